@@ -1,0 +1,128 @@
+"""Everything that pmsim raises on purpose.
+
+::
+
+    PmsimError
+    ├── UnitError            a quantity without a unit, with a wrong one, or absurd (a ValueError too)
+    ├── ScenarioError        a scenario, platform, profile or trace file that is not valid: all faults
+    ├── OutputError          results cannot be written where they should go
+    ├── ResultError          a directory that should hold a result does not, or not a whole one
+    └── SimulationError      something went wrong at a place in simulated time
+        ├── ProgramError         a task misused a lock or asked for something impossible
+        ├── UndefinedBehaviour   a call whose outcome the kernel leaves undefined
+        ├── DeadlockError        nothing more can happen, and tasks wait for locks
+        └── AccountingError      a CPU's time does not add up: a fault of pmsim itself
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class PmsimError(Exception):
+    """Root of all errors that pmsim raises on purpose; its text is meant for the user."""
+
+
+class UnitError(PmsimError, ValueError):
+    """A quantity that cannot be read: the text says which units fit.
+
+    Parameters
+    ----------
+    message
+        What is wrong.
+    code
+        A short stable name of the kind of fault, as in `Fault`.
+    hint
+        Which units fit, with an example.
+    """
+
+    def __init__(self, message: str, *, code: str = "bad-quantity", hint: str = "") -> None:
+        self.message = message
+        self.code = code
+        self.hint = hint
+        super().__init__(f"{message} ({hint})" if hint else message)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with an input file.
+
+    Attributes
+    ----------
+    file
+        Name of the file as the user gave it.
+    line, column
+        Where it is, both counted from 1; 0 where the fault has no place (an unreadable file).
+    code
+        A short stable name of the kind of fault, such as ``unknown-key``.
+    message
+        What is wrong.
+    hint
+        What would be right; empty where nothing can be said.
+    """
+
+    file: str
+    line: int
+    column: int
+    code: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        hint = f"\n    {self.hint}" if self.hint else ""
+        return f"{place}: {self.message} [{self.code}]{hint}"
+
+
+class ScenarioError(PmsimError):
+    """An input file is not valid. All of its faults are reported at once."""
+
+    def __init__(self, faults: tuple[Fault, ...] | list[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class OutputError(PmsimError):
+    """Results cannot be written: the place exists, is not writable, or is full."""
+
+
+class ResultError(PmsimError):
+    """A result cannot be read: it is missing, incomplete, or of another version."""
+
+
+class SimulationError(PmsimError):
+    """Something went wrong at a place in simulated time.
+
+    Parameters
+    ----------
+    message
+        What went wrong.
+    at_ps
+        Simulated time in picoseconds.
+    where
+        The CPU and task, in words; empty where there is none.
+    """
+
+    def __init__(self, message: str, at_ps: int | None = None, where: str = "") -> None:
+        self.at_ps = at_ps
+        self.where = where
+        place = ", ".join(
+            part for part in (where, "" if at_ps is None else f"at {at_ps:,} ps") if part
+        )
+        super().__init__(f"{message} ({place})" if place else message)
+
+
+class ProgramError(SimulationError):
+    """A task broke a rule of the machine: a lock misused, a negative time, a CPU out of range."""
+
+
+class UndefinedBehaviour(SimulationError):  # noqa: N818 - named for what it is in the kernel
+    """A call whose outcome the kernel leaves undefined, such as use after destroy."""
+
+
+class DeadlockError(SimulationError):
+    """Nothing more can happen while tasks wait for locks; the message names each task and lock."""
+
+
+class AccountingError(SimulationError):
+    """A CPU's time does not add up to the duration: a fault of the simulator itself."""

@@ -1,0 +1,113 @@
+"""Simulated time: SimPy's environment with the fabric's calendar merged into it.
+
+Tasks are plain generators; each names, as it waits, the task that steps next (the compiled passes
+know it), so that going from task to task costs one ``send``. SimPy's own heap keeps everything else:
+samplers, timers of other models, the end of a run. At one instant SimPy's events come first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import simpy
+from simpy.core import Infinity, SimTime
+
+from pmsim.hardware import _passes as p
+
+if TYPE_CHECKING:
+    from simpy.events import Event
+
+    from pmsim.hardware.fabric import Fabric
+
+FINISHED = -3
+"""What a task's end yields where nothing is left to wait for."""
+
+
+class Clock(simpy.Environment):
+    """An environment whose time is an ``int`` in picoseconds and whose heap shares it with tasks.
+
+    Parameters
+    ----------
+    fabric
+        Whose calendar is merged in.
+    on_log
+        Called when the log of finished cross-calls is full.
+    on_end
+        Called with a task's index as its generator ends; returns the task that steps next.
+    """
+
+    def __init__(
+        self, fabric: Fabric, on_log: Callable[[], None], on_end: Callable[[int], int]
+    ) -> None:
+        super().__init__(initial_time=0)
+        self._state = fabric.state
+        self._on_log = on_log
+        self._on_end = on_end
+        self._end_key = p.INF
+        self.senders: list[Callable[[Any], int] | None] = [None] * fabric.max_tasks
+        self.finished = False
+
+    @property
+    def now(self) -> int:
+        """The present instant in picoseconds."""
+        return int(self._state[p.NOW])
+
+    def schedule(self, event: Event, priority: Any = 1, delay: SimTime = 0) -> None:
+        """Put an event on SimPy's heap; the tasks stop in time for it."""
+        self._now = self.now
+        super().schedule(event, priority, delay)
+        self._state[p.LIMIT] = min(int(self._state[p.LIMIT]), 2 * int(self._queue[0][0]))
+
+    def peek(self) -> SimTime:
+        """Return the time of the next event of either calendar, `Infinity` if there is none."""
+        key = int(self._state[int(self._state[p.TREE_AT]) + 1])
+        tasks = Infinity if key >= p.INF else key >> 1
+        return min(super().peek(), tasks)
+
+    def step(self) -> None:
+        """Run the tasks up to SimPy's next event, then that event."""
+        if self._queue:
+            self._state[p.LIMIT] = min(self._end_key, 2 * int(self._queue[0][0]))
+        else:
+            self._state[p.LIMIT] = self._end_key
+        self._run_tasks()
+        if self.finished:
+            return
+        if self._queue and 2 * int(self._queue[0][0]) < self._end_key:
+            self._state[p.NOW] = int(self._queue[0][0])
+            super().step()
+        elif int(self._state[int(self._state[p.TREE_AT]) + 1]) >= p.INF or self._end_key < p.INF:
+            raise simpy.core.EmptySchedule
+
+    def drive(self, end: int | None) -> None:
+        """Run until ``end`` (nothing at that instant happens), or until nothing is left.
+
+        Returns early, with `finished` set, where the last task that counts has ended.
+        """
+        self._end_key = p.INF if end is None else 2 * end
+        try:
+            while not self.finished:
+                self.step()
+        except simpy.core.EmptySchedule:
+            pass
+
+    def _run_tasks(self) -> None:
+        """Step task after task until nothing more happens before the limit."""
+        state = self._state
+        senders = self.senders
+        advance = p.advance
+        task = advance(state)
+        while True:
+            while task >= 0:
+                stepping = task
+                try:
+                    task = senders[stepping](None)  # type: ignore[misc]
+                except StopIteration:
+                    task = self._on_end(stepping)
+            if task == p.LOG_FULL:
+                self._on_log()
+                task = advance(state)
+            else:
+                self.finished = self.finished or task == FINISHED
+                return

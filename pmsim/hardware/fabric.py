@@ -1,0 +1,210 @@
+"""The cross-call fabric's state: one flat array for `_passes`, laid out from a machine's facts.
+
+Every index and every rule lives in `pmsim.hardware._passes`; here the array is made, and what comes
+out of it gets its names.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from pmsim.hardware import _passes as p
+from pmsim.hardware.costs import CrosscallOrder, MachineCosts
+from pmsim.hardware.topology import Topology
+
+State = npt.NDArray[np.int64]
+
+CROSSCALL_COLUMNS = (
+    "cpu",
+    "task",
+    "start_ps",
+    "end_ps",
+    "kind",
+    "cause",
+    "operation",
+    "targets",
+    "pages",
+    "slowest_cpu",
+    "slowest_reason",
+    "queue_ps",
+    "send_ps",
+    "delivery_ps",
+    "irqs_off_ps",
+    "idle_exit_ps",
+    "busy_handler_ps",
+    "ride_ps",
+    "entry_ps",
+    "function_ps",
+    "local_ps",
+    "visit_ps",
+    "resume_ps",
+)
+"""Columns of a chunk of finished cross-calls; those from ``queue_ps`` on add up to the latency."""
+
+ACCOUNT_COLUMNS = (
+    "busy_ps",
+    "spin_ps",
+    "irqs_off_ps",
+    "stolen_ps",
+    "idle_ps",
+    "refill_ps",
+    "handlers",
+    "crosscalls_sent",
+)
+"""Columns of `accounts`; the first five add up to the duration, ``refill_ps`` is part of busy."""
+
+LOG_CAPACITY = 8192
+"""Finished cross-calls held before they go to the recorder (a buffer; no result depends on it)."""
+
+
+class SlowestReason(IntEnum):
+    """What the acknowledgement that ended the initiator's waiting was itself waiting for.
+
+    ``LOCAL``: nothing, every acknowledgement was in when the initiator began to look. ``DISTANCE``:
+    the handler began as the interrupt arrived. ``RIDE``: it was queued behind another call's
+    interrupt and taken with it.
+    """
+
+    LOCAL = p.R_LOCAL
+    DISTANCE = p.R_DISTANCE
+    IRQS_OFF = p.R_IRQS_OFF
+    IDLE_EXIT = p.R_IDLE_EXIT
+    BUSY_HANDLER = p.R_BUSY_HANDLER
+    RIDE = p.R_RIDE
+
+
+def _by_code(table: tuple[int, ...], max_code: int) -> list[int]:
+    """Spread a table by distance over distance codes: code ``3 + h`` is ``h`` hops."""
+    return list(table[:4]) + [table[4] * hops for hops in range(1, max_code - 2)]
+
+
+class Fabric:
+    """The state array of one machine.
+
+    Parameters
+    ----------
+    topology, costs, order
+        The machine.
+    max_tasks
+        Room for tasks that are alive at the same time.
+
+    Attributes
+    ----------
+    state
+        The array ``S`` of `_passes`. Entries are allocated for every (initiator, target) pair, but
+        the operating system provides memory only for those that are touched.
+    distances
+        Distance codes, shape ``(n_cpus, n_cpus)``.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        costs: MachineCosts,
+        order: CrosscallOrder,
+        max_tasks: int,
+    ) -> None:
+        n = topology.n_cpus
+        self.n_cpus = n
+        self.max_tasks = max_tasks
+        self.distances = np.ascontiguousarray(topology.codes())
+        self.state = self._allocate(topology, costs, max_tasks)
+        header = {
+            p.LIMIT: p.INF,
+            p.N_CPUS: n,
+            p.SERIAL: int(order == "serial"),
+            p.QUEUE: costs.ipi.queue,
+            p.SEND: costs.ipi.send,
+            p.FANOUT: costs.ipi.fanout,
+            p.ENTRY: costs.ipi.entry,
+            p.EXIT: costs.ipi.exit,
+            p.QUANTUM: costs.sched.quantum,
+            p.SWITCH_COST: costs.sched.context_switch,
+            p.LOG_CAP: LOG_CAPACITY,
+        }
+        for index, value in header.items():
+            self.state[index] = value
+        self._clear_rows()
+
+    def _allocate(self, topology: Topology, costs: MachineCosts, max_tasks: int) -> State:
+        """Lay the regions out one behind the other and fill the tables."""
+        n = topology.n_cpus
+        leaves = 1 << max(0, (n - 1).bit_length())
+        code = topology.max_code()
+        idle = [value for state in costs.idle for value in (state.residency, state.exit)]
+        tables = {
+            p.IDLE_AT: idle,
+            p.DELIVERY_AT: _by_code(costs.ipi.delivery, code),
+            p.LINE_AT: _by_code(costs.ipi.line, code),
+        }
+        sizes = {
+            p.TASKS_AT: max_tasks * p.TASK_ROW,
+            p.TREE_AT: 2 * leaves,
+            p.DIRTY_AT: n,
+            p.LOG_AT: (LOG_CAPACITY + 1) * p.LOG_COLUMNS,
+        }
+        sizes |= {index: len(values) for index, values in tables.items()}
+        at = p.HEADER + p.PLANES * p.PLANE
+        places = {}
+        for index, size in sizes.items():
+            places[index] = at
+            at += size
+        places[p.ENTRIES_AT] = -(-at // p.ENTRY_ROW) * p.ENTRY_ROW
+        state: State = np.zeros(places[p.ENTRIES_AT] + n * n * p.ENTRY_ROW, dtype=np.int64)
+        for index, at in places.items():
+            state[index] = at
+        for index, values in tables.items():
+            state[places[index] : places[index] + len(values)] = values
+        state[places[p.TREE_AT] : places[p.TREE_AT] + 2 * leaves] = p.INF
+        state[p.LEAVES] = leaves
+        state[p.N_IDLE] = len(costs.idle)
+        return state
+
+    def _clear_rows(self) -> None:
+        rows = p.HEADER + p.CPU_WORDS * np.arange(self.n_cpus)
+        for field in (p.HEAD, p.TAIL, p.PIN, p.IDLE_SINCE, p.CURRENT, p.LAST_TASK):
+            self.state[rows + field] = p.NONE
+        for field in (p.READY_HEAD, p.READY_TAIL, p.SLEEP_HEAD):
+            self.state[rows + field] = p.NONE
+
+    @property
+    def now(self) -> int:
+        """The present instant in picoseconds."""
+        return int(self.state[p.NOW])
+
+    def add_task(self, index: int, cpu: int, number: int, refill: int) -> None:
+        """Write the row of a new task; ``refill`` is its whole debt after a full flush."""
+        at = int(self.state[p.TASKS_AT]) + index * p.TASK_ROW
+        self.state[at : at + p.TASK_ROW] = 0
+        self.state[at + p.T_CPU] = cpu
+        self.state[at + p.T_NUMBER] = number
+        self.state[at + p.T_NEXT] = p.NONE
+        self.state[at + p.T_REFILL] = refill
+        self.state[at + p.T_EPOCH] = self.state[p.HEADER + cpu * p.CPU_WORDS + p.FLUSHES]
+
+    def spins(self, cpu: int, change: int) -> None:
+        """Count the spinlocks that the current task of a CPU holds or asks for."""
+        self.state[p.HEADER + cpu * p.CPU_WORDS + p.SPINS] += change
+
+    def take_log(self) -> npt.NDArray[np.int64]:
+        """Return the finished cross-calls logged since the last time, and forget them."""
+        rows = int(self.state[p.LOG_ROWS])
+        at = int(self.state[p.LOG_AT])
+        self.state[p.LOG_ROWS] = 0
+        log = self.state[at : at + rows * p.LOG_COLUMNS].reshape(rows, p.LOG_COLUMNS)
+        return log.copy()
+
+    def acknowledgements(self, initiator: int, targets: list[int]) -> dict[int, int]:
+        """Return when each target of the initiator's last call acknowledged, in ps."""
+        base = int(self.state[p.ENTRIES_AT])
+        rows = ((c, base + (initiator * self.n_cpus + c) * p.ENTRY_ROW) for c in targets)
+        return {c: int(self.state[at + p.E_ACK]) for c, at in rows}
+
+    def accounts(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Return every CPU's account up to now: arrays of shape ``(n_cpus,)`` by column."""
+        out = np.zeros((self.n_cpus, len(ACCOUNT_COLUMNS)), dtype=np.int64)
+        p.accounts(self.state, out)
+        return {name: out[:, k].copy() for k, name in enumerate(ACCOUNT_COLUMNS)}

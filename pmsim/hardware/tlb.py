@@ -1,0 +1,68 @@
+"""What a CPU does to its TLB when it is told to, and what that costs it.
+
+Normative source: machine-model page, section 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from pmsim.hardware.costs import TlbCosts
+
+
+class CallKind(IntEnum):
+    """What the called function does; the lower-case name stands in the tables."""
+
+    FULL = 0
+    RANGE = 1
+    SYNC_CORE = 2
+    EMPTY = 3
+
+
+@dataclass(frozen=True, slots=True)
+class FlushFunction:
+    """The function of a cross-call: its cost on each CPU, and whether it empties the TLB.
+
+    ``arguments`` is the same as plain integers, for the compiled passes: cost, whether it empties
+    the TLB, kind.
+    """
+
+    kind: CallKind
+    cost: int
+    empties_tlb: bool = False
+    arguments: tuple[int, int, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        arguments = (self.cost, int(self.empties_tlb), int(self.kind))
+        object.__setattr__(self, "arguments", arguments)
+
+
+def full_flush(tlb: TlbCosts) -> FlushFunction:
+    """Drop every entry, global ones included (``__flush_tlb_all``, arch/x86/mm/tlb.c)."""
+    return FlushFunction(CallKind.FULL, tlb.flush_all, empties_tlb=True)
+
+
+def flush(tlb: TlbCosts, pages: int, ceiling: int) -> FlushFunction:
+    """Invalidate ``pages`` pages: one by one up to the kernel's ceiling, everything above it.
+
+    Zero pages are a call all the same, at no cost.
+    """
+    if pages > ceiling:
+        return full_flush(tlb)
+    return FlushFunction(CallKind.RANGE, pages * tlb.invlpg)
+
+
+def sync_core(tlb: TlbCosts) -> FlushFunction:
+    """Execute a serialising instruction (``do_sync_core``, arch/x86/kernel/alternative.c)."""
+    return FlushFunction(CallKind.SYNC_CORE, tlb.sync_core)
+
+
+def empty_call(cost: int = 0) -> FlushFunction:
+    """Run a function that touches no TLB."""
+    return FlushFunction(CallKind.EMPTY, cost)
+
+
+def refill_debt(tlb: TlbCosts, working_set: int) -> int:
+    """Return the extra compute time that a task owes after a full flush, in picoseconds."""
+    return min(working_set, tlb.entries) * tlb.walk
