@@ -1,9 +1,9 @@
 """The compiled loops of the fabric: every rule of the machine-model page, over one flat array.
 
-The whole state of a machine is one ``int64`` array ``S``: a header, a row per CPU, a row per task, a
-tournament tree over the CPUs' next instants, an entry per (initiator, target), and a buffer of
-finished cross-calls. Rows are addressed by arithmetic, because passing one array costs a compiled
-function a fifth of what views cost it.
+The whole state of a machine is one ``int64`` array ``S``: a header, a row per CPU, a row per task,
+a tournament tree over the CPUs' next instants, an entry per (initiator, target), and a buffer of
+finished cross-calls. Rows are addressed by arithmetic: one array and a few integers are what a
+compiled function is passed fastest.
 
 Three ideas carry the speed; `docs/machine-model.md` derives them.
 
@@ -20,15 +20,34 @@ All compiled code lives in this module so that the cache on disk is invalidated 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 from numba import njit
 
-OPTIONS = {"cache": True, "error_model": "numpy", "_nrt": False}
-"""Without reference counts (no function here makes an array), calls between functions are free."""
+State = npt.NDArray[Any]
+Codes = npt.NDArray[np.uint8]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(signature: str) -> Callable[[F], F]:
+    """Compile a function ahead of its first call, or load it from the cache on disk.
+
+    Without reference counts (``_nrt``): no function here makes an array, and calls between them
+    become free.
+    """
+    options: Any = {"cache": True, "error_model": "numpy", "_nrt": False}
+    decorate: Callable[[F], F] = njit(signature, **options)
+    return decorate
+
 
 INF = 1 << 62
 NONE = -1
 
-# --- header -----------------------------------------------------------------------------------
+# --- header ---------------------------------------------------------------------------------------
 NOW, LIMIT, N_CPUS, SERIAL = 0, 1, 2, 3
 QUEUE, SEND, FANOUT, ENTRY, EXIT = 4, 5, 6, 7, 8
 QUANTUM, SWITCH_COST = 9, 10
@@ -39,7 +58,7 @@ LOG_AT, LOG_ROWS, LOG_CAP = 19, 20, 21
 DIRTY_AT, DIRTY_COUNT = 22, 23
 HEADER = 32
 
-# --- a CPU's row: 16 words in each of four planes, so that a pass over all CPUs streams one of them ---
+# --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---
 CPU_WORDS = 16
 PLANE = 4096 * CPU_WORDS  # `topology.MAX_CPUS` rows; only what is touched takes memory
 PLANES = 4
@@ -61,44 +80,45 @@ C_LOCAL, C_PHASE, C_KIND, C_CAUSE, C_OPERATION, C_PAGES, C_VISITED = range(
 # plane 3: accounts
 BUSY, SPIN, IRQS_OFF, IDLE, REFILL, SENT = range(3 * PLANE, 3 * PLANE + 6)
 
-# --- a task's row -------------------------------------------------------------------------------
+# --- a task's row ---------------------------------------------------------------------------------
 T_CPU, T_NUMBER, T_NEXT, T_WAKE, T_DEBT, T_WORK, T_COMPUTING, T_EPOCH, T_REFILL = range(9)
 TASK_ROW = 10
 
-# --- an entry: one call at one target -----------------------------------------------------------
+# --- an entry: one call at one target -------------------------------------------------------------
 E_QUEUED, E_ARRIVES, E_COST, E_ACK, E_START, E_META, E_PREFIX, E_NEXT = range(8)
 ENTRY_ROW = 8
 
-# --- what a CPU is doing ------------------------------------------------------------------------
-M_IDLE, M_WAKE, M_READY, M_SWITCH, M_COMPUTE, M_WINDOW, M_CALL, M_LOCAL, M_SPINLOCK, M_STEP = range(10)
+# --- what a CPU is doing --------------------------------------------------------------------------
+M_IDLE, M_WAKE, M_READY, M_SWITCH, M_COMPUTE, M_WINDOW, M_CALL, M_SPINLOCK, M_STEP = range(9)
 
-# --- why a handler started when it did (`SlowestReason` gives these numbers their names) --------
+# --- why a handler started when it did (`SlowestReason` gives these numbers their names) ----------
 R_LOCAL, R_DISTANCE, R_IRQS_OFF, R_IDLE_EXIT, R_BUSY_HANDLER, R_RIDE, R_WAKING = range(7)
 
-# --- columns of the log of finished calls (`fabric.CROSSCALL_COLUMNS` names them) ---------------
+# --- columns of the log of finished calls (`fabric.CROSSCALL_COLUMNS` names them) -----------------
 LOG_COLUMNS = 23
 
-# --- what the functions that end a step return ---------------------------------------------------
+# --- what the functions that end a step return ----------------------------------------------------
 NOTHING = -1  # nothing before the limit
 LOG_FULL = -2  # the log must be emptied before anything else happens
+FAR = 1 << 40  # beyond every index: a bound that spares the hot loop its wrap-around checks
 RETRY = 1 << 40  # added where the quantum was over and the task has gone to the tail
 
 
-@njit("int64(int64)", **OPTIONS)
-def _row(c):
+@compiled("int64(int64)")
+def _row(c: int) -> int:
     return HEADER + c * CPU_WORDS
 
 
-@njit("int64(int64[::1], int64, int64)", **OPTIONS)
-def _entry(S, i, c):
+@compiled("int64(int64[::1], int64, int64)")
+def _entry(S: State, i: int, c: int) -> int:
     return S[ENTRIES_AT] + (i * S[N_CPUS] + c) * ENTRY_ROW
 
 
 # --- the calendar ---------------------------------------------------------------------------------
 
 
-@njit("void(int64[::1], int64, int64)", **OPTIONS)
-def _file(S, c, key):
+@compiled("void(int64[::1], int64, int64)")
+def _file(S: State, c: int, key: int) -> None:
     """File CPU ``c`` at ``key = 2 * time + phase``; timers are phase 0, task steps phase 1."""
     tree = S[TREE_AT]
     k = S[LEAVES] + c
@@ -113,8 +133,8 @@ def _file(S, c, key):
         S[tree + k] = least
 
 
-@njit("int64(int64[::1])", **OPTIONS)
-def _lowest(S):
+@compiled("int64(int64[::1])")
+def _lowest(S: State) -> int:
     """Return the lowest CPU among those whose instant is the earliest."""
     tree = S[TREE_AT]
     leaves = S[LEAVES]
@@ -127,8 +147,8 @@ def _lowest(S):
     return k - leaves
 
 
-@njit("void(int64[::1], int64, int64)", **OPTIONS)
-def _due(S, c, time):
+@compiled("void(int64[::1], int64, int64)")
+def _due(S: State, c: int, time: int) -> None:
     """File the next step of CPU ``c``, not before its next timer."""
     key = 2 * time + 1 if time < INF // 2 else INF
     sleeper = S[_row(c) + SLEEP_HEAD]
@@ -139,11 +159,11 @@ def _due(S, c, time):
     _file(S, c, key)
 
 
-# --- a CPU's handlers: history, and the plan on top of it ------------------------------------------
+# --- a CPU's handlers: history, and the plan on top of it -----------------------------------------
 
 
-@njit("int64(int64[::1], int64)", **OPTIONS)
-def _exit_latency(S, idle_for):
+@compiled("int64(int64[::1], int64)")
+def _exit_latency(S: State, idle_for: int) -> int:
     """Return the exit latency of the deepest state whose residency has passed."""
     at = S[IDLE_AT]
     for k in range(S[N_IDLE] - 1, -1, -1):
@@ -152,18 +172,18 @@ def _exit_latency(S, idle_for):
     return 0
 
 
-@njit("int64(int64[::1], int64)", **OPTIONS)
-def _history_end(S, r):
+@compiled("int64(int64[::1], int64)")
+def _history_end(S: State, r: int) -> int:
     return S[r + PLAN_END] if S[r + HEAD] < 0 else S[r + BASE_END]
 
 
-@njit("int64(int64[::1], int64)", **OPTIONS)
-def _history_stolen(S, r):
+@compiled("int64(int64[::1], int64)")
+def _history_stolen(S: State, r: int) -> int:
     return S[r + PLAN_STOLEN] if S[r + HEAD] < 0 else S[r + BASE_STOLEN]
 
 
-@njit("void(int64[::1], int64, int64)", **OPTIONS)
-def _fold_flush(S, r, start):
+@compiled("void(int64[::1], int64, int64)")
+def _fold_flush(S: State, r: int, start: int) -> None:
     """A full flush by the handler that starts at ``start``: the debt is set back to the whole."""
     S[r + FLUSHES] += 1
     if S[r + MODE] != M_COMPUTE:
@@ -183,8 +203,8 @@ def _fold_flush(S, r, start):
     S[task + T_EPOCH] = S[r + FLUSHES]
 
 
-@njit("void(int64[::1], int64, int64)", **OPTIONS)
-def _retire_groups(S, c, now):
+@compiled("void(int64[::1], int64, int64)")
+def _retire_groups(S: State, c: int, now: int) -> None:
     """Move the groups whose take has passed from the plan into history, one by one."""
     r = _row(c)
     head = S[r + HEAD]
@@ -217,8 +237,8 @@ def _retire_groups(S, c, now):
         S[r + PLAN_FULL] = 0 if head < 0 else 2
 
 
-@njit("void(int64[::1], int64, int64)", **OPTIONS)
-def _retire(S, c, now):
+@compiled("void(int64[::1], int64, int64)")
+def _retire(S: State, c: int, now: int) -> None:
     """Make history of every handler of ``c`` whose take has passed (``<=``: q is after now)."""
     r = _row(c)
     if S[r + HEAD] < 0:
@@ -236,8 +256,8 @@ def _retire(S, c, now):
     S[r + PIN] = NONE
 
 
-@njit("void(int64[::1], int64, int64, int64)", **OPTIONS)
-def _acknowledge(S, owner, c, ack):
+@compiled("void(int64[::1], int64, int64, int64)")
+def _acknowledge(S: State, owner: int, c: int, ack: int) -> None:
     """Set the time of one acknowledgement and with it, where it matters, the call's maximum."""
     e = _entry(S, owner, c)
     before = S[e + E_ACK]
@@ -258,8 +278,8 @@ def _acknowledge(S, owner, c, ack):
         S[o + C_SLOWEST] = c
 
 
-@njit("void(int64[::1])", **OPTIONS)
-def _settle_maxima(S):
+@compiled("void(int64[::1])")
+def _settle_maxima(S: State) -> None:
     """Look for the maximum again in the calls whose slowest target has become faster."""
     for k in range(S[DIRTY_COUNT]):
         owner = S[S[DIRTY_AT] + k]
@@ -282,12 +302,12 @@ def _settle_maxima(S):
     S[DIRTY_COUNT] = 0
 
 
-@njit("int64(int64[::1], int64, int64, int64)", **OPTIONS)
-def _start(S, r, arrives, end):
+@compiled("int64(int64[::1], int64, int64, int64)")
+def _start(S: State, r: int, arrives: int, end: int) -> int:
     """Return when the handler starts whose interrupt arrives then, times 8, plus the reason.
 
-    The first instant at which the bit is set, no handler runs, and interrupts are on; on an idle CPU
-    after the exit latency of the state it has reached.
+    The first instant at which the bit is set, no handler runs, and interrupts are on; on an idle
+    CPU after the exit latency of the state it has reached.
     """
     if S[r + IDLE_SINCE] >= 0:
         if arrives <= end:
@@ -300,8 +320,8 @@ def _start(S, r, arrives, end):
     return start * 8 + (R_BUSY_HANDLER if start > arrives else R_DISTANCE)
 
 
-@njit("void(int64[::1], int64)", **OPTIONS)
-def _plan(S, c):
+@compiled("void(int64[::1], int64)")
+def _plan(S: State, c: int) -> None:
     """Plan all open groups of ``c`` anew: opener, riders, acknowledgements in queue order.
 
     start_g = start rule over (arrival of the opener, end_{g-1}); take_g = start_g + entry; every
@@ -347,16 +367,16 @@ def _plan(S, c):
     S[r + PLAN_FULL] = full
 
 
-@njit("void(int64[::1], int64)", **OPTIONS)
-def _revise(S, c):
+@compiled("void(int64[::1], int64)")
+def _revise(S: State, c: int) -> None:
     """Plan ``c`` again after its own state has changed, if anything is open there."""
     if S[_row(c) + HEAD] >= 0:
         _plan(S, c)
         _settle_maxima(S)
 
 
-@njit("int64(int64[::1], int64, int64)", **OPTIONS)
-def _busy_until(S, c, now):
+@compiled("int64(int64[::1], int64, int64)")
+def _busy_until(S: State, c: int, now: int) -> int:
     """Return when the handler ends that runs, or starts, on ``c`` now; ``now`` if there is none.
 
     History must be up to date. The end may still move: whoever waits for it looks again then.
@@ -373,11 +393,11 @@ def _busy_until(S, c, now):
     return now
 
 
-# --- run queue and timers ---------------------------------------------------------------------------
+# --- run queue and timers -------------------------------------------------------------------------
 
 
-@njit("void(int64[::1], int64, int64)", **OPTIONS)
-def _enqueue(S, r, task):
+@compiled("void(int64[::1], int64, int64)")
+def _enqueue(S: State, r: int, task: int) -> None:
     t = S[TASKS_AT] + task * TASK_ROW
     S[t + T_NEXT] = NONE
     if S[r + READY_HEAD] < 0:
@@ -387,8 +407,8 @@ def _enqueue(S, r, task):
     S[r + READY_TAIL] = task
 
 
-@njit("void(int64[::1], int64, int64)", **OPTIONS)
-def _sleep_until(S, task, time):
+@compiled("void(int64[::1], int64, int64)")
+def _sleep_until(S: State, task: int, time: int) -> None:
     """Put a task among the sleepers of its CPU, in the order of (time, number)."""
     tasks = S[TASKS_AT]
     t = tasks + task * TASK_ROW
@@ -411,8 +431,8 @@ def _sleep_until(S, task, time):
         S[tasks + before * TASK_ROW + T_NEXT] = task
 
 
-@njit("void(int64[::1], int64, int64, int64)", **OPTIONS)
-def _occupy(S, c, mode, need):
+@compiled("void(int64[::1], int64, int64, int64)")
+def _occupy(S: State, c: int, mode: int, need: int) -> None:
     """Begin an occupation of the CPU that takes ``need`` of its time."""
     r = _row(c)
     S[r + MODE] = mode
@@ -421,14 +441,14 @@ def _occupy(S, c, mode, need):
     S[r + NEED] = need
 
 
-@njit("int64(int64[::1], int64)", **OPTIONS)
-def _own_time(S, r):
+@compiled("int64(int64[::1], int64)")
+def _own_time(S: State, r: int) -> int:
     """Return the time of the present occupation so far, less what was stolen from it."""
     return S[NOW] - S[r + SINCE] - (_history_stolen(S, r) - S[r + SINCE_STOLEN])
 
 
-@njit("int64(int64[::1], int64, int64)", **OPTIONS)
-def _begin_compute(S, c, work):
+@compiled("int64(int64[::1], int64, int64)")
+def _begin_compute(S: State, c: int, work: int) -> int:
     """Start or continue the current task's compute, debt first; return 0 if it takes no time."""
     r = _row(c)
     t = S[TASKS_AT] + S[r + CURRENT] * TASK_ROW
@@ -450,8 +470,8 @@ def _begin_compute(S, c, work):
     return 1
 
 
-@njit("void(int64[::1], int64)", **OPTIONS)
-def _switched_in(S, c):
+@compiled("void(int64[::1], int64)")
+def _switched_in(S: State, c: int) -> None:
     """The chosen task has the CPU: it goes on computing, or takes its next step."""
     r = _row(c)
     t = S[TASKS_AT] + S[r + CURRENT] * TASK_ROW
@@ -461,8 +481,8 @@ def _switched_in(S, c):
     _due(S, c, S[NOW])
 
 
-@njit("void(int64[::1], int64)", **OPTIONS)
-def _choose(S, c):
+@compiled("void(int64[::1], int64)")
+def _choose(S: State, c: int) -> None:
     """Take the head of the run queue; switching to another task than the last costs time."""
     r = _row(c)
     task = S[r + READY_HEAD]
@@ -478,8 +498,8 @@ def _choose(S, c):
         _switched_in(S, c)
 
 
-@njit("void(int64[::1], int64)", **OPTIONS)
-def _leave_cpu(S, c):
+@compiled("void(int64[::1], int64)")
+def _leave_cpu(S: State, c: int) -> None:
     """The current task has given the CPU up: the next one takes it, or it goes idle."""
     r = _row(c)
     S[r + CURRENT] = NONE
@@ -492,8 +512,8 @@ def _leave_cpu(S, c):
     _due(S, c, INF)
 
 
-@njit("void(int64[::1], int64)", **OPTIONS)
-def _wake_cpu(S, c):
+@compiled("void(int64[::1], int64)")
+def _wake_cpu(S: State, c: int) -> None:
     """A task has become runnable on a CPU without one."""
     r = _row(c)
     now = S[NOW]
@@ -524,8 +544,8 @@ def _wake_cpu(S, c):
     _due(S, c, due)
 
 
-@njit("void(int64[::1], int64)", **OPTIONS)
-def _timers(S, c):
+@compiled("void(int64[::1], int64)")
+def _timers(S: State, c: int) -> None:
     """Queue the sleepers of ``c`` whose time has come; then look at who has the CPU."""
     r = _row(c)
     tasks = S[TASKS_AT]
@@ -539,11 +559,11 @@ def _timers(S, c):
         _due(S, c, S[NOW])  # whatever it does: look again, its instant is found anew
 
 
-# --- looking at a CPU whose instant has come --------------------------------------------------------
+# --- looking at a CPU whose instant has come ------------------------------------------------------
 
 
-@njit("void(int64[::1], int64, int64)", **OPTIONS)
-def _preempt_compute(S, c, served):
+@compiled("void(int64[::1], int64, int64)")
+def _preempt_compute(S: State, c: int, served: int) -> None:
     """The quantum is over in the middle of a compute: to the tail, with what is left to do."""
     r = _row(c)
     task = S[r + CURRENT]
@@ -558,8 +578,8 @@ def _preempt_compute(S, c, served):
     _choose(S, c)
 
 
-@njit("int64(int64[::1], int64)", **OPTIONS)
-def _look_compute(S, c):
+@compiled("int64(int64[::1], int64)")
+def _look_compute(S: State, c: int) -> int:
     """The compute, or the quantum, may be over."""
     r = _row(c)
     served = _own_time(S, r)
@@ -580,8 +600,8 @@ def _look_compute(S, c):
     return 0
 
 
-@njit("void(int64[::1], int64, int64, int64)", **OPTIONS)
-def _window(S, c, mode, length):
+@compiled("void(int64[::1], int64, int64, int64)")
+def _window(S: State, c: int, mode: int, length: int) -> None:
     """Interrupts off for exactly ``length`` from now on."""
     r = _row(c)
     _occupy(S, c, mode, length)
@@ -591,8 +611,8 @@ def _window(S, c, mode, length):
     _due(S, c, S[NOW] + length)
 
 
-@njit("void(int64[::1], int64, int64)", **OPTIONS)
-def _log_local(S, r, at):
+@compiled("void(int64[::1], int64, int64)")
+def _log_local(S: State, r: int, at: int) -> None:
     """Every acknowledgement was in when the initiator began to look."""
     S[at + 9] = NONE
     S[at + 10] = R_LOCAL
@@ -603,8 +623,8 @@ def _log_local(S, r, at):
     S[at + 21] = S[r + C_LINE]
 
 
-@njit("void(int64[::1], int64, int64)", **OPTIONS)
-def _log_slowest(S, i, at):
+@compiled("void(int64[::1], int64, int64)")
+def _log_slowest(S: State, i: int, at: int) -> None:
     """Follow the target whose acknowledgement ended the waiting from queue to visit."""
     r = _row(i)
     c = S[r + C_SLOWEST]
@@ -633,8 +653,8 @@ def _log_slowest(S, i, at):
     S[at + 21] = S[r + C_VISITED] - S[e + E_ACK]
 
 
-@njit("void(int64[::1], int64)", **OPTIONS)
-def _log_call(S, i):
+@compiled("void(int64[::1], int64)")
+def _log_call(S: State, i: int) -> None:
     """Write the row of a call that has ended: the parts of its latency add up exactly."""
     r = _row(i)
     at = S[LOG_AT] + S[LOG_ROWS] * LOG_COLUMNS
@@ -660,8 +680,8 @@ def _log_call(S, i):
     S[at + 22] = S[NOW] - S[r + C_VISITED] - local_after  # until the handler's end
 
 
-@njit("int64(int64[::1], int64)", **OPTIONS)
-def _look_call(S, c):
+@compiled("int64(int64[::1], int64)")
+def _look_call(S: State, c: int) -> int:
     """Every target may have been visited; in the serial order the function itself follows."""
     r = _row(c)
     now = S[NOW]
@@ -689,8 +709,8 @@ def _look_call(S, c):
     return 1
 
 
-@njit("int64(int64[::1], int64)", **OPTIONS)
-def _look(S, c):
+@compiled("int64(int64[::1], int64)")
+def _look(S: State, c: int) -> int:
     """CPU ``c`` is due: return 1 if its task takes a step now, 0 if it has been filed again."""
     r = _row(c)
     now = S[NOW]
@@ -733,8 +753,8 @@ def _look(S, c):
     return 0
 
 
-@njit("int64(int64[::1])", **OPTIONS)
-def advance(S):
+@compiled("int64(int64[::1])")
+def advance(S: State) -> int:
     """Go on to the next task step before the limit and return its task, `NOTHING` or `LOG_FULL`."""
     if S[LOG_ROWS] >= S[LOG_CAP]:
         return LOG_FULL
@@ -751,11 +771,11 @@ def advance(S):
             return S[_row(c) + CURRENT]
 
 
-# --- what a task's step asks for ----------------------------------------------------------------------
+# --- what a task's step asks for ------------------------------------------------------------------
 
 
-@njit("int64(int64[::1], int64)", **OPTIONS)
-def boundary(S, c):
+@compiled("int64(int64[::1], int64)")
+def boundary(S: State, c: int) -> int:
     """Between two steps: a task whose quantum is over goes to the tail while others can run.
 
     Returns the task itself where it may go on, else `RETRY` plus the task that steps next.
@@ -771,8 +791,8 @@ def boundary(S, c):
     return RETRY + advance(S)
 
 
-@njit("int64(int64[::1], int64, int64)", **OPTIONS)
-def compute(S, c, work):
+@compiled("int64(int64[::1], int64, int64)")
+def compute(S: State, c: int, work: int) -> int:
     """The current task of ``c`` computes; return the task that steps next."""
     _retire(S, c, S[NOW])
     if _begin_compute(S, c, work) == 0:
@@ -780,8 +800,8 @@ def compute(S, c, work):
     return advance(S)
 
 
-@njit("int64(int64[::1], int64, int64)", **OPTIONS)
-def irqs_off(S, c, length):
+@compiled("int64(int64[::1], int64, int64)")
+def irqs_off(S: State, c: int, length: int) -> int:
     """The current task of ``c`` keeps interrupts off; return the task that steps next."""
     if length == 0:
         return S[_row(c) + CURRENT]
@@ -790,8 +810,8 @@ def irqs_off(S, c, length):
     return advance(S)
 
 
-@njit("int64(int64[::1], int64, int64)", **OPTIONS)
-def sleep(S, c, length):
+@compiled("int64(int64[::1], int64, int64)")
+def sleep(S: State, c: int, length: int) -> int:
     """The current task of ``c`` sleeps; return the task that steps next."""
     _retire(S, c, S[NOW])
     _sleep_until(S, S[_row(c) + CURRENT], S[NOW] + length)
@@ -799,22 +819,22 @@ def sleep(S, c, length):
     return advance(S)
 
 
-@njit("void(int64[::1], int64)", **OPTIONS)
-def leave(S, c):
+@compiled("void(int64[::1], int64)")
+def leave(S: State, c: int) -> None:
     """The current task of ``c`` ends, or sleeps until `wake`."""
     _retire(S, c, S[NOW])
     _leave_cpu(S, c)
 
 
-@njit("int64(int64[::1], int64)", **OPTIONS)
-def block(S, c):
+@compiled("int64(int64[::1], int64)")
+def block(S: State, c: int) -> int:
     """The same; return the task that steps next."""
     leave(S, c)
     return advance(S)
 
 
-@njit("void(int64[::1], int64, int64)", **OPTIONS)
-def wake(S, task, time):
+@compiled("void(int64[::1], int64, int64)")
+def wake(S: State, task: int, time: int) -> None:
     """Make a sleeping task runnable at ``time``, as a timer would."""
     _sleep_until(S, task, time)
     c = S[S[TASKS_AT] + task * TASK_ROW + T_CPU]
@@ -823,8 +843,8 @@ def wake(S, task, time):
         _file(S, c, key)
 
 
-@njit("int64(int64[::1], int64)", **OPTIONS)
-def spin(S, c):
+@compiled("int64(int64[::1], int64)")
+def spin(S: State, c: int) -> int:
     """The current task of ``c`` spins until `grant`; return the task that steps next."""
     _retire(S, c, S[NOW])
     _occupy(S, c, M_SPINLOCK, INF // 2)
@@ -832,18 +852,18 @@ def spin(S, c):
     return advance(S)
 
 
-@njit("void(int64[::1], int64, int64)", **OPTIONS)
-def grant(S, c, time):
+@compiled("void(int64[::1], int64, int64)")
+def grant(S: State, c: int, time: int) -> None:
     """A spinlock has been handed to the task that spins on ``c``: it goes on at ``time``."""
     S[_row(c) + NEED] = time
     _due(S, c, time)
 
 
-# --- cross-calls ------------------------------------------------------------------------------------
+# --- cross-calls ----------------------------------------------------------------------------------
 
 
-@njit("void(int64[::1], int64, int64)", **OPTIONS)
-def _insert_sorted(S, c, i):
+@compiled("void(int64[::1], int64, int64)")
+def _insert_sorted(S: State, c: int, i: int) -> None:
     """Put the entry of call ``i`` into the open list of ``c``, sorted by (q, initiator)."""
     r = _row(c)
     e = _entry(S, i, c)
@@ -865,8 +885,8 @@ def _insert_sorted(S, c, i):
         S[r + TAIL] = i
 
 
-@njit("void(int64[::1], int64, int64)", **OPTIONS)
-def _append(S, c, i):
+@compiled("void(int64[::1], int64, int64)")
+def _append(S: State, c: int, i: int) -> None:
     """Plan call ``i`` behind the last open entry of ``c``: it rides along or opens a group."""
     r = _row(c)
     e = _entry(S, i, c)
@@ -895,8 +915,8 @@ def _append(S, c, i):
     S[r + TAIL] = i
 
 
-@njit("void(int64[::1], int64, int64)", **OPTIONS)
-def _queue_behind(S, c, i):
+@compiled("void(int64[::1], int64, int64)")
+def _queue_behind(S: State, c: int, i: int) -> None:
     """Queue call ``i`` on a target with open entries: behind the last, or between others."""
     tail = S[_row(c) + TAIL]
     q = S[_entry(S, i, c) + E_QUEUED]
@@ -908,8 +928,10 @@ def _queue_behind(S, c, i):
         _plan(S, c)
 
 
-@njit("void(int64[::1], uint8[:, ::1], int64[::1], int64[::1], int64, int64, int64, int64)", **OPTIONS)
-def _send(S, D, targets, jitter, i, n, cost, full):
+@compiled("void(int64[::1], uint8[:, ::1], int64[::1], int64[::1], int64, int64, int64, int64)")
+def _send(
+    S: State, D: Codes, targets: State, jitter: State, i: int, n: int, cost: int, full: int
+) -> None:
     """Queue and send call ``i`` to its targets, ascending (machine-model page, section 4).
 
     q_k = t + (k+1) queue; a = t + n queue + (g+1) send + delivery + jitter; the visit leaves c at
@@ -959,6 +981,9 @@ def _send(S, D, targets, jitter, i, n, cost, full):
             arrives += jitter[k]
         k += 1
         r = _row(c)
+        e = entries_at + c * ENTRY_ROW
+        if r < 0 or r > FAR or e < 0 or e > FAR:
+            break  # never: but now the compiler knows
         if S[r + HEAD] >= 0:
             # before the entry of this initiator's previous call is written over
             if S[r + LAST_TAKE] > t or S[r + PLAN_FULL] != 0:
@@ -966,7 +991,6 @@ def _send(S, D, targets, jitter, i, n, cost, full):
             else:
                 S[r + HEAD] = NONE
                 S[r + PIN] = NONE
-        e = entries_at + c * ENTRY_ROW
         S[e + E_QUEUED] = q
         S[e + E_ARRIVES] = arrives
         S[e + E_COST] = 2 * cost + full
@@ -1012,12 +1036,24 @@ def _send(S, D, targets, jitter, i, n, cost, full):
     S[o + C_LOCAL_END] = sent
 
 
-@njit(
-    "int64(int64[::1], uint8[:, ::1], int64[::1], int64[::1], int64, int64, int64, int64, int64, int64,"
-    " int64, int64)",
-    **OPTIONS,
+@compiled(
+    "int64(int64[::1], uint8[:, ::1], int64[::1], int64[::1],"
+    " int64, int64, int64, int64, int64, int64, int64, int64)"
 )
-def call(S, D, targets, jitter, i, n, cost, full, kind, cause, operation, pages):
+def call(
+    S: State,
+    D: Codes,
+    targets: State,
+    jitter: State,
+    i: int,
+    n: int,
+    cost: int,
+    full: int,
+    kind: int,
+    cause: int,
+    operation: int,
+    pages: int,
+) -> int:
     """The current task of ``i`` calls a function on ``n`` others; return the task that steps next.
 
     ``targets`` is empty for every other CPU, ``jitter`` where the platform has none.
@@ -1052,11 +1088,11 @@ def call(S, D, targets, jitter, i, n, cost, full, kind, cause, operation, pages)
     return advance(S)
 
 
-# --- accounts ---------------------------------------------------------------------------------------
+# --- accounts -------------------------------------------------------------------------------------
 
 
-@njit("void(int64[::1], int64, int64, int64[:, ::1])", **OPTIONS)
-def _stolen_before(S, c, time, out):
+@compiled("void(int64[::1], int64, int64, int64[:, ::1])")
+def _stolen_before(S: State, c: int, time: int, out: State) -> None:
     """Write stolen time and handlers of ``c`` before ``time``; a handler counts when it starts."""
     r = _row(c)
     _retire(S, c, time)
@@ -1076,8 +1112,8 @@ def _stolen_before(S, c, time, out):
     out[c, 6] = handlers
 
 
-@njit("void(int64[::1], int64[:, ::1])", **OPTIONS)
-def accounts(S, out):
+@compiled("void(int64[::1], int64[:, ::1])")
+def accounts(S: State, out: State) -> None:
     """Write every CPU's account up to now, shape ``(n_cpus, 8)``.
 
     Columns: busy, spin, irqs_off, stolen, idle, refill (ps), handlers, cross-calls sent.
@@ -1110,8 +1146,8 @@ def accounts(S, out):
             out[c, 4] += own
 
 
-@njit("int64(int64[::1])", **OPTIONS)
-def last_handler_end(S):
+@compiled("int64(int64[::1])")
+def last_handler_end(S: State) -> int:
     """Return when the last handler that is known of ends."""
     last = S[NOW]
     for c in range(S[N_CPUS]):
@@ -1119,8 +1155,8 @@ def last_handler_end(S):
     return last
 
 
-@njit("void(int64[::1])", **OPTIONS)
-def begin(S):
+@compiled("void(int64[::1])")
+def begin(S: State) -> None:
     """Time 0: every CPU with a task takes the first one, the others are idle."""
     for c in range(S[N_CPUS]):
         r = _row(c)
@@ -1132,7 +1168,7 @@ def begin(S):
             _due(S, c, INF)
 
 
-@njit("void(int64[::1], int64)", **OPTIONS)
-def make_ready(S, task):
+@compiled("void(int64[::1], int64)")
+def make_ready(S: State, task: int) -> None:
     """Queue a task on its CPU before the run has begun."""
     _enqueue(S, _row(S[S[TASKS_AT] + task * TASK_ROW + T_CPU]), task)

@@ -1,8 +1,8 @@
 """Simulated time: SimPy's environment with the fabric's calendar merged into it.
 
 Tasks are plain generators; each names, as it waits, the task that steps next (the compiled passes
-know it), so that going from task to task costs one ``send``. SimPy's own heap keeps everything else:
-samplers, timers of other models, the end of a run. At one instant SimPy's events come first.
+know it), so that going from task to task costs one ``send``. SimPy's own heap keeps everything
+else: samplers, timers of other models, the end of a run. At one instant SimPy's events come first.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Clock(simpy.Environment):
         self._on_log = on_log
         self._on_end = on_end
         self._end_key = p.INF
-        self.senders: list[Callable[[Any], int] | None] = [None] * fabric.max_tasks
+        self.senders: list[Any] = [None] * fabric.max_tasks  # each task's `send`
         self.finished = False
 
     @property
@@ -102,7 +102,7 @@ class Clock(simpy.Environment):
             while task >= 0:
                 stepping = task
                 try:
-                    task = senders[stepping](None)  # type: ignore[misc]
+                    task = senders[stepping](None)
                 except StopIteration:
                     task = self._on_end(stepping)
             if task == p.LOG_FULL:

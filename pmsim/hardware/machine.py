@@ -394,7 +394,8 @@ class Machine:
 
     def draw_jitter(self, n: int) -> npt.NDArray[np.int64]:
         """Draw the jitter of one call: ``n`` delays in picoseconds, targets ascending."""
-        assert self.costs.ipi.jitter is not None and self._jitter_rng is not None
+        assert self.costs.ipi.jitter is not None
+        assert self._jitter_rng is not None
         return draw(self.costs.ipi.jitter, self._jitter_rng, n)
 
     def note_acks(self, task: Task, targets: Sequence[int] | None) -> None:
@@ -435,5 +436,7 @@ class Machine:
         if not stuck or self.clock.peek() != float("inf"):
             return
         stuck.sort(key=lambda task: (task.cpu, task.number))
-        waits = "; ".join(f"{t.place} waits for {t.waiting_for.name}" for t in stuck if t.waiting_for)
+        waits = "; ".join(
+            f"{t.place} waits for {t.waiting_for.name}" for t in stuck if t.waiting_for
+        )
         raise DeadlockError(f"deadlock, nothing more can happen: {waits}", self.now)
