@@ -40,7 +40,7 @@ def compiled(signature: str) -> Callable[[F], F]:
     become free.
     """
     options: Any = {"cache": True, "error_model": "numpy", "_nrt": False}
-    decorate: Callable[[F], F] = njit(signature, **options)
+    decorate: Any = njit(signature, **options)
     return decorate
 
 

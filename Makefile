@@ -1,0 +1,108 @@
+# The only entry to everything that is done with this project. Each verb sets itself up:
+# the virtual environment .venv is made where there is none, and renewed when pyproject.toml changes.
+#
+#   make demo      run the shipped scenario `policy-load`; results in results/policy-load
+#   make test      the tests that are quick, and their coverage
+#   make test-all  all tests, slow ones too, on every Python 3.11 to 3.13 of this machine,
+#                  and on the oldest versions that pyproject.toml allows
+#   make lint      ruff, mypy, import-linter
+#   make bench     speed, as a table of ratios
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-all test-lowest lint format bench clean
+
+# The first interpreter that is new enough.
+PYTHON ?= $(shell \
+    for python in python3 python3.13 python3.12 python3.11 $(HOME)/.pyenv/versions/3.1[1-9]*/bin/python3; do \
+        if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+            command -v $$python; break; \
+        fi; \
+    done)
+BIN := .venv/bin
+READY := .venv/.ready
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
+help:
+	@sed -n '/^#   /s/^#  *//p' Makefile
+
+# `--group` needs a recent pip, newer than the one that comes with Python 3.11.
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "pmsim needs Python 3.11 or newer, and found none" >&2; exit 1; }
+	@test -x $(BIN)/python || { echo "making .venv with $(PYTHON)"; $(PYTHON) -m venv .venv; }
+	@$(BIN)/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
+	@echo "installing pmsim and its tools into .venv (about a minute)"
+	@$(BIN)/python $(PIP_INSTALL) --editable . --group dev
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/pmsim run policy-load --out results/policy-load --force
+
+# The compiled passes cannot be measured as they run, so a part of the tests runs them as plain Python.
+test: $(READY)
+	@$(BIN)/coverage erase
+	@echo "== the compiled passes as plain Python, for their coverage"
+	NUMBA_DISABLE_JIT=1 HYPOTHESIS_PROFILE=few $(BIN)/coverage run -m pytest -q -m "not slow" tests/hardware
+	@echo "== all that is quick"
+	$(BIN)/coverage run -m pytest -m "not slow"
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+# A line per Python says that it was left out, or how its tests went.
+test-all: lint
+	@ran=0; \
+	for version in 3.11 3.12 3.13; do \
+	    python=""; \
+	    for candidate in $(HOME)/.pyenv/versions/$$version*/bin/python$$version python$$version; do \
+	        if $$candidate -c '' 2>/dev/null; then python=$$candidate; break; fi; \
+	    done; \
+	    if [ -z "$$python" ]; then echo "== Python $$version: not on this machine, left out"; continue; fi; \
+	    echo "== Python $$version ($$python)"; \
+	    $(MAKE) --no-print-directory .venv-$$version/.ready VENV_PYTHON=$$python; \
+	    .venv-$$version/bin/python -m pytest; \
+	    ran=$$((ran + 1)); \
+	done; \
+	test $$ran -gt 0 || { echo "no Python 3.11 to 3.13 found" >&2; exit 1; }
+	@$(MAKE) --no-print-directory test-lowest
+
+.venv-3.%/.ready: pyproject.toml
+	@test -x $(@D)/bin/python || $(VENV_PYTHON) -m venv $(@D)
+	@$(@D)/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
+	@$(@D)/bin/python $(PIP_INSTALL) --editable . --group dev
+	@touch $@
+
+# Every `>=` of the dependencies becomes `==`: what pyproject.toml promises as the lowest must work.
+# Warnings are no errors there: old libraries are warned of what newer ones below them have dropped.
+LOWEST := import tomllib; \
+    wanted = tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']; \
+    print(*(line.replace('>=', '==') for line in wanted))
+
+test-lowest: .venv-lowest/.ready
+	@echo "== Python $$(.venv-lowest/bin/python -V | cut -d' ' -f2) and the oldest dependencies allowed"
+	.venv-lowest/bin/python -m pytest -m "not slow" -W default
+
+.venv-lowest/.ready: pyproject.toml $(READY)
+	@python=$$(ls -d $(HOME)/.pyenv/versions/3.11*/bin/python3.11 2>/dev/null | head -1); \
+	test -x $(@D)/bin/python || $${python:-$(PYTHON)} -m venv $(@D)
+	@$(@D)/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
+	@$(@D)/bin/python $(PIP_INSTALL) --editable . --group dev $$($(BIN)/python -c "$(LOWEST)")
+	@touch $@
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv .venv-* results .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
+	    .hypothesis .import_linter_cache dist build

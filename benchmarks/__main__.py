@@ -1,0 +1,60 @@
+"""Print the table of speeds. Only ratios within one run mean something: machines are noisy."""
+
+from __future__ import annotations
+
+import time
+
+import simpy
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.crosscalls import CASES, fabric_rate, reference_rate
+from benchmarks.kernel import KERNEL_CASES
+
+TIMEOUTS = 200_000
+
+
+def timeout_rate() -> float:
+    """Return bare SimPy timeouts per CPU-second: the yardstick of this machine."""
+    environment = simpy.Environment()
+
+    def process() -> simpy.events.ProcessGenerator:
+        for _ in range(TIMEOUTS):
+            yield environment.timeout(1)
+
+    environment.process(process())
+    started = time.process_time()
+    environment.run()
+    return TIMEOUTS / (time.process_time() - started)
+
+
+def main() -> None:
+    """Measure every case and print the tables."""
+    console = Console()
+    timeouts = timeout_rate()
+    console.print(f"yardstick: {timeouts:,.0f} bare SimPy timeouts per CPU-second")
+    table = Table("cross-calls, everything recorded", title="The fabric", title_justify="left")
+    for heading in ("per second", "of the reference", "of a timeout", "target", "stretch"):
+        table.add_column(heading, justify="right")
+    for case in CASES:
+        rate = fabric_rate(case)
+        table.add_row(
+            case.name,
+            f"{rate:,.0f}",
+            f"{rate / reference_rate(case):,.0f} x",
+            f"{rate / timeouts:.2f} x",
+            f"{case.target:,} {'met' if rate >= case.target else 'missed'}",
+            f"{case.stretch:,} {'met' if rate >= case.stretch else 'missed'}",
+        )
+    console.print(table)
+    table = Table("kernel operations", title="The kernel", title_justify="left")
+    for heading in ("per second", "of a timeout"):
+        table.add_column(heading, justify="right")
+    for name, measure in KERNEL_CASES:
+        rate = measure()
+        table.add_row(name, f"{rate:,.0f}", f"{rate / timeouts:,.2f} x")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Kernel operations per second, with their log kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from benchmarks.crosscalls import COSTS, SMALL
+from pmsim.hardware.machine import Machine, Steps, Task
+from pmsim.kernel.kernel import Kernel
+from pmsim.kernel.profile import load_profile
+
+Body = Callable[[Kernel, Task], Steps]
+
+VMALLOCS = 20_000
+PMALLOCS = 50_000
+MANY = 100_000_000
+PROTECTS = 5_000
+
+
+def _rate(body: Body, operations: int) -> float:
+    """Run one task on a quiet 64-CPU machine; return operations per CPU-second."""
+    machine = Machine(SMALL, COSTS)
+    kernel = Kernel(machine, load_profile("linux-6.1-x86_64"), sink=lambda rows: None)
+    machine.spawn(0, lambda task: body(kernel, task))
+    started = time.process_time()
+    machine.run()
+    return operations / (time.process_time() - started)
+
+
+def _vmalloc(kernel: Kernel, task: Task) -> Steps:
+    for _ in range(VMALLOCS):
+        area = yield from kernel.vmalloc.vmalloc(task, 16 << 10)
+        yield from kernel.vmalloc.vfree(task, area)
+
+
+def _pmalloc(kernel: Kernel, task: Task) -> Steps:
+    pool = yield from kernel.pmalloc.create_pool(task, 4096, 3)
+    for _ in range(PMALLOCS):
+        yield from kernel.pmalloc.pmalloc(task, pool, 24)
+
+
+def _alloc_many(kernel: Kernel, task: Task) -> Steps:
+    pool = yield from kernel.pmalloc.create_pool(task, 2 << 20, 3)
+    yield from kernel.pmalloc.alloc_many(task, pool, MANY, 24)
+
+
+def _protect(kernel: Kernel, task: Task) -> Steps:
+    pool = yield from kernel.pmalloc.create_pool(task, 4096, 3)
+    for _ in range(PROTECTS):
+        yield from kernel.pmalloc.pmalloc(task, pool, 24)
+        yield from kernel.pmalloc.protect_pool(task, pool)
+
+
+KERNEL_CASES = (
+    ("vmalloc(16 KiB) and vfree, with the purges", lambda: _rate(_vmalloc, VMALLOCS)),
+    ("pmalloc(24), one by one", lambda: _rate(_pmalloc, PMALLOCS)),
+    ("pmalloc(24), by alloc_many", lambda: _rate(_alloc_many, MANY)),
+    ("pmalloc and pmalloc_protect_pool of one page", lambda: _rate(_protect, PROTECTS)),
+)
+"""What is timed: a name, and a function that returns operations per CPU-second."""

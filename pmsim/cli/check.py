@@ -1,0 +1,33 @@
+"""``pmsim check``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pmsim.cli.status import reporting
+from pmsim.errors import Fault, ScenarioError
+
+
+@reporting
+def check(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Scenario files, or shipped scenarios.")
+    ],
+) -> None:
+    """Say whether scenarios are valid: every fault, with file, line, column and a hint."""
+    from pmsim.scenario.scenario import load
+
+    faults: list[Fault] = []
+    for file in files:
+        try:
+            scenario = load(file).resolve()
+        except ScenarioError as error:
+            faults += error.faults
+        else:
+            cpus = scenario.machine.topology.n_cpus
+            kinds = ", ".join(one.name for one in scenario.workloads)
+            typer.echo(f"{file}: valid: {cpus:,} CPUs, {scenario.kernel.name}, {kinds}")
+    if faults:
+        raise ScenarioError(faults)

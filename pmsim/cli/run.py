@@ -1,0 +1,133 @@
+"""``pmsim run``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pmsim.cli.status import BAD_INPUT, interrupt_on_terminate, leave, reporting
+from pmsim.errors import Fault, ScenarioError
+
+if TYPE_CHECKING:
+    from pmsim.scenario.scenario import Scenario
+    from pmsim.simulation.result import Result
+
+RESULTS = Path("results")
+"""Where results go that are not sent elsewhere."""
+
+
+@reporting
+def run(
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="Scenario files, or names of shipped scenarios."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where the result goes; with several files, one below it each."
+            " Default: results/NAME.",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a result that is there already.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    no_figures: Annotated[bool, typer.Option("--no-figures", help="Draw no figures.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Another seed.")] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="PATH=VALUE",
+            help="Another value for a key, such as machine.cpus=8; may be repeated.",
+        ),
+    ] = None,
+) -> None:
+    """Run scenarios: a progress bar, then the answer in words, tables, files and figures."""
+    interrupt_on_terminate()
+    changes = _changes(values or [], seed)
+    scenarios = _loaded(files, changes)
+    places = _places(scenarios, out)
+    if not quiet:
+        from pmsim.cli.compiling import announce_compilation
+
+        announce_compilation()
+    from pmsim.simulation.place import check_place
+
+    for place in places:
+        check_place(place, force=force)
+    for scenario, place in zip(scenarios, places, strict=True):
+        _run_one(scenario, place, force=force, quiet=quiet, figures=not no_figures)
+
+
+def _changes(values: list[str], seed: int | None) -> dict[str, Any]:
+    """Return the values that the options change, by dotted path."""
+    from pmsim.scenario.read import parse
+
+    changes: dict[str, Any] = {}
+    for text in values:
+        path, equals, value = text.partition("=")
+        if not equals or not path or not value:
+            leave(BAD_INPUT, f"--set wants PATH=VALUE, such as machine.cpus=8, not '{text}'")
+        changes[path] = parse(value, f"--set {path}").value()
+    if seed is not None:
+        changes["seed"] = seed
+    return changes
+
+
+def _loaded(files: list[str], changes: dict[str, Any]) -> list[Scenario]:
+    """Return all scenarios, or raise `ScenarioError` with the faults of all of them."""
+    from pmsim.scenario.scenario import load
+
+    scenarios: list[Scenario] = []
+    faults: list[Fault] = []
+    for file in files:
+        try:
+            scenario = load(file)
+            scenarios.append(scenario.with_(**changes) if changes else scenario)
+        except ScenarioError as error:
+            faults += error.faults
+    if faults:
+        raise ScenarioError(faults)
+    return scenarios
+
+
+def _places(scenarios: list[Scenario], out: Path | None) -> list[Path]:
+    """Return where the result of each scenario goes."""
+    if out is not None and len(scenarios) == 1:
+        return [out]
+    places = [(out or RESULTS) / scenario.name for scenario in scenarios]
+    twice = next((place for place in places if places.count(place) > 1), None)
+    if twice is not None:
+        leave(BAD_INPUT, f"two of the scenarios would go to {twice}: give them different names")
+    return places
+
+
+def _run_one(scenario: Scenario, place: Path, *, force: bool, quiet: bool, figures: bool) -> None:
+    from pmsim.cli.progress import Bar
+    from pmsim.simulation.run import run as simulate
+
+    with Bar(scenario.name, shown=not quiet and sys.stderr.isatty()) as bar:
+        result = simulate(
+            scenario,
+            place,
+            force=force,
+            progress=bar.update,
+            finish=_draw if figures else None,
+        )
+    if not quiet:
+        from pmsim.cli.answer import print_answer
+
+        print_answer(result)
+
+
+def _draw(result: Result) -> None:
+    """Draw the figures of a result into its directory."""
+    from pmsim.figures.gallery import draw_all
+
+    draw_all(result, result.path / "figures")

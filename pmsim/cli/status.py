@@ -1,0 +1,60 @@
+"""How a command ends: exit statuses, and errors said to people without a traceback."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, NoReturn, ParamSpec
+
+import typer
+
+from pmsim.errors import PmsimError, ScenarioError, SimulationError
+
+RUN_FAILED = 1
+"""A run failed in simulated time."""
+BAD_INPUT = 2
+"""Bad usage, a bad scenario, a place where results cannot go, or a run that was interrupted."""
+
+P = ParamSpec("P")
+
+
+def reporting(command: Callable[P, None]) -> Callable[P, None]:
+    """Let a command end with a message and a status instead of a traceback."""
+
+    @functools.wraps(command)
+    def reported(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except SimulationError as error:
+            leave(RUN_FAILED, f"the run failed: {error}")
+        except ScenarioError as error:
+            count = len(error.faults)
+            leave(BAD_INPUT, f"{error}\n{count} fault{'s' if count > 1 else ''}")
+        except PmsimError as error:
+            leave(BAD_INPUT, str(error))
+        except KeyboardInterrupt:
+            leave(BAD_INPUT, "interrupted: the run was given up, no half result is left behind")
+        except BrokenPipeError:
+            # Whoever reads the output has seen enough. Python would complain once more at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    return reported
+
+
+def leave(status: int, message: str) -> NoReturn:
+    """End the command with a message on standard error."""
+    typer.echo(f"pmsim: {message}", err=True)
+    raise typer.Exit(status)
+
+
+def interrupt_on_terminate() -> None:
+    """Make a termination tidy up as Ctrl-C does."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> Any:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)

@@ -1,0 +1,159 @@
+"""CPUs against time: who was interrupted, and who spun."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from pmsim.figures import style
+from pmsim.figures.source import Tables
+from pmsim.figures.words import about_share, about_time
+
+Paid = Literal["stolen", "spin"]
+"""How a CPU pays: interrupted by handlers, or waiting for answers and spinlocks."""
+
+_MOST_COLUMNS: Final = 400
+_MOST_ROWS: Final = 512
+_SPOKEN: Final = {
+    "stolen": (style.BLUE, "interrupted", "Who was interrupted"),
+    "spin": (style.VERMILION, "spinning", "Who spun"),
+}
+
+
+class CpuTables(Tables, Protocol):
+    """A result that also knows each CPU's time per interval."""
+
+    @property
+    def cpu_timeline(self) -> pd.DataFrame: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """The share of its time that each CPU paid, interval by interval.
+
+    Attributes
+    ----------
+    paid
+        How it paid.
+    edges_ps
+        Where the intervals begin, and the last one's end.
+    spent_ps
+        Time paid, shape ``(cpus, intervals)``.
+    """
+
+    paid: Paid
+    edges_ps: npt.NDArray[np.int64]
+    spent_ps: npt.NDArray[np.float64]
+
+    @property
+    def share(self) -> npt.NDArray[np.float64]:
+        """Share of each interval, shape ``(cpus, intervals)``."""
+        return self.spent_ps / np.diff(self.edges_ps)
+
+    @property
+    def per_cpu(self) -> npt.NDArray[np.float64]:
+        """Share of the whole time, per CPU."""
+        length = float(self.edges_ps[-1] - self.edges_ps[0])
+        return np.asarray(self.spent_ps.sum(axis=1) / length)
+
+
+def cpus_over_time(result: CpuTables, *, paid: Paid = "stolen", ax: Axes | None = None) -> Axes:
+    """Draw the share of each CPU's time that went to interrupts, or to spinning, over time.
+
+    Parameters
+    ----------
+    result
+        A result of `pmsim.run`.
+    paid
+        ``"stolen"``: in handlers and waking up for them; ``"spin"``: waiting for the answers of
+        other CPUs and for spinlocks.
+    ax
+        Axes to draw on; a figure of its own where not given.
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
+    """
+    found = shares(result, paid)
+    with style.drawing(ax, size(found)) as axes:
+        return draw(found, axes)
+
+
+def shares(result: CpuTables, paid: Paid) -> Shares:
+    """Take the shares of the first replication, at most 400 intervals of them."""
+    table = result.cpu_timeline
+    if table.empty:
+        return Shares(paid, np.zeros(1, dtype=np.int64), np.zeros((0, 0)))
+    table = table[table["replication"] == table["replication"].min()]
+    grid = table.pivot(index="cpu", columns="start_ps", values=f"{paid}_ps").fillna(0)
+    starts = grid.columns.to_numpy(dtype=np.int64)
+    first = np.arange(0, len(starts), -(-len(starts) // _MOST_COLUMNS))
+    spent = np.add.reduceat(grid.to_numpy(dtype=float), first, axis=1)
+    return Shares(paid, np.append(starts[first], int(table["end_ps"].max())), spent)
+
+
+def size(found: Shares) -> tuple[float, float]:
+    """Return the width and height of the figure, in inches: higher with more CPUs."""
+    return 6.4, float(np.clip(2.6 + 0.03 * len(found.spent_ps), 3.2, 6.0))
+
+
+def draw(found: Shares, ax: Axes) -> Axes:
+    """Draw the shares on axes."""
+    colour, spoken, title = _SPOKEN[found.paid]
+    if not found.spent_ps.size:
+        return style.nothing(ax, title, "The run has no timeline of its CPUs.")
+    share, height = _rows(100 * found.share)
+    top = float(share.max()) or 1.0
+    mesh = ax.pcolormesh(
+        found.edges_ps, np.arange(len(share) + 1) * height - 0.5, share,
+        cmap=style.shades(colour), vmin=0, vmax=top, rasterized=True,
+    )  # fmt: skip
+    ax.set_ylim(len(found.spent_ps) - 0.5, -0.5)
+    ax.yaxis.set_major_locator(MaxNLocator(8, integer=True))
+    ax.set_ylabel("CPU")
+    style.round_ticks(ax.xaxis, 6)
+    style.time_axis(ax.xaxis, float(found.edges_ps[-1]), "simulated time")
+    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.015, fraction=0.05, aspect=25)
+    bar.set_label(f"share of time {spoken}")
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g} %"))
+    bar.outline.set_visible(False)
+    style.say(ax, message(found), _detail(found, height))
+    return ax
+
+
+def message(found: Shares) -> str:
+    """Return the sentence on top: how many CPUs paid, and how much."""
+    per_cpu = found.per_cpu
+    paying = int((per_cpu > 0).sum())
+    worst = int(per_cpu.argmax())
+    verb = "was interrupted" if found.paid == "stolen" else "spun"
+    if not paying:
+        return f"No CPU {verb}"
+    if paying == 1:
+        return f"Only CPU {worst} {verb}: {about_share(per_cpu[worst])} of its time"
+    mean = about_share(float(per_cpu.mean()))
+    who = "Every CPU" if paying == len(per_cpu) else f"{paying:,} of {len(per_cpu):,} CPUs"
+    plural = "were interrupted" if found.paid == "stolen" and who[0] != "E" else verb
+    return f"{who} {plural}: {mean} of all CPU time, {about_share(per_cpu[worst])} on CPU {worst}"
+
+
+def _rows(share: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], int]:
+    """Return at most 512 rows, each the highest share of its CPUs, and the CPUs of a row.
+
+    A row lower than a pixel could vanish, and with it the one CPU that spins.
+    """
+    height = -(-len(share) // _MOST_ROWS)
+    return np.maximum.reduceat(share, np.arange(0, len(share), height), axis=0), height
+
+
+def _detail(found: Shares, height: int) -> str:
+    width = about_time(float(np.median(np.diff(found.edges_ps))))
+    rows = f"; each row the highest of {height} CPUs" if height > 1 else ""
+    return f"By intervals of {width}{rows}. White: none."

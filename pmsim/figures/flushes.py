@@ -1,0 +1,136 @@
+"""What a cross-call cost, split into the parts of its latency, by the reason it was made for."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from pmsim.figures import style
+from pmsim.figures.source import Tables, batches
+from pmsim.figures.words import about_count, about_share, about_time, counted
+
+PARTS: Final = (
+    "queue_ps", "send_ps", "local_ps", "delivery_ps", "irqs_off_ps", "idle_exit_ps",
+    "busy_handler_ps", "ride_ps", "entry_ps", "function_ps", "visit_ps", "resume_ps",
+)  # fmt: skip
+"""The parts of a cross-call's latency, as columns of the table, in the order of stacking."""
+
+_SPOKEN: Final = {
+    "queue_ps": ("queue", style.BLUE, "queueing it for every CPU"),
+    "send_ps": ("send", style.CYAN, "sending the interrupts"),
+    "local_ps": ("own flush", "#d8c4bd", "the initiator's own flush"),
+    "delivery_ps": ("in flight", style.GREY, "the interrupt's flight to the slowest CPU"),
+    "irqs_off_ps": ("interrupts off", style.RED, "waiting for a CPU with interrupts off"),
+    "idle_exit_ps": ("idle exit", style.VERMILION, "waking an idle CPU"),
+    "busy_handler_ps": ("busy handler", style.ORANGE, "waiting behind another handler"),
+    "ride_ps": ("riding along", style.SAND, "riding on another call's interrupt"),
+    "entry_ps": ("entry", style.PURPLE, "entering the slowest CPU's handler"),
+    "function_ps": ("function", style.BROWN, "the flush on the slowest CPU"),
+    "visit_ps": ("visit", style.SLATE, "looking at every CPU's answer"),
+    "resume_ps": ("resume", "#c9cbd1", "handlers that delay the initiator"),
+}
+_MOST_ROWS: Final = 12
+_SMALLEST_PART: Final = 0.002
+
+
+def flush_cost(result: Tables, *, ax: Axes | None = None) -> Axes:
+    """Draw the mean latency of cross-calls, by cause and kind, as a sum of its parts.
+
+    The waiting parts are those of the CPU on the critical path, the one that answered last.
+
+    Parameters
+    ----------
+    result
+        A result of `pmsim.run`.
+    ax
+        Axes to draw on; a figure of its own where not given.
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
+    """
+    rows = mean_parts(result)
+    with style.drawing(ax, size(rows)) as axes:
+        return draw(rows, axes)
+
+
+def mean_parts(result: Tables) -> pd.DataFrame:
+    """Average the parts of the cross-calls' latency.
+
+    Returns
+    -------
+    DataFrame
+        One row per cause and kind, those that took most time in total first: ``cause, kind, count,
+        targets`` (the mean), the `PARTS` (means) and ``latency_ps``, their sum.
+    """
+    numbers = ["targets", *PARTS]
+    sums: pd.DataFrame | None = None
+    for frame in batches(result, "crosscalls", ["cause", "kind", *numbers]):
+        frame = frame.astype({"cause": str, "kind": str})
+        grouped = frame.assign(count=1).groupby(["cause", "kind"])[["count", *numbers]].sum()
+        sums = grouped if sums is None else sums.add(grouped, fill_value=0)
+    if sums is None or sums.empty:
+        return pd.DataFrame(columns=["cause", "kind", "count", *numbers, "latency_ps"])
+    sums = sums.astype(float)
+    means = sums[numbers].div(sums["count"], axis=0)
+    means.insert(0, "count", sums["count"].astype(int))
+    means["latency_ps"] = means[list(PARTS)].sum(axis=1)
+    total = means["latency_ps"] * means["count"]
+    return means.loc[total.sort_values(ascending=False, kind="stable").index].reset_index()
+
+
+def size(rows: pd.DataFrame) -> tuple[float, float]:
+    """Return the width and height, in inches, that so many rows need."""
+    return 9.0, 2.2 + 0.36 * max(min(len(rows), _MOST_ROWS), 2)
+
+
+def draw(rows: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw the means on axes."""
+    if rows.empty:
+        return style.nothing(ax, "No cross-call was made", "No CPU had to be told anything.")
+    shown = rows.head(_MOST_ROWS)
+    longest = max(float(shown["latency_ps"].max()), 1.0)
+    left = np.zeros(len(shown))
+    for part in PARTS:
+        width = shown[part].to_numpy(dtype=float)
+        ax.barh(range(len(shown)), width, left=left, height=0.7, color=_SPOKEN[part][1], label=part)
+        left += width
+    records = shown.to_dict("records")
+    for place, row in enumerate(records):
+        text = f"{about_count(row['count'])} × {about_time(row['latency_ps'])}"
+        ax.text(left[place] + 0.008 * longest, place, text, va="center", fontsize=8.5)
+    ax.set_yticks(range(len(shown)), [f"{row['cause']} · {row['kind']}" for row in records])
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(len(shown) - 0.4, -0.6)
+    ax.spines["left"].set_visible(False)
+    ax.set_xlim(0, longest * 1.25)
+    style.round_ticks(ax.xaxis, 9, longest)
+    style.time_axis(ax.xaxis, longest, "mean time from the call to its return")
+    visible = [part for part in PARTS if shown[part].max() > _SMALLEST_PART * longest]
+    room = style.key(ax, [_SPOKEN[part][:2] for part in visible])
+    style.say(ax, message(rows), _detail(rows), room)
+    return ax
+
+
+def message(rows: pd.DataFrame) -> str:
+    """Return the sentence on top: the mean latency of all calls, and its largest part."""
+    count = rows["count"].to_numpy(dtype=float)
+    mean = float((rows["latency_ps"] * count).sum() / count.sum())
+    if mean == 0:
+        return "Cross-calls took no time"
+    sums = {part: float((rows[part] * count).sum()) for part in PARTS}
+    part = max(sums, key=lambda name: sums[name])
+    share = sums[part] / sum(sums.values())
+    what = "The only cross-call took" if count.sum() == 1 else "A cross-call takes"
+    average = "" if count.sum() == 1 else " on average"
+    return f"{what} {about_time(mean)}{average}; {about_share(share)} of it is {_SPOKEN[part][2]}"
+
+
+def _detail(rows: pd.DataFrame) -> str:
+    left_out = len(rows) - _MOST_ROWS
+    detail = "Rows: cause · kind. Waits are those of the CPU that answered last."
+    return detail + (f" {counted(left_out, 'cheaper row')} not shown." if left_out > 0 else "")

@@ -1,0 +1,101 @@
+"""All figures of a result, written to files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from matplotlib.axes import Axes
+
+from pmsim.errors import OutputError
+from pmsim.figures import (
+    cpus,
+    flushes,
+    latencies,
+    operations,
+    style,
+    timeline,
+)
+from pmsim.figures.calltree import call_tree
+from pmsim.figures.cpus import CpuTables
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One picture's way from a result to axes: take the data, ask how large, draw."""
+
+    take: Callable[[Any], Any]
+    size: Callable[[Any], tuple[float, float]]
+    draw: Callable[[Any, Axes], Axes]
+
+
+GALLERY: Final[dict[str, tuple[Panel, ...]]] = {
+    "operation_cost": (Panel(call_tree, operations.size, operations.draw),),
+    "flush_cost": (Panel(flushes.mean_parts, flushes.size, flushes.draw),),
+    "broadcast_timeline": (Panel(timeline.rates, timeline.size, timeline.draw),),
+    "latency_distribution": (Panel(latencies.latencies, latencies.size, latencies.draw),),
+    "cpus_over_time": tuple(
+        Panel(partial(cpus.shares, paid=paid), cpus.size, cpus.draw) for paid in ("stolen", "spin")
+    ),
+}
+"""The figures by the names of their files; several panels stand side by side."""
+
+_DPI: Final = 150
+
+
+def draw_all(
+    result: CpuTables, directory: Path | str, formats: Sequence[str] = ("png",)
+) -> list[Path]:
+    """Draw every figure of a result into files.
+
+    Parameters
+    ----------
+    result
+        A result of `pmsim.run`.
+    directory
+        Where the files go; made where it is missing.
+    formats
+        Endings of the files: any format that Matplotlib writes.
+
+    Returns
+    -------
+    list of Path
+        The files written, a figure's formats together.
+
+    Raises
+    ------
+    OutputError
+        If a format is unknown, or the files cannot be written.
+    """
+    directory = Path(directory)
+    written: list[Path] = []
+    for name, panels in GALLERY.items():
+        taken = [panel.take(result) for panel in panels]
+        sizes = [panel.size(data) for panel, data in zip(panels, taken, strict=True)]
+        width, height = sum(size[0] for size in sizes), max(size[1] for size in sizes)
+        figure = style.canvas((width, height))
+        with style.themed():
+            axes = figure.subplots(1, len(panels), squeeze=False)[0]
+            for panel, data, ax in zip(panels, taken, axes, strict=True):
+                panel.draw(data, ax)
+            written += [_save(figure, directory / f"{name}.{ending}") for ending in formats]
+    return written
+
+
+def _save(figure: Any, path: Path) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=_DPI, metadata=_undated(path.suffix))
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise OutputError(f"cannot write {path.name}: {error}") from error
+    return path
+
+
+def _undated(suffix: str) -> dict[str, None] | None:
+    """Return the metadata that keep the time of drawing out of a file: same result, same bytes."""
+    return {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix)

@@ -1,0 +1,176 @@
+"""How long cross-calls took: the share that took longer, with the quantiles that matter."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from pmsim.figures import style
+from pmsim.figures.source import Tables, batches
+from pmsim.figures.words import about_count, about_time, counted
+
+QUANTILES: Final = ((0.5, "p50"), (0.99, "p99"), (0.999, "p99.9"))
+"""Quantiles that are marked, each where there are enough calls to know it."""
+
+_MOST_POINTS: Final = 2000
+_KIND_COLOURS: Final = (style.BLUE, style.ORANGE, style.PURPLE, style.BROWN, style.SAND)
+
+
+def latency_distribution(result: Tables, *, ax: Axes | None = None) -> Axes:
+    """Draw which share of the cross-calls took longer than a time, both axes logarithmic.
+
+    Parameters
+    ----------
+    result
+        A result of `pmsim.run`.
+    ax
+        Axes to draw on; a figure of its own where not given.
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
+    """
+    calls = latencies(result)
+    with style.drawing(ax, size(calls)) as axes:
+        return draw(calls, axes)
+
+
+Latencies = dict[str, npt.NDArray[np.int64]]
+"""The sorted latencies of the calls of each kind, in picoseconds."""
+
+
+def latencies(result: Tables) -> Latencies:
+    """Return the sorted latencies of the calls of each kind, the most frequent kind first."""
+    pieces: dict[str, list[npt.NDArray[np.int64]]] = {}
+    for frame in batches(result, "crosscalls", ["kind", "start_ps", "end_ps"]):
+        latency = (frame["end_ps"] - frame["start_ps"]).to_numpy(dtype=np.int64)
+        for kind, places in frame.groupby(frame["kind"].astype(str)).indices.items():
+            pieces.setdefault(str(kind), []).append(latency[places])
+    calls = {kind: np.sort(np.concatenate(parts)) for kind, parts in pieces.items()}
+    return dict(sorted(calls.items(), key=lambda item: -len(item[1])))
+
+
+def known_quantiles(calls: npt.NDArray[np.int64]) -> pd.DataFrame:
+    """Return the `QUANTILES` that so many calls can tell.
+
+    A quantile needs at least one call beyond it: p99 needs 100 calls, p99.9 a thousand.
+
+    Returns
+    -------
+    DataFrame
+        ``share`` (of the calls beyond it), ``name`` and ``latency_ps``: the smallest latency that
+        occurred and that at least that part of the calls did not exceed.
+    """
+    rows = [
+        (1 - q, name, int(np.quantile(calls, q, method="inverted_cdf")))
+        for q, name in QUANTILES
+        if len(calls) * (1 - q) >= 1 - 1e-9
+    ]
+    return pd.DataFrame(rows, columns=["share", "name", "latency_ps"])
+
+
+def size(_calls: Latencies) -> tuple[float, float]:
+    """Return the width and height of the figure, in inches."""
+    return 7.5, 4.6
+
+
+def draw(calls: Latencies, ax: Axes) -> Axes:
+    """Draw the distribution on axes."""
+    if not calls:
+        return style.nothing(ax, "No cross-call was made", "No CPU had to be told anything.")
+    everything = np.sort(np.concatenate(list(calls.values())))
+    if len(calls) > 1:
+        for (kind, some), colour in zip(calls.items(), _KIND_COLOURS, strict=False):
+            x, y = _tail(some)
+            ax.step(x, y, where="post", color=colour, linewidth=1.4, label=kind)
+    x, y = _tail(everything)
+    ax.step(x, y, where="post", color=style.INK, linewidth=2.0, label="all")
+    marks = known_quantiles(everything)
+    _mark(ax, marks)
+    _axes(ax, everything)
+    room = style.key(ax, _key(calls))
+    style.say(ax, message(everything, marks), _detail(everything), room)
+    return ax
+
+
+def message(calls: npt.NDArray[np.int64], marks: pd.DataFrame) -> str:
+    """Return the sentence on top: the middle of the distribution and the end of its tail."""
+    if len(calls) == 1:
+        return f"The only cross-call took {about_time(calls[0])}"
+    if calls[0] == calls[-1]:
+        return f"All {counted(len(calls), 'cross-call')} took {about_time(calls[0])} each"
+    middle, last = marks.iloc[0], marks.iloc[-1]
+    text = f"Half of the cross-calls take at most {about_time(middle['latency_ps'])}"
+    if len(marks) == 1:
+        return f"{text}; the slowest {about_time(calls[-1])}"
+    one_in = round(1 / last["share"])
+    return f"{text}; one in {one_in:,} takes {about_time(last['latency_ps'])} or more"
+
+
+def _detail(calls: npt.NDArray[np.int64]) -> str:
+    text = f"{counted(len(calls), 'cross-call')}; the slowest took {about_time(calls[-1])}."
+    for share, name in ((1 - q, name) for q, name in QUANTILES[1:]):
+        if len(calls) * share < 1 - 1e-9:
+            return f"{text} {name} needs at least {about_count(round(1 / share))}."
+    return text
+
+
+def _key(calls: Latencies) -> list[tuple[str, str]]:
+    if len(calls) == 1:
+        return []
+    named = [
+        (f"{kind} ({about_count(len(some))})", colour)
+        for (kind, some), colour in zip(calls.items(), _KIND_COLOURS, strict=False)
+    ]
+    return [("all", style.INK), *named]
+
+
+def _tail(calls: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return times and the share of calls that took longer, thinned evenly along the curve.
+
+    The last point, that no call exceeds, has no place on a logarithmic axis: the curve ends in
+    half a call.
+    """
+    n = len(calls)
+    values, first = np.unique(calls, return_index=True)
+    beyond = np.append(n - first[1:], 0.5) / n
+    if len(values) > _MOST_POINTS:
+        ranks = np.geomspace(beyond[0], beyond[-1], _MOST_POINTS)
+        keep = np.unique(np.searchsorted(-beyond, -ranks).clip(0, len(values) - 1))
+        values, beyond = values[keep], beyond[keep]
+    start = np.array([max(values[0] * 0.999, 0.5)])
+    return np.concatenate([start, values]).astype(float), np.concatenate([[1.0], beyond])
+
+
+def _mark(ax: Axes, marks: pd.DataFrame) -> None:
+    for mark in marks.to_dict("records"):
+        place = (float(mark["latency_ps"]), float(mark["share"]))
+        ax.plot(*place, "o", color=style.RED, markersize=5, zorder=4)
+        ax.annotate(
+            f"{mark['name']}: {about_time(mark['latency_ps'])}",
+            xy=place,
+            xytext=(8, 5),
+            textcoords="offset points",
+            color=style.RED,
+            fontweight="bold",
+        )
+
+
+def _axes(ax: Axes, calls: npt.NDArray[np.int64]) -> None:
+    low, high = max(float(calls[0]), 1.0), max(float(calls[-1]), 1.0)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlim(low / 1.15, high * (high / low) ** 0.15 * 1.35)
+    ax.set_ylim(0.45 / len(calls), 1.25)
+    style.log_time_axis(ax.xaxis, "latency: from the call to its return")
+    ax.yaxis.set_major_locator(LogLocator(base=10, numticks=12))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _place: f"{100 * share:g} %"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.set_ylabel("share of cross-calls that take longer")
+    ax.grid(visible=True)

@@ -1,0 +1,124 @@
+"""What each kernel operation cost, and where its time went: a call tree of stacked bars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from pmsim.figures import style
+from pmsim.figures.calltree import PARTS, CallTree, call_tree
+from pmsim.figures.source import Tables
+from pmsim.figures.words import about_count, about_share, about_time, counted
+
+_SPOKEN: Final = {
+    "run_ps": ("kernel work", style.BLUE),
+    "lock_wait_ps": ("lock wait", style.ORANGE),
+    "crosscall_ps": ("cross-calls", style.RED),
+    "delay_ps": ("delay: asleep, interrupted, or waiting for the CPU", "#dde2e1"),
+}
+_COSTS: Final = PARTS[:-1]
+_ROOM_FOR_LABELS: Final = 1.7
+
+
+def operation_cost(result: Tables, *, ax: Axes | None = None) -> Axes:
+    """Draw what each kind of kernel operation cost in total, split into its parts.
+
+    A row stands for all operations of one kind under one caller; what runs inside another operation
+    is indented below it and is part of its length. Cost is kernel work, lock wait and cross-calls.
+    Delay follows it in grey, and is cut off where it is longer than the picture is wide: a task
+    that sleeps through a grace period costs nobody anything.
+
+    Parameters
+    ----------
+    result
+        A result of `pmsim.run`.
+    ax
+        Axes to draw on; a figure of its own where not given.
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
+    """
+    tree = call_tree(result)
+    with style.drawing(ax, size(tree)) as axes:
+        return draw(tree, axes)
+
+
+def size(tree: CallTree) -> tuple[float, float]:
+    """Return the width and height, in inches, that the tree needs."""
+    return 9.0, 1.9 + 0.27 * max(len(tree.rows), 3)
+
+
+def draw(tree: CallTree, ax: Axes) -> Axes:
+    """Draw a call tree on axes."""
+    rows = tree.rows
+    if rows.empty:
+        return style.nothing(
+            ax, "No kernel operation ran", "This run called nothing in the kernel."
+        )
+    longest = max(float(rows["cost_ps"].max()), 1.0)
+    places = np.arange(len(rows))
+    left = np.zeros(len(rows))
+    for part in PARTS:
+        ax.barh(places, rows[part], left=left, height=0.72, color=_SPOKEN[part][1], label=part)
+        left += rows[part].to_numpy(dtype=float)
+    for place, row in enumerate(rows.to_dict("records")):
+        end = float(row["cost_ps"])
+        ax.text(end + 0.008 * longest, place, _label(row), va="center", fontsize=8)
+    _name_rows(ax, rows)
+    ax.set_xlim(0, longest * _ROOM_FOR_LABELS)
+    style.round_ticks(ax.xaxis, 8, longest)
+    style.time_axis(ax.xaxis, longest, "cost of all operations of the row, nested ones included")
+    ax.spines["bottom"].set_bounds(0, longest)
+    present = [part for part in PARTS if rows[part].sum() > 0]
+    room = style.key(ax, [_SPOKEN[part] for part in present])
+    style.say(ax, message(rows), _detail(tree), room)
+    return ax
+
+
+def message(rows: pd.DataFrame) -> str:
+    """Return the sentence on top: what the outermost operations cost, and what for."""
+    outermost = rows[rows["depth"] == 0]
+    total = float(outermost["cost_ps"].sum())
+    if total == 0:
+        return "Kernel operations cost no time"
+    sums = {part: float(outermost[part].sum()) for part in _COSTS}
+    largest = sorted(_COSTS, key=lambda part: -sums[part])
+    shares = [f"{about_share(sums[part] / total)} {_SPOKEN[part][0]}" for part in largest]
+    told = [text for text, part in zip(shares, largest, strict=True) if sums[part]]
+    return f"Kernel operations cost {about_time(total)}: {', '.join(told)}"
+
+
+def _detail(tree: CallTree) -> str:
+    detail = "Indented: called by the operation above, and part of its cost."
+    if tree.left_out:
+        detail += f" {counted(tree.left_out, 'cheaper row')} not shown."
+    return detail
+
+
+def _label(row: Mapping[Any, Any]) -> str:
+    count, cost, delay = int(row["count"]), float(row["cost_ps"]), float(row["delay_ps"])
+    text = f"{about_count(count)} × {about_time(cost / count)}"
+    if delay > 0.05 * cost:
+        text += f" + {about_time(delay / count)} delay"
+    calls = int(row["crosscalls"])
+    return f"{text}, {counted(calls, 'broadcast')}" if calls else text
+
+
+def _name_rows(ax: Axes, rows: pd.DataFrame) -> None:
+    names = ["  " * depth + kind for depth, kind in zip(rows["depth"], rows["kind"], strict=True)]
+    longest = max(len(name) for name in names)
+    ax.set_yticks(
+        range(len(names)),
+        [name.ljust(longest) for name in names],
+        fontfamily=style.MONOSPACE,
+        fontsize=8,
+    )
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.spines["left"].set_visible(False)

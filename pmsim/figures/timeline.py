@@ -1,0 +1,188 @@
+"""How often the other CPUs were told something, over time, and where the transient ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from pmsim.figures import style
+from pmsim.figures.source import Tables
+from pmsim.figures.words import about_count, about_rate, about_time, counted
+
+_MOST_BINS: Final = 500
+_LOG_BEYOND: Final = 50.0
+"""Ratio of the highest to the usual rate from which the axis is logarithmic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Broadcasts per second over time.
+
+    Attributes
+    ----------
+    edges_ps
+        Where the intervals begin, and the last one's end.
+    counts
+        Broadcasts in each interval.
+    transient_end_ps
+        Where the transient ends; ``None`` where no steady part was found.
+    steady_per_second
+        Broadcasts per second after it.
+    """
+
+    edges_ps: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+    transient_end_ps: int | None
+    steady_per_second: float
+
+    @property
+    def per_second(self) -> npt.NDArray[np.float64]:
+        """The rate in each interval."""
+        return self.counts / (np.diff(self.edges_ps) / 1e12)
+
+    @property
+    def mean_per_second(self) -> float:
+        """The rate of the whole run."""
+        return float(self.counts.sum()) / float(self.edges_ps[-1] - self.edges_ps[0]) * 1e12
+
+
+def broadcast_timeline(result: Tables, *, ax: Axes | None = None) -> Axes:
+    """Draw the rate of broadcasts over time, with the end of the transient marked.
+
+    Parameters
+    ----------
+    result
+        A result of `pmsim.run`.
+    ax
+        Axes to draw on; a figure of its own where not given.
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
+    """
+    found = rates(result)
+    with style.drawing(ax, size(found)) as axes:
+        return draw(found, axes)
+
+
+def rates(result: Tables) -> Rates:
+    """Take the rates from the timeline of the first replication, at most 500 intervals of it."""
+    table = result.timeline
+    if len(table):
+        table = table[table["replication"] == table["replication"].min()]
+    table = table.sort_values("start_ps")
+    starts = table["start_ps"].to_numpy(dtype=np.int64)
+    counts = table["broadcasts"].to_numpy(dtype=np.int64)
+    first = np.arange(0, len(table), -(-len(table) // _MOST_BINS) or 1)
+    edges = np.append(starts[first], table["end_ps"].iloc[-1:].to_numpy(dtype=np.int64))
+    counts = np.add.reduceat(counts, first) if len(counts) else counts
+    transients = result.summary.get("transients") or [{"end_ps": None}]
+    end, steady = transients[0]["end_ps"], transients[0].get("per_s_after", 0.0)
+    return Rates(edges, counts, end, float(steady))
+
+
+def size(_found: Rates) -> tuple[float, float]:
+    """Return the width and height of the figure, in inches."""
+    return 9.0, 4.0
+
+
+def draw(found: Rates, ax: Axes) -> Axes:
+    """Draw the rates on axes."""
+    if not len(found.counts) or not found.counts.any():
+        return style.nothing(ax, "No broadcast was made", "No CPU had to be told anything.")
+    rate = found.per_second
+    floor = _scale(ax, found)
+    ax.stairs(
+        np.maximum(rate, floor), found.edges_ps, baseline=floor, fill=True, color=style.BLUE,
+        alpha=0.75, linewidth=0,
+    )  # fmt: skip
+    ax.set_xlim(found.edges_ps[0], found.edges_ps[-1])
+    ax.set_ylabel("broadcasts per second")
+    ax.grid(visible=True, axis="y")
+    style.round_ticks(ax.xaxis, 8)
+    style.time_axis(ax.xaxis, float(found.edges_ps[-1]), "simulated time")
+    _mark_transient(ax, found)
+    style.say(ax, message(found), _detail(found))
+    return ax
+
+
+def message(found: Rates) -> str:
+    """Return the sentence on top: when the transient ends, and what rate stays."""
+    end = found.transient_end_ps
+    if end is None:
+        rate = about_rate(found.mean_per_second)
+        return f"{rate} broadcasts per second on average; the run shows no steady part"
+    if end <= found.edges_ps[0]:
+        rate = about_rate(found.mean_per_second)
+        return f"There is no transient: {rate} broadcasts per second from the start"
+    if not found.steady_per_second:
+        return f"The transient ends at {about_time(end)}; after it nothing is broadcast"
+    rate = about_rate(found.steady_per_second)
+    return f"The transient ends at {about_time(end)}; after it {rate} broadcasts per second"
+
+
+def _detail(found: Rates) -> str:
+    width = about_time(float(np.median(np.diff(found.edges_ps))))
+    length = about_time(found.edges_ps[-1] - found.edges_ps[0])
+    return f"{counted(int(found.counts.sum()), 'broadcast')} in {length}, by intervals of {width}."
+
+
+def _scale(ax: Axes, found: Rates) -> float:
+    """Choose the vertical scale, and return the rate at its bottom."""
+    rate = found.per_second
+    some = rate[rate > 0]
+    top = float(some.max())
+    usual = [float(np.median(some))] + [found.steady_per_second] * (found.steady_per_second > 0)
+    if len(some) < 2 or top / min(usual) < _LOG_BEYOND:
+        ax.set_ylim(0, top * 1.22)
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: about_count(value)))
+        if top < 10:
+            ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
+        return 0.0
+    floor = min(float(some.min()), *usual) / 3
+    ax.set_yscale("log")
+    ax.set_ylim(floor, top * (top / floor) ** 0.18)
+    ax.yaxis.set_major_formatter(
+        FuncFormatter(lambda value, _place: f"{value:g}" if value < 1 else about_count(value))
+    )
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    return floor
+
+
+def _mark_transient(ax: Axes, found: Rates) -> None:
+    end, stop = found.transient_end_ps, int(found.edges_ps[-1])
+    if end is None or not found.edges_ps[0] < end < stop:
+        return
+    ax.axvspan(float(found.edges_ps[0]), end, color=style.ORANGE, alpha=0.18, linewidth=0, zorder=0)
+    ax.axvline(end, color=style.RED, linewidth=1.4)
+    late = end > found.edges_ps[0] + 0.7 * (stop - found.edges_ps[0])
+    ax.annotate(
+        f"transient ends: {about_time(end)}",
+        xy=(end, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(-6 if late else 6, -4),
+        textcoords="offset points",
+        ha="right" if late else "left",
+        va="top",
+        color=style.RED,
+        fontweight="bold",
+    )
+    rate = found.steady_per_second
+    if rate > 0:
+        ax.hlines(rate, end, stop, color=style.INK, linewidth=1.3, linestyle=(0, (4, 2)))
+        ax.annotate(
+            f"then {about_rate(rate)}/s",
+            xy=(stop, rate),
+            xytext=(-4, 4),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            fontweight="bold",
+            bbox={"facecolor": style.PAPER, "edgecolor": "none", "pad": 1.0, "alpha": 0.8},
+        )

@@ -1,0 +1,182 @@
+"""The kernel as a workload sees it: every call under the kernel's own name, made by one task.
+
+Sizes are bytes, or text with a unit (``"4KiB"``). Calls are generators, used with ``yield from``;
+the few that take no time are plain and say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Never
+
+from pmsim.kernel.operations import Steps
+from pmsim.kernel.tlbflush import Cause
+from pmsim.units import PAGE_SIZE, Bytes, Pages, as_size
+
+if TYPE_CHECKING:
+    from pmsim.hardware.machine import Task
+    from pmsim.kernel.kernel import Kernel
+    from pmsim.kernel.module_segments import ModuleSegments
+    from pmsim.kernel.modules import Module
+    from pmsim.kernel.page_blocks import PageBlock
+    from pmsim.kernel.pools import Allocations, Pool
+    from pmsim.kernel.vmalloc import VmArea
+
+Size = int | str
+"""Bytes, or text with a unit."""
+
+MaybeAddress = Generator[Any, Any, int | None]
+"""Takes simulated time; returns an address, or None for NULL."""
+Status = Generator[Any, Any, int]
+"""Takes simulated time; returns 0 or a negated error number."""
+
+
+class KernelHandle:
+    """All calls of a kernel, made as one task.
+
+    Parameters
+    ----------
+    kernel
+        The kernel; its parts offer more than these calls.
+    task
+        Who calls.
+    """
+
+    __slots__ = ("kernel", "task")
+
+    def __init__(self, kernel: Kernel, task: Task) -> None:
+        self.kernel = kernel
+        self.task = task
+
+    # Pools
+
+    def pmalloc_create_pool(
+        self, refill: Size = 0, align_order: int = -1
+    ) -> Generator[Any, Any, Pool]:
+        """Create a pool; see `Pmalloc.create_pool`."""
+        return self.kernel.pmalloc.create_pool(self.task, _bytes(refill), align_order)
+
+    def pmalloc(self, pool: Pool | None, size: Size) -> MaybeAddress:
+        """Allocate one object; see `Pmalloc.pmalloc`."""
+        return self.kernel.pmalloc.pmalloc(self.task, pool, _bytes(size))
+
+    def pzalloc(self, pool: Pool | None, size: Size) -> MaybeAddress:
+        """Allocate one object filled with zeros; see `Pmalloc.pzalloc`."""
+        return self.kernel.pmalloc.pzalloc(self.task, pool, _bytes(size))
+
+    def pmalloc_array(self, pool: Pool | None, n: int, size: Size) -> MaybeAddress:
+        """Allocate an array; see `Pmalloc.pmalloc_array`."""
+        return self.kernel.pmalloc.pmalloc_array(self.task, pool, n, _bytes(size))
+
+    def pcalloc(self, pool: Pool | None, n: int, size: Size) -> MaybeAddress:
+        """Allocate an array filled with zeros; see `Pmalloc.pcalloc`."""
+        return self.kernel.pmalloc.pcalloc(self.task, pool, n, _bytes(size))
+
+    def pstrdup(self, pool: Pool | None, string: str | bytes | None) -> MaybeAddress:
+        """Copy a string into a pool; see `Pmalloc.pstrdup`."""
+        return self.kernel.pmalloc.pstrdup(self.task, pool, string)
+
+    def alloc_many(self, pool: Pool | None, n: int, size: Size) -> Generator[Any, Any, Allocations]:
+        """Allocate many objects of one size in few events; see `Pmalloc.alloc_many`."""
+        return self.kernel.pmalloc.alloc_many(self.task, pool, n, _bytes(size))
+
+    def pmalloc_protect_pool(self, pool: Pool | None) -> Steps:
+        """Make what a pool has allocated read-only; see `Pmalloc.protect_pool`."""
+        return self.kernel.pmalloc.protect_pool(self.task, pool)
+
+    def pmalloc_destroy_pool(self, pool: Pool | None) -> Steps:
+        """Give a pool and its memory back; see `Pmalloc.destroy_pool`."""
+        return self.kernel.pmalloc.destroy_pool(self.task, pool)
+
+    def pfree(self, pool: Pool | None = None, address: int | None = None) -> Never:
+        """Raise `UndefinedBehaviour`: there is no ``pfree``, and the message says why."""
+        self.kernel.pmalloc.pfree(self.task, pool, address)
+
+    def is_pmalloc_object(self, address: int | None, size: Size) -> bool:
+        """Return at once whether bytes are part of a pool; see `Pmalloc.is_pmalloc_object`."""
+        return self.kernel.pmalloc.is_pmalloc_object(self.task, address or 0, _bytes(size))
+
+    # Virtually contiguous memory
+
+    def vmalloc(self, size: Size) -> Generator[Any, Any, VmArea | None]:
+        """Allocate an area; see `Vmalloc.vmalloc`."""
+        return self.kernel.vmalloc.vmalloc(self.task, _bytes(size))
+
+    def vfree(self, area: VmArea | None) -> Steps:
+        """Free an area; see `Vmalloc.vfree`."""
+        return self.kernel.vmalloc.vfree(self.task, area)
+
+    def vm_unmap_aliases(self) -> Steps:
+        """Flush and give back all that was lazily freed; see `Vmalloc.unmap_aliases`."""
+        return self._noted("vm_unmap_aliases", self.kernel.vmalloc.unmap_aliases(self.task))
+
+    def drain_vmap_area(self) -> Steps:
+        """Do what the work item does that purges lazily freed areas; see `Purge.drain`."""
+        return self._noted("drain_vmap_area", self.kernel.purge.drain(self.task))
+
+    # Permissions
+
+    def set_memory_ro(self, address: int | None, pages: Pages) -> Status:
+        """Make pages read-only; see `SetMemory.ro`."""
+        return self.kernel.set_memory.ro(self.task, address or 0, pages)
+
+    def set_memory_rw(self, address: int | None, pages: Pages) -> Status:
+        """Make pages writable; see `SetMemory.rw`."""
+        return self.kernel.set_memory.rw(self.task, address or 0, pages)
+
+    def set_memory_x(self, address: int | None, pages: Pages) -> Status:
+        """Make pages executable; see `SetMemory.x`."""
+        return self.kernel.set_memory.x(self.task, address or 0, pages)
+
+    def set_memory_nx(self, address: int | None, pages: Pages) -> Status:
+        """Make pages not executable; see `SetMemory.nx`."""
+        return self.kernel.set_memory.nx(self.task, address or 0, pages)
+
+    # The direct map
+
+    def alloc_pages(self, order: int) -> Generator[Any, Any, PageBlock | None]:
+        """Allocate ``2**order`` pages of the direct map; see `PageBlocks.alloc_pages`."""
+        return self.kernel.blocks.alloc_pages(self.task, order)
+
+    def free_pages(self, block: PageBlock | None) -> Steps:
+        """Free pages of the direct map; see `PageBlocks.free_pages`."""
+        return self.kernel.blocks.free_pages(self.task, block)
+
+    # Flushes
+
+    def flush_tlb_kernel_range(self, start: int, end: int) -> Steps:
+        """Flush a range of kernel addresses on all CPUs; see `TlbFlush.flush_tlb_kernel_range`."""
+        flush = self.kernel.tlbflush.flush_tlb_kernel_range(self.task, start, end, Cause.REQUEST)
+        return self._noted("flush_tlb_kernel_range", flush, -(-(end - start) // PAGE_SIZE))
+
+    def flush_tlb_all(self) -> Steps:
+        """Flush everything on all CPUs; see `TlbFlush.flush_tlb_all`."""
+        flush = self.kernel.tlbflush.flush_tlb_all(self.task, Cause.REQUEST)
+        return self._noted("flush_tlb_all", flush)
+
+    # Modules
+
+    def load_module(self, segments: ModuleSegments) -> Generator[Any, Any, Module | None]:
+        """Load a module; see `Modules.load_module`."""
+        return self.kernel.modules.load_module(self.task, segments)
+
+    def unload_module(self, module: Module | None) -> Generator[Any, Any, bool]:
+        """Unload a module; see `Modules.unload_module`."""
+        return self.kernel.modules.unload_module(self.task, module)
+
+    # Memory
+
+    def write(self, address: int | None, size: Size) -> Generator[Any, Any, bool]:
+        """Write to memory; where that is forbidden, a fault is noted; see `Writes.write`."""
+        return self.kernel.writes.write(self.task, address or 0, _bytes(size))
+
+    def _noted(self, kind: str, steps: Steps, pages: Pages = 0) -> Steps:
+        """Make an operation of a call that notes none itself, because others make it too."""
+        operation = self.kernel.operations.begin(self.task, kind, pages)
+        yield from steps
+        self.kernel.operations.end(operation)
+
+
+def _bytes(size: Size) -> Bytes:
+    """Read a size; whole numbers, which are the most, go the short way."""
+    return size if type(size) is int else as_size(size)

@@ -1,0 +1,138 @@
+"""Deferred work: per-CPU kernel workers.
+
+Stands for the per-CPU pools of ``system_wq`` (kernel/workqueue.c, Linux 6.1): work runs on the CPU
+that queued it, in order, and a worker that blocks does not hold up the items behind it, because the
+pool starts another. A worker is a task of its CPU's run queue like any other; who wants it to run
+first, as a freshly woken task does on Linux, gives way to it. Left out: unbound and high-priority
+pools, the limit on active items, and the retirement of surplus workers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pmsim.hardware.locks import Completion
+from pmsim.units import CpuId, Picoseconds
+
+if TYPE_CHECKING:
+    from pmsim.hardware.machine import Machine, Task
+    from pmsim.kernel.operations import Steps
+
+WorkFunction = Callable[["Task"], "Steps"]
+"""What a work item does: a generator, given the worker that runs it."""
+
+
+class Work:
+    """A work item that is queued at most once at a time (``struct work_struct``).
+
+    Attributes
+    ----------
+    function
+        What it does.
+    pending
+        Whether it is queued and has not started; work that is running may be queued again.
+    """
+
+    __slots__ = ("function", "pending")
+
+    def __init__(self, function: WorkFunction) -> None:
+        self.function = function
+        self.pending = False
+
+    def run(self, task: Task) -> Steps:
+        """Run the item; from its first step on it may be queued again."""
+        self.pending = False
+        return self.function(task)
+
+
+class Workqueue:
+    """The workers of every CPU, made when first needed.
+
+    Parameters
+    ----------
+    machine
+        Where the workers run, as daemons.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._pools: dict[CpuId, _Pool] = {}
+
+    def queue_work(self, task: Task, function: WorkFunction) -> None:
+        """Let a worker on the caller's CPU run ``function`` soon."""
+        self._pool(task.cpu).add(function)
+
+    def schedule_work(self, task: Task, work: Work) -> bool:
+        """Queue a work item on the caller's CPU; return False if it is queued already."""
+        if work.pending:
+            return False
+        work.pending = True
+        self._pool(task.cpu).add(work.run)
+        return True
+
+    def queue_delayed(self, task: Task, function: WorkFunction, delay: Picoseconds) -> None:
+        """Let a worker on the caller's CPU sleep for ``delay``, then run ``function``.
+
+        The worker counts as active all the while, so that a run until everything is done waits.
+        """
+
+        def later(worker: Task) -> Steps:
+            yield from worker.sleep(delay)
+            yield from function(worker)
+
+        self._pool(task.cpu).add(later)
+
+    def give_way(self, task: Task) -> Steps:
+        """Return once a worker of the caller's CPU has begun with what was queued.
+
+        Stands for wake-up preemption (kernel/sched/fair.c, ``check_preempt_wakeup``): a worker that
+        has slept for long runs before the task that woke it. The run queue of the machine model has
+        none, and would let that task go on for the rest of its quantum.
+        """
+        return self._pool(task.cpu).wait_for_begin(task)
+
+    def _pool(self, cpu: CpuId) -> _Pool:
+        if cpu not in self._pools:
+            self._pools[cpu] = _Pool(self._machine, cpu)
+        return self._pools[cpu]
+
+
+class _Pool:
+    """Workers and queue of one CPU."""
+
+    def __init__(self, machine: Machine, cpu: CpuId) -> None:
+        self._machine = machine
+        self._cpu = cpu
+        self._queue: deque[WorkFunction] = deque()
+        self._more = Completion(machine, f"kworker/{cpu} work")
+        self._begun = Completion(machine, f"kworker/{cpu} to begin")
+        self._giving_way = 0
+        self._idle = 0
+        self._workers = 0
+
+    def add(self, function: WorkFunction) -> None:
+        self._queue.append(function)
+        if self._idle < len(self._queue):
+            name = f"kworker/{self._cpu}:{self._workers}"
+            self._workers += 1
+            self._idle += 1
+            self._machine.spawn(self._cpu, self._worker, name=name, role="daemon")
+        self._more.complete()
+
+    def wait_for_begin(self, task: Task) -> Steps:
+        if self._queue:
+            self._giving_way += 1
+            yield from self._begun.wait(task)
+
+    def _worker(self, task: Task) -> Steps:
+        while True:
+            yield from self._more.wait(task)
+            self._idle -= 1
+            function = self._queue.popleft()
+            while self._giving_way and not self._queue:
+                self._giving_way -= 1
+                self._begun.complete()
+            yield from function(task)
+            self._idle += 1

@@ -1,0 +1,125 @@
+"""Quantities as pydantic types: what the keys of a scenario file are annotated with.
+
+A key annotated ``Time`` reads ``"250ns"`` and holds 250,000 (picoseconds). In Python an ``int``
+in the base unit is accepted as it stands; in a file it is an error, because a reader of the file
+could not know the unit. A reader of files says so by validating with the context `FROM_FILE`.
+Dumped as JSON, a quantity is text again, exact, so that it can be read back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from pmsim import units
+from pmsim.errors import UnitError
+
+FROM_FILE: Final[dict[str, Any]] = {"from_file": True}
+"""Validation context of what stands in a file: numbers there need their unit."""
+
+_READ: Final[dict[str, Callable[[Any], Any]]] = {
+    units.TIME.name: units.as_time,
+    units.SIZE.name: units.as_size,
+    units.PAGES.name: units.as_pages,
+    units.RATE.name: units.as_rate,
+}
+_WRITE: Final[dict[str, Callable[[Any], str]]] = {
+    units.TIME.name: units.format_time,
+    units.SIZE.name: units.format_size,
+    units.PAGES.name: units.format_pages,
+    units.RATE.name: units.format_rate,
+}
+
+
+@dataclass(frozen=True, eq=False)  # hashed by identity: `Time | None` needs a hash
+class QuantityKey:
+    """Reads one kind of quantity for pydantic.
+
+    Parameters
+    ----------
+    kind
+        Which kind: `units.TIME`, `units.SIZE`, `units.PAGES` or `units.RATE`.
+    positive
+        Whether zero is refused.
+    words
+        Words that may stand in the quantity's place; they are returned as they are.
+    """
+
+    kind: units.Quantity
+    positive: bool = False
+    words: tuple[str, ...] = ()
+
+    def validate(self, value: Any, info: ValidationInfo) -> int | Fraction | str:
+        """Return the value in its base unit; a bare number in a file is a fault."""
+        if value in self.words:
+            return str(value)
+        from_file = bool(info.context and info.context.get("from_file"))
+        if from_file and isinstance(value, int | float) and not isinstance(value, bool):
+            value = str(value)
+        try:
+            read: int | Fraction = _READ[self.kind.name](value)
+        except UnitError as error:
+            words = "".join(f", or {word}" for word in self.words)
+            raise _fault(error.code, error.message, error.hint + words) from None
+        if self.positive and read == 0:
+            raise _fault("not-positive", f"{self.kind.name} of zero cannot stand here",
+                         f"for example {self.kind.example}")  # fmt: skip
+        return read
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Return the validator, and the serialiser that JSON output uses."""
+        return core_schema.with_info_plain_validator_function(
+            self.validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                self.write, return_schema=core_schema.str_schema(), when_used="json"
+            ),
+        )
+
+    def write(self, value: Any) -> str:
+        """Return the value as text that `validate` reads back."""
+        return value if isinstance(value, str) else _WRITE[self.kind.name](value)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Describe the text that can stand in a file."""
+        number = rf"\+?({units.DECIMAL})\s*({'|'.join(self.kind.units)})"
+        return {
+            "type": "string",
+            "pattern": rf"^\s*({'|'.join((number, *self.words))})\s*$",
+            "description": f"{self.kind.name}: a number with a unit ({self.kind.fits})",
+        }
+
+
+def _fault(code: str, message: str, hint: str) -> PydanticCustomError:
+    return PydanticCustomError(
+        "quantity", "{message}", {"code": code, "message": message, "hint": hint}
+    )
+
+
+Time = Annotated[int, QuantityKey(units.TIME)]
+"""Picoseconds, zero included."""
+PositiveTime = Annotated[int, QuantityKey(units.TIME, positive=True)]
+"""Picoseconds, at least one."""
+TimeOrAuto = Annotated[int | Literal["auto"], QuantityKey(units.TIME, words=("auto",))]
+"""Picoseconds, or ``auto``: found while running."""
+PositiveTimeOrAuto = Annotated[
+    int | Literal["auto"], QuantityKey(units.TIME, positive=True, words=("auto",))
+]
+"""Picoseconds, at least one, or ``auto``."""
+Size = Annotated[int, QuantityKey(units.SIZE)]
+"""Bytes, zero included."""
+PositiveSize = Annotated[int, QuantityKey(units.SIZE, positive=True)]
+"""Bytes, at least one."""
+PageCount = Annotated[int, QuantityKey(units.PAGES)]
+"""Pages, zero included."""
+Rate = Annotated[Fraction, QuantityKey(units.RATE, positive=True)]
+"""Events per second, more than none."""

@@ -1,0 +1,225 @@
+"""From what a model refuses to faults with a place, a code and a hint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Final, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from pmsim.errors import Fault, ScenarioError
+from pmsim.quantities import FROM_FILE
+from pmsim.scenario.nodes import Leaf, Node, Step, Table, child, find
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+MAX_FAULTS: Final = 100
+"""How many faults of a file are reported; nobody reads more."""
+
+
+class FaultList:
+    """The faults of one file, as they are found.
+
+    Parameters
+    ----------
+    file
+        Name of the file in messages.
+
+    Attributes
+    ----------
+    faults
+        What was found so far.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.faults: list[Fault] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.faults)
+
+    def at(self, node: Node, code: str, message: str, hint: str = "") -> None:
+        """Add a fault at the place of a node."""
+        self.faults.append(Fault(self.file, node.line, node.column, code, message, hint))
+
+    def extend(self, faults: Iterable[Fault]) -> None:
+        """Add faults that have their places, maybe in other files."""
+        self.faults += faults
+
+    def take(self, error: ValidationError, node: Node, model: type[BaseModel]) -> None:
+        """Add everything that a model refused, ``node`` being what it was given."""
+        for found in error.errors(include_url=False):
+            self.faults.append(_fault_of(dict(found), node, model, self.file))
+
+    def raise_if_any(self) -> None:
+        """Raise `ScenarioError` if there are faults, by file and place, each place once."""
+        if not self.faults:
+            return
+        ordered = sorted(self.faults, key=lambda f: (f.file != self.file, f.file, f.line, f.column))
+        unique = {(f.file, f.line, f.column, f.code, f.message): f for f in ordered}
+        faults = list(unique.values())
+        if len(faults) > MAX_FAULTS:
+            more = f"{len(faults) - MAX_FAULTS} more faults are not shown"
+            faults = [*faults[:MAX_FAULTS], Fault(self.file, 0, 0, "more-faults", more)]
+        raise ScenarioError(faults)
+
+
+def validated(
+    model: type[_Model], node: Node, faults: FaultList, context: Mapping[str, Any] | None = None
+) -> _Model | None:
+    """Return what a model makes of a node of a file; its faults go to ``faults``.
+
+    Parameters
+    ----------
+    context
+        What the model's validators may know besides that they read a file.
+    """
+    # As JSON, whose lists may become tuples while everything else is taken strictly.
+    data = json.dumps(node.value())
+    try:
+        return model.model_validate_json(
+            data, strict=True, context={**FROM_FILE, **(context or {})}
+        )
+    except ValidationError as error:
+        faults.take(error, node, model)
+        return None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint: the nearest of the known names, or all of them where none is near."""
+    names = sorted(known)
+    near = get_close_matches(name, names, n=2, cutoff=0.6)
+    if not near:
+        # Names that differ in case, dashes or length alone are near, too.
+        bare = {_bare(known_name): known_name for known_name in names}
+        near = [bare[key] for key in get_close_matches(_bare(name), list(bare), n=2, cutoff=0.5)]
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    return f"known: {', '.join(names)}" if names else ""
+
+
+def _bare(name: str) -> str:
+    return name.casefold().replace("-", "").replace("_", "").replace(" ", "")
+
+
+def _fault_of(found: Mapping[str, Any], node: Node, model: type[BaseModel], file: str) -> Fault:
+    path = _path(node, found["loc"])
+    place = find(node, path)
+    kind = found["type"]
+    if kind == "extra_forbidden":
+        name = str(found["loc"][-1])
+        owner = find(node, path[:-1])
+        key = (owner.key(name) if isinstance(owner, Table) else None) or place
+        hint = _unknown_key_hint(name, model, found["loc"][:-1])
+        return Fault(file, key.line, key.column, "unknown-key", f"unknown key '{name}'", hint)
+    if kind == "missing":
+        name = str(found["loc"][-1])
+        return Fault(file, place.line, place.column, "missing-key", f"the key '{name}' is missing")
+    code, message, hint = _said(kind, found, place)
+    return Fault(file, place.line, place.column, code, message, hint)
+
+
+def _path(node: Node, location: Sequence[Step]) -> list[Step]:
+    """Return the steps of a location that exist in the tree.
+
+    What is left out are the tags by which pydantic names the branches of a union, and a key that
+    is missing.
+    """
+    path: list[Step] = []
+    for step in location:
+        below = child(node, step)
+        if below is not None:
+            path.append(step)
+            node = below
+    return path
+
+
+def _said(kind: str, found: Mapping[str, Any], place: Node) -> tuple[str, str, str]:
+    """Return code, message and hint for a value that was refused."""
+    context = found.get("ctx", {})
+    if "code" in context:
+        return context["code"], context["message"], context.get("hint", "")
+    if kind in _LIMITS:
+        limit = context[_LIMITS[kind][1]]
+        return "out-of-range", f"{_shown(place)} must be {_LIMITS[kind][0]} {limit}", ""
+    if kind in ("literal_error", "enum"):
+        words = [word.strip("' ") for word in context["expected"].replace(" or ", ", ").split(",")]
+        hint = did_you_mean(str(found["input"]), words)
+        return "bad-value", f"{_shown(place)} is not one of: {', '.join(words)}", hint
+    if kind in _LENGTHS:
+        side, limit = _LENGTHS[kind]
+        return "bad-value", f"{_shown(place)} must have {side} {context[limit]} entries", ""
+    if kind == "string_pattern_mismatch":
+        return "bad-value", f"{_shown(place)} cannot stand here", f"pattern: {context['pattern']}"
+    if kind in _TYPES:
+        return "wrong-type", f"{_shown(place)} is no {_TYPES[kind]}", ""
+    return "bad-value", f"{_shown(place)}: {found['msg'][:1].lower()}{found['msg'][1:]}", ""
+
+
+_LIMITS: Final = {
+    "greater_than": ("more than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+
+_LENGTHS: Final = {
+    "too_short": ("at least", "min_length"),
+    "too_long": ("at most", "max_length"),
+}
+
+_TYPES: Final = {
+    "int_type": "whole number",
+    "int_from_float": "whole number",
+    "int_parsing": "whole number",
+    "float_type": "number",
+    "float_parsing": "number",
+    "finite_number": "finite number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "list",
+    "tuple_type": "list",
+    "dict_type": "mapping of keys",
+    "model_type": "mapping of keys",
+    "model_attributes_type": "mapping of keys",
+}
+
+
+def _shown(node: Node) -> str:
+    """Say what stands somewhere, in few words."""
+    if isinstance(node, Table):
+        return "a mapping"
+    if not isinstance(node, Leaf):
+        return "a list"
+    if node.value() is None:
+        return "nothing"
+    text = node.text if len(node.text) <= 40 else node.text[:40] + "..."
+    return f"'{text}'"
+
+
+def _unknown_key_hint(name: str, model: type[BaseModel], location: Sequence[Step]) -> str:
+    if name == "<<":
+        return "YAML 1.2 has no merge keys: write the keys out"
+    return did_you_mean(name, _keys_at(model, location))
+
+
+def _keys_at(model: type[BaseModel], location: Sequence[Step]) -> set[str]:
+    """Return the keys that are known where a location leads."""
+    models = {model}
+    for step in location:
+        fields = [m.model_fields[step] for m in models if step in m.model_fields]
+        if fields:
+            models = {m for one in fields for m in _models_in(one.annotation)}
+        else:  # an index, or the tag of one branch of a union
+            models = {m for m in models if m.__name__ == step} or models
+    return {field.alias or name for m in models for name, field in m.model_fields.items()}
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)

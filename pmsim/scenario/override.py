@@ -1,0 +1,79 @@
+"""Other values for some keys of a scenario, by dotted path: ``machine.cpus``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from pmsim.errors import Fault, ScenarioError
+from pmsim.scenario.faults import did_you_mean
+from pmsim.scenario.nodes import Leaf, List, Node, Table
+
+_NAME_KEYS: Final = {"machine": "platform", "kernel": "profile"}
+"""What a name alone stands for, so that keys can be laid beside it."""
+_EXCLUSIVE: Final = {"duration": "until", "until": "duration"}
+
+
+def overridden(tree: Table, path: str, node: Node, names: Sequence[str]) -> Table:
+    """Return a scenario's tree with one value replaced or added.
+
+    Parameters
+    ----------
+    tree
+        The scenario.
+    path
+        Keys joined by dots. A workload goes by its name or by its index from 0.
+    node
+        The value. It is checked when the tree is resolved, not here.
+    names
+        The names of the workloads, in order.
+
+    Raises
+    ------
+    ScenarioError
+        If the path leads nowhere; the fault stands at ``node``'s place and in no file.
+    """
+    steps = path.split(".")
+    if not all(steps):
+        raise _nowhere(node, f"'{path}' is no path of keys", "for example machine.cpus")
+    other = _EXCLUSIVE.get(path)
+    if other is not None:
+        tree = tree.without([other])
+    name_key = _NAME_KEYS.get(steps[0])
+    below = tree.get(steps[0])
+    if len(steps) > 1 and name_key is not None and isinstance(below, Leaf):
+        named = Table(((Leaf(name_key, True, below.line, below.column), below),))
+        tree = tree.with_key(steps[0], Table(named.items, below.line, below.column))
+    if steps[0] == "workloads" and len(steps) > 1:
+        steps[1] = _index(steps[1], names, node)
+    result = _replaced(tree, steps, node, path)
+    assert isinstance(result, Table)
+    return result
+
+
+def _index(step: str, names: Sequence[str], node: Node) -> str:
+    if step in names:
+        return str(names.index(step))
+    if step.isdecimal() and int(step) < len(names):
+        return step
+    raise _nowhere(node, f"there is no workload '{step}'", did_you_mean(step, names))
+
+
+def _replaced(tree: Node, steps: Sequence[str], node: Node, path: str) -> Node:
+    """Return a tree with the node at a path replaced; tables on the way are made where missing."""
+    if not steps:
+        return node
+    step, rest = steps[0], steps[1:]
+    if isinstance(tree, Table):
+        below = tree.get(step)
+        start = Table((), node.line, node.column) if below is None else below
+        return tree.with_key(step, _replaced(start, rest, node, path))
+    if isinstance(tree, List) and step.isdecimal() and int(step) < len(tree.items):
+        items = list(tree.items)
+        items[int(step)] = _replaced(items[int(step)], rest, node, path)
+        return List(tuple(items), tree.line, tree.column)
+    raise _nowhere(node, f"'{path}' leads nowhere: there are no keys at '{step}'", "")
+
+
+def _nowhere(node: Node, message: str, hint: str) -> ScenarioError:
+    return ScenarioError([Fault("", node.line, node.column, "bad-path", message, hint)])

@@ -1,0 +1,132 @@
+"""From a file to a tree of nodes with places, within budgets.
+
+Only what YAML itself says is looked at here: text, syntax, keys that stand twice, aliases. What
+the keys mean is the models' business (`pmsim.scenario.model`). A syntax error ends the reading, so
+it is reported alone; all other faults of a file come together.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from pmsim.errors import Fault, ScenarioError
+from pmsim.scenario.nodes import Node
+from pmsim.scenario.tree import TreeBuilder
+
+MAX_BYTES: Final = 1 << 20
+"""The largest file that is read, in bytes. A long program belongs in a trace file beside it."""
+
+_BINARY: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
+
+
+def read_file(path: Path, shown: str | None = None) -> Node:
+    """Read a YAML file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    shown
+        Its name in messages; ``path`` as given if omitted.
+
+    Raises
+    ------
+    ScenarioError
+        If it cannot be read, is no text, or not one YAML document within the budgets.
+    """
+    name = str(path) if shown is None else shown
+    return parse(_text(_bytes(path, name), name), name)
+
+
+def parse(text: str, file: str) -> Node:
+    """Parse YAML text, ``file`` being its name in messages; raise `ScenarioError`."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    _check_characters(text, file)
+    builder = TreeBuilder(file)
+    try:
+        # Event by event: nothing is built that a budget has not seen.
+        for event in YAML(typ="safe", pure=True).parse(text):
+            builder.take(event)
+    except MarkedYAMLError as error:
+        _refuse(*builder.faults, _syntax_fault(error, file, builder.unclosed()))
+    except YAMLError as error:
+        _refuse(Fault(file, 1, 1, "yaml-syntax", f"this is not YAML: {error}"))
+    return builder.root()
+
+
+def _refuse(*faults: Fault) -> NoReturn:
+    raise ScenarioError(faults) from None
+
+
+def _bytes(path: Path, name: str) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        _refuse(Fault(name, 0, 0, "no-such-file", "there is no such file"))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        _refuse(Fault(name, 0, 0, "unreadable", f"the file cannot be read: {reason}"))
+    if len(content) > MAX_BYTES:
+        hint = f"the largest is {MAX_BYTES:,} bytes; put programs into trace files beside it"
+        _refuse(Fault(name, 0, 0, "too-large", "the file is too large", hint))
+    return content
+
+
+def _text(content: bytes, name: str) -> str:
+    if b"\x00" in content:
+        _refuse(_at(content[: content.index(b"\x00")].decode("utf-8", "replace"), name, "not-text",
+                    "this is a binary file, not text", "a scenario is a YAML file"))  # fmt: skip
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode("utf-8-sig")
+        bad = content[error.start]
+        _refuse(_at(before, name, "not-utf8", f"byte 0x{bad:02x} is not UTF-8",
+                    "save the file as UTF-8"))  # fmt: skip
+
+
+def _check_characters(text: str, file: str) -> None:
+    if match := _BINARY.search(text):
+        message = f"character U+{ord(match.group()):04X} cannot stand in YAML"
+        _refuse(_at(text[: match.start()], file, "not-text", message, "is this a text file?"))
+
+
+def _at(before: str, file: str, code: str, message: str, hint: str) -> Fault:
+    """Return a fault at the place behind some text."""
+    line = before.count("\n") + 1
+    column = len(before) - (before.rfind("\n") + 1) + 1
+    return Fault(file, line, column, code, message, hint)
+
+
+def _syntax_fault(error: Any, file: str, unclosed: tuple[int, int] | None) -> Fault:
+    """Return the fault of a syntax error, at the place where a reader would look for it."""
+    problem = str(error.problem or "this is not YAML")
+    line, column = _syntax_place(error, problem, unclosed)
+    if "'\\t'" in problem:
+        message, hint = "a tab stands where YAML wants spaces", "indent with spaces"
+        return Fault(file, line, column, "tab", message, hint)
+    context = str(error.context or "")
+    message = f"{context}: {problem}" if context else problem
+    return Fault(file, line, column, "yaml-syntax", message, _SYNTAX_HINTS.get(problem, ""))
+
+
+def _syntax_place(error: Any, problem: str, unclosed: tuple[int, int] | None) -> tuple[int, int]:
+    """Return line and column; what never ends is reported where it begins."""
+    mark = error.problem_mark or error.context_mark
+    if "<stream end>" in problem and unclosed is not None:
+        return unclosed
+    begins_earlier = "end of stream" in problem or "could not find expected" in problem
+    if begins_earlier and error.context_mark is not None:
+        mark = error.context_mark
+    return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+
+
+_SYNTAX_HINTS: Final = {
+    "mapping values are not allowed here": "check the indentation, and quote text with ': ' in it",
+    "could not find expected ':'": "a key needs a colon and a blank behind it",
+}

@@ -1,0 +1,165 @@
+"""A scenario: loaded from a file, by name or from plain data; changed by dotted paths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from pmsim.errors import Fault, ScenarioError
+from pmsim.scenario.faults import FaultList, did_you_mean
+from pmsim.scenario.nodes import List, Node, Table, node_of
+from pmsim.scenario.override import overridden
+from pmsim.scenario.read import parse, read_file
+from pmsim.scenario.resolve import ResolvedScenario, resolve
+from pmsim.scenario.shipped import scenario_names, shipped_scenario
+
+MAX_SWEEP_VALUES: Final = 10_000
+"""How many values all keys of a sweep may have together."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A valid scenario, as it was written.
+
+    Get one with `load`, `from_text` or `from_dict`.
+
+    Attributes
+    ----------
+    file
+        Where it comes from, for messages.
+    directory
+        What relative paths in it start from.
+    sweep
+        The grid that it asks for: values by dotted path; empty without one.
+    """
+
+    file: str
+    directory: Path = field(repr=False)
+    sweep: Mapping[str, tuple[Any, ...]]
+    _tree: Table = field(repr=False)
+    _resolved: ResolvedScenario = field(repr=False, compare=False)
+
+    @classmethod
+    def from_text(
+        cls, text: str, file: str = "scenario", directory: Path | None = None
+    ) -> Scenario:
+        """Read a scenario from YAML text; raise `ScenarioError` with all its faults."""
+        return _scenario(parse(text, file), file, directory or Path())
+
+    @classmethod
+    def from_dict(
+        cls, data: Mapping[str, Any], file: str = "scenario", directory: Path | None = None
+    ) -> Scenario:
+        """Make a scenario of plain data, as it would stand in a file; raise `ScenarioError`."""
+        return _scenario(node_of(data), file, directory or Path())
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self._resolved.name
+
+    @property
+    def description(self) -> str:
+        """The question, in words."""
+        return self._resolved.description
+
+    def resolve(self) -> ResolvedScenario:
+        """Return what is simulated: platform and profile looked up, every default filled in."""
+        return self._resolved
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data, as it was written."""
+        return self._tree.value()
+
+    def with_(self, **values: Any) -> Scenario:
+        """Return the scenario with other values for some keys.
+
+        Parameters
+        ----------
+        **values
+            By dotted path; a workload goes by its name or index. Quantities are text with a unit,
+            as in a file.
+
+        Raises
+        ------
+        ScenarioError
+            If a path leads nowhere, or the result has faults.
+
+        Examples
+        --------
+        >>> import pmsim
+        >>> small = pmsim.load("policy-load").with_(**{"machine.cpus": 8})
+        """
+        tree = self._tree
+        names = [one.name for one in self._resolved.workloads]
+        try:
+            for path, value in values.items():
+                tree = overridden(tree, path, node_of(value), names)
+            return _scenario(tree, self.file, self.directory)
+        except ScenarioError as error:
+            given = f"with {', '.join(values)}"
+            faults = [_in_values(fault, given, self.file) for fault in error.faults]
+            raise ScenarioError(faults) from None
+
+
+def load(path_or_name: str | Path) -> Scenario:
+    """Return the scenario of a file, or one that pmsim ships, by its name.
+
+    Parameters
+    ----------
+    path_or_name
+        A path; or, where no such file exists, a name as `pmsim list scenarios` shows it.
+
+    Raises
+    ------
+    ScenarioError
+        With every fault of the file; or if there is none.
+    """
+    path, shown = Path(path_or_name), str(path_or_name)
+    if not path.exists() and path.name == shown:
+        shipped = shipped_scenario(shown)
+        if shipped is None and not path.suffix:
+            message = f"there is no scenario '{shown}', and no such file"
+            hint = did_you_mean(shown, scenario_names())
+            raise ScenarioError([Fault(shown, 0, 0, "no-such-file", message, hint)])
+        if shipped is not None:
+            path, shown = shipped, shipped.name
+    return _scenario(read_file(path, shown), shown, path.parent)
+
+
+def _scenario(tree: Node, file: str, directory: Path) -> Scenario:
+    resolved = resolve(tree, file, directory)
+    assert isinstance(tree, Table)
+    sweep = tree.get("sweep")
+    if isinstance(sweep, Table):
+        _check_sweep(tree.without(["sweep"]), sweep, resolved, file, directory)
+    values = sweep.value() if isinstance(sweep, Table) else {}
+    return Scenario(file, directory, {k: tuple(v) for k, v in values.items()}, tree, resolved)
+
+
+def _check_sweep(
+    tree: Table, sweep: Table, resolved: ResolvedScenario, file: str, directory: Path
+) -> None:
+    """Check every value of a sweep by itself; raise `ScenarioError` with all that do not fit."""
+    faults = FaultList(file)
+    names = [one.name for one in resolved.workloads]
+    total = sum(len(values.items) for _, values in sweep.items if isinstance(values, List))
+    if total > MAX_SWEEP_VALUES:
+        faults.at(sweep, "too-many-values", f"a sweep has at most {MAX_SWEEP_VALUES:,} values")
+        faults.raise_if_any()
+    for key, values in sweep.items:
+        assert isinstance(values, List)
+        for value in values.items:
+            try:
+                resolve(overridden(tree, key.text, value, names), file, directory)
+            except ScenarioError as error:
+                given = f"with {key.text}: {value.value()}"
+                faults.extend(_in_values(fault, given, file) for fault in error.faults)
+    faults.raise_if_any()
+
+
+def _in_values(fault: Fault, given: str, file: str) -> Fault:
+    """Say of a fault that it comes with other values than the file's."""
+    return replace(fault, file=fault.file or file, message=f"{given}: {fault.message}")

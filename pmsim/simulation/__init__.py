@@ -1,0 +1,1 @@
+"""Floor 4: a scenario becomes a machine, a kernel and workloads, runs, and leaves a result."""

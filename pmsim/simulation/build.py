@@ -1,0 +1,149 @@
+"""From a resolved scenario to a machine with a kernel and tasks on it, ready to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from pmsim.errors import PmsimError, ProgramError
+from pmsim.hardware.machine import Machine, Task
+from pmsim.kernel.kernel import Kernel
+from pmsim.kernel.operations import Sink
+from pmsim.scenario.resolve import ResolvedScenario
+from pmsim.simulation.streams import MACHINE, stream
+from pmsim.workloads.cpu import Cpu
+from pmsim.workloads.locks import Locks
+from pmsim.workloads.registry import Workload
+from pmsim.workloads.task import Failure, Steps, TaskSpec
+from pmsim.workloads.together import machine_info
+
+
+@dataclass(slots=True)
+class PlacedTask:
+    """A workload's task on the machine.
+
+    Attributes
+    ----------
+    workload, spec, number
+        Whose task it is, what was asked for, and its number on its CPU.
+    cpu
+        What it was given; `None` until it was spawned.
+    end_ps
+        When it came to its own end; `None` as long as it has not.
+    alone
+        Whether no other workload has a task on its CPU.
+    """
+
+    workload: Workload
+    spec: TaskSpec
+    number: int
+    alone: bool
+    cpu: Cpu | None = None
+    end_ps: int | None = None
+
+
+@dataclass(slots=True)
+class Simulation:
+    """One replication of a scenario, ready to run.
+
+    Attributes
+    ----------
+    machine, kernel
+        What it runs on.
+    tasks
+        The workloads' tasks, in the order in which they queue at time 0.
+    failures
+        What the kernel refused them, as it happens.
+    """
+
+    machine: Machine
+    kernel: Kernel
+    tasks: list[PlacedTask]
+    failures: list[Failure] = field(default_factory=list)
+
+
+def build(scenario: ResolvedScenario, replication: int, sink: Sink | None = None) -> Simulation:
+    """Build machine, kernel and tasks for one replication.
+
+    Parameters
+    ----------
+    scenario
+        What to simulate.
+    replication
+        The number of the run; its random draws depend on it.
+    sink
+        Receives the kernel's operations.
+    """
+    profile, description = scenario.kernel, scenario.machine
+    jitter = stream(scenario.seed, replication, MACHINE, "jitter")
+    machine = Machine(
+        description.topology, description.costs, profile.crosscall_order, jitter_rng=jitter
+    )
+    kernel = Kernel(machine, profile, description.kernel_costs, sink)
+    simulation = Simulation(machine, kernel, _placed(scenario))
+    locks = Locks(machine)
+    for task in simulation.tasks:
+        machine.spawn(
+            task.spec.cpu,
+            partial(_steps, simulation, task, locks, (scenario.seed, replication)),
+            name=task.workload.name,
+            working_set=task.spec.working_set,
+            role=task.spec.role,
+            number=task.number,
+        )
+    return simulation
+
+
+def _placed(scenario: ResolvedScenario) -> list[PlacedTask]:
+    """Give every task of the workloads a number, in file order.
+
+    A task that brings no number gets the lowest that is free on its CPU, the numbers that others
+    bring being taken from the start. Without traces, numbers thus ascend in file order.
+    """
+    info = machine_info(scenario.workloads, scenario.machine.topology.n_cpus)
+    asked = [(one, spec) for one in scenario.workloads for spec in one.tasks(info)]
+    taken: dict[int, set[int]] = {spec.cpu: set() for _, spec in asked}
+    tasks_on = dict.fromkeys(taken, 0)
+    for _, spec in asked:
+        tasks_on[spec.cpu] += 1
+        if spec.number is not None:
+            taken[spec.cpu].add(spec.number)
+    placed = []
+    for one, spec in asked:
+        number = spec.number if spec.number is not None else _lowest_free(taken[spec.cpu])
+        taken[spec.cpu].add(number)
+        placed.append(PlacedTask(one, spec, number, alone=tasks_on[spec.cpu] == 1))
+    return placed
+
+
+def _lowest_free(taken: set[int]) -> int:
+    number = 0
+    while number in taken:
+        number += 1
+    return number
+
+
+def _steps(
+    simulation: Simulation, placed: PlacedTask, locks: Locks, seed: tuple[int, int], task: Task
+) -> Steps:
+    """Return the steps of a task, with its end noted and foreign errors given a place."""
+
+    def stream_for(purpose: str) -> np.random.Generator:
+        return stream(*seed, placed.workload.name, f"{placed.spec.stream}:{purpose}")
+
+    placed.cpu = cpu = Cpu(task, locks, stream_for, simulation.failures)
+    return _watched(placed, placed.spec.run(simulation.kernel.bind(task), cpu), task)
+
+
+def _watched(placed: PlacedTask, steps: Steps, task: Task) -> Steps:
+    try:
+        yield from steps
+    except PmsimError:
+        raise
+    except Exception as error:
+        raise ProgramError(
+            f"the workload raised {type(error).__name__}: {error}", task.now, task.place
+        ) from error
+    placed.end_ps = task.now

@@ -1,0 +1,93 @@
+"""What is known only at the end of a run: what tasks got done, how pools stand, what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pmsim.kernel.pools import Pool
+from pmsim.kernel.writes import WriteFault
+from pmsim.simulation.build import PlacedTask, Simulation
+from pmsim.units import S
+from pmsim.workloads.task import Failure
+
+Row = dict[str, Any]
+
+
+def final_rows(simulation: Simulation) -> Mapping[str, Sequence[Row]]:
+    """Return the rows of the tables ``tasks``, ``pools`` and ``faults`` of a run that ended."""
+    machine = simulation.machine
+    accounts = machine.accounts()
+    computed = (accounts["busy_ps"] - accounts["refill_ps"]).tolist()
+    faults = [_write_row(fault) for fault in simulation.kernel.faults]
+    faults += [_failure_row(failure) for failure in simulation.failures]
+    return {
+        "tasks": [
+            _task_row(task, machine.now, computed[task.spec.cpu]) for task in simulation.tasks
+        ],
+        "pools": [_pool_row(pool, machine.now) for pool in simulation.kernel.pmalloc.pools],
+        "faults": sorted(faults, key=lambda row: row["at_ps"]),
+    }
+
+
+def _task_row(task: PlacedTask, now: int, computed: int) -> Row:
+    """Return the row of a task; ``computed`` is what its whole CPU computed, refill left out."""
+    assert task.cpu is not None
+    finished = task.end_ps is not None
+    # A piece of work that was under way counts only where the CPU's account can tell it.
+    work = computed if task.alone and not finished else task.cpu.work_ps
+    return {
+        "workload": task.workload.name,
+        "kind": task.workload.kind,
+        "cpu": task.spec.cpu,
+        "task": task.number,
+        "start_ps": 0,
+        "end_ps": task.end_ps if finished else now,
+        "finished": finished,
+        "work_ps": work if task.spec.measured else None,
+        "windows_ps": task.cpu.windows_until(now),
+    }
+
+
+def _pool_row(pool: Pool, now: int) -> Row:
+    did = pool.statistics
+    return {
+        "pool": pool.number,
+        "refill": pool.refill,
+        "align": pool.align,
+        "areas": did.areas,
+        "pages": did.pages,
+        "allocations": did.allocations,
+        "requested": did.requested,
+        "slack": did.slack,
+        "wasted": did.wasted,
+        "relinquished": did.relinquished,
+        "protects": did.protects,
+        "exposed_byte_s": pool.exposure.at(now) / S,
+        "destroyed": pool.destroyed,
+    }
+
+
+def _write_row(fault: WriteFault) -> Row:
+    address = f"{fault.address:#x}"
+    return {
+        "at_ps": fault.at_ps,
+        "workload": fault.workload,
+        "cpu": fault.cpu,
+        "task": fault.task,
+        "kind": "write",
+        "address": address,
+        "detail": f"wrote to {address}, which is {fault.reason.replace('_', ' ')}",
+    }
+
+
+def _failure_row(failure: Failure) -> Row:
+    return {
+        "at_ps": failure.at_ps,
+        "workload": failure.workload,
+        "cpu": failure.cpu,
+        "task": failure.task,
+        "kind": failure.kind,
+        "address": None,
+        "detail": failure.detail,
+    }

@@ -1,0 +1,76 @@
+"""Where a result comes from: scenario, seed, versions, host."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+"""Version of the result directory's layout."""
+
+PACKAGES = ("pmsim", "simpy", "numpy", "numba", "pandas", "pyarrow", "pydantic")
+"""Packages whose versions a result depends on, or is read with."""
+
+
+def scenario_hash(scenario: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a scenario as run, whatever the order of its keys."""
+    text = json.dumps(scenario, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def provenance(
+    scenario: Mapping[str, Any], seed: int, replications: int, inputs: Iterable[str]
+) -> dict[str, Any]:
+    """Return what is known of a result before it runs.
+
+    Parameters
+    ----------
+    scenario
+        The resolved scenario as plain data.
+    seed, replications
+        As run.
+    inputs
+        Files that the workloads read; their hashes are noted.
+    """
+    return {
+        "format": FORMAT,
+        "scenario": dict(scenario),
+        "scenario_sha256": scenario_hash(scenario),
+        "seed": seed,
+        "replications": replications,
+        "inputs": {name: _file_hash(Path(name)) for name in inputs},
+        "versions": {"python": platform.python_version(), **_versions()},
+        "host": {
+            "system": platform.system(),
+            "release": platform.release(),
+            "machine": platform.machine(),
+            "name": platform.node(),
+            "cpus": os.cpu_count(),
+        },
+    }
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a mapping as JSON that people can read."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def _file_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,80 @@
+"""What a run leaves behind, written as it comes: from the machine and the kernel to the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from pmsim.hardware.fabric import CROSSCALL_COLUMNS, SlowestReason
+from pmsim.hardware.machine import Machine
+from pmsim.hardware.tlb import CallKind
+from pmsim.kernel.tlbflush import Cause
+from pmsim.simulation.store import TableStore, Values, none_where, words
+from pmsim.simulation.tables import LATENCY_PARTS, PROTOCOLS
+from pmsim.simulation.timeline import Timeline
+
+_KINDS = [kind.name.lower() for kind in CallKind]
+_CAUSES = [cause.name.lower() for cause in Cause]
+_REASONS = [reason.name.lower() for reason in SlowestReason]
+_NULLABLE = ("operation", "pages", "slowest_cpu")
+_PLAIN = ("cpu", "task", "start_ps", "end_ps", "targets", *(part.name for part in LATENCY_PARTS))
+
+
+class Recorder:
+    """Takes what one replication produces to the tables.
+
+    Parameters
+    ----------
+    store
+        The tables.
+    replication
+        The number of the run.
+    interval
+        Length of the timeline's intervals in picoseconds; `None` chooses one.
+    """
+
+    def __init__(self, store: TableStore, replication: int, interval: int | None) -> None:
+        self.timeline = Timeline(interval)
+        self.crosscalls_seen = 0
+        self._store = store
+        self._replication = replication
+
+    def crosscalls(self, calls: npt.NDArray[np.int64]) -> None:
+        """Record finished cross-calls, given as the fabric's rows."""
+        self.crosscalls_seen += len(calls)
+        self.timeline.count(calls)
+        self._add("crosscalls", crosscall_columns(calls))
+
+    def operations(self, rows: Mapping[str, Sequence[int | str]]) -> None:
+        """Record finished operations, given column by column."""
+        parent = none_where(np.array(rows["parent"], dtype=np.int64))
+        self._add("operations", {**rows, "parent": parent})
+
+    def cpus(self, machine: Machine) -> None:
+        """Record the accounts of all CPUs, and the timelines that end with them."""
+        accounts = machine.accounts()
+        self._add("cpus", {"cpu": np.arange(machine.n_cpus), **accounts})
+        self._add("timeline", self.timeline.columns(machine.now, accounts))
+        self._add("cpu_timeline", self.timeline.cpu_columns(machine.now, accounts))
+
+    def rows(self, table: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Record rows of a short table."""
+        self._store.add_rows(table, rows, self._replication)
+
+    def _add(self, table: str, columns: Mapping[str, Values]) -> None:
+        self._store.add(table, columns, self._replication)
+
+
+def crosscall_columns(calls: npt.NDArray[np.int64]) -> dict[str, Values]:
+    """Return the columns of ``crosscalls``: numbers as they are, codes as words, -1 as none."""
+    column = {name: calls[:, i] for i, name in enumerate(CROSSCALL_COLUMNS)}
+    return {
+        **{name: column[name] for name in _PLAIN},
+        **{name: none_where(column[name]) for name in _NULLABLE},
+        "protocol": words(np.zeros(len(calls), dtype=np.int64), list(PROTOCOLS)),
+        "kind": words(column["kind"], _KINDS),
+        "cause": words(column["cause"], _CAUSES),
+        "slowest_reason": words(column["slowest_reason"], _REASONS),
+    }

@@ -1,0 +1,278 @@
+"""The headline numbers of a result: what synchronization cost, who paid, when the transient ended.
+
+They come from the tables alone, a batch of rows at a time. Sums are over all replications.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pmsim.simulation.files import TableFiles
+from pmsim.simulation.transient import Transient, find_transient
+from pmsim.units import S
+
+Ints = npt.NDArray[np.int64]
+
+QUANTILES = {"p50": 0.5, "p99": 0.99, "p99_9": 0.999}
+"""Latency quantiles that are reported, where enough calls are known."""
+
+TOP = 5
+"""How many of those who paid most are listed."""
+
+
+def summarize(
+    files: TableFiles, durations: Sequence[int], warmup: int | None = None
+) -> dict[str, Any]:
+    """Return the headline numbers of a finished result.
+
+    Parameters
+    ----------
+    files
+        Its tables.
+    durations
+        Simulated length of each replication in picoseconds.
+    warmup
+        Where the transient ends, if the scenario says so; `None` looks for its end.
+
+    Returns
+    -------
+    dict
+        Plain data for ``summary.json``; every key is described in `KEYS`.
+    """
+    cpus = files.frame("cpus")
+    tasks = files.frame("tasks")
+    calls = _Calls(files)
+    timeline = files.frame("timeline")
+    transients = [
+        _transient(timeline[timeline["replication"] == number], last_end, warmup)
+        for number, last_end in enumerate(calls.last_ends(len(durations)))
+    ]
+    return {
+        "duration_ps": sum(durations),
+        "replications": len(durations),
+        "cpus": int(cpus["cpu"].nunique()),
+        "broadcasts": calls.totals(sum(durations)),
+        "latency_ps": calls.latency(),
+        "cost": {"initiators_ps": calls.total_latency, **_lost(cpus, tasks, sum(durations))},
+        "paid": {"cpus": _paying_cpus(cpus), "initiators": calls.initiators(tasks)},
+        "transient_end_ps": transients[0]["end_ps"] if transients else None,
+        "transients": transients,
+        "user_work": _user_work(tasks),
+        "operations": _operations(files),
+        "failures": _failures(files),
+    }
+
+
+KEYS: Mapping[str, str] = {
+    "duration_ps": "Simulated time, all replications together.",
+    "replications": "Number of runs.",
+    "cpus": "Logical CPUs of the machine.",
+    "broadcasts": "Cross-calls: total, per second, by kind and by cause, and CPUs called.",
+    "latency_ps": "From a cross-call's start to its initiator's next step; quantiles are values"
+    " that occurred, and none where too few calls are known.",
+    "cost": "CPU time lost: interrupts and waking for them (stolen), waiting (spin), the start of"
+    " cross-calls (irqs_off), refilling TLBs (refill), their sum (lost) and its share of all CPU"
+    " time; and the latency of all cross-calls together (initiators), which overlaps with them.",
+    "paid": "The CPUs that lost most to interrupts, and the tasks that waited longest.",
+    "transient_end_ps": "Where the transient of the first replication ends; none if never.",
+    "transients": "The same for each replication, with the rule that found it, and the broadcasts"
+    " before and after.",
+    "user_work": "How much slower user work became, for each such workload.",
+    "operations": "Kernel operations by kind: how many, how long on average, with how many calls.",
+    "failures": "Simulated faults and failed calls by kind: how many, and the first.",
+}
+"""The keys of a summary, with a sentence each."""
+
+_SPENT = ("stolen_ps", "spin_ps", "irqs_off_ps", "refill_ps")
+
+
+class _Calls:
+    """One pass over the cross-calls, adding up."""
+
+    def __init__(self, files: TableFiles) -> None:
+        self.kinds: Counter[str] = Counter()
+        self.causes: Counter[str] = Counter()
+        self.targets = 0
+        self._last_end: dict[int, int] = {}
+        self.waited: Counter[tuple[int, int]] = Counter()
+        pieces = [np.empty(0, dtype=np.int64)]
+        columns = ["replication", "cpu", "task", "start_ps", "end_ps", "kind", "cause", "targets"]
+        for batch in files.arrow_batches("crosscalls", columns):
+            replication, cpu, task, start, end = (batch.column(i).to_numpy() for i in range(5))
+            latency = end - start
+            pieces.append(latency)
+            self.targets += int(batch.column(7).to_numpy().sum())
+            for counter, column in ((self.kinds, 5), (self.causes, 6)):
+                for item in batch.column(column).value_counts().to_pylist():
+                    counter[item["values"]] += item["counts"]
+            for number in np.unique(replication).tolist():
+                last = int(end[replication == number].max())
+                self._last_end[number] = max(last, self._last_end.get(number, 0))
+            _add_by_key(self.waited, cpu, task, latency)
+        self.latencies = np.concatenate(pieces)
+        self.total_latency = sum(self.waited.values())
+
+    def last_ends(self, replications: int) -> list[int]:
+        """Return when the last call of each replication ended, 0 where there was none."""
+        return [self._last_end.get(number, 0) for number in range(replications)]
+
+    def totals(self, duration: int) -> dict[str, Any]:
+        count = len(self.latencies)
+        return {
+            "total": count,
+            "per_s": count * S / duration if duration else 0.0,
+            "by_kind": dict(self.kinds.most_common()),
+            "by_cause": dict(self.causes.most_common()),
+            "targets": self.targets,
+        }
+
+    def latency(self) -> dict[str, int | None]:
+        values = np.sort(self.latencies)
+        n = len(values)
+        found: dict[str, int | None] = {"mean": round(self.total_latency / n) if n else None}
+        for name, share in QUANTILES.items():
+            # A quantile is known where at least one call lies beyond it.
+            enough = n * (1 - share) >= 1 - 1e-9
+            place = int(np.ceil(round(share * n, 6))) - 1
+            found[name] = int(values[place]) if enough and n else None
+        found["max"] = int(values[-1]) if n else None
+        return found
+
+    def initiators(self, tasks: Any) -> list[dict[str, Any]]:
+        names = {
+            (int(row.cpu), int(row.task)): str(row.workload)
+            for row in tasks[["cpu", "task", "workload"]].itertuples()
+        }
+        return [
+            {
+                "cpu": cpu,
+                "task": task,
+                "workload": names.get((cpu, task), "kernel worker"),
+                "waited_ps": waited,
+            }
+            for (cpu, task), waited in self.waited.most_common(TOP)
+        ]
+
+
+def _add_by_key(into: Counter[tuple[int, int]], cpu: Ints, task: Ints, values: Ints) -> None:
+    keys, place = np.unique(np.stack([cpu, task]), axis=1, return_inverse=True)
+    sums = np.zeros(keys.shape[1], dtype=np.int64)
+    np.add.at(sums, place.reshape(-1), values)
+    for (one_cpu, one_task), total in zip(keys.T.tolist(), sums.tolist(), strict=True):
+        into[(one_cpu, one_task)] += total
+
+
+def _paying_cpus(cpus: Any) -> list[dict[str, int]]:
+    total = cpus.groupby("cpu")[["stolen_ps", "spin_ps", "refill_ps", "handlers"]].sum()
+    most = total.nlargest(TOP, "stolen_ps")
+    return [
+        {"cpu": int(row.Index), **{name: int(getattr(row, name)) for name in total.columns}}
+        for row in most.itertuples()
+        if row.stolen_ps > 0
+    ]
+
+
+def _lost(cpus: Any, tasks: Any, duration: int) -> dict[str, Any]:
+    """Return the CPU time that synchronization took, by what it was spent on."""
+    spent = {name: int(cpus[name].sum()) for name in _SPENT}
+    # Windows are a workload's own doing; what remains of interrupts-off is the start of calls.
+    windows = int(tasks["windows_ps"].sum())
+    spent["irqs_off_ps"] = max(0, spent["irqs_off_ps"] - windows)
+    lost = sum(spent.values())
+    all_time = duration * int(cpus["cpu"].nunique())
+    return {**spent, "lost_ps": lost, "share": lost / all_time if all_time else 0.0}
+
+
+def _transient(timeline: Any, last_end: int, warmup: int | None) -> dict[str, Any]:
+    edges = np.append(timeline["start_ps"].to_numpy(), timeline["end_ps"].to_numpy()[-1:])
+    counts = timeline["broadcasts"].to_numpy()
+    found = find_transient(edges, counts, last_end)
+    if warmup is not None:
+        found = Transient(warmup, "given")
+    result: dict[str, Any] = {"end_ps": found.end_ps, "rule": found.rule}
+    if found.end_ps is None:
+        return result
+    early = timeline["start_ps"].to_numpy() < found.end_ps
+    after = int(edges[-1]) - found.end_ps if len(edges) else 0
+    later = int(counts[~early].sum())
+    return result | {
+        "broadcasts_before": int(counts[early].sum()),
+        "broadcasts_after": later,
+        "per_s_before": int(counts[early].sum()) * S / found.end_ps if found.end_ps else 0.0,
+        "per_s_after": later * S / after if after > 0 else 0.0,
+        "stolen_share_after": _share(timeline[~early], "stolen_ps"),
+    }
+
+
+def _share(timeline: Any, name: str) -> float:
+    """Return the share of all CPU time in some intervals that went into one thing."""
+    whole = sum(int(timeline[part].sum()) for part in _PARTS)
+    return int(timeline[name].sum()) / whole if whole else 0.0
+
+
+_PARTS = ("busy_ps", "spin_ps", "irqs_off_ps", "stolen_ps", "idle_ps")
+
+
+def _user_work(tasks: Any) -> list[dict[str, Any]]:
+    measured = tasks[tasks["work_ps"].notna()]
+    rows = []
+    for name, group in measured.groupby(measured["workload"].astype(str)):
+        work = int(group["work_ps"].sum())
+        elapsed = int((group["end_ps"] - group["start_ps"]).sum())
+        slowdown = elapsed / work - 1 if work else None
+        rows.append(
+            {
+                "workload": str(name),
+                "tasks": len(group),
+                "work_ps": work,
+                "elapsed_ps": elapsed,
+                "slowdown": slowdown,
+            }
+        )
+    return rows
+
+
+def _operations(files: TableFiles) -> list[dict[str, Any]]:
+    count: Counter[str] = Counter()
+    time: Counter[str] = Counter()
+    calls: Counter[str] = Counter()
+    columns = ["kind", "start_ps", "end_ps", "crosscalls"]
+    for frame in files.batches("operations", columns):
+        frame["time"] = frame["end_ps"] - frame["start_ps"]
+        groups = frame.groupby(frame["kind"].astype(str))
+        for kind, row in groups.agg({"time": ["size", "sum"], "crosscalls": "sum"}).iterrows():
+            count[str(kind)] += int(row[("time", "size")])
+            time[str(kind)] += int(row[("time", "sum")])
+            calls[str(kind)] += int(row[("crosscalls", "sum")])
+    return [
+        {
+            "kind": kind,
+            "count": count[kind],
+            "mean_ps": round(total / count[kind]),
+            "total_ps": total,
+            "crosscalls": calls[kind],
+        }
+        for kind, total in time.most_common()
+    ]
+
+
+def _failures(files: TableFiles) -> list[dict[str, Any]]:
+    faults = files.frame("faults")
+    rows = []
+    for kind, group in faults.groupby(faults["kind"].astype(str), sort=False):
+        first = group.iloc[0]
+        rows.append(
+            {
+                "kind": str(kind),
+                "count": len(group),
+                "first_at_ps": int(first["at_ps"]),
+                "first_by": str(first["workload"]),
+                "first": str(first["detail"]),
+            }
+        )
+    return rows

@@ -1,0 +1,296 @@
+"""The tables of a result: every column declared once, with its unit and a sentence.
+
+The schema of the Parquet files, the types of the data frames and the reference pages all come
+from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Dtype = Literal["int", "float", "text", "bool"]
+"""What a column holds: 64-bit integers, 64-bit floats, one of a few words, or true and false."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column.
+
+    Attributes
+    ----------
+    name, dtype, unit, sentence
+        What it is called, holds, is counted in, and means.
+    nullable
+        Whether a row may have none.
+    """
+
+    name: str
+    dtype: Dtype
+    unit: str
+    sentence: str
+    nullable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table: what a row is, and its columns."""
+
+    name: str
+    sentence: str
+    columns: tuple[Column, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns in order."""
+        return tuple(column.name for column in self.columns)
+
+    def schema(self) -> pa.Schema:
+        """Return the Arrow schema, each field with its unit and sentence as metadata."""
+        import pyarrow as pa
+
+        types = {
+            "int": pa.int64(),
+            "float": pa.float64(),
+            "text": pa.dictionary(pa.int32(), pa.string()),
+            "bool": pa.bool_(),
+        }
+        fields = [
+            pa.field(c.name, types[c.dtype], c.nullable, {"unit": c.unit, "sentence": c.sentence})
+            for c in self.columns
+        ]
+        return pa.schema(fields, {"sentence": self.sentence})
+
+
+def _count(name: str, sentence: str, *, nullable: bool = False) -> Column:
+    return Column(name, "int", "1", sentence, nullable)
+
+
+def _time(name: str, sentence: str, *, nullable: bool = False) -> Column:
+    return Column(name, "int", "ps", sentence, nullable)
+
+
+def _text(name: str, sentence: str, *, nullable: bool = False) -> Column:
+    return Column(name, "text", "", sentence, nullable)
+
+
+def _pages(name: str, sentence: str, *, nullable: bool = False) -> Column:
+    return Column(name, "int", "pages", sentence, nullable)
+
+
+def _bytes(name: str, sentence: str) -> Column:
+    return Column(name, "int", "B", sentence)
+
+
+PROTOCOLS: Mapping[str, str] = MappingProxyType(
+    {
+        "ipi": "Cross-call: every target is interrupted, runs the function and acknowledges it;"
+        " the initiator waits for the last one.",
+    }
+)
+"""How the other CPUs can be told, by name."""
+
+REPLICATION = _count("replication", "Number of the run, from 0.")
+
+CPU_TIMES = (
+    _time("busy_ps", "Computing, refill and context switches included."),
+    _time("spin_ps", "Waiting for cross-calls and spinlocks, less what was stolen meanwhile."),
+    _time("irqs_off_ps", "Interrupts off: windows, and the start of the CPU's own cross-calls."),
+    _time("stolen_ps", "Taken by handlers, and by waking up for them."),
+    _time("idle_ps", "The rest."),
+)
+"""How a CPU's time splits, without gap or overlap."""
+
+OPERATIONS = Table(
+    "operations",
+    "One row per operation of the kernel, nested ones too.",
+    (
+        REPLICATION,
+        _count("id", "Number of the operation in its run, in order of beginning."),
+        _count("parent", "The operation that called it.", nullable=True),
+        _text("workload", "The workload, or the kernel's own task, that it ran for."),
+        _text("kind", "The kernel's name of the operation."),
+        _count("cpu", "Where it began."),
+        _count("task", "Number of its task on that CPU."),
+        _time("start_ps", "When it began."),
+        _time("end_ps", "When it ended."),
+        _pages("pages", "Pages it was about; 0 where it was about none."),
+        _count("crosscalls", "Cross-calls made by it and the operations inside it."),
+        _time("run_ps", "Computing of its own and of the operations inside it."),
+        _time("lock_wait_ps", "Waiting for locks."),
+        _time("crosscall_ps", "In cross-calls, from their start to the task's next step."),
+        _time("delay_ps", "The rest: stolen, refilling the TLB, asleep, or waiting for the CPU."),
+    ),
+)
+
+LATENCY_PARTS = (
+    _time("queue_ps", "Putting the call into the targets' queues."),
+    _time("send_ps", "Sending interrupts, up to that of the slowest target."),
+    _time("delivery_ps", "The interrupt's flight to the slowest target."),
+    _time("irqs_off_ps", "The slowest target had interrupts off."),
+    _time("idle_exit_ps", "The slowest target woke from an idle state."),
+    _time("busy_handler_ps", "The slowest target was in an earlier handler."),
+    _time("ride_ps", "The call waited in a queue for an interrupt that another call had sent."),
+    _time("entry_ps", "Entering the handler of the slowest target."),
+    _time("function_ps", "Functions run there, up to the end of this call's."),
+    _time("local_ps", "The initiator's own function, where that ended last."),
+    _time("visit_ps", "The initiator collecting acknowledgements after the slowest one."),
+    _time("resume_ps", "A handler on the initiator's CPU before it could go on."),
+)
+"""The parts of a cross-call's latency; they add up to ``end_ps - start_ps``."""
+
+CROSSCALLS = Table(
+    "crosscalls",
+    "One row per cross-call that ended, in order of its end.",
+    (
+        REPLICATION,
+        _count("cpu", "The initiator's CPU."),
+        _count("task", "Number of the initiating task on that CPU."),
+        _time("start_ps", "When the initiator began to queue it."),
+        _time("end_ps", "When the initiator's task could take its next step."),
+        _text("protocol", "How the targets were told."),
+        _text("kind", "What they did: full, range, sync_core or empty."),
+        _text("cause", "Why the kernel asked for it."),
+        _count("operation", "Id of the operation that made it.", nullable=True),
+        _count("targets", "CPUs called, the initiator's own not counted."),
+        _pages("pages", "The span asked for; none: everything.", nullable=True),
+        _count("slowest_cpu", "The target that ended the wait.", nullable=True),
+        _text("slowest_reason", "Why that one was last."),
+        *LATENCY_PARTS,
+    ),
+)
+
+CPUS = Table(
+    "cpus",
+    "One row per CPU; its times add up to the duration.",
+    (
+        REPLICATION,
+        _count("cpu", "Number of the CPU."),
+        *CPU_TIMES,
+        _time("refill_ps", "The part of busy that refilled the TLB after full flushes."),
+        _count("handlers", "Interrupt handlers run."),
+        _count("crosscalls_sent", "Cross-calls that this CPU began."),
+    ),
+)
+
+TIMELINE = Table(
+    "timeline",
+    "One row per interval: what happened in it on all CPUs together.",
+    (
+        REPLICATION,
+        _time("start_ps", "Start of the interval."),
+        _time("end_ps", "Its end."),
+        _count("broadcasts", "Cross-calls that began in it, of any kind."),
+        Column("broadcasts_per_s", "float", "1/s", "The same as a rate."),
+        _count("full", "Of them full flushes."),
+        _count("range", "Of them ranged flushes."),
+        _count("sync_core", "Of them calls that only serialise."),
+        _count("empty", "Of them calls that touch no TLB."),
+        _count("targets", "CPUs called by them."),
+        _count("handlers", "Interrupt handlers run."),
+        *CPU_TIMES,
+        _time("refill_ps", "The part of busy that refilled TLBs."),
+    ),
+)
+
+CPU_TIMELINE = Table(
+    "cpu_timeline",
+    "One row per CPU and interval, for pictures of CPUs against time.",
+    (
+        REPLICATION,
+        _time("start_ps", "Start of the interval."),
+        _time("end_ps", "Its end."),
+        _count("cpu", "Number of the CPU."),
+        *CPU_TIMES,
+    ),
+)
+
+TASKS = Table(
+    "tasks",
+    "One row per task of a workload: what it got done.",
+    (
+        REPLICATION,
+        _text("workload", "Name of the workload."),
+        _text("kind", "Its kind."),
+        _count("cpu", "The task's CPU."),
+        _count("task", "Its number there."),
+        _time("start_ps", "When it was ready: 0."),
+        _time("end_ps", "When it ended, or the run did."),
+        Column("finished", "bool", "", "Whether it came to its own end."),
+        _time("work_ps", "Compute time that a task of user work got.", nullable=True),
+        _time("windows_ps", "Windows with interrupts off that it asked for."),
+    ),
+)
+
+POOLS = Table(
+    "pools",
+    "One row per pool of protectable memory, as it stood when it was destroyed or the run ended.",
+    (
+        REPLICATION,
+        _count("pool", "Number of the pool in its run, in order of creation."),
+        _bytes("refill", "Growth at least, whole pages."),
+        _bytes("align", "Alignment of its objects."),
+        _count("areas", "Areas grown."),
+        _pages("pages", "Their pages."),
+        _count("allocations", "Objects handed out."),
+        _bytes("requested", "Bytes asked for."),
+        _bytes("slack", "Bytes lost to alignment, above each object."),
+        _bytes("wasted", "Bytes left in an area that was too small for the next object."),
+        _bytes("relinquished", "Bytes given up because their area was protected."),
+        _count("protects", "Protections of the pool, those with nothing to do included."),
+        Column("exposed_byte_s", "float", "B s", "Bytes allocated and writable, times how long."),
+        Column("destroyed", "bool", "", "Whether the pool was destroyed within the run."),
+    ),
+)
+
+FAULTS = Table(
+    "faults",
+    "One row per simulated fault: a write to protected memory, or a call that failed.",
+    (
+        REPLICATION,
+        _time("at_ps", "When."),
+        _text("workload", "Who."),
+        _count("cpu", "Where."),
+        _count("task", "Number of the task there."),
+        _text("kind", "What kind of fault."),
+        _text("address", "The address it was about, in hexadecimal.", nullable=True),
+        _text("detail", "What happened, in words."),
+    ),
+)
+
+TABLES: Mapping[str, Table] = MappingProxyType(
+    {
+        table.name: table
+        for table in (
+            OPERATIONS,
+            CROSSCALLS,
+            CPUS,
+            TIMELINE,
+            CPU_TIMELINE,
+            TASKS,
+            POOLS,
+            FAULTS,
+        )
+    }
+)
+"""Every table of a result, by name."""
+
+
+def described(tables: Iterable[Table] = TABLES.values()) -> list[dict[str, str]]:
+    """Return a row per column: table, column, type, unit and sentence."""
+    return [
+        {
+            "table": table.name,
+            "column": column.name,
+            "type": column.dtype + (" or none" if column.nullable else ""),
+            "unit": column.unit,
+            "meaning": column.sentence,
+        }
+        for table in tables
+        for column in table.columns
+    ]

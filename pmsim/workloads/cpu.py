@@ -1,0 +1,116 @@
+"""A CPU as a workload's task sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pmsim import units
+from pmsim.workloads.task import Failure
+
+if TYPE_CHECKING:
+    # Imported for their names only: reading a scenario must not load the compiled hardware.
+    import numpy as np
+
+    from pmsim.hardware.machine import Task
+    from pmsim.workloads.locks import Locks
+    from pmsim.workloads.task import Steps
+
+
+class Cpu:
+    """What a task may do to its CPU, and ask of it.
+
+    Times are given in picoseconds or as text with a unit.
+
+    Attributes
+    ----------
+    task
+        The machine's task, for what this handle does not offer.
+    locks
+        The locks that the workloads of a run share.
+    work_ps
+        Compute time asked for by the finished calls of `compute`.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        locks: Locks,
+        rng: Callable[[str], np.random.Generator],
+        failures: list[Failure] | None = None,
+    ) -> None:
+        self.task = task
+        self.locks = locks
+        self.work_ps = 0
+        self._windows_ps = 0
+        self._window: tuple[int, int] | None = None
+        self._failures = [] if failures is None else failures
+        self._rng = rng
+        self._streams: dict[str, np.random.Generator] = {}
+
+    @property
+    def id(self) -> int:
+        """The number of the CPU."""
+        return self.task.cpu
+
+    @property
+    def now(self) -> int:
+        """The simulated time in picoseconds."""
+        return self.task.now
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """Return the stream of random numbers for one purpose.
+
+        It depends on the scenario's seed, the replication, the workload's name and the purpose
+        alone, so that the draws for one purpose do not move those for another. Asking again
+        returns the same generator, which goes on where it was.
+        """
+        if purpose not in self._streams:
+            self._streams[purpose] = self._rng(purpose)
+        return self._streams[purpose]
+
+    def compute(self, time: int | str) -> Steps:
+        """Need so much of the CPU's time."""
+        ps = units.as_time(time)
+        yield from self.task.compute(ps)
+        self.work_ps += ps
+
+    def irqs_off(self, time: int | str) -> Steps:
+        """Keep interrupts off for so long."""
+        ps = units.as_time(time)
+        self._window = (self.now, ps)
+        yield from self.task.irqs_off(ps)
+        self._window = None
+        self._windows_ps += ps
+
+    def windows_until(self, now: int) -> int:
+        """Return the time spent in windows of `irqs_off` until an instant, in picoseconds.
+
+        A window that a run's end cuts is counted from when it was asked for.
+        """
+        if self._window is None:
+            return self._windows_ps
+        asked, length = self._window
+        return self._windows_ps + min(length, now - asked)
+
+    def sleep(self, time: int | str) -> Steps:
+        """Give the CPU up for so long."""
+        yield from self.task.sleep(units.as_time(time))
+
+    def sleep_until(self, instant: int) -> Steps:
+        """Give the CPU up until an instant in picoseconds; go on at once where it is past."""
+        if instant > self.now:
+            yield from self.task.sleep(instant - self.now)
+
+    def report_failure(self, kind: str, detail: str) -> None:
+        """Record that the kernel refused something; it appears in the results, and the run goes on.
+
+        Parameters
+        ----------
+        kind
+            A short name, the same for all failures of one sort, such as ``"load_module"``.
+        detail
+            What happened, in words.
+        """
+        task = self.task
+        self._failures.append(Failure(self.now, task.name, task.cpu, task.number, kind, detail))

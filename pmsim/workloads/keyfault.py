@@ -1,0 +1,59 @@
+"""What is wrong with a key of a workload, found once the machine is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pmsim.workloads.keys import CpuSet
+from pmsim.workloads.task import MachineInfo
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFault:
+    """One thing wrong with a key of a workload, found once the machine is known.
+
+    Attributes
+    ----------
+    path
+        The key, as names and indices from the workload's mapping downwards.
+    code, message, hint
+        As in `pmsim.errors.Fault`, which it becomes when its line is known.
+    """
+
+    path: tuple[str | int, ...]
+    code: str
+    message: str
+    hint: str = ""
+
+
+def cpu_faults(path: tuple[str | int, ...], cpu: int, machine: MachineInfo) -> list[KeyFault]:
+    """Return a fault if the machine does not have this CPU."""
+    if cpu < machine.n_cpus:
+        return []
+    return [
+        KeyFault(
+            path,
+            "cpu-out-of-range",
+            f"CPU {cpu} is not on this machine",
+            f"it has {machine.n_cpus}, numbered 0 to {machine.n_cpus - 1}",
+        )
+    ]
+
+
+def chosen_cpus(cpus: CpuSet, machine: MachineInfo) -> tuple[int, ...]:
+    """Return the CPUs that ``all``, ``others`` or a list means on a machine, ascending."""
+    if cpus == "all":
+        return tuple(range(machine.n_cpus))
+    if isinstance(cpus, str):
+        return machine.others
+    return tuple(sorted(set(cpus)))
+
+
+def cpu_set_faults(
+    path: tuple[str | int, ...], cpus: CpuSet, machine: MachineInfo
+) -> list[KeyFault]:
+    """Return a fault for each CPU of a list that the machine does not have."""
+    if isinstance(cpus, str):
+        return []
+    faults = [cpu_faults((*path, index), cpu, machine) for index, cpu in enumerate(cpus)]
+    return [fault for found in faults for fault in found]

@@ -1,0 +1,66 @@
+"""Loading a security policy into a pool of protectable memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from pmsim.quantities import Size
+from pmsim.workloads.cpu import Cpu
+from pmsim.workloads.keys import Count, Every, PoolKeys, ProtectCadence
+from pmsim.workloads.registry import CpuWorkload, workload
+from pmsim.workloads.task import Steps
+
+
+@workload("policy_load")
+class PolicyLoad(CpuWorkload):
+    """A security policy is loaded into one pool and protected; the pool stays.
+
+    Stands for SELinux or a similar module that allocates its rules one by one with ``pmalloc`` and
+    makes them read-only with ``pmalloc_protect_pool``. Parsing the policy between the allocations
+    is left out.
+    """
+
+    pool: PoolKeys = Field(default=PoolKeys(), description="How the pool is created.")
+    allocations: Count = Field(description="Objects allocated.")
+    size: Size = Field(description="Size of each.")
+    protect: ProtectCadence = Field(
+        default="end",
+        description="When the pool is protected: end, never, or {every: n} allocations and once"
+        " more at the end.",
+    )
+
+    def run(self, kernel: Any, cpu: Cpu) -> Steps:
+        """Create the pool, fill it, protect it."""
+        pool = yield from create_pool(kernel, self.pool)
+        yield from fill_pool(kernel, cpu, pool, self.allocations, self.size, self.protect)
+
+
+def create_pool(kernel: Any, keys: PoolKeys) -> Steps:
+    """Create a pool as the keys say, and return it."""
+    return (yield from kernel.pmalloc_create_pool(refill=keys.refill, align_order=keys.align_order))
+
+
+def fill_pool(
+    kernel: Any, cpu: Cpu, pool: Any, allocations: int, size: int, protect: ProtectCadence
+) -> Steps:
+    """Allocate objects in a pool, protecting it on the way or at the end.
+
+    An allocation that fails is reported and ends the filling, as a policy that does not fit is not
+    loaded; what is there is protected all the same.
+    """
+    at_once = protect.every if isinstance(protect, Every) else allocations
+    done = 0
+    while done < allocations:
+        wanted = min(at_once, allocations - done)
+        objects = yield from kernel.alloc_many(pool, wanted, size)
+        done += len(objects)
+        if len(objects) < wanted:
+            cpu.report_failure("pmalloc", f"pool full after {done:,} of {allocations:,} objects")
+            break
+        if isinstance(protect, Every):
+            yield from kernel.pmalloc_protect_pool(pool)
+    if protect != "never":
+        # Where the cadence has just protected everything, this finds nothing to do.
+        yield from kernel.pmalloc_protect_pool(pool)

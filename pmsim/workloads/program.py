@@ -1,0 +1,179 @@
+"""Programs for a trace workload: reading them from CSV, with every fault by its row."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import Enum
+from pathlib import Path
+
+from pmsim.errors import Fault, ScenarioError
+from pmsim.units import MAX_TIME
+
+MOST_FAULTS = 100
+"""Bad rows that are reported; a file of another kind would have them without number."""
+
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_REQUIRED = ("cpu", "op", "arg")
+_COLUMNS = (*_REQUIRED, "task")
+
+
+class Op(Enum):
+    """What a row does; the value is the word in the file."""
+
+    COMPUTE = "compute"
+    IRQS_OFF = "irqs_off"
+    SLEEP = "sleep"
+    FLUSH_KERNEL = "flush_kernel"
+    MUTEX_LOCK = "mutex_lock"
+    MUTEX_UNLOCK = "mutex_unlock"
+    SPIN_LOCK = "spin_lock"
+    SPIN_UNLOCK = "spin_unlock"
+
+
+_OPS = {op.value: op for op in Op}
+
+Row = tuple[Op, int]
+"""One step of a task: what, and its argument (ps, pages, or the number of a lock)."""
+
+Programs = Mapping[tuple[int, int], Sequence[Row]]
+"""The rows of each (cpu, task), in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in which file a row stands."""
+
+    file: str
+    line: int
+    row: int
+
+    def fault(self, code: str, message: str, hint: str = "") -> Fault:
+        return Fault(self.file, self.line, 1, code, f"row {self.row}: {message}", hint)
+
+
+def read_programs(path: Path, n_cpus: int | None = None) -> Programs:
+    """Read the programs of all tasks from a CSV file.
+
+    Parameters
+    ----------
+    path
+        A file with the columns ``cpu,op,arg`` and optionally ``task``, in any order.
+    n_cpus
+        CPUs of the machine; `None` lets every number pass.
+
+    Returns
+    -------
+    Mapping
+        From (cpu, task), ascending, to the task's rows. A task is 0 where the file names none.
+
+    Raises
+    ------
+    ScenarioError
+        With every bad row (`MOST_FAULTS` at most), by its line and its number, the first row after
+        the header being row 1.
+    """
+    rows = csv.reader(io.StringIO(_text(path)), strict=True)
+    programs: dict[tuple[int, int], list[Row]] = {}
+    faults: list[Fault] = []
+    try:
+        columns = _header(str(path), next(rows, []))
+        for place, cells in _numbered(str(path), rows):
+            cpu, task, row, found = _parsed(place, cells, columns, n_cpus)
+            faults += found
+            if len(faults) >= MOST_FAULTS:
+                break
+            programs.setdefault((cpu, task), []).append(row)
+    except csv.Error as error:
+        faults.append(Fault(str(path), rows.line_num, 1, "bad-csv", f"this is no CSV: {error}"))
+    if faults:
+        raise ScenarioError(faults[:MOST_FAULTS])
+    return dict(sorted(programs.items()))
+
+
+def _text(path: Path) -> str:
+    try:
+        # Universal newlines, and a byte-order mark as spreadsheets write it.
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ScenarioError([Fault(str(path), 0, 0, "unreadable", f"cannot read: {reason}")]) from (
+            error
+        )
+    except UnicodeDecodeError as error:
+        fault = Fault(str(path), 0, 0, "not-text", "this is not text (UTF-8)", "a CSV file is")
+        raise ScenarioError([fault]) from error
+
+
+def _header(file: str, cells: Sequence[str]) -> dict[str, int]:
+    """Return where each column is; raise `ScenarioError` with all that is wrong with the header."""
+    names = [cell.strip() for cell in cells]
+    faults = []
+    for name in sorted(set(names) - set(_COLUMNS), key=names.index):
+        near = get_close_matches(name, _COLUMNS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"columns: {', '.join(_COLUMNS)}"
+        faults.append(Fault(file, 1, 1, "unknown-column", f"there is no column '{name}'", hint))
+    for name in _REQUIRED:
+        if name not in names:
+            hint = f"the first line names the columns: {','.join(_REQUIRED)} and optionally task"
+            faults.append(Fault(file, 1, 1, "missing-column", f"no column '{name}'", hint))
+    for name in _COLUMNS:
+        if names.count(name) > 1:
+            faults.append(Fault(file, 1, 1, "duplicate-column", f"column '{name}' stands twice"))
+    if faults:
+        raise ScenarioError(faults)
+    return {name: names.index(name) for name in names}
+
+
+def _numbered(file: str, rows: Iterator[list[str]]) -> Iterator[tuple[_Place, list[str]]]:
+    """Yield the rows that are not blank, with their place."""
+    for number, cells in enumerate(rows, start=1):
+        if any(cell.strip() for cell in cells):
+            yield _Place(file, rows.line_num, number), cells  # type: ignore[attr-defined]
+
+
+def _parsed(
+    place: _Place, cells: Sequence[str], columns: Mapping[str, int], n_cpus: int | None
+) -> tuple[int, int, Row, list[Fault]]:
+    """Return CPU, task and step of a row, and what is wrong with it (then they mean nothing)."""
+    if len(cells) != len(columns):
+        fault = place.fault(
+            "bad-row", f"{len(cells)} values where the header names {len(columns)} columns"
+        )
+        return 0, 0, (Op.COMPUTE, 0), [fault]
+    faults: list[Fault] = []
+    given = {name: cells[at].strip() for name, at in columns.items()}
+    cpu = _whole(place, "cpu", given["cpu"], faults)
+    task = _whole(place, "task", given.get("task", "0"), faults)
+    arg = _whole(place, "arg", given["arg"], faults)
+    if n_cpus is not None and cpu >= n_cpus:
+        hint = f"the machine has {n_cpus}, numbered 0 to {n_cpus - 1}"
+        faults.append(place.fault("cpu-out-of-range", f"there is no CPU {cpu}", hint))
+    op = _OPS.get(given["op"])
+    if op is None:
+        near = get_close_matches(given["op"], _OPS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"ops: {', '.join(_OPS)}"
+        faults.append(place.fault("unknown-op", f"there is no op '{given['op']}'", hint))
+    return cpu, task, (op or Op.COMPUTE, arg), faults
+
+
+def _whole(place: _Place, name: str, text: str, faults: list[Fault]) -> int:
+    """Return a whole number that is not negative, or 0 and a fault."""
+    # The length keeps hostile digits away from int().
+    if len(text) > 30 or not _WHOLE.fullmatch(text):
+        faults.append(
+            place.fault("not-whole", f"{name} is '{text[:30]}', not a whole number", "such as 250")
+        )
+        return 0
+    value = int(text)
+    if value < 0:
+        faults.append(place.fault("negative", f"{name} is {value}, and cannot be negative"))
+    elif value > MAX_TIME:
+        faults.append(place.fault("absurd", f"{name} is {value}, more than 2^63 - 1"))
+    else:
+        return value
+    return 0

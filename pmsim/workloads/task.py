@@ -1,0 +1,89 @@
+"""What a workload is told about the machine, and what it hands over to be run on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pmsim.workloads.cpu import Cpu
+
+Steps = Generator[Any, Any, Any]
+"""The body of a task: a generator that waits through the machine's and the kernel's calls only."""
+
+Role = Literal["foreground", "background"]
+"""Whether a run ``until: done`` waits for the end of a task (foreground) or not (background)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineInfo:
+    """What a workload may know of the machine before it runs.
+
+    Attributes
+    ----------
+    n_cpus
+        Logical CPUs, numbered from 0.
+    claimed
+        CPUs that workloads name as their own, which is what ``others`` leaves out.
+    """
+
+    n_cpus: int
+    claimed: frozenset[int] = frozenset()
+
+    @property
+    def others(self) -> tuple[int, ...]:
+        """CPUs that no workload claims."""
+        return tuple(cpu for cpu in range(self.n_cpus) if cpu not in self.claimed)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """One task that a workload asks for.
+
+    Attributes
+    ----------
+    cpu
+        Where it runs.
+    run
+        Called with the kernel and the CPU as this task sees them; returns the task's steps.
+    number
+        Its number on that CPU. ``None``: the lowest number that is free there, in file order.
+    working_set
+        TLB entries that it has to refill after a full flush.
+    role
+        ``background`` for a task without an end of its own.
+    measured
+        Whether how much it computes is a result: a victim, whose work shows what others cost it.
+    stream
+        Tells the random draws of this task from those of the workload's other tasks; it should
+        say what the task is for (``"cpu3"``), not how many there are.
+    """
+
+    cpu: int
+    run: Callable[[Any, Cpu], Steps]
+    number: int | None = None
+    working_set: int = 0
+    role: Role = "foreground"
+    measured: bool = False
+    stream: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something that the kernel refused to a task, which went on.
+
+    Attributes
+    ----------
+    at_ps, workload, cpu, task
+        When, to whom and where.
+    kind, detail
+        What: a short name, and words.
+    """
+
+    at_ps: int
+    workload: str
+    cpu: int
+    task: int
+    kind: str
+    detail: str

@@ -1,0 +1,100 @@
+"""Replaying a program, for exact comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationInfo
+
+from pmsim.errors import Fault, ScenarioError
+from pmsim.workloads.cpu import Cpu
+from pmsim.workloads.keyfault import KeyFault
+from pmsim.workloads.keys import Count
+from pmsim.workloads.program import Op, Programs, Row, read_programs
+from pmsim.workloads.registry import Workload, workload
+from pmsim.workloads.task import MachineInfo, Steps, TaskSpec
+
+
+def _beside_scenario(file: str, info: ValidationInfo) -> str:
+    """Find a relative name beside the scenario file, where one is being read."""
+    directory = (info.context or {}).get("directory")
+    return str(Path(directory) / file) if directory is not None else file
+
+
+@workload("trace")
+class Trace(Workload):
+    """A program for the bare machine is replayed, step by step, without any cost of a kernel.
+
+    The file is CSV with the columns cpu,op,arg and optionally task (0 where absent). Each (cpu,
+    task) is one task that runs its rows in order, ready at time 0. The ops are compute, irqs_off
+    and sleep (arg in ps), flush_kernel (arg in pages: a cross-call to every other CPU), and
+    mutex_lock, mutex_unlock, spin_lock, spin_unlock (arg: the number of the lock). Locks of the
+    same number are the same lock in all traces of a scenario.
+    """
+
+    file: Annotated[str, AfterValidator(_beside_scenario)] = Field(
+        min_length=1, description="The CSV file; a relative name is looked for beside the scenario."
+    )
+    working_set: Count = Field(
+        default=0, description="TLB entries that each of its tasks refills after a full flush."
+    )
+
+    def tasks(self, machine: MachineInfo) -> list[TaskSpec]:
+        """Return the tasks of the file; raise `ScenarioError` if it has faults."""
+        programs: Programs = read_programs(Path(self.file), machine.n_cpus)
+        return [
+            TaskSpec(cpu, partial(_replay, rows), number=task, working_set=self.working_set)
+            for (cpu, task), rows in programs.items()
+        ]
+
+    def check(self, machine: MachineInfo) -> Iterable[KeyFault | Fault]:
+        """Return what is wrong with the file."""
+        try:
+            read_programs(Path(self.file), machine.n_cpus)
+        except ScenarioError as error:
+            return [_at_key(self.file, fault) for fault in error.faults]
+        return []
+
+    def inputs(self) -> tuple[str, ...]:
+        """Return the file."""
+        return (self.file,)
+
+
+def _at_key(file: str, fault: Fault) -> KeyFault | Fault:
+    """Make a file that cannot be read at all a fault of the key that names it."""
+    if fault.line:
+        return fault
+    return KeyFault(("file",), fault.code, f"{file}: {fault.message}", fault.hint)
+
+
+def _replay(rows: Sequence[Row], kernel: Any, cpu: Cpu) -> Steps:
+    """Run the rows of one task on the hardware itself."""
+    # Late: these load the compiled hardware, which reading a scenario does not need.
+    from pmsim.hardware.tlb import flush
+    from pmsim.kernel.tlbflush import Cause
+
+    task = cpu.task
+    tlb = task.machine.costs.tlb
+    ceiling = kernel.kernel.profile.ceiling
+    for op, arg in rows:
+        if op is Op.COMPUTE:
+            yield from cpu.compute(arg)
+        elif op is Op.FLUSH_KERNEL:
+            yield from task.cross_call(flush(tlb, arg, ceiling), cause=Cause.TRACE, pages=arg)
+        elif op is Op.IRQS_OFF:
+            yield from cpu.irqs_off(arg)
+        elif op is Op.SLEEP:
+            yield from cpu.sleep(arg)
+        elif op is Op.MUTEX_LOCK:
+            yield from cpu.locks.mutex(f"mutex {arg}").lock(task)
+        elif op is Op.MUTEX_UNLOCK:
+            yield from task.boundary()
+            cpu.locks.mutex(f"mutex {arg}").unlock(task)
+        elif op is Op.SPIN_LOCK:
+            yield from cpu.locks.spinlock(f"spinlock {arg}").lock(task)
+        else:
+            yield from task.boundary()
+            cpu.locks.spinlock(f"spinlock {arg}").unlock(task)

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from PIL import Image
+
+import pmsim.figures
+from pmsim.errors import OutputError
+from pmsim.figures import draw_all
+from pmsim.figures.gallery import GALLERY
+from tests.figures.made_up import (
+    MS,
+    MadeUp,
+    cpu_timeline,
+    many_crosscalls,
+    operations,
+    timeline,
+)
+
+
+def whole(n_cpus: int, calls: int) -> MadeUp:
+    rng = np.random.default_rng(4)
+    shape = (n_cpus, 20)
+    return MadeUp(
+        operations=operations((0, None, "flush_tlb_all", calls, 5_000_000, 0, 3_000_000, 0)),
+        crosscalls=many_crosscalls(calls, n_cpus),
+        timeline=timeline(rng.poisson(5, 20) + 1, 10 * MS),
+        cpu_timeline=cpu_timeline(rng.random(shape) * MS, rng.random(shape) * MS, 10 * MS),
+        summary={"transients": [{"end_ps": 50 * MS, "per_s_after": 500.0}]},
+    )
+
+
+def ink(path: Path) -> float:
+    """Return the share of pixels that are not paper."""
+    pixels = np.asarray(Image.open(path).convert("L"))
+    return float((pixels < 250).mean())
+
+
+@pytest.mark.parametrize("result", [whole(4, 1), whole(448, 5000), MadeUp()])
+def test_every_figure_is_a_picture_with_something_on_it(result, tmp_path):
+    files = draw_all(result, tmp_path)
+    assert [file.name for file in files] == [f"{name}.png" for name in GALLERY]
+    for file in files:
+        assert 0.001 < ink(file) < 0.7, file.name
+
+
+def test_no_text_leaves_the_picture(tmp_path):
+    for file in draw_all(whole(448, 5000), tmp_path):
+        pixels = np.asarray(Image.open(file).convert("L"))
+        border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+        assert border.min() > 240, file.name
+
+
+def test_each_format_is_written(tmp_path):
+    files = draw_all(whole(4, 10), tmp_path / "new", formats=("png", "svg"))
+    assert {file.suffix for file in files} == {".png", ".svg"}
+    assert len(files) == 2 * len(GALLERY)
+    assert all(file.stat().st_size for file in files)
+
+
+def test_the_same_result_gives_the_same_bytes(tmp_path):
+    first, second = (draw_all(whole(4, 10), tmp_path / name) for name in ("a", "b"))
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes(), one.name
+
+
+def test_an_unknown_format_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(OutputError, match="gifx"):
+        draw_all(MadeUp(), tmp_path, formats=("gifx",))
+
+
+def test_a_place_that_cannot_be_written_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot write"):
+        draw_all(MadeUp(), tmp_path / "file")
+
+
+def test_drawing_all_leaves_no_open_window_and_no_changed_setting(tmp_path):
+    before, settings = plt.get_fignums(), dict(mpl.rcParams)
+    draw_all(whole(4, 10), tmp_path)
+    assert plt.get_fignums() == before
+    assert dict(mpl.rcParams) == settings
+
+
+FIGURES = [getattr(pmsim.figures, name) for name in pmsim.figures.__all__ if name != "draw_all"]
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_a_figure_is_drawn_on_the_axes_given(figure):
+    ax = plt.figure().add_subplot()
+    assert figure(whole(4, 10), ax=ax) is ax
+    assert ax.get_title(loc="left")
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_every_axis_says_what_it_shows_and_in_which_unit(figure):
+    ax = figure(whole(4, 10))
+    ax.figure.canvas.draw()
+    assert ax.get_xlabel()
+    ticks = " ".join(label.get_text() for label in ax.get_xticklabels())
+    assert any(unit in ax.get_xlabel() + ticks for unit in ("(s)", "(ms)", "(µs)", " µs"))

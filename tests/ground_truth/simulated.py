@@ -1,0 +1,230 @@
+"""Runs steps on a simulated Linux 6.1 and counts what a tracer on a real one counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pmsim.hardware.costs import IpiCosts, MachineCosts, SchedCosts, TlbCosts
+from pmsim.hardware.fabric import CROSSCALL_COLUMNS
+from pmsim.hardware.machine import Machine, Task
+from pmsim.hardware.tlb import CallKind
+from pmsim.hardware.topology import Topology
+from pmsim.kernel.handle import KernelHandle
+from pmsim.kernel.kernel import Kernel
+from pmsim.kernel.profile import load_profile
+from pmsim.kernel.tlbflush import Cause
+from pmsim.units import MS, NS, US, S
+from tests.ground_truth.noise import Counts, is_ranged
+from tests.ground_truth.observed import HUGE, as_span
+
+GUARD = 1
+SETTLE = 10 * S
+"""Pause after a step, in which the kernel's workers finish."""
+
+Calls = Generator[Any, Any, Any]
+Step = Callable[[KernelHandle], Calls]
+
+
+def small_machine(cpus: int) -> Machine:
+    """Return a machine of arbitrary costs: counts do not depend on them."""
+    ipi = IpiCosts(20 * NS, 80 * NS, 16, (400 * NS,) * 5, (40 * NS,) * 5, 250 * NS, 150 * NS)
+    tlb = TlbCosts(100 * NS, 400 * NS, 15 * NS, 1536, 100 * NS)
+    sched = SchedCosts(3 * MS, 1 * US, 2 * US)
+    return Machine(Topology(cores=cpus), MachineCosts(ipi, tlb, sched))
+
+
+@dataclass
+class Event:
+    """A call of the kernel or a broadcast, as it began."""
+
+    start: int
+    order: int
+    kind: str
+    pages: int
+    worker: bool
+    cause: int = -1
+    inside: str = ""
+    targets: int = 0
+
+
+@dataclass
+class Simulation:
+    """One simulated kernel of 6.1, and the events of each step that it ran."""
+
+    cpus: int
+    kernel: Kernel = field(init=False)
+    events: list[Event] = field(default_factory=list)
+    begins: list[int] = field(default_factory=list)
+    returns: list[int] = field(default_factory=list)
+    handlers: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    _operations: list[dict[str, Any]] = field(default_factory=list)
+    _crosscalls: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    _aliases: list[int] = field(default_factory=list)
+
+    def run(self, steps: list[Step]) -> None:
+        """Run steps one after the other, each from a kernel whose workers are done."""
+        machine = small_machine(self.cpus)
+        self.kernel = Kernel(machine, load_profile("linux-6.1-x86_64"), sink=self._note)
+        machine.on_crosscalls = self._crosscalls.append
+        self._probe_aliases(machine)
+        machine.spawn(0, lambda task: self._drive(machine, task, steps), name="driver")
+        machine.run()
+        self.kernel.operations.flush()
+        self.events = sorted(self._gathered(), key=lambda event: (event.start, event.order))
+
+    def _note(self, columns: Any) -> None:
+        rows = zip(*columns.values(), strict=True)
+        self._operations += [dict(zip(columns, row, strict=True)) for row in rows]
+
+    def _probe_aliases(self, machine: Machine) -> None:
+        """Note each call of vm_unmap_aliases, which has no row of its own."""
+        purge = self.kernel.purge
+        for name in ("unmap_aliases", "flush_with_aliases"):
+            setattr(purge, name, self._probed(machine, getattr(purge, name)))
+
+    def _probed(self, machine: Machine, call: Callable[..., Calls]) -> Callable[..., Calls]:
+        def probe(*arguments: Any) -> Calls:
+            self._aliases.append(machine.now)
+            return call(*arguments)
+
+        return probe
+
+    def _drive(self, machine: Machine, task: Task, steps: list[Step]) -> Calls:
+        handle = self.kernel.bind(task)
+        for step in steps:
+            before = _functions_run(machine)
+            self.begins.append(task.now)
+            yield from step(handle)
+            self.returns.append(task.now)
+            yield from task.sleep(SETTLE)
+            self.handlers.append(_functions_run(machine) - before)
+
+    def _gathered(self) -> Generator[Event, None, None]:
+        kinds = {row["id"]: row for row in self._operations}
+        for row in self._operations:
+            worker = row["workload"].startswith("kworker")
+            yield Event(row["start_ps"], row["id"], row["kind"], row["pages"], worker)
+        for chunk in self._crosscalls:
+            for values in chunk.tolist():
+                call = dict(zip(CROSSCALL_COLUMNS, values, strict=True))
+                within = kinds[call["operation"]]["kind"]
+                worker = kinds[call["operation"]]["workload"].startswith("kworker")
+                kind = CallKind(call["kind"]).name
+                yield Event(
+                    call["start_ps"], 1 << 60, kind, call["pages"], worker, call["cause"], within,
+                    call["targets"],
+                )  # fmt: skip
+
+    def step_events(self, step: int) -> list[Event]:
+        """Return the events of a step, those after its return included."""
+        begin = self.begins[step]
+        end = self.begins[step + 1] if step + 1 < len(self.begins) else 1 << 62
+        return [event for event in self.events if begin <= event.start < end]
+
+    def counts(self, step: int, *, several: bool = False) -> Counts:
+        """Return the counts of a step."""
+        events = self.step_events(step)
+        begin, end = self.begins[step], (*self.begins, 1 << 62)[step + 1]
+        tlb = [e for e in events if e.cause >= 0 and e.kind != CallKind.SYNC_CORE.name]
+        flushes = [e for e in tlb if e.cause in (Cause.PURGE, Cause.RESET_PERMS)]
+        attributes = [e for e in tlb if e.cause == Cause.ATTRIBUTES]
+        returned = self.returns[step]
+        syncs = sum(event.kind == CallKind.SYNC_CORE.name for event in events)
+        numbers = {
+            **_calls(events),
+            "n_cpa_flush": len(attributes),
+            "n_flush_tlb_all": _full(attributes) + sum(e.cause == Cause.SPLIT for e in tlb),
+            "n_flush_tlb_all_by_cpa": _full(attributes),
+            "n_flush_tlb_all_by_split": sum(e.cause == Cause.SPLIT for e in tlb),
+            "n_flush_tlb_all_by_other": sum(e.cause > Cause.TEXT_POKE for e in tlb),
+            "n_flush_tlb_kernel_range": len(flushes),
+            "n_fkr_by_purge": sum(e.inside == "purge" for e in flushes),
+            "n_fkr_by_aliases": sum(e.inside != "purge" for e in flushes),
+            "n_cross_calls": len(tlb),
+            "n_cross_full": _full(tlb),
+            "n_cross_range": sum(is_ranged(as_span(e.pages)) for e in flushes),
+            "n_cross_cpa": len(attributes) - _full(attributes),
+            "n_cross_after_ret": sum(e.start >= returned for e in tlb),
+            "n_cross_kworker": sum(e.worker for e in tlb),
+            "n_cross_other": 0,
+            "targets": sum(e.targets for e in tlb),
+            "n_sync_core_cross": syncs,
+            "n_vm_unmap_aliases": sum(begin <= at < end for at in self._aliases),
+        }
+        handlers = (self.handlers[step] - syncs).tolist()
+        assert handlers == [len(tlb)] * self.cpus, "every broadcast runs once on every CPU"
+        spans = tuple(as_span(event.pages) for event in flushes)
+        # A flush may ask for less than its call: its size is that of the set_memory call.
+        return Counts(self.cpus, numbers, spans, _attribute_pages(events), several)
+
+    def tokens(self, step: int) -> list[str]:
+        """Return the order of calls and broadcasts of a step, in the codes of the table."""
+        return [token for event in self.step_events(step) if (token := _token(event))]
+
+
+def _functions_run(machine: Machine) -> npt.NDArray[np.int64]:
+    """Return how many functions of cross-calls each CPU has run, its own included."""
+    sample = machine.sample()
+    run: npt.NDArray[np.int64] = sample["handlers"] + sample["crosscalls_sent"]
+    return run
+
+
+def _full(calls: list[Event]) -> int:
+    return sum(event.kind == CallKind.FULL.name for event in calls)
+
+
+def _calls(events: list[Event]) -> dict[str, int]:
+    """Count the calls of kernel functions."""
+    set_memory = [event for event in events if event.kind.startswith("set_memory_")]
+    freed = [event.pages + GUARD for event in events if event.kind == "vfree"]
+    by_kind = {
+        f"n_set_memory_{name}": sum(e.kind == f"set_memory_{name}" for e in set_memory)
+        for name in ("ro", "rw", "x", "nx")
+    }
+    return {
+        **by_kind,
+        "n_set_memory_empty": sum(event.pages == 0 for event in set_memory),
+        "n_text_poke_bp_batch": sum(event.kind == "text_poke_bp_batch" for event in events),
+        "n_vmalloc": sum(event.kind == "vmalloc" for event in events),
+        "n_vfree": len(freed),
+        "vfree_pages_with_guard": sum(freed),
+    }
+
+
+def _attribute_pages(events: list[Event]) -> tuple[int, ...]:
+    """Return the pages of each set_memory call that flushed."""
+    pages, last = [], 0
+    for event in events:
+        if event.kind.startswith("set_memory_"):
+            last = event.pages
+        elif event.cause == Cause.ATTRIBUTES:
+            pages.append(last)
+    return tuple(pages)
+
+
+_MARKS = {
+    "text_poke_bp_batch": "<text_poke>",
+    "do_init_module": "<do_init_module>",
+    "do_free_init": "<do_free_init>",
+    "free_module": "<free_module>",
+    "vfree": "vfree",
+}
+
+
+def _token(event: Event) -> str | None:
+    """Return the code of an event; None for one that the table leaves out."""
+    if event.kind.startswith("set_memory_"):
+        return f"{event.kind.removeprefix('set_memory_')}{event.pages}"
+    if event.cause in (Cause.PURGE, Cause.RESET_PERMS):
+        span = as_span(event.pages)
+        return "!KR(huge)" if span == HUGE else f"!KR({span})"
+    if event.cause == Cause.ATTRIBUTES:
+        return "!ALL" if event.kind == CallKind.FULL.name else f"!CPA({event.pages})"
+    if event.cause == Cause.SPLIT:
+        return "!SPLIT"
+    return _MARKS.get(event.kind)

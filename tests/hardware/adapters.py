@@ -1,0 +1,157 @@
+"""One program, two implementations: how to run it on each, with one type of result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from pmsim.hardware.costs import Jitter, MachineCosts
+from pmsim.hardware.fabric import CROSSCALL_COLUMNS
+from pmsim.hardware.locks import Mutex, Spinlock
+from pmsim.hardware.machine import Machine, Task
+from pmsim.hardware.tlb import FlushFunction, empty_call, flush, sync_core
+from tests.reference.machine import run as run_reference
+from tests.reference.program import (
+    CallRecord,
+    CpuAccount,
+    JitterStream,
+    Program,
+    Result,
+    Step,
+    TaskSpec,
+    in_order,
+)
+
+Waits = Generator[Any, Any, None]
+
+
+def run_fabric(program: Program) -> Result:
+    """Run a program on the machine that every scenario uses."""
+    return _FabricRun(program).result()
+
+
+IMPLEMENTATIONS: dict[str, Callable[[Program], Result]] = {
+    "reference": run_reference,
+    "fabric": run_fabric,
+}
+
+
+class _GivenJitter:
+    """Stands for NumPy's generator: the "drawn" delays are the program's own."""
+
+    def __init__(self, numbers: tuple[int, ...]) -> None:
+        self.stream = JitterStream(numbers)
+
+    def uniform(self, low: float, high: float, size: int) -> npt.NDArray[np.float64]:
+        return np.array(self.stream(size), dtype=np.float64)
+
+
+def _with_jitter(costs: MachineCosts) -> MachineCosts:
+    return replace(costs, ipi=replace(costs.ipi, jitter=Jitter("uniform", 1)))
+
+
+class _FabricRun:
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        costs, rng = program.costs, None
+        if program.jitter:
+            costs = _with_jitter(costs)
+            rng = cast(np.random.Generator, _GivenJitter(program.jitter))
+        self.machine = Machine(program.topology, costs, order=program.order, jitter_rng=rng)
+        self.machine.keep_acks = True
+        self.machine.on_crosscalls = self._keep_rows
+        self.rows: list[dict[str, int]] = []
+        self.mutexes: dict[int, Mutex] = {}
+        self.spinlocks: dict[int, Spinlock] = {}
+        self.task_ends: dict[int, int] = {}
+        for spec in sorted(program.tasks, key=lambda spec: spec.number):
+            self._spawn(spec)
+
+    def _spawn(self, spec: TaskSpec) -> None:
+        self.machine.spawn(
+            spec.cpu,
+            lambda task: self._body(task, spec),
+            name=f"task{spec.number}",
+            working_set=spec.working_set,
+            number=spec.number,
+        )
+
+    def _body(self, task: Task, spec: TaskSpec) -> Waits:
+        for step in spec.steps:
+            yield from self._step(task, step)
+        self.task_ends[spec.number] = task.now
+
+    def _step(self, task: Task, step: Step) -> Waits:
+        operation, argument = step[0], cast(Any, step[1])
+        match operation:
+            case "compute" | "irqs_off" | "sleep":
+                yield from getattr(task, operation)(argument)
+            case "mutex_lock":
+                yield from self._mutex(argument).lock(task)
+            case "mutex_unlock":
+                yield from task.boundary()
+                self._mutex(argument).unlock(task)
+            case "spin_lock":
+                yield from self._spinlock(argument).lock(task)
+            case "spin_unlock":
+                yield from task.boundary()
+                self._spinlock(argument).unlock(task)
+            case "call":
+                pages, targets = argument
+                yield from task.cross_call(self._flush(pages), targets=targets)
+            case _:
+                yield from task.cross_call(self._function(operation, argument))
+
+    def _function(self, operation: str, argument: Any) -> FlushFunction:
+        match operation:
+            case "flush_kernel":
+                return self._flush(argument)
+            case "sync_core":
+                return sync_core(self.program.costs.tlb)
+            case "empty":
+                return empty_call(argument)
+        raise ValueError(operation)
+
+    def _flush(self, pages: int) -> FlushFunction:
+        return flush(self.program.costs.tlb, pages, self.program.ceiling)
+
+    def _mutex(self, number: int) -> Mutex:
+        if number not in self.mutexes:
+            self.mutexes[number] = Mutex(self.machine, f"mutex {number}")
+        return self.mutexes[number]
+
+    def _spinlock(self, number: int) -> Spinlock:
+        if number not in self.spinlocks:
+            self.spinlocks[number] = Spinlock(self.machine, f"spinlock {number}")
+        return self.spinlocks[number]
+
+    def _keep_rows(self, rows: npt.NDArray[np.int64]) -> None:
+        self.rows += [dict(zip(CROSSCALL_COLUMNS, row, strict=True)) for row in rows.tolist()]
+
+    def result(self) -> Result:
+        end = self.machine.run(self.program.duration)
+        calls = [
+            CallRecord(row["cpu"], row["task"], row["start_ps"], row["end_ps"], acks)
+            for row, acks in zip(self.rows, self.machine.acks, strict=True)
+        ]
+        return Result(end, in_order(calls), self._accounts(), self.task_ends)
+
+    def _accounts(self) -> tuple[CpuAccount, ...]:
+        columns = self.machine.accounts()
+        names = {
+            "busy": "busy_ps",
+            "spin": "spin_ps",
+            "irqs_off": "irqs_off_ps",
+            "stolen": "stolen_ps",
+            "idle": "idle_ps",
+            "refill": "refill_ps",
+            "handlers": "handlers",
+        }
+        return tuple(
+            CpuAccount(**{name: int(columns[column][cpu]) for name, column in names.items()})
+            for cpu in range(self.machine.n_cpus)
+        )

@@ -1,0 +1,158 @@
+"""Words for tiny machines and programs whose numbers can be worked out by hand.
+
+The plain machine: all CPUs in one package, each a core of its own, and unless a test says otherwise
+
+======== =====  =====================================================================
+queue      100  so a lone call at ``t`` on one target is in its queue at ``t + 100``,
+send         0
+delivery  1000  arrives at ``t + 1100``,
+entry       50  is taken at ``t + 1150``, and acknowledged then where it costs nothing;
+exit        50  the handler, if the CPU is neither idle deeply nor busy with interrupts
+                off, lasts from ``t + 1100`` to ``t + 1200`` and the function's cost
+line         0
+======== =====  =====================================================================
+
+Functions cost 10 per page (``invlpg``), a full flush 0; walks, switches and wake-ups cost nothing,
+the quantum never ends, and there are no idle states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pmsim.hardware.costs import (
+    ByDistance,
+    CrosscallOrder,
+    IdleState,
+    IpiCosts,
+    MachineCosts,
+    SchedCosts,
+    TlbCosts,
+)
+from pmsim.hardware.topology import Topology
+from tests.reference.program import Program, Result, Step, TaskSpec
+
+NEVER = 10**12
+
+THREAD, CORE, DIE, PACKAGE = range(1, 5)
+
+
+def same_everywhere(cost: int) -> ByDistance:
+    """Return a table by distance with one cost in it."""
+    return cost, cost, cost, cost, cost
+
+
+def costs(
+    *,
+    queue: int = 100,
+    send: int = 0,
+    fanout: int = 1,
+    delivery: int | ByDistance = 1000,
+    line: int | ByDistance = 0,
+    entry: int = 50,
+    exit: int = 50,
+    invlpg: int = 10,
+    flush_all: int = 0,
+    walk: int = 0,
+    entries: int = 1000,
+    sync_core: int = 0,
+    quantum: int = NEVER,
+    context_switch: int = 0,
+    wakeup: int = 0,
+    idle: Sequence[tuple[int, int]] = (),
+) -> MachineCosts:
+    """Return the plain machine's costs, changed; ``idle`` are pairs (residency, exit)."""
+    by_distance = [
+        table if isinstance(table, tuple) else same_everywhere(table) for table in (delivery, line)
+    ]
+    return MachineCosts(
+        ipi=IpiCosts(queue, send, fanout, by_distance[0], by_distance[1], entry, exit),
+        tlb=TlbCosts(invlpg, flush_all, walk, entries, sync_core),
+        sched=SchedCosts(quantum, context_switch, wakeup),
+        idle=tuple(IdleState(f"C{k}", out, after) for k, (after, out) in enumerate(idle)),
+    )
+
+
+def program(
+    *tasks: TaskSpec,
+    cpus: int | None = None,
+    topology: Topology | None = None,
+    order: CrosscallOrder = "concurrent",
+    ceiling: int = 33,
+    jitter: tuple[int, ...] = (),
+    duration: int | None = None,
+    **changes: Any,
+) -> Program:
+    """Return a program; tasks without a number are numbered as they are listed.
+
+    Without ``topology`` the machine is plain, with as many CPUs as ``cpus`` says, or as the tasks
+    need.
+    """
+    if topology is None:
+        topology = Topology(cores=cpus or 1 + max(task.cpu for task in tasks))
+    numbered = tuple(
+        task if task.number >= 0 else TaskSpec(task.cpu, k, task.working_set, task.steps)
+        for k, task in enumerate(tasks)
+    )
+    return Program(topology, costs(**changes), numbered, order, ceiling, jitter, duration)
+
+
+def on(cpu: int, *steps: Step, number: int = -1, working_set: int = 0) -> TaskSpec:
+    """Return a task."""
+    return TaskSpec(cpu, number, working_set, steps)
+
+
+def compute(ps: int) -> Step:
+    """Return a step that needs CPU time."""
+    return "compute", ps
+
+
+def irqs_off(ps: int) -> Step:
+    """Return a window with interrupts off."""
+    return "irqs_off", ps
+
+
+def sleep(ps: int) -> Step:
+    """Return a sleep."""
+    return "sleep", ps
+
+
+def call(*targets: int, pages: int = 0) -> Step:
+    """Return a flush of some pages (none: it costs nothing) on some CPUs."""
+    return "call", (pages, targets)
+
+
+def full_flush(*targets: int) -> Step:
+    """Return a full flush on some CPUs."""
+    return "call", (10_000, targets)
+
+
+def flush_kernel(pages: int) -> Step:
+    """Return a flush of some pages on every other CPU."""
+    return "flush_kernel", pages
+
+
+def mutex_lock(lock: int) -> Step:
+    """Return the taking of a mutex."""
+    return "mutex_lock", lock
+
+
+def mutex_unlock(lock: int) -> Step:
+    """Return the release of a mutex."""
+    return "mutex_unlock", lock
+
+
+def spin_lock(lock: int) -> Step:
+    """Return the taking of a spinlock."""
+    return "spin_lock", lock
+
+
+def spin_unlock(lock: int) -> Step:
+    """Return the release of a spinlock."""
+    return "spin_unlock", lock
+
+
+def call_times(result: Result) -> list[tuple[int, int]]:
+    """Return start and end of each call, in the order of their starts."""
+    return [(call.start, call.end) for call in result.calls]

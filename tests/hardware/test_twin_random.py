@@ -1,0 +1,148 @@
+"""The two implementations of the machine agree on random programs, to the picosecond.
+
+Compared are the end of the run, every call's start, end and acknowledgements, every CPU's account
+and number of handlers, every task's end, and where a program is in error, which error it is.
+``python -m tests.reference.fuzz`` does the same for as long as one likes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.hardware.adapters import run_fabric
+from tests.hardware.strategies import cuts, programs
+from tests.reference.fuzz import Seeded, differences, outcome, programs_of
+from tests.reference.generate import random_program
+from tests.reference.machine import run as run_reference
+from tests.reference.program import Program, Result
+
+large_programs_allowed = settings(
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+def assert_the_twins_agree(program: Program) -> None:
+    assert differences(program, run_fabric) == []
+
+
+@large_programs_allowed
+@given(programs())
+def test_the_twins_agree_on_tiny_machines(program: Program) -> None:
+    assert_the_twins_agree(program)
+
+
+@large_programs_allowed
+@given(programs(), st.data())
+def test_the_twins_agree_wherever_a_run_is_cut(program: Program, data: st.DataObject) -> None:
+    result = outcome(run_reference, program)
+    if isinstance(result, Result):
+        assert_the_twins_agree(cuts(data, program, result))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_twins_agree_on_seeded_programs_and_their_cuts(seed: int) -> None:
+    for number in range(100):
+        for program in programs_of(seed, number, max_cpus=5):
+            assert_the_twins_agree(program)
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_the_twins_agree_on_machines_of_up_to_130_cpus(number: int) -> None:
+    for program in programs_of(1000, number, max_cpus=130):
+        assert_the_twins_agree(program)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100, 110))
+def test_the_twins_agree_on_thousands_of_seeded_programs(seed: int) -> None:
+    for number in range(1000):
+        for program in programs_of(seed, number, max_cpus=5):
+            assert_the_twins_agree(program)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(200, 204))
+def test_the_twins_agree_on_many_machines_of_up_to_130_cpus(seed: int) -> None:
+    for number in range(50):
+        for program in programs_of(seed, number, max_cpus=130):
+            assert_the_twins_agree(program)
+
+
+def test_the_comparison_sees_a_difference_of_one_picosecond() -> None:
+    program = random_program(Seeded([1, 0]))
+
+    def late(program: Program) -> Result:
+        result = run_reference(program)
+        return Result(result.end + 1, result.calls, result.cpus, result.task_ends)
+
+    assert len(differences(program, late)) == 3
+
+
+def test_random_programs_meet_everything_that_the_page_speaks_of() -> None:
+    met: Counter[str] = Counter()
+    for number in range(400):
+        program = random_program(Seeded([0, number]))
+        met.update(_features(program, outcome(run_reference, program)))
+    rare = {feature: met[feature] for feature in FEATURES if met[feature] < FEATURES[feature]}
+    assert rare == {}
+
+
+FEATURES = {
+    "ProgramError": 10,
+    "DeadlockError": 1,
+    "riding along": 50,
+    "two initiators": 100,
+    "every CPU an initiator": 20,
+    "serial": 50,
+    "jitter": 50,
+    "hops": 30,
+    "idle states": 100,
+    "refill": 50,
+    "several tasks on a CPU": 100,
+    "waking for an interrupt": 50,
+    "call under a lock": 30,
+    "spinlock": 50,
+    "mutex": 50,
+}
+"""What at least so many of 400 programs have to contain."""
+
+
+def _features(program: Program, result: Result | str) -> set[str]:
+    if isinstance(result, str):
+        return {result.split()[0]}
+    initiators = {call.cpu for call in result.calls}
+    operations = {operation for task in program.tasks for operation, _ in task.steps}
+    cpus = [task.cpu for task in program.tasks]
+    costs = program.costs
+    takes = costs.ipi.entry + costs.ipi.exit
+    told = sum(len(call.acks) for call in result.calls)
+    seen = {
+        "riding along": sum(cpu.handlers for cpu in result.cpus) < told,
+        "two initiators": len(initiators) > 1,
+        "every CPU an initiator": len(initiators) == program.topology.n_cpus > 1,
+        "serial": program.order == "serial",
+        "jitter": any(program.jitter),
+        "hops": program.topology.hops is not None,
+        "idle states": bool(costs.idle),
+        "refill": any(cpu.refill for cpu in result.cpus),
+        "several tasks on a CPU": len(set(cpus)) < len(cpus),
+        "waking for an interrupt": bool(costs.idle)
+        and any(cpu.stolen > cpu.handlers * takes for cpu in result.cpus),
+        "call under a lock": any(_calls_under_a_lock(task.steps) for task in program.tasks),
+        "spinlock": "spin_lock" in operations,
+        "mutex": "mutex_lock" in operations,
+    }
+    return {feature for feature, present in seen.items() if present}
+
+
+def _calls_under_a_lock(steps: tuple[tuple[str, object], ...]) -> bool:
+    held = 0
+    for operation, _ in steps:
+        held += operation.endswith("_lock") - operation.endswith("_unlock")
+        if held > 0 and operation in ("flush_kernel", "call", "sync_core", "empty"):
+            return True
+    return False

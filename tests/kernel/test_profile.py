@@ -1,0 +1,132 @@
+"""Kernel profiles: data, overrides, and what is said of bad ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pmsim.errors import ScenarioError
+from pmsim.kernel.profile import (
+    KernelProfile,
+    load_profile,
+    profile_keys,
+    profile_names,
+    profile_sources,
+    profile_summary,
+)
+from pmsim.units import GIB, KIB, MIB, PAGE_SIZE, TIB
+
+LINUX_6_1 = "linux-6.1-x86_64"
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_profile_has_every_key_with_a_source(name: str) -> None:
+    assert set(profile_keys(name)) == set(KernelProfile.model_fields)
+    sources = profile_sources(name)
+    assert set(sources) == set(KernelProfile.model_fields) - {"name"}
+    assert all(len(source) >= len("arch/x86") for source in sources.values())
+    assert profile_summary(name)
+    assert load_profile(name).name == name
+
+
+def test_every_key_says_what_it_means() -> None:
+    assert all(field.description for field in KernelProfile.model_fields.values())
+
+
+def test_linux_6_1_is_what_its_source_says() -> None:
+    profile = load_profile(LINUX_6_1)
+    assert profile.crosscall_order == "concurrent"
+    assert profile.ceiling == 33
+    assert profile.lazy_max_unit == 32 * MIB
+    assert profile.vmalloc_range == (0xFFFFC90000000000, 32 * TIB)
+    assert profile.direct_map_start == 0xFFFF888000000000
+    # MODULES_END is 0xffffffffff000000.
+    assert sum(profile.modules_range) == 0xFFFFFFFFFF000000
+    assert (profile.direct_map_leaf, profile.direct_map_level) == (4 * KIB, 1)
+    assert not profile.alias_on_nx
+
+
+def test_five_levels_have_their_own_address_space() -> None:
+    profile = load_profile(LINUX_6_1, {"page_table_levels": 5})
+    assert profile.vmalloc_range == (0xFFA0000000000000, 12800 * TIB)
+    assert profile.direct_map_start == 0xFF11000000000000
+    assert profile.modules_range == load_profile(LINUX_6_1).modules_range
+
+
+@pytest.mark.parametrize(
+    ("key", "given", "value"),
+    [
+        ("ceiling", 0, 0),
+        ("ceiling", "512 pages", 512),
+        ("direct_map_leaf", "2MiB", 2 * MIB),
+        ("memory", "4GiB", 4 * GIB),
+        ("crosscall_order", "serial", "serial"),
+        ("vmalloc_start", "0xffffc80000000000", 0xFFFFC80000000000),
+        ("lazy_max_unit", "0B", 0),
+        ("purge_by", "unmap", "unmap"),
+        ("alias_on_nx", True, True),
+    ],
+)
+def test_a_key_can_be_overridden(key: str, given: Any, value: Any) -> None:
+    assert getattr(load_profile(LINUX_6_1, {key: given}), key) == value
+
+
+@pytest.mark.parametrize(
+    ("key", "given", "code", "hint"),
+    [
+        ("ceiling", "33ns", "wrong-unit", "pages"),
+        ("ceiling", -1, "negative-quantity", "4 pages"),
+        ("ceiling", True, "bad-quantity", "pages"),
+        ("memory", 64, "missing-unit", "GiB"),
+        ("memory", "0B", "not-positive", "KiB"),
+        ("direct_map_leaf", "64KiB", "bad-leaf", "2MiB"),
+        ("vmalloc_size", "5kB", "bad-range", "GiB"),
+        ("modules_size", "1B", "bad-range", "GiB"),
+        ("crosscall_order", "parallel", "bad-value", ""),
+        ("page_table_levels", 3, "bad-value", ""),
+        ("vmalloc_start", 4096, "bad-value", ""),
+        ("vmalloc_start", "here", "bad-value", ""),
+        ("name", "mine", "unknown-key", ""),
+    ],
+)
+def test_a_bad_value_is_reported_at_its_key(key: str, given: Any, code: str, hint: str) -> None:
+    with pytest.raises(ScenarioError) as error:
+        load_profile(LINUX_6_1, {key: given})
+    (fault,) = error.value.faults
+    assert (fault.file, fault.code) == (f"kernel.{key}", code)
+    assert hint in fault.hint
+
+
+def test_memory_is_made_of_whole_leaves() -> None:
+    overrides = {"memory": "3MiB", "direct_map_leaf": "2MiB"}
+    with pytest.raises(ScenarioError, match="no multiple of direct_map_leaf") as error:
+        load_profile(LINUX_6_1, overrides)
+    assert error.value.faults[0].code == "bad-memory"
+    assert load_profile(LINUX_6_1, overrides | {"memory": "4MiB"}).memory == 1024 * PAGE_SIZE
+
+
+def test_all_bad_keys_are_reported_at_once() -> None:
+    with pytest.raises(ScenarioError) as error:
+        load_profile(LINUX_6_1, {"ceiling": "1s", "memory": "1s"})
+    assert [fault.file for fault in error.value.faults] == ["kernel.ceiling", "kernel.memory"]
+    with pytest.raises(ScenarioError) as error:
+        load_profile(LINUX_6_1, {"celing": 1, "zzz": 2})
+    near, far = error.value.faults
+    assert (near.code, near.hint) == ("unknown-key", "did you mean ceiling?")
+    assert "keys: " in far.hint
+
+
+@pytest.mark.parametrize("name", ["linux-6.1", "linux-6.1-x86-64", "Linux"])
+def test_an_unknown_profile_is_met_with_the_nearest_one(name: str) -> None:
+    with pytest.raises(ScenarioError, match=f"no kernel profile '{name}'") as error:
+        load_profile(name)
+    (fault,) = error.value.faults
+    assert fault.code == "unknown-kernel"
+    assert LINUX_6_1 in fault.hint
+
+
+def test_a_name_near_to_none_is_met_with_all_of_them() -> None:
+    with pytest.raises(ScenarioError) as error:
+        profile_summary("??")
+    assert error.value.faults[0].hint == "known: " + ", ".join(profile_names())

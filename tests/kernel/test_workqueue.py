@@ -1,0 +1,152 @@
+"""Deferred work."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from pmsim.hardware.machine import Machine, Task
+from pmsim.kernel.workqueue import Work, Workqueue
+from pmsim.units import MS, US
+from tests.kernel.booted import Ear, small_machine
+
+Steps = Generator[Any, Any, None]
+
+
+def run(machine: Machine, *bodies: Any) -> None:
+    for cpu, body in enumerate(bodies):
+        machine.spawn(cpu, body, name=f"task {cpu}")
+    machine.run()
+
+
+def saying(say: Ear, word: str, length: int = US) -> Any:
+    def work(worker: Task) -> Steps:
+        yield from worker.compute(length)
+        say((word, worker.cpu, worker.now))
+
+    return work
+
+
+def test_work_runs_on_the_cpu_that_queued_it_after_the_task_gives_it_up() -> None:
+    machine, say = small_machine(2), Ear()
+    queue = Workqueue(machine)
+
+    def body(task: Task) -> Steps:
+        queue.queue_work(task, saying(say, "work"))
+        yield from task.compute(5 * US)
+        say(("task", task.cpu, task.now))
+
+    run(machine, lambda task: task.compute(US), body)
+    # The switch to the worker costs 1 us.
+    assert say.heard == [("task", 1, 5 * US), ("work", 1, 7 * US)]
+
+
+def test_who_gives_way_goes_on_after_the_work_has_begun() -> None:
+    machine, say = small_machine(1), Ear()
+    queue = Workqueue(machine)
+
+    def body(task: Task) -> Steps:
+        yield from task.compute(5 * US)
+        queue.queue_work(task, saying(say, "work", 10 * US))
+        yield from queue.give_way(task)
+        say(("task", task.cpu, task.now))
+
+    run(machine, body)
+    assert say.heard == [("work", 0, 16 * US), ("task", 0, 17 * US)]
+
+
+def test_giving_way_to_nothing_takes_no_time() -> None:
+    machine, say = small_machine(1), Ear()
+    queue = Workqueue(machine)
+
+    def body(task: Task) -> Steps:
+        yield from queue.give_way(task)
+        say(task.now)
+
+    run(machine, body)
+    assert say.heard == [0]
+
+
+def test_items_of_one_cpu_run_in_order() -> None:
+    machine, say = small_machine(1), Ear()
+    queue = Workqueue(machine)
+
+    def body(task: Task) -> Steps:
+        for word in "abc":
+            queue.queue_work(task, saying(say, word))
+        yield from task.sleep(MS)
+        for word in "de":
+            queue.queue_work(task, saying(say, word))
+
+    run(machine, body)
+    assert [word for word, _, _ in say.heard] == list("abcde")
+
+
+def test_a_worker_that_sleeps_does_not_hold_up_the_next_item() -> None:
+    machine, say = small_machine(1), Ear()
+    queue = Workqueue(machine)
+
+    def sleeper(worker: Task) -> Steps:
+        yield from worker.sleep(MS)
+        say(("slept", worker.cpu, worker.now))
+
+    def body(task: Task) -> Steps:
+        queue.queue_work(task, sleeper)
+        queue.queue_work(task, saying(say, "quick"))
+        yield from task.sleep(2 * MS)
+
+    run(machine, body)
+    assert [word for word, _, _ in say.heard] == ["quick", "slept"]
+
+
+def test_a_worker_that_is_done_takes_the_next_item() -> None:
+    machine, say = small_machine(1), Ear()
+    queue = Workqueue(machine)
+
+    def work(worker: Task) -> Steps:
+        say(worker.name)
+        yield from worker.compute(US)
+
+    def body(task: Task) -> Steps:
+        for _ in range(3):
+            queue.queue_work(task, work)
+            yield from task.sleep(MS)
+
+    run(machine, body)
+    assert say.heard == ["kworker/0:0"] * 3
+
+
+def test_an_item_is_queued_at_most_once_until_it_begins() -> None:
+    machine, say = small_machine(1), Ear()
+    queue = Workqueue(machine)
+
+    def function(worker: Task) -> Steps:
+        say("run")
+        if len(say.heard) == 4:
+            # Running, it is not pending: it may be queued once more.
+            say(queue.schedule_work(worker, work))
+        yield from worker.compute(US)
+
+    work = Work(function)
+
+    def body(task: Task) -> Steps:
+        say([queue.schedule_work(task, work) for _ in range(3)])
+        yield from task.sleep(MS)
+        say(queue.schedule_work(task, work))
+
+    run(machine, body)
+    assert say.heard == [[True, False, False], "run", True, "run", True, "run"]
+
+
+def test_delayed_work_keeps_a_run_alive_until_it_is_done() -> None:
+    machine, say = small_machine(2), Ear()
+    queue = Workqueue(machine)
+
+    def body(task: Task) -> Steps:
+        queue.queue_delayed(task, saying(say, "late"), 20 * MS)
+        yield from task.compute(US)
+
+    run(machine, body)
+    # The worker is switched to when the task has ended; then it sleeps.
+    assert say.heard == [("late", 0, 20 * MS + 3 * US)]
+    assert machine.now == 20 * MS + 3 * US

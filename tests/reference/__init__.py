@@ -1,0 +1,1 @@
+"""The slow, readable twin of the machine: plain SimPy, an event per step."""

@@ -1,0 +1,224 @@
+"""A CPU: handlers, idleness, run queue, and where its time goes (section 3 of the page)."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from tests.reference.clock import Phase
+from tests.reference.crosscall import Call, Process
+from tests.reference.program import CpuAccount
+from tests.reference.task import Doing, Task
+
+if TYPE_CHECKING:
+    from tests.reference.machine import ReferenceMachine
+
+
+class Spent(Enum):
+    """What a CPU's time is spent on."""
+
+    BUSY = "busy"
+    SPIN = "spin"
+    IRQS_OFF = "irqs_off"
+    STOLEN = "stolen"
+    IDLE = "idle"
+
+
+class Cpu:
+    """One CPU.
+
+    Between two instants nothing changes and the CPU spends its time (`spend`). At an instant,
+    first everything happens that is due; after it the CPU takes up what follows from its new
+    state (`settle`); then its task may take a step (`turn`), and so on; at last `end_instant`.
+    """
+
+    def __init__(self, machine: ReferenceMachine, number: int) -> None:
+        self.machine = machine
+        self.number = number
+        self.tasks: list[Task] = []
+        # Interrupts.
+        self.pending = False
+        self.queue: list[Call] = []
+        self.handler_runs = False
+        # Run queue.
+        self.runnable: deque[Task] = deque()
+        self.woken: list[Task] = []  # by what happened in this round
+        self.current: Task | None = None
+        self.last_switched_in: Task | None = None
+        self.switch_left = 0
+        # Idleness.
+        self.idle_since: int | None = None
+        self.waking: Spent | None = None  # what the waking counts as
+        # Accounts.
+        self.spent = dict.fromkeys(Spent, 0)
+        self.refill = 0
+        self.handlers = 0
+
+    # -- time passes --------------------------------------------------------------------------
+
+    def spends_on(self) -> Spent:
+        """Return what the CPU's time goes to from this instant on."""
+        if self.handler_runs:
+            return Spent.STOLEN
+        if self.waking is not None:
+            return self.waking
+        if self.current is None:
+            return Spent.IDLE
+        if self.switch_left > 0:
+            return Spent.BUSY
+        match self.current.doing:
+            case Doing.COMPUTE:
+                return Spent.BUSY
+            case Doing.WINDOW:
+                return Spent.IRQS_OFF
+            case Doing.SPIN:
+                return Spent.SPIN
+        raise AssertionError(f"CPU {self.number}: no time passes while {self.current.doing}")
+
+    def spend(self, ps: int) -> None:
+        """Let time pass."""
+        spent_on = self.spends_on()
+        self.spent[spent_on] += ps
+        if spent_on is Spent.BUSY:
+            if self.switch_left > 0:
+                self.switch_left -= ps
+            elif self.current is not None:
+                self.refill += self.current.spend(ps)
+
+    def next_look(self) -> int | None:
+        """Return how long to spend until a switch or compute ends or a quantum is reached."""
+        task = self.current
+        if task is None or self.spends_on() is not Spent.BUSY:
+            return None
+        if self.switch_left > 0:
+            return self.switch_left
+        left = task.debt + task.work
+        quantum_left = self.machine.costs.sched.quantum - task.had
+        return min(left, quantum_left) if quantum_left > 0 else left
+
+    # -- interrupt work -----------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Take up what follows from everything that has happened at this instant so far."""
+        self._queue_the_woken()
+        if self.handler_runs or self.waking is not None:
+            return
+        if self.idle_since is not None and (self.pending or self.runnable):
+            takes_time = self._wake()
+            if takes_time:
+                return
+        if self.pending and not self._interrupts_are_off():
+            self._start_handler()
+        elif self.current is None and self.runnable:
+            self._switch()
+
+    def end_instant(self) -> None:
+        """With no task and no handler, the CPU is idle from this instant on.
+
+        After a handler this is seen only now: no idle period begins at a handler's end where a
+        wake-up ends at that instant, even one that a task step of the instant has made.
+        """
+        nothing_runs = self.current is None and not self.handler_runs and self.waking is None
+        if nothing_runs and self.idle_since is None:
+            self.idle_since = self.machine.now
+
+    def _queue_the_woken(self) -> None:
+        self.runnable.extend(sorted(self.woken, key=lambda task: task.number))
+        self.woken.clear()
+
+    def _interrupts_are_off(self) -> bool:
+        return self.current is not None and self.current.doing is Doing.WINDOW
+
+    def _wake(self) -> bool:
+        """Leave the deepest idle state whose residency has passed; return if it takes time."""
+        assert self.idle_since is not None
+        idle_for = self.machine.now - self.idle_since
+        self.idle_since = None
+        states = [s for s in self.machine.costs.idle if s.residency <= idle_for]
+        latency = states[-1].exit if states else 0
+        if latency > 0:
+            self.waking = Spent.STOLEN if self.pending else Spent.IDLE
+            self.machine.clock.call_at(self.machine.now + latency, self._is_awake)
+        return latency > 0
+
+    def _is_awake(self) -> None:
+        self.waking = None
+
+    def _start_handler(self) -> None:
+        self.pending = False
+        self.handler_runs = True
+        self.handlers += 1
+        self.machine.clock.process(self._handler(self.machine.now))
+
+    def _handler(self, start: int) -> Process:
+        """Take every call queued by ``start + entry`` and run their functions one by one."""
+        ipi = self.machine.costs.ipi
+        clock = self.machine.clock
+        yield clock.at(start + ipi.entry, Phase.TAKE)
+        calls = self.calls_in_queue_order()
+        assert calls, "no handler finds its queue empty"
+        self.queue.clear()
+        for call in calls:
+            yield clock.at(clock.now + call.function.cost)
+            if call.function.is_full_flush:
+                self.empty_tlb()
+            call.acks[self.number].succeed(clock.now)
+        yield clock.at(clock.now + ipi.exit)
+        self.handler_runs = False
+        self.machine.last_handler_end = clock.now
+
+    def calls_in_queue_order(self) -> list[Call]:
+        """Return the queued calls by the instant they were queued at, then by initiator."""
+        return sorted(self.queue, key=lambda c: (c.queued_at[self.number], c.initiator))
+
+    def empty_tlb(self) -> None:
+        """A full flush ends: every task of this CPU owes its refill (section 5)."""
+        for task in self.tasks:
+            task.set_debt()
+
+    # -- task steps ---------------------------------------------------------------------------
+
+    def can_step(self) -> bool:
+        """Whether the task on this CPU has a step to take, or a quantum to give up, right now."""
+        task = self.current
+        if task is None or self.handler_runs or self.waking is not None or self.switch_left > 0:
+            return False
+        if task.doing is Doing.COMPUTE:
+            return task.quantum_is_over()
+        return task.doing is Doing.STEP
+
+    def turn(self) -> None:
+        """Let the task run until it has to wait, or send it to the tail of the run queue."""
+        assert self.current is not None
+        if self.current.doing is Doing.COMPUTE:
+            self.go_to_the_tail()
+        else:
+            next(self.current.body, None)
+
+    def _switch(self) -> None:
+        """Switch to the first task in the run queue."""
+        task = self.runnable.popleft()
+        if self.last_switched_in is not None and self.last_switched_in is not task:
+            self.switch_left = self.machine.costs.sched.context_switch
+        self.current = self.last_switched_in = task
+        task.had = 0
+
+    def go_to_the_tail(self) -> None:
+        """The current task's quantum is over while another is runnable."""
+        assert self.current is not None
+        self.runnable.append(self.current)
+        self.current = None
+
+    def lose_its_task(self) -> None:
+        """The current task sleeps or ends; with nobody else the CPU is idle from now on."""
+        self.current = None
+        if not self.runnable:
+            self.idle_since = self.machine.now
+
+    # -- accounts -----------------------------------------------------------------------------
+
+    def account(self) -> CpuAccount:
+        """Return where the time went."""
+        spent = {kind.value: ps for kind, ps in self.spent.items()}
+        return CpuAccount(**spent, refill=self.refill, handlers=self.handlers)

@@ -1,0 +1,130 @@
+"""A cross-call, a process per target and one for its initiator (section 4 of the page)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import simpy
+
+from tests.reference.clock import Phase
+from tests.reference.program import CallRecord
+
+if TYPE_CHECKING:
+    from tests.reference.cpu import Cpu
+    from tests.reference.machine import ReferenceMachine
+    from tests.reference.task import Task, Waits
+
+Process = Generator[simpy.Event, object, None]
+
+
+@dataclass(frozen=True)
+class Function:
+    """What a call runs on every CPU: what it costs there, and whether it empties the TLB."""
+
+    cost: int
+    is_full_flush: bool = False
+
+
+def flush(machine: ReferenceMachine, pages: object) -> Function:
+    """Return the flush of so many pages: a full one above the ceiling (section 5)."""
+    tlb = machine.costs.tlb
+    if cast(int, pages) > machine.program.ceiling:
+        return Function(tlb.flush_all, is_full_flush=True)
+    return Function(cast(int, pages) * tlb.invlpg)
+
+
+def sync_core(machine: ReferenceMachine) -> Function:
+    """Return the serialising instruction."""
+    return Function(machine.costs.tlb.sync_core)
+
+
+def cross_call(task: Task, function: Function, targets: list[int]) -> Waits:
+    """Call a function on the targets (ascending), as the task sees it."""
+    machine = task.machine
+    start = machine.now
+    draws = machine.draw(len(targets))
+    acks: dict[int, simpy.Event] = {}
+    if targets:
+        call = Call(task, function, targets, draws)
+        acks = call.acks
+        call.start()
+        yield  # to the last visit, at the earliest
+    if machine.program.order == "serial" or not targets:
+        # A step of its own, interrupts off; all that there is of a call with no targets.
+        yield from task.irqs_off(function.cost)
+        if function.is_full_flush:
+            task.cpu.empty_tlb()
+    when = {c: cast(int, ack.value) for c, ack in acks.items()}
+    machine.calls.append(CallRecord(task.cpu.number, task.number, start, machine.now, when))
+
+
+class Call:
+    """A call on at least one target, from its start to its last visit."""
+
+    def __init__(
+        self, task: Task, function: Function, targets: list[int], draws: list[int]
+    ) -> None:
+        self.task = task
+        self.machine = task.machine
+        self.function = function
+        self.targets = targets
+        self.jitter = dict(zip(targets, draws, strict=True))
+        self.acks = {c: self.machine.clock.event() for c in targets}
+        self.queued_at: dict[int, int] = {}
+
+    @property
+    def initiator(self) -> int:
+        """The CPU that calls."""
+        return self.task.cpu.number
+
+    def start(self) -> None:
+        """Fix every time that is fixed at the start, and set the processes off."""
+        from tests.reference.task import Doing
+
+        ipi = self.machine.costs.ipi
+        t = self.machine.now
+        # 1. Queue.
+        for k, c in enumerate(self.targets):
+            self.queued_at[c] = t + (k + 1) * ipi.queue
+        # 2. Send.
+        t1 = t + len(self.targets) * ipi.queue
+        groups = sorted({c // ipi.fanout for c in self.targets})
+        sent_at = {group: t1 + (g + 1) * ipi.send for g, group in enumerate(groups)}
+        for c in self.targets:
+            delivery = self.machine.delivery(self.initiator, c)
+            arrives_at = sent_at[c // ipi.fanout] + delivery + self.jitter[c]
+            self.machine.clock.process(self._target(self.machine.cpus[c], arrives_at))
+        # 3. Local.
+        all_sent = t1 + len(groups) * ipi.send
+        self.task.doing = Doing.WINDOW
+        self.machine.clock.process(self._initiator(all_sent))
+
+    def _target(self, cpu: Cpu, arrives_at: int) -> Process:
+        """Queue the call on one CPU, and interrupt that CPU if its queue was empty."""
+        clock = self.machine.clock
+        yield clock.at(self.queued_at[cpu.number], Phase.QUEUE)
+        cpu.queue.append(self)
+        yield clock.at(clock.now, Phase.QUEUED)  # whoever queues at this instant has done so
+        if cpu.calls_in_queue_order()[0] is self:
+            yield clock.at(arrives_at, Phase.ARRIVE)
+            cpu.pending = True
+
+    def _initiator(self, all_sent: int) -> Process:
+        """Run the local function, then visit the targets in ascending order."""
+        from tests.reference.task import Doing
+
+        clock = self.machine.clock
+        if self.machine.program.order == "concurrent":
+            yield clock.at(all_sent + self.function.cost)
+            if self.function.is_full_flush:
+                self.task.cpu.empty_tlb()
+        else:
+            yield clock.at(all_sent)
+        # 5. Wait.
+        self.task.doing = Doing.SPIN
+        for c in self.targets:
+            yield self.acks[c]
+            yield clock.at(clock.now + self.machine.line(self.initiator, c))
+        self.task.step_is_due()

@@ -1,0 +1,219 @@
+"""Random machines and programs, from any source of choices.
+
+The same generator serves the seeded fuzz script and the property tests, which differ in the
+`Source` alone. Costs mostly lie on a coarse grid, so that many things happen at one instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol, TypeVar
+
+from pmsim.hardware.costs import (
+    ByDistance,
+    IdleState,
+    IpiCosts,
+    MachineCosts,
+    SchedCosts,
+    TlbCosts,
+)
+from pmsim.hardware.topology import Topology
+from tests.reference.program import Program, Result, Step, TaskSpec
+
+T = TypeVar("T")
+
+NEVER = 10**9
+"""A quantum that no random program reaches."""
+
+
+TASTES = (
+    ("compute", "compute", "irqs_off", "flush_kernel", "flush_kernel", "call", "others"),
+    ("flush_kernel", "call"),
+    ("compute", "call"),
+    ("compute", "compute", "irqs_off", "call"),
+    ("compute", "irqs_off", "flush_kernel"),
+)
+"""What a program's plain steps are chosen from."""
+
+
+class Source(Protocol):
+    """Where choices come from."""
+
+    def integer(self, low: int, high: int) -> int:
+        """Return a number from ``low`` to ``high``, both included."""
+
+    def choice(self, options: Sequence[T]) -> T:
+        """Return one of the options."""
+
+    def chance(self, percent: int) -> bool:
+        """Return true in so many cases of a hundred."""
+
+
+def random_program(source: Source, max_cpus: int = 5) -> Program:
+    """Return a random program on a random machine."""
+    return _Generator(source, max_cpus).program()
+
+
+def random_cut(source: Source, program: Program, result: Result) -> Program:
+    """Return the program cut by a duration at, or next to, an instant where something happens."""
+    instants = {result.end, *result.task_ends.values()}
+    for call in result.calls:
+        instants |= {call.start, call.end, *call.acks.values()}
+    instant = source.choice(sorted(instants))
+    offset = source.choice((0, 0, 1, -1, program.costs.ipi.exit, -program.costs.ipi.entry))
+    return replace(program, duration=max(1, instant + offset))
+
+
+class _Generator:
+    def __init__(self, source: Source, max_cpus: int) -> None:
+        self.source = source
+        self.max_cpus = max_cpus
+        self.grid = source.choice((100, 50, 50, 10, 1))
+        self.odd = source.chance(15)
+        self.locks = source.integer(1, 2)
+        self.wild = source.chance(15)  # lock orders and releases may be wrong
+        self.lock_percent = source.choice((10, 25, 50)) if not self.wild else 50
+        self.sleep_percent = source.choice((5, 20, 40))
+        self.operations = source.choice(TASTES)
+
+    def time(self, low: int, high: int) -> int:
+        """Return a time from ``low`` to ``high`` steps of the grid."""
+        on_grid = self.grid * self.source.integer(low, high)
+        return on_grid + (self.source.integer(0, self.grid) if self.odd else 0)
+
+    def program(self) -> Program:
+        topology = self.topology()
+        return Program(
+            topology=topology,
+            costs=self.costs(topology.n_cpus),
+            tasks=self.tasks(topology.n_cpus),
+            order=self.source.choice(("concurrent", "serial")),
+            ceiling=self.source.choice((33, 2)),
+            jitter=self.jitter(),
+        )
+
+    # -- the machine --------------------------------------------------------------------------
+
+    def topology(self) -> Topology:
+        source = self.source
+        cpus = source.integer(1, self.max_cpus)
+        if cpus == 1 and source.chance(80):
+            cpus = min(3, self.max_cpus)  # alone on the machine, there is not much to call
+        packages, dies, cores, threads = (source.choice((1, 1, 2, 3)) for _ in range(4))
+        bare = Topology(packages, dies, cores, threads, cpus=cpus)
+        if not source.chance(30):
+            return bare
+        numbers = range(bare.n_packages)
+        hops = tuple(tuple(0 if p == q else source.integer(1, 3) for q in numbers) for p in numbers)
+        return replace(bare, hops=hops)
+
+    def costs(self, n_cpus: int) -> MachineCosts:
+        return MachineCosts(
+            ipi=self.ipi(n_cpus), tlb=self.tlb(), sched=self.sched(), idle=self.idle()
+        )
+
+    def ipi(self, n_cpus: int) -> IpiCosts:
+        return IpiCosts(
+            queue=self.time(1, 2),
+            send=self.time(0, 2),
+            fanout=self.source.choice((1, 1, 2, 3, n_cpus)),
+            delivery=self.by_distance(10),
+            line=self.by_distance(self.source.choice((0, 2))),
+            entry=self.time(1, 3),
+            exit=self.time(0, 2),
+        )
+
+    def by_distance(self, high: int) -> ByDistance:
+        if self.source.chance(30):
+            high *= 4
+        near, thread, core, die, package = (self.time(0, high) for _ in range(5))
+        return near, thread, core, die, package
+
+    def tlb(self) -> TlbCosts:
+        return TlbCosts(
+            invlpg=self.time(0, 1),
+            flush_all=self.time(0, 5),
+            walk=self.time(0, 2),
+            entries=self.source.integer(0, 4),
+            sync_core=self.time(0, 2),
+        )
+
+    def sched(self) -> SchedCosts:
+        return SchedCosts(
+            quantum=self.time(1, 10) if self.source.chance(70) else NEVER,
+            context_switch=self.time(0, 2),
+            wakeup=self.time(0, 3),
+        )
+
+    def idle(self) -> tuple[IdleState, ...]:
+        count = self.source.choice((0, 1, 2, 3))
+        residencies = sorted(self.time(0, 8) for _ in range(count))
+        exits = [self.time(0, 6) for _ in range(count)]
+        return tuple(
+            IdleState(f"C{k}", exit=exits[k], residency=residencies[k]) for k in range(count)
+        )
+
+    def jitter(self) -> tuple[int, ...]:
+        if not self.source.chance(30):
+            return ()
+        return tuple(self.time(0, 8) for _ in range(self.source.integer(1, 7)))
+
+    # -- the tasks ----------------------------------------------------------------------------
+
+    def tasks(self, n_cpus: int) -> tuple[TaskSpec, ...]:
+        source = self.source
+        counts = (0, 1, 1, 1, 2, 3) if n_cpus <= 8 else (0,) * (n_cpus // 4) + (1, 1, 2)
+        cpus = [c for c in range(n_cpus) for _ in range(source.choice(counts))]
+        numbers = list(range(len(cpus)))
+        if source.chance(50):
+            numbers.reverse()
+        return tuple(
+            TaskSpec(cpu, number, source.integer(0, 5), tuple(self.steps(cpu, n_cpus)))
+            for cpu, number in zip(cpus, numbers, strict=True)
+        )
+
+    def steps(self, cpu: int, n_cpus: int) -> list[Step]:
+        steps: list[Step] = []
+        for _ in range(self.source.integer(1, 6)):
+            steps += self.some_steps(cpu, n_cpus, may_sleep=True, free=range(self.locks))
+        return steps
+
+    def some_steps(self, cpu: int, n_cpus: int, may_sleep: bool, free: Sequence[int]) -> list[Step]:
+        """Return a step, or a section under a lock; ``free`` are the locks not yet held."""
+        source = self.source
+        if self.wild and source.chance(5):
+            operation = source.choice(("mutex_lock", "mutex_unlock", "spin_lock", "spin_unlock"))
+            return [(operation, source.integer(0, self.locks - 1))]
+        if free and source.chance(self.lock_percent):
+            return self.section(cpu, n_cpus, may_sleep, free)
+        if may_sleep and source.chance(self.sleep_percent):
+            return [("sleep", self.time(0, 6))]
+        return [self.plain_step(cpu, n_cpus)]
+
+    def section(self, cpu: int, n_cpus: int, may_sleep: bool, free: Sequence[int]) -> list[Step]:
+        """Return steps under a lock; locks nest in ascending order unless things are wild."""
+        kind = self.source.choice(("mutex", "spin")) if may_sleep else "spin"
+        lock = self.source.choice(free)
+        inner_free = [n for n in free if (n != lock if self.wild else n > lock)]
+        inner: list[Step] = []
+        for _ in range(self.source.integer(0, 3)):
+            inner += self.some_steps(cpu, n_cpus, may_sleep and kind == "mutex", inner_free)
+        return [(f"{kind}_lock", lock), *inner, (f"{kind}_unlock", lock)]
+
+    def plain_step(self, cpu: int, n_cpus: int) -> Step:
+        source = self.source
+        match source.choice(self.operations):
+            case "compute":
+                return "compute", self.time(0, 20)
+            case "irqs_off":
+                return "irqs_off", self.time(0, 8)
+            case "flush_kernel":
+                return "flush_kernel", self.pages()
+            case "call":
+                others = [c for c in range(n_cpus) if c != cpu]
+                return "call", (self.pages(), tuple(c for c in others if source.chance(50)))
+        return source.choice((("sync_core", None), ("empty", self.time(0, 3))))
+
+    def pages(self) -> int:
+        return self.source.choice((0, 1, 1, 2, 3, 34, 34))

@@ -1,0 +1,159 @@
+"""The machine as a whole: instants, rounds and steps (section 1 of the page)."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+from pmsim.errors import DeadlockError
+from tests.reference.clock import Clock
+from tests.reference.cpu import Cpu
+from tests.reference.locks import Mutex, Spinlock
+from tests.reference.program import CallRecord, JitterStream, Program, Result, in_order
+from tests.reference.task import Doing, Task
+
+
+def run(program: Program) -> Result:
+    """Run a program on the reference.
+
+    Raises
+    ------
+    ProgramError
+        If a task misuses a lock.
+    DeadlockError
+        If nothing more can happen while tasks wait for locks.
+    """
+    return ReferenceMachine(program).run()
+
+
+class ReferenceMachine:
+    """Everything that a program needs to run."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.costs = program.costs
+        self.clock = Clock()
+        self.draw = JitterStream(program.jitter)
+        self.cpus = [Cpu(self, c) for c in range(program.topology.n_cpus)]
+        self.tasks: list[Task] = []
+        self.mutexes: dict[int, Mutex] = {}
+        self.spinlocks: dict[int, Spinlock] = {}
+        self.calls: list[CallRecord] = []
+        self.last_handler_end = 0
+        self._spent_until = 0
+        for spec in sorted(program.tasks, key=lambda spec: spec.number):
+            self._add(spec.cpu, Task(self, self.cpus[spec.cpu], spec))
+
+    def _add(self, cpu: int, task: Task) -> None:
+        self.tasks.append(task)
+        self.cpus[cpu].tasks.append(task)
+        self.cpus[cpu].runnable.append(task)
+
+    @property
+    def now(self) -> int:
+        """The present instant."""
+        return self.clock.now
+
+    def line(self, a: int, b: int) -> int:
+        """Return what a cache line takes between two CPUs."""
+        return self.program.topology.cost(self.costs.ipi.line, a, b)
+
+    def delivery(self, a: int, b: int) -> int:
+        """Return what an interrupt takes between two CPUs, without jitter."""
+        return self.program.topology.cost(self.costs.ipi.delivery, a, b)
+
+    def mutex(self, number: object) -> Mutex:
+        """Return a mutex by its number."""
+        key = cast(int, number)
+        return self.mutexes.setdefault(key, Mutex(self, f"mutex {key}"))
+
+    def spinlock(self, number: object) -> Spinlock:
+        """Return a spinlock by its number."""
+        key = cast(int, number)
+        return self.spinlocks.setdefault(key, Spinlock(self, f"spinlock {key}"))
+
+    # -- running ------------------------------------------------------------------------------
+
+    def run(self) -> Result:
+        """Go from instant to instant until nothing is left, or to the duration's end."""
+        cut = self.program.duration
+        until = math.inf if cut is None else cut
+        instant: float = 0
+        while instant < until:
+            self._advance_to(int(instant))
+            self._interrupt_work()
+            while (cpu := self._lowest_that_can_step()) is not None:
+                cpu.turn()
+                self._interrupt_work()
+            for every_cpu in self.cpus:
+                every_cpu.end_instant()
+            instant = self._next_instant()
+        self._check_deadlock()
+        return self._result(self._done_at() if cut is None else cut)
+
+    def _next_instant(self) -> float:
+        looks = [look for cpu in self.cpus if (look := cpu.next_look()) is not None]
+        return min(self.clock.peek(), self.now + min(looks, default=math.inf))
+
+    def _advance_to(self, instant: int) -> None:
+        """Let the time pass that nothing happens in."""
+        self._spend_until(instant)
+        self.clock.at(instant)  # an event, so that SimPy's time moves there
+        self.clock.step()
+
+    def _spend_until(self, instant: int) -> None:
+        passed = instant - self._spent_until
+        if passed > 0:
+            for cpu in self.cpus:
+                cpu.spend(passed)
+        self._spent_until = instant
+
+    def _interrupt_work(self) -> None:
+        """Everything but task steps, until nothing more happens at this instant."""
+        more = True
+        while more:
+            self.clock.finish_events_of_now()
+            for cpu in self.cpus:
+                cpu.settle()
+            more = self.clock.peek() == self.clock.now
+
+    def _lowest_that_can_step(self) -> Cpu | None:
+        return next((cpu for cpu in self.cpus if cpu.can_step()), None)
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def _check_deadlock(self) -> None:
+        """Raise if no task can ever take a step again, but some wait for locks."""
+        unfinished = [task for task in self.tasks if task.doing is not Doing.ENDED]
+        waiting = [task for task in unfinished if task.waits_for is not None]
+        if waiting and all(self._is_stuck(task) for task in unfinished):
+            names = [
+                f"task {task.number} on CPU {task.cpu.number} waits for {task.waits_for.name}"
+                for task in waiting
+                if task.waits_for is not None
+            ]
+            raise DeadlockError("; ".join(names), at_ps=self.now)
+        assert self.program.duration is not None or not unfinished
+
+    @staticmethod
+    def _is_stuck(task: Task) -> bool:
+        """Whether a task waits for a lock, or behind a task that spins for one."""
+        if task.waits_for is not None:
+            return True
+        current = task.cpu.current
+        return task in task.cpu.runnable and current is not None and current.waits_for is not None
+
+    def _done_at(self) -> int:
+        ends = [task.ended_at for task in self.tasks if task.ended_at is not None]
+        return max([self.last_handler_end, *ends])
+
+    def _result(self, end: int) -> Result:
+        self._spend_until(end)
+        for cpu in self.cpus:
+            assert sum(cpu.spent.values()) == end, f"CPU {cpu.number}'s time does not add up"
+        return Result(
+            end=end,
+            calls=in_order(self.calls),
+            cpus=tuple(cpu.account() for cpu in self.cpus),
+            task_ends={t.number: t.ended_at for t in self.tasks if t.ended_at is not None},
+        )

@@ -1,0 +1,114 @@
+"""What both implementations are given to run, and what they have to agree on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pmsim.hardware.costs import CrosscallOrder, MachineCosts
+from pmsim.hardware.topology import Topology
+
+Step = tuple[str, object]
+"""An operation and its argument.
+
+============== ==================== ===========================================================
+operation      argument             what the task does
+============== ==================== ===========================================================
+compute        ps                   needs that much CPU time
+irqs_off       ps                   holds the CPU for exactly that long, interrupts off
+sleep          ps                   gives the CPU up; a timer wakes it
+flush_kernel   pages                calls the flush of so many pages on every other CPU
+call           (pages, targets)     the same, on some CPUs only
+sync_core      None                 calls a serialising instruction on every other CPU
+empty          ps                   calls a function of that cost on every other CPU
+mutex_lock     number of the lock   mutexes and spinlocks are numbered apart
+mutex_unlock   number of the lock
+spin_lock      number of the lock
+spin_unlock    number of the lock
+============== ==================== ===========================================================
+"""
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """One task: where it lives, its number (unique in a program), and its steps."""
+
+    cpu: int
+    number: int
+    working_set: int
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A machine and what runs on it.
+
+    ``jitter`` is what the run's stream of jitter yields, one number per target of each call in
+    the order of the calls' starts, repeated from its beginning when it is used up; without any,
+    no delivery jitters. ``duration`` cuts the run; without one it runs until done.
+    """
+
+    topology: Topology
+    costs: MachineCosts
+    tasks: tuple[TaskSpec, ...]
+    order: CrosscallOrder = "concurrent"
+    ceiling: int = 33
+    jitter: tuple[int, ...] = ()
+    duration: int | None = None
+
+
+class JitterStream:
+    """The numbers of `Program.jitter`, handed out ``n`` at a time."""
+
+    def __init__(self, numbers: tuple[int, ...]) -> None:
+        self.numbers = numbers
+        self.used = 0
+
+    def __call__(self, n: int) -> list[int]:
+        """Return the next ``n`` numbers."""
+        if not self.numbers:
+            return [0] * n
+        drawn = [self.numbers[(self.used + k) % len(self.numbers)] for k in range(n)]
+        self.used += n
+        return drawn
+
+
+@dataclass(frozen=True)
+class CallRecord:
+    """One cross-call that ended; ``acks`` says when each target acknowledged."""
+
+    cpu: int
+    task: int
+    start: int
+    end: int
+    acks: dict[int, int]
+
+
+@dataclass(frozen=True)
+class CpuAccount:
+    """Where one CPU's time went; ``refill`` is the part of ``busy`` that paid debts."""
+
+    busy: int
+    spin: int
+    irqs_off: int
+    stolen: int
+    idle: int
+    refill: int
+    handlers: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """All that the two implementations must agree on, to the picosecond.
+
+    ``calls`` are sorted by start, CPU and task; ``task_ends`` maps a task's number to its end.
+    """
+
+    end: int
+    calls: tuple[CallRecord, ...]
+    cpus: tuple[CpuAccount, ...]
+    task_ends: dict[int, int]
+
+
+def in_order(calls: list[CallRecord]) -> tuple[CallRecord, ...]:
+    """Return calls as `Result` holds them."""
+    return tuple(sorted(calls, key=lambda call: (call.start, call.cpu, call.task)))

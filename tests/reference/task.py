@@ -1,0 +1,170 @@
+"""A task: its steps, and what it is doing between them (section 3 of the page)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from enum import Enum, auto
+from typing import TYPE_CHECKING, cast
+
+from pmsim.errors import ProgramError
+from tests.reference.crosscall import Function, cross_call, flush, sync_core
+from tests.reference.program import TaskSpec
+
+if TYPE_CHECKING:
+    from tests.reference.cpu import Cpu
+    from tests.reference.locks import Mutex, Spinlock
+    from tests.reference.machine import ReferenceMachine
+
+Waits = Generator[None, None, None]
+"""Runs until the task has to wait (a ``yield``); resumed when the task may take a step again."""
+
+
+class Doing(Enum):
+    """What a task does."""
+
+    STEP = auto()  # the time of its next step has come
+    COMPUTE = auto()
+    WINDOW = auto()  # it holds its CPU with interrupts off
+    SPIN = auto()  # it holds its CPU waiting for a call or a spinlock, interrupts on
+    ASLEEP = auto()
+    ENDED = auto()
+
+
+class Task:
+    """One task. What it does with its CPU's time is in `Cpu`."""
+
+    def __init__(self, machine: ReferenceMachine, cpu: Cpu, spec: TaskSpec) -> None:
+        self.machine = machine
+        self.cpu = cpu
+        self.number = spec.number
+        self.working_set = spec.working_set
+        self.steps = spec.steps
+        self.doing = Doing.STEP
+        self.body = self._body()
+        self.ended_at: int | None = None
+        # Compute: what is left of the present one, the debt, and the time since the switch-in.
+        self.work = 0
+        self.debt = 0
+        self.had = 0
+        # Locks.
+        self.mutexes: set[Mutex] = set()
+        self.spinlocks: set[Spinlock] = set()
+        self.waits_for: Mutex | Spinlock | None = None
+
+    # -- time ---------------------------------------------------------------------------------
+
+    def set_debt(self) -> None:
+        """A full flush on this CPU: the debt is set, it never adds up (section 5)."""
+        tlb = self.machine.costs.tlb
+        self.debt = min(self.working_set, tlb.entries) * tlb.walk
+
+    def spend(self, ps: int) -> int:
+        """Compute for a while, the debt first; return how much of it the debt took."""
+        paid = min(self.debt, ps)
+        self.debt -= paid
+        self.work -= ps - paid
+        self.had += ps
+        if self.debt + self.work == 0:
+            self.doing = Doing.STEP
+        return paid
+
+    def quantum_is_over(self) -> bool:
+        """Whether the task must go to the tail of the run queue before its next step."""
+        return (
+            self.had >= self.machine.costs.sched.quantum
+            and len(self.cpu.runnable) > 0
+            and not self.spinlocks
+        )
+
+    def step_is_due(self) -> None:
+        """What the task waited for, holding its CPU, is over."""
+        self.doing = Doing.STEP
+
+    # -- steps --------------------------------------------------------------------------------
+
+    def _body(self) -> Waits:
+        """Take the steps; each ``yield`` is a wait."""
+        for operation, argument in self.steps:
+            if self.quantum_is_over():
+                self.cpu.go_to_the_tail()
+                yield
+            yield from self._step(operation, argument)
+        self._end()
+
+    def _step(self, operation: str, argument: object) -> Waits:
+        match operation:
+            case "compute":
+                yield from self.compute(cast(int, argument))
+            case "irqs_off":
+                yield from self.irqs_off(cast(int, argument))
+            case "sleep":
+                yield from self.sleep(cast(int, argument))
+            case "mutex_lock":
+                yield from self.machine.mutex(argument).lock(self)
+            case "mutex_unlock":
+                self.machine.mutex(argument).unlock(self)
+            case "spin_lock":
+                yield from self.machine.spinlock(argument).lock(self)
+            case "spin_unlock":
+                self.machine.spinlock(argument).unlock(self)
+            case _:
+                yield from self._call(operation, argument)
+
+    def _call(self, operation: str, argument: object) -> Waits:
+        everybody_else = [c for c in range(len(self.machine.cpus)) if c != self.cpu.number]
+        match operation:
+            case "flush_kernel":
+                yield from cross_call(self, flush(self.machine, argument), everybody_else)
+            case "call":
+                pages, targets = cast(tuple[int, tuple[int, ...]], argument)
+                yield from cross_call(self, flush(self.machine, pages), sorted(set(targets)))
+            case "sync_core":
+                yield from cross_call(self, sync_core(self.machine), everybody_else)
+            case "empty":
+                yield from cross_call(self, Function(cast(int, argument)), everybody_else)
+            case _:
+                raise self.error(f"there is no operation {operation!r}")
+
+    def compute(self, ps: int) -> Waits:
+        """Need so much CPU time, and the debt's (``compute(0)`` of a task that owes takes it)."""
+        self.work = ps
+        if self.debt + self.work > 0:
+            self.doing = Doing.COMPUTE
+            yield
+
+    def irqs_off(self, ps: int) -> Waits:
+        """Hold the CPU for exactly so long, interrupts off."""
+        if ps > 0:
+            self.doing = Doing.WINDOW
+            self.machine.clock.call_at(self.machine.now + ps, self.step_is_due)
+            yield
+
+    def sleep(self, ps: int) -> Waits:
+        """Give up the CPU until a timer ends."""
+        if self.spinlocks:
+            raise self.error("sleeps while it holds a spinlock")
+        self.give_up_the_cpu()
+        self.machine.clock.call_at(self.machine.now + ps, self.becomes_runnable)
+        yield
+
+    def give_up_the_cpu(self) -> None:
+        """Fall asleep."""
+        self.doing = Doing.ASLEEP
+        self.cpu.lose_its_task()
+
+    def becomes_runnable(self) -> None:
+        """A timer or a wake-up ends: interrupt work."""
+        self.doing = Doing.STEP
+        self.cpu.woken.append(self)
+
+    def _end(self) -> None:
+        if self.mutexes or self.spinlocks:
+            raise self.error("ends while it holds a lock")
+        self.doing = Doing.ENDED
+        self.ended_at = self.machine.now
+        self.cpu.lose_its_task()
+
+    def error(self, message: str) -> ProgramError:
+        """Return an error of the program, placed."""
+        where = f"CPU {self.cpu.number}, task {self.number}"
+        return ProgramError(message, at_ps=self.machine.now, where=where)

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pmsim.errors import Fault, ScenarioError
+from pmsim.workloads.program import MOST_FAULTS, Op, Programs, read_programs
+
+
+def read(tmp_path: Path, text: str | bytes, n_cpus: int = 4) -> Programs:
+    path = tmp_path / "program.csv"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return read_programs(path, n_cpus)
+
+
+def faults(tmp_path: Path, text: str | bytes, n_cpus: int = 4) -> tuple[Fault, ...]:
+    with pytest.raises(ScenarioError) as caught:
+        read(tmp_path, text, n_cpus)
+    return caught.value.faults
+
+
+def test_rows_of_a_task_keep_their_order_and_tasks_are_apart(tmp_path: Path) -> None:
+    text = "cpu,op,arg,task\n1,compute,5,0\n0,sleep,7,2\n1,flush_kernel,3,0\n0,compute,1,0\n"
+    assert read(tmp_path, text) == {
+        (0, 0): [(Op.COMPUTE, 1)],
+        (0, 2): [(Op.SLEEP, 7)],
+        (1, 0): [(Op.COMPUTE, 5), (Op.FLUSH_KERNEL, 3)],
+    }
+
+
+def test_tasks_come_in_ascending_order_whatever_the_order_of_rows(tmp_path: Path) -> None:
+    text = "cpu,op,arg,task\n1,compute,1,10\n1,compute,1,9\n0,compute,1,3\n"
+    assert list(read(tmp_path, text)) == [(0, 3), (1, 9), (1, 10)]
+
+
+def test_a_missing_task_column_means_task_0(tmp_path: Path) -> None:
+    assert read(tmp_path, "cpu,op,arg\n2,irqs_off,9\n") == {(2, 0): [(Op.IRQS_OFF, 9)]}
+
+
+def test_columns_may_stand_in_any_order(tmp_path: Path) -> None:
+    assert read(tmp_path, "arg,task,op,cpu\n9,1,mutex_lock,2\n") == {(2, 1): [(Op.MUTEX_LOCK, 9)]}
+
+
+def test_a_spreadsheet_s_byte_order_mark_line_ends_and_blanks_are_no_fault(tmp_path: Path) -> None:
+    text = b"\xef\xbb\xbfcpu, op, arg\r\n0, compute, 5\r\n\r\n0, spin_unlock, 0\r\n"
+    assert read(tmp_path, text) == {(0, 0): [(Op.COMPUTE, 5), (Op.SPIN_UNLOCK, 0)]}
+
+
+def test_every_op_of_the_format_is_known(tmp_path: Path) -> None:
+    ops = [
+        "compute",
+        "irqs_off",
+        "sleep",
+        "flush_kernel",
+        "mutex_lock",
+        "mutex_unlock",
+        "spin_lock",
+        "spin_unlock",
+    ]
+    rows = "".join(f"0,{op},1\n" for op in ops)
+    assert [op.value for op, _ in read(tmp_path, "cpu,op,arg\n" + rows)[(0, 0)]] == ops
+
+
+@pytest.mark.parametrize(
+    ("row", "code", "message"),
+    [
+        ("4,compute,5", "cpu-out-of-range", "there is no CPU 4"),
+        ("-1,compute,5", "negative", "cpu is -1"),
+        ("0,compute,-5", "negative", "arg is -5"),
+        ("0,compute,1.5", "not-whole", "arg is '1.5'"),
+        ("0,compute,1e3", "not-whole", "arg is '1e3'"),
+        ("0,compute,1_000", "not-whole", "arg is '1_000'"),
+        ("0,compute,", "not-whole", "arg is ''"),
+        ("0,compute,٣", "not-whole", "arg is '٣'"),
+        (f"0,compute,{2**63}", "absurd", "arg is 9223372036854775808"),
+        ("0,compute," + "9" * 5000, "not-whole", "not a whole number"),
+        ("0,compte,5", "unknown-op", "there is no op 'compte'"),
+        ("0,,5", "unknown-op", "there is no op ''"),
+        ("0,compute", "bad-row", "2 values where the header names 3"),
+        ("0,compute,5,6", "bad-row", "4 values where the header names 3"),
+    ],
+)
+def test_a_bad_row_is_reported_by_its_line_and_number(
+    tmp_path: Path, row: str, code: str, message: str
+) -> None:
+    (fault,) = faults(tmp_path, f"cpu,op,arg\n0,compute,1\n\n{row}\n")
+    assert (fault.line, fault.code) == (4, code)
+    assert fault.message.startswith("row 2: ") or fault.message.startswith("row 3: ")
+    assert message in fault.message
+
+
+def test_an_unknown_op_gets_the_nearest_one_as_a_hint(tmp_path: Path) -> None:
+    (fault,) = faults(tmp_path, "cpu,op,arg\n0,flush_kernal,5\n")
+    assert fault.hint == "did you mean flush_kernel?"
+
+
+def test_all_faults_of_a_file_are_reported_at_once(tmp_path: Path) -> None:
+    found = faults(tmp_path, "cpu,op,arg\n9,foo,-1\n0,compute,1\n0,bar,x\n")
+    assert [(fault.line, fault.code) for fault in found] == [
+        (2, "negative"),
+        (2, "cpu-out-of-range"),
+        (2, "unknown-op"),
+        (4, "not-whole"),
+        (4, "unknown-op"),
+    ]
+
+
+def test_faults_without_number_are_cut_off(tmp_path: Path) -> None:
+    found = faults(tmp_path, "cpu,op,arg\n" + "0,compute,x\n" * 10 * MOST_FAULTS)
+    assert len(found) == MOST_FAULTS
+
+
+@pytest.mark.parametrize(
+    ("header", "code", "hint"),
+    [
+        ("cpu,op", "missing-column", "cpu,op,arg"),
+        ("cpu,op,arg,tsak", "unknown-column", "did you mean task?"),
+        ("cpu,op,arg,cpu", "duplicate-column", ""),
+        ("", "missing-column", "cpu,op,arg"),
+    ],
+)
+def test_a_bad_header_is_a_fault_of_line_1(
+    tmp_path: Path, header: str, code: str, hint: str
+) -> None:
+    found = faults(tmp_path, f"{header}\n0,compute,1\n")
+    assert {fault.line for fault in found} == {1}
+    assert code in {fault.code for fault in found}
+    assert any(hint in fault.hint for fault in found)
+
+
+def test_a_file_without_any_line_lacks_its_columns(tmp_path: Path) -> None:
+    assert [fault.code for fault in faults(tmp_path, "")] == ["missing-column"] * 3
+
+
+def test_a_file_with_a_header_alone_has_no_tasks(tmp_path: Path) -> None:
+    assert read(tmp_path, "cpu,op,arg\n") == {}
+
+
+def test_a_file_that_is_not_there_is_a_fault_without_line(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        read_programs(tmp_path / "nowhere.csv")
+    (fault,) = caught.value.faults
+    assert (fault.line, fault.code) == (0, "unreadable")
+
+
+def test_a_binary_file_is_a_fault(tmp_path: Path) -> None:
+    (fault,) = faults(tmp_path, b"\x7fELF\x02\x01\x01\x00\xff\xfe")
+    assert fault.code == "not-text"
+
+
+def test_a_null_byte_in_text_is_a_fault(tmp_path: Path) -> None:
+    found = faults(tmp_path, b"cpu,op,arg\n0,compute,\x005\n")
+    assert found[0].code in ("not-whole", "bad-csv")
+
+
+def test_an_unclosed_quote_is_a_fault(tmp_path: Path) -> None:
+    found = faults(tmp_path, 'cpu,op,arg\n0,"compute,5\n')
+    assert found[0].code == "bad-csv"
