@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
+from typing import Any
 
 import simpy
 from rich.console import Console
@@ -16,9 +18,9 @@ TIMEOUTS = 200_000
 
 def timeout_rate() -> float:
     """Return bare SimPy timeouts per CPU-second: the yardstick of this machine."""
-    environment = simpy.Environment()
+    environment: Any = simpy.Environment()
 
-    def process() -> simpy.events.ProcessGenerator:
+    def process() -> Generator[simpy.Event, None, None]:
         for _ in range(TIMEOUTS):
             yield environment.timeout(1)
 
@@ -30,10 +32,10 @@ def timeout_rate() -> float:
 
 def main() -> None:
     """Measure every case and print the tables."""
-    console = Console()
+    console = Console(width=120)
     timeouts = timeout_rate()
     console.print(f"yardstick: {timeouts:,.0f} bare SimPy timeouts per CPU-second")
-    table = Table("cross-calls, everything recorded", title="The fabric", title_justify="left")
+    table = Table("cross-calls, all recorded", title="The fabric", title_justify="left")
     for heading in ("per second", "of the reference", "of a timeout", "target", "stretch"):
         table.add_column(heading, justify="right")
     for case in CASES:

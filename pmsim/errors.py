@@ -3,8 +3,8 @@
 ::
 
     PmsimError
-    ├── UnitError            a quantity without a unit, with a wrong one, or absurd (a ValueError too)
-    ├── ScenarioError        a scenario, platform, profile or trace file that is not valid: all faults
+    ├── UnitError            a quantity without or with a wrong unit (a ValueError too)
+    ├── ScenarioError        an input file that is not valid: all of its faults
     ├── OutputError          results cannot be written where they should go
     ├── ResultError          a directory that should hold a result does not, or not a whole one
     └── SimulationError      something went wrong at a place in simulated time

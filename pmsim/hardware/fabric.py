@@ -203,6 +203,29 @@ class Fabric:
         rows = ((c, base + (initiator * self.n_cpus + c) * p.ENTRY_ROW) for c in targets)
         return {c: int(self.state[at + p.E_ACK]) for c, at in rows}
 
+    def work_left(self, index: int, cpu: int, stolen: int) -> int | None:
+        """Return what a task has still to compute of its present `compute`, refill debt left out.
+
+        Parameters
+        ----------
+        index, cpu
+            The task and its CPU.
+        stolen
+            Time stolen from that CPU up to now, as `accounts` tells it.
+
+        Returns
+        -------
+        int or None
+            Picoseconds; None where it is in no `compute`, or has not come to begin it.
+        """
+        state, r = self.state, p.HEADER + cpu * p.CPU_WORDS
+        t = int(state[p.TASKS_AT]) + index * p.TASK_ROW
+        if state[r + p.CURRENT] == index and state[r + p.MODE] == p.M_COMPUTE:
+            own = self.now - state[r + p.SINCE] - (stolen - state[r + p.SINCE_STOLEN])
+            debt = max(0, state[r + p.DEBT] - (own - state[r + p.DEBT_AT]))
+            return int(state[r + p.NEED] - own - debt)
+        return int(state[t + p.T_WORK]) if state[t + p.T_COMPUTING] else None
+
     def accounts(self) -> dict[str, npt.NDArray[np.int64]]:
         """Return every CPU's account up to now: arrays of shape ``(n_cpus,)`` by column."""
         out = np.zeros((self.n_cpus, len(ACCOUNT_COLUMNS)), dtype=np.int64)

@@ -96,6 +96,10 @@ class Task:
         """Who and where it is, for messages."""
         return f"{self.name}, task {self.number} on CPU {self.cpu}"
 
+    def work_left(self, stolen: int) -> int | None:
+        """Return what is left of the `compute` it is in; see `Fabric.work_left`."""
+        return self.machine.fabric.work_left(self.index, self.cpu, stolen)
+
     def boundary(self) -> Steps:
         """Look at the run queue, as between any two steps; it may cost the task its turn.
 

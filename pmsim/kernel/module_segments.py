@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pmsim.units import PAGE_SIZE, Pages
 
@@ -127,6 +127,5 @@ def segments_of(name: str) -> ModuleSegments:
 
 
 def _segments(row: Mapping[str, str]) -> ModuleSegments:
-    names = [field.name for field in fields(ModuleSegments) if field.name != "init_fails"]
-    pages = [int(row[name]) for name in names]
-    return ModuleSegments(*pages, init_fails=row["init_fails"] == "1")
+    values: dict[str, Any] = {field.name: int(row[field.name]) for field in fields(ModuleSegments)}
+    return ModuleSegments(**values | {"init_fails": row["init_fails"] == "1"})

@@ -1,9 +1,10 @@
 """Loading and unloading kernel modules, with every change of permission on the way.
 
 Stands for kernel/module/main.c and strict_rwx.c of Linux 6.1 with STRICT_MODULE_RWX, as far as
-memory and cross-calls go: ``load_module``, ``complete_formation``, ``do_init_module``, ``do_free_init``,
-``free_module``, and the static calls of a module as it comes in (kernel/static_call_inline.c). Left
-out: names, symbols and duplicates, ftrace, what a module's own init and exit functions allocate.
+memory and cross-calls go: ``load_module``, ``complete_formation``, ``do_init_module``,
+``do_free_init``, ``free_module``, and the static calls of a module as it comes in
+(kernel/static_call_inline.c). Left out: names, symbols and duplicates, ftrace, what a module's own
+init and exit functions allocate.
 """
 
 from __future__ import annotations
@@ -145,7 +146,9 @@ class Modules:
         self._init_free_list: list[VmArea] = []
         self._init_free_work = Work(self._do_free_init)
 
-    def load_module(self, task: Task, segments: ModuleSegments) -> Generator[Any, Any, Module | None]:
+    def load_module(
+        self, task: Task, segments: ModuleSegments
+    ) -> Generator[Any, Any, Module | None]:
         """Load a module: ``finit_module``, from reading the file to a live module.
 
         Its init area is freed some time later by a kernel worker.

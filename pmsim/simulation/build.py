@@ -32,14 +32,11 @@ class PlacedTask:
         What it was given; `None` until it was spawned.
     end_ps
         When it came to its own end; `None` as long as it has not.
-    alone
-        Whether no other workload has a task on its CPU.
     """
 
     workload: Workload
     spec: TaskSpec
     number: int
-    alone: bool
     cpu: Cpu | None = None
     end_ps: int | None = None
 
@@ -105,16 +102,14 @@ def _placed(scenario: ResolvedScenario) -> list[PlacedTask]:
     info = machine_info(scenario.workloads, scenario.machine.topology.n_cpus)
     asked = [(one, spec) for one in scenario.workloads for spec in one.tasks(info)]
     taken: dict[int, set[int]] = {spec.cpu: set() for _, spec in asked}
-    tasks_on = dict.fromkeys(taken, 0)
     for _, spec in asked:
-        tasks_on[spec.cpu] += 1
         if spec.number is not None:
             taken[spec.cpu].add(spec.number)
     placed = []
     for one, spec in asked:
         number = spec.number if spec.number is not None else _lowest_free(taken[spec.cpu])
         taken[spec.cpu].add(number)
-        placed.append(PlacedTask(one, spec, number, alone=tasks_on[spec.cpu] == 1))
+        placed.append(PlacedTask(one, spec, number))
     return placed
 
 

@@ -17,25 +17,19 @@ Row = dict[str, Any]
 def final_rows(simulation: Simulation) -> Mapping[str, Sequence[Row]]:
     """Return the rows of the tables ``tasks``, ``pools`` and ``faults`` of a run that ended."""
     machine = simulation.machine
-    accounts = machine.accounts()
-    computed = (accounts["busy_ps"] - accounts["refill_ps"]).tolist()
+    stolen = machine.accounts()["stolen_ps"].tolist()
     faults = [_write_row(fault) for fault in simulation.kernel.faults]
     faults += [_failure_row(failure) for failure in simulation.failures]
     return {
-        "tasks": [
-            _task_row(task, machine.now, computed[task.spec.cpu]) for task in simulation.tasks
-        ],
+        "tasks": [_task_row(task, machine.now, stolen[task.spec.cpu]) for task in simulation.tasks],
         "pools": [_pool_row(pool, machine.now) for pool in simulation.kernel.pmalloc.pools],
         "faults": sorted(faults, key=lambda row: row["at_ps"]),
     }
 
 
-def _task_row(task: PlacedTask, now: int, computed: int) -> Row:
-    """Return the row of a task; ``computed`` is what its whole CPU computed, refill left out."""
+def _task_row(task: PlacedTask, now: int, stolen: int) -> Row:
     assert task.cpu is not None
     finished = task.end_ps is not None
-    # A piece of work that was under way counts only where the CPU's account can tell it.
-    work = computed if task.alone and not finished else task.cpu.work_ps
     return {
         "workload": task.workload.name,
         "kind": task.workload.kind,
@@ -44,7 +38,7 @@ def _task_row(task: PlacedTask, now: int, computed: int) -> Row:
         "start_ps": 0,
         "end_ps": task.end_ps if finished else now,
         "finished": finished,
-        "work_ps": work if task.spec.measured else None,
+        "work_ps": task.cpu.work_until_now(stolen) if task.spec.measured else None,
         "windows_ps": task.cpu.windows_until(now),
     }
 

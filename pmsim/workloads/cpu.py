@@ -28,8 +28,6 @@ class Cpu:
         The machine's task, for what this handle does not offer.
     locks
         The locks that the workloads of a run share.
-    work_ps
-        Compute time asked for by the finished calls of `compute`.
     """
 
     def __init__(
@@ -41,7 +39,8 @@ class Cpu:
     ) -> None:
         self.task = task
         self.locks = locks
-        self.work_ps = 0
+        self._work_ps = 0
+        self._asked_ps = 0
         self._windows_ps = 0
         self._window: tuple[int, int] | None = None
         self._failures = [] if failures is None else failures
@@ -72,8 +71,23 @@ class Cpu:
     def compute(self, time: int | str) -> Steps:
         """Need so much of the CPU's time."""
         ps = units.as_time(time)
+        self._asked_ps = ps
         yield from self.task.compute(ps)
-        self.work_ps += ps
+        self._asked_ps = 0
+        self._work_ps += ps
+
+    def work_until_now(self, stolen: int) -> int:
+        """Return the work that its calls of `compute` got done, in picoseconds.
+
+        Parameters
+        ----------
+        stolen
+            Time stolen from the CPU up to now, as the machine's accounts tell it.
+        """
+        if not self._asked_ps:
+            return self._work_ps
+        left = self.task.work_left(stolen)
+        return self._work_ps + (0 if left is None else self._asked_ps - left)
 
     def irqs_off(self, time: int | str) -> Steps:
         """Keep interrupts off for so long."""

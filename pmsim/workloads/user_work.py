@@ -22,9 +22,7 @@ class UserWork(Workload):
     """Programs compute on some CPUs and never call the kernel; the result is how slow they get.
 
     Each CPU has one task with a working set in its TLB, which it has to refill after every full
-    flush. The summary compares the time that passed with the work that was done in it. Of endless
-    work, a task that shares its CPU is measured to within one `step`; one that has it for itself,
-    exactly.
+    flush. The summary compares the time that passed with the work that was done in it.
     """
 
     cpus: CpuSet = Field(
@@ -36,9 +34,6 @@ class UserWork(Workload):
     )
     working_set: Count = Field(
         default=512, description="TLB entries that each task refills after a full flush."
-    )
-    step: PositiveTime = Field(
-        default=100 * units.US, description="Piece in which endless work is done."
     )
 
     def tasks(self, machine: MachineInfo) -> list[TaskSpec]:
@@ -73,4 +68,4 @@ class UserWork(Workload):
             yield from cpu.compute(self.compute)
             return
         while True:
-            yield from cpu.compute(self.step)
+            yield from cpu.compute(units.S)

@@ -31,7 +31,7 @@ def predicted(**numbers: int) -> Counts:
     return Counts(2, base | numbers, SPANS, (4, 4, 4))
 
 
-def seen(spans: tuple[int, ...] = SPANS, **changes: int) -> Row:
+def seen(spans: tuple[int, ...] = SPANS, /, **changes: int) -> Row:
     """Return a row as it was predicted, but for some numbers raised by so much."""
     numbers = {name: count + changes.pop(name, 0) for name, count in predicted().numbers.items()}
     assert not changes

@@ -1,7 +1,7 @@
 """A Linux 6.1 booted on a small machine, and what its programs did, in words of the kernel.
 
-The machine: every CPU a core of one die; a lone cross-call takes some microseconds. Kernel work costs
-what `KernelCosts` says unless a test gives its own.
+The machine: every CPU a core of one die; a lone cross-call takes some microseconds. Kernel work
+costs what `KernelCosts` says unless a test gives its own.
 """
 
 from __future__ import annotations

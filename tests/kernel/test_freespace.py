@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,9 +13,9 @@ START, SIZE = 1000, 120
 
 
 @pytest.fixture(params=[2, 3, 256])
-def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(freespace, "_CHUNK", request.param)
-    yield request.param
+    return int(request.param)
 
 
 ACTIONS = st.lists(

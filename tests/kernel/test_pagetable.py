@@ -182,7 +182,8 @@ def test_terabytes_that_were_always_mapped_cost_nothing_until_looked_at(
     for physical in (0, 12345 * PAGE_SIZE + 8, 4 * TIB - 1):
         assert table.translate(start + physical) == physical
         leaf = table.walk(start + physical)
-        assert leaf is not None and leaf.level == level
+        assert leaf is not None
+        assert leaf.level == level
     assert table.translate(start + 4 * TIB) is None
     assert table.translate(start - 1) is None
     assert (table.tables_allocated, table.entries_written) == (0, 0)

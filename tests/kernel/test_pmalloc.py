@@ -156,12 +156,13 @@ def test_a_write_to_a_protected_object_is_a_fault_and_to_its_successor_is_none()
 def test_a_destroyed_pool_leaves_the_direct_map_writable() -> None:
     def program(kernel: KernelHandle) -> Calls:
         pool = yield from filled(kernel, 1)
-        runs = list(pool.areas[0].mapped.runs)
-        direct = kernel.kernel.direct_map
+        area = kernel.kernel.vmalloc.find(pool.areas[0].mapped.address)
+        assert area is not None
+        alias = kernel.kernel.direct_map.address(area.runs[0][0])
         yield from kernel.pmalloc_protect_pool(pool)
-        assert not (yield from kernel.write(direct.address(runs[0][0]), 1))
+        assert not (yield from kernel.write(alias, 1))
         yield from kernel.pmalloc_destroy_pool(pool)
-        assert (yield from kernel.write(direct.address(runs[0][0]), 1))
+        assert (yield from kernel.write(alias, 1))
 
     Booted().run(program)
 
@@ -176,8 +177,8 @@ def test_exposure_lasts_from_an_allocation_to_the_flush_that_protects_it() -> No
         assert pool.exposure.at(10**15) == 24 * (kernel.task.now - allocated)
 
     booted = Booted().run(program)
-    # The pool is protected when its last broadcast is over.
-    assert booted.of_kind("set_memory_ro")[0]["end_ps"] == booted.machine.now
+    (broadcast,), (protection,) = map(booted.of_kind, ("set_memory_ro", "pmalloc_protect_pool"))
+    assert broadcast["end_ps"] == protection["end_ps"]
 
 
 # Wrappers

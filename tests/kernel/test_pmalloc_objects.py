@@ -21,6 +21,7 @@ def objects(check: Callable[[KernelHandle, int], Any]) -> Any:
     def program(kernel: KernelHandle) -> Calls:
         pool = yield from kernel.pmalloc_create_pool()
         address = yield from kernel.pmalloc(pool, 24)
+        assert address is not None
         ear(check(kernel, address))
 
     Booted().run(program)

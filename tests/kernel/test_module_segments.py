@@ -1,0 +1,60 @@
+"""What modules are made of, and the table of measured ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pmsim.kernel.module_segments import ModuleSegments, Segment, known_modules, place, segments_of
+from pmsim.units import PAGE_SIZE
+
+CRC7 = ModuleSegments(2, 1, 1, 0, 2, 0, 0, 0, 1)
+
+
+def test_the_table_holds_the_39_measured_modules() -> None:
+    assert len(known_modules()) == 39
+    assert segments_of("crc7") == CRC7
+    assert segments_of("nilfs2").static_call_sites == 189
+
+
+def test_only_nls_koi8_ru_fails_in_its_init() -> None:
+    assert [name for name, module in known_modules().items() if module.init_fails] == [
+        "nls_koi8_ru"
+    ]
+
+
+def test_dashes_and_underscores_are_the_same_in_a_modules_name() -> None:
+    assert segments_of("crc-itu-t") is segments_of("crc_itu_t")
+
+
+def test_a_module_that_was_not_measured_is_not_known() -> None:
+    with pytest.raises(KeyError):
+        segments_of("crc9")
+
+
+def test_core_and_init_are_the_sums_of_their_segments() -> None:
+    module = ModuleSegments(100, 1, 2, 3, 4, 10, 20, 30, 40)
+    assert (module.core, module.init) == (10, 100)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"init_data": -1}, "init_data of a module is negative"),
+        ({"static_call_sites": -1}, "static_call_sites of a module is negative"),
+        ({"file_pages": 0}, "at least one page"),
+        ({"core_text": 0, "core_rodata": 0, "core_data": 0}, "at least one page"),
+    ],
+)
+def test_an_impossible_module_is_refused(changes: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(CRC7, **changes)  # type: ignore[arg-type]
+
+
+def test_segments_lie_one_after_the_other_and_an_absent_one_where_it_would_begin() -> None:
+    layout = place(0x1000, 2, 0, 1, 3)
+    assert layout.text == Segment(0x1000, 2)
+    assert layout.rodata == Segment(0x1000 + 2 * PAGE_SIZE, 0)
+    assert layout.ro_after_init == Segment(0x1000 + 2 * PAGE_SIZE, 1)
+    assert layout.data == Segment(0x1000 + 3 * PAGE_SIZE, 3)
