@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from typing import Any
 
 import simpy
 from rich.console import Console
@@ -18,7 +17,7 @@ TIMEOUTS = 200_000
 
 def timeout_rate() -> float:
     """Return bare SimPy timeouts per CPU-second: the yardstick of this machine."""
-    environment: Any = simpy.Environment()
+    environment = simpy.Environment()
 
     def process() -> Generator[simpy.Event, None, None]:
         for _ in range(TIMEOUTS):

@@ -52,7 +52,7 @@ def _protect(kernel: Kernel, task: Task) -> Steps:
         yield from kernel.pmalloc.protect_pool(task, pool)
 
 
-KERNEL_CASES = (
+KERNEL_CASES: tuple[tuple[str, Callable[[], float]], ...] = (
     ("vmalloc(16 KiB) and vfree, with the purges", lambda: _rate(_vmalloc, VMALLOCS)),
     ("pmalloc(24), one by one", lambda: _rate(_pmalloc, PMALLOCS)),
     ("pmalloc(24), by alloc_many", lambda: _rate(_alloc_many, MANY)),

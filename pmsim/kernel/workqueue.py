@@ -25,7 +25,10 @@ WorkFunction = Callable[["Task"], "Steps"]
 
 
 class Work:
-    """A work item that is queued at most once at a time (``struct work_struct``).
+    """A work item: queued at most once at a time, and never run twice at a time.
+
+    Stands for ``struct work_struct``. Where it is queued again while it runs, the worker that runs
+    it runs it once more when it is done (``find_worker_executing_work``).
 
     Attributes
     ----------
@@ -33,18 +36,25 @@ class Work:
         What it does.
     pending
         Whether it is queued and has not started; work that is running may be queued again.
+    running
+        Whether some worker runs it.
     """
 
-    __slots__ = ("function", "pending")
+    __slots__ = ("function", "pending", "running")
 
     def __init__(self, function: WorkFunction) -> None:
         self.function = function
         self.pending = False
+        self.running = False
 
     def run(self, task: Task) -> Steps:
-        """Run the item; from its first step on it may be queued again."""
-        self.pending = False
-        return self.function(task)
+        """Run the item, as often as it is queued until it is done."""
+        self.running = True
+        while self.pending:
+            # From its first step on it may be queued again.
+            self.pending = False
+            yield from self.function(task)
+        self.running = False
 
 
 class Workqueue:
@@ -65,11 +75,12 @@ class Workqueue:
         self._pool(task.cpu).add(function)
 
     def schedule_work(self, task: Task, work: Work) -> bool:
-        """Queue a work item on the caller's CPU; return False if it is queued already."""
+        """Queue a work item on the caller's CPU, or behind itself; return False if it is queued."""
         if work.pending:
             return False
         work.pending = True
-        self._pool(task.cpu).add(work.run)
+        if not work.running:
+            self._pool(task.cpu).add(work.run)
         return True
 
     def queue_delayed(self, task: Task, function: WorkFunction, delay: Picoseconds) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
@@ -233,7 +234,7 @@ def test_module_mutex_is_held_over_the_broadcasts_of_a_pass() -> None:
     owners = [row["cpu"] for row in changes]
     for begin, end in ((0, 11), (11, 22), (22, 27), (27, 32)):
         assert len(set(owners[begin:end])) == 1
-    for before, after in zip(changes, changes[1:], strict=False):
+    for before, after in itertools.pairwise(changes):
         assert before["end_ps"] <= after["start_ps"]
 
 
