@@ -323,7 +323,6 @@ def test_any_text_is_a_quantity_or_a_unit_error(text: str) -> None:
     for kind in units.QUANTITIES:
         try:
             value = units.parse(text, kind)
-        except UnitError as error:
-            assert error.code
-        else:
-            assert 0 <= value <= kind.largest
+        except UnitError:
+            continue
+        assert 0 <= value <= kind.largest

@@ -17,7 +17,9 @@ _FALSE: Final = re.compile(r"false|False|FALSE")
 _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,40}")
 _OCTAL: Final = re.compile(r"0o[0-7]{1,40}")
 _HEXADECIMAL: Final = re.compile(r"0x[0-9a-fA-F]{1,40}")
-_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_FLOAT: Final = re.compile(
+    r"[-+]?((\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)"
+)
 _NO_NUMBER: Final = re.compile(r"([-+]?)\.(?:(inf|Inf|INF)|(nan|NaN|NAN))")
 
 

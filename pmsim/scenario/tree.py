@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
@@ -16,6 +17,7 @@ MAX_NODES: Final = 100_000
 MAX_KEYS: Final = 1_000
 """How many keys one mapping may have."""
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _STRING_TAG: Final = "tag:yaml.org,2002:str"
 
 
@@ -97,6 +99,9 @@ class TreeBuilder:
                         "leave the %YAML line out")  # fmt: skip
 
     def _scalar(self, event: Any, line: int, column: int) -> None:
+        if _SURROGATE.search(event.value):
+            self._fault(line, column, "not-text", "half of a surrogate pair is no character",
+                        "write the character itself")  # fmt: skip
         tagged = event.tag is not None
         if tagged and event.tag not in (_STRING_TAG, "!"):
             self._tag_fault(event, line, column)

@@ -137,9 +137,10 @@ class Timeline:
         edges, gains = self._all.intervals(end, _sums(accounts))
         length = np.diff(edges)
         calls = np.zeros((len(length), self._calls.shape[1]), dtype=np.int64)
-        for place, row in enumerate(self._calls):
+        if len(length):
             # A call that takes no time may begin at the very end of the last interval.
-            calls[min(place, len(length) - 1)] += row
+            place = np.minimum(np.arange(len(self._calls)), len(length) - 1)
+            np.add.at(calls, place, self._calls)
         kinds = {kind.name.lower(): calls[:, kind] for kind in CallKind}
         broadcasts = calls[:, :-1].sum(axis=1)
         spent = {name: gains[:, i] for i, name in enumerate(ACCOUNT_COLUMNS)}

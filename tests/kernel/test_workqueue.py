@@ -138,6 +138,31 @@ def test_an_item_is_queued_at_most_once_until_it_begins() -> None:
     assert say.heard == [[True, False, False], "run", True, "run", True, "run"]
 
 
+def test_an_item_that_is_queued_while_it_runs_is_run_again_by_the_same_worker_afterwards() -> None:
+    machine, say = small_machine(2), Ear()
+    queue = Workqueue(machine)
+
+    def function(worker: Task) -> Steps:
+        say(("begin", worker.name))
+        yield from worker.sleep(MS)
+        say(("end", worker.name))
+
+    work = Work(function)
+
+    def first(task: Task) -> Steps:
+        queue.schedule_work(task, work)
+        yield from task.compute(US)
+
+    def second(task: Task) -> Steps:
+        yield from task.sleep(MS // 2)
+        say(queue.schedule_work(task, work))
+
+    run(machine, first, second)
+    worker = "kworker/0:0"
+    once = [("begin", worker), ("end", worker)]
+    assert say.heard == [once[0], True, once[1], *once]
+
+
 def test_delayed_work_keeps_a_run_alive_until_it_is_done() -> None:
     machine, say = small_machine(2), Ear()
     queue = Workqueue(machine)

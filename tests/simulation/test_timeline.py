@@ -99,6 +99,12 @@ def test_a_run_of_no_length_has_no_interval() -> None:
     assert len(Timeline(None).cpu_columns(0, accounts(0))["cpu"]) == 0
 
 
+def test_calls_of_a_run_of_no_length_are_in_no_interval() -> None:
+    timeline = Timeline(None)
+    timeline.count(calls([0, 0]))
+    assert len(timeline.columns(0, accounts(0))["broadcasts"]) == 0
+
+
 def test_each_cpu_s_times_are_kept_interval_by_interval() -> None:
     end = FIRST_INTERVAL * 9_999
     columns = watched(end, None, []).cpu_columns(end, accounts(end))
