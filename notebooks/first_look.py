@@ -71,13 +71,13 @@ lost.rename(columns=lambda name: name.replace("_ps", "_us")).describe().loc[["me
 # operations go?
 
 # %%
-pmsim.plot.operation_cost(result)
+_ = pmsim.plot.operation_cost(result)
 
 # %% [markdown]
 # And of what is the latency of a broadcast made?
 
 # %%
-pmsim.plot.flush_cost(result)
+_ = pmsim.plot.flush_cost(result)
 
 # %% [markdown]
 # ## What if?

@@ -91,7 +91,9 @@ class QuantityKey:
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         """Describe the text that can stand in a file."""
-        number = rf"\+?({units.DECIMAL})\s*({'|'.join(self.kind.units)})"
+        others = [text for text, unit in units.SPELLINGS.items() if unit in self.kind.units]
+        spelled = "|".join(unit.replace("/", r"/\s*") for unit in (*self.kind.units, *others))
+        number = rf"\+?({units.DECIMAL})\s*({spelled})"
         return {
             "type": "string",
             "pattern": rf"^\s*({'|'.join((number, *self.words))})\s*$",

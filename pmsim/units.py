@@ -98,11 +98,11 @@ RATE: Final = Quantity(
 )
 QUANTITIES: Final = (TIME, SIZE, PAGES, RATE)
 
-# Other ways in which people write a unit of ours.
-_SPELLINGS: Final = {
+SPELLINGS: Final = {
     "\N{MICRO SIGN}s": "us", "\N{GREEK SMALL LETTER MU}s": "us",
     "sec": "s", "usec": "us", "msec": "ms", "nsec": "ns",
 }  # fmt: skip
+"""Other ways in which people write a unit of ours, and the unit that is meant."""
 
 # Longer text is no quantity; the bound keeps hostile exponents and digits away from arithmetic.
 _MAX_TEXT: Final = 64
@@ -271,7 +271,7 @@ def _not_readable(shown: str, kind: Quantity) -> UnitError:
 
 
 def _factor(unit: str, text: str, kind: Quantity) -> Fraction:
-    known = _SPELLINGS.get(unit, unit)
+    known = SPELLINGS.get(unit, unit)
     if known in kind.units:
         return kind.units[known]
     if not unit:

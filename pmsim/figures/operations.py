@@ -21,6 +21,7 @@ _SPOKEN: Final = {
     "delay_ps": ("delay: asleep, interrupted, or waiting for the CPU", "#dde2e1"),
 }
 _COSTS: Final = PARTS[:-1]
+_WORTH_TELLING: Final = 0.001
 _ROOM_FOR_LABELS: Final = 1.7
 
 
@@ -89,8 +90,11 @@ def message(rows: pd.DataFrame) -> str:
         return "Kernel operations cost no time"
     sums = {part: float(outermost[part].sum()) for part in _COSTS}
     largest = sorted(_COSTS, key=lambda part: -sums[part])
-    shares = [f"{about_share(sums[part] / total)} {_SPOKEN[part][0]}" for part in largest]
-    told = [text for text, part in zip(shares, largest, strict=True) if sums[part]]
+    told = [
+        f"{about_share(sums[part] / total)} {_SPOKEN[part][0]}"
+        for part in largest
+        if sums[part] > _WORTH_TELLING * total
+    ]
     return f"Kernel operations cost {about_time(total)}: {', '.join(told)}"
 
 

@@ -7,6 +7,7 @@ listed here because Matplotlib ships them only from 3.10 on.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -70,6 +71,10 @@ STYLE: Final[Mapping[str, Any]] = {
 }
 MONOSPACE: Final = "DejaVu Sans Mono"
 """The face of names that come from the kernel."""
+
+# A number and its unit stay on one line.
+_UNIT: Final = re.compile(r"(?<=\d) (?=(?:ps|ns|µs|ms|s|%|million|×)(?!\w))")
+_GLUE: Final = "\N{NO-BREAK SPACE}"
 
 # Width of an average bold character, in parts of the font size (measured on DejaVu Sans).
 _CHARACTER: Final = 0.6
@@ -145,7 +150,7 @@ def key(ax: Axes, parts: Sequence[tuple[str, str]]) -> float:
     """
     if not parts:
         return 0.0
-    columns = min(len(parts), 6)
+    columns = _columns(ax, [label for label, _colour in parts])
     ax.legend(
         handles=[
             Patch(facecolor=colour, label=label) for label, colour in _by_rows(parts, columns)
@@ -206,6 +211,16 @@ def round_ticks(axis: Axis, most: int, largest: float | None = None) -> None:
         axis.set_ticks([tick for tick in locator.tick_values(0, largest) if 0 <= tick <= largest])
 
 
+def _columns(ax: Axes, labels: Sequence[str]) -> int:
+    """Return how many labels of a key stand beside each other, as many as the axes are wide."""
+    room = ax.bbox.width / ax.figure.dpi * 72
+    for columns in range(len(labels), 1, -1):
+        widest = (max(len(label) for label in labels[i::columns]) for i in range(columns))
+        if sum(5.2 * width + 23 for width in widest) < room:
+            return columns
+    return 1
+
+
 def _by_rows(parts: Sequence[tuple[str, str]], columns: int) -> list[tuple[str, str]]:
     """Reorder so that a legend, which fills its columns first, reads along its rows."""
     return [part for column in range(columns) for part in parts[column::columns]]
@@ -213,4 +228,5 @@ def _by_rows(parts: Sequence[tuple[str, str]], columns: int) -> list[tuple[str, 
 
 def _wrapped(ax: Axes, text: str, size: float) -> str:
     width = ax.bbox.width / ax.figure.dpi * 72 * 1.05
-    return textwrap.fill(text, max(24, int(width / (size * _CHARACTER))))
+    lines = textwrap.wrap(_UNIT.sub(_GLUE, text), max(24, int(width / (size * _CHARACTER))))
+    return "\n".join(lines).replace(_GLUE, " ")

@@ -43,6 +43,15 @@ class KernelCosts(BaseModel):
         default=40 * NS,
         description="vfree, each page: clear its entry and free it. Estimate.",
     )
+    vmap: Time = Field(
+        default=150 * NS,
+        description="vmap or vunmap, vm_map_ram or vm_unmap_ram, outside locks, without its pages."
+        " Estimate.",
+    )
+    vmap_page: Time = Field(
+        default=30 * NS,
+        description="Each page of these: write or clear its entry. Estimate, as set_memory_entry.",
+    )
     area_lock_hold: Time = Field(
         default=50 * NS,
         description="Each stay under the lock of the address ranges, in vmalloc and in vfree."

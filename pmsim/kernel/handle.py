@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pmsim.kernel.page_blocks import PageBlock
     from pmsim.kernel.pools import Allocations, Pool
     from pmsim.kernel.vmalloc import VmArea
+    from pmsim.kernel.vmap_blocks import RamMapping
 
 Size = int | str
 """Bytes, or text with a unit."""
@@ -105,6 +106,23 @@ class KernelHandle:
     def vfree(self, area: VmArea | None) -> Steps:
         """Free an area; see `Vmalloc.vfree`."""
         return self.kernel.vmalloc.vfree(self.task, area)
+
+    def vmap(self, block: PageBlock) -> Generator[Any, Any, VmArea | None]:
+        """Map the pages of a block once more; see `Vmalloc.vmap`."""
+        return self.kernel.vmalloc.vmap(self.task, [self.kernel.blocks.run_of(block)])
+
+    def vunmap(self, area: VmArea | None) -> Steps:
+        """Unmap what `vmap` mapped; see `Vmalloc.vunmap`."""
+        return self.kernel.vmalloc.vunmap(self.task, area)
+
+    def vm_map_ram(self, block: PageBlock) -> Generator[Any, Any, RamMapping | None]:
+        """Map the pages of a block for a short time; see `VmapBlocks.vm_map_ram`."""
+        run = self.kernel.blocks.run_of(block)
+        return self.kernel.vmap_blocks.vm_map_ram(self.task, [run])
+
+    def vm_unmap_ram(self, mapping: RamMapping) -> Steps:
+        """Unmap what `vm_map_ram` mapped; see `VmapBlocks.vm_unmap_ram`."""
+        return self.kernel.vmap_blocks.vm_unmap_ram(self.task, mapping)
 
     def vm_unmap_aliases(self) -> Steps:
         """Flush and give back all that was lazily freed; see `Vmalloc.unmap_aliases`."""

@@ -18,6 +18,7 @@ from pmsim.kernel.purge import Purge
 from pmsim.kernel.set_memory import SetMemory
 from pmsim.kernel.tlbflush import TlbFlush
 from pmsim.kernel.vmalloc import Vmalloc
+from pmsim.kernel.vmap_blocks import VmapBlocks
 from pmsim.kernel.workqueue import Workqueue
 from pmsim.kernel.writes import WriteFault, Writes
 from pmsim.units import PAGE_SIZE
@@ -46,7 +47,7 @@ class Kernel:
         The log of everything the kernel does.
     pagetable, direct_map, frames, tlbflush, workqueue, purge
         What all of it stands on.
-    vmalloc, set_memory, blocks, writes, pmalloc, modules
+    vmalloc, vmap_blocks, set_memory, blocks, writes, pmalloc, modules
         The calls that workloads make, each with the calling task as its first argument.
     """
 
@@ -68,6 +69,8 @@ class Kernel:
         self.direct_map = direct = DirectMap(machine, profile, costs, table, tlb, log)
         self.purge = purge = Purge(machine, profile, costs, tlb, log, work)
         self.vmalloc = Vmalloc(machine, profile, costs, table, direct, frames, purge, tlb, log)
+        self.vmap_blocks = VmapBlocks(self.vmalloc, purge, table, log, costs)
+        purge.blocks = self.vmap_blocks
         self.set_memory = SetMemory(profile, costs, table, direct, purge, tlb, log)
         self.blocks = PageBlocks(costs, frames, direct, log)
         self.writes = Writes(costs, table, log)

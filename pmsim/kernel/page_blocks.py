@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pmsim.errors import UndefinedBehaviour
 from pmsim.kernel.directmap import DirectMap
 from pmsim.kernel.frames import Frames
+from pmsim.kernel.pagetable import Run
 from pmsim.units import PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ class PageBlocks:
         self._direct_map = direct_map
         self._operations = operations
 
+    def run_of(self, block: PageBlock) -> Run:
+        """Return the page frames of a block."""
+        return (block.address - self._direct_map.start) // PAGE_SIZE, block.pages
+
     def alloc_pages(self, task: Task, order: int) -> Generator[Any, Any, PageBlock | None]:
         """Allocate ``2**order`` pages, aligned to their number: ``alloc_pages``.
 
@@ -90,9 +95,8 @@ class PageBlocks:
             return
         operation = self._operations.begin(task, "free_pages", block.pages)
         yield from self._operations.compute(task, self._costs.alloc_pages)
-        pfn = (block.address - self._direct_map.start) // PAGE_SIZE
         try:
-            self._frames.release([(pfn, block.pages)])
+            self._frames.release([self.run_of(block)])
         except ValueError:
             message = f"free_pages of {block.pages} pages at {block.address:#x}, which are free"
             raise UndefinedBehaviour(message, task.now, task.place) from None

@@ -2,8 +2,8 @@
 
 Stands for the lazy list of mm/vmalloc.c (Linux 6.1: ``free_vmap_area_noflush``,
 ``__purge_vmap_area_lazy``, ``_vm_unmap_aliases``, ``drain_vmap_area_work``), and for what there was
-before it (2.6.27: ``unmap_vm_area``). Left out: the per-CPU blocks of ``vm_map_ram``, whose dirty
-parts are flushed with the list, because nothing here uses ``vm_map_ram``.
+before it (2.6.27: ``unmap_vm_area``). What is dirty in the blocks of ``vm_map_ram``
+(`pmsim.kernel.vmap_blocks`) is flushed with the list.
 """
 
 from __future__ import annotations
@@ -55,6 +55,16 @@ class FreedArea(NamedTuple):
     range: AddressRange
 
 
+class DirtyBlocks(Protocol):
+    """Blocks of address space, parts of which were unmapped and not flushed."""
+
+    def dirty_span(self) -> tuple[int, int] | None:
+        """Return first address and end of all that is dirty, None if nothing is."""
+
+    def take_fragmented(self) -> list[FreedArea]:
+        """Give up the blocks of which nothing is mapped any more."""
+
+
 class Purge:
     """The lazy list, and everybody who empties it.
 
@@ -73,6 +83,8 @@ class Purge:
     lazy_max_pages
         How many may gather before a purge is asked for: 32 MiB for each bit of the number of
         online CPUs (``lazy_max_pages``).
+    blocks
+        The blocks of ``vm_map_ram``, once there are any.
     """
 
     def __init__(
@@ -86,6 +98,7 @@ class Purge:
     ) -> None:
         self.lazy_pages = 0
         self.lazy_max_pages = machine.n_cpus.bit_length() * (profile.lazy_max_unit // PAGE_SIZE)
+        self.blocks: DirtyBlocks | None = None
         self._lazy: list[FreedArea] = []
         self._purge_lock = Mutex(machine, "vmap_purge_lock")
         self._drain_work = Work(self.drain)
@@ -114,35 +127,52 @@ class Purge:
         purged, so that it asks for the work again, which then finds less than the limit.
         """
         while True:
-            yield from self.purge(task)
+            yield from self._operations.lock(task, self._purge_lock)
+            yield from self._purge_locked(task, ULONG_MAX, 0, Cause.PURGE)
+            self._purge_lock.unlock(task)
             if self.lazy_pages <= self.lazy_max_pages:
                 break
 
     def purge(self, task: Task) -> Steps:
         """Empty the list: ``purge_vmap_area_lazy``, for address space that is needed now."""
         yield from self._operations.lock(task, self._purge_lock)
+        self._take_fragmented_blocks()
         yield from self._purge_locked(task, ULONG_MAX, 0, Cause.PURGE)
         self._purge_lock.unlock(task)
 
     def unmap_aliases(self, task: Task) -> Steps:
         """Leave no stale translation of freed areas: ``vm_unmap_aliases``.
 
-        Nothing on the list, nothing flushed; but a purge that somebody else is running is waited
-        for.
+        Nothing on the list and nothing dirty, nothing flushed; but a purge that somebody else is
+        running is waited for.
         """
-        yield from self._operations.compute(task, self._scan)
-        yield from self.purge(task)
+        return self._unmap_aliases(task, ULONG_MAX, 0, Cause.PURGE)
 
     def flush_with_aliases(self, task: Task, start: int, end: int, cause: Cause) -> Steps:
         """Flush a range and everything on the list in one: ``_vm_unmap_aliases`` with ``flush``.
 
         The span reaches from the lowest start to the highest end of all of it.
         """
+        return self._unmap_aliases(task, start, end, cause)
+
+    def _unmap_aliases(self, task: Task, start: int, end: int, cause: Cause) -> Steps:
         yield from self._operations.compute(task, self._scan)
+        dirty = self.blocks.dirty_span() if self.blocks else None
+        if dirty is not None:
+            start, end = min(start, dirty[0]), max(end, dirty[1])
         yield from self._operations.lock(task, self._purge_lock)
-        if not (yield from self._purge_locked(task, start, end, cause)):
+        self._take_fragmented_blocks()
+        purged = yield from self._purge_locked(task, start, end, cause)
+        if not purged and start < end:
             yield from self._tlbflush.flush_tlb_kernel_range(task, start, end, cause)
         self._purge_lock.unlock(task)
+
+    def _take_fragmented_blocks(self) -> None:
+        """Put the blocks of which nothing is mapped on the list (``purge_fragmented_blocks``)."""
+        if self.blocks is not None:
+            for freed in self.blocks.take_fragmented():
+                self._lazy.append(freed)
+                self.lazy_pages += freed.pages
 
     def _purge_locked(
         self, task: Task, start: int, end: int, cause: Cause

@@ -199,16 +199,79 @@ class Vmalloc:
         """
         if area is None:
             return
-        if area.freed:
-            raise UndefinedBehaviour(f"vfree of {area} for the second time", task.now, task.place)
-        area.freed = True
+        _mark_freed(task, "vfree", area)
         operation = self._operations.begin(task, "vfree", area.pages)
-        yield from self._remove(task, area)
+        yield from self._remove(task, area, self._costs.vfree, self._costs.vfree_page)
         if area.flush_reset_perms and area.runs:
             yield from self._reset_permissions(task, area)
         self._frames.release(area.runs)
         yield from self.vfree(task, area.page_array)
         self._operations.end(operation)
+
+    def vmap(self, task: Task, runs: list[Run]) -> Allocation:
+        """Map pages that exist already, one after the other: ``vmap``.
+
+        Returns
+        -------
+        VmArea or None
+            None for no pages, and where addresses run out.
+        """
+        pages = sum(count for _, count in runs)
+        operation = self._operations.begin(task, "vmap", pages)
+        area, where = None, self.ranges["vmalloc"]
+        page = (yield from self.alloc_vmap_area(task, pages + GUARD)) if pages else None
+        if page is not None:
+            area = VmArea(page * PAGE_SIZE, pages, where, False)
+            area.runs = runs
+            self._areas[area.address] = area
+            cpu_time = self._costs.vmap + pages * self._costs.vmap_page
+            yield from self._operations.compute(task, cpu_time)
+            self._pagetable.map(area.address, runs, PAGE_KERNEL)
+        self._operations.end(operation)
+        return area
+
+    def vunmap(self, task: Task, area: VmArea | None) -> Steps:
+        """Unmap what `vmap` mapped, and leave its pages to their owner: ``vunmap``.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            If the area was freed before.
+        """
+        if area is None:
+            return
+        _mark_freed(task, "vunmap", area)
+        operation = self._operations.begin(task, "vunmap", area.pages)
+        yield from self._remove(task, area, self._costs.vmap, self._costs.vmap_page)
+        self._operations.end(operation)
+
+    def alloc_vmap_area(
+        self, task: Task, pages: Pages, where: AddressRange | None = None, *, align: Pages = 1
+    ) -> Generator[Any, Any, int | None]:
+        """Take the lowest free addresses (``alloc_vmap_area``); purge once if there are none.
+
+        Parameters
+        ----------
+        task
+            Who calls.
+        pages
+            How many pages of address space, a guard included.
+        where
+            By default the range of vmalloc.
+        align
+            Of what the first page's number is a multiple.
+
+        Returns
+        -------
+        int or None
+            Number of the first page.
+        """
+        where = where or self.ranges["vmalloc"]
+        page = yield from self._take_addresses(task, pages, where, align)
+        if page is None:
+            yield from self.purge.purge(task)
+            page = yield from self._take_addresses(task, pages, where, align)
+        return page
 
     def unmap_aliases(self, task: Task) -> Steps:
         """Leave no stale translation of freed areas: ``vm_unmap_aliases``."""
@@ -218,7 +281,7 @@ class Vmalloc:
         self, task: Task, pages: Pages, where: AddressRange, flush_reset_perms: bool
     ) -> Allocation:
         """Find addresses, then a place for the page pointers, then pages; then map them."""
-        page = yield from self._alloc_vmap_area(task, pages + GUARD, where)
+        page = yield from self.alloc_vmap_area(task, pages + GUARD, where)
         if page is None:
             return None
         area = VmArea(page * PAGE_SIZE, pages, where, flush_reset_perms)
@@ -244,37 +307,21 @@ class Vmalloc:
         self._pagetable.map(area.address, runs, PAGE_KERNEL)
         return True
 
-    def _alloc_vmap_area(
-        self, task: Task, pages: Pages, where: AddressRange
-    ) -> Generator[Any, Any, int | None]:
-        """Take the lowest free addresses (``alloc_vmap_area``); purge once if there are none.
-
-        Returns
-        -------
-        int or None
-            Number of the first page.
-        """
-        page = yield from self._take_addresses(task, pages, where)
-        if page is None:
-            yield from self.purge.purge(task)
-            page = yield from self._take_addresses(task, pages, where)
-        return page
-
     def _take_addresses(
-        self, task: Task, pages: Pages, where: AddressRange
+        self, task: Task, pages: Pages, where: AddressRange, align: Pages
     ) -> Generator[Any, Any, int | None]:
         yield from self._operations.lock(task, self._area_lock)
         yield from self._operations.compute(task, self._costs.area_lock_hold)
-        page = where.space.take(pages)
+        page = where.space.take(pages, align)
         self._area_lock.unlock(task)
         return page
 
-    def _remove(self, task: Task, area: VmArea) -> Steps:
+    def _remove(self, task: Task, area: VmArea, cpu_time: int, page_time: int) -> Steps:
         """Unlink and unmap an area, and give up its addresses (``remove_vm_area``)."""
-        costs, mapped = self._costs, sum(count for _, count in area.runs)
-        yield from self._operations.compute(task, costs.vfree + mapped * costs.vfree_page)
+        mapped = sum(count for _, count in area.runs)
+        yield from self._operations.compute(task, cpu_time + mapped * page_time)
         yield from self._operations.lock(task, self._area_lock)
-        yield from self._operations.compute(task, costs.area_lock_hold)
+        yield from self._operations.compute(task, self._costs.area_lock_hold)
         del self._areas[area.address]
         if mapped:
             self._pagetable.unmap(area.address, mapped)
@@ -292,6 +339,12 @@ class Vmalloc:
         yield from self._direct_map.set_invalid_noflush(task, area.runs)
         yield from self.purge.flush_with_aliases(task, start, end, Cause.RESET_PERMS)
         yield from self._direct_map.set_default_noflush(task, area.runs)
+
+
+def _mark_freed(task: Task, call: str, area: VmArea) -> None:
+    if area.freed:
+        raise UndefinedBehaviour(f"{call} of {area} for the second time", task.now, task.place)
+    area.freed = True
 
 
 def _address_range(name: str, start: int, size: Bytes) -> AddressRange:
