@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from pmsim.figures import style
 from pmsim.figures.source import Tables, batches
-from pmsim.figures.words import about_count, about_time, counted
+from pmsim.figures.words import about_count, about_share, about_time, counted
 
 QUANTILES: Final = ((0.5, "p50"), (0.99, "p99"), (0.999, "p99.9"))
 """Quantiles that are marked, each where there are enough calls to know it."""
@@ -109,8 +109,9 @@ def message(calls: npt.NDArray[np.int64], marks: pd.DataFrame) -> str:
     text = f"Half of the cross-calls take at most {about_time(middle['latency_ps'])}"
     if len(marks) == 1:
         return f"{text}; the slowest {about_time(calls[-1])}"
-    one_in = round(1 / last["share"])
-    return f"{text}; one in {one_in:,} takes {about_time(last['latency_ps'])} or more"
+    # Many calls may have exactly that latency, so the share is counted, not taken from the name.
+    share = float((calls >= last["latency_ps"]).mean())
+    return f"{text}; {about_share(share)} take {about_time(last['latency_ps'])} or more"
 
 
 def _detail(calls: npt.NDArray[np.int64]) -> str:

@@ -216,7 +216,7 @@ def _columns(ax: Axes, labels: Sequence[str]) -> int:
     room = ax.bbox.width / ax.figure.dpi * 72
     for columns in range(len(labels), 1, -1):
         widest = (max(len(label) for label in labels[i::columns]) for i in range(columns))
-        if sum(5.2 * width + 23 for width in widest) < room:
+        if sum(4.7 * width + 23 for width in widest) < room:
             return columns
     return 1
 

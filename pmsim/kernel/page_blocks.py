@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pmsim.errors import UndefinedBehaviour
 from pmsim.kernel.directmap import DirectMap
+from pmsim.kernel.entries import Run
 from pmsim.kernel.frames import Frames
-from pmsim.kernel.pagetable import Run
 from pmsim.units import PAGE_SIZE, Pages
 
 if TYPE_CHECKING:

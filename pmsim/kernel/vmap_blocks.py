@@ -1,9 +1,10 @@
 """Short-lived mappings of existing pages: per-CPU blocks of address space.
 
-Stands for ``vm_map_ram`` and ``vm_unmap_ram`` of mm/vmalloc.c (2.6.28 to 6.4): each CPU carves small
-mappings from a block of its own, without a lock that others take; what is unmapped stays dirty, and
-nothing is flushed before the block is used up or somebody asks for it (``vm_unmap_aliases``). Left
-out: the locks of a block, which only another CPU's unmapping would contend for, and the radix tree.
+Stands for ``vm_map_ram`` and ``vm_unmap_ram`` of mm/vmalloc.c (2.6.28 to 6.4): each CPU carves
+small mappings from a block of its own, without a lock that others take; what is unmapped stays
+dirty, and nothing is flushed before the block is used up or somebody asks for it
+(``vm_unmap_aliases``). Left out: the locks of a block, which only another CPU's unmapping would
+contend for, and the radix tree.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from pmsim.errors import UndefinedBehaviour
-from pmsim.kernel.pagetable import Run
+from pmsim.kernel.entries import Run
 from pmsim.kernel.purge import FreedArea, Purge
 from pmsim.kernel.vmalloc import Vmalloc
 from pmsim.units import PAGE_SIZE, CpuId, Pages

@@ -90,13 +90,13 @@ def validated(
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a hint: the nearest of the known names, or all of them where none is near."""
     names = sorted(known)
-    near = get_close_matches(name, names, n=2, cutoff=0.6)
+    near = get_close_matches(name, names, n=1, cutoff=0.6)
     if not near:
         # Names that differ in case, dashes or length alone are near, too.
         bare = {_bare(known_name): known_name for known_name in names}
-        near = [bare[key] for key in get_close_matches(_bare(name), list(bare), n=2, cutoff=0.5)]
+        near = [bare[key] for key in get_close_matches(_bare(name), list(bare), n=1, cutoff=0.5)]
     if near:
-        return f"did you mean {' or '.join(near)}?"
+        return f"did you mean {near[0]}?"
     return f"known: {', '.join(names)}" if names else ""
 
 
@@ -142,8 +142,10 @@ def _said(kind: str, found: Mapping[str, Any], place: Node) -> tuple[str, str, s
     if "code" in context:
         return context["code"], context["message"], context.get("hint", "")
     if kind in _LIMITS:
-        limit = context[_LIMITS[kind][1]]
-        return "out-of-range", f"{_shown(place)} must be {_LIMITS[kind][0]} {limit}", ""
+        side, key = _LIMITS[kind]
+        limit = context[key]
+        limit = int(limit) if isinstance(limit, float) and limit.is_integer() else limit
+        return "out-of-range", f"{_shown(place)} must be {side} {limit}", ""
     if kind in ("literal_error", "enum"):
         words = [word.strip("' ") for word in context["expected"].replace(" or ", ", ").split(",")]
         hint = did_you_mean(str(found["input"]), words)

@@ -7,6 +7,7 @@ from typing import Final
 
 from pmsim.errors import Fault, ScenarioError
 from pmsim.scenario.faults import did_you_mean
+from pmsim.scenario.model import DEFAULT_KERNEL
 from pmsim.scenario.nodes import Leaf, List, Node, Table
 
 _NAME_KEYS: Final = {"machine": "platform", "kernel": "profile"}
@@ -39,16 +40,24 @@ def overridden(tree: Table, path: str, node: Node, names: Sequence[str]) -> Tabl
     other = _EXCLUSIVE.get(path)
     if other is not None:
         tree = tree.without([other])
-    name_key = _NAME_KEYS.get(steps[0])
-    below = tree.get(steps[0])
-    if len(steps) > 1 and name_key is not None and isinstance(below, Leaf):
-        named = Table(((Leaf(name_key, True, below.line, below.column), below),))
-        tree = tree.with_key(steps[0], Table(named.items, below.line, below.column))
+    if len(steps) > 1 and steps[0] in _NAME_KEYS:
+        tree = _with_room(tree, steps[0])
     if steps[0] == "workloads" and len(steps) > 1:
         steps[1] = _index(steps[1], names, node)
     result = _replaced(tree, steps, node, path)
     assert isinstance(result, Table)
     return result
+
+
+def _with_room(tree: Table, section: str) -> Table:
+    """Make a mapping of a machine or kernel that is given by its name, or not at all."""
+    named = tree.get(section)
+    if named is None and section == "kernel":
+        named = Leaf(DEFAULT_KERNEL)
+    if not isinstance(named, Leaf):
+        return tree
+    key = Leaf(_NAME_KEYS[section], True, named.line, named.column)
+    return tree.with_key(section, Table(((key, named),), named.line, named.column))
 
 
 def _index(step: str, names: Sequence[str], node: Node) -> str:

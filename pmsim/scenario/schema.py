@@ -101,7 +101,7 @@ def _machine(definitions: dict[str, Any]) -> dict[str, Any]:
 
 def _kernel(definitions: dict[str, Any]) -> dict[str, Any]:
     profile = _of(KernelProfile, definitions)
-    names = {"type": "string", "enum": profile_names()}
+    names = {"type": "string", "enum": profile_names(), "description": "The profile's name."}
     keys = {key: value for key, value in profile["properties"].items() if key != "name"}
     definitions["KernelProfile"] = {
         "type": "object",

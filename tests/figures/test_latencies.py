@@ -84,7 +84,14 @@ def test_a_million_calls_are_a_curve_of_a_few_thousand_points_with_both_ends():
 def test_the_message_tells_the_middle_and_the_furthest_known_tail():
     title = latency_distribution(calls(*range(1000, 2000))).get_title(loc="left")
     assert title.replace("\n", " ") == (
-        "Half of the cross-calls take at most 1.5 ns; one in 1,000 takes 2 ns or more"
+        "Half of the cross-calls take at most 1.5 ns; 0.2 % take 2 ns or more"
+    )
+
+
+def test_the_message_counts_how_many_calls_are_as_slow_as_the_tail():
+    title = latency_distribution(calls(*[10] * 900, *[50] * 100)).get_title(loc="left")
+    assert title.replace("\n", " ") == (
+        "Half of the cross-calls take at most 10 ps; 10 % take 50 ps or more"
     )
 
 
