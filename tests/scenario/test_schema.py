@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from pmsim.errors import ScenarioError
@@ -15,7 +16,6 @@ from pmsim.scenario.scenario import Scenario, load
 from pmsim.scenario.schema import schema
 from pmsim.workloads.registry import workload_kinds
 
-jsonschema = pytest.importorskip("jsonschema")
 CORPUS = Path(__file__).parents[1] / "scenarios"
 VALID = sorted((CORPUS / "valid").glob("*.yaml"))
 PLATFORMS = sorted((CORPUS.parents[1] / "pmsim" / "data" / "platforms").glob("*.yaml"))

@@ -43,9 +43,13 @@ def test_a_result_may_be_read_by_whom_the_umask_allows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
 def test_nothing_stays_when_the_block_raises(tmp_path: Path, error: type[BaseException]) -> None:
-    with pytest.raises(error), result_directory(tmp_path / "result") as work:
-        (work / "half.parquet").write_text("half")
-        raise error
+    def write_half() -> None:
+        with result_directory(tmp_path / "result") as work:
+            (work / "half.parquet").write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
     assert entries(tmp_path) == []
 
 
@@ -150,6 +154,6 @@ def test_what_the_file_system_says_becomes_an_output_error(
 
 def test_a_parent_that_is_a_file_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("text")
-    with pytest.raises(OutputError, match="cannot be written"):
-        with result_directory(tmp_path / "file" / "result"):
-            pytest.fail("the block must not run")
+    inside = result_directory(tmp_path / "file" / "result")
+    with pytest.raises(OutputError, match="cannot be written"), inside:
+        pytest.fail("the block must not run")

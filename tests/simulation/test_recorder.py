@@ -50,7 +50,10 @@ def test_every_kind_cause_and_reason_has_its_own_word(tmp_path: Path) -> None:
 def test_minus_one_becomes_none_where_none_is_meant(tmp_path: Path) -> None:
     row = recorded(tmp_path, call(operation=-1, pages=-1, slowest_cpu=-1)).frame("crosscalls")
     assert row[["operation", "pages", "slowest_cpu"]].isna().all(axis=None)
-    row = recorded(tmp_path / ".", call(operation=0, pages=0, slowest_cpu=0)).frame("crosscalls")
+
+
+def test_zero_stays_zero(tmp_path: Path) -> None:
+    row = recorded(tmp_path, call(operation=0, pages=0, slowest_cpu=0)).frame("crosscalls")
     assert row[["operation", "pages", "slowest_cpu"]].to_numpy().tolist() == [[0, 0, 0]]
 
 
