@@ -1,9 +1,9 @@
 """vmalloc: memory that is contiguous in virtual addresses only.
 
-Stands for ``vmalloc``, ``module_alloc`` and ``vfree`` of mm/vmalloc.c (Linux 6.1): address ranges,
-a guard page behind each area, the lowest free address first, page-pointer arrays that are
-vmalloc'ed themselves, lazy freeing. Left out: huge mappings, which plain ``vmalloc`` does not use;
-``vmap`` and ``vm_map_ram``; freeing from interrupts; KASAN shadows.
+Stands for ``vmalloc``, ``module_alloc``, ``vfree``, ``vmap`` and ``vunmap`` of mm/vmalloc.c (Linux
+6.1): address ranges, a guard page behind each area, the lowest free address first, page-pointer
+arrays that are vmalloc'ed themselves, lazy freeing. Left out: huge mappings, which plain
+``vmalloc`` does not use; freeing from interrupts; KASAN shadows.
 """
 
 from __future__ import annotations
@@ -142,11 +142,19 @@ class Vmalloc:
     def find(self, address: int) -> VmArea | None:
         """Return the area that has a page mapped at an address (``find_vm_area``).
 
-        Areas lie apart by their guards, so an area starts where an unbroken run of mapped pages
-        does.
+        Areas lie apart by their guards, so an area mostly starts where an unbroken run of mapped
+        pages does. Only a mapping of ``vm_map_ram`` may end right below it, without a guard; then
+        the start is looked for page by page.
         """
         start = self._pagetable.run_start(address)
-        return None if start is None else self._areas.get(start)
+        if start is None:
+            return None
+        page = address // PAGE_SIZE * PAGE_SIZE
+        if _reaches(self._areas.get(start), page):
+            return self._areas[start]
+        starts = (at for at in range(page, start, -PAGE_SIZE) if at in self._areas)
+        nearest = self._areas.get(next(starts, start))
+        return nearest if _reaches(nearest, page) else None
 
     def vmalloc(
         self, task: Task, size: Bytes, *, range: str = "vmalloc", flush_reset_perms: bool = False
@@ -339,6 +347,11 @@ class Vmalloc:
         yield from self._direct_map.set_invalid_noflush(task, area.runs)
         yield from self.purge.flush_with_aliases(task, start, end, Cause.RESET_PERMS)
         yield from self._direct_map.set_default_noflush(task, area.runs)
+
+
+def _reaches(area: VmArea | None, page: int) -> bool:
+    """Return whether an area that does not start above a page's address holds it."""
+    return area is not None and page < area.address + area.pages * PAGE_SIZE
 
 
 def _mark_freed(task: Task, call: str, area: VmArea) -> None:

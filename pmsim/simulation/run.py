@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pmsim.errors import Fault, ScenarioError
 from pmsim.scenario.resolve import ResolvedScenario
 from pmsim.scenario.scenario import Scenario, load
 from pmsim.simulation.build import build
@@ -56,14 +55,13 @@ def run(
     Raises
     ------
     ScenarioError
-        If the scenario has faults, or the run would never be done.
+        If the scenario has faults.
     SimulationError
         If something goes wrong in simulated time.
     OutputError
         If the result cannot be written.
     """
     resolved = _resolved(scenario)
-    _check_end(resolved)
     if out is None:
         return _run_in_temporary(resolved, progress)
     with result_directory(Path(out), force=force) as work:
@@ -148,12 +146,3 @@ def run_once(
         recorder.rows(table, rows)
     report()
     return end
-
-
-def _check_end(scenario: ResolvedScenario) -> None:
-    """Refuse a run that waits for the end of workloads of which none ends."""
-    if scenario.duration is None and all(one.endless for one in scenario.workloads):
-        names = ", ".join(one.name for one in scenario.workloads)
-        message = f"the run is until done, but no workload ever is: {names}"
-        fault = Fault(scenario.name, 0, 0, "never-done", message, "give a duration: 1s")
-        raise ScenarioError([fault])

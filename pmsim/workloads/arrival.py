@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from pmsim import units
 from pmsim.quantities import PositiveTime, Rate, Time
-from pmsim.workloads.keys import Keys, PositiveCount
+from pmsim.workloads.keys import Keys, NotEmpty, PositiveCount
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +37,7 @@ class Arrival(Keys):
     )
     every: PositiveTime | None = Field(default=None, description="One after each such time.")
     burst: Burst | None = Field(default=None, description="Bursts of `size`, one `every` time.")
-    times: Annotated[tuple[Time, ...], Field(min_length=1)] | None = Field(
+    times: Annotated[tuple[Time, ...], NotEmpty] | None = Field(
         default=None, description="The instants themselves, ascending."
     )
 

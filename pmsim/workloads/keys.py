@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
 
 from pmsim import units
 from pmsim.quantities import Size
@@ -17,6 +18,18 @@ PositiveCount = Annotated[int, Field(ge=1, le=2**63 - 1, strict=True)]
 
 CpuNumber = Annotated[int, Field(ge=0, strict=True)]
 """The number of a logical CPU; whether the machine has it is checked when the machine is known."""
+
+
+def _not_empty(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not value:
+        context = {"code": "empty-list", "message": "the list is empty", "hint": ""}
+        raise PydanticCustomError("empty_list", "{message}", context)
+    return value
+
+
+# Not `min_length`, which counts the valid entries, and so reports each bad one a second time.
+NotEmpty = AfterValidator(_not_empty)
+"""Annotates a list that must have an entry."""
 
 
 class Keys(BaseModel):
@@ -48,7 +61,7 @@ ProtectCadence = Annotated[
 
 CpuSet = Annotated[
     Annotated[Literal["all", "others"], Tag("word")]
-    | Annotated[tuple[CpuNumber, ...], Field(min_length=1), Tag("list")],
+    | Annotated[tuple[CpuNumber, ...], NotEmpty, Tag("list")],
     Discriminator(_is_list),
 ]
 """Some CPUs: ``all``, ``others`` (those that no other workload claims) or a list of numbers."""

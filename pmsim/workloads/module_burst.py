@@ -17,7 +17,7 @@ from pmsim.quantities import PageCount, Time
 from pmsim.workloads.arrival import Arrival
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keyfault import KeyFault
-from pmsim.workloads.keys import Count, Keys
+from pmsim.workloads.keys import Count, Keys, NotEmpty
 from pmsim.workloads.registry import CpuWorkload, workload
 from pmsim.workloads.task import MachineInfo, Steps
 
@@ -88,7 +88,7 @@ class ModuleBurst(CpuWorkload):
     arrival: Arrival | None = Field(
         default=None, description="When loads begin; none: each right after the one before."
     )
-    segments: Annotated[tuple[ModuleChoice, ...], Field(min_length=1)] | None = Field(
+    segments: Annotated[tuple[ModuleChoice, ...], NotEmpty] | None = Field(
         default=None,
         description="Modules in turn: names of the measured table, or their segments; none: each"
         " drawn from the table.",

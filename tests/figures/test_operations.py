@@ -55,3 +55,10 @@ def test_operations_without_time_are_said_to_take_none():
 @pytest.mark.parametrize("result", [MadeUp(), InPieces()])
 def test_no_operation_is_a_note_and_no_crash(result):
     assert operation_cost(result).get_title(loc="left") == "No kernel operation ran"
+
+
+def test_rows_that_are_left_out_are_counted_in_words():
+    many = operations(*((i, None, f"kind{i}", 0, 100 - i, 0, 0, 0) for i in range(20)))
+    ax = operation_cost(MadeUp(many))
+    assert len(ax.get_yticklabels()) == 18
+    assert "2 cheaper rows not shown" in ax.texts[-1].get_text()

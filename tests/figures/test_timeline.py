@@ -102,3 +102,10 @@ def test_even_rates_are_drawn_from_zero():
 @pytest.mark.parametrize("result", [MadeUp(), run([0, 0])])
 def test_no_broadcast_is_a_note_and_no_crash(result):
     assert broadcast_timeline(result).get_title(loc="left") == "No broadcast was made"
+
+
+def test_rates_below_ten_have_ticks_that_differ():
+    ax = broadcast_timeline(MadeUp(timeline=timeline([1, 2, 1], 1000 * MS)))
+    ax.figure.canvas.draw()
+    ticks = [label.get_text() for label in ax.get_yticklabels()]
+    assert len(set(ticks)) == len(ticks)

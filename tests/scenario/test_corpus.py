@@ -11,6 +11,7 @@ import pytest
 
 from pmsim.errors import ScenarioError
 from pmsim.scenario.scenario import Scenario, load
+from pmsim.workloads.registry import workload_kinds
 
 CORPUS = Path(__file__).parents[1] / "scenarios"
 INVALID = CORPUS / "invalid"
@@ -78,6 +79,14 @@ def test_a_valid_file_resolves_to_a_scenario_that_resolves_to_itself(name: str) 
     again = Scenario.from_dict(plain).resolve()
     assert again == resolved
     assert json.loads(json.dumps(again.as_dict())) == plain
+
+
+def test_every_shipped_kind_of_workload_is_in_a_valid_file() -> None:
+    shipped = {
+        kind for kind, model in workload_kinds().items() if model.__module__.startswith("pmsim.")
+    }
+    workloads = load(CORPUS / "valid" / "every_workload.yaml").resolve().workloads
+    assert {one.kind for one in workloads} == shipped
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pmsim
+from pmsim.hardware.fabric import CROSSCALL_COLUMNS
+from pmsim.hardware.tlb import CallKind
+from pmsim.kernel.tlbflush import Cause
+from pmsim.simulation.files import TableFiles
+from pmsim.simulation.recorder import Recorder
+from pmsim.simulation.sentences import sentences, share
+from pmsim.simulation.store import TableStore
+from pmsim.simulation.summary import KEYS, summarize
+from pmsim.simulation.tables import CPUS, TASKS
+from tests.machines import scenario
+
+DURATION = 1000
+
+
+def calls(latencies: list[int], cpu: int = 0, kind: int = CallKind.FULL) -> np.ndarray:
+    rows = np.zeros((len(latencies), len(CROSSCALL_COLUMNS)), dtype=np.int64)
+    place = CROSSCALL_COLUMNS.index
+    rows[:, place("cpu")] = cpu
+    rows[:, place("end_ps")] = latencies
+    rows[:, place("kind")] = kind
+    rows[:, place("cause")] = Cause.PURGE
+    rows[:, place("targets")] = 1
+    return rows
+
+
+def cpu_rows(*rows: dict[str, int]) -> dict[str, list[int]]:
+    names = [name for name in CPUS.names if name != "replication"]
+    return {n: [row.get(n, i if n == "cpu" else 0) for i, row in enumerate(rows)] for n in names}
+
+
+def task(**values: Any) -> dict[str, Any]:
+    row = dict.fromkeys(TASKS.names[1:], 0)
+    return row | {"workload": "w", "kind": "k", "finished": True, "work_ps": None} | values
+
+
+def made(tmp_path: Path, *chunks: np.ndarray, **tables: Any) -> dict[str, Any]:
+    """Return the summary of a run of 1,000 ps on two CPUs."""
+    with TableStore(tmp_path) as store:
+        recorder = Recorder(store, 0, None)
+        for chunk in chunks:
+            recorder.crosscalls(chunk)
+        store.add("cpus", tables.get("cpus", cpu_rows({}, {})), 0)
+        store.add_rows("tasks", tables.get("tasks", [task()]), 0)
+        store.add_rows("faults", tables.get("faults", []), 0)
+    return summarize(TableFiles(tmp_path), [DURATION], tables.get("warmup"))
+
+
+def test_every_key_of_a_summary_is_described(tmp_path: Path) -> None:
+    assert set(made(tmp_path)) == set(KEYS)
+
+
+def test_calls_are_counted_by_kind_and_cause(tmp_path: Path) -> None:
+    broadcasts = made(tmp_path, calls([5, 5]), calls([7], kind=CallKind.RANGE))["broadcasts"]
+    assert broadcasts["total"] == 3
+    assert broadcasts["by_kind"] == {"full": 2, "range": 1}
+    assert broadcasts["by_cause"] == {"purge": 3}
+    assert broadcasts["targets"] == 3
+    assert broadcasts["per_s"] == 3 * 10**12 / DURATION
+
+
+def test_latency_quantiles_are_values_that_occurred(tmp_path: Path) -> None:
+    # 1 to 1,000: half of the calls took at most 500, 990 of them at most 990.
+    latency = made(tmp_path, calls(list(range(1000, 0, -1))))["latency_ps"]
+    assert latency == {"mean": 500, "p50": 500, "p99": 990, "p99_9": 999, "max": 1000}
+
+
+@pytest.mark.parametrize(("n", "known"), [(1, []), (2, ["p50"]), (100, ["p50", "p99"])])
+def test_a_quantile_is_known_only_where_a_call_lies_beyond_it(
+    tmp_path: Path, n: int, known: list[str]
+) -> None:
+    latency = made(tmp_path, calls([7] * n))["latency_ps"]
+    names = [name for name in ("p50", "p99", "p99_9") if latency[name] is not None]
+    assert names == known
+
+
+def test_without_calls_no_latency_is_known(tmp_path: Path) -> None:
+    assert set(made(tmp_path)["latency_ps"].values()) == {None}
+
+
+def test_the_cost_is_what_handlers_waits_starts_and_refills_took(tmp_path: Path) -> None:
+    cpus = cpu_rows(
+        {"stolen_ps": 10, "spin_ps": 20, "irqs_off_ps": 40, "refill_ps": 80}, {"stolen_ps": 5}
+    )
+    cost = made(tmp_path, calls([30]), cpus=cpus, tasks=[task(windows_ps=15)])["cost"]
+    assert cost == {
+        "initiators_ps": 30,
+        "stolen_ps": 15,
+        "spin_ps": 20,
+        "irqs_off_ps": 25,  # the windows are not synchronization
+        "refill_ps": 80,
+        "lost_ps": 140,
+        "share": 140 / (2 * DURATION),
+    }
+
+
+def test_who_paid_most_comes_first(tmp_path: Path) -> None:
+    cpus = cpu_rows({"stolen_ps": 1}, {"stolen_ps": 9})
+    tasks = [task(cpu=0, workload="selinux")]
+    paid = made(tmp_path, calls([5]), calls([50], cpu=1), cpus=cpus, tasks=tasks)["paid"]
+    assert [one["cpu"] for one in paid["cpus"]] == [1, 0]
+    assert [(one["workload"], one["waited_ps"]) for one in paid["initiators"]] == [
+        ("kernel worker", 50),
+        ("selinux", 5),
+    ]
+
+
+def test_user_work_is_as_much_slower_as_it_took_longer(tmp_path: Path) -> None:
+    tasks = [task(work_ps=800, end_ps=1000), task(cpu=1, work_ps=1000, end_ps=1000)]
+    (work,) = made(tmp_path, tasks=tasks)["user_work"]
+    assert (work["tasks"], work["work_ps"], work["elapsed_ps"]) == (2, 1800, 2000)
+    assert work["slowdown"] == pytest.approx(1 / 9)
+
+
+def test_user_work_that_got_nothing_done_has_no_slowdown(tmp_path: Path) -> None:
+    summary = made(tmp_path, calls([5]), tasks=[task(work_ps=0, end_ps=1000)])
+    assert summary["user_work"][0]["slowdown"] is None
+    assert "User work (w) got nothing done." in sentences(summary)
+
+
+def test_failures_are_counted_by_kind_with_the_first(tmp_path: Path) -> None:
+    fault = {"at_ps": 5, "workload": "w", "cpu": 0, "task": 0, "address": None}
+    faults = [fault | {"kind": "write", "detail": "one"}, fault | {"kind": "write", "detail": "2"}]
+    summary = made(tmp_path, faults=faults)
+    assert summary["failures"] == [
+        {"kind": "write", "count": 2, "first_at_ps": 5, "first_by": "w", "first": "one"}
+    ]
+    assert "2 x write failed; first at 5ps, w: one." in sentences(summary)
+
+
+def test_a_warm_up_that_is_given_is_taken(tmp_path: Path) -> None:
+    (found,) = made(tmp_path, calls([5]), warmup=400)["transients"]
+    assert (found["end_ps"], found["rule"]) == (400, "given")
+
+
+def test_a_burst_in_peace_ends_with_its_last_broadcast() -> None:
+    policy = {"kind": "policy_load", "allocations": 64, "size": "512B"}
+    result = pmsim.run(scenario(policy, duration="10ms"))
+    (found,) = result.summary["transients"]
+    assert found["end_ps"] == result.crosscalls["end_ps"].max()
+    assert (found["broadcasts_before"], found["broadcasts_after"]) == (len(result.crosscalls), 0)
+    assert any("nothing is broadcast after it" in said for said in sentences(result.summary))
+
+
+def test_a_run_without_broadcasts_says_so() -> None:
+    result = pmsim.run(scenario({"kind": "user_work"}, duration="1ms"))
+    assert sentences(result.summary) == [
+        "No CPU had to be told anything: nothing was broadcast.",
+    ]
+    assert result.summary["transient_end_ps"] == 0
+
+
+def test_operations_are_summed_by_kind_the_costliest_first() -> None:
+    result = pmsim.run(scenario({"kind": "policy_load", "allocations": 64, "size": "512B"}))
+    rows = result.operations
+    for one in result.summary["operations"]:
+        mine = rows[rows["kind"] == one["kind"]]
+        assert one["count"] == len(mine)
+        assert one["total_ps"] == (mine["end_ps"] - mine["start_ps"]).sum()
+        assert one["crosscalls"] == mine["crosscalls"].sum()
+    totals = [one["total_ps"] for one in result.summary["operations"]]
+    assert totals == sorted(totals, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [(0, "0 %"), (1e-9, "less than 0.001 %"), (0.00123, "0.123 %"), (0.5, "50 %"), (1, "100 %")],
+)
+def test_shares_are_said_in_per_cent(part: float, said: str) -> None:
+    assert share(part) == said
+
+
+def test_a_summary_answers_what_it_cost_who_paid_and_when_the_transient_ended() -> None:
+    policy = {"kind": "policy_load", "name": "selinux", "allocations": 64, "size": "512B"}
+    work = {"kind": "user_work", "name": "victims", "cpus": [1, 2]}
+    result = pmsim.run(scenario(policy, work, duration="10ms", replications=2))
+    text = "\n".join(sentences(result.summary))
+    assert "Synchronization cost" in text
+    assert "20ms (2 runs)" in text
+    assert "The initiators (selinux) waited" in text
+    assert "The transient ends at" in text
+    assert "User work (victims, 4 tasks) took" in text
