@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator
 from typing import Any
 
@@ -78,7 +79,7 @@ def test_a_write_costs_its_bytes_up_to_the_fault() -> None:
         ends.append(kernel.task.now)
 
     Booted(costs=costs).run(program)
-    steps = [later - earlier for earlier, later in zip(ends, ends[1:], strict=False)]
+    steps = [later - earlier for earlier, later in itertools.pairwise(ends)]
     assert steps == [10_000, 3_000 + US, 0]
 
 
