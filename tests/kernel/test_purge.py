@@ -56,7 +56,7 @@ def test_one_page_areas_are_purged_when_their_sum_first_exceeds_the_limit() -> N
     ("pages", "lazy_at_purge"), [(1, 16386), (7, 16392), (63, 16448), (511, 16896)]
 )
 def test_a_purge_finds_what_linux_6_1_found_on_two_cpus(pages: int, lazy_at_purge: int) -> None:
-    # lazy_purge.csv, 2 CPUs, churn of areas of so many pages: the commonest value at drain_vmap_work.
+    # lazy_purge.csv, 2 CPUs, churn of areas of so many pages: the commonest value at the purge.
     booted = Booted(2)
     booted.run(lambda kernel: churn(kernel, 16384 // (pages + 1) + 1, pages))
     (purge,) = booted.of_kind("purge")
