@@ -18,8 +18,6 @@ PARTS: Final = ("run_ps", "lock_wait_ps", "crosscall_ps", "delay_ps")
 MOST_ROWS: Final = 18
 """Rows of a tree, where not told otherwise."""
 
-_NO_PARENT: Final = -1
-
 
 @dataclass(frozen=True, slots=True)
 class CallTree:
@@ -40,15 +38,19 @@ class CallTree:
 
 
 def call_tree(result: Tables, most_rows: int = MOST_ROWS) -> CallTree:
-    """Add up the operations by the chain of kinds that led to them."""
-    keys, parents, kinds, names = _identities(result)
-    chains, table = _chains(keys, parents, kinds)
-    sums = _sums(result, chains, len(table))
+    """Add up the operations by the chain of kinds that led to them.
+
+    An operation whose caller has no row, because the run was cut before that ended, counts as one
+    that nobody called.
+    """
+    callers = _callers(result)
+    chains, table = _chains(callers)
+    sums = _sums(result, callers, chains, len(table))
     cost = sums[:, 2:-1].sum(axis=1)
     # A child is part of its parent, so the costliest chains always hold their own callers.
     kept = set(np.argsort(-cost, kind="stable")[:most_rows].tolist())
     rows = [
-        (names[table[chain][1]], depth, *sums[chain].tolist(), cost[chain])
+        (callers.names[table[chain][1]], depth, *sums[chain].tolist(), cost[chain])
         for chain, depth in _preorder(table, cost)
         if chain in kept
     ]
@@ -56,29 +58,66 @@ def call_tree(result: Tables, most_rows: int = MOST_ROWS) -> CallTree:
     return CallTree(pd.DataFrame(rows, columns=columns), len(table) - len(kept))
 
 
-_Ints = npt.NDArray[np.int64]
+@dataclass(frozen=True, slots=True)
+class _Callers:
+    """Who called whom: one place per operation, in few bytes, as there may be ten million.
+
+    Ids count from 0 in each replication, so a place is the replication's first one plus the id.
+
+    Attributes
+    ----------
+    first
+        The first place of each replication.
+    kinds
+        The code of each operation's kind; -1 where an id has no row.
+    parents
+        The place of each operation's caller, or -1.
+    names
+        The kinds by their codes.
+    """
+
+    first: dict[int, int]
+    kinds: npt.NDArray[np.int16]
+    parents: npt.NDArray[np.int32]
+    names: list[str]
 
 
-def _identities(result: Tables) -> tuple[_Ints, _Ints, _Ints, list[str]]:
-    """Return each operation's key, its caller's key (or -1) and the code of its kind."""
+def _callers(result: Tables) -> _Callers:
+    first, places = _first_places(result)
+    kinds = np.full(places, -1, dtype=np.int16)
+    parents = np.full(places, -1, dtype=np.int32)
     codes: dict[str, int] = {}
-    pieces: list[tuple[_Ints, _Ints, _Ints]] = []
     for frame in batches(result, "operations", ["replication", "id", "parent", "kind"]):
-        own = frame["replication"].to_numpy(dtype=np.int64) << 40
-        parent = frame["parent"].fillna(_NO_PARENT).to_numpy(dtype=np.int64)
+        start = _starts(frame, first)
+        place = start + frame["id"].to_numpy(dtype=np.int64)
+        parent = frame["parent"].fillna(-1).to_numpy(dtype=np.int64)
         local, found = pd.factorize(frame["kind"].astype(str))
-        coded = np.array([codes.setdefault(name, len(codes)) for name in found], dtype=np.int64)
-        kinds = coded[local] if len(coded) else np.empty(0, dtype=np.int64)
-        above = np.where(parent < 0, _NO_PARENT, own + parent)
-        pieces.append((own + frame["id"].to_numpy(dtype=np.int64), above, kinds))
-    if not pieces:
-        empty = np.empty(0, dtype=np.int64)
-        return empty, empty, empty, []
-    keys, parents, kinds = (np.concatenate(columns) for columns in zip(*pieces, strict=True))
-    return keys, parents, kinds, list(codes)
+        coded = np.array([codes.setdefault(name, len(codes)) for name in found], dtype=np.int16)
+        kinds[place] = coded[local]
+        parents[place] = np.where(parent < 0, -1, start + parent)
+    return _Callers(first, kinds, parents, list(codes))
 
 
-def _chains(keys: _Ints, parents: _Ints, kinds: _Ints) -> tuple[_Ints, list[tuple[int, int]]]:
+def _first_places(result: Tables) -> tuple[dict[int, int], int]:
+    """Return the first place of each replication, and the number of all places."""
+    length: dict[int, int] = {}
+    for frame in batches(result, "operations", ["replication", "id"]):
+        for replication, last in frame.groupby("replication")["id"].max().items():
+            length[replication] = max(length.get(replication, 0), int(last) + 1)  # type: ignore[index, call-overload]
+    first: dict[int, int] = {}
+    places = 0
+    for replication in sorted(length):
+        first[replication] = places
+        places += length[replication]
+    return first, places
+
+
+def _starts(frame: pd.DataFrame, first: dict[int, int]) -> npt.NDArray[np.int64]:
+    """Return the first place of the replication that each row belongs to."""
+    return np.asarray(frame["replication"].map(first), dtype=np.int64)
+
+
+def _chains(callers: _Callers) -> tuple[npt.NDArray[np.int32], list[tuple[int, int]]]:
     """Give each chain of kinds a number, outermost chains first.
 
     Returns
@@ -88,33 +127,36 @@ def _chains(keys: _Ints, parents: _Ints, kinds: _Ints) -> tuple[_Ints, list[tupl
     table
         For each chain the number of its caller's chain (-1: none) and the code of its kind.
     """
-    order = np.argsort(keys, kind="stable")
-    place = np.searchsorted(keys, parents, sorter=order)
-    above = order[np.minimum(place, max(len(keys) - 1, 0))] if len(keys) else order
-    rooted = parents == _NO_PARENT
-    chains = np.full(len(keys), -1, dtype=np.int64)
+    kinds, parents, n_kinds = callers.kinds, callers.parents, max(len(callers.names), 1)
+    chains = np.full(len(kinds), -1, dtype=np.int32)
     table: list[tuple[int, int]] = []
-    level = np.flatnonzero(rooted)
-    waiting = np.flatnonzero(~rooted)
-    n_kinds = int(kinds.max()) + 1 if len(kinds) else 1
+    there = kinds >= 0
+    called = parents >= 0
+    called[called] = there[parents[called]]
+    level = np.flatnonzero(there & ~called).astype(np.int32)
+    waiting = np.flatnonzero(there & called).astype(np.int32)
+    above = np.full(len(level), -1, dtype=np.int32)
     while len(level):
-        caller = np.where(rooted[level], -1, chains[above[level]])
-        pairs, inverse = np.unique((caller + 1) * n_kinds + kinds[level], return_inverse=True)
-        chains[level] = len(table) + inverse
-        table += [(int(pair) // n_kinds - 1, int(pair) % n_kinds) for pair in pairs]
-        ready = chains[above[waiting]] >= 0
-        level, waiting = waiting[ready], waiting[~ready]
+        pair = (above + 1) * n_kinds + kinds[level]
+        known = np.flatnonzero(np.bincount(pair))
+        number = np.zeros(known[-1] + 1, dtype=np.int32)
+        number[known] = np.arange(len(table), len(table) + len(known))
+        chains[level] = number[pair]
+        table += [(int(one) // n_kinds - 1, int(one) % n_kinds) for one in known]
+        above = chains[parents[waiting]]
+        ready = above >= 0
+        level, waiting, above = waiting[ready], waiting[~ready], above[ready]
     return chains, table
 
 
-def _sums(result: Tables, chains: _Ints, n_chains: int) -> npt.NDArray[np.float64]:
+def _sums(
+    result: Tables, callers: _Callers, chains: npt.NDArray[np.int32], n_chains: int
+) -> npt.NDArray[np.float64]:
     """Return per chain the number of operations, their broadcasts and each of the `PARTS`."""
     columns = ["crosscalls", *PARTS]
     sums = np.zeros((n_chains, 1 + len(columns)))
-    done = 0
-    for frame in batches(result, "operations", columns):
-        chain = chains[done : done + len(frame)]
-        done += len(frame)
+    for frame in batches(result, "operations", ["replication", "id", *columns]):
+        chain = chains[_starts(frame, callers.first) + frame["id"].to_numpy(dtype=np.int64)]
         sums[:, 0] += np.bincount(chain, minlength=n_chains)
         for place, column in enumerate(columns, start=1):
             weights = frame[column].to_numpy(dtype=float)

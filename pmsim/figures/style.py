@@ -123,7 +123,7 @@ def say(ax: Axes, message: str, detail: str = "", room: float = 0.0) -> None:
     room
         Points to leave free between the text and the axes, for a `key`.
     """
-    wrapped = _wrapped(ax, message, float(mpl.rcParams["axes.titlesize"]))
+    wrapped = _wrapped(ax, message, float(STYLE["axes.titlesize"]))
     quiet = _wrapped(ax, detail, 9 * 0.92) if detail else ""
     lines = quiet.count("\n") + 1 if quiet else 0
     ax.set_title(wrapped, loc="left", pad=8 + room + 12 * lines, linespacing=1.25)

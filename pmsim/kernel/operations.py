@@ -186,8 +186,13 @@ class OperationLog:
 
     def lock(self, task: Task, lock: Lock) -> Steps:
         """Take a lock; the time until it is owned is charged as waiting for locks."""
+        steps = lock.lock(task)
+        first = next(steps, None)
+        if first is None:
+            return  # it was free
         start = task.now
-        yield from lock.lock(task)
+        yield first
+        yield from steps
         operation = self._current.get(task)
         if operation is not None:
             operation.lock_wait_ps += task.now - start

@@ -6,7 +6,15 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from pmsim.hardware.costs import (
@@ -30,6 +38,24 @@ DEFAULT_QUANTUM: Final = 3 * MS
 """Time slice where a machine gives none: what Linux 6.1 keeps a task running for at least on eight
 or more CPUs (kernel/sched/fair.c: ``sysctl_sched_min_granularity`` of 0.75 ms, times
 ``1 + log2(8)``)."""
+
+
+FORMAT: Final = 1
+"""Version of the format of scenario and platform files."""
+
+
+def _known_format(version: int) -> int:
+    if version != FORMAT:
+        message = f"version {version} of the format is not known"
+        raise _fault("unknown-version", message, f"this pmsim reads version {FORMAT}")
+    return version
+
+
+FormatVersion = Annotated[
+    int,
+    Field(strict=True, json_schema_extra={"const": FORMAT}),
+    AfterValidator(_known_format),
+]
 
 
 class Keys(BaseModel):
@@ -181,7 +207,7 @@ class CostKeys(Keys):
 class MachineKeys(Keys):
     """A machine described in full, in a scenario or as a platform file."""
 
-    pmsim: Literal[1] = Field(default=1, description="Version of the format.")
+    pmsim: FormatVersion = Field(default=FORMAT, description="Version of the format.")
     name: str = Field(default="inline", description="What it is called in results.")
     description: str = Field(default="", description="What it stands for.")
     topology: TopologyKeys = Field(description="Who is how far from whom.")

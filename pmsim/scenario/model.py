@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from pmsim.quantities import PositiveTime, PositiveTimeOrAuto, TimeOrAuto
-from pmsim.scenario.machine import Keys
+from pmsim.scenario.machine import FormatVersion, Keys
 
 DEFAULT_KERNEL: Final = "linux-6.1-x86_64"
 """The kernel profile of a scenario that names none."""
@@ -38,7 +38,7 @@ class ScenarioKeys(Keys):
     chosen by what is there.
     """
 
-    pmsim: Literal[1] = Field(description="Version of the format: 1.")
+    pmsim: FormatVersion = Field(description="Version of the format: 1.")
     name: Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f]{1,100}$")] | None = Field(
         default=None, description="What it is called; the file's name if omitted."
     )

@@ -35,10 +35,28 @@ def test_ids_of_different_replications_are_different_operations():
 def test_a_table_in_pieces_gives_the_same_tree():
     pieces = InPieces(operations(*PROTECT), rows=1)
     assert call_tree(pieces).rows.equals(call_tree(MadeUp(operations(*PROTECT))).rows)
-    assert pieces.pieces == 2 * len(PROTECT)
+    assert pieces.pieces == 3 * len(PROTECT)
 
 
 def test_the_cheapest_rows_are_left_out_and_counted():
     tree = call_tree(MadeUp(operations(*PROTECT)), most_rows=2)
     assert tree.rows["kind"].tolist() == ["pmalloc_protect_pool", "set_memory_ro"]
     assert tree.left_out == 1
+
+
+def test_an_operation_whose_caller_was_cut_off_counts_as_called_by_nobody():
+    # The protection had not ended when the run did, so it has no row.
+    rows = call_tree(MadeUp(operations(*PROTECT[1:]))).rows
+    assert rows[["kind", "depth", "count"]].to_numpy().tolist() == [
+        ["set_memory_ro", 0, 2],
+        ["pmalloc", 0, 1],
+    ]
+
+
+def test_three_levels_of_calls_are_three_levels_of_rows():
+    table = operations(
+        (0, None, "a", 0, 9, 0, 0, 0), (1, 0, "b", 0, 5, 0, 0, 0), (2, 1, "c", 0, 3, 0, 0, 0),
+        (3, None, "c", 0, 1, 0, 0, 0),
+    )  # fmt: skip
+    rows = call_tree(MadeUp(table)).rows
+    assert rows[["kind", "depth"]].to_numpy().tolist() == [["a", 0], ["b", 1], ["c", 2], ["c", 0]]

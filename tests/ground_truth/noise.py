@@ -19,6 +19,9 @@ STACK = 5
 SEVERAL_STACKS = 10
 """The least span of several of them."""
 
+MOST_PURGES = 2
+"""How many such purges a row has at most."""
+
 CEILING = 33
 """Pages above which a ranged flush is a full one."""
 
@@ -155,6 +158,8 @@ def explain(
     case.demand("n_vm_unmap_aliases", predicted["n_vm_unmap_aliases"] if aliases_probed else 0)
     splits = case.surplus("n_flush_tlb_all_by_split", "S")
     purges = case.surplus("n_flush_tlb_kernel_range", "K")
+    if purges > MOST_PURGES:
+        raise UnexplainedError(f"{purges} purges more than predicted")
     case.demand("n_flush_tlb_all", predicted["n_flush_tlb_all"] + splits)
     case.demand("n_fkr_by_purge", predicted["n_fkr_by_purge"] + purges)
     _broadcasts(case, splits, purges)

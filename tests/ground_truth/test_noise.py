@@ -84,6 +84,10 @@ def test_each_rule_of_the_noise_is_recognised(row: Row, codes: str) -> None:
         ),
         pytest.param(seen((6, 5, 5), **ONE_PURGE, n_cross_range=1), id="six pages are no stack"),
         pytest.param(seen((9, 5, 5), **ONE_PURGE, n_cross_range=1), id="nor are nine"),
+        pytest.param(
+            seen((5,) * 5, **dict.fromkeys(ONE_PURGE, 3), n_cross_range=3),
+            id="three purges of stacks",
+        ),
         pytest.param(seen((5, 9)), id="a purge wider by less than a stack"),
         pytest.param(seen((5, 4)), id="a purge narrower"),
         pytest.param(seen((274, 5)), id="a span of 274 pages ranged"),

@@ -64,7 +64,7 @@ def test_the_faults_of_two_files_in_one_come_together_in_the_order_of_lines() ->
     with pytest.raises(ScenarioError) as caught:
         Scenario.from_text(text)
     assert [(fault.line, fault.code) for fault in caught.value.faults] == [
-        (1, "bad-value"),
+        (1, "unknown-version"),
         (2, "unknown-platform"),
         (3, "unknown-key"),
         (5, "missing-key"),
