@@ -186,13 +186,8 @@ class OperationLog:
 
     def lock(self, task: Task, lock: Lock) -> Steps:
         """Take a lock; the time until it is owned is charged as waiting for locks."""
-        steps = lock.lock(task)
-        first = next(steps, None)
-        if first is None:
-            return  # it was free
         start = task.now
-        yield first
-        yield from steps
+        yield from lock.lock(task)
         operation = self._current.get(task)
         if operation is not None:
             operation.lock_wait_ps += task.now - start

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from pmsim.workloads.registry import workload_kinds
+from tests.cli.conftest import Pmsim
+
+HEAVY = ("numpy", "numba", "pandas", "pyarrow", "matplotlib", "pydantic", "simpy", "ruamel")
+
+
+def test_help_lists_every_command(pmsim: Pmsim) -> None:
+    done = pmsim("--help")
+    assert done.returncode == 0
+    for command in ("run", "check", "list", "plot", "schema"):
+        assert f"  {command} " in done.stdout
+
+
+def test_no_command_at_all_shows_the_help(pmsim: Pmsim) -> None:
+    done = pmsim()
+    assert "Usage" in done.stdout + done.stderr
+
+
+def test_help_loads_nothing_heavy() -> None:
+    # What `pmsim --help` costs is what it imports; a time would be a test of the machine.
+    import subprocess
+    import sys
+
+    code = (
+        "import sys\n"
+        "sys.argv = ['pmsim', '--help']\n"
+        "from pmsim.cli import main\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        f"    print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "args", [("frobnicate",), ("run",), ("run", "x", "--colour"), ("list", "x")]
+)
+def test_bad_usage_ends_with_2(pmsim: Pmsim, args: tuple[str, ...]) -> None:
+    assert pmsim(*args).returncode == 2
+
+
+def test_check_says_what_a_valid_scenario_is(pmsim: Pmsim, policy_file: Path) -> None:
+    done = pmsim("check", policy_file, "policy-load")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"{policy_file}: valid: 4 CPUs, linux-6.1-x86_64, selinux, victims"
+    assert lines[1].startswith("policy-load: valid: 56 CPUs")
+
+
+def test_check_reports_every_fault_of_every_file(
+    pmsim: Pmsim, policy_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.yaml").write_text("pmsim: 1\nmachine: skylake-sp-2s\nduration: 5\n")
+    done = pmsim("check", "bad.yaml", policy_file, "nowhere.yaml")
+    assert done.returncode == 2
+    assert f"{policy_file}: valid" in done.stdout
+    assert "bad.yaml:3:11:" in done.stderr
+    assert "[missing-unit]" in done.stderr
+    assert "nowhere.yaml" in done.stderr
+    assert done.stderr.splitlines()[-1].endswith("faults")
+
+
+@pytest.mark.parametrize(
+    ("what", "entries"),
+    [
+        ("platforms", ["skylake-sp-2s", "epyc-milan", "opteron-2008"]),
+        ("kernels", ["linux-6.1-x86_64"]),
+        ("workloads", list(workload_kinds())),
+        ("scenarios", ["policy-load", "one-broadcast"]),
+        ("protocols", ["ipi"]),
+    ],
+)
+def test_list_names_everything_there_is(pmsim: Pmsim, what: str, entries: list[str]) -> None:
+    done = pmsim("list", what)
+    assert done.returncode == 0, done.stderr
+    assert set(entries) <= set(done.stdout.splitlines())
+
+
+def test_list_kernels_with_details_has_a_line_for_each_key_and_its_source(pmsim: Pmsim) -> None:
+    from pmsim.kernel.profile import KernelProfile
+
+    said = pmsim("list", "kernels", "--details").stdout
+    for key in KernelProfile.model_fields:
+        assert key == "name" or f"    {key} " in said
+    assert "source" in said
+
+
+def test_list_platforms_with_details_shows_each_constant_with_its_basis(pmsim: Pmsim) -> None:
+    said = pmsim("list", "platforms", "--details").stdout
+    assert "costs.ipi.queue" in said
+    assert "estimate" in said
+    assert "derived" in said
+
+
+def test_list_workloads_shows_the_keys_of_each_kind(pmsim: Pmsim) -> None:
+    said = pmsim("list", "workloads").stdout
+    for model in workload_kinds().values():
+        for key in model.model_fields:
+            assert key == "kind" or f"    {key} " in said
+
+
+def test_list_scenarios_with_details_shows_their_workloads(pmsim: Pmsim) -> None:
+    said = pmsim("list", "scenarios", "--details").stdout
+    assert "policy_load" in said
+    assert "user_work" in said
+
+
+def test_schema_is_a_json_schema_that_knows_every_kind(pmsim: Pmsim) -> None:
+    schema = json.loads(pmsim("schema").stdout)
+    assert schema["$schema"].startswith("https://json-schema.org/")
+    text = json.dumps(schema)
+    assert all(f'"{kind}"' in text for kind in workload_kinds())
+
+
+def test_plot_draws_the_figures_again_in_any_format(
+    pmsim: Pmsim, policy_file: Path, tmp_path: Path
+) -> None:
+    assert pmsim("run", policy_file, "--out", "here", "--quiet").returncode == 0
+    done = pmsim("plot", "here", "--format", "svg", "--format", "pdf", "--out", "figures")
+    assert done.returncode == 0, done.stderr
+    written = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    assert len(written) == 10
+    assert done.stdout.split() == [f"figures/{name}" for name in done_order(done.stdout)]
+
+
+def done_order(stdout: str) -> list[str]:
+    return [Path(line).name for line in stdout.splitlines()]
+
+
+def test_plot_overwrites_no_figure_without_force(
+    pmsim: Pmsim, policy_file: Path, tmp_path: Path
+) -> None:
+    assert pmsim("run", policy_file, "--out", "here", "--quiet").returncode == 0
+    figure = tmp_path / "here" / "figures" / "flush_cost.png"
+    before = figure.stat().st_mtime_ns
+    done = pmsim("plot", "here")
+    assert done.returncode == 2
+    assert "flush_cost.png" in done.stderr
+    assert figure.stat().st_mtime_ns == before
+    time.sleep(0.01)
+    assert pmsim("plot", "here", "--force").returncode == 0
+    assert figure.stat().st_mtime_ns > before
+
+
+def test_plot_of_no_result_and_of_an_unknown_format_are_bad_input(
+    pmsim: Pmsim, policy_file: Path
+) -> None:
+    assert pmsim("run", policy_file, "--out", "here", "--quiet", "--no-figures").returncode == 0
+    for args, said in (
+        (("nowhere",), "no result at nowhere"),
+        (("here", "--format", "doc"), "doc"),
+    ):
+        done = pmsim("plot", *args)
+        assert done.returncode == 2
+        assert said in done.stderr

@@ -1,0 +1,342 @@
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pmsim.simulation.tables import TABLES
+from tests.cli.conftest import COMMAND, POLICY, WORK, Pmsim, environment
+from tests.machines import scenario
+from tests.scenario_files import write_scenario
+
+FIGURES = {
+    "operation_cost.png", "flush_cost.png", "broadcast_timeline.png", "latency_distribution.png",
+    "cpus_over_time.png",
+}  # fmt: skip
+
+ENDLESS = {"duration": "1000s"}
+CHURN = {"kind": "pool_churn", "pools": 10_000_000, "allocations": 8, "size": "8B"}
+
+
+def trace_file(folder: Path, rows: str) -> Path:
+    (folder / "program.csv").write_text("cpu,op,arg\n" + rows)
+    data = scenario({"kind": "user_work", "compute": "1us"}).as_dict()
+    return write_scenario(
+        folder, data | {"workloads": [{"kind": "trace", "file": "program.csv"}]}, "trace.yaml"
+    )
+
+
+def test_a_run_answers_in_words_and_leaves_tables_and_figures(
+    pmsim: Pmsim, policy_file: Path, tmp_path: Path
+) -> None:
+    done = pmsim("run", policy_file)
+    assert done.returncode == 0, done.stderr
+    words = done.stdout
+    assert words.index("Synchronization cost") < words.index("where CPU time was lost")
+    assert "The initiators (selinux) waited" in words
+    assert "The transient" in words
+    assert "User work (victims, 3 tasks)" in words
+    result = tmp_path / "results" / "test"
+    assert str(Path("results") / "test") in words
+    expected = {"manifest.json", "summary.json", "figures"} | {f"{t}.parquet" for t in TABLES}
+    assert {path.name for path in result.iterdir()} == expected
+    assert {path.name for path in (result / "figures").iterdir()} == FIGURES
+
+
+def test_a_shipped_scenario_runs_by_its_name(pmsim: Pmsim, tmp_path: Path) -> None:
+    done = pmsim("run", "one-broadcast", "--out", "here")
+    assert done.returncode == 0, done.stderr
+    # queue 3 x 20, send 80, delivery 1200, entry 250, 4 x 100, line 110 ns, as its costs say.
+    crosscalls = json.loads((tmp_path / "here" / "summary.json").read_text())["latency_ps"]
+    assert crosscalls["max"] == (3 * 20 + 80 + 1200 + 250 + 4 * 100 + 110) * 1000
+
+
+def test_quiet_says_nothing_and_no_figures_draws_none(
+    pmsim: Pmsim, policy_file: Path, tmp_path: Path
+) -> None:
+    done = pmsim("run", policy_file, "--quiet", "--no-figures", "--out", "here")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not (tmp_path / "here" / "figures").exists()
+
+
+def test_no_progress_bar_where_standard_error_is_no_terminal(
+    pmsim: Pmsim, policy_file: Path
+) -> None:
+    assert "simulated" not in pmsim("run", policy_file, "--no-figures").stderr
+
+
+def test_a_terminal_shows_progress_with_simulated_and_wall_time(
+    policy_file: Path, tmp_path: Path
+) -> None:
+    master, slave = pty.openpty()
+    command = [*COMMAND, "run", str(policy_file), "--no-figures"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=slave
+    )
+    os.close(slave)
+    said = b""
+    while True:
+        try:
+            piece = os.read(master, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not piece:
+            break
+        said += piece
+    os.close(master)
+    assert process.wait() == 0
+    assert b"simulated," in said
+    assert b"wall time" in said
+
+
+def test_seed_and_set_change_what_runs(pmsim: Pmsim, policy_file: Path, tmp_path: Path) -> None:
+    options = ["--seed", "9", "--set", "machine.cpus=2", "--set", "workloads.selinux.protect=never"]
+    done = pmsim("run", policy_file, "--no-figures", "--out", "here", *options)
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "here" / "manifest.json").read_text())
+    assert manifest["seed"] == 9
+    assert manifest["scenario"]["machine"]["cpus"] == 2
+    assert manifest["rows"]["cpus"] == 2
+    assert manifest["rows"]["crosscalls"] == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("machine.cpus", "PATH=VALUE"),
+        ("=3", "PATH=VALUE"),
+        ("machine.cpsu=3", "cpsu"),
+        ("workloads.selinx.size=3B", "did you mean selinux"),
+        ("duration=5", "no unit"),
+        ("machine.cpus=[", "yaml"),
+    ],
+)
+def test_a_bad_set_is_bad_usage(pmsim: Pmsim, policy_file: Path, value: str, said: str) -> None:
+    done = pmsim("run", policy_file, "--set", value)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_several_files_go_to_a_directory_each(
+    pmsim: Pmsim, policy_file: Path, tmp_path: Path
+) -> None:
+    other = write_scenario(tmp_path, scenario(POLICY, name="other").as_dict(), "other.yaml")
+    done = pmsim("run", policy_file, other, "--out", "both", "--no-figures")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "both").iterdir()} == {"test", "other"}
+
+
+def test_two_scenarios_of_one_name_are_refused_before_anything_runs(
+    pmsim: Pmsim, policy_file: Path, tmp_path: Path
+) -> None:
+    shutil.copy(policy_file, tmp_path / "copy.yaml")
+    done = pmsim("run", policy_file, "copy.yaml")
+    assert done.returncode == 2
+    assert "different names" in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_faults_of_all_files_are_reported_with_their_places(pmsim: Pmsim, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("pmsim: 1\nmachine: skylake-sp-2\nworkload: []\n")
+    (tmp_path / "b.yaml").write_text("")
+    done = pmsim("run", "a.yaml", "b.yaml")
+    assert done.returncode == 2
+    assert "a.yaml:2:10:" in done.stderr
+    assert "did you mean skylake-sp-2s?" in done.stderr
+    assert "a.yaml:3:1: unknown key 'workload'" in done.stderr
+    assert "b.yaml:1:1:" in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_bad_row_of_a_trace_is_named(pmsim: Pmsim, tmp_path: Path) -> None:
+    done = pmsim("run", trace_file(tmp_path, "0,compute,5\n0,compte,5\n"))
+    assert done.returncode == 2
+    assert "program.csv:3:1: row 2: there is no op 'compte'" in done.stderr
+    assert "did you mean compute?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("0,mutex_unlock,1\n", "releases mutex 1, which it does not hold"),
+        ("0,spin_lock,1\n1,compute,5\n1,spin_lock,1\n", "ends while it holds a lock"),
+    ],
+)
+def test_a_run_that_fails_in_simulated_time_ends_with_1(
+    pmsim: Pmsim, tmp_path: Path, rows: str, said: str
+) -> None:
+    done = pmsim("run", trace_file(tmp_path, rows))
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "CPU 0" in done.stderr
+    assert not any((tmp_path / "results").iterdir())
+
+
+def test_a_deadlock_ends_with_1_and_names_tasks_and_locks(pmsim: Pmsim, tmp_path: Path) -> None:
+    rows = "0,mutex_lock,1\n0,compute,9\n0,mutex_lock,2\n1,mutex_lock,2\n1,mutex_lock,1\n"
+    done = pmsim("run", trace_file(tmp_path, rows))
+    assert done.returncode == 1
+    assert "CPU 0 waits for mutex 2" in done.stderr
+    assert "CPU 1 waits for mutex 1" in done.stderr
+
+
+def test_an_existing_directory_is_refused(pmsim: Pmsim, policy_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    done = pmsim("run", policy_file, "--out", "here")
+    assert done.returncode == 2
+    assert "here exists already" in done.stderr
+    assert "--force" in done.stderr
+
+
+def test_force_replaces_a_result(pmsim: Pmsim, policy_file: Path, tmp_path: Path) -> None:
+    command = ("run", policy_file, "--no-figures", "--quiet", "--out", "here")
+    assert pmsim(*command).returncode == 0
+    (tmp_path / "here" / "mark").write_text("of the first")
+    assert pmsim(*command).returncode == 2
+    assert pmsim(*command, "--force").returncode == 0
+    assert not (tmp_path / "here" / "mark").exists()
+
+
+def test_a_place_that_cannot_be_written_is_said_so(pmsim: Pmsim, policy_file: Path) -> None:
+    done = pmsim("run", policy_file, "--out", "/proc/pmsim/result")
+    assert done.returncode == 2
+    assert "/proc/pmsim/result cannot be written" in done.stderr
+
+
+def test_a_directory_without_write_permission_is_said_so(policy_file: Path, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    closed.chmod(0o500)
+    if os.access(closed, os.W_OK):
+        # Whoever runs the tests may write everywhere; a user without rights is tried instead.
+        tmp_path.chmod(0o755)
+        as_nobody: dict[str, Any] = {"user": 65534, "group": 65534, "extra_groups": []}
+    else:
+        as_nobody = {}
+    code = (
+        "from pathlib import Path; from pmsim.errors import OutputError\n"
+        "from pmsim.simulation.place import result_directory\n"
+        "try:\n"
+        f"    with result_directory(Path({str(closed / 'result')!r})): print('written')\n"
+        "except OutputError as error: print(error)\n"
+    )
+    done = _run_python(code, **as_nobody)
+    assert "cannot be written: permission denied" in done
+
+
+def _run_python(code: str, **options: Any) -> str:
+    """Run code that was compiled beforehand, by whom the options say."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(read)
+        if "user" in options:
+            os.setgroups([])
+            os.setgid(options["group"])
+            os.setuid(options["user"])
+        from contextlib import redirect_stdout
+        from io import StringIO
+
+        said = StringIO()
+        try:
+            with redirect_stdout(said):
+                exec(code, {})
+        finally:
+            os.write(write, said.getvalue().encode())
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as stream:
+        said_by_child = stream.read()
+    os.waitpid(pid, 0)
+    return said_by_child
+
+
+def _mounted(folder: Path, size: str) -> bool:
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_a_full_disk_is_said_so_and_leaves_nothing_behind(
+    pmsim: Pmsim, policy_file: Path, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    if not _mounted(disk, "48k"):
+        # Without the right to mount, a limit on the size of files stands for the full disk.
+        done = pmsim("run", policy_file, "--out", disk / "result", preexec_fn=_small_files_only)
+        assert done.returncode == 2
+        assert "cannot be written" in done.stderr
+        assert list(disk.iterdir()) == []
+        return
+    try:
+        done = pmsim("run", policy_file, "--out", disk / "result")
+        assert done.returncode == 2
+        assert "no space left" in done.stderr
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def _small_files_only() -> None:
+    import resource
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_so_and_leaves_nothing_behind(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    endless = write_scenario(tmp_path, scenario(CHURN, **ENDLESS).as_dict(), "endless.yaml")
+    process = subprocess.Popen(
+        [*COMMAND, "run", str(endless), "--out", "results/endless"],
+        cwd=tmp_path, env=environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    results = tmp_path / "results"
+    deadline = time.monotonic() + 120
+    while not results.is_dir() or not list(results.glob(".endless.*.partial/crosscalls.parquet")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.5)  # well inside the run
+    process.send_signal(number)
+    said, complained = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "interrupted" in complained
+    assert "no half result is left behind" in complained
+    assert "Traceback" not in complained
+    assert said == ""
+    assert list(results.iterdir()) == []
+
+
+def test_whoever_stops_reading_is_no_error(policy_file: Path, tmp_path: Path) -> None:
+    command = [*COMMAND, "run", str(policy_file), "--no-figures"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    complained = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 0
+    assert b"Traceback" not in complained
+    assert b"Broken" not in complained
+    assert (tmp_path / "results" / "test").is_dir()
+
+
+def test_work_alone_shows_that_nothing_was_broadcast(pmsim: Pmsim, tmp_path: Path) -> None:
+    path = write_scenario(tmp_path, scenario(WORK, duration="1ms").as_dict())
+    done = pmsim("run", path)
+    assert done.returncode == 0, done.stderr
+    assert "nothing was broadcast" in done.stdout
