@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pmsim.cli.console import Output
 from pmsim.simulation.sentences import about, sentences, share
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ MOST_OPERATIONS = 12
 
 def print_answer(result: Result) -> None:
     """Print what a result says: sentences, then tables, then where the rest is."""
-    console = Console(highlight=False)
+    console = Output()
     summary = result.summary
     console.print(Text(result.name, style="bold"))
     for sentence in sentences(summary):

@@ -32,9 +32,9 @@ def list_(
     ] = False,
 ) -> None:
     """List platforms, kernels, workloads, scenarios or protocols."""
-    from rich.console import Console
+    from pmsim.cli.console import Output
 
-    _LISTS[what](Console(highlight=False), details)
+    _LISTS[what](Output(), details)
 
 
 def _platforms(console: Console, details: bool) -> None:

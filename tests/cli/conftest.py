@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from pmsim.cli.app import app
 from tests.machines import scenario
 from tests.scenario_files import write_scenario
 
@@ -19,6 +21,7 @@ COMMAND = [sys.executable, "-c", "from pmsim.cli import main; main()"]
 POLICY = {"kind": "policy_load", "name": "selinux", "allocations": 64, "size": "512B"}
 WORK = {"kind": "user_work", "name": "victims"}
 
+Inside = Callable[..., tuple[int, str]]
 Pmsim = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -43,6 +46,20 @@ def pmsim(tmp_path: Path) -> Pmsim:
         )
         assert "Traceback" not in done.stderr + done.stdout
         return done
+
+    return run
+
+
+@pytest.fixture
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inside:
+    """Run a command in this process, which is quicker; return its status and what it said."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(*args: str | Path) -> tuple[int, str]:
+        done = CliRunner().invoke(app, list(map(str, args)))
+        assert done.exception is None or isinstance(done.exception, SystemExit)
+        return done.exit_code, done.output
 
     return run
 
