@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pmsim.cli.status import BAD_INPUT, interrupt_on_terminate, leave, reporting
+from pmsim.cli.status import BAD_INPUT, leave, reporting, termination_as_interrupt
 from pmsim.errors import Fault, ScenarioError
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ def run(
     ] = None,
 ) -> None:
     """Run scenarios: a progress bar, then the answer in words, tables, files and figures."""
-    interrupt_on_terminate()
     changes = _changes(values or [], seed)
     scenarios = _loaded(files, changes)
     places = _places(scenarios, out)
@@ -61,8 +60,9 @@ def run(
 
     for place in places:
         check_place(place, force=force)
-    for scenario, place in zip(scenarios, places, strict=True):
-        _run_one(scenario, place, force=force, quiet=quiet, figures=not no_figures)
+    with termination_as_interrupt():
+        for scenario, place in zip(scenarios, places, strict=True):
+            _run_one(scenario, place, force=force, quiet=quiet, figures=not no_figures)
 
 
 def _changes(values: list[str], seed: int | None) -> dict[str, Any]:

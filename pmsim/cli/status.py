@@ -6,9 +6,10 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any, NoReturn, ParamSpec
+from typing import NoReturn, ParamSpec
 
 import typer
 
@@ -51,10 +52,15 @@ def leave(status: int, message: str) -> NoReturn:
     raise typer.Exit(status)
 
 
-def interrupt_on_terminate() -> None:
-    """Make a termination tidy up as Ctrl-C does."""
+@contextmanager
+def termination_as_interrupt() -> Iterator[None]:
+    """Let a termination tidy up as Ctrl-C does, while the block runs."""
 
-    def interrupt(_signal: int, _frame: FrameType | None) -> Any:
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

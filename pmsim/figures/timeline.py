@@ -82,6 +82,10 @@ def rates(result: Tables) -> Rates:
     first = np.arange(0, len(table), -(-len(table) // _MOST_BINS) or 1)
     edges = np.append(starts[first], table["end_ps"].iloc[-1:].to_numpy(dtype=np.int64))
     counts = np.add.reduceat(counts, first) if len(counts) else counts
+    if len(edges) > 2 and edges[-1] - edges[-2] < (edges[1] - edges[0]) / 2:
+        # One broadcast in a rest of an interval would be a tower; the rest joins the one before.
+        edges = np.delete(edges, -2)
+        counts = np.append(counts[:-2], counts[-2:].sum())
     transients = result.summary.get("transients") or [{"end_ps": None}]
     end, steady = transients[0]["end_ps"], transients[0].get("per_s_after", 0.0)
     return Rates(edges, counts, end, float(steady))

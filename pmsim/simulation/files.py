@@ -1,4 +1,4 @@
-"""Reading the tables of a result directory: whole, in batches, or a column at a time."""
+"""Reading the tables of a result directory, whole or in batches."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -62,11 +60,6 @@ class TableFiles:
         with self._reading(table):
             file = pq.ParquetFile(self.path(table))
             yield from file.iter_batches(BATCH_ROWS, columns=list(columns))
-
-    def integers(self, table: str, column: str) -> npt.NDArray[np.int64]:
-        """Return one column of integers, none of which is missing."""
-        pieces = [batch.column(0).to_numpy() for batch in self.arrow_batches(table, [column])]
-        return np.concatenate([np.empty(0, dtype=np.int64), *pieces])
 
     @contextmanager
     def _reading(self, table: str) -> Iterator[None]:

@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from pmsim.errors import Fault, ScenarioError
+
 FORMAT = 1
 """Version of the result directory's layout."""
 
@@ -73,4 +75,9 @@ def _versions() -> dict[str, str]:
 
 
 def _file_hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        fault = Fault(str(path), 0, 0, "unreadable", f"cannot read: {reason}")
+        raise ScenarioError([fault]) from error

@@ -37,6 +37,12 @@ def share(part: float) -> str:
     return f"{percent:.3g} %"
 
 
+def rate(per_second: float) -> str:
+    """Write a rate to three digits."""
+    rounded = float(f"{per_second:.3g}")
+    return f"{rounded:,.0f} broadcasts/s" if rounded >= 100 else f"{rounded:g} broadcasts/s"
+
+
 def _cost(summary: Summary) -> str:
     calls, cost = summary["broadcasts"], summary["cost"]
     kinds = ", ".join(f"{n:,} {kind}" for kind, n in calls["by_kind"].items())
@@ -87,10 +93,10 @@ def _transient(summary: Summary) -> str:
     if not found["broadcasts_after"]:
         return f"The transient ends at {end}: nothing is broadcast after it."
     if not found["end_ps"]:
-        return f"There is no transient: {found['per_s_after']:,.3g} broadcasts/s from the start."
+        return f"There is no transient: {rate(found['per_s_after'])} from the start."
     return (
-        f"The transient ends at {end}: {found['per_s_before']:,.3g} broadcasts/s before,"
-        f" {found['per_s_after']:,.3g} after, when handlers take"
+        f"The transient ends at {end}: {rate(found['per_s_before'])} before,"
+        f" {rate(found['per_s_after'])} after, when handlers take"
         f" {share(found['stolen_share_after'])} of all CPU time."
     )
 

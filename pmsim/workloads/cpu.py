@@ -35,7 +35,7 @@ class Cpu:
         task: Task,
         locks: Locks,
         rng: Callable[[str], np.random.Generator],
-        failures: list[Failure] | None = None,
+        failures: list[Failure],
     ) -> None:
         self.task = task
         self.locks = locks
@@ -43,7 +43,7 @@ class Cpu:
         self._asked_ps = 0
         self._windows_ps = 0
         self._window: tuple[int, int] | None = None
-        self._failures = [] if failures is None else failures
+        self._failures = failures
         self._rng = rng
         self._streams: dict[str, np.random.Generator] = {}
 

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 from pmsim.errors import Fault, ScenarioError
 from pmsim.units import MAX_TIME
@@ -17,6 +19,7 @@ from pmsim.units import MAX_TIME
 MOST_FAULTS = 100
 """Bad rows that are reported; a file of another kind would have them without number."""
 
+_SURE_DIGITS = len(str(MAX_TIME)) - 1
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _REQUIRED = ("cpu", "op", "arg")
 _COLUMNS = (*_REQUIRED, "task")
@@ -77,6 +80,16 @@ def read_programs(path: Path, n_cpus: int | None = None) -> Programs:
         With every bad row (`MOST_FAULTS` at most), by its line and its number, the first row after
         the header being row 1.
     """
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise ScenarioError([_unreadable(path, error)]) from error
+    # A scenario is checked, asked for its CPUs, and run: one reading of the same file is enough.
+    return _programs(path, n_cpus, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=8)
+def _programs(path: Path, n_cpus: int | None, _modified: int, _size: int) -> Programs:
     rows = csv.reader(io.StringIO(_text(path)), strict=True)
     programs: dict[tuple[int, int], list[Row]] = {}
     faults: list[Fault] = []
@@ -92,7 +105,7 @@ def read_programs(path: Path, n_cpus: int | None = None) -> Programs:
         faults.append(Fault(str(path), rows.line_num, 1, "bad-csv", f"this is no CSV: {error}"))
     if faults:
         raise ScenarioError(faults[:MOST_FAULTS])
-    return dict(sorted(programs.items()))
+    return MappingProxyType(dict(sorted(programs.items())))
 
 
 def _text(path: Path) -> str:
@@ -100,13 +113,15 @@ def _text(path: Path) -> str:
         # Universal newlines, and a byte-order mark as spreadsheets write it.
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ScenarioError([Fault(str(path), 0, 0, "unreadable", f"cannot read: {reason}")]) from (
-            error
-        )
+        raise ScenarioError([_unreadable(path, error)]) from error
     except UnicodeDecodeError as error:
         fault = Fault(str(path), 0, 0, "not-text", "this is not text (UTF-8)", "a CSV file is")
         raise ScenarioError([fault]) from error
+
+
+def _unreadable(path: Path, error: OSError) -> Fault:
+    reason = (error.strerror or str(error)).lower()
+    return Fault(str(path), 0, 0, "unreadable", f"cannot read: {reason}")
 
 
 def _header(file: str, cells: Sequence[str]) -> dict[str, int]:
@@ -163,6 +178,8 @@ def _parsed(
 
 def _whole(place: _Place, name: str, text: str, faults: list[Fault]) -> int:
     """Return a whole number that is not negative, or 0 and a fault."""
+    if len(text) <= _SURE_DIGITS and text.isascii() and text.isdigit():
+        return int(text)  # nearly every cell of a long file
     # The length keeps hostile digits away from int().
     if len(text) > 30 or not _WHOLE.fullmatch(text):
         faults.append(

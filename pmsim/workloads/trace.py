@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,13 +77,12 @@ def _replay(rows: Sequence[Row], kernel: Any, cpu: Cpu) -> Steps:
     from pmsim.kernel.tlbflush import Cause
 
     task = cpu.task
-    tlb = task.machine.costs.tlb
-    ceiling = kernel.kernel.profile.ceiling
+    flush_of = cache(partial(flush, task.machine.costs.tlb, ceiling=kernel.kernel.profile.ceiling))
     for op, arg in rows:
         if op is Op.COMPUTE:
             yield from cpu.compute(arg)
         elif op is Op.FLUSH_KERNEL:
-            yield from task.cross_call(flush(tlb, arg, ceiling), cause=Cause.TRACE, pages=arg)
+            yield from task.cross_call(flush_of(arg), cause=Cause.TRACE, pages=arg)
         elif op is Op.IRQS_OFF:
             yield from cpu.irqs_off(arg)
         elif op is Op.SLEEP:

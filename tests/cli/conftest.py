@@ -21,7 +21,6 @@ COMMAND = [sys.executable, "-c", "from pmsim.cli import main; main()"]
 POLICY = {"kind": "policy_load", "name": "selinux", "allocations": 64, "size": "512B"}
 WORK = {"kind": "user_work", "name": "victims"}
 
-Inside = Callable[..., tuple[int, str]]
 Pmsim = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -51,15 +50,15 @@ def pmsim(tmp_path: Path) -> Pmsim:
 
 
 @pytest.fixture
-def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inside:
-    """Run a command in this process, which is quicker; return its status and what it said."""
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pmsim:
+    """Run a command in this process, which is quicker; all that it says is its ``stdout``."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
 
-    def run(*args: str | Path) -> tuple[int, str]:
+    def run(*args: str | Path) -> subprocess.CompletedProcess[str]:
         done = CliRunner().invoke(app, list(map(str, args)))
         assert done.exception is None or isinstance(done.exception, SystemExit)
-        return done.exit_code, done.output
+        return subprocess.CompletedProcess(args, done.exit_code, done.output)
 
     return run
 

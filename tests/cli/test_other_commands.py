@@ -10,7 +10,7 @@ import pytest
 
 from pmsim.kernel.profile import KernelProfile
 from pmsim.workloads.registry import workload_kinds
-from tests.cli.conftest import Inside, Pmsim
+from tests.cli.conftest import Pmsim
 
 HEAVY = ("numpy", "numba", "pandas", "pyarrow", "matplotlib", "pydantic", "simpy", "ruamel")
 
@@ -45,8 +45,8 @@ def test_help_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     "args", [("frobnicate",), ("run",), ("run", "policy-load", "--colour"), ("list", "colours")]
 )
-def test_bad_usage_ends_with_2(inside: Inside, args: tuple[str, ...]) -> None:
-    assert inside(*args)[0] == 2
+def test_bad_usage_ends_with_2(inside: Pmsim, args: tuple[str, ...]) -> None:
+    assert inside(*args).returncode == 2
 
 
 def test_check_says_what_a_valid_scenario_is(pmsim: Pmsim, policy_file: Path) -> None:
@@ -80,9 +80,10 @@ def test_check_reports_every_fault_of_every_file(
         ("protocols", ["ipi"]),
     ],
 )
-def test_list_names_everything_there_is(inside: Inside, what: str, entries: list[str]) -> None:
-    status, said = inside("list", what)
-    assert status == 0
+def test_list_names_everything_there_is(inside: Pmsim, what: str, entries: list[str]) -> None:
+    done = inside("list", what)
+    said = done.stdout
+    assert done.returncode == 0
     assert set(entries) <= set(said.splitlines())
 
 
@@ -92,36 +93,36 @@ def test_list_runs_as_a_command(pmsim: Pmsim) -> None:
     assert "skylake-sp-2s" in done.stdout.splitlines()
 
 
-def test_list_kernels_with_details_has_a_line_for_each_key_and_its_source(inside: Inside) -> None:
-    _, said = inside("list", "kernels", "--details")
+def test_list_kernels_with_details_has_a_line_for_each_key_and_its_source(inside: Pmsim) -> None:
+    said = inside("list", "kernels", "--details").stdout
     for key in KernelProfile.model_fields:
         assert key == "name" or f"    {key} " in said
     assert "source" in said
 
 
-def test_list_platforms_with_details_shows_each_constant_with_its_basis(inside: Inside) -> None:
-    _, said = inside("list", "platforms", "--details")
+def test_list_platforms_with_details_shows_each_constant_with_its_basis(inside: Pmsim) -> None:
+    said = inside("list", "platforms", "--details").stdout
     assert "costs.ipi.queue" in said
     assert "estimate" in said
     assert "derived" in said
 
 
-def test_list_workloads_shows_the_keys_of_each_kind(inside: Inside) -> None:
-    _, said = inside("list", "workloads")
+def test_list_workloads_shows_the_keys_of_each_kind(inside: Pmsim) -> None:
+    said = inside("list", "workloads").stdout
     for model in workload_kinds().values():
         for key in model.model_fields:
             assert key == "kind" or f"    {key} " in said
 
 
-def test_list_workloads_with_details_says_all_that_is_known_of_each(inside: Inside) -> None:
-    _, brief = inside("list", "workloads")
-    _, whole = inside("list", "workloads", "--details")
+def test_list_workloads_with_details_says_all_that_is_known_of_each(inside: Pmsim) -> None:
+    brief = inside("list", "workloads").stdout
+    whole = inside("list", "workloads", "--details").stdout
     assert "Parsing the policy between the allocations" not in " ".join(brief.split())
     assert "Parsing the policy between the allocations" in " ".join(whole.split())
 
 
-def test_list_scenarios_with_details_shows_their_workloads(inside: Inside) -> None:
-    _, said = inside("list", "scenarios", "--details")
+def test_list_scenarios_with_details_shows_their_workloads(inside: Pmsim) -> None:
+    said = inside("list", "scenarios", "--details").stdout
     assert "policy_load" in said
     assert "user_work" in said
 
@@ -134,39 +135,41 @@ def test_schema_is_a_json_schema_that_knows_every_kind(pmsim: Pmsim) -> None:
 
 
 def test_plot_draws_the_figures_again_in_any_format(
-    pmsim: Pmsim, policy_file: Path, tmp_path: Path
+    inside: Pmsim, policy_file: Path, tmp_path: Path
 ) -> None:
-    assert pmsim("run", policy_file, "--out", "here", "--quiet").returncode == 0
-    done = pmsim("plot", "here", "--format", "svg", "--format", "pdf", "--out", "figures")
-    assert done.returncode == 0, done.stderr
+    assert inside("run", policy_file, "--out", "here", "--quiet").returncode == 0
+    done = inside("plot", "here", "--format", "svg", "--format", "pdf", "--out", "figures")
+    assert done.returncode == 0, done.stdout
     written = {str(path.relative_to(tmp_path)) for path in (tmp_path / "figures").iterdir()}
     assert len(written) == 10
     assert set(done.stdout.split()) == written
 
 
 def test_plot_overwrites_no_figure_without_force(
-    pmsim: Pmsim, policy_file: Path, tmp_path: Path
+    inside: Pmsim, policy_file: Path, tmp_path: Path
 ) -> None:
-    assert pmsim("run", policy_file, "--out", "here", "--quiet").returncode == 0
+    assert inside("run", policy_file, "--out", "here", "--quiet").returncode == 0
     figure = tmp_path / "here" / "figures" / "flush_cost.png"
     before = figure.stat().st_mtime_ns
-    done = pmsim("plot", "here")
+    done = inside("plot", "here")
     assert done.returncode == 2
-    assert "flush_cost.png" in done.stderr
+    assert "flush_cost.png" in done.stdout
     assert figure.stat().st_mtime_ns == before
     time.sleep(0.01)
-    assert pmsim("plot", "here", "--force").returncode == 0
+    assert inside("plot", "here", "--force").returncode == 0
     assert figure.stat().st_mtime_ns > before
 
 
-def test_plot_of_no_result_is_bad_input(inside: Inside) -> None:
-    status, said = inside("plot", "nowhere")
-    assert status == 2
+def test_plot_of_no_result_is_bad_input(inside: Pmsim) -> None:
+    done = inside("plot", "nowhere")
+    said = done.stdout
+    assert done.returncode == 2
     assert "no result at nowhere" in said
 
 
-def test_plot_in_an_unknown_format_is_bad_input(inside: Inside, policy_file: Path) -> None:
-    assert inside("run", policy_file, "--out", "here", "--quiet", "--no-figures")[0] == 0
-    status, said = inside("plot", "here", "--format", "doc")
-    assert status == 2
+def test_plot_in_an_unknown_format_is_bad_input(inside: Pmsim, policy_file: Path) -> None:
+    assert inside("run", policy_file, "--out", "here", "--quiet", "--no-figures").returncode == 0
+    done = inside("plot", "here", "--format", "doc")
+    said = done.stdout
+    assert done.returncode == 2
     assert "doc" in said

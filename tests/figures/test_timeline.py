@@ -18,9 +18,15 @@ def test_a_count_in_an_interval_is_a_rate_per_second():
     assert rates(run([3, 0])).per_second.tolist() == [300, 0]
 
 
-def test_a_short_last_interval_counts_by_its_own_length():
-    result = run([3, 1])
-    result.timeline.loc[1, "end_ps"] = 12 * MS
+def test_a_shorter_last_interval_counts_by_its_own_length():
+    result = run([3, 4])
+    result.timeline.loc[1, "end_ps"] = 18 * MS
+    assert rates(result).per_second.tolist() == pytest.approx([300, 500])
+
+
+def test_a_last_interval_of_less_than_half_the_length_joins_the_one_before():
+    result = run([3, 5, 1])
+    result.timeline.loc[2, "end_ps"] = 22 * MS
     assert rates(result).per_second.tolist() == pytest.approx([300, 500])
 
 

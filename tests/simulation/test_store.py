@@ -132,13 +132,6 @@ def test_all_files_are_closed_even_where_one_of_them_fails(
     assert closed == list(TABLES)
 
 
-def test_a_column_of_integers_is_read_whole(tmp_path: Path) -> None:
-    with TableStore(tmp_path) as tables:
-        tables.add("operations", operations(0, 5), 0)
-    ids = TableFiles(tmp_path).integers("operations", "id")
-    assert ids.tolist() == operations(0, 5)["id"]
-
-
 def test_arrow_keeps_columns_that_come_as_arrow_arrays(tmp_path: Path) -> None:
     with TableStore(tmp_path) as tables:
         tables.add("operations", operations(0, 2) | {"pages": pa.array([3, 4])}, 0)

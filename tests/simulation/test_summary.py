@@ -171,6 +171,34 @@ def test_operations_are_summed_by_kind_the_costliest_first() -> None:
 
 
 @pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (
+            {"end_ps": None, "rule": "none"},
+            "The transient does not end within the run: the broadcasts never become steady.",
+        ),
+        (
+            {"end_ps": 0, "broadcasts_after": 5, "per_s_after": 50.0},
+            "There is no transient: 50 broadcasts/s from the start.",
+        ),
+        (
+            {
+                "end_ps": 2_000_000, "broadcasts_after": 5, "per_s_before": 12_345.0,
+                "per_s_after": 50.0, "stolen_share_after": 0.0125,
+            },
+            "The transient ends at 2us: 12,300 broadcasts/s before, 50 broadcasts/s after, when"
+            " handlers take 1.25 % of all CPU time.",
+        ),
+    ],
+)  # fmt: skip
+def test_how_the_transient_ends_is_said_in_a_sentence(
+    tmp_path: Path, found: dict[str, Any], said: str
+) -> None:
+    summary = made(tmp_path, calls([5])) | {"transients": [found]}
+    assert said in sentences(summary)
+
+
+@pytest.mark.parametrize(
     ("part", "said"),
     [(0, "0 %"), (1e-9, "less than 0.001 %"), (0.00123, "0.123 %"), (0.5, "50 %"), (1, "100 %")],
 )

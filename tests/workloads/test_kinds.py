@@ -145,6 +145,15 @@ def test_a_module_whose_init_fails_is_reported() -> None:
     assert (fault.kind, fault.detail) == ("load_module", "the init function failed")
 
 
+def test_a_module_for_which_there_is_no_room_is_reported_and_the_next_one_loaded() -> None:
+    # The range for modules of the profile is 1 GiB less 16 MiB: 262,144 pages do not fit.
+    huge = {"file_pages": "1 page", "core_text": "262144 pages"}
+    result = run(burst(modules=2, segments=[huge, SMALL]))
+    (fault,) = result.faults.itertuples()
+    assert (fault.kind, fault.detail) == ("load_module", "no room for 262145 pages")
+    assert result.operations.query("kind == 'do_init_module'")["cpu"].tolist() == [0]
+
+
 def test_without_segments_modules_are_drawn_from_the_table_by_the_seed() -> None:
     def drawn(seed: int) -> list[int]:
         result = run({"kind": "module_burst", "modules": 6}, seed=seed)
@@ -162,6 +171,8 @@ def test_without_segments_modules_are_drawn_from_the_table_by_the_seed() -> None
         (burst(arrival={"times": ["1ms"]}), "too-few-times"),
         (burst(arrival={"every": "1ms", "poisson": "1/s"}), "bad-arrival"),
         (burst(cpu=4), "cpu-out-of-range"),
+        (burst(segments=[]), "empty-list"),
+        ({"kind": "user_work", "cpus": []}, "empty-list"),
         ({"kind": "user_work", "cpus": [0, 9]}, "cpu-out-of-range"),
         ({"kind": "irq_off_noise", "cpus": [9], "rate": "1/s", "length": "1us"},
          "cpu-out-of-range"),

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pmsim.workloads.irq_off_noise import IrqOffNoise
+from pmsim.workloads.policy_load import PolicyLoad
+from pmsim.workloads.together import machine_info, with_names, workload_faults
+from pmsim.workloads.trace import Trace
+from pmsim.workloads.user_work import UserWork
+
+
+def policy(**keys: object) -> PolicyLoad:
+    return PolicyLoad(**{"allocations": 1, "size": "8B", **keys})
+
+
+def trace(folder: Path, name: str, rows: str) -> Trace:
+    path = folder / f"{name}.csv"
+    path.write_text("cpu,op,arg,task\n" + rows)
+    return Trace(file=str(path))
+
+
+def test_workloads_without_names_are_called_by_their_kind_numbered_from_the_second_on() -> None:
+    named = with_names([policy(), policy(), UserWork(), policy()])
+    assert [one.name for one in named] == [
+        "policy_load", "policy_load-2", "user_work", "policy_load-3",
+    ]  # fmt: skip
+
+
+def test_a_name_that_is_given_is_kept_and_not_given_twice() -> None:
+    named = with_names([policy(), policy(name="policy_load"), policy(name="mine")])
+    assert [one.name for one in named] == ["policy_load-2", "policy_load", "mine"]
+
+
+def test_the_cpus_that_workloads_name_are_claimed() -> None:
+    noise = IrqOffNoise(cpus=[3], rate="1/s", length="1us")
+    info = machine_info([policy(cpu=1), UserWork(), UserWork(cpus=[2]), noise], 5)
+    assert info.claimed == {1, 2}
+    assert info.others == (0, 3, 4)
+
+
+def test_two_workloads_of_one_name_are_a_fault_of_the_second() -> None:
+    ((index, fault),) = workload_faults([policy(name="a"), policy(name="b"), policy(name="a")], 4)
+    assert (index, fault.code, fault.path) == (2, "duplicate-name", ("name",))
+
+
+def test_the_same_task_in_two_traces_is_a_fault_of_the_second(tmp_path: Path) -> None:
+    one = trace(tmp_path, "one", "0,compute,1,0\n1,compute,1,7\n")
+    two = trace(tmp_path, "two", "0,compute,1,1\n1,compute,1,7\n")
+    ((index, fault),) = workload_faults([one, two], 2)
+    assert (index, fault.code) == (1, "duplicate-task")
+    assert "task 7 of CPU 1 is in workload 1 as well" in fault.message
+
+
+def test_different_tasks_of_a_cpu_in_two_traces_are_none(tmp_path: Path) -> None:
+    one = trace(tmp_path, "one", "0,compute,1,0\n")
+    two = trace(tmp_path, "two", "0,compute,1,1\n")
+    assert workload_faults([one, two], 2) == []
+
+
+def test_the_same_trace_twice_is_a_fault(tmp_path: Path) -> None:
+    one = trace(tmp_path, "one", "0,compute,1,0\n")
+    assert [fault.code for _, fault in workload_faults([one, one], 2)] == ["duplicate-task"]
+
+
+def test_a_trace_with_bad_rows_is_reported_by_its_file_beside_other_faults(tmp_path: Path) -> None:
+    bad = trace(tmp_path, "bad", "9,compute,1,0\n")
+    faults = workload_faults([bad, policy(cpu=8)], 2)
+    assert [(index, fault.code) for index, fault in faults] == [
+        (0, "cpu-out-of-range"),
+        (1, "cpu-out-of-range"),
+    ]
+    assert faults[0][1].file == str(tmp_path / "bad.csv")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 64])
+def test_others_may_be_none_at_all(cpus: int) -> None:
+    info = machine_info([policy(), UserWork()], cpus)
+    assert len(UserWork().tasks(info)) == cpus - 1
