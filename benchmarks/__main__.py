@@ -42,7 +42,7 @@ def main() -> None:
         table.add_row(
             case.name,
             f"{rate:,.0f}",
-            f"{rate / reference_rate(case):,.0f} x",
+            f"{rate / reference_rate(case):,.0f} x" if case.reference_calls else "not run",
             f"{rate / timeouts:.2f} x",
             f"{case.target:,} {'met' if rate >= case.target else 'missed'}",
             f"{case.stretch:,} {'met' if rate >= case.stretch else 'missed'}",

@@ -50,7 +50,7 @@ class Case:
     pages, working_set
         What each call flushes, and what each task refills after a full flush.
     calls, reference_calls
-        Calls of each initiator that are timed.
+        Calls of each initiator that are timed; 0 where the reference would take minutes.
     target, stretch
         Calls per second asked for.
     """
@@ -71,12 +71,12 @@ LARGE = Topology(packages=4, dies=4, cores=32, threads=2)
 HUGE = Topology(packages=8, dies=8, cores=32, threads=2)
 
 CASES = (
-    Case("64 CPUs, 1 initiator", SMALL, 1, 1, 0, 200_000, 400, 100_000, 300_000),
-    Case("1,024 CPUs, 1 initiator", LARGE, 1, 1, 0, 40_000, 20, 60_000, 100_000),
-    Case("4,096 CPUs, 1 initiator", HUGE, 1, 1, 0, 40_000, 4, 20_000, 35_000),
-    Case("64 CPUs, 16 initiators", SMALL, 16, 1, 0, 12_000, 40, 80_000, 250_000),
-    Case("64 CPUs, all 64 initiators", SMALL, 64, 1, 0, 3_000, 10, 80_000, 250_000),
-    Case("1,024 CPUs, full flushes, refill", LARGE, 1, 100, 1000, 15_000, 20, 15_000, 40_000),
+    Case("64 CPUs, 1 initiator", SMALL, 1, 1, 0, 200_000, 100, 100_000, 300_000),
+    Case("1,024 CPUs, 1 initiator", LARGE, 1, 1, 0, 40_000, 2, 60_000, 100_000),
+    Case("4,096 CPUs, 1 initiator", HUGE, 1, 1, 0, 40_000, 0, 20_000, 35_000),
+    Case("64 CPUs, 16 initiators", SMALL, 16, 1, 0, 12_000, 10, 80_000, 250_000),
+    Case("64 CPUs, all 64 initiators", SMALL, 64, 1, 0, 3_000, 3, 80_000, 250_000),
+    Case("1,024 CPUs, full flushes, refill", LARGE, 1, 100, 1000, 15_000, 2, 15_000, 40_000),
 )
 
 

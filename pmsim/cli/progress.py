@@ -46,10 +46,12 @@ class Bar:
         )
         self._task = self._bars.add_task(name, total=None, simulated="", calls=0)
         self._name = name
+        self._shown = shown
         self._next = 0.0
 
     def __enter__(self) -> Bar:
-        self._bars.start()
+        if self._shown:
+            self._bars.start()
         return self
 
     def __exit__(
@@ -58,7 +60,9 @@ class Bar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bars.stop()
+        # Before version 15 rich ends even a bar that is not shown with a line.
+        if self._shown:
+            self._bars.stop()
 
     def update(self, progress: Progress) -> None:
         """Show how far the run is, unless it was shown a moment ago."""

@@ -77,12 +77,16 @@ def check_deadlock(machine: Machine) -> None:
     The machine finds deadlocks by itself where nothing more can happen. With tasks that never end,
     something always can; but a lock whose owner waits in turn is never released.
     """
-    waiting = [task for task in machine.tasks.values() if task.role == "foreground"]
-    locks = [task.waiting_for for task in waiting]
-    if not waiting or not all(isinstance(lock, Mutex | Spinlock) for lock in locks):
-        return
-    owners = {lock.owner for lock in locks if isinstance(lock, Mutex | Spinlock)}
-    if not owners <= set(waiting):
+    waiting, owners = [], set()
+    for task in machine.tasks.values():
+        if task.role != "foreground":
+            continue
+        lock = task.waiting_for
+        if not isinstance(lock, Mutex | Spinlock):
+            return  # as a rule the first: this is asked at every sample
+        waiting.append(task)
+        owners.add(lock.owner)
+    if not waiting or not owners <= set(waiting):
         return
     waiting.sort(key=lambda task: (task.cpu, task.number))
     said = "; ".join(f"{t.place} waits for {t.waiting_for.name}" for t in waiting if t.waiting_for)
