@@ -8,7 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pmsim.hardware.costs import IpiCosts, MachineCosts, SchedCosts, TlbCosts
-from pmsim.hardware.machine import Machine, Steps, Task
+from pmsim.hardware.machine import Machine
+from pmsim.hardware.task import Steps, Task
 from pmsim.hardware.tlb import flush
 from pmsim.hardware.topology import Topology
 from pmsim.simulation.observer import observe

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 
 from benchmarks.crosscalls import COSTS, SMALL
-from pmsim.hardware.machine import Machine, Steps, Task
+from pmsim.hardware.machine import Machine
+from pmsim.hardware.task import Steps, Task
 from pmsim.kernel.kernel import Kernel
 from pmsim.kernel.profile import load_profile
 

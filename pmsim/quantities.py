@@ -3,7 +3,8 @@
 A key annotated ``Time`` reads ``"250ns"`` and holds 250,000 (picoseconds). In Python an ``int``
 in the base unit is accepted as it stands; in a file it is an error, because a reader of the file
 could not know the unit. A reader of files says so by validating with the context `FROM_FILE`.
-Dumped as JSON, a quantity is text again, exact, so that it can be read back.
+Dumped as JSON, a quantity is text again, exact, so that it can be read back. `Keys` is the base of
+the models that hold them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -35,6 +42,12 @@ _WRITE: Final[dict[str, Callable[[Any], str]]] = {
     units.PAGES.name: units.format_pages,
     units.RATE.name: units.format_rate,
 }
+
+
+class Keys(BaseModel):
+    """Base of every mapping of keys in a file: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True, eq=False)  # hashed by identity: `Time | None` needs a hash

@@ -112,6 +112,10 @@ def _run_one(scenario: Scenario, place: Path, *, force: bool, quiet: bool, figur
     from pmsim.cli.progress import Bar
     from pmsim.simulation.run import run as simulate
 
+    if scenario.sweep and not quiet:
+        paths = ", ".join(scenario.sweep)
+        typer.echo(f"pmsim: {scenario.name}: one run, the sweep over {paths} left out", err=True)
+
     with Bar(scenario.name, shown=not quiet and sys.stderr.isatty()) as bar:
         result = simulate(
             scenario,

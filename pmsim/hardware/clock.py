@@ -35,6 +35,13 @@ class Clock(simpy.Environment):
         Called when the log of finished cross-calls is full.
     on_end
         Called with a task's index as its generator ends; returns the task that steps next.
+
+    Attributes
+    ----------
+    finished
+        Whether the last task that counts has ended.
+    quiet_since
+        The instant after which no task can step by itself; None while one can.
     """
 
     def __init__(
@@ -47,6 +54,7 @@ class Clock(simpy.Environment):
         self._end_key = p.INF
         self.senders: list[Any] = [None] * fabric.max_tasks  # each task's `send`
         self.finished = False
+        self.quiet_since: int | None = None
 
     @property
     def now(self) -> int:
@@ -61,9 +69,12 @@ class Clock(simpy.Environment):
 
     def peek(self) -> SimTime:
         """Return the time of the next event of either calendar, `Infinity` if there is none."""
-        key = int(self._state[int(self._state[p.TREE_AT]) + 1])
+        key = self._next_key()
         tasks = Infinity if key >= p.INF else key >> 1
         return min(super().peek(), tasks)
+
+    def _next_key(self) -> int:
+        return int(self._state[int(self._state[p.TREE_AT]) + 1])
 
     def step(self) -> None:
         """Run the tasks up to SimPy's next event, then that event."""
@@ -74,10 +85,14 @@ class Clock(simpy.Environment):
         self._run_tasks()
         if self.finished:
             return
+        if self._next_key() < p.INF:
+            self.quiet_since = None
+        elif self.quiet_since is None:
+            self.quiet_since = self.now
         if self._queue and 2 * int(self._queue[0][0]) < self._end_key:
             self._state[p.NOW] = int(self._queue[0][0])
             super().step()
-        elif int(self._state[int(self._state[p.TREE_AT]) + 1]) >= p.INF or self._end_key < p.INF:
+        elif self._next_key() >= p.INF or self._end_key < p.INF:
             raise simpy.core.EmptySchedule
 
     def drive(self, end: int | None) -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from pmsim.hardware import _passes as p
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine, Task
+    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.task import Task
 
 
 class Mutex:

@@ -14,7 +14,7 @@ from pmsim.kernel.tlbflush import Cause
 from pmsim.units import PAGE_SIZE, Bytes, Pages, as_size
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Task
+    from pmsim.hardware.task import Task
     from pmsim.kernel.kernel import Kernel
     from pmsim.kernel.module_segments import ModuleSegments
     from pmsim.kernel.modules import Module

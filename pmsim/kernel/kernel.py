@@ -24,7 +24,8 @@ from pmsim.kernel.writes import WriteFault, Writes
 from pmsim.units import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine, Task
+    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.task import Task
 
 
 class Kernel:

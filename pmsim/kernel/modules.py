@@ -20,7 +20,8 @@ from pmsim.kernel.workqueue import Work
 from pmsim.units import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine, Task
+    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.task import Task
     from pmsim.kernel.costs import KernelCosts
     from pmsim.kernel.operations import OperationLog, Steps
     from pmsim.kernel.set_memory import SetMemory

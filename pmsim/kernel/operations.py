@@ -13,7 +13,7 @@ from pmsim.errors import ProgramError
 from pmsim.units import Pages, Picoseconds
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Task
+    from pmsim.hardware.task import Task
     from pmsim.hardware.tlb import FlushFunction
 
 Steps = Generator[Any, Any, None]

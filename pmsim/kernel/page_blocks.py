@@ -17,7 +17,7 @@ from pmsim.kernel.frames import Frames
 from pmsim.units import PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Task
+    from pmsim.hardware.task import Task
     from pmsim.kernel.costs import KernelCosts
     from pmsim.kernel.operations import OperationLog, Steps
 

@@ -18,7 +18,8 @@ from pmsim.kernel.pools import SIZE_MAX, Allocations, Pool, Run, alignment, prod
 from pmsim.units import PAGE_SIZE, Bytes
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine, Task
+    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.task import Task
     from pmsim.kernel.costs import KernelCosts
     from pmsim.kernel.operations import OperationLog, Steps
     from pmsim.kernel.set_memory import SetMemory

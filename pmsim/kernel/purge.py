@@ -19,7 +19,8 @@ from pmsim.kernel.workqueue import Work, Workqueue
 from pmsim.units import PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine, Task
+    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.task import Task
     from pmsim.kernel.costs import KernelCosts
     from pmsim.kernel.operations import OperationLog, Steps
     from pmsim.kernel.profile import KernelProfile

@@ -21,7 +21,7 @@ from pmsim.kernel.tlbflush import Cause, TlbFlush
 from pmsim.units import PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Task
+    from pmsim.hardware.task import Task
     from pmsim.kernel.costs import KernelCosts
     from pmsim.kernel.operations import OperationLog, Steps
     from pmsim.kernel.profile import KernelProfile

@@ -16,7 +16,8 @@ from pmsim.hardware.tlb import flush, full_flush, sync_core
 from pmsim.units import PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine, Task
+    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.task import Task
     from pmsim.kernel.operations import OperationLog, Steps
 
 

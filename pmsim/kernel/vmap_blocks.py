@@ -20,7 +20,7 @@ from pmsim.kernel.vmalloc import Vmalloc
 from pmsim.units import PAGE_SIZE, CpuId, Pages
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Task
+    from pmsim.hardware.task import Task
     from pmsim.kernel.costs import KernelCosts
     from pmsim.kernel.operations import OperationLog, Steps
     from pmsim.kernel.pagetable import PageTable

@@ -17,7 +17,8 @@ from pmsim.hardware.locks import Completion
 from pmsim.units import CpuId, Picoseconds
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine, Task
+    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.task import Task
     from pmsim.kernel.operations import Steps
 
 WorkFunction = Callable[["Task"], "Steps"]

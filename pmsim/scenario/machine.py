@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -29,7 +28,7 @@ from pmsim.hardware.costs import (
 )
 from pmsim.hardware.topology import MAX_CPUS, Distance, Topology
 from pmsim.kernel.costs import KernelCosts
-from pmsim.quantities import PositiveTime, Time
+from pmsim.quantities import Keys, PositiveTime, Time
 from pmsim.units import MS, format_time
 
 Count = Annotated[int, Field(ge=1, le=MAX_CPUS, strict=True)]
@@ -56,12 +55,6 @@ FormatVersion = Annotated[
     Field(strict=True, json_schema_extra={"const": FORMAT}),
     AfterValidator(_known_format),
 ]
-
-
-class Keys(BaseModel):
-    """Base of every mapping of keys: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class TopologyKeys(Keys):

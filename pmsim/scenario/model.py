@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from pmsim.quantities import PositiveTime, PositiveTimeOrAuto, TimeOrAuto
-from pmsim.scenario.machine import FormatVersion, Keys
+from pmsim.quantities import Keys, PositiveTime, PositiveTimeOrAuto, TimeOrAuto
+from pmsim.scenario.machine import FormatVersion
 
 DEFAULT_KERNEL: Final = "linux-6.1-x86_64"
 """The kernel profile of a scenario that names none."""

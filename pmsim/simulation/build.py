@@ -8,7 +8,8 @@ from functools import partial
 import numpy as np
 
 from pmsim.errors import PmsimError, ProgramError
-from pmsim.hardware.machine import Machine, Task
+from pmsim.hardware.machine import Machine
+from pmsim.hardware.task import Task
 from pmsim.kernel.kernel import Kernel
 from pmsim.kernel.operations import Sink
 from pmsim.scenario.resolve import ResolvedScenario

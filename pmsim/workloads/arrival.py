@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from pmsim import units
-from pmsim.quantities import PositiveTime, Rate, Time
-from pmsim.workloads.keys import Keys, NotEmpty, PositiveCount
+from pmsim.quantities import Keys, PositiveTime, Rate, Time
+from pmsim.workloads.keys import NotEmpty, PositiveCount
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     # Imported for their names only: reading a scenario must not load the compiled hardware.
     import numpy as np
 
-    from pmsim.hardware.machine import Task
+    from pmsim.hardware.task import Task
     from pmsim.workloads.locks import Locks
     from pmsim.workloads.task import Steps
 

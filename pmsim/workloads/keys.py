@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from pmsim import units
-from pmsim.quantities import Size
+from pmsim.quantities import Keys, Size
 
 Count = Annotated[int, Field(ge=0, le=2**63 - 1, strict=True)]
 """A whole number, zero included; it needs no unit."""
@@ -30,12 +30,6 @@ def _not_empty(value: tuple[Any, ...]) -> tuple[Any, ...]:
 # Not `min_length`, which counts the valid entries, and so reports each bad one a second time.
 NotEmpty = AfterValidator(_not_empty)
 """Annotates a list that must have an entry."""
-
-
-class Keys(BaseModel):
-    """Base of every mapping of keys: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Every(Keys):

@@ -13,11 +13,11 @@ from pydantic_core import PydanticCustomError
 
 from pmsim.errors import Fault
 from pmsim.kernel.module_segments import ModuleSegments, known_modules, segments_of
-from pmsim.quantities import PageCount, Time
+from pmsim.quantities import Keys, PageCount, Time
 from pmsim.workloads.arrival import Arrival
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keyfault import KeyFault
-from pmsim.workloads.keys import Count, Keys, NotEmpty
+from pmsim.workloads.keys import Count, NotEmpty
 from pmsim.workloads.registry import CpuWorkload, workload
 from pmsim.workloads.task import MachineInfo, Steps
 

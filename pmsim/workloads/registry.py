@@ -29,9 +29,10 @@ from typing import Any, Literal, TypeVar, get_type_hints
 from pydantic import Field
 
 from pmsim.errors import Fault
+from pmsim.quantities import Keys
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keyfault import KeyFault, cpu_faults
-from pmsim.workloads.keys import Count, CpuNumber, Keys
+from pmsim.workloads.keys import Count, CpuNumber
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec
 
 ENTRY_POINT_GROUP = "pmsim.workloads"

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Discriminator, Field, Tag
 
-from pmsim.quantities import PositiveTime, Time
-from pmsim.workloads.keys import Keys
+from pmsim.quantities import Keys, PositiveTime, Time
 
 if TYPE_CHECKING:
     import numpy as np

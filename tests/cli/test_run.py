@@ -314,3 +314,10 @@ def test_work_alone_shows_that_nothing_was_broadcast(inside: Pmsim, tmp_path: Pa
     done = inside("run", path)
     assert done.returncode == 0, done.stdout
     assert "nothing was broadcast" in done.stdout
+
+
+def test_a_sweep_in_the_file_is_left_out_aloud(pmsim: Pmsim, tmp_path: Path) -> None:
+    data = {**scenario(POLICY).as_dict(), "sweep": {"seed": [1, 2]}}
+    done = pmsim("run", write_scenario(tmp_path, data), "--no-figures")
+    assert done.returncode == 0, done.stderr
+    assert "one run, the sweep over seed left out" in done.stderr

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from pmsim.hardware.costs import IpiCosts, MachineCosts, SchedCosts, TlbCosts
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS
-from pmsim.hardware.machine import Machine, Task
+from pmsim.hardware.machine import Machine
+from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import CallKind
 from pmsim.hardware.topology import Topology
 from pmsim.kernel.handle import KernelHandle

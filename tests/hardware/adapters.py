@@ -12,7 +12,8 @@ import numpy.typing as npt
 from pmsim.hardware.costs import Jitter, MachineCosts
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS
 from pmsim.hardware.locks import Mutex, Spinlock
-from pmsim.hardware.machine import Machine, Task
+from pmsim.hardware.machine import Machine
+from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import FlushFunction, empty_call, flush, sync_core
 from tests.reference.machine import run as run_reference
 from tests.reference.program import (
@@ -32,6 +33,13 @@ Waits = Generator[Any, Any, None]
 def run_fabric(program: Program) -> Result:
     """Run a program on the machine that every scenario uses."""
     return _FabricRun(program).result()
+
+
+def rows_of(program: Program) -> list[tuple[dict[str, int], dict[int, int]]]:
+    """Return each cross-call's row as the fabric logs it, and its acknowledgements."""
+    fabric = _FabricRun(program)
+    fabric.result()
+    return list(zip(fabric.rows, fabric.machine.acks, strict=True))
 
 
 IMPLEMENTATIONS: dict[str, Callable[[Program], Result]] = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pmsim.hardware.machine import Task
+from pmsim.hardware.task import Task
 from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.entries import PRESENT, RW
 from pmsim.kernel.handle import KernelHandle

@@ -9,7 +9,8 @@ import pytest
 
 from pmsim.errors import ProgramError
 from pmsim.hardware.locks import Mutex, Spinlock
-from pmsim.hardware.machine import Machine, Task
+from pmsim.hardware.machine import Machine
+from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import empty_call, full_flush
 from pmsim.kernel.operations import NO_OPERATION, OPERATION_COLUMNS, OperationLog
 from pmsim.units import US

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pmsim.errors import ProgramError
-from pmsim.hardware.machine import Task
+from pmsim.hardware.task import Task
 from pmsim.kernel.tlbflush import Cause
 from pmsim.units import PAGE_SIZE
 from tests.kernel.booted import Booted, Flush, full, ranged

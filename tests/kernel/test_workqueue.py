@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from pmsim.hardware.machine import Machine, Task
+from pmsim.hardware.machine import Machine
+from pmsim.hardware.task import Task
 from pmsim.kernel.workqueue import Work, Workqueue
 from pmsim.units import MS, US
 from tests.kernel.booted import Ear, small_machine

@@ -8,7 +8,8 @@ import pytest
 from pmsim.errors import DeadlockError
 from pmsim.hardware.costs import IpiCosts, MachineCosts, SchedCosts, TlbCosts
 from pmsim.hardware.locks import Completion, Mutex, Spinlock
-from pmsim.hardware.machine import Machine, Role, Task
+from pmsim.hardware.machine import Machine
+from pmsim.hardware.task import Role, Task
 from pmsim.hardware.topology import Topology
 from pmsim.simulation.observer import check_deadlock, observe
 

@@ -1,0 +1,202 @@
+"""A task: a thread of execution on one CPU, and the steps that it can take."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pmsim.errors import ProgramError
+from pmsim.hardware import _passes as p
+from pmsim.hardware.clock import FINISHED
+from pmsim.hardware.locks import Completion
+
+if TYPE_CHECKING:
+    from pmsim.hardware.locks import Mutex, Spinlock
+    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.tlb import FlushFunction
+
+Steps = Generator[int, None, None]
+"""A task's body: it waits through the primitives of `Task`, and through nothing else."""
+
+Role = Literal["foreground", "background", "daemon"]
+
+EVERYONE: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+NO_JITTER: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+
+
+class Task:
+    """A thread of execution on one CPU.
+
+    Attributes
+    ----------
+    cpu, number
+        Its CPU, and its number among the tasks of that CPU.
+    name
+        What tables and messages call it.
+    machine
+        The machine it runs on.
+    spinlocks, held
+        Spinlocks it holds or asks for; locks of both kinds.
+    waiting_for
+        The lock or completion it waits for, if any.
+    """
+
+    __slots__ = (
+        "_jitter",
+        "_shared",
+        "_state",
+        "cpu",
+        "held",
+        "index",
+        "machine",
+        "name",
+        "number",
+        "role",
+        "spinlocks",
+        "waiting_for",
+    )
+
+    def __init__(
+        self, machine: Machine, index: int, cpu: int, number: int, name: str, role: Role
+    ) -> None:
+        self.machine = machine
+        self.index = index
+        self.cpu = cpu
+        self.number = number
+        self.name = name
+        self.role = role
+        self.spinlocks = 0
+        self.held = 0
+        self.waiting_for: Mutex | Spinlock | Completion | None = None
+        self._state = machine.fabric.state
+        self._shared = machine.shared
+        self._jitter = machine.costs.ipi.jitter is not None
+
+    @property
+    def now(self) -> int:
+        """The present instant in picoseconds."""
+        return self.machine.now
+
+    def error(self, message: str) -> ProgramError:
+        """Return the error that this task has broken a rule."""
+        return ProgramError(f"the task {message}", self.now, self.place)
+
+    @property
+    def place(self) -> str:
+        """Who and where it is, for messages."""
+        return f"{self.name}, task {self.number} on CPU {self.cpu}"
+
+    def work_left(self, stolen: int) -> int | None:
+        """Return what is left of the `compute` it is in; see `Fabric.work_left`."""
+        return self.machine.fabric.work_left(self.index, self.cpu, stolen)
+
+    def boundary(self) -> Steps:
+        """Look at the run queue, as between any two steps; it may cost the task its turn.
+
+        Every primitive does so by itself; only what takes no time and goes through none needs it.
+        """
+        if self._shared[self.cpu]:
+            task = p.boundary(self._state, self.cpu)
+            if task != self.index and task - p.RETRY != self.index:
+                yield task - p.RETRY
+
+    def compute(self, work: int) -> Steps:
+        """Use ``work`` picoseconds of CPU time, after any refill debt."""
+        if work < 0:
+            raise self.error(f"computes for a negative time, {work} ps")
+        yield from self.boundary()
+        task = p.compute(self._state, self.cpu, work)
+        if task != self.index:
+            yield task
+
+    def irqs_off(self, length: int) -> Steps:
+        """Keep interrupts off for exactly ``length`` picoseconds."""
+        if length < 0:
+            raise self.error(f"keeps interrupts off for a negative time, {length} ps")
+        yield from self.boundary()
+        task = p.irqs_off(self._state, self.cpu, length)
+        if task != self.index:
+            yield task
+
+    def sleep(self, length: int) -> Steps:
+        """Give the CPU up for ``length`` picoseconds."""
+        if length < 0:
+            raise self.error(f"sleeps for a negative time, {length} ps")
+        if self.spinlocks:
+            raise self.error("sleeps while it holds a spinlock")
+        yield from self.boundary()
+        task = p.sleep(self._state, self.cpu, length)
+        if task != self.index:
+            yield task
+
+    def cross_call(
+        self,
+        function: FlushFunction,
+        *,
+        cause: int = 0,
+        operation: int = -1,
+        pages: int = -1,
+        targets: Sequence[int] | None = None,
+    ) -> Steps:
+        """Have a function run on other CPUs and on this one, and wait until all have.
+
+        Parameters
+        ----------
+        function
+            What each CPU runs.
+        cause, operation, pages
+            Written to the call's row: numbers that mean something to the caller.
+        targets
+            CPUs to call, this one left out; ``None`` for every other CPU.
+
+        Raises
+        ------
+        ProgramError
+            If a target is out of range or named twice.
+        """
+        yield from self.boundary()
+        machine = self.machine
+        chosen = EVERYONE if targets is None else machine.checked_targets(self, targets)
+        n = machine.n_cpus - 1 if targets is None else len(chosen)
+        if targets is not None and n == 0:
+            chosen = np.array([self.cpu], dtype=np.int64)
+        task = p.call(
+            self._state,
+            machine.fabric.distances,
+            chosen,
+            machine.draw_jitter(n) if self._jitter else NO_JITTER,
+            self.cpu,
+            n,
+            *function.arguments,
+            int(cause),
+            operation,
+            pages,
+        )
+        if task != self.index:
+            yield task
+        if machine.keep_acks:
+            machine.note_acks(self, targets)
+        if n == 0:
+            machine.flush_log_if_full()
+
+    def wait_for(self, thing: Mutex | Completion) -> Steps:
+        """Sleep until `Machine.wake`; the caller has put the task into a queue."""
+        self.waiting_for = thing
+        machine = self.machine
+        if self.role == "daemon" and isinstance(thing, Completion):
+            machine.active -= 1
+        if machine.active == 0 and machine.until_done:
+            p.leave(self._state, self.cpu)
+            yield FINISHED
+        else:
+            yield p.block(self._state, self.cpu)
+
+    def spin_for(self, lock: Spinlock) -> Steps:
+        """Spin until the lock is handed over; the caller has put the task into its queue."""
+        self.waiting_for = lock
+        task = p.spin(self._state, self.cpu)
+        if task != self.index:
+            yield task

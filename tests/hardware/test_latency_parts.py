@@ -1,0 +1,158 @@
+"""A cross-call's row says which CPU was waited for and why, and its parts add up to the latency.
+
+What is expected follows from the acknowledgements, which the reference confirms elsewhere, by the
+formulas of the machine model: the visit leaves c at ``max(before, ack) + line``.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+
+from pmsim.hardware.fabric import CROSSCALL_COLUMNS, SlowestReason
+from tests.hardware.adapters import rows_of
+from tests.hardware.machines import call, compute, flush_kernel, irqs_off, on, program, sleep
+from tests.hardware.strategies import programs
+from tests.reference.fuzz import outcome
+from tests.reference.machine import run as run_reference
+from tests.reference.program import Program, Result
+
+PARTS = CROSSCALL_COLUMNS[CROSSCALL_COLUMNS.index("queue_ps") :]
+WAITS = {"irqs_off_ps": "IRQS_OFF", "idle_exit_ps": "IDLE_EXIT", "busy_handler_ps": "BUSY_HANDLER"}
+
+
+def parts_of(row: dict[str, int]) -> dict[str, int]:
+    """Return the parts that are not zero."""
+    return {name: row[name] for name in PARTS if row[name]}
+
+
+def the_row(program: Program) -> dict[str, int]:
+    """Return the row of CPU 0's call, the first."""
+    return next(row for row, _ in rows_of(program) if row["cpu"] == 0)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(programs())
+def test_the_parts_of_every_call_follow_from_its_acknowledgements(program: Program) -> None:
+    assume(isinstance(outcome(run_reference, program), Result))
+    for row, acks in rows_of(program):
+        assert sum(row[name] for name in PARTS) == row["end_ps"] - row["start_ps"]
+        assert all(row[name] >= 0 for name in PARTS)
+        check_slowest(program, row, acks)
+
+
+def check_slowest(program: Program, row: dict[str, int], acks: dict[int, int]) -> None:
+    """Compare the CPU that was waited for, and its parts, with the formulas."""
+    ipi, topology = program.costs.ipi, program.topology
+    initiator, n = row["cpu"], len(acks)
+    lines, total = {}, 0
+    for cpu in sorted(acks):
+        lines[cpu] = total
+        total += topology.cost(ipi.line, initiator, cpu)
+    groups = sorted({cpu // ipi.fanout for cpu in acks})
+    sent = row["start_ps"] + n * ipi.queue + len(groups) * ipi.send
+    if row["slowest_cpu"] < 0:
+        assert SlowestReason(row["slowest_reason"]) is SlowestReason.LOCAL
+        local = 0 if program.order == "serial" and n else row["local_ps"]
+        assert all(ack - lines[cpu] <= sent + local for cpu, ack in acks.items())
+        assert row["visit_ps"] == total
+        return
+    slowest = row["slowest_cpu"]
+    latest = max(ack - lines[cpu] for cpu, ack in acks.items())
+    assert slowest == min(cpu for cpu, ack in acks.items() if ack - lines[cpu] == latest)
+    assert latest > sent
+    assert row["visit_ps"] == total - lines[slowest]
+    reason = SlowestReason(row["slowest_reason"])
+    if reason is SlowestReason.RIDE:
+        position = sorted(acks).index(slowest)
+        assert row["queue_ps"] == (position + 1) * ipi.queue
+        return
+    assert row["ride_ps"] == 0
+    assert row["queue_ps"] == n * ipi.queue
+    assert row["send_ps"] == (groups.index(slowest // ipi.fanout) + 1) * ipi.send
+    delivery = topology.cost(ipi.delivery, initiator, slowest)
+    assert row["delivery_ps"] >= delivery if program.jitter else row["delivery_ps"] == delivery
+    assert row["entry_ps"] == ipi.entry
+    for column, name in WAITS.items():
+        assert (row[column] > 0) == (reason is SlowestReason[name])
+
+
+# queue 100, delivery 1000, entry 50: a lone call of 0 by CPU 0 on CPU 1 arrives at 1100.
+LONE = {"queue_ps": 100, "delivery_ps": 1000, "entry_ps": 50}
+REASONS = {
+    # CPU 1 computes: nothing holds the handler up.
+    "distance": ((on(1, compute(9000)),), (), {}),
+    # The window that began at 0 ends at 3000: 1900 after the arrival.
+    "irqs_off": ((on(1, irqs_off(3000)),), (), {"irqs_off_ps": 1900}),
+    # Idle from 0, 1100 at the arrival: the state of residency 500 takes 40 to leave.
+    "idle_exit": ((), ((500, 40),), {"idle_exit_ps": 40}),
+    # Its task is woken by a timer at 1090 and the CPU with it, until 1130: 30 after the arrival.
+    "waking": ((on(1, sleep(1090), compute(10)),), ((0, 40),), {"idle_exit_ps": 30}),
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_a_row_says_what_held_the_handler_up_and_for_how_long(name: str) -> None:
+    others, idle, wait = REASONS[name]
+    row = the_row(program(on(0, call(1)), *others, cpus=2, idle=idle))
+    expected = "idle_exit" if name == "waking" else name
+    assert SlowestReason(row["slowest_reason"]).name.lower() == expected
+    assert row["slowest_cpu"] == 1
+    assert parts_of(row) == {**LONE, **wait}
+
+
+def test_a_handler_behind_another_one_is_blamed_on_that() -> None:
+    # CPU 1's call on CPU 2: queued at 100, arrives at 1100, taken at 1150; its 300 pages' 3000 and
+    # the exit of 50 last until 4200. CPU 0's, made at 1100, is queued at 1200: too late for the
+    # take. It arrives at 2200 and starts at 4200.
+    busy = program(
+        on(0, compute(1100), call(2)), on(1, call(2, pages=300)), on(2, compute(9000)), ceiling=999
+    )
+    row = the_row(busy)
+    assert SlowestReason(row["slowest_reason"]) is SlowestReason.BUSY_HANDLER
+    assert parts_of(row) == {**LONE, "busy_handler_ps": 2000}
+
+
+def test_a_call_that_rides_along_waits_for_the_take_of_the_other() -> None:
+    # CPU 1's call is taken on CPU 2 at 1150. CPU 0's, made at 500, is queued at 600 and rides; its
+    # function follows the other's 30 pages: 300.
+    riding = program(on(0, compute(500), call(2)), on(1, call(2, pages=30)), on(2, compute(9000)))
+    row = the_row(riding)
+    assert SlowestReason(row["slowest_reason"]) is SlowestReason.RIDE
+    assert parts_of(row) == {"queue_ps": 100, "ride_ps": 550, "function_ps": 300}
+
+
+def test_nobody_is_waited_for_where_the_initiator_is_the_slowest() -> None:
+    # Queued at 100 and 200, sent at 250 and 300, acknowledged at 250 + 1 + 40 and 300 + 1 + 40. The
+    # initiator is done with sending and its own function at 300 + 40, and passes each for 50.
+    row = the_row(
+        program(on(0, flush_kernel(4)), cpus=3, delivery=0, entry=1, exit=0, send=50, line=50)
+    )
+    assert SlowestReason(row["slowest_reason"]) is SlowestReason.LOCAL
+    assert row["slowest_cpu"] == -1
+    assert parts_of(row) == {"queue_ps": 200, "send_ps": 100, "local_ps": 40, "visit_ps": 100}
+
+
+def test_of_two_that_are_equally_late_the_lower_cpu_is_named() -> None:
+    # Arrivals at 1200 on both, acknowledged at 1250.
+    row = the_row(program(on(0, flush_kernel(0)), cpus=3))
+    assert row["slowest_cpu"] == 1
+
+
+def test_a_call_without_targets_is_local_and_nothing_else() -> None:
+    row = the_row(program(on(0, call(pages=7)), cpus=2))
+    assert SlowestReason(row["slowest_reason"]) is SlowestReason.LOCAL
+    assert row["slowest_cpu"] == -1
+    assert parts_of(row) == {"local_ps": 70}
+
+
+def test_the_local_function_of_the_serial_order_comes_after_the_visit() -> None:
+    row = the_row(program(on(0, call(1, pages=3)), on(1, compute(9000)), order="serial", line=7))
+    assert parts_of(row) == {**LONE, "function_ps": 30, "visit_ps": 7, "local_ps": 30}
+
+
+def test_a_handler_on_the_initiator_holds_up_its_return() -> None:
+    # Both call at 0. Interrupts are off on CPU 0 until 100; CPU 1's arrives at 1100, like its own
+    # on CPU 1: acknowledged at 1150 on both sides, but the handler on CPU 0 runs until 1200.
+    row = the_row(program(on(0, call(1)), on(1, call(0))))
+    assert parts_of(row) == {**LONE, "resume_ps": 50}
