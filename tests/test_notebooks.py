@@ -3,7 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import jupytext
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 
@@ -26,3 +28,20 @@ def test_a_notebook_is_kept_without_outputs(path):
     code = [cell for cell in jupytext.read(path).cells if cell.cell_type == "code"]
     assert code
     assert all(not cell.outputs and cell.execution_count is None for cell in code)
+
+
+def test_every_figure_of_a_notebook_is_shown_not_the_first_alone():
+    sources = [
+        "import pmsim; result = pmsim.run('one-broadcast')",
+        "_ = pmsim.plot.operation_cost(result)",
+        "_ = pmsim.plot.flush_cost(result)",
+        "import matplotlib.pyplot as plt; _ = plt.plot([1, 2])",
+    ]
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    NotebookClient(notebook).execute()
+    pictures = [
+        sum("image/png" in output.get("data", {}) for output in cell.outputs)
+        for cell in notebook.cells
+    ]
+    assert pictures == [0, 1, 1, 1]

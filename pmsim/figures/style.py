@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any, Final
 
 import matplotlib as mpl
@@ -80,10 +80,16 @@ _GLUE: Final = "\N{NO-BREAK SPACE}"
 _CHARACTER: Final = 0.6
 
 
-def themed() -> AbstractContextManager[None]:
-    """Return a context in which new artists take the style of the project."""
+@contextmanager
+def themed() -> Iterator[None]:
+    """Give a context in which new artists take the style of the project."""
     settings: Any = dict(STYLE)
-    return mpl.rc_context(settings)
+    with mpl.rc_context(settings):
+        yield
+        interactive = mpl.is_interactive()
+    # A notebook's backend makes itself interactive as it draws its first figure. If the theme's
+    # end undid that, no later figure would be shown.
+    mpl.interactive(interactive)
 
 
 @contextmanager
