@@ -9,7 +9,7 @@ from benchmarks.crosscalls import COSTS, SMALL
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.task import Steps, Task
 from pmsim.kernel.kernel import Kernel
-from pmsim.kernel.profile import load_profile
+from pmsim.kernel.profiles import load_profile
 
 Body = Callable[[Kernel, Task], Steps]
 

@@ -52,8 +52,8 @@ def _platforms(console: Console, details: bool) -> None:
 
 
 def _kernels(console: Console, details: bool) -> None:
-    from pmsim.kernel.profile import (
-        KernelProfile,
+    from pmsim.kernel.profile import KernelProfile
+    from pmsim.kernel.profiles import (
         profile_keys,
         profile_names,
         profile_sources,

@@ -1,16 +1,12 @@
 """Kernel profiles: one generation of Linux on one architecture is one frozen record.
 
-A profile is data (``pmsim/data/kernels/*.yaml``): what generations do differently is a value of a
-key here, or names a small strategy class; no code asks for a version number.
+A profile is data (``pmsim/data/kernels/*.yaml``, read by `pmsim.kernel.profiles`): what generations
+do differently is a value of a key here, or names a small strategy class; no code asks for a version
+number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from difflib import get_close_matches
-from functools import cache
-from importlib import resources
-from importlib.resources.abc import Traversable
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
@@ -19,18 +15,18 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
-from ruamel.yaml import YAML
 
-from pmsim.errors import Fault, ScenarioError
-from pmsim.quantities import FROM_FILE, PageCount, PositiveSize, Size
+from pmsim.quantities import PageCount, PositiveSize, Size
 from pmsim.units import GIB, KIB, MIB, PAGE_SIZE
 
-LEAF_LEVELS: Final = {4 * KIB: 1, 2 * MIB: 2, 1 * GIB: 3}
-"""Level of the page table at which a leaf of so many bytes stands (x86-64)."""
+LEAF_LEVELS: Final = {4 * KIB: 1, 2 * MIB: 2, 4 * MIB: 2, 1 * GIB: 3}
+"""Level of the page table at which a leaf of so many bytes stands; 4 MiB without PAE only."""
+
+Arch = Literal["x86_64", "x86_32", "arm64", "arm32", "riscv64"]
+"""An architecture, by the name that profiles end in."""
 
 
 def _fault(code: str, message: str, hint: str) -> PydanticCustomError:
@@ -57,7 +53,8 @@ def _address_from_text(value: Any) -> Any:
 
 def _leaf(size: int) -> int:
     if size not in LEAF_LEVELS:
-        raise _fault("bad-leaf", "no leaf of a page table has this size", "4KiB, 2MiB or 1GiB")
+        hint = "4KiB, 2MiB or 1GiB (4MiB on x86-32 without PAE)"
+        raise _fault("bad-leaf", "no leaf of a page table has this size", hint)
     return size
 
 
@@ -71,7 +68,7 @@ PageLimit = Annotated[PageCount, BeforeValidator(_pages_from_number)]
 LeafSize = Annotated[Size, AfterValidator(_leaf)]
 RangeSize = Annotated[PositiveSize, AfterValidator(_whole_pages)]
 Address = Annotated[
-    int, BeforeValidator(_address_from_text), Field(ge=1 << 63, lt=1 << 64, strict=True)
+    int, BeforeValidator(_address_from_text), Field(ge=1 << 31, lt=1 << 64, strict=True)
 ]
 """A page's virtual address in the kernel's half of the address space."""
 
@@ -79,42 +76,132 @@ Address = Annotated[
 class KernelProfile(BaseModel):
     """One generation of the kernel on one architecture.
 
-    Every key may be overridden in a scenario. Sizes are in bytes, addresses are those of first
-    bytes.
+    Every key may be overridden in a scenario, as far as its profile allows. Sizes are in bytes,
+    addresses are those of first bytes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(description="The name scenarios use.")
-    arch: Literal["x86_64"] = Field(description="The architecture.")
+    arch: Arch = Field(description="The architecture.")
+
+    # How CPUs are told
+
     crosscall_order: Literal["concurrent", "serial"] = Field(
         description="Whether the initiator of a cross-call runs the function while the others do,"
         " or after all of them."
     )
+    invalidate_by: Literal["ipi", "tlbi", "sbi", "tlbi_or_ipi"] = Field(
+        description="How other CPUs drop translations: interrupts (ipi), broadcast instructions"
+        " (tlbi), those where the machine has them, interrupts elsewhere (tlbi_or_ipi), or a call"
+        " of the firmware (sbi)."
+    )
     ceiling: PageLimit = Field(
         description="Pages above which a ranged flush of the TLB becomes a full one."
     )
-    page_table_levels: Literal[4, 5] = Field(description="Levels of the page table.")
+    tlbi_range: bool = Field(
+        description="Whether one broadcast instruction may name a range, where the CPUs can."
+    )
+    user_flush: Literal["lazy_interrupted", "lazy_skipped"] = Field(
+        description="Whether a CPU that only borrows an address space is interrupted by its flushes"
+        " (and then leaves it), or is left alone unless page tables are freed."
+    )
+    asids: int = Field(
+        ge=1,
+        strict=True,
+        description="Address spaces whose translations a CPU keeps apart at the same time.",
+    )
+
+    # Where things lie
+
+    pae: bool = Field(description="Whether entries of the page table have 64 bits (x86-32: PAE).")
+    page_table_levels: Literal[2, 3, 4, 5] = Field(description="Levels of the page table.")
     direct_map_leaf: LeafSize = Field(
         description="Size of the direct map's leaves at the start: 4KiB (nothing left to split),"
         " 2MiB or 1GiB."
     )
     memory: PositiveSize = Field(description="Physical memory, a multiple of the leaf size.")
+    lowmem: PositiveSize = Field(
+        description="How much of the memory the direct map holds at most; the rest is highmem."
+    )
     page_offset: Address = Field(description="Where the direct map starts.")
     vmalloc_start: Address = Field(description="Where the vmalloc range starts.")
     vmalloc_size: RangeSize = Field(description="Size of the vmalloc range.")
-    page_offset_5_level: Address = Field(description="page_offset with five levels.")
-    vmalloc_start_5_level: Address = Field(description="vmalloc_start with five levels.")
-    vmalloc_size_5_level: RangeSize = Field(description="vmalloc_size with five levels.")
     modules_start: Address = Field(description="Where the range for modules starts.")
     modules_size: RangeSize = Field(description="Size of the range for modules.")
+    modules_fallback: Literal["none", "vmalloc"] = Field(
+        description="Where modules go when their range is full: nowhere, or to the vmalloc range."
+    )
+    top_level_copies: Literal["none", "fault", "walk", "switch"] = Field(
+        description="How an address space learns of a new top-level entry of the kernel's page"
+        " table: it shares it (none), by a fault at the first touch (fault), because the kernel"
+        " walks all of them (walk), or when it is switched to (switch)."
+    )
+    top_level_span: PositiveSize = Field(description="What one top-level entry covers.")
+
+    # Areas
+
+    area_search: Literal["hint", "first_fit", "per_node"] = Field(
+        description="How a free range is found: from where the last one was (hint), the lowest one"
+        " (first_fit), or recently freed ones of the node first (per_node)."
+    )
     lazy_max_unit: Size = Field(
         description="Lazily freed address space that is tolerated, times the number of bits of the"
         " number of CPUs (lazy_max_pages)."
     )
-    purge_by: Literal["work_item", "unmap"] = Field(
-        description="Who flushes freed areas: a work item once there are too many (work_item), or"
-        " every unmap its own, under the area lock (unmap: 2.6.27 and before)."
+    lazy_merges: bool = Field(
+        description="Whether neighbours on the lazy list are joined, and freed as one."
+    )
+    purge_by: Literal["work_item", "task", "unmap"] = Field(
+        description="Who flushes freed areas once there are too many: a work item, or the task that"
+        " freed the last one (task); or every unmap its own, under the area lock (unmap: 2.6.27 and"
+        " before)."
+    )
+    purge_passes: Literal["until_below", "one"] = Field(
+        description="Whether a purge goes on until less than the limit is left, or purges once."
+    )
+    dirty_blocks: Literal["every_call", "once"] = Field(
+        description="Whether the dirty part of a block of vm_map_ram is flushed by every call that"
+        " flushes aliases while the block lives, or once."
+    )
+    alias_lock: Literal["purge", "scan"] = Field(
+        description="What the purge lock is held for in vm_unmap_aliases: the purge, or the scan of"
+        " the blocks too."
+    )
+    vmap_block_pages: PageLimit = Field(description="Pages of a block of vm_map_ram.")
+    vmap_block_limit: PageLimit = Field(
+        description="The largest mapping that is carved from a block."
+    )
+    reset_perms: bool = Field(
+        description="Whether VM_FLUSH_RESET_PERMS exists: freeing executable memory flushes it and"
+        " its direct map in one."
+    )
+    huge_vmalloc: bool = Field(description="Whether an area may be mapped by leaves of 2 MiB.")
+    new_mapping: Literal["nothing", "fault", "flush"] = Field(
+        description="What a new mapping costs other CPUs: nothing, a fault at the first touch, or a"
+        " flush of all."
+    )
+    thread_stack: Size = Field(
+        description="Size of a kernel stack in the vmalloc range; 0B: stacks lie elsewhere."
+    )
+
+    # Permissions
+
+    set_memory: Literal["x86", "arm64", "arm32", "riscv"] = Field(
+        description="Whose way of changing permissions it is."
+    )
+    set_memory_purges: bool = Field(
+        description="Whether set_memory_* first flush what was lazily freed (vm_unmap_aliases)."
+    )
+    nx: bool = Field(
+        description="Whether pages can be not executable; if not, set_memory_x and _nx do nothing."
+    )
+    rodata: Literal["full", "on"] = Field(
+        description="Boot parameter of arm64: whether the direct map's alias of read-only memory is"
+        " protected too (full)."
+    )
+    linear_alias: bool = Field(
+        description="Whether a change of permission is made to the direct map's alias too."
     )
     alias_on_nx: bool = Field(
         description="Whether set_memory_x and _nx look at the direct map's alias too, which makes"
@@ -123,16 +210,64 @@ class KernelProfile(BaseModel):
     cpa_ranged: bool = Field(
         description="Whether set_memory_* may flush a range, where no alias is involved."
     )
+    cpa_collapse: bool = Field(
+        description="Whether set_memory_rox joins pages to a large leaf again."
+    )
+    split_under: Literal["cpa_lock", "cpa_and_pgd_lock"] = Field(
+        description="Which locks are held while the split of a large leaf is broadcast."
+    )
+    direct_map_flushes: bool = Field(
+        description="Whether set_direct_map_*_noflush flush in spite of their name."
+    )
+
+    # Code
+
+    module_loader: Literal[
+        "two_areas_rwx", "two_areas", "seven_areas", "seven_areas_rox", "rox_cache"
+    ] = Field(description="Into which areas a module is loaded, and how they are protected.")
+    idempotent_loads: bool = Field(
+        description="Whether a load of a module that is being loaded waits for that load."
+    )
+    static_calls: bool = Field(
+        description="Whether modules have static-call sites that are patched as they come in."
+    )
+    text_poke: Literal["per_site", "batch"] = Field(
+        description="Whether sites of code are patched one by one or in batches."
+    )
+    text_poke_batch: int = Field(ge=1, strict=True, description="Sites of one batch.")
+    bpf_images: Literal["per_program_ro", "per_program_ro_x", "pack", "pack_rox"] = Field(
+        description="Whether each BPF program has pages of its own, or many share a huge page, and"
+        " by which calls they become read-only and executable."
+    )
+    ftrace_opens_text: bool = Field(
+        description="Whether switching tracing makes the kernel's and all modules' code writable."
+    )
+
+    # Pools
+
+    pmalloc: Literal["v21", "v23", "prmem", "modern"] = Field(
+        description="Which pmalloc stands in the kernel: v21; v23 or prmem, which followed it; or"
+        " modern, v21 brought to a kernel that has VM_FLUSH_RESET_PERMS."
+    )
+    kmalloc_minalign: PositiveSize = Field(
+        description="Alignment of what kmalloc returns, and of a pool that asks for none."
+    )
 
     @model_validator(mode="after")
     def _holds_whole_leaves(self) -> KernelProfile:
-        if self.memory % self.direct_map_leaf:
+        if self.direct_map_size % self.direct_map_leaf:
+            key = "memory" if self.memory <= self.lowmem else "lowmem"
             raise _fault(
-                "bad-memory",
-                "memory is no multiple of direct_map_leaf",
+                f"bad-{key}",
+                f"{key} is no multiple of direct_map_leaf",
                 "round it to whole leaves, for example 64GiB",
             )
         return self
+
+    @property
+    def word_bytes(self) -> int:
+        """Bytes of a pointer."""
+        return 4 if self.arch in ("x86_32", "arm32") else 8
 
     @property
     def direct_map_level(self) -> int:
@@ -141,107 +276,20 @@ class KernelProfile(BaseModel):
 
     @property
     def direct_map_start(self) -> int:
-        """Where the direct map starts, at this number of levels."""
-        return self.page_offset if self.page_table_levels == 4 else self.page_offset_5_level
+        """Where the direct map starts."""
+        return self.page_offset
+
+    @property
+    def direct_map_size(self) -> int:
+        """Bytes of memory that the direct map holds; what lies above is highmem."""
+        return min(self.memory, self.lowmem)
 
     @property
     def vmalloc_range(self) -> tuple[int, int]:
-        """First address and size in bytes of the vmalloc range, at this number of levels."""
-        if self.page_table_levels == 4:
-            return self.vmalloc_start, self.vmalloc_size
-        return self.vmalloc_start_5_level, self.vmalloc_size_5_level
+        """First address and size in bytes of the vmalloc range."""
+        return self.vmalloc_start, self.vmalloc_size
 
     @property
     def modules_range(self) -> tuple[int, int]:
         """First address and size in bytes of the range for modules."""
         return self.modules_start, self.modules_size
-
-
-def profile_names() -> list[str]:
-    """Return the names of the profiles that pmsim knows."""
-    names = [file.name for file in _folder().iterdir()]
-    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
-
-
-def profile_summary(name: str) -> str:
-    """Return one line about a profile; raise `ScenarioError` if it is unknown."""
-    return str(_read(name)["summary"])
-
-
-def profile_keys(name: str) -> dict[str, Any]:
-    """Return every key of a profile with its value as text or number, for overriding some."""
-    return {"name": name} | {key: entry["value"] for key, entry in _read(name)["keys"].items()}
-
-
-def profile_sources(name: str) -> dict[str, str]:
-    """Return for every key of a profile where its value comes from."""
-    return {key: str(entry["source"]) for key, entry in _read(name)["keys"].items()}
-
-
-def load_profile(name: str, overrides: Mapping[str, Any] | None = None) -> KernelProfile:
-    """Return a profile, some of its keys replaced.
-
-    Parameters
-    ----------
-    name
-        The profile's name.
-    overrides
-        Other values for some keys, as they stand in a file.
-
-    Raises
-    ------
-    ScenarioError
-        If the name is unknown, or keys are unknown or have bad values: all of them at once. The
-        faults have no line; each names its key as its file (``kernel.ceiling``).
-
-    Examples
-    --------
-    >>> from pmsim.kernel.profile import load_profile
-    >>> load_profile("linux-6.1-x86_64", {"direct_map_leaf": "2MiB"}).direct_map_level
-    2
-    """
-    values = profile_keys(name)
-    changed = dict(overrides or {})
-    unknown = [_unknown_key(key) for key in changed if key not in values or key == "name"]
-    if unknown:
-        raise ScenarioError(unknown)
-    try:
-        return KernelProfile.model_validate(values | changed, context=FROM_FILE)
-    except ValidationError as error:
-        raise ScenarioError([_as_fault(dict(found)) for found in error.errors()]) from None
-
-
-def _folder() -> Traversable:
-    return resources.files("pmsim") / "data" / "kernels"
-
-
-@cache
-def _read(name: str) -> dict[str, Any]:
-    names = profile_names()
-    if name not in names:
-        near = get_close_matches(name, names, n=1, cutoff=0.3)
-        known = ", ".join(names)
-        hint = f"did you mean {near[0]}? known: {known}" if near else f"known: {known}"
-        raise ScenarioError(
-            [Fault("kernel", 0, 0, "unknown-kernel", f"there is no kernel profile '{name}'", hint)]
-        )
-    text = (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
-    content = YAML(typ="safe", pure=True).load(text)
-    assert isinstance(content, dict)
-    return content
-
-
-def _unknown_key(key: str) -> Fault:
-    known = [name for name in KernelProfile.model_fields if name != "name"]
-    near = get_close_matches(str(key), known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"keys: {', '.join(known)}"
-    message = f"a kernel profile has no key '{key}'"
-    return Fault(f"kernel.{key}", 0, 0, "unknown-key", message, hint)
-
-
-def _as_fault(found: dict[str, Any]) -> Fault:
-    context = found.get("ctx", {})
-    place = ".".join(["kernel", *map(str, found["loc"])])
-    code = str(context.get("code", "bad-value"))
-    message = str(context.get("message", found["msg"]))
-    return Fault(place, 0, 0, code, message, str(context.get("hint", "")))

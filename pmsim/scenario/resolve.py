@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pmsim.errors import Fault, ScenarioError
-from pmsim.kernel.profile import KernelProfile, load_profile
+from pmsim.kernel.profile import KernelProfile
+from pmsim.kernel.profiles import load_profile
 from pmsim.scenario.faults import FaultList, did_you_mean, validated
 from pmsim.scenario.machine import MachineDescription
 from pmsim.scenario.model import DEFAULT_KERNEL, MeasureKeys, ScenarioKeys

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from pmsim.kernel.profile import KernelProfile, profile_names
+from pmsim.kernel.profile import KernelProfile
+from pmsim.kernel.profiles import profile_names
 from pmsim.scenario.machine import MachineKeys
 from pmsim.scenario.model import ScenarioKeys
 from pmsim.scenario.platform import platform_names

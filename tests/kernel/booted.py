@@ -17,7 +17,7 @@ from pmsim.hardware.topology import Topology
 from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.kernel import Kernel
-from pmsim.kernel.profile import load_profile
+from pmsim.kernel.profiles import load_profile
 from pmsim.kernel.tlbflush import Cause
 from pmsim.units import MS, NS, US
 

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from pmsim.errors import ScenarioError
-from pmsim.kernel.profile import (
-    KernelProfile,
+from pmsim.kernel.profile import KernelProfile
+from pmsim.kernel.profiles import (
     load_profile,
+    profile_differences,
     profile_keys,
+    profile_like,
     profile_names,
     profile_sources,
     profile_summary,
@@ -54,6 +56,53 @@ def test_five_levels_have_their_own_address_space() -> None:
     assert profile.modules_range == load_profile(LINUX_6_1).modules_range
 
 
+def test_what_follows_from_a_key_may_still_be_given() -> None:
+    profile = load_profile(LINUX_6_1, {"page_table_levels": 5, "vmalloc_size": "1TiB"})
+    assert profile.vmalloc_range == (0xFFA0000000000000, TIB)
+
+
+def test_without_pae_there_is_no_nx_and_every_address_space_has_copies() -> None:
+    pae = load_profile("linux-4.16-x86_32")
+    plain = load_profile("linux-4.16-x86_32", {"pae": False})
+    assert (pae.nx, pae.page_table_levels, pae.top_level_copies) == (True, 3, "none")
+    assert (plain.nx, plain.page_table_levels, plain.top_level_copies) == (False, 2, "fault")
+    assert pae.modules_range == pae.vmalloc_range == plain.vmalloc_range
+
+
+def test_rodata_on_leaves_the_alias_alone() -> None:
+    assert load_profile("linux-6.1-arm64").linear_alias
+    assert not load_profile("linux-6.1-arm64", {"rodata": "on"}).linear_alias
+    assert not load_profile("linux-6.18-arm64", {"rodata": "on"}).linear_alias
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_a_profile_lists_only_what_differs(name: str) -> None:
+    like = profile_like(name)
+    differences = profile_differences(name)
+    assert (like is None) == (not differences)
+    same = [d.key for d in differences if d.value == d.other]
+    said_anew = [key for key in same if _source(name, key) == _source(str(like), key)]
+    assert not said_anew
+
+
+def _source(name: str, key: str) -> str:
+    return profile_sources(name)[key]
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_profile_is_read_back_from_all_its_keys(name: str) -> None:
+    profile = load_profile(name)
+    keys = {key: value for key, value in profile_keys(name).items() if key != "name"}
+    assert load_profile(name, keys) == profile
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_a_profile_is_named_after_its_architecture(name: str) -> None:
+    profile = load_profile(name)
+    assert name.endswith(f"-{profile.arch}")
+    assert profile.word_bytes == (4 if profile.arch.endswith("32") else 8)
+
+
 @pytest.mark.parametrize(
     ("key", "given", "value"),
     [
@@ -65,6 +114,7 @@ def test_five_levels_have_their_own_address_space() -> None:
         ("vmalloc_start", "0xffffc80000000000", 0xFFFFC80000000000),
         ("lazy_max_unit", "0B", 0),
         ("purge_by", "unmap", "unmap"),
+        ("page_table_levels", 5, 5),
         ("alias_on_nx", True, True),
     ],
 )
@@ -84,7 +134,9 @@ def test_a_key_can_be_overridden(key: str, given: Any, value: Any) -> None:
         ("vmalloc_size", "5kB", "bad-range", "GiB"),
         ("modules_size", "1B", "bad-range", "GiB"),
         ("crosscall_order", "parallel", "bad-value", ""),
-        ("page_table_levels", 3, "bad-value", ""),
+        ("page_table_levels", 3, "impossible", "4 or 5"),
+        ("invalidate_by", "tlbi", "impossible", "ipi"),
+        ("module_loader", "rox_cache", "impossible", "two_areas"),
         ("vmalloc_start", 4096, "bad-value", ""),
         ("vmalloc_start", "here", "bad-value", ""),
         ("name", "mine", "unknown-key", ""),

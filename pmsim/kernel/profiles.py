@@ -1,0 +1,198 @@
+"""The profiles that pmsim ships: files of facts, each key with its value and its source.
+
+A file (``pmsim/data/kernels/*.yaml``) has a ``name``, a one-line ``summary`` and ``keys``. One that
+says ``like: NAME`` has all keys of that profile and lists only those that differ. A key's ``only``
+names the values that a scenario may give it, where others would ask the kernel for what it cannot
+do. ``implies`` lists keys that follow from the value of another one unless they are given too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+
+from pmsim.errors import Fault, ScenarioError
+from pmsim.kernel.profile import KernelProfile
+from pmsim.quantities import FROM_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A key in which a profile differs from the one that it is like.
+
+    Attributes
+    ----------
+    key, value, source
+        The key, its value as text, and where that is written.
+    other
+        The value there.
+    """
+
+    key: str
+    value: str
+    other: str
+    source: str
+
+
+def profile_names() -> list[str]:
+    """Return the names of the profiles that pmsim knows."""
+    names = [file.name for file in _folder().iterdir()]
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+
+
+def profile_summary(name: str) -> str:
+    """Return one line about a profile; raise `ScenarioError` if it is unknown."""
+    return str(_file(name)["summary"])
+
+
+def profile_like(name: str) -> str | None:
+    """Return the profile from which this one is told apart, None if it stands for itself."""
+    like = _file(name).get("like")
+    return None if like is None else str(like)
+
+
+def profile_differences(name: str) -> list[Difference]:
+    """Return what a profile does differently from the one that it is like, in the file's order."""
+    like = profile_like(name)
+    if like is None:
+        return []
+    others = _entries(like)
+    return [
+        Difference(key, str(entry["value"]), str(others[key]["value"]), str(entry["source"]))
+        for key, entry in _file(name)["keys"].items()
+    ]
+
+
+def profile_keys(name: str) -> dict[str, Any]:
+    """Return every key of a profile with its value as text or number, for overriding some."""
+    return {"name": name} | {key: entry["value"] for key, entry in _entries(name).items()}
+
+
+def profile_sources(name: str) -> dict[str, str]:
+    """Return for every key of a profile where its value comes from."""
+    return {key: str(entry["source"]) for key, entry in _entries(name).items()}
+
+
+def load_profile(name: str, overrides: Mapping[str, Any] | None = None) -> KernelProfile:
+    """Return a profile, some of its keys replaced.
+
+    Parameters
+    ----------
+    name
+        The profile's name.
+    overrides
+        Other values for some keys, as they stand in a file.
+
+    Raises
+    ------
+    ScenarioError
+        If the name is unknown, or keys are unknown, have bad values, or values that this kernel
+        cannot have: all of them at once. The faults have no line; each names its key as its file
+        (``kernel.ceiling``).
+
+    Examples
+    --------
+    >>> from pmsim.kernel.profiles import load_profile
+    >>> load_profile("linux-6.1-x86_64", {"direct_map_leaf": "2MiB"}).direct_map_level
+    2
+    """
+    values = profile_keys(name)
+    changed = dict(overrides or {})
+    faults = [_unknown_key(key) for key in changed if key not in values or key == "name"]
+    faults += _impossible(name, changed)
+    if faults:
+        raise ScenarioError(faults)
+    values |= _implied(name, changed) | changed
+    try:
+        return KernelProfile.model_validate(values, context=FROM_FILE)
+    except ValidationError as error:
+        raise ScenarioError([_as_fault(dict(found)) for found in error.errors()]) from None
+
+
+def _folder() -> Traversable:
+    return resources.files("pmsim") / "data" / "kernels"
+
+
+@cache
+def _file(name: str) -> dict[str, Any]:
+    names = profile_names()
+    if name not in names:
+        near = get_close_matches(name, names, n=1, cutoff=0.3)
+        known = ", ".join(names)
+        hint = f"did you mean {near[0]}? known: {known}" if near else f"known: {known}"
+        raise ScenarioError(
+            [Fault("kernel", 0, 0, "unknown-kernel", f"there is no kernel profile '{name}'", hint)]
+        )
+    text = (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
+    content = YAML(typ="safe", pure=True).load(text)
+    assert isinstance(content, dict)
+    return content
+
+
+@cache
+def _entries(name: str) -> dict[str, dict[str, Any]]:
+    """Return every key's entry, those of the profile that this one is like included."""
+    like = profile_like(name)
+    inherited = {} if like is None else _entries(like)
+    own: dict[str, dict[str, Any]] = _file(name)["keys"]
+    return inherited | own
+
+
+@cache
+def _implications(name: str) -> tuple[dict[str, Any], ...]:
+    like = profile_like(name)
+    inherited = () if like is None else _implications(like)
+    own = tuple(_file(name).get("implies", ()))
+    decided = {(one["key"], _text(one["is"])) for one in own}
+    return own + tuple(one for one in inherited if (one["key"], _text(one["is"])) not in decided)
+
+
+def _implied(name: str, changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that follow from those that a scenario has changed."""
+    implied: dict[str, Any] = {}
+    for one in _implications(name):
+        if one["key"] in changed and _text(changed[one["key"]]) == _text(one["is"]):
+            implied |= {key: entry["value"] for key, entry in one["sets"].items()}
+    return implied
+
+
+def _impossible(name: str, changed: Mapping[str, Any]) -> list[Fault]:
+    """Return a fault for each value that asks this kernel for what it cannot do."""
+    faults = []
+    for key, value in changed.items():
+        allowed = _entries(name).get(key, {}).get("only")
+        if allowed is not None and _text(value) not in map(_text, allowed):
+            source = _entries(name)[key]["source"]
+            message = f"{name} cannot have {key}: {_text(value)} ({source})"
+            hint = "it can have " + " or ".join(map(_text, allowed))
+            faults.append(Fault(f"kernel.{key}", 0, 0, "impossible", message, hint))
+    return faults
+
+
+def _text(value: Any) -> str:
+    """Write a value as it stands in a file."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _unknown_key(key: str) -> Fault:
+    known = [name for name in KernelProfile.model_fields if name != "name"]
+    near = get_close_matches(str(key), known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"keys: {', '.join(known)}"
+    message = f"a kernel profile has no key '{key}'"
+    return Fault(f"kernel.{key}", 0, 0, "unknown-key", message, hint)
+
+
+def _as_fault(found: dict[str, Any]) -> Fault:
+    context = found.get("ctx", {})
+    place = ".".join(["kernel", *map(str, found["loc"])])
+    code = str(context.get("code", "bad-value"))
+    message = str(context.get("message", found["msg"]))
+    return Fault(place, 0, 0, code, message, str(context.get("hint", "")))
