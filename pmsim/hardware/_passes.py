@@ -45,7 +45,9 @@ def compiled(signature: str) -> Callable[[F], F]:
 
 
 INF = 1 << 62
+HORIZON = INF // 2  # what is later never happens, and may stand for any later time
 NONE = -1
+PPM = 1_000_000
 
 # --- header ---------------------------------------------------------------------------------------
 NOW, LIMIT, N_CPUS, SERIAL = 0, 1, 2, 3
@@ -56,6 +58,8 @@ DELIVERY_AT, LINE_AT = 13, 14  # cost tables by distance code
 TASKS_AT, TREE_AT, LEAVES, ENTRIES_AT = 15, 16, 17, 18
 LOG_AT, LOG_ROWS, LOG_CAP = 19, 20, 21
 DIRTY_AT, DIRTY_COUNT = 22, 23
+PROTOCOL, TRAP, HELD_OFF = 24, 25, 26  # of cross-calls
+SERVER_FREE, SHARE, ROUND_TRIP_AT = 27, 28, 29  # of invalidations: when, ppm, by distance code
 HEADER = 32
 
 # --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---
@@ -67,16 +71,18 @@ PLANES = 4
 HEAD, TAIL, LAST_TAKE, PLAN_END, PLAN_STOLEN, PLAN_HANDLERS, FLOOR, IDLE_SINCE = range(8)
 BASE_END, BASE_STOLEN, BASE_HANDLERS, PLAN_FULL, PIN, FLOOR_REASON, MODE, FLUSHES = range(8, 16)
 # plane 1: the present occupation (since when, stolen time then, CPU time needed, refill debt within
-# it) and the run queue
+# it), the run queue, and how far the occupation had come when an invalidation made it stand still
 SINCE, SINCE_STOLEN, NEED, DEBT, DEBT_AT, USED, LAST_TASK, SPINS = range(PLANE, PLANE + 8)
-CURRENT, READY_HEAD, READY_TAIL, SLEEP_HEAD = range(PLANE + 8, PLANE + 12)
-# plane 2: the call this CPU has in flight
+CURRENT, READY_HEAD, READY_TAIL, SLEEP_HEAD, REACHED = range(PLANE + 8, PLANE + 13)
+# plane 2: the call or the invalidation that this CPU has in flight
 C_START, C_LOCAL_END, C_TARGETS, C_LINE, C_MAX, C_SLOWEST, C_FIRST, C_DIRTY = range(
     2 * PLANE, 2 * PLANE + 8
 )
-C_LOCAL, C_PHASE, C_KIND, C_CAUSE, C_OPERATION, C_PAGES, C_VISITED = range(
-    2 * PLANE + 8, 2 * PLANE + 15
+C_LOCAL, C_PHASE, C_KIND, C_CAUSE, C_OPERATION, C_PAGES, C_VISITED, C_INVALIDATIONS = range(
+    2 * PLANE + 8, 2 * PLANE + 16
 )
+# an invalidation's own: when its service ends and how long it takes, whether it empties the TLBs
+I_SERVED, I_SERVICE, I_EMPTIES = C_LOCAL_END, C_LOCAL, C_FIRST
 # plane 3: accounts
 BUSY, SPIN, IRQS_OFF, IDLE, REFILL, SENT = range(3 * PLANE, 3 * PLANE + 6)
 
@@ -90,12 +96,16 @@ ENTRY_ROW = 8
 
 # --- what a CPU is doing --------------------------------------------------------------------------
 M_IDLE, M_WAKE, M_READY, M_SWITCH, M_COMPUTE, M_WINDOW, M_CALL, M_SPINLOCK, M_STEP = range(9)
+M_FENCE = 9  # an invalidation: its service until `C_PHASE` is 1, then the way back
 
 # --- why a handler started when it did (`SlowestReason` gives these numbers their names) ----------
-R_LOCAL, R_DISTANCE, R_IRQS_OFF, R_IDLE_EXIT, R_BUSY_HANDLER, R_RIDE, R_WAKING = range(7)
+R_LOCAL, R_DISTANCE, R_IRQS_OFF, R_IDLE_EXIT, R_BUSY_HANDLER, R_RIDE, R_SERVER, R_WAKING = range(8)
+
+# --- who told the others (`shootdown.calls.Protocol` gives these numbers their names) -------------
+BY_TLBI = 1
 
 # --- columns of the log of finished calls (`fabric.CROSSCALL_COLUMNS` names them) -----------------
-LOG_COLUMNS = 23
+LOG_COLUMNS = 25
 
 # --- what the functions that end a step return ----------------------------------------------------
 NOTHING = -1  # nothing before the limit
@@ -148,15 +158,20 @@ def _lowest(S: State) -> int:
 
 
 @compiled("void(int64[::1], int64, int64)")
-def _due(S: State, c: int, time: int) -> None:
-    """File the next step of CPU ``c``, not before its next timer."""
-    key = 2 * time + 1 if time < INF // 2 else INF
+def _file_with_timers(S: State, c: int, key: int) -> None:
+    """File CPU ``c``, at its next timer where that comes before ``key``."""
     sleeper = S[_row(c) + SLEEP_HEAD]
     if sleeper >= 0:
         timer = 2 * S[S[TASKS_AT] + sleeper * TASK_ROW + T_WAKE]
         if timer < key:
             key = timer
     _file(S, c, key)
+
+
+@compiled("void(int64[::1], int64, int64)")
+def _due(S: State, c: int, time: int) -> None:
+    """File the next step of CPU ``c``, not before its next timer."""
+    _file_with_timers(S, c, 2 * time + 1 if time < HORIZON else INF)
 
 
 # --- a CPU's handlers: history, and the plan on top of it -----------------------------------------
@@ -183,8 +198,8 @@ def _history_stolen(S: State, r: int) -> int:
 
 
 @compiled("void(int64[::1], int64, int64)")
-def _fold_flush(S: State, r: int, start: int) -> None:
-    """A full flush by the handler that starts at ``start``: the debt is set back to the whole."""
+def _flush_tlb(S: State, r: int, reached: int) -> None:
+    """A full flush, the CPU's own clock standing at ``reached``: the debt is the whole again."""
     S[r + FLUSHES] += 1
     if S[r + MODE] != M_COMPUTE:
         return
@@ -192,7 +207,7 @@ def _fold_flush(S: State, r: int, start: int) -> None:
     whole = S[task + T_REFILL]
     if whole == 0:
         return
-    served = start - S[r + SINCE] - (S[r + BASE_STOLEN] - S[r + SINCE_STOLEN])
+    served = reached - (S[r + SINCE] - S[r + SINCE_STOLEN])
     if served >= S[r + NEED]:
         return  # the compute is over: the next one pays
     left = max(0, S[r + DEBT] - (served - S[r + DEBT_AT]))
@@ -226,7 +241,7 @@ def _retire_groups(S: State, c: int, now: int) -> None:
             full |= S[e + E_COST] & 1
             head = S[e + E_NEXT]
         if full:
-            _fold_flush(S, r, start)
+            _flush_tlb(S, r, max(start - S[r + BASE_STOLEN], S[r + REACHED]))
         end = ack + S[EXIT]
         S[r + BASE_END] = end
         S[r + BASE_STOLEN] += end - stolen_from
@@ -250,7 +265,8 @@ def _retire(S: State, c: int, now: int) -> None:
         if S[r + PLAN_FULL] > 1 or S[r + PLAN_HANDLERS] - S[r + BASE_HANDLERS] > 1:
             _retire_groups(S, c, now)
             return
-        _fold_flush(S, r, S[r + LAST_TAKE] - S[ENTRY])
+        start = S[r + LAST_TAKE] - S[ENTRY]
+        _flush_tlb(S, r, max(start - S[r + BASE_STOLEN], S[r + REACHED]))
         S[r + PLAN_FULL] = 0
     S[r + HEAD] = NONE
     S[r + PIN] = NONE
@@ -544,6 +560,71 @@ def _wake_cpu(S: State, c: int) -> None:
     _due(S, c, due)
 
 
+# --- invalidations broadcast by the interconnect --------------------------------------------------
+
+
+@compiled("int64(int64[::1], int64, int64)")
+def _stolen_by(S: State, c: int, time: int) -> int:
+    """Return what handlers have taken of ``c`` before ``time``, up to which history is known."""
+    r = _row(c)
+    stolen = _history_stolen(S, r) - max(0, _history_end(S, r) - time)
+    head = S[r + HEAD]
+    if head >= 0:
+        e = _entry(S, head, c)
+        begin = S[e + E_START]
+        if S[e + E_META] >> 32 == R_IDLE_EXIT:
+            begin = S[e + E_ARRIVES]
+        stolen += max(0, time - begin)
+    return stolen
+
+
+@compiled("void(int64[::1], int64, int64, int64)")
+def _stand_still(S: State, r: int, clock: int, service: int) -> None:
+    """A compute that is not over stands still for its share of the service.
+
+    ``clock``, the time less what was stolen, is set back by the loss; the compute goes on when the
+    clock is at ``REACHED`` again.
+    """
+    reached = max(clock, S[r + REACHED])
+    served = reached - (S[r + SINCE] - S[r + SINCE_STOLEN])
+    if served >= S[r + NEED]:
+        return
+    exposed = min(service, served)
+    # floor(exposed * share / 10^6), without a product that may not fit
+    loss = exposed // PPM * S[SHARE] + exposed % PPM * S[SHARE] // PPM
+    S[r + REACHED] = reached
+    S[r + BASE_STOLEN] += loss
+    S[r + PLAN_STOLEN] += loss
+
+
+@compiled("void(int64[::1], int64)")
+def _serve(S: State, i: int) -> None:
+    """The service of CPU ``i``'s invalidation ends now: all CPUs are charged for it."""
+    o = _row(i)
+    now = S[NOW]
+    S[o + C_PHASE] = 1
+    for c in range(S[N_CPUS]):
+        r = _row(c)
+        if S[o + I_EMPTIES] == 0 and S[r + MODE] != M_COMPUTE:
+            continue
+        _retire(S, c, now)
+        clock = now - _stolen_by(S, c, now)
+        if S[o + I_EMPTIES]:
+            _flush_tlb(S, r, max(clock, S[r + REACHED]))
+        if S[r + MODE] == M_COMPUTE:
+            _stand_still(S, r, clock, S[o + I_SERVICE])
+
+
+@compiled("void(int64[::1], int64)")
+def _await_fence(S: State, c: int) -> None:
+    """File an invalidation: the end of its service is interrupt work, its own end a step."""
+    r = _row(c)
+    if S[r + C_PHASE] == 0:
+        _file_with_timers(S, c, 2 * S[r + I_SERVED] if S[r + I_SERVED] < HORIZON else INF)
+    else:
+        _due(S, c, S[r + NEED])
+
+
 @compiled("void(int64[::1], int64)")
 def _timers(S: State, c: int) -> None:
     """Queue the sleepers of ``c`` whose time has come; then look at who has the CPU."""
@@ -553,6 +634,8 @@ def _timers(S: State, c: int) -> None:
         task = S[r + SLEEP_HEAD]
         S[r + SLEEP_HEAD] = S[tasks + task * TASK_ROW + T_NEXT]
         _enqueue(S, r, task)
+    if S[r + MODE] == M_FENCE and S[r + C_PHASE] == 0 and S[r + I_SERVED] <= S[NOW]:
+        _serve(S, c)
     if S[r + MODE] == M_IDLE:
         _wake_cpu(S, c)
     else:
@@ -582,6 +665,10 @@ def _preempt_compute(S: State, c: int, served: int) -> None:
 def _look_compute(S: State, c: int) -> int:
     """The compute, or the quantum, may be over."""
     r = _row(c)
+    stands_still = S[r + REACHED] - (S[NOW] - _history_stolen(S, r))
+    if stands_still > 0:
+        _due(S, c, S[NOW] + stands_still)
+        return 0
     served = _own_time(S, r)
     left = S[r + NEED] - served
     if left <= 0:
@@ -602,13 +689,34 @@ def _look_compute(S: State, c: int) -> int:
 
 @compiled("void(int64[::1], int64, int64, int64)")
 def _window(S: State, c: int, mode: int, length: int) -> None:
-    """Interrupts off for exactly ``length`` from now on."""
+    """Interrupts off for ``length`` from now on; a task's own do not hold the firmware off."""
     r = _row(c)
     _occupy(S, c, mode, length)
-    S[r + FLOOR] = S[NOW] + length
-    S[r + FLOOR_REASON] = R_IRQS_OFF
-    _revise(S, c)
+    if mode == M_CALL or S[HELD_OFF]:
+        S[r + FLOOR] = S[NOW] + length
+        S[r + FLOOR_REASON] = R_IRQS_OFF
+        _revise(S, c)
     _due(S, c, S[NOW] + length)
+
+
+@compiled("int64(int64[::1], int64)")
+def _log_row(S: State, i: int) -> int:
+    """Begin the row of what CPU ``i`` had in flight: all that does not depend on the protocol."""
+    r = _row(i)
+    at = S[LOG_AT] + S[LOG_ROWS] * LOG_COLUMNS
+    S[LOG_ROWS] += 1
+    for k in range(LOG_COLUMNS):
+        S[at + k] = 0
+    S[at + 0] = i
+    S[at + 1] = S[S[TASKS_AT] + S[r + CURRENT] * TASK_ROW + T_NUMBER]
+    S[at + 2] = S[r + C_START]
+    S[at + 3] = S[NOW]
+    S[at + 4] = S[r + C_KIND]
+    S[at + 5] = S[r + C_CAUSE]
+    S[at + 6] = S[r + C_OPERATION]
+    S[at + 7] = S[r + C_TARGETS]
+    S[at + 8] = S[r + C_PAGES]
+    return at
 
 
 @compiled("void(int64[::1], int64, int64)")
@@ -616,7 +724,8 @@ def _log_local(S: State, r: int, at: int) -> None:
     """Every acknowledgement was in when the initiator began to look."""
     S[at + 9] = NONE
     S[at + 10] = R_LOCAL
-    S[at + 11] = S[r + C_TARGETS] * S[QUEUE]
+    if S[r + C_TARGETS] > 0:
+        S[at + 11] = S[TRAP] + S[r + C_TARGETS] * S[QUEUE]
     if S[SERIAL] == 0 or S[r + C_TARGETS] == 0:
         S[at + 20] = S[r + C_LOCAL]
     S[at + 12] = S[r + C_LOCAL_END] - S[r + C_START] - S[at + 11] - S[at + 20]
@@ -638,7 +747,7 @@ def _log_slowest(S: State, i: int, at: int) -> None:
         S[at + 11] = S[e + E_QUEUED] - S[r + C_START]
         S[at + 17] = take - S[e + E_QUEUED]
     else:
-        S[at + 11] = S[r + C_TARGETS] * S[QUEUE]
+        S[at + 11] = S[TRAP] + S[r + C_TARGETS] * S[QUEUE]
         S[at + 12] = ((S[e + E_META] >> 16) & 0xFFFF) * S[SEND]
         S[at + 13] = S[e + E_ARRIVES] - S[r + C_START] - S[at + 11] - S[at + 12]
         waited = begin - S[e + E_ARRIVES]
@@ -657,20 +766,8 @@ def _log_slowest(S: State, i: int, at: int) -> None:
 def _log_call(S: State, i: int) -> None:
     """Write the row of a call that has ended: the parts of its latency add up exactly."""
     r = _row(i)
-    at = S[LOG_AT] + S[LOG_ROWS] * LOG_COLUMNS
-    S[LOG_ROWS] += 1
-    start = S[r + C_START]
-    for k in range(LOG_COLUMNS):
-        S[at + k] = 0
-    S[at + 0] = i
-    S[at + 1] = S[S[TASKS_AT] + S[r + CURRENT] * TASK_ROW + T_NUMBER]
-    S[at + 2] = start
-    S[at + 3] = S[NOW]
-    S[at + 4] = S[r + C_KIND]
-    S[at + 5] = S[r + C_CAUSE]
-    S[at + 6] = S[r + C_OPERATION]
-    S[at + 7] = S[r + C_TARGETS]
-    S[at + 8] = S[r + C_PAGES]
+    at = _log_row(S, i)
+    S[at + 23] = S[PROTOCOL]
     local_after = S[r + C_LOCAL] if S[r + C_PHASE] == 1 else 0
     if S[r + C_MAX] <= S[r + C_LOCAL_END]:
         _log_local(S, r, at)
@@ -678,6 +775,24 @@ def _log_call(S: State, i: int) -> None:
         _log_slowest(S, i, at)
     S[at + 20] += local_after
     S[at + 22] = S[NOW] - S[r + C_VISITED] - local_after  # until the handler's end
+
+
+@compiled("void(int64[::1], int64)")
+def _log_fence(S: State, i: int) -> None:
+    """Write the row of an invalidation that has ended."""
+    r = _row(i)
+    at = _log_row(S, i)
+    S[at + 9] = NONE
+    begins = S[r + I_SERVED] - S[r + I_SERVICE]
+    S[at + 10] = R_DISTANCE if S[r + C_TARGETS] > 0 else R_LOCAL
+    if begins > S[r + C_START]:
+        S[at + 10] = R_SERVER
+    S[at + 11] = begins - S[r + C_START]
+    S[at + 13] = S[r + NEED] - S[r + I_SERVED]
+    S[at + 19] = S[r + I_SERVICE]
+    S[at + 22] = S[NOW] - S[r + NEED]
+    S[at + 23] = BY_TLBI
+    S[at + 24] = S[r + C_INVALIDATIONS]
 
 
 @compiled("int64(int64[::1], int64)")
@@ -718,6 +833,9 @@ def _look(S: State, c: int) -> int:
     if mode == M_IDLE or (mode == M_SPINLOCK and S[r + NEED] > now):
         _due(S, c, S[r + NEED] if mode == M_SPINLOCK else INF)
         return 0
+    if mode == M_FENCE and S[r + NEED] > now:
+        _await_fence(S, c)
+        return 0
     _retire(S, c, now)
     busy = _busy_until(S, c, now)
     if busy > now:
@@ -741,9 +859,11 @@ def _look(S: State, c: int) -> int:
         S[r + IRQS_OFF] += S[r + NEED]
         S[r + MODE] = M_STEP
         return 1
-    if mode == M_SPINLOCK:
+    if mode == M_SPINLOCK or mode == M_FENCE:
         S[r + SPIN] += _own_time(S, r)
         S[r + MODE] = M_STEP
+        if mode == M_FENCE:
+            _log_fence(S, c)
         return 1
     if S[r + FLOOR] > now:  # still waking
         _due(S, c, S[r + FLOOR])
@@ -847,7 +967,7 @@ def wake(S: State, task: int, time: int) -> None:
 def spin(S: State, c: int) -> int:
     """The current task of ``c`` spins until `grant`; return the task that steps next."""
     _retire(S, c, S[NOW])
-    _occupy(S, c, M_SPINLOCK, INF // 2)
+    _occupy(S, c, M_SPINLOCK, HORIZON)
     _due(S, c, INF)
     return advance(S)
 
@@ -934,11 +1054,13 @@ def _send(
 ) -> None:
     """Queue and send call ``i`` to its targets, ascending (machine-model page, section 4).
 
-    q_k = t + (k+1) queue; a = t + n queue + (g+1) send + delivery + jitter; the visit leaves c at
-    w_c = max(w_previous, ack_c) + line, so that the prefix of lines turns it into a maximum.
+    q_k = t + trap + (k+1) queue; a = t + trap + n queue + (g+1) send + delivery + jitter; the visit
+    leaves c at w_c = max(w_previous, ack_c) + line, so that the prefix of lines turns it into a
+    maximum. (Only the firmware has a trap.)
     """
     o = _row(i)
     t = S[NOW]
+    trap = S[TRAP]
     queue = S[QUEUE]
     fanout = S[FANOUT]
     entry = S[ENTRY]
@@ -948,8 +1070,8 @@ def _send(
     line_at = S[LINE_AT]
     everyone = targets.size == 0
     count = S[N_CPUS] if everyone else targets.size
-    q = t
-    sent = t + n * queue
+    q = t + trap
+    sent = q + n * queue
     groups = 0
     group_end = 0
     prefix = 0
@@ -1088,6 +1210,51 @@ def call(
     return advance(S)
 
 
+@compiled(
+    "int64(int64[::1], uint8[:, ::1], int64, int64, int64, int64, int64, int64, int64, int64)"
+)
+def invalidate(
+    S: State,
+    D: Codes,
+    i: int,
+    service: int,
+    empties: int,
+    kind: int,
+    cause: int,
+    operation: int,
+    pages: int,
+    operations: int,
+) -> int:
+    """The current task of ``i`` has the TLBs of all CPUs invalidated; return who steps next.
+
+    begin = max(now, server free); served = begin + service; done = served + longest round trip.
+    """
+    o = _row(i)
+    _retire(S, i, S[NOW])
+    longest = 0
+    for c in range(S[N_CPUS]):
+        if c != i:
+            longest = max(longest, S[S[ROUND_TRIP_AT] + D[i, c]])
+    longest = min(longest, HORIZON)
+    served = min(max(S[NOW], S[SERVER_FREE]) + service, HORIZON)
+    S[SERVER_FREE] = served
+    S[o + C_START] = S[NOW]
+    S[o + I_SERVED] = served
+    S[o + I_SERVICE] = service
+    S[o + I_EMPTIES] = empties
+    S[o + C_TARGETS] = S[N_CPUS] - 1
+    S[o + C_PHASE] = 0
+    S[o + C_KIND] = kind
+    S[o + C_CAUSE] = cause
+    S[o + C_OPERATION] = operation
+    S[o + C_PAGES] = pages
+    S[o + C_INVALIDATIONS] = operations
+    S[o + SENT] += 1
+    _occupy(S, i, M_FENCE, served + longest)
+    _await_fence(S, i)
+    return advance(S)
+
+
 # --- accounts -------------------------------------------------------------------------------------
 
 
@@ -1096,19 +1263,13 @@ def _stolen_before(S: State, c: int, time: int, out: State) -> None:
     """Write stolen time and handlers of ``c`` before ``time``; a handler counts when it starts."""
     r = _row(c)
     _retire(S, c, time)
-    end = _history_end(S, r)
-    stolen = _history_stolen(S, r) - max(0, end - time)
+    stolen = _stolen_by(S, c, time)
     handlers = S[r + PLAN_HANDLERS] if S[r + HEAD] < 0 else S[r + BASE_HANDLERS]
     head = S[r + HEAD]
-    if head >= 0:
-        e = _entry(S, head, c)
-        begin = S[e + E_START]
-        if S[e + E_META] >> 32 == R_IDLE_EXIT:
-            begin = S[e + E_ARRIVES]
-        stolen += max(0, time - begin)
-        if S[e + E_START] < time:
-            handlers += 1
-    out[c, 3] = stolen
+    if head >= 0 and S[_entry(S, head, c) + E_START] < time:
+        handlers += 1
+    still_to_come = max(0, S[r + REACHED] - (time - stolen))  # of a loss that was charged in full
+    out[c, 3] = stolen - still_to_come
     out[c, 6] = handlers
 
 
@@ -1140,7 +1301,7 @@ def accounts(S: State, out: State) -> None:
             out[c, 1] += own - window
         elif mode == M_WINDOW or mode == M_CALL:
             out[c, 2] += own
-        elif mode == M_SPINLOCK:
+        elif mode == M_SPINLOCK or mode == M_FENCE:
             out[c, 1] += own
         elif mode == M_IDLE or mode == M_WAKE or mode == M_READY:
             out[c, 4] += own

@@ -1,7 +1,7 @@
 """Frozen cost tables of a machine. Every time is an ``int`` in picoseconds.
 
 The tables carry no numbers of their own: constants come from a platform file, each with its source
-(``pmsim/data/platforms``). Semantics: machine-model page, sections 3 to 5.
+(``pmsim/data/platforms``). Semantics: machine-model page, sections 3 to 5, 8 and 9.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ ByDistance = tuple[int, int, int, int, int]
 
 CrosscallOrder = Literal["concurrent", "serial"]
 """Whether the initiator runs the function while the others do (5.13 and later) or after them."""
+
+PPM = 1_000_000
+"""Millionths in a whole."""
 
 
 def by_distance(given: dict[Distance, int]) -> ByDistance:
@@ -69,6 +72,59 @@ class IpiCosts:
 
 
 @dataclass(frozen=True, slots=True)
+class SbiCosts:
+    """What a remote fence by the firmware costs (machine-model page, section 9).
+
+    ``trap`` is the way into the firmware; the others are those of `IpiCosts`, with the firmware's
+    handler as the target's.
+    """
+
+    trap: int
+    queue: int
+    send: int
+    delivery: ByDistance
+    line: ByDistance
+    entry: int
+    exit: int
+
+    def __post_init__(self) -> None:
+        _at_least_one(queue=self.queue, entry=self.entry)
+
+
+@dataclass(frozen=True, slots=True)
+class TlbiCosts:
+    """What an invalidation broadcast by the interconnect costs (machine-model page, section 8).
+
+    Parameters
+    ----------
+    operation, everything, barrier
+        How long the shared server is taken by one operation on a page or a range of pages, by the
+        one that empties every TLB, and by the barrier behind them.
+    round_trip
+        From the end of the service to the initiator's knowing that the others are done.
+    victim_share_ppm
+        Millionths of the service that a computing CPU stands still for.
+    pages
+        Pages that one operation covers at most.
+    range
+        Whether the CPUs have operations on ranges of pages (Arm's FEAT_TLBIRANGE).
+    """
+
+    operation: int
+    everything: int
+    barrier: int
+    round_trip: ByDistance
+    victim_share_ppm: int
+    pages: int = 1
+    range: bool = False
+
+    def __post_init__(self) -> None:
+        _at_least_one(barrier=self.barrier, pages=self.pages)
+        if not 0 <= self.victim_share_ppm <= PPM:
+            raise ValueError(f"a share is 0 to {PPM} ppm, not {self.victim_share_ppm}")
+
+
+@dataclass(frozen=True, slots=True)
 class TlbCosts:
     """What invalidating and refilling costs on one CPU (machine-model page, section 5)."""
 
@@ -102,12 +158,17 @@ class IdleState:
 
 @dataclass(frozen=True, slots=True)
 class MachineCosts:
-    """All hardware costs of a machine; ``idle`` ascends by residency."""
+    """All hardware costs of a machine; ``idle`` ascends by residency.
+
+    ``tlbi`` and ``sbi`` are there where the machine has that way of telling other CPUs.
+    """
 
     ipi: IpiCosts
     tlb: TlbCosts
     sched: SchedCosts
     idle: tuple[IdleState, ...] = ()
+    tlbi: TlbiCosts | None = None
+    sbi: SbiCosts | None = None
 
     def __post_init__(self) -> None:
         residencies = [state.residency for state in self.idle]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from pmsim.hardware import _passes as p
 from pmsim.hardware.costs import CrosscallOrder, MachineCosts
+from pmsim.hardware.shootdown.calls import CallTable
 from pmsim.hardware.topology import Topology
 
 State = npt.NDArray[np.int64]
@@ -41,8 +42,15 @@ CROSSCALL_COLUMNS = (
     "local_ps",
     "visit_ps",
     "resume_ps",
+    "protocol",
+    "invalidations",
 )
-"""Columns of a chunk of finished cross-calls; those from ``queue_ps`` on add up to the latency."""
+"""Columns of a chunk of finished cross-calls; ``queue_ps`` to ``resume_ps`` are the latency."""
+
+LATENCY_COLUMNS = CROSSCALL_COLUMNS[
+    CROSSCALL_COLUMNS.index("queue_ps") : CROSSCALL_COLUMNS.index("resume_ps") + 1
+]
+"""The parts of a latency, which add up to it."""
 
 ACCOUNT_COLUMNS = (
     "busy_ps",
@@ -65,7 +73,8 @@ class SlowestReason(IntEnum):
 
     ``LOCAL``: nothing, every acknowledgement was in when the initiator began to look. ``DISTANCE``:
     the handler began as the interrupt arrived. ``RIDE``: it was queued behind another call's
-    interrupt and taken with it.
+    interrupt and taken with it. Of an invalidation, ``DISTANCE``: the way there and back;
+    ``BUSY_SERVER``: it had to wait for the server first.
     """
 
     LOCAL = p.R_LOCAL
@@ -74,6 +83,7 @@ class SlowestReason(IntEnum):
     IDLE_EXIT = p.R_IDLE_EXIT
     BUSY_HANDLER = p.R_BUSY_HANDLER
     RIDE = p.R_RIDE
+    BUSY_SERVER = p.R_SERVER
 
 
 def _by_code(table: tuple[int, ...], max_code: int) -> list[int]:
@@ -88,6 +98,8 @@ class Fabric:
     ----------
     topology, costs, order
         The machine.
+    calls
+        What its cross-calls cost.
     max_tasks
         Room for tasks that are alive at the same time.
 
@@ -96,6 +108,8 @@ class Fabric:
     state
         The array ``S`` of `_passes`. Entries are allocated for every (initiator, target) pair, but
         the operating system provides memory only for those that are touched.
+    words
+        The same array, for reading and writing single words: three times as fast as by NumPy.
     distances
         Distance codes, shape ``(n_cpus, n_cpus)``.
     """
@@ -105,22 +119,28 @@ class Fabric:
         topology: Topology,
         costs: MachineCosts,
         order: CrosscallOrder,
+        calls: CallTable,
         max_tasks: int,
     ) -> None:
         n = topology.n_cpus
         self.n_cpus = n
         self.max_tasks = max_tasks
         self.distances = np.ascontiguousarray(topology.codes())
-        self.state = self._allocate(topology, costs, max_tasks)
+        self.state = self._allocate(topology, costs, calls, max_tasks)
+        self.words = self.state.data
         header = {
             p.LIMIT: p.INF,
             p.N_CPUS: n,
             p.SERIAL: int(order == "serial"),
-            p.QUEUE: costs.ipi.queue,
-            p.SEND: costs.ipi.send,
-            p.FANOUT: costs.ipi.fanout,
-            p.ENTRY: costs.ipi.entry,
-            p.EXIT: costs.ipi.exit,
+            p.PROTOCOL: calls.protocol,
+            p.TRAP: calls.trap,
+            p.QUEUE: calls.queue,
+            p.SEND: calls.send,
+            p.FANOUT: calls.fanout,
+            p.ENTRY: calls.entry,
+            p.EXIT: calls.exit,
+            p.HELD_OFF: int(calls.held_off),
+            p.SHARE: costs.tlbi.victim_share_ppm if costs.tlbi is not None else 0,
             p.QUANTUM: costs.sched.quantum,
             p.SWITCH_COST: costs.sched.context_switch,
             p.LOG_CAP: LOG_CAPACITY,
@@ -129,7 +149,9 @@ class Fabric:
             self.state[index] = value
         self._clear_rows()
 
-    def _allocate(self, topology: Topology, costs: MachineCosts, max_tasks: int) -> State:
+    def _allocate(
+        self, topology: Topology, costs: MachineCosts, calls: CallTable, max_tasks: int
+    ) -> State:
         """Lay the regions out one behind the other and fill the tables."""
         n = topology.n_cpus
         leaves = 1 << max(0, (n - 1).bit_length())
@@ -137,9 +159,11 @@ class Fabric:
         idle = [value for state in costs.idle for value in (state.residency, state.exit)]
         tables = {
             p.IDLE_AT: idle,
-            p.DELIVERY_AT: _by_code(costs.ipi.delivery, code),
-            p.LINE_AT: _by_code(costs.ipi.line, code),
+            p.DELIVERY_AT: _by_code(calls.delivery, code),
+            p.LINE_AT: _by_code(calls.line, code),
         }
+        if costs.tlbi is not None:
+            tables[p.ROUND_TRIP_AT] = _by_code(costs.tlbi.round_trip, code)
         sizes = {
             p.TASKS_AT: max_tasks * p.TASK_ROW,
             p.TREE_AT: 2 * leaves,
@@ -173,7 +197,7 @@ class Fabric:
     @property
     def now(self) -> int:
         """The present instant in picoseconds."""
-        return int(self.state[p.NOW])
+        return self.words[p.NOW]
 
     def add_task(self, index: int, cpu: int, number: int, refill: int) -> None:
         """Write the row of a new task; ``refill`` is its whole debt after a full flush."""
@@ -184,10 +208,6 @@ class Fabric:
         self.state[at + p.T_NEXT] = p.NONE
         self.state[at + p.T_REFILL] = refill
         self.state[at + p.T_EPOCH] = self.state[p.HEADER + cpu * p.CPU_WORDS + p.FLUSHES]
-
-    def spins(self, cpu: int, change: int) -> None:
-        """Count the spinlocks that the current task of a CPU holds or asks for."""
-        self.state[p.HEADER + cpu * p.CPU_WORDS + p.SPINS] += change
 
     def take_log(self) -> npt.NDArray[np.int64]:
         """Return the finished cross-calls logged since the last time, and forget them."""

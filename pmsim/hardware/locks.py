@@ -47,12 +47,21 @@ class Mutex:
         yield from task.boundary()
         if self.owner is task:
             raise task.error(f"takes {self.name} twice")
+        if not self.try_lock(task):
+            task.held += 1
+            self._waiters.append(task)
+            yield from task.wait_for(self)
+
+    def try_lock(self, task: Task) -> bool:
+        """Take the lock if it is free; return whether it was. Takes no time.
+
+        `lock` may cost a task its turn before it takes the lock, this does not.
+        """
+        if self.owner is not None:
+            return False
         task.held += 1
-        if self.owner is None:
-            self.owner = task
-            return
-        self._waiters.append(task)
-        yield from task.wait_for(self)
+        self.owner = task
+        return True
 
     def unlock(self, task: Task) -> None:
         """Release: ownership passes to the first waiter at once, which wakes ``wakeup`` later.
@@ -85,6 +94,7 @@ class Spinlock:
         self.name = name
         self.owner: Task | None = None
         self._machine = machine
+        self._words = machine.fabric.words
         self._waiters: deque[Task] = deque()
 
     def lock(self, task: Task) -> Generator[int, None, None]:
@@ -98,14 +108,22 @@ class Spinlock:
         yield from task.boundary()
         if self.owner is task:
             raise task.error(f"takes {self.name} twice")
+        if not self.try_lock(task):
+            task.spinlocks += 1
+            task.held += 1
+            self._words[task.row + p.SPINS] += 1
+            self._waiters.append(task)
+            yield from task.spin_for(self)
+
+    def try_lock(self, task: Task) -> bool:
+        """Take the lock if it is free; return whether it was. Takes no time."""
+        if self.owner is not None:
+            return False
+        self.owner = task
         task.spinlocks += 1
         task.held += 1
-        self._machine.fabric.spins(task.cpu, +1)
-        if self.owner is None:
-            self.owner = task
-            return
-        self._waiters.append(task)
-        yield from task.spin_for(self)
+        self._words[task.row + p.SPINS] += 1
+        return True
 
     def unlock(self, task: Task) -> None:
         """Release: ownership passes to the first waiter, which goes on one line transfer later.
@@ -119,10 +137,10 @@ class Spinlock:
             raise task.error(f"releases {self.name}, which it does not hold")
         task.spinlocks -= 1
         task.held -= 1
-        machine = self._machine
-        machine.fabric.spins(task.cpu, -1)
+        self._words[task.row + p.SPINS] -= 1
         self.owner = self._waiters.popleft() if self._waiters else None
         if self.owner is not None:
+            machine = self._machine
             line = machine.topology.cost(machine.costs.ipi.line, task.cpu, self.owner.cpu)
             self.owner.waiting_for = None
             p.grant(machine.fabric.state, self.owner.cpu, machine.now + line)

@@ -14,12 +14,16 @@ from pmsim.hardware.costs import CrosscallOrder, MachineCosts
 from pmsim.hardware.fabric import ACCOUNT_COLUMNS, Fabric
 from pmsim.hardware.jitter import draw
 from pmsim.hardware.locks import Completion
+from pmsim.hardware.shootdown import ipi, sbi
+from pmsim.hardware.shootdown.calls import CallProtocol
 from pmsim.hardware.task import Role, Steps, Task
 from pmsim.hardware.tlb import refill_debt
 from pmsim.hardware.topology import Topology
 
 SPARE_TASKS = 1024
 """Room for tasks that come to life during a run, beyond four per CPU."""
+
+_CALL_TABLES = {"ipi": ipi.call_table, "sbi": sbi.call_table}
 
 
 class Machine:
@@ -35,6 +39,8 @@ class Machine:
         Where the delivery jitter is drawn from; needed where the costs have one.
     max_tasks
         Room for tasks alive at the same time; by default four per CPU and `SPARE_TASKS` more.
+    protocol
+        How cross-calls are made: by interrupts, or through the firmware (``sbi``).
 
     Attributes
     ----------
@@ -42,6 +48,8 @@ class Machine:
         The SimPy environment; processes of any kind may run beside the tasks.
     on_crosscalls
         Called with chunks of finished cross-calls, shape ``(rows, len(CROSSCALL_COLUMNS))``.
+    jitter
+        What is added to each delivery of a cross-call, if anything.
     keep_acks, acks
         Where set before the run, the acknowledgements of every call, in order of the calls' ends.
     """
@@ -53,11 +61,14 @@ class Machine:
         order: CrosscallOrder = "concurrent",
         jitter_rng: np.random.Generator | None = None,
         max_tasks: int | None = None,
+        protocol: CallProtocol = "ipi",
     ) -> None:
+        calls = _CALL_TABLES[protocol](costs)
         self.topology = topology
         self.costs = costs
         self.n_cpus = topology.n_cpus
-        self.fabric = Fabric(topology, costs, order, max_tasks or 4 * self.n_cpus + SPARE_TASKS)
+        room = max_tasks or 4 * self.n_cpus + SPARE_TASKS
+        self.fabric = Fabric(topology, costs, order, calls, room)
         self.clock = Clock(self.fabric, self._flush_log, self._task_ended)
         self.on_crosscalls: Callable[[npt.NDArray[np.int64]], None] | None = None
         self.tasks: dict[int, Task] = {}
@@ -66,17 +77,18 @@ class Machine:
         self.until_done = False
         self.keep_acks = False
         self.acks: list[dict[int, int]] = []
+        self.jitter = calls.jitter
         self._jitter_rng = jitter_rng
         self._numbers: list[set[int]] = [set() for _ in range(self.n_cpus)]
         self._free = list(range(self.fabric.max_tasks - 1, -1, -1))
         self._begun = False
-        if costs.ipi.jitter is not None and jitter_rng is None:
+        if self.jitter is not None and jitter_rng is None:
             raise ValueError("a machine with jitter needs a random generator")
 
     @property
     def now(self) -> int:
         """The present instant in picoseconds."""
-        return int(self.fabric.state[p.NOW])
+        return self.fabric.words[p.NOW]
 
     def spawn(
         self,
@@ -194,6 +206,11 @@ class Machine:
         """Return the same account at any instant of a run, as it stands."""
         return self.accounts()
 
+    def running(self, cpu: int) -> Task | None:
+        """Return the task that a CPU runs or is switching to, None where it is idle."""
+        current = int(self.fabric.state[p.HEADER + cpu * p.CPU_WORDS + p.CURRENT])
+        return None if current == p.NONE else self.tasks.get(current)
+
     def wake(self, task: Task, after: int) -> None:
         """Make a task that sleeps in a queue runnable ``after`` picoseconds from now."""
         if task.role == "daemon" and isinstance(task.waiting_for, Completion):
@@ -212,9 +229,9 @@ class Machine:
 
     def draw_jitter(self, n: int) -> npt.NDArray[np.int64]:
         """Draw the jitter of one call: ``n`` delays in picoseconds, targets ascending."""
-        assert self.costs.ipi.jitter is not None
+        assert self.jitter is not None
         assert self._jitter_rng is not None
-        return draw(self.costs.ipi.jitter, self._jitter_rng, n)
+        return draw(self.jitter, self._jitter_rng, n)
 
     def note_acks(self, task: Task, targets: Sequence[int] | None) -> None:
         """Keep the acknowledgements of the call that the task has just finished."""

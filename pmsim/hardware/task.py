@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from pmsim.hardware.locks import Completion
 if TYPE_CHECKING:
     from pmsim.hardware.locks import Mutex, Spinlock
     from pmsim.hardware.machine import Machine
+    from pmsim.hardware.shootdown.tlbi import Invalidation
     from pmsim.hardware.tlb import FlushFunction
 
 Steps = Generator[int, None, None]
@@ -38,6 +39,8 @@ class Task:
         What tables and messages call it.
     machine
         The machine it runs on.
+    row
+        Where the words of its CPU begin in the fabric's array.
     spinlocks, held
         Spinlocks it holds or asks for; locks of both kinds.
     waiting_for
@@ -48,6 +51,7 @@ class Task:
         "_jitter",
         "_shared",
         "_state",
+        "_words",
         "cpu",
         "held",
         "index",
@@ -55,6 +59,7 @@ class Task:
         "name",
         "number",
         "role",
+        "row",
         "spinlocks",
         "waiting_for",
     )
@@ -72,13 +77,15 @@ class Task:
         self.held = 0
         self.waiting_for: Mutex | Spinlock | Completion | None = None
         self._state = machine.fabric.state
+        self._words = machine.fabric.words
+        self.row = p.HEADER + cpu * p.CPU_WORDS
         self._shared = machine.shared
-        self._jitter = machine.costs.ipi.jitter is not None
+        self._jitter = machine.jitter is not None
 
     @property
     def now(self) -> int:
         """The present instant in picoseconds."""
-        return self.machine.now
+        return self._words[p.NOW]
 
     def error(self, message: str) -> ProgramError:
         """Return the error that this task has broken a rule."""
@@ -103,10 +110,28 @@ class Task:
             if task != self.index and task - p.RETRY != self.index:
                 yield task - p.RETRY
 
+    @property
+    def keeps_turn(self) -> bool:
+        """Whether `boundary` would surely not cost the task its turn: nobody else can run."""
+        return not self._shared[self.cpu] or self._words[self.row + p.READY_HEAD] < 0
+
     def compute(self, work: int) -> Steps:
         """Use ``work`` picoseconds of CPU time, after any refill debt."""
+        yield from self.begin_compute(work)
+
+    def begin_compute(self, work: int) -> Iterable[int]:
+        """Begin to compute at once; the task goes on when it has yielded what this returns.
+
+        Does what `compute` does without making a generator, which is what the kernel does most.
+        """
         if work < 0:
             raise self.error(f"computes for a negative time, {work} ps")
+        if self._shared[self.cpu] and self._words[self.row + p.READY_HEAD] >= 0:
+            return self._compute_in_turn(work)
+        task = p.compute(self._state, self.cpu, work)
+        return () if task == self.index else (task,)
+
+    def _compute_in_turn(self, work: int) -> Steps:
         yield from self.boundary()
         task = p.compute(self._state, self.cpu, work)
         if task != self.index:
@@ -181,6 +206,53 @@ class Task:
             machine.note_acks(self, targets)
         if n == 0:
             machine.flush_log_if_full()
+
+    def invalidate(
+        self,
+        invalidation: Invalidation,
+        *,
+        cause: int = 0,
+        operation: int = -1,
+        pages: int = -1,
+    ) -> Steps:
+        """Have the interconnect invalidate on every CPU, and wait until all have acted on it.
+
+        Parameters
+        ----------
+        invalidation
+            What goes out.
+        cause, operation, pages
+            Written to its row: numbers that mean something to the caller.
+
+        Raises
+        ------
+        ProgramError
+            If the machine cannot do that: its costs have no ``tlbi``; or if it takes weeks.
+        """
+        yield from self.boundary()
+        machine = self.machine
+        costs = machine.costs.tlbi
+        if costs is None:
+            raise self.error("invalidates by broadcast (tlbi), which this machine cannot")
+        service = invalidation.service(costs)
+        if service >= p.HORIZON:
+            raise self.error(f"invalidates for {service} ps, longer than any run")
+        task = p.invalidate(
+            self._state,
+            machine.fabric.distances,
+            self.cpu,
+            service,
+            int(invalidation.empties_tlb),
+            int(invalidation.kind),
+            int(cause),
+            operation,
+            pages,
+            invalidation.operations,
+        )
+        if task != self.index:
+            yield task
+        if machine.keep_acks:
+            machine.acks.append({})
 
     def wait_for(self, thing: Mutex | Completion) -> Steps:
         """Sleep until `Machine.wake`; the caller has put the task into a queue."""

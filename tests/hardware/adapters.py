@@ -13,6 +13,8 @@ from pmsim.hardware.costs import Jitter, MachineCosts
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS
 from pmsim.hardware.locks import Mutex, Spinlock
 from pmsim.hardware.machine import Machine
+from pmsim.hardware.shootdown.calls import Protocol
+from pmsim.hardware.shootdown.tlbi import Invalidation, invalidate_everything, invalidate_pages
 from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import FlushFunction, empty_call, flush, sync_core
 from tests.reference.machine import run as run_reference
@@ -66,10 +68,16 @@ class _FabricRun:
     def __init__(self, program: Program) -> None:
         self.program = program
         costs, rng = program.costs, None
-        if program.jitter:
+        if program.jitter and program.protocol == "ipi":
             costs = _with_jitter(costs)
             rng = cast(np.random.Generator, _GivenJitter(program.jitter))
-        self.machine = Machine(program.topology, costs, order=program.order, jitter_rng=rng)
+        self.machine = Machine(
+            program.topology,
+            costs,
+            order=program.order,
+            jitter_rng=rng,
+            protocol=program.protocol,
+        )
         self.machine.keep_acks = True
         self.machine.on_crosscalls = self._keep_rows
         self.rows: list[dict[str, int]] = []
@@ -111,6 +119,8 @@ class _FabricRun:
             case "call":
                 pages, targets = argument
                 yield from task.cross_call(self._flush(pages), targets=targets)
+            case "invalidate":
+                yield from task.invalidate(self._invalidation(argument))
             case _:
                 yield from task.cross_call(self._function(operation, argument))
 
@@ -126,6 +136,11 @@ class _FabricRun:
 
     def _flush(self, pages: int) -> FlushFunction:
         return flush(self.program.costs.tlb, pages, self.program.ceiling)
+
+    def _invalidation(self, pages: int) -> Invalidation:
+        costs = self.program.costs.tlbi
+        assert costs is not None
+        return invalidate_pages(costs, pages) if pages else invalidate_everything()
 
     def _mutex(self, number: int) -> Mutex:
         if number not in self.mutexes:
@@ -143,7 +158,7 @@ class _FabricRun:
     def result(self) -> Result:
         end = self.machine.run(self.program.duration)
         calls = [
-            CallRecord(row["cpu"], row["task"], row["start_ps"], row["end_ps"], acks)
+            CallRecord(row["cpu"], row["task"], row["start_ps"], row["end_ps"], acks, _served(row))
             for row, acks in zip(self.rows, self.machine.acks, strict=True)
         ]
         return Result(end, in_order(calls), self._accounts(), self.task_ends)
@@ -163,3 +178,10 @@ class _FabricRun:
             CpuAccount(**{name: int(columns[column][cpu]) for name, column in names.items()})
             for cpu in range(self.machine.n_cpus)
         )
+
+
+def _served(row: dict[str, int]) -> int | None:
+    """Return when the service of an invalidation ended, None for a call."""
+    if row["protocol"] != Protocol.TLBI:
+        return None
+    return row["start_ps"] + row["queue_ps"] + row["function_ps"]

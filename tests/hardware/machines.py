@@ -14,6 +14,13 @@ line         0
 
 Functions cost 10 per page (``invlpg``), a full flush 0; walks, switches and wake-ups cost nothing,
 the quantum never ends, and there are no idle states.
+
+An invalidation of one page alone takes the server 100 for the operation and 200 for the barrier, so
+that one asked for at ``t`` is done at ``t + 300`` and answered at ``t + 1300``; a computing CPU
+loses a quarter of that service. Everything at once takes the server 300 + 200.
+
+Where calls go through the firmware, its costs are those of the plain machine's interrupts, with a
+trap of 500 before them.
 """
 
 from __future__ import annotations
@@ -27,9 +34,12 @@ from pmsim.hardware.costs import (
     IdleState,
     IpiCosts,
     MachineCosts,
+    SbiCosts,
     SchedCosts,
     TlbCosts,
+    TlbiCosts,
 )
+from pmsim.hardware.shootdown.calls import CallProtocol
 from pmsim.hardware.topology import Topology
 from tests.reference.program import Program, Result, Step, TaskSpec
 
@@ -41,6 +51,37 @@ THREAD, CORE, DIE, PACKAGE = range(1, 5)
 def same_everywhere(cost: int) -> ByDistance:
     """Return a table by distance with one cost in it."""
     return cost, cost, cost, cost, cost
+
+
+def tlbi(
+    *,
+    operation: int = 100,
+    everything: int = 300,
+    barrier: int = 200,
+    round_trip: int | ByDistance = 1000,
+    share: int = 250_000,
+    pages: int = 1,
+) -> TlbiCosts:
+    """Return what an invalidation costs on the plain machine, changed; ``share`` in millionths."""
+    trips = round_trip if isinstance(round_trip, tuple) else same_everywhere(round_trip)
+    return TlbiCosts(operation, everything, barrier, trips, share, pages)
+
+
+def sbi(
+    *,
+    trap: int = 500,
+    queue: int = 100,
+    send: int = 0,
+    delivery: int | ByDistance = 1000,
+    line: int | ByDistance = 0,
+    entry: int = 50,
+    exit: int = 50,
+) -> SbiCosts:
+    """Return what a call through the firmware costs on the plain machine, changed."""
+    by_distance = [
+        table if isinstance(table, tuple) else same_everywhere(table) for table in (delivery, line)
+    ]
+    return SbiCosts(trap, queue, send, by_distance[0], by_distance[1], entry, exit)
 
 
 def costs(
@@ -61,6 +102,8 @@ def costs(
     context_switch: int = 0,
     wakeup: int = 0,
     idle: Sequence[tuple[int, int]] = (),
+    tlbi: TlbiCosts | None = tlbi(),  # noqa: B008 - frozen
+    sbi: SbiCosts | None = sbi(),  # noqa: B008 - frozen
 ) -> MachineCosts:
     """Return the plain machine's costs, changed; ``idle`` are pairs (residency, exit)."""
     by_distance = [
@@ -71,6 +114,8 @@ def costs(
         tlb=TlbCosts(invlpg, flush_all, walk, entries, sync_core),
         sched=SchedCosts(quantum, context_switch, wakeup),
         idle=tuple(IdleState(f"C{k}", out, after) for k, (after, out) in enumerate(idle)),
+        tlbi=tlbi,
+        sbi=sbi,
     )
 
 
@@ -82,6 +127,7 @@ def program(
     ceiling: int = 33,
     jitter: tuple[int, ...] = (),
     duration: int | None = None,
+    protocol: CallProtocol = "ipi",
     **changes: Any,
 ) -> Program:
     """Return a program; tasks without a number are numbered as they are listed.
@@ -95,7 +141,7 @@ def program(
         task if task.number >= 0 else TaskSpec(task.cpu, k, task.working_set, task.steps)
         for k, task in enumerate(tasks)
     )
-    return Program(topology, costs(**changes), numbered, order, ceiling, jitter, duration)
+    return Program(topology, costs(**changes), numbered, order, ceiling, jitter, duration, protocol)
 
 
 def on(cpu: int, *steps: Step, number: int = -1, working_set: int = 0) -> TaskSpec:
@@ -126,6 +172,15 @@ def call(*targets: int, pages: int = 0) -> Step:
 def full_flush(*targets: int) -> Step:
     """Return a full flush on some CPUs."""
     return "call", (10_000, targets)
+
+
+def invalidate(pages: int) -> Step:
+    """Return an invalidation of so many pages on every CPU."""
+    return "invalidate", pages
+
+
+EVERYTHING = invalidate(0)
+"""The invalidation of everything."""
 
 
 def flush_kernel(pages: int) -> Step:

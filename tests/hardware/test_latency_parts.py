@@ -9,7 +9,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
-from pmsim.hardware.fabric import CROSSCALL_COLUMNS, SlowestReason
+from pmsim.hardware.fabric import LATENCY_COLUMNS, SlowestReason
+from pmsim.hardware.shootdown.calls import Protocol
+from pmsim.hardware.tlb import CallKind
 from tests.hardware.adapters import rows_of
 from tests.hardware.machines import call, compute, flush_kernel, irqs_off, on, program, sleep
 from tests.hardware.strategies import programs
@@ -17,7 +19,7 @@ from tests.reference.fuzz import outcome
 from tests.reference.machine import run as run_reference
 from tests.reference.program import Program, Result
 
-PARTS = CROSSCALL_COLUMNS[CROSSCALL_COLUMNS.index("queue_ps") :]
+PARTS = LATENCY_COLUMNS
 WAITS = {"irqs_off_ps": "IRQS_OFF", "idle_exit_ps": "IDLE_EXIT", "busy_handler_ps": "BUSY_HANDLER"}
 
 
@@ -38,22 +40,49 @@ def test_the_parts_of_every_call_follow_from_its_acknowledgements(program: Progr
     for row, acks in rows_of(program):
         assert sum(row[name] for name in PARTS) == row["end_ps"] - row["start_ps"]
         assert all(row[name] >= 0 for name in PARTS)
-        check_slowest(program, row, acks)
+        if row["protocol"] == Protocol.TLBI:
+            check_invalidation(program, row)
+        else:
+            check_slowest(program, row, acks)
+
+
+def check_invalidation(program: Program, row: dict[str, int]) -> None:
+    """Compare the parts with the formulas; when the service ends is what the twins agree on."""
+    tlbi, topology = program.costs.tlbi, program.topology
+    assert tlbi is not None
+    service = row["invalidations"] * tlbi.operation
+    if row["kind"] == CallKind.FULL:
+        assert row["invalidations"] == 1
+        service = tlbi.everything
+    others = [cpu for cpu in range(topology.n_cpus) if cpu != row["cpu"]]
+    trips = [topology.cost(tlbi.round_trip, row["cpu"], cpu) for cpu in others]
+    assert row["function_ps"] == service + tlbi.barrier
+    assert row["delivery_ps"] == max(trips, default=0)
+    assert (row["targets"], row["slowest_cpu"]) == (len(others), -1)
+    expected = SlowestReason.DISTANCE if others else SlowestReason.LOCAL
+    if row["queue_ps"] > 0:
+        expected = SlowestReason.BUSY_SERVER
+    assert SlowestReason(row["slowest_reason"]) is expected
 
 
 def check_slowest(program: Program, row: dict[str, int], acks: dict[int, int]) -> None:
     """Compare the CPU that was waited for, and its parts, with the formulas."""
-    ipi, topology = program.costs.ipi, program.topology
-    initiator, n = row["cpu"], len(acks)
+    assert Protocol(row["protocol"]).name.lower() == program.protocol
+    topology, initiator, n = program.topology, row["cpu"], len(acks)
+    assert program.costs.sbi is not None
+    costs = program.costs.ipi if program.protocol == "ipi" else program.costs.sbi
+    trap, fanout = getattr(costs, "trap", 0), getattr(costs, "fanout", 1)
     lines, total = {}, 0
     for cpu in sorted(acks):
         lines[cpu] = total
-        total += topology.cost(ipi.line, initiator, cpu)
-    groups = sorted({cpu // ipi.fanout for cpu in acks})
-    sent = row["start_ps"] + n * ipi.queue + len(groups) * ipi.send
+        total += topology.cost(costs.line, initiator, cpu)
+    groups = sorted({cpu // fanout for cpu in acks})
+    sent = row["start_ps"] + trap + n * costs.queue + len(groups) * costs.send
     if row["slowest_cpu"] < 0:
         assert SlowestReason(row["slowest_reason"]) is SlowestReason.LOCAL
         local = 0 if program.order == "serial" and n else row["local_ps"]
+        if n:
+            assert row["queue_ps"] == trap + n * costs.queue
         assert all(ack - lines[cpu] <= sent + local for cpu, ack in acks.items())
         assert row["visit_ps"] == total
         return
@@ -65,14 +94,15 @@ def check_slowest(program: Program, row: dict[str, int], acks: dict[int, int]) -
     reason = SlowestReason(row["slowest_reason"])
     if reason is SlowestReason.RIDE:
         position = sorted(acks).index(slowest)
-        assert row["queue_ps"] == (position + 1) * ipi.queue
+        assert row["queue_ps"] == trap + (position + 1) * costs.queue
         return
     assert row["ride_ps"] == 0
-    assert row["queue_ps"] == n * ipi.queue
-    assert row["send_ps"] == (groups.index(slowest // ipi.fanout) + 1) * ipi.send
-    delivery = topology.cost(ipi.delivery, initiator, slowest)
-    assert row["delivery_ps"] >= delivery if program.jitter else row["delivery_ps"] == delivery
-    assert row["entry_ps"] == ipi.entry
+    assert row["queue_ps"] == trap + n * costs.queue
+    assert row["send_ps"] == (groups.index(slowest // fanout) + 1) * costs.send
+    delivery = topology.cost(costs.delivery, initiator, slowest)
+    jitters = program.jitter and program.protocol == "ipi"
+    assert row["delivery_ps"] >= delivery if jitters else row["delivery_ps"] == delivery
+    assert row["entry_ps"] == costs.entry
     for column, name in WAITS.items():
         assert (row[column] > 0) == (reason is SlowestReason[name])
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.hardware.adapters import run_fabric
 from tests.hardware.strategies import cuts, programs
 from tests.reference.fuzz import Seeded, differences, outcome, programs_of
-from tests.reference.generate import random_program
+from tests.reference.generate import NEVER, random_program
 from tests.reference.machine import run as run_reference
 from tests.reference.program import Program, Result
 
@@ -107,6 +107,12 @@ FEATURES = {
     "call under a lock": 30,
     "spinlock": 50,
     "mutex": 50,
+    "invalidations": 80,
+    "invalidations that queue": 20,
+    "calls and invalidations": 30,
+    "invalidations and a cut quantum": 10,
+    "firmware": 50,
+    "firmware and windows": 15,
 }
 """What at least so many of 400 programs have to contain."""
 
@@ -120,6 +126,7 @@ def _features(program: Program, result: Result | str) -> set[str]:
     costs = program.costs
     takes = costs.ipi.entry + costs.ipi.exit
     told = sum(len(call.acks) for call in result.calls)
+    served = [call for call in result.calls if call.served is not None]
     seen = {
         "riding along": sum(cpu.handlers for cpu in result.cpus) < told,
         "two initiators": len(initiators) > 1,
@@ -135,6 +142,14 @@ def _features(program: Program, result: Result | str) -> set[str]:
         "call under a lock": any(_calls_under_a_lock(task.steps) for task in program.tasks),
         "spinlock": "spin_lock" in operations,
         "mutex": "mutex_lock" in operations,
+        "invalidations": bool(served),
+        "invalidations that queue": any(
+            a.start < b.start < a.served for a in served for b in served if a.served is not None
+        ),
+        "calls and invalidations": bool(served) and told > 0,
+        "invalidations and a cut quantum": bool(served) and costs.sched.quantum < NEVER,
+        "firmware": program.protocol == "sbi" and told > 0,
+        "firmware and windows": program.protocol == "sbi" and "irqs_off" in operations,
     }
     return {feature for feature, present in seen.items() if present}
 

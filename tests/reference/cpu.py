@@ -47,6 +47,7 @@ class Cpu:
         self.current: Task | None = None
         self.last_switched_in: Task | None = None
         self.switch_left = 0
+        self.still_left = 0  # what an invalidation has made its compute lose
         # Idleness.
         self.idle_since: int | None = None
         self.waking: Spent | None = None  # what the waking counts as
@@ -65,12 +66,14 @@ class Cpu:
             return self.waking
         if self.current is None:
             return Spent.IDLE
+        if self.still_left > 0:
+            return Spent.STOLEN
         if self.switch_left > 0:
             return Spent.BUSY
         match self.current.doing:
             case Doing.COMPUTE:
                 return Spent.BUSY
-            case Doing.WINDOW:
+            case Doing.WINDOW | Doing.SENDING:
                 return Spent.IRQS_OFF
             case Doing.SPIN:
                 return Spent.SPIN
@@ -80,15 +83,23 @@ class Cpu:
         """Let time pass."""
         spent_on = self.spends_on()
         self.spent[spent_on] += ps
-        if spent_on is Spent.BUSY:
-            if self.switch_left > 0:
-                self.switch_left -= ps
-            elif self.current is not None:
-                self.refill += self.current.spend(ps)
+        if self.stands_still():
+            self.still_left -= ps
+        elif spent_on is Spent.BUSY and self.switch_left > 0:
+            self.switch_left -= ps
+        elif spent_on is Spent.BUSY and self.current is not None:
+            self.refill += self.current.spend(ps)
+        elif spent_on is Spent.IRQS_OFF and self._in_window():
+            assert self.current is not None
+            self.current.spend_window(ps)
 
     def next_look(self) -> int | None:
-        """Return how long to spend until a switch or compute ends or a quantum is reached."""
+        """Return how long to spend until what the CPU does ends or a quantum is reached."""
         task = self.current
+        if self.stands_still():
+            return self.still_left
+        if task is not None and self.spends_on() is Spent.IRQS_OFF and self._in_window():
+            return task.window
         if task is None or self.spends_on() is not Spent.BUSY:
             return None
         if self.switch_left > 0:
@@ -128,6 +139,13 @@ class Cpu:
         self.woken.clear()
 
     def _interrupts_are_off(self) -> bool:
+        if self.current is None:
+            return False
+        if self.machine.program.protocol == "sbi" and self._in_window():
+            return False  # it holds off the kernel's interrupts, not the firmware's
+        return self.current.doing in (Doing.WINDOW, Doing.SENDING)
+
+    def _in_window(self) -> bool:
         return self.current is not None and self.current.doing is Doing.WINDOW
 
     def _wake(self) -> bool:
@@ -153,9 +171,9 @@ class Cpu:
 
     def _handler(self, start: int) -> Process:
         """Take every call queued by ``start + entry`` and run their functions one by one."""
-        ipi = self.machine.costs.ipi
+        costs = self.machine.handler
         clock = self.machine.clock
-        yield clock.at(start + ipi.entry, Phase.TAKE)
+        yield clock.at(start + costs.entry, Phase.TAKE)
         calls = self.calls_in_queue_order()
         assert calls, "no handler finds its queue empty"
         self.queue.clear()
@@ -164,7 +182,7 @@ class Cpu:
             if call.function.is_full_flush:
                 self.empty_tlb()
             call.acks[self.number].succeed(clock.now)
-        yield clock.at(clock.now + ipi.exit)
+        yield clock.at(clock.now + costs.exit)
         self.handler_runs = False
         self.machine.last_handler_end = clock.now
 
@@ -177,12 +195,29 @@ class Cpu:
         for task in self.tasks:
             task.set_debt()
 
+    # -- invalidations by the interconnect ----------------------------------------------------
+
+    def has_computed(self) -> int:
+        """Return how long the current task has computed without a break; 0 if it does not."""
+        task = self.current
+        return task.unbroken if task is not None and task.doing is Doing.COMPUTE else 0
+
+    def stand_still(self, ps: int) -> None:
+        """Let the compute lose so much time, from now on; handlers do not wait for that."""
+        self.still_left += ps
+
+    def stands_still(self) -> bool:
+        """Whether the compute is losing time at present."""
+        return self.still_left > 0 and not self.handler_runs
+
     # -- task steps ---------------------------------------------------------------------------
 
     def can_step(self) -> bool:
         """Whether the task on this CPU has a step to take, or a quantum to give up, right now."""
         task = self.current
-        if task is None or self.handler_runs or self.waking is not None or self.switch_left > 0:
+        if task is None or self.handler_runs or self.waking is not None:
+            return False
+        if self.switch_left > 0 or self.still_left > 0:
             return False
         if task.doing is Doing.COMPUTE:
             return task.quantum_is_over()
@@ -202,7 +237,7 @@ class Cpu:
         if self.last_switched_in is not None and self.last_switched_in is not task:
             self.switch_left = self.machine.costs.sched.context_switch
         self.current = self.last_switched_in = task
-        task.had = 0
+        task.had = task.unbroken = 0
 
     def go_to_the_tail(self) -> None:
         """The current task's quantum is over while another is runnable."""

@@ -47,13 +47,13 @@ def cross_call(task: Task, function: Function, targets: list[int]) -> Waits:
     draws = machine.draw(len(targets))
     acks: dict[int, simpy.Event] = {}
     if targets:
-        call = Call(task, function, targets, draws)
+        call = machine.new_call(task, function, targets, draws)
         acks = call.acks
         call.start()
         yield  # to the last visit, at the earliest
     if machine.program.order == "serial" or not targets:
         # A step of its own, interrupts off; all that there is of a call with no targets.
-        yield from task.irqs_off(function.cost)
+        yield from task.local_function(function.cost)
         if function.is_full_flush:
             task.cpu.empty_tlb()
     when = {c: cast(int, ack.value) for c, ack in acks.items()}
@@ -81,8 +81,6 @@ class Call:
 
     def start(self) -> None:
         """Fix every time that is fixed at the start, and set the processes off."""
-        from tests.reference.task import Doing
-
         ipi = self.machine.costs.ipi
         t = self.machine.now
         # 1. Queue.
@@ -94,12 +92,24 @@ class Call:
         sent_at = {group: t1 + (g + 1) * ipi.send for g, group in enumerate(groups)}
         for c in self.targets:
             delivery = self.machine.delivery(self.initiator, c)
-            arrives_at = sent_at[c // ipi.fanout] + delivery + self.jitter[c]
-            self.machine.clock.process(self._target(self.machine.cpus[c], arrives_at))
+            self.interrupt(c, sent_at[c // ipi.fanout] + delivery + self.jitter[c])
         # 3. Local.
-        all_sent = t1 + len(groups) * ipi.send
-        self.task.doing = Doing.WINDOW
+        self.sends_until(t1 + len(groups) * ipi.send)
+
+    def interrupt(self, c: int, arrives_at: int) -> None:
+        """Set off what happens on a target."""
+        self.machine.clock.process(self._target(self.machine.cpus[c], arrives_at))
+
+    def sends_until(self, all_sent: int) -> None:
+        """Set off what happens on the initiator."""
+        from tests.reference.task import Doing
+
+        self.task.doing = Doing.SENDING
         self.machine.clock.process(self._initiator(all_sent))
+
+    def line(self, c: int) -> int:
+        """Return what reading a target's acknowledgement takes."""
+        return self.machine.line(self.initiator, c)
 
     def _target(self, cpu: Cpu, arrives_at: int) -> Process:
         """Queue the call on one CPU, and interrupt that CPU if its queue was empty."""
@@ -126,5 +136,5 @@ class Call:
         self.task.doing = Doing.SPIN
         for c in self.targets:
             yield self.acks[c]
-            yield clock.at(clock.now + self.machine.line(self.initiator, c))
+            yield clock.at(clock.now + self.line(c))
         self.task.step_is_due()

@@ -162,12 +162,14 @@ def _plainer(program: Program) -> Iterator[Program]:
             yield replace(program, topology=replace(program.topology, hops=None))
     if program.order == "serial":
         yield replace(program, order="concurrent")
-    for part in ("ipi", "tlb", "sched"):
+    if program.protocol == "sbi":
+        yield replace(program, protocol="ipi")
+    for part in ("ipi", "tlb", "sched", "tlbi", "sbi"):
         table = getattr(costs, part)
         for field in fields(table):
             value = getattr(table, field.name)
             zero = (0,) * 5 if isinstance(value, tuple) else 0
-            if value in (zero, None) or field.name == "fanout":
+            if value in (zero, None) or field.name in ("fanout", "pages", "range"):
                 continue
             try:
                 plain = replace(table, **{field.name: zero})

@@ -15,8 +15,10 @@ from pmsim.hardware.costs import (
     IdleState,
     IpiCosts,
     MachineCosts,
+    SbiCosts,
     SchedCosts,
     TlbCosts,
+    TlbiCosts,
 )
 from pmsim.hardware.topology import Topology
 from tests.reference.program import Program, Result, Step, TaskSpec
@@ -33,8 +35,15 @@ TASTES = (
     ("compute", "call"),
     ("compute", "compute", "irqs_off", "call"),
     ("compute", "irqs_off", "flush_kernel"),
+    ("compute", "invalidate", "call", "irqs_off"),
 )
 """What a program's plain steps are chosen from."""
+
+BROADCAST_TASTES = (
+    ("compute", "compute", "invalidate"),
+    ("compute", "compute", "invalidate", "flush_kernel"),
+)
+"""The same where CPUs are to stand still for long, and while much else happens to them."""
 
 
 class Source(Protocol):
@@ -60,6 +69,7 @@ def random_cut(source: Source, program: Program, result: Result) -> Program:
     instants = {result.end, *result.task_ends.values()}
     for call in result.calls:
         instants |= {call.start, call.end, *call.acks.values()}
+        instants |= {call.served} if call.served is not None else set()
     instant = source.choice(sorted(instants))
     offset = source.choice((0, 0, 1, -1, program.costs.ipi.exit, -program.costs.ipi.entry))
     return replace(program, duration=max(1, instant + offset))
@@ -75,7 +85,8 @@ class _Generator:
         self.wild = source.chance(15)  # lock orders and releases may be wrong
         self.lock_percent = source.choice((10, 25, 50)) if not self.wild else 50
         self.sleep_percent = source.choice((5, 20, 40))
-        self.operations = source.choice(TASTES)
+        self.stretch = source.choice((1, 1, 4))  # of the service of invalidations
+        self.operations = source.choice(TASTES if self.stretch == 1 else BROADCAST_TASTES)
 
     def time(self, low: int, high: int) -> int:
         """Return a time from ``low`` to ``high`` steps of the grid."""
@@ -91,6 +102,7 @@ class _Generator:
             order=self.source.choice(("concurrent", "serial")),
             ceiling=self.source.choice((33, 2)),
             jitter=self.jitter(),
+            protocol=self.source.choice(("ipi", "ipi", "ipi", "sbi")),
         )
 
     # -- the machine --------------------------------------------------------------------------
@@ -110,7 +122,12 @@ class _Generator:
 
     def costs(self, n_cpus: int) -> MachineCosts:
         return MachineCosts(
-            ipi=self.ipi(n_cpus), tlb=self.tlb(), sched=self.sched(), idle=self.idle()
+            ipi=self.ipi(n_cpus),
+            tlb=self.tlb(),
+            sched=self.sched(),
+            idle=self.idle(),
+            tlbi=self.tlbi(),
+            sbi=self.sbi(),
         )
 
     def ipi(self, n_cpus: int) -> IpiCosts:
@@ -118,6 +135,27 @@ class _Generator:
             queue=self.time(1, 2),
             send=self.time(0, 2),
             fanout=self.source.choice((1, 1, 2, 3, n_cpus)),
+            delivery=self.by_distance(10),
+            line=self.by_distance(self.source.choice((0, 2))),
+            entry=self.time(1, 3),
+            exit=self.time(0, 2),
+        )
+
+    def tlbi(self) -> TlbiCosts:
+        return TlbiCosts(
+            operation=self.time(0, 2 * self.stretch),
+            everything=self.time(0, 4 * self.stretch),
+            barrier=self.time(1, 3 * self.stretch),
+            round_trip=self.by_distance(6),
+            victim_share_ppm=self.source.choice((0, 250_000, 500_000, 1_000_000, 333_333)),
+            pages=self.source.choice((1, 1, 3)),
+        )
+
+    def sbi(self) -> SbiCosts:
+        return SbiCosts(
+            trap=self.time(0, 3),
+            queue=self.time(1, 2),
+            send=self.time(0, 2),
             delivery=self.by_distance(10),
             line=self.by_distance(self.source.choice((0, 2))),
             entry=self.time(1, 3),
@@ -210,6 +248,8 @@ class _Generator:
                 return "irqs_off", self.time(0, 8)
             case "flush_kernel":
                 return "flush_kernel", self.pages()
+            case "invalidate":
+                return "invalidate", self.pages()
             case "call":
                 others = [c for c in range(n_cpus) if c != cpu]
                 return "call", (self.pages(), tuple(c for c in others if source.chance(50)))

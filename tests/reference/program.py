@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pmsim.hardware.costs import CrosscallOrder, MachineCosts
+from pmsim.hardware.shootdown.calls import CallProtocol
 from pmsim.hardware.topology import Topology
 
 Step = tuple[str, object]
@@ -20,6 +21,7 @@ flush_kernel   pages                calls the flush of so many pages on every ot
 call           (pages, targets)     the same, on some CPUs only
 sync_core      None                 calls a serialising instruction on every other CPU
 empty          ps                   calls a function of that cost on every other CPU
+invalidate     pages                has the interconnect invalidate them, or everything (0)
 mutex_lock     number of the lock   mutexes and spinlocks are numbered apart
 mutex_unlock   number of the lock
 spin_lock      number of the lock
@@ -44,7 +46,8 @@ class Program:
 
     ``jitter`` is what the run's stream of jitter yields, one number per target of each call in
     the order of the calls' starts, repeated from its beginning when it is used up; without any,
-    no delivery jitters. ``duration`` cuts the run; without one it runs until done.
+    no delivery jitters. ``duration`` cuts the run; without one it runs until done. ``protocol`` is
+    how cross-calls are made.
     """
 
     topology: Topology
@@ -54,6 +57,7 @@ class Program:
     ceiling: int = 33
     jitter: tuple[int, ...] = ()
     duration: int | None = None
+    protocol: CallProtocol = "ipi"
 
 
 class JitterStream:
@@ -74,13 +78,18 @@ class JitterStream:
 
 @dataclass(frozen=True)
 class CallRecord:
-    """One cross-call that ended; ``acks`` says when each target acknowledged."""
+    """One cross-call or invalidation that ended.
+
+    ``acks`` says when each target of a call acknowledged, ``served`` when the service of an
+    invalidation ended.
+    """
 
     cpu: int
     task: int
     start: int
     end: int
     acks: dict[int, int]
+    served: int | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from pmsim.errors import ProgramError
 from tests.reference.crosscall import Function, cross_call, flush, sync_core
 from tests.reference.program import TaskSpec
+from tests.reference.tlbi import invalidate
 
 if TYPE_CHECKING:
     from tests.reference.cpu import Cpu
@@ -25,7 +26,8 @@ class Doing(Enum):
     STEP = auto()  # the time of its next step has come
     COMPUTE = auto()
     WINDOW = auto()  # it holds its CPU with interrupts off
-    SPIN = auto()  # it holds its CPU waiting for a call or a spinlock, interrupts on
+    SENDING = auto()  # the same, for its own part of a call
+    SPIN = auto()  # it holds its CPU waiting for others, interrupts on
     ASLEEP = auto()
     ENDED = auto()
 
@@ -42,10 +44,13 @@ class Task:
         self.doing = Doing.STEP
         self.body = self._body()
         self.ended_at: int | None = None
-        # Compute: what is left of the present one, the debt, and the time since the switch-in.
+        # Compute: what is left of the present one, the debt, the time since the switch-in, and how
+        # much of the present one it has had without a break. A window: what is left of it.
         self.work = 0
         self.debt = 0
         self.had = 0
+        self.unbroken = 0
+        self.window = 0
         # Locks.
         self.mutexes: set[Mutex] = set()
         self.spinlocks: set[Spinlock] = set()
@@ -64,9 +69,16 @@ class Task:
         self.debt -= paid
         self.work -= ps - paid
         self.had += ps
+        self.unbroken += ps
         if self.debt + self.work == 0:
             self.doing = Doing.STEP
         return paid
+
+    def spend_window(self, ps: int) -> None:
+        """Keep interrupts off for a while."""
+        self.window -= ps
+        if self.window == 0:
+            self.doing = Doing.STEP
 
     def quantum_is_over(self) -> bool:
         """Whether the task must go to the tail of the run queue before its next step."""
@@ -122,12 +134,15 @@ class Task:
                 yield from cross_call(self, sync_core(self.machine), everybody_else)
             case "empty":
                 yield from cross_call(self, Function(cast(int, argument)), everybody_else)
+            case "invalidate":
+                yield from invalidate(self, cast(int, argument))
             case _:
                 raise self.error(f"there is no operation {operation!r}")
 
     def compute(self, ps: int) -> Waits:
         """Need so much CPU time, and the debt's (``compute(0)`` of a task that owes takes it)."""
         self.work = ps
+        self.unbroken = 0
         if self.debt + self.work > 0:
             self.doing = Doing.COMPUTE
             yield
@@ -136,6 +151,13 @@ class Task:
         """Hold the CPU for exactly so long, interrupts off."""
         if ps > 0:
             self.doing = Doing.WINDOW
+            self.window = ps
+            yield
+
+    def local_function(self, ps: int) -> Waits:
+        """Run the function of its own call, interrupts off."""
+        if ps > 0:
+            self.doing = Doing.SENDING
             self.machine.clock.call_at(self.machine.now + ps, self.step_is_due)
             yield
 

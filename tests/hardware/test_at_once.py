@@ -1,0 +1,95 @@
+"""What can be done without a generator: beginning to compute, and trying a lock."""
+
+from __future__ import annotations
+
+import pytest
+
+from pmsim.hardware.locks import Mutex, Spinlock
+from pmsim.hardware.machine import Machine
+from pmsim.hardware.task import Steps, Task
+from pmsim.hardware.topology import Topology
+from tests.hardware.machines import costs
+
+
+def machine(cpus: int = 2, **changes: int) -> Machine:
+    return Machine(Topology(cores=cpus), costs(**changes))
+
+
+def test_computing_at_once_takes_the_time_and_yields_only_where_others_come_between() -> None:
+    one, yielded = machine(), []
+
+    def busy(task: Task) -> Steps:
+        for _ in range(4):
+            rest = list(task.begin_compute(10))
+            yielded.append(len(rest))
+            yield from rest
+        assert task.now == 40
+
+    def other(task: Task) -> Steps:
+        yield from task.compute(15)
+        yield from task.compute(15)
+
+    one.spawn(0, busy)
+    one.spawn(1, other)
+    assert one.run() == 40
+    # The other begins at 0 and steps at 15; at 30 after CPU 0, whose third step thus ends at once.
+    assert yielded == [1, 1, 0, 1]
+
+
+def test_a_task_whose_turn_is_over_computes_when_it_comes_again() -> None:
+    one = machine(cpus=1, quantum=100, context_switch=0)
+    ends = {}
+
+    def body(task: Task) -> Steps:
+        for _ in range(2):
+            yield from task.begin_compute(100)
+        ends[task.number] = task.now
+
+    one.spawn(0, body)
+    one.spawn(0, body)
+    one.run()
+    assert ends == {0: 300, 1: 400}
+
+
+@pytest.mark.parametrize("kind", [Mutex, Spinlock])
+def test_trying_a_lock_takes_it_if_it_is_free_and_never_waits(kind: type) -> None:
+    one = machine()
+    lock = kind(one)
+
+    def holder(task: Task) -> Steps:
+        assert lock.try_lock(task)
+        assert task.held == 1
+        yield from task.compute(100)
+        lock.unlock(task)
+
+    def other(task: Task) -> Steps:
+        yield from task.compute(50)
+        assert not lock.try_lock(task)
+        assert task.held == 0
+        yield from lock.lock(task)
+        assert task.now >= 100
+        lock.unlock(task)
+
+    one.spawn(0, holder)
+    one.spawn(1, other)
+    one.run()
+    assert lock.owner is None
+
+
+def test_with_a_spinlock_tried_and_taken_a_task_keeps_its_turn() -> None:
+    one = machine(cpus=1, quantum=100, context_switch=0)
+    lock, ends = Spinlock(one), {}
+
+    def body(task: Task) -> Steps:
+        if task.number == 0:
+            assert lock.try_lock(task)
+        for _ in range(2):
+            yield from task.compute(100)
+        if task.number == 0:
+            lock.unlock(task)
+        ends[task.number] = task.now
+
+    one.spawn(0, body)
+    one.spawn(0, body)
+    one.run()
+    assert ends == {0: 200, 1: 400}

@@ -1,0 +1,289 @@
+"""Section 8 of the machine-model page: an invalidation that the interconnect broadcasts.
+
+On the plain machine ``n`` pages keep the server busy for ``n * 100 + 200``, everything for 500; the
+answers are there 1000 after the service. A computing CPU loses a quarter of the service.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from pmsim.hardware.topology import Topology
+from tests.hardware.machines import (
+    EVERYTHING,
+    call,
+    call_times,
+    compute,
+    full_flush,
+    invalidate,
+    irqs_off,
+    on,
+    program,
+    sleep,
+    spin_lock,
+    spin_unlock,
+    tlbi,
+)
+
+
+def served(result, number=0):
+    return result.calls[number].served
+
+
+# -- the service and the wait ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("pages", "service"), [(1, 300), (4, 600), (0, 500)])
+def test_the_initiator_waits_for_the_service_and_the_round_trip(run, pages, service):
+    result = run(program(on(0, compute(70), invalidate(pages)), cpus=2))
+    assert served(result) == 70 + service
+    assert call_times(result) == [(70, 70 + service + 1000)]
+
+
+@pytest.mark.parametrize(("pages", "operations"), [(1, 1), (8, 1), (9, 2), (24, 3)])
+def test_an_operation_covers_so_many_pages(run, pages, operations):
+    result = run(program(on(0, invalidate(pages)), cpus=2, tlbi=tlbi(pages=8)))
+    assert served(result) == operations * 100 + 200
+
+
+def test_the_server_takes_initiators_in_the_order_of_asking(run):
+    # CPU 1 asks at 0 and is served until 300; CPU 0, which asks at 50, after that.
+    result = run(program(on(0, irqs_off(50), invalidate(1)), on(1, invalidate(1)), cpus=3))
+    assert [(call.cpu, call.served) for call in result.calls] == [(1, 300), (0, 600)]
+    assert call_times(result) == [(0, 1300), (50, 1600)]
+
+
+def test_initiators_of_one_instant_are_served_in_the_order_of_their_steps(run):
+    result = run(program(*(on(cpu, invalidate(1)) for cpu in range(3))))
+    assert [(call.cpu, call.served) for call in result.calls] == [(0, 300), (1, 600), (2, 900)]
+
+
+def test_the_server_is_free_again_while_the_answers_are_on_their_way(run):
+    # The first is answered at 1300, but served at 300: the second, at 400, need not wait.
+    result = run(program(on(0, invalidate(1)), on(1, irqs_off(400), invalidate(1)), cpus=2))
+    assert served(result, 1) == 700
+
+
+def test_the_farthest_cpu_decides_when_the_answers_are_there(run):
+    # 2 packages of 2 cores: a core is 20 away, a package 700.
+    costs = tlbi(round_trip=(1, 5, 20, 20, 700))
+    far = program(on(0, invalidate(1)), topology=Topology(packages=2, cores=2), tlbi=costs)
+    near = program(on(0, invalidate(1)), topology=Topology(packages=1, cores=2), tlbi=costs)
+    assert call_times(run(far)) == [(0, 300 + 700)]
+    assert call_times(run(near)) == [(0, 300 + 20)]
+
+
+def test_hops_multiply_the_round_trip(run):
+    hops = ((0, 1, 3), (1, 0, 1), (3, 1, 0))
+    ring = Topology(packages=3, hops=hops)
+    result = run(program(on(1, invalidate(1)), on(0, irqs_off(9000), invalidate(1)), topology=ring))
+    assert call_times(result) == [(0, 1300), (9000, 9300 + 3000)]
+
+
+def test_alone_on_the_machine_there_is_nobody_to_wait_for(run):
+    result = run(program(on(0, invalidate(1)), cpus=1))
+    assert call_times(result) == [(0, 300)]
+
+
+def test_the_wait_is_spent_spinning(run):
+    result = run(program(on(0, invalidate(1)), cpus=2))
+    assert (result.cpus[0].spin, result.cpus[0].irqs_off) == (1300, 0)
+
+
+def test_nobody_is_interrupted_and_nobody_wakes(run):
+    # CPU 1 sleeps from 0 to 5000 in a state that takes 40 to leave; CPU 2 has no task at all.
+    sleeper = on(1, sleep(5000), compute(10))
+    result = run(program(on(0, invalidate(1)), sleeper, cpus=3, idle=((0, 40),)))
+    assert [cpu.handlers for cpu in result.cpus] == [0, 0, 0]
+    assert result.task_ends[1] == 5000 + 40 + 10
+    assert [cpu.stolen for cpu in result.cpus] == [0, 0, 0]
+
+
+def test_a_window_of_another_cpu_does_not_hold_it_up(run):
+    result = run(program(on(0, invalidate(1)), on(1, irqs_off(9000))))
+    assert call_times(result) == [(0, 1300)]
+    assert result.task_ends[1] == 9000
+
+
+def test_a_handler_on_the_initiator_lets_it_go_on_at_its_end(run):
+    # CPU 1's call at 100 arrives at CPU 0 at 1200; its two pages keep the handler to 1320.
+    result = run(program(on(0, invalidate(1)), on(1, compute(100), call(0, pages=2))))
+    assert call_times(result)[0] == (0, 1320)
+    assert (result.cpus[0].spin, result.cpus[0].stolen) == (1200, 120)
+
+
+def test_a_handler_on_the_initiator_that_ends_earlier_delays_nothing(run):
+    result = run(program(on(0, invalidate(4)), on(1, call(0))))
+    assert call_times(result)[0] == (0, 1600)  # the handler: 1100 to 1200
+    assert (result.cpus[0].spin, result.cpus[0].stolen) == (1500, 100)
+
+
+def test_a_handler_on_the_initiator_when_the_service_ends_does_not_delay_the_charge(run):
+    # Ten pages: served at 1200. CPU 0's handler runs from 1100 to 1250 (5 pages: 50); CPU 2 has
+    # computed 1200 and loses a quarter of the service.
+    victim = on(2, compute(5000))
+    result = run(program(on(0, invalidate(10)), on(1, call(0, pages=5)), victim))
+    assert served(result) == 1200
+    assert result.task_ends[2] == 5000 + 300
+
+
+def test_a_timer_of_a_sleeper_on_the_initiators_cpu_disturbs_nothing(run):
+    # The sleeper is ready at 150, in the middle of the service; it runs when the call has ended.
+    others = (on(0, sleep(150), compute(10), number=1), on(1, compute(1000), number=2))
+    result = run(program(on(0, sleep(0), invalidate(1), number=0), *others))
+    assert call_times(result) == [(0, 1300)]
+    assert result.task_ends == {0: 1300, 1: 1310, 2: 1075}
+
+
+def test_a_timer_that_ends_with_the_service_disturbs_nothing(run):
+    others = (on(0, sleep(300), compute(10), number=1), on(1, compute(1000), number=2))
+    result = run(program(on(0, sleep(0), invalidate(1), number=0), *others))
+    assert result.task_ends == {0: 1300, 1: 1310, 2: 1075}
+
+
+# -- what the others lose -------------------------------------------------------------------------
+
+
+def test_a_computing_cpu_loses_its_share_of_the_service(run):
+    result = run(program(on(0, invalidate(4)), on(1, compute(5000))))
+    assert result.task_ends[1] == 5000 + 600 // 4
+    assert (result.cpus[1].busy, result.cpus[1].stolen) == (5000, 150)
+
+
+def test_the_loss_is_rounded_down(run):
+    costs = tlbi(operation=101, barrier=1, share=333_333)
+    result = run(program(on(0, invalidate(1)), on(1, compute(5000)), tlbi=costs))
+    assert result.task_ends[1] == 5000 + 33  # a third of 102 is 33.99996
+
+
+def test_a_compute_that_has_had_less_than_the_service_loses_a_share_of_that(run):
+    # Begun at 200 by the window's end, it has had 100 of the 300 when the service ends.
+    result = run(program(on(0, invalidate(1)), on(1, irqs_off(200), compute(5000))))
+    assert result.task_ends[1] == 200 + 5000 + 25
+
+
+def test_a_compute_that_is_over_when_the_service_ends_loses_nothing(run):
+    over, left = on(1, compute(300)), on(2, compute(301))
+    result = run(program(on(0, invalidate(1)), over, left))
+    assert (result.task_ends[1], result.task_ends[2]) == (300, 301 + 75)
+
+
+def test_windows_and_spinning_lose_nothing(run):
+    # CPU 2 waits from 0 to 700 for the spinlock that CPU 1 holds in its window.
+    holder = on(1, spin_lock(0), irqs_off(700), spin_unlock(0))
+    waiter = on(2, compute(10), spin_lock(0), spin_unlock(0))
+    result = run(program(on(0, invalidate(1)), holder, waiter))
+    assert (result.task_ends[1], result.task_ends[2]) == (700, 700)
+
+
+def test_the_initiators_own_cpu_loses_nothing(run):
+    # Its other task has computed before, and does so after.
+    result = run(program(on(0, invalidate(1), compute(10)), on(0, compute(10))))
+    assert result.cpus[0].stolen == 0
+
+
+def test_a_handler_is_not_slowed_and_counts_for_nothing(run):
+    # CPU 1's handler runs from 1100 to 1200; the service, of 10 pages, ends at 1200, so that CPU 1
+    # has had 1100 of it.
+    caller = on(2, call(1))
+    result = run(program(on(0, invalidate(10)), on(1, compute(5000)), caller))
+    assert result.task_ends[1] == 5000 + 100 + 1100 // 4
+
+
+def test_the_loss_begins_when_the_service_ends_and_handlers_push_its_end_back(run):
+    # Share 1: CPU 1 stands still from 1150, in the middle of its handler (1100 to 1200), for the
+    # 1100 that it has computed: from 1200 to 2300, and the last 3900 then.
+    costs = tlbi(operation=950, share=1_000_000)
+    p = program(on(0, invalidate(1)), on(1, compute(5000)), on(2, call(1)), tlbi=costs)
+    assert run(p).task_ends[1] == 5000 + 100 + 1100
+    at_2300 = run(program(*p.tasks, tlbi=costs, duration=2300)).cpus[1]
+    assert (at_2300.busy, at_2300.stolen) == (1100, 1200)
+    at_2301 = run(program(*p.tasks, tlbi=costs, duration=2301)).cpus[1]
+    assert (at_2301.busy, at_2301.stolen) == (1101, 1200)
+
+
+def test_a_run_that_is_cut_counts_the_loss_up_to_there(run):
+    tasks = (on(0, invalidate(4)), on(1, compute(5000)))
+    for duration, stolen in ((600, 0), (601, 1), (700, 100), (750, 150), (800, 150)):
+        cpu = run(program(*tasks, duration=duration)).cpus[1]
+        assert (cpu.busy, cpu.stolen) == (duration - stolen, stolen)
+
+
+def test_a_service_that_ends_as_the_run_does_is_not_charged(run):
+    tasks = (on(0, EVERYTHING), on(1, compute(5000), working_set=3))
+    result = run(program(*tasks, duration=500, walk=10))
+    assert (result.cpus[0].spin, result.cpus[1].busy) == (500, 500)
+
+
+def test_losses_add_up(run):
+    # Share 1, no round trip: services end at 300 and 600. CPU 1 has computed 300 by the first, and
+    # no more by the second, since it stood still: it loses 300 each time.
+    costs = tlbi(round_trip=0, share=1_000_000)
+    result = run(program(on(0, invalidate(1), invalidate(1)), on(1, compute(5000)), tlbi=costs))
+    assert result.task_ends[1] == 5000 + 300 + 300
+
+
+def test_the_quantum_is_looked_at_when_the_loss_is_over(run):
+    # Task 1 is ready at 310; task 2, with 300 of CPU time, stands still from 300 to 375.
+    tasks = (on(1, sleep(310), compute(10), number=1), on(1, compute(1000), number=2))
+    result = run(program(on(0, invalidate(1), number=0), *tasks, quantum=200))
+    assert result.task_ends[1] == 375 + 10
+    assert result.task_ends[2] == 1000 + 75 + 10
+
+
+def test_a_compute_that_is_taken_up_again_has_had_nothing_yet(run):
+    # CPU 1's tasks take turns of 200: task 1 has the CPU again at 400, and at 500, when the service
+    # ends, has had 100 of it.
+    tasks = (on(1, compute(1000), number=1), on(1, compute(1000), number=2))
+    result = run(program(on(0, invalidate(3), number=0), *tasks, quantum=200))
+    assert result.cpus[1].stolen == 25
+
+
+# -- everything -----------------------------------------------------------------------------------
+
+
+def test_everything_makes_every_task_of_every_cpu_owe_its_refill(run):
+    # 3 entries at 10 each; the initiator's own is paid by its compute after the call.
+    initiator = on(0, EVERYTHING, compute(100), working_set=3)
+    asleep = on(2, sleep(4000), compute(100), working_set=3)
+    result = run(program(initiator, on(1, compute(5000), working_set=3), asleep, walk=10))
+    assert [cpu.refill for cpu in result.cpus] == [30, 30, 30]
+    assert result.task_ends == {0: 1500 + 130, 1: 5000 + 125 + 30, 2: 4130}
+
+
+def test_pages_leave_no_debt(run):
+    result = run(program(on(0, invalidate(40)), on(1, compute(9000), working_set=3), walk=10))
+    assert [cpu.refill for cpu in result.cpus] == [0, 0]
+
+
+def test_a_compute_that_is_over_leaves_the_debt_to_the_next(run):
+    task = on(1, compute(500), compute(0), working_set=3)
+    result = run(program(on(0, EVERYTHING), task, walk=10))
+    assert (result.task_ends[1], result.cpus[1].refill) == (530, 30)
+
+
+def test_a_debt_is_restored_not_added_to(run):
+    # Nothing is lost. Served at 200 and, asked for at 50, at 400: of the 300 owed since 200 CPU 1
+    # has paid 200 by then, and owes 300 again.
+    costs = tlbi(everything=0, share=0)
+    victim = on(1, compute(5000), working_set=30)
+    later = on(2, irqs_off(50), EVERYTHING)
+    result = run(program(on(0, EVERYTHING), victim, later, walk=10, tlbi=costs))
+    assert (result.task_ends[1], result.cpus[1].refill) == (5000 + 500, 500)
+
+
+def test_no_debt_is_paid_while_the_compute_stands_still(run):
+    # CPU 1 stands still from 500 to 625 and pays the 30 from then on.
+    task = on(1, compute(5000), working_set=3)
+    for duration, paid in ((620, 0), (635, 10), (655, 30), (700, 30)):
+        result = run(program(on(0, EVERYTHING), task, walk=10, duration=duration))
+        assert result.cpus[1].refill == paid
+
+
+def test_a_cross_call_that_empties_the_tlb_meanwhile_restores_the_same_debt(run):
+    # CPU 2's call is handled on CPU 1 from 1100 to 1200; everything is served at 1150, when CPU 1
+    # has computed 1100: it loses a quarter of that, and owes 30 once.
+    costs = tlbi(everything=950)
+    tasks = (on(0, EVERYTHING), on(1, compute(5000), working_set=3), on(2, full_flush(1)))
+    result = run(program(*tasks, walk=10, tlbi=costs))
+    assert (result.task_ends[1], result.cpus[1].refill) == (5000 + 100 + 275 + 30, 30)
