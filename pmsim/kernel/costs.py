@@ -86,6 +86,20 @@ class KernelCosts(BaseModel):
         default=1 * US,
         description="A write that faults: exception, and its report. Estimate.",
     )
+    vmalloc_fault: Time = Field(
+        default=500 * NS,
+        description="A fault on a mapping that is new to an address space, or to a CPU: exception,"
+        " and one entry copied or one fence. Estimate, half a page_fault.",
+    )
+    sync_address_space: Time = Field(
+        default=50 * NS,
+        description="Write a new top-level entry into one more address space: its lock, and a"
+        " cache line that is elsewhere. Estimate.",
+    )
+    copy_entry: Time = Field(
+        default=1 * NS,
+        description="Copy one of many top-level entries that follow each other. Estimate.",
+    )
     pmalloc: Time = Field(
         default=30 * NS,
         description="One object from a pool that need not grow: mutex and arithmetic. Estimate.",
@@ -102,9 +116,32 @@ class KernelCosts(BaseModel):
         default=100,
         description="memset and memcpy, each byte: 10 GB/s. Estimate.",
     )
+    thread_create: Time = Field(
+        default=15 * US,
+        description="clone of a thread, without its stack: copy_process and the first switch to it."
+        " Estimate, 10 to 30 us.",
+    )
+    thread_exit: Time = Field(
+        default=10 * US,
+        description="do_exit of a thread, without its stack. Estimate, 5 to 20 us.",
+    )
+    user_mapping: Time = Field(
+        default=500 * NS,
+        description="mprotect, munmap or madvise of user memory, fixed part: enter the kernel, find"
+        " the mapping. Estimate.",
+    )
+    user_mapping_page: Time = Field(
+        default=20 * NS,
+        description="Each page of these: change or clear its entry. Estimate, as set_memory_page.",
+    )
     module_load: Time = Field(
-        default=2 * MS,
-        description="Load a module: read, check, relocate, link. Estimate, 1 to 5 ms.",
+        default=1500 * US,
+        description="Load a module, up to its place in memory: read, check, lay out, copy; a"
+        " duplicate costs it too. Estimate, with module_link 1 to 5 ms.",
+    )
+    module_link: Time = Field(
+        default=500 * US,
+        description="Load a module, from there on: resolve its symbols, relocate. Estimate.",
     )
     module_init: Time = Field(
         default=100 * US,
@@ -115,8 +152,14 @@ class KernelCosts(BaseModel):
         description="Unload a module: exit function, unlink, sysfs. Estimate.",
     )
     text_poke_site: Time = Field(
-        default=1 * US,
-        description="Patch one site, without the calls that make other CPUs serialise. Estimate.",
+        default=350 * NS,
+        description="Write to one site of code once, through a mapping made for it and flushed on"
+        " this CPU. On x86 each site is written up to three times. Estimate.",
+    )
+    bpf_load: Time = Field(
+        default=100 * US,
+        description="Check a BPF program and translate it. Estimate; some microseconds for a socket"
+        " filter, milliseconds for a large program.",
     )
     rcu_grace_period: Time = Field(
         default=20 * MS,

@@ -19,11 +19,15 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from pmsim.kernel.pagetables.geometry import PAGE_BITS, Geometry
 from pmsim.quantities import PageCount, PositiveSize, Size
-from pmsim.units import GIB, KIB, MIB, PAGE_SIZE
+from pmsim.units import GIB, KIB, MIB, PAGE_SIZE, format_size
 
 LEAF_LEVELS: Final = {4 * KIB: 1, 2 * MIB: 2, 4 * MIB: 2, 1 * GIB: 3}
 """Level of the page table at which a leaf of so many bytes stands; 4 MiB without PAE only."""
+
+LOWEST_ADDRESS: Final = 1 << 31
+"""No architecture's kernel lies lower."""
 
 Arch = Literal["x86_64", "x86_32", "arm64", "arm32", "riscv64"]
 """An architecture, by the name that profiles end in."""
@@ -68,7 +72,7 @@ PageLimit = Annotated[PageCount, BeforeValidator(_pages_from_number)]
 LeafSize = Annotated[Size, AfterValidator(_leaf)]
 RangeSize = Annotated[PositiveSize, AfterValidator(_whole_pages)]
 Address = Annotated[
-    int, BeforeValidator(_address_from_text), Field(ge=1 << 31, lt=1 << 64, strict=True)
+    int, BeforeValidator(_address_from_text), Field(ge=LOWEST_ADDRESS, lt=1 << 64, strict=True)
 ]
 """A page's virtual address in the kernel's half of the address space."""
 
@@ -101,6 +105,9 @@ class KernelProfile(BaseModel):
     )
     tlbi_range: bool = Field(
         description="Whether one broadcast instruction may name a range, where the CPUs can."
+    )
+    user_tlbi_range: bool = Field(
+        description="Whether one may name a range of user space, which came earlier."
     )
     user_flush: Literal["lazy_interrupted", "lazy_skipped"] = Field(
         description="Whether a CPU that only borrows an address space is interrupted by its flushes"
@@ -184,6 +191,10 @@ class KernelProfile(BaseModel):
     thread_stack: Size = Field(
         description="Size of a kernel stack in the vmalloc range; 0B: stacks lie elsewhere."
     )
+    thread_align: Size = Field(description="Of what the address of such a stack is a multiple.")
+    stack_free: Literal["work_item", "rcu"] = Field(
+        description="How such a stack is freed: by a work item soon, or after an RCU grace period."
+    )
 
     # Permissions
 
@@ -213,6 +224,9 @@ class KernelProfile(BaseModel):
     cpa_collapse: bool = Field(
         description="Whether set_memory_rox joins pages to a large leaf again."
     )
+    rox_at_once: bool = Field(
+        description="Whether set_memory_rox is one change, or set_memory_ro and then set_memory_x."
+    )
     split_under: Literal["cpa_lock", "cpa_and_pgd_lock"] = Field(
         description="Which locks are held while the split of a large leaf is broadcast."
     )
@@ -223,7 +237,12 @@ class KernelProfile(BaseModel):
     # Code
 
     module_loader: Literal[
-        "two_areas_rwx", "two_areas", "seven_areas", "seven_areas_rox", "rox_cache"
+        "two_areas_rwx",
+        "two_areas",
+        "seven_areas",
+        "seven_areas_rox",
+        "seven_areas_rox_once",
+        "rox_cache",
     ] = Field(description="Into which areas a module is loaded, and how they are protected.")
     idempotent_loads: bool = Field(
         description="Whether a load of a module that is being loaded waits for that load."
@@ -231,14 +250,49 @@ class KernelProfile(BaseModel):
     static_calls: bool = Field(
         description="Whether modules have static-call sites that are patched as they come in."
     )
-    text_poke: Literal["per_site", "batch"] = Field(
-        description="Whether sites of code are patched one by one or in batches."
+    text_poke: Literal[
+        "per_site",
+        "batch",
+        "insn_kick",
+        "insn",
+        "insn_kick_once",
+        "fence",
+        "fence_once",
+        "stop_machine",
+    ] = Field(
+        description="How sites of code are patched: behind breakpoints, one by one (per_site) or in"
+        " batches (batch); by single writes, after each of which or once at the end the others take"
+        " an empty call (insn_kick, insn_kick_once), nobody does (insn), or every hart executes"
+        " fence.i (fence, fence_once); or while all CPUs are stopped (stop_machine)."
     )
     text_poke_batch: int = Field(ge=1, strict=True, description="Sites of one batch.")
-    bpf_images: Literal["per_program_ro", "per_program_ro_x", "pack", "pack_rox"] = Field(
-        description="Whether each BPF program has pages of its own, or many share a huge page, and"
-        " by which calls they become read-only and executable."
+    icache_sync: bool = Field(
+        description="Whether new code is announced to all other CPUs by a call before it is run:"
+        " an empty one, or fence.i."
     )
+    bpf_images: Literal["interpreted", "per_program_ro", "per_program_ro_x", "pack", "pack_rox"] = (
+        Field(
+            description="Where the code of BPF programs is and which calls make it executable:"
+            " pages of their own (per_program_*) or chunks of a pack; interpreted: there is no JIT."
+        )
+    )
+    code_range: Literal["modules", "vmalloc"] = Field(
+        description="Where images of BPF programs and instruction slots of kprobes lie."
+    )
+    code_pages: Literal["born", "ro", "ro_x", "rox", "rox_cache"] = Field(
+        description="How other pages for code (instruction slots of kprobes, trampolines of ftrace)"
+        " become executable: mapped so (born), by the calls named, or taken from a cache of"
+        " executable pages (rox_cache)."
+    )
+    kprobe_arming: Literal["none", "sync", "stop_machine"] = Field(
+        description="What arming or disarming a kprobe does to other CPUs: nothing, one call after"
+        " which they serialise, or it stops them."
+    )
+    ftrace: Literal["one_batch", "text_poke", "insn", "stop_machine"] = Field(
+        description="How the sites of ftrace are patched: behind breakpoints all at once"
+        " (one_batch) or through text_poke, by single writes, or while all CPUs are stopped."
+    )
+    ftrace_trampolines: bool = Field(description="Whether a tracer gets a trampoline of its own.")
     ftrace_opens_text: bool = Field(
         description="Whether switching tracing makes the kernel's and all modules' code writable."
     )
@@ -254,6 +308,15 @@ class KernelProfile(BaseModel):
     )
 
     @model_validator(mode="after")
+    def _has_such_leaves(self) -> KernelProfile:
+        largest = 2 if self.word_bytes == 4 else 3
+        sizes = [self.geometry.span(level) * PAGE_SIZE for level in range(1, largest + 1)]
+        if self.direct_map_leaf not in sizes:
+            message = "the page table has no leaf of this size"
+            raise _fault("bad-leaf", message, "it has " + " and ".join(map(format_size, sizes)))
+        return self
+
+    @model_validator(mode="after")
     def _holds_whole_leaves(self) -> KernelProfile:
         if self.direct_map_size % self.direct_map_leaf:
             key = "memory" if self.memory <= self.lowmem else "lowmem"
@@ -264,10 +327,28 @@ class KernelProfile(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _has_what_pmalloc_needs(self) -> KernelProfile:
+        if self.pmalloc == "modern" and not self.reset_perms:
+            raise _fault(
+                "impossible",
+                "pmalloc modern needs reset_perms: its areas are freed with VM_FLUSH_RESET_PERMS",
+                "leave reset_perms true, or take v21, v23 or prmem",
+            )
+        return self
+
     @property
     def word_bytes(self) -> int:
         """Bytes of a pointer."""
         return 4 if self.arch in ("x86_32", "arm32") else 8
+
+    @property
+    def geometry(self) -> Geometry:
+        """Shape of the page table."""
+        index_bits = 9 if self.pae or self.arch != "x86_32" else 10
+        levels = self.page_table_levels
+        address_bits = 32 if self.word_bytes == 4 else PAGE_BITS + index_bits * levels
+        return Geometry(levels, index_bits, address_bits)
 
     @property
     def direct_map_level(self) -> int:

@@ -14,13 +14,13 @@ from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from pmsim.errors import Fault, ScenarioError
-from pmsim.kernel.profile import KernelProfile
+from pmsim.kernel.profile import LOWEST_ADDRESS, Arch, KernelProfile
 from pmsim.quantities import FROM_FILE
 
 
@@ -42,10 +42,28 @@ class Difference:
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class Implication:
+    """Keys that follow from another value of one key.
+
+    Attributes
+    ----------
+    key, value
+        The key, and the value as text from which the others follow.
+    sets
+        Value and source of each key that follows, by its name.
+    """
+
+    key: str
+    value: str
+    sets: Mapping[str, tuple[str, str]]
+
+
 def profile_names() -> list[str]:
-    """Return the names of the profiles that pmsim knows."""
-    names = [file.name for file in _folder().iterdir()]
-    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+    """Return the names of the profiles that pmsim knows, by architecture, the oldest first."""
+    files = [file.name for file in _folder().iterdir()]
+    names = [name.removesuffix(".yaml") for name in files if name.endswith(".yaml")]
+    return sorted(names, key=_place_in_list)
 
 
 def profile_summary(name: str) -> str:
@@ -66,8 +84,26 @@ def profile_differences(name: str) -> list[Difference]:
         return []
     others = _entries(like)
     return [
-        Difference(key, str(entry["value"]), str(others[key]["value"]), str(entry["source"]))
+        Difference(
+            key, as_written(entry["value"]), as_written(others[key]["value"]), str(entry["source"])
+        )
         for key, entry in _file(name)["keys"].items()
+        if entry["value"] != others[key]["value"]
+    ]
+
+
+def profile_implications(name: str) -> list[Implication]:
+    """Return what follows from changes of a profile, those that its own file names."""
+    return [
+        Implication(
+            one["key"],
+            as_written(one["is"]),
+            {
+                key: (as_written(entry["value"]), str(entry["source"]))
+                for key, entry in one["sets"].items()
+            },
+        )
+        for one in _file(name).get("implies", ())
     ]
 
 
@@ -79,6 +115,14 @@ def profile_keys(name: str) -> dict[str, Any]:
 def profile_sources(name: str) -> dict[str, str]:
     """Return for every key of a profile where its value comes from."""
     return {key: str(entry["source"]) for key, entry in _entries(name).items()}
+
+
+def as_written(value: Any) -> str:
+    """Write a value of a profile as it stands in a file."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    is_address = isinstance(value, int) and value >= LOWEST_ADDRESS
+    return f"{value:#x}" if is_address else str(value)
 
 
 def load_profile(name: str, overrides: Mapping[str, Any] | None = None) -> KernelProfile:
@@ -117,6 +161,12 @@ def load_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Kerne
         raise ScenarioError([_as_fault(dict(found)) for found in error.errors()]) from None
 
 
+def _place_in_list(name: str) -> tuple[int, list[int]]:
+    """Return what names are sorted by: architecture, then version as numbers (6.6 before 6.12)."""
+    _, version, arch = name.split("-")
+    return get_args(Arch).index(arch), [int(part) for part in version.split(".")]
+
+
 def _folder() -> Traversable:
     return resources.files("pmsim") / "data" / "kernels"
 
@@ -151,15 +201,17 @@ def _implications(name: str) -> tuple[dict[str, Any], ...]:
     like = profile_like(name)
     inherited = () if like is None else _implications(like)
     own = tuple(_file(name).get("implies", ()))
-    decided = {(one["key"], _text(one["is"])) for one in own}
-    return own + tuple(one for one in inherited if (one["key"], _text(one["is"])) not in decided)
+    decided = {(one["key"], as_written(one["is"])) for one in own}
+    return own + tuple(
+        one for one in inherited if (one["key"], as_written(one["is"])) not in decided
+    )
 
 
 def _implied(name: str, changed: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that follow from those that a scenario has changed."""
     implied: dict[str, Any] = {}
     for one in _implications(name):
-        if one["key"] in changed and _text(changed[one["key"]]) == _text(one["is"]):
+        if one["key"] in changed and as_written(changed[one["key"]]) == as_written(one["is"]):
             implied |= {key: entry["value"] for key, entry in one["sets"].items()}
     return implied
 
@@ -169,17 +221,12 @@ def _impossible(name: str, changed: Mapping[str, Any]) -> list[Fault]:
     faults = []
     for key, value in changed.items():
         allowed = _entries(name).get(key, {}).get("only")
-        if allowed is not None and _text(value) not in map(_text, allowed):
+        if allowed is not None and as_written(value) not in map(as_written, allowed):
             source = _entries(name)[key]["source"]
-            message = f"{name} cannot have {key}: {_text(value)} ({source})"
-            hint = "it can have " + " or ".join(map(_text, allowed))
+            message = f"{name} cannot have {key}: {as_written(value)} ({source})"
+            hint = "it can have " + " or ".join(map(as_written, allowed))
             faults.append(Fault(f"kernel.{key}", 0, 0, "impossible", message, hint))
     return faults
-
-
-def _text(value: Any) -> str:
-    """Write a value as it stands in a file."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _unknown_key(key: str) -> Fault:

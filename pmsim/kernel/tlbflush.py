@@ -1,24 +1,37 @@
 """Flushing the kernel's translations on every CPU.
 
-Stands for ``flush_tlb_all`` and ``flush_tlb_kernel_range`` (arch/x86/mm/tlb.c, Linux 6.1) and for
-``text_poke_sync`` (arch/x86/kernel/alternative.c). All of them go to all online CPUs: idle,
-isolated and lazy ones too, whatever address space they run. Left out: single-CPU optimisations for
-a target that polls while idle, and paravirtual flushes, which exist for user mappings only.
+Stands for ``flush_tlb_all``, ``flush_tlb_kernel_range`` and ``text_poke_sync`` of every
+architecture. All of them reach all online CPUs: idle, isolated and lazy ones too, whatever address
+space they run. How they are told is a key of the profile, ``invalidate_by``:
+
+- interrupts (x86: arch/x86/mm/tlb.c), or calls of the firmware (RISC-V: arch/riscv/mm/tlbflush.c;
+  there the whole machine makes its cross-calls so): `CrossCalls`;
+- operations that the interconnect broadcasts (arm64: arch/arm64/include/asm/tlbflush.h; arm32:
+  arch/arm/mm/tlb-v7.S; AMD's INVLPGB: arch/x86/mm/tlb.c, Linux 6.18): `Broadcasts`.
+
+Left out: single-CPU optimisations for a target that polls while idle, and paravirtual flushes,
+which exist for user mappings only.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pmsim.errors import ProgramError
-from pmsim.hardware.tlb import flush, full_flush, sync_core
+from pmsim.hardware.shootdown.tlbi import invalidate_everything, invalidate_pages
+from pmsim.hardware.tlb import FlushFunction, empty_call, flush, full_flush, sync_core
 from pmsim.units import PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
+    from pmsim.hardware.costs import TlbCosts, TlbiCosts
     from pmsim.hardware.machine import Machine
     from pmsim.hardware.task import Task
     from pmsim.kernel.operations import OperationLog, Steps
+    from pmsim.kernel.profile import KernelProfile
+
+MAX_TLBI_RANGE_PAGES: Final = 1 << 21
+"""Pages that operations on ranges can name (arch/arm64/include/asm/tlbflush.h, Linux 6.18)."""
 
 
 class Cause(IntEnum):
@@ -40,6 +53,90 @@ class Cause(IntEnum):
     """A row of a trace workload."""
     REQUEST = 7
     """A workload asked for the flush itself."""
+    NEW_MAPPING = 8
+    """Something was mapped where a CPU may remember nothing, or a table of smaller leaves."""
+    COLLAPSE = 9
+    """Pages were joined to a large leaf again."""
+
+
+class Shootdown(Protocol):
+    """How all CPUs are made to drop translations.
+
+    Attributes
+    ----------
+    ceiling
+        Pages above which a range is not dropped page by page but with everything else.
+    """
+
+    ceiling: Pages
+
+    def everything(self, task: Task, cause: Cause, pages: Pages = -1) -> Steps:
+        """Drop every translation; ``pages`` were asked for, -1 if no range was."""
+
+    def some(self, task: Task, cause: Cause, pages: Pages) -> Steps:
+        """Drop the translations of a range that is not above the ceiling."""
+
+
+class CrossCalls:
+    """Every CPU is called and drops translations itself.
+
+    Parameters
+    ----------
+    tlb, ceiling
+        What dropping costs a CPU, and ``tlb_single_page_flush_ceiling`` or the like of it.
+    operations
+        Where each cross-call is charged.
+    """
+
+    def __init__(self, tlb: TlbCosts, ceiling: Pages, operations: OperationLog) -> None:
+        self.ceiling = ceiling
+        self._tlb = tlb
+        self._full = full_flush(tlb)
+        self._operations = operations
+
+    def everything(self, task: Task, cause: Cause, pages: Pages = -1) -> Steps:
+        """Call ``__flush_tlb_all`` on every CPU."""
+        return self._operations.cross_call(task, self._full, cause, pages)
+
+    def some(self, task: Task, cause: Cause, pages: Pages) -> Steps:
+        """Call a loop over the pages on every CPU."""
+        function = flush(self._tlb, pages, self.ceiling)
+        return self._operations.cross_call(task, function, cause, pages)
+
+
+class Broadcasts:
+    """The hardware drops translations everywhere, and nobody is interrupted.
+
+    Parameters
+    ----------
+    tlbi
+        What the machine's operations cost and cover.
+    ceiling
+        The most pages that are dropped one by one. Operations on ranges have a limit of their own,
+        `MAX_TLBI_RANGE_PAGES`.
+    by_range
+        Whether the kernel uses operations on ranges where the machine has them.
+    operations
+        Where each broadcast is charged.
+    """
+
+    def __init__(
+        self, tlbi: TlbiCosts, ceiling: Pages, by_range: bool, operations: OperationLog
+    ) -> None:
+        self.ceiling = MAX_TLBI_RANGE_PAGES if by_range and tlbi.range else ceiling
+        self._tlbi = tlbi
+        self._by_range = by_range
+        self._everything = invalidate_everything()
+        self._operations = operations
+
+    def everything(self, task: Task, cause: Cause, pages: Pages = -1) -> Steps:
+        """Send the one operation that empties every TLB, and wait for it."""
+        return self._operations.invalidate(task, self._everything, cause, pages)
+
+    def some(self, task: Task, cause: Cause, pages: Pages) -> Steps:
+        """Send as many operations as the pages need, and wait for them together."""
+        invalidation = invalidate_pages(self._tlbi, pages, by_range=self._by_range)
+        return self._operations.invalidate(task, invalidation, cause, pages)
 
 
 class TlbFlush:
@@ -47,24 +144,25 @@ class TlbFlush:
 
     Parameters
     ----------
-    machine
-        Whose CPUs are flushed.
-    ceiling
-        Pages above which a ranged flush becomes a full one (``tlb_single_page_flush_ceiling``).
+    machine, profile
+        Whose CPUs are flushed, and how this kernel tells them.
     operations
-        Where each cross-call is charged.
+        Where each broadcast is charged.
     """
 
-    def __init__(self, machine: Machine, ceiling: Pages, operations: OperationLog) -> None:
-        self.ceiling = ceiling
-        self._tlb = machine.costs.tlb
-        self._full = full_flush(self._tlb)
-        self._sync_core = sync_core(self._tlb)
+    def __init__(self, machine: Machine, profile: KernelProfile, operations: OperationLog) -> None:
+        self._shootdown = _shootdown(machine, profile, operations)
+        self._sync = _sync_function(machine.costs.tlb, profile)
         self._operations = operations
+
+    @property
+    def ceiling(self) -> Pages:
+        """Pages above which a ranged flush becomes a full one."""
+        return self._shootdown.ceiling
 
     def flush_tlb_all(self, task: Task, cause: Cause) -> Steps:
         """Drop every translation on every CPU, global ones included."""
-        return self._operations.cross_call(task, self._full, cause)
+        return self._shootdown.everything(task, cause)
 
     def flush_tlb_kernel_range(self, task: Task, start: int, end: int, cause: Cause) -> Steps:
         """Drop the translations of the bytes from ``start`` up to ``end`` on every CPU.
@@ -86,9 +184,35 @@ class TlbFlush:
 
     def flush_pages(self, task: Task, pages: Pages, cause: Cause) -> Steps:
         """Drop the translations of ``pages`` consecutive pages, wherever they lie."""
-        function = flush(self._tlb, pages, self.ceiling)
-        return self._operations.cross_call(task, function, cause, pages)
+        if pages > self._shootdown.ceiling:
+            return self._shootdown.everything(task, cause, pages)
+        return self._shootdown.some(task, cause, pages)
 
     def text_poke_sync(self, task: Task) -> Steps:
-        """Make every CPU execute a serialising instruction; no translation is dropped."""
-        return self._operations.cross_call(task, self._sync_core, Cause.TEXT_POKE)
+        """Make every CPU notice that code has changed; no translation is dropped.
+
+        Always a cross-call, on machines with broadcast operations too: ``text_poke_sync`` on x86
+        (arch/x86/kernel/alternative.c), ``kick_all_cpus_sync`` on Arm (kernel/smp.c), and
+        ``flush_icache_all`` on RISC-V (arch/riscv/mm/cacheflush.c).
+        """
+        return self._operations.cross_call(task, self._sync, Cause.TEXT_POKE)
+
+
+def _shootdown(machine: Machine, profile: KernelProfile, operations: OperationLog) -> Shootdown:
+    """Choose how CPUs are told, by what the kernel wants and the machine has."""
+    tlbi = machine.costs.tlbi
+    wanted = profile.invalidate_by
+    if wanted == "tlbi" and tlbi is None:
+        raise ValueError(f"{profile.name} needs a machine with costs for broadcasts (tlbi)")
+    if tlbi is not None and wanted in ("tlbi", "tlbi_or_ipi"):
+        return Broadcasts(tlbi, profile.ceiling, profile.tlbi_range, operations)
+    return CrossCalls(machine.costs.tlb, profile.ceiling, operations)
+
+
+def _sync_function(tlb: TlbCosts, profile: KernelProfile) -> FlushFunction:
+    """Return what every CPU runs when code has changed.
+
+    On x86 a serialising instruction, on RISC-V FENCE.I; on Arm nothing, because the return from the
+    interrupt serialises.
+    """
+    return empty_call() if profile.arch in ("arm64", "arm32") else sync_core(tlb)

@@ -75,6 +75,10 @@ class Workqueue:
         """Let a worker on the caller's CPU run ``function`` soon."""
         self._pool(task.cpu).add(function)
 
+    def queue_work_on(self, cpu: CpuId, function: WorkFunction) -> None:
+        """Let a worker on a CPU run ``function`` soon: ``schedule_work_on``."""
+        self._pool(cpu).add(function)
+
     def schedule_work(self, task: Task, work: Work) -> bool:
         """Queue a work item on the caller's CPU, or behind itself; return False if it is queued."""
         if work.pending:

@@ -1,22 +1,26 @@
-"""A Linux 6.1 booted on a small machine, and what its programs did, in words of the kernel.
+"""A kernel booted on a small machine, and what its programs did, in words of the kernel.
 
 The machine: every CPU a core of one die; a lone cross-call takes some microseconds. Kernel work
-costs what `KernelCosts` says unless a test gives its own.
+costs what `KernelCosts` says unless a test gives its own. Its CPUs have what the kernel's
+architecture has to tell each other by; those of x86 have INVLPGB where a test asks for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from pmsim.hardware.costs import IpiCosts, MachineCosts, SchedCosts, TlbCosts
+from pmsim.hardware.costs import IpiCosts, MachineCosts, SbiCosts, SchedCosts, TlbCosts, TlbiCosts
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS
 from pmsim.hardware.machine import Machine
+from pmsim.hardware.shootdown.calls import CallProtocol, Protocol
 from pmsim.hardware.tlb import CallKind
 from pmsim.hardware.topology import Topology
 from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.kernel import Kernel
+from pmsim.kernel.profile import KernelProfile
 from pmsim.kernel.profiles import load_profile
 from pmsim.kernel.tlbflush import Cause
 from pmsim.units import MS, NS, US
@@ -29,11 +33,13 @@ Program = Callable[[KernelHandle], Generator[Any, Any, Any]]
 
 
 class Flush(NamedTuple):
-    """A broadcast: why, what kind, and over how many pages."""
+    """A broadcast: why, what kind, over how many pages; by what, and in how many operations."""
 
     cause: str
     kind: str
     pages: int
+    protocol: str = "ipi"
+    invalidations: int = 0
 
 
 def full(cause: str, pages: int = EVERYTHING) -> Flush:
@@ -46,11 +52,47 @@ def ranged(cause: str, pages: int) -> Flush:
     return Flush(cause, "range", pages)
 
 
-def small_machine(cpus: int) -> Machine:
-    """A machine whose costs are all alike."""
-    ipi = IpiCosts(20 * NS, 80 * NS, 16, (400 * NS,) * 5, (40 * NS,) * 5, 250 * NS, 150 * NS)
+def dvm(cause: str, pages: int, invalidations: int | None = None) -> Flush:
+    """A broadcast by the interconnect that drops single pages, by default each by itself."""
+    return Flush(cause, "range", pages, "tlbi", pages if invalidations is None else invalidations)
+
+
+def dvm_all(cause: str, pages: int = EVERYTHING) -> Flush:
+    """A broadcast by the interconnect after which no CPU has any translation left."""
+    return Flush(cause, "full", pages, "tlbi", 1)
+
+
+def sbi(flush: Flush) -> Flush:
+    """The same broadcast, made by the firmware."""
+    return flush._replace(protocol="sbi")
+
+
+TLBI = TlbiCosts(25 * NS, 50 * NS, 100 * NS, (500 * NS,) * 5, 250_000)
+"""A DVM operation on each page, as Arm's CPUs without FEAT_TLBIRANGE."""
+
+TLBI_RANGE = replace(TLBI, range=True)
+"""The same with operations on ranges."""
+
+INVLPGB = replace(TLBI, pages=8)
+"""AMD's, 8 pages each."""
+
+SBI = SbiCosts(500 * NS, 20 * NS, 80 * NS, (400 * NS,) * 5, (40 * NS,) * 5, 250 * NS, 150 * NS)
+
+
+def small_machine(
+    cpus: int, profile: KernelProfile | None = None, tlbi: TlbiCosts | None = None
+) -> Machine:
+    """A machine whose costs are all alike, for the architecture and the order of a kernel."""
+    by_ipi = IpiCosts(20 * NS, 80 * NS, 16, (400 * NS,) * 5, (40 * NS,) * 5, 250 * NS, 150 * NS)
     tlb = TlbCosts(100 * NS, 400 * NS, 15 * NS, 1536, 100 * NS)
-    return Machine(Topology(cores=cpus), MachineCosts(ipi, tlb, SchedCosts(3 * MS, US, 2 * US)))
+    sched = SchedCosts(3 * MS, US, 2 * US)
+    if profile is None:
+        return Machine(Topology(cores=cpus), MachineCosts(by_ipi, tlb, sched))
+    if profile.invalidate_by == "tlbi":
+        tlbi = tlbi or TLBI
+    costs = MachineCosts(by_ipi, tlb, sched, tlbi=tlbi, sbi=SBI)
+    protocol: CallProtocol = "sbi" if profile.invalidate_by == "sbi" else "ipi"
+    return Machine(Topology(cores=cpus), costs, profile.crosscall_order, protocol=protocol)
 
 
 class Booted:
@@ -62,17 +104,30 @@ class Booted:
         How many the machine has.
     costs
         Costs of kernel work.
+    profile
+        Which kernel.
+    tlbi
+        Costs of invalidating by broadcast, where the CPUs can; by default `TLBI` where the kernel
+        needs it, and not at all elsewhere.
     overrides
         Keys of the profile.
     """
 
-    def __init__(self, cpus: int = 4, costs: KernelCosts | None = None, **overrides: Any) -> None:
-        self.machine = small_machine(cpus)
+    def __init__(
+        self,
+        cpus: int = 4,
+        costs: KernelCosts | None = None,
+        *,
+        profile: str = PROFILE,
+        tlbi: TlbiCosts | None = None,
+        **overrides: Any,
+    ) -> None:
+        loaded = load_profile(profile, overrides)
+        self.machine = small_machine(cpus, loaded, tlbi)
         self.operations: list[dict[str, Any]] = []
         self.calls: list[dict[str, int]] = []
         self.machine.on_crosscalls = self._note_calls
-        profile = load_profile(PROFILE, overrides)
-        self.kernel = Kernel(self.machine, profile, costs, self._note_operations)
+        self.kernel = Kernel(self.machine, loaded, costs, self._note_operations)
         self._spawned = 0
 
     def spawn(self, program: Program, cpu: int = 0) -> None:
@@ -96,10 +151,7 @@ class Booted:
     @property
     def flushes(self) -> list[Flush]:
         """All broadcasts in order of their ends."""
-        return [
-            Flush(Cause(c["cause"]).name.lower(), CallKind(c["kind"]).name.lower(), c["pages"])
-            for c in self.calls
-        ]
+        return [_flush(call) for call in self.calls]
 
     def of_kind(self, kind: str) -> list[dict[str, Any]]:
         """The operations of one kind."""
@@ -111,6 +163,16 @@ class Booted:
 
     def _note_calls(self, rows: Any) -> None:
         self.calls += [dict(zip(CROSSCALL_COLUMNS, row, strict=True)) for row in rows.tolist()]
+
+
+def _flush(call: dict[str, int]) -> Flush:
+    return Flush(
+        Cause(call["cause"]).name.lower(),
+        CallKind(call["kind"]).name.lower(),
+        call["pages"],
+        Protocol(call["protocol"]).name.lower(),
+        call["invalidations"],
+    )
 
 
 class Ear:

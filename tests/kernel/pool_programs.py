@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from pmsim.kernel.handle import KernelHandle
-from pmsim.kernel.pools import Pool
+from pmsim.kernel.pmalloc.pools import Pool
 from pmsim.units import PAGE_SIZE
 from tests.kernel.booted import Booted, Ear
 

@@ -10,9 +10,9 @@ import pytest
 
 from pmsim.errors import UndefinedBehaviour
 from pmsim.kernel.handle import KernelHandle
-from pmsim.kernel.module_segments import ModuleSegments
+from pmsim.kernel.modules.segments import ModuleSegments
 from pmsim.units import PAGE_SIZE
-from tests.kernel.booted import Booted, full, ranged
+from tests.kernel.booted import Booted, Flush, full, ranged
 
 Calls = Generator[Any, Any, Any]
 FULL = full("attributes")
@@ -59,7 +59,7 @@ def test_protecting_k_areas_is_k_broadcasts_and_destroying_them_2k_less_1(
     booted = Booted(16).run(program)
     assert booted.flushes.count(FULL) == 2 * areas
     purges = [flush for flush in booted.flushes if flush.cause == "purge"]
-    assert purges == [("purge", purge, pages + 1)] * (areas - 1)
+    assert purges == [Flush("purge", purge, pages + 1)] * (areas - 1)
     protects = booted.of_kind("pmalloc_protect_pool")
     assert [row["crosscalls"] for row in protects] == [areas, 0]
     assert booted.of_kind("pmalloc_destroy_pool")[0]["crosscalls"] == 2 * areas - 1

@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 
 from pmsim.errors import ProgramError
+from pmsim.hardware.fabric import CROSSCALL_COLUMNS
 from pmsim.hardware.locks import Mutex, Spinlock
 from pmsim.hardware.machine import Machine
+from pmsim.hardware.shootdown.tlbi import invalidate_everything, invalidate_pages
 from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import empty_call, full_flush
 from pmsim.kernel.operations import NO_OPERATION, OPERATION_COLUMNS, OperationLog
-from pmsim.units import US
-from tests.kernel.booted import small_machine
+from pmsim.kernel.profiles import load_profile
+from pmsim.units import NS, US
+from tests.kernel.booted import TLBI, small_machine
 
 Steps = Generator[Any, Any, None]
 
@@ -99,6 +102,31 @@ def test_a_cross_call_bears_the_id_of_its_operation() -> None:
     logged.run()
     # cause, operation, and (after the targets) pages
     assert [(row[5], row[6], row[8]) for row in rows] == [(6, NO_OPERATION, 9), (2, 0, 5)]
+
+
+def test_a_broadcast_by_the_interconnect_counts_as_a_cross_call() -> None:
+    logged = Logged()
+    logged.machine = small_machine(2, load_profile("linux-6.1-arm64"))
+    rows: list[list[int]] = []
+    logged.machine.on_crosscalls = lambda chunk: rows.extend(chunk.tolist())
+
+    def body(task: Task) -> Steps:
+        operation = logged.log.begin(task, "purge")
+        yield from logged.log.invalidate(task, invalidate_pages(TLBI, 5), 2, 5)
+        yield from logged.log.invalidate(task, invalidate_everything(), 2)
+        logged.log.end(operation)
+        yield from logged.log.invalidate(task, invalidate_pages(TLBI, 1), 6, 1)
+
+    logged.machine.spawn(0, body)
+    (row,) = logged.run()
+    columns = [
+        CROSSCALL_COLUMNS.index(name) for name in ("cause", "operation", "pages", "invalidations")
+    ]
+    found = [tuple(call[column] for column in columns) for call in rows]
+    assert found == [(2, 0, 5, 5), (2, 0, -1, 1), (6, NO_OPERATION, 1, 1)]
+    assert row["crosscalls"] == 2
+    # 5 operations of 25 ns, one of 50 ns, and two barriers of 100 ns with 500 ns of way.
+    assert times(row) == (0, 0, 1375 * NS, 0)
 
 
 @pytest.mark.parametrize("kind", [Mutex, Spinlock])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pmsim.errors import ScenarioError
+from pmsim.kernel.pagetables.geometry import Geometry
 from pmsim.kernel.profile import KernelProfile
 from pmsim.kernel.profiles import (
     load_profile,
@@ -182,3 +183,38 @@ def test_a_name_near_to_none_is_met_with_all_of_them() -> None:
     with pytest.raises(ScenarioError) as error:
         profile_summary("??")
     assert error.value.faults[0].hint == "known: " + ", ".join(profile_names())
+
+
+@pytest.mark.parametrize(
+    ("profile", "overrides", "sizes"),
+    [
+        ("linux-4.16-x86_32", {"pae": False, "direct_map_leaf": "2MiB"}, "4KiB and 4MiB"),
+        ("linux-4.16-x86_32", {"direct_map_leaf": "4MiB"}, "4KiB and 2MiB"),
+        ("linux-6.1-x86_64", {"direct_map_leaf": "4MiB"}, "4KiB and 2MiB and 1GiB"),
+    ],
+)
+def test_leaves_are_those_of_the_page_table(
+    profile: str, overrides: dict[str, object], sizes: str
+) -> None:
+    with pytest.raises(ScenarioError) as error:
+        load_profile(profile, overrides)
+    (fault,) = error.value.faults
+    assert (fault.code, fault.hint) == ("bad-leaf", f"it has {sizes}")
+
+
+@pytest.mark.parametrize(
+    ("profile", "overrides", "shape"),
+    [
+        ("linux-6.1-x86_64", {}, (4, 9, 48)),
+        ("linux-6.1-x86_64", {"page_table_levels": 5}, (5, 9, 57)),
+        ("linux-4.16-x86_32", {}, (3, 9, 32)),
+        ("linux-4.16-x86_32", {"pae": False}, (2, 10, 32)),
+        ("linux-6.1-arm32", {}, (2, 9, 32)),
+        ("linux-6.18-arm64", {}, (4, 9, 48)),
+        ("linux-6.12-riscv64", {}, (4, 9, 48)),
+    ],
+)
+def test_the_page_table_has_the_shape_of_its_architecture(
+    profile: str, overrides: dict[str, object], shape: tuple[int, int, int]
+) -> None:
+    assert load_profile(profile, overrides).geometry == Geometry(*shape)

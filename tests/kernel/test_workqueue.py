@@ -56,6 +56,19 @@ def test_who_gives_way_goes_on_after_the_work_has_begun() -> None:
     assert say.heard == [("work", 0, 16 * US), ("task", 0, 17 * US)]
 
 
+def test_work_may_be_queued_on_another_cpu() -> None:
+    machine, say = small_machine(2), Ear()
+    queue = Workqueue(machine)
+
+    def body(task: Task) -> Steps:
+        queue.queue_work_on(1, saying(say, "work"))
+        yield from task.compute(5 * US)
+        say(("task", task.cpu, task.now))
+
+    run(machine, body)
+    assert say.heard == [("work", 1, US), ("task", 0, 5 * US)]
+
+
 def test_giving_way_to_nothing_takes_no_time() -> None:
     machine, say = small_machine(1), Ear()
     queue = Workqueue(machine)

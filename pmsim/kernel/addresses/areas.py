@@ -1,0 +1,161 @@
+"""Areas of the address space: taken, looked up, and given up.
+
+Stands for ``alloc_vmap_area``, ``find_vm_area`` and ``remove_vm_area`` of mm/vmalloc.c: what all
+areas have in common, whatever they map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Final
+
+from pmsim.hardware.locks import Spinlock
+from pmsim.kernel.addresses.purge import EagerRelease, LazyRelease, Purge, Release
+from pmsim.kernel.addresses.ranges import AddressRange, AddressSearch, FreedArea
+from pmsim.units import PAGE_SIZE, Pages, Picoseconds
+
+if TYPE_CHECKING:
+    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.addresses.vmalloc import VmArea
+    from pmsim.kernel.costs import KernelCosts
+    from pmsim.kernel.operations import OperationLog, Steps
+    from pmsim.kernel.pagetables.pagetable import PageTable
+    from pmsim.kernel.profile import KernelProfile
+    from pmsim.kernel.tlbflush import TlbFlush
+
+GUARD: Final = 1
+"""Unmapped pages behind every area (``__get_vm_area_node``)."""
+
+
+class Areas:
+    """The areas of a kernel.
+
+    Parameters
+    ----------
+    machine, profile, costs
+        What it runs on, which generation it is, what work costs.
+    ranges, search
+        The address ranges by name, ``vmalloc`` and ``modules``, and how a place in them is found.
+    purge
+        Where freed address space goes.
+    pagetable, tlbflush, operations
+        What maps areas, how CPUs are told, where time is charged.
+
+    Attributes
+    ----------
+    ranges, purge
+        As given.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        profile: KernelProfile,
+        costs: KernelCosts,
+        ranges: dict[str, AddressRange],
+        search: AddressSearch,
+        purge: Purge,
+        pagetable: PageTable,
+        tlbflush: TlbFlush,
+        operations: OperationLog,
+    ) -> None:
+        self.ranges = ranges
+        self.purge = purge
+        self._by_start: dict[int, VmArea] = {}
+        self._locks = [Spinlock(machine, "vmap_area_lock") for _ in range(search.locks)]
+        eager = profile.purge_by == "unmap"
+        self._release: Release = EagerRelease(tlbflush, search) if eager else LazyRelease(purge)
+        self._costs = costs
+        self._search = search
+        self._pagetable = pagetable
+        self._operations = operations
+
+    def __len__(self) -> int:
+        return len(self._by_start)
+
+    def alloc_vmap_area(
+        self, task: Task, pages: Pages, where: AddressRange | None = None, *, align: Pages = 1
+    ) -> Generator[Any, Any, int | None]:
+        """Take free addresses (``alloc_vmap_area``); if there are none, purge and look once more.
+
+        Parameters
+        ----------
+        task
+            Who calls.
+        pages
+            How many pages of address space, a guard included.
+        where
+            By default the range of vmalloc.
+        align
+            Of what the first page's number is a multiple.
+
+        Returns
+        -------
+        int or None
+            Number of the first page.
+        """
+        where = where or self.ranges["vmalloc"]
+        purged = False
+        while True:
+            lock = self._locks[self._search.search_lock(task.cpu, where, pages)]
+            yield from self._operations.lock(task, lock)
+            yield from self._operations.compute(task, self._costs.area_lock_hold)
+            page = self._search.take(task.cpu, where, pages, align)
+            lock.unlock(task)
+            if page is not None or purged:
+                return page
+            yield from self.purge.purge(task)
+            purged = True
+
+    def add(self, area: VmArea) -> None:
+        """Let an area be found."""
+        self._by_start[area.address] = area
+
+    def find(self, address: int) -> VmArea | None:
+        """Return the area that has a page mapped at an address (``find_vm_area``).
+
+        Areas lie apart by their guards, so an area mostly starts where an unbroken run of mapped
+        pages does. Only a mapping of ``vm_map_ram`` may end right below it, without a guard; then
+        the start is looked for page by page.
+        """
+        if not any(where.start <= address < where.end for where in self.ranges.values()):
+            return None
+        start = self._pagetable.run_start(address)
+        if start is None:
+            return None
+        page = address // PAGE_SIZE * PAGE_SIZE
+        if _reaches(self._by_start.get(start), page):
+            return self._by_start[start]
+        starts = (at for at in range(page, start, -PAGE_SIZE) if at in self._by_start)
+        nearest = self._by_start.get(next(starts, start))
+        return nearest if _reaches(nearest, page) else None
+
+    def remove(self, task: Task, area: VmArea, fixed: Picoseconds, each: Picoseconds) -> Steps:
+        """Unlink and unmap an area, and give up its addresses (``remove_vm_area``).
+
+        Parameters
+        ----------
+        task
+            Who calls.
+        area
+            Which.
+        fixed, each
+            CPU time of it, and of each of its entries.
+        """
+        mapped = area.pages if area.runs else 0
+        page = area.address // PAGE_SIZE
+        lock = self._locks[self._search.busy_lock(page)]
+        yield from self._operations.compute(task, fixed + mapped // area.leaf * each)
+        yield from self._operations.lock(task, lock)
+        yield from self._operations.compute(task, self._costs.area_lock_hold)
+        del self._by_start[area.address]
+        if mapped:
+            self._pagetable.unmap(area.address, mapped)
+        freed = FreedArea(page, area.pages + GUARD, area.range)
+        yield from self._release.release(task, freed, lock)
+
+
+def _reaches(area: VmArea | None, page: int) -> bool:
+    """Return whether an area that does not start above a page's address holds it."""
+    return area is not None and page < area.address + area.pages * PAGE_SIZE

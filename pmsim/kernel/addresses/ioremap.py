@@ -1,0 +1,57 @@
+"""Device registers in the kernel's address space.
+
+Stands for ``ioremap`` and ``iounmap`` (arch/x86/mm/ioremap.c 4.16 to 6.18; mm/ioremap.c 6.1): an
+area of vmalloc's range whose frames are no memory. ``iounmap`` frees its addresses lazily, as
+vunmap does. Left out: cache attributes and with them the flush of a change of the direct map's;
+huge leaves for large devices; ``set_iounmap_nonlazy``, which only the reader of a crashed kernel's
+memory calls.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pmsim.kernel.addresses.vmalloc import Allocation, Vmalloc, VmArea
+from pmsim.units import PAGE_SIZE, Bytes, Pages
+
+if TYPE_CHECKING:
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.operations import Steps
+
+
+class Ioremap:
+    """The mappings of devices.
+
+    Parameters
+    ----------
+    vmalloc
+        Where areas come from.
+    first_frame
+        A page frame that is no memory; devices lie from there on.
+    """
+
+    def __init__(self, vmalloc: Vmalloc, first_frame: Pages) -> None:
+        self._vmalloc = vmalloc
+        self._first_frame = first_frame
+
+    def ioremap(self, task: Task, size: Bytes) -> Allocation:
+        """Map a device of so many bytes: ``ioremap``.
+
+        Returns
+        -------
+        VmArea or None
+            None for no bytes, and where addresses run out.
+        """
+        pages = -(-size // PAGE_SIZE)
+        runs = [(self._first_frame, pages)] if pages > 0 else []
+        return self._vmalloc.map_frames(task, "ioremap", runs)
+
+    def iounmap(self, task: Task, area: VmArea | None) -> Steps:
+        """Unmap a device: ``iounmap``; nothing is flushed now.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            If it was unmapped before.
+        """
+        return self._vmalloc.unmap_frames(task, "iounmap", area)

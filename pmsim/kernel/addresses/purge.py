@@ -1,0 +1,269 @@
+"""Freed address space: kept until all CPUs have forgotten it, then flushed and given back.
+
+Stands for the lazy list of mm/vmalloc.c (``free_vmap_area_noflush``, ``__purge_vmap_area_lazy``,
+``_vm_unmap_aliases``, from 4.16 to 6.18), and for what there was before it (2.6.27:
+``unmap_vm_area``). Who purges is one of `pmsim.kernel.addresses.drain`; where areas go afterwards,
+one of `pmsim.kernel.addresses.ranges`. What is dirty in the blocks of ``vm_map_ram``
+(`pmsim.kernel.addresses.vmap_blocks`) is flushed with the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from pmsim.hardware.locks import Completion, Mutex, Spinlock
+from pmsim.kernel.addresses.drain import drain_by
+from pmsim.kernel.addresses.ranges import AddressSearch, FreedArea, Share, merged
+from pmsim.kernel.tlbflush import Cause, TlbFlush
+from pmsim.kernel.workqueue import Workqueue
+from pmsim.units import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.costs import KernelCosts
+    from pmsim.kernel.operations import OperationLog, Steps
+    from pmsim.kernel.profile import KernelProfile
+
+ULONG_MAX: Final = (1 << 64) - 1
+
+
+class DirtyBlocks(Protocol):
+    """Blocks of address space, parts of which were unmapped and not flushed."""
+
+    def dirty_span(self) -> tuple[int, int] | None:
+        """Return first address and end of all that is to be flushed, None if nothing is."""
+
+    def take_fragmented(self, *, forced: bool) -> list[FreedArea]:
+        """Give up blocks of which nothing is mapped any more; all of them, if ``forced``."""
+
+
+class Purge:
+    """The lazy list, and everybody who empties it.
+
+    Parameters
+    ----------
+    machine, profile, costs
+        What it runs on, how much may gather, what work costs.
+    search
+        Where addresses go once they are flushed.
+    tlbflush, operations, workqueue
+        How CPUs are told, where time is charged, who does the work.
+
+    Attributes
+    ----------
+    lazy_pages
+        Pages of address space, guards included, that were freed and not yet given back
+        (``vmap_lazy_nr``): those that a purge is flushing still count.
+    lazy_max_pages
+        How many may gather before a purge is asked for: 32 MiB for each bit of the number of
+        online CPUs (``lazy_max_pages``).
+    purge_lock
+        Mutex around every purge, its broadcast included (``vmap_purge_lock``).
+    blocks
+        The blocks of ``vm_map_ram``, once there are any.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        profile: KernelProfile,
+        costs: KernelCosts,
+        search: AddressSearch,
+        tlbflush: TlbFlush,
+        operations: OperationLog,
+        workqueue: Workqueue,
+    ) -> None:
+        self.lazy_pages = 0
+        self.lazy_max_pages = machine.n_cpus.bit_length() * (profile.lazy_max_unit // PAGE_SIZE)
+        self.purge_lock = Mutex(machine, "vmap_purge_lock")
+        self.blocks: DirtyBlocks | None = None
+        self._lazy: list[FreedArea] = []
+        self._drain = drain_by(self, profile, operations, workqueue)
+        self._search = search
+        self._merges = profile.lazy_merges
+        self._scan_locked = profile.alias_lock == "scan"
+        self._scan = costs.alias_scan_cpu * machine.n_cpus
+        self._costs = costs
+        self._machine = machine
+        self._tlbflush = tlbflush
+        self._operations = operations
+        self._workqueue = workqueue
+
+    def add(self, task: Task, freed: FreedArea) -> Iterable[Any]:
+        """Put a freed area on the list; have it purged when there is too much on it."""
+        self._lazy.append(freed)
+        self.lazy_pages += freed.pages
+        return self._drain.ask(task) if self.lazy_pages > self.lazy_max_pages else ()
+
+    def drain(self, task: Task) -> Steps:
+        """Do what is done when there is too much on the list: ``drain_vmap_area_work``."""
+        return self._drain.run(task)
+
+    def purge(self, task: Task) -> Steps:
+        """Empty the list and all that is kept aside, for address space that is needed now.
+
+        Stands for ``purge_vmap_area_lazy``, since 6.5 ``reclaim_and_purge_vmap_areas``.
+        """
+        yield from self._operations.lock(task, self.purge_lock)
+        self._take_fragmented_blocks(forced=True)
+        yield from self.purge_locked(task, full=True)
+        self.purge_lock.unlock(task)
+
+    def unmap_aliases(self, task: Task) -> Steps:
+        """Leave no stale translation of freed areas: ``vm_unmap_aliases``.
+
+        Nothing on the list and nothing dirty, nothing flushed; but a purge that somebody else is
+        running is waited for.
+        """
+        return self._unmap_aliases(task, ULONG_MAX, 0, Cause.PURGE)
+
+    def flush_with_aliases(self, task: Task, start: int, end: int, cause: Cause) -> Steps:
+        """Flush a range and everything on the list in one: ``_vm_unmap_aliases`` with ``flush``.
+
+        The span reaches from the lowest start to the highest end of all of it.
+        """
+        return self._unmap_aliases(task, start, end, cause)
+
+    def purge_locked(
+        self,
+        task: Task,
+        start: int = ULONG_MAX,
+        end: int = 0,
+        cause: Cause = Cause.PURGE,
+        *,
+        full: bool = False,
+    ) -> Generator[Any, Any, bool]:
+        """Flush and give back all that is on the list: ``__purge_vmap_area_lazy``.
+
+        One flush covers everything from the lowest start to the highest end, used or not. What it
+        costs to give areas back is paid without the area lock, which the kernel lets go on demand.
+
+        Parameters
+        ----------
+        task
+            Who purges; it holds `purge_lock`.
+        start, end
+            Addresses that the flush covers at least.
+        cause
+            Why.
+        full
+            Whether nothing may be kept aside afterwards.
+
+        Returns
+        -------
+        bool
+            False if nothing was on the list; nothing is flushed then.
+        """
+        self._search.before_purge(full=full)
+        if not self._lazy:
+            return False
+        areas, self._lazy = sorted(self._lazy), []
+        operation = self._operations.begin(task, "purge", sum(area[1] for area in areas))
+        start = min(start, areas[0].page * PAGE_SIZE)
+        end = max(end, (areas[-1].page + areas[-1].pages) * PAGE_SIZE)
+        yield from self._tlbflush.flush_tlb_kernel_range(task, start, end, cause)
+        yield from self._give_back(task, self._search.shares(areas), full)
+        self._operations.end(operation)
+        return True
+
+    def _unmap_aliases(self, task: Task, start: int, end: int, cause: Cause) -> Steps:
+        if self._scan_locked:
+            yield from self._operations.lock(task, self.purge_lock)
+        yield from self._operations.compute(task, self._scan)
+        dirty = self.blocks.dirty_span() if self.blocks else None
+        if dirty is not None:
+            start, end = min(start, dirty[0]), max(end, dirty[1])
+        if not self._scan_locked:
+            yield from self._operations.lock(task, self.purge_lock)
+        self._take_fragmented_blocks(forced=False)
+        purged = yield from self.purge_locked(task, start, end, cause)
+        if not purged and start < end:
+            yield from self._tlbflush.flush_tlb_kernel_range(task, start, end, cause)
+        self.purge_lock.unlock(task)
+
+    def _take_fragmented_blocks(self, *, forced: bool) -> None:
+        """Put the blocks of which nothing is mapped on the list (``purge_fragmented_blocks``)."""
+        if self.blocks is not None:
+            for freed in self.blocks.take_fragmented(forced=forced):
+                self._lazy.append(freed)
+                self.lazy_pages += freed.pages
+
+    def _give_back(self, task: Task, shares: list[Share], full: bool) -> Steps:
+        """Give freed areas back, node by node.
+
+        For each further limit's worth that has gathered one node is left to a worker of its CPU
+        (6.9 and later; before, all areas are one node's).
+        """
+        limits = self.lazy_pages // max(1, self.lazy_max_pages)
+        helped = min(max(limits, 1), len(shares)) - 1
+        done = Completion(self._machine, "purge_vmap_node")
+        for share in shares[:helped]:
+            work = partial(self._help, share=share, full=full, done=done)
+            self._workqueue.queue_work_on(share[0], work)
+        for share in shares[helped:]:
+            yield from self._give_share(task, share, full)
+        for _ in range(helped):
+            yield from done.wait(task)
+
+    def _help(self, task: Task, share: Share, full: bool, done: Completion) -> Steps:
+        yield from self._give_share(task, share, full)
+        done.complete()
+
+    def _give_share(self, task: Task, share: Share, full: bool) -> Steps:
+        """Give one node's areas back: ``purge_vmap_node``."""
+        areas = share[1]
+        entries = len(merged(areas)) if self._merges else len(areas)
+        yield from self._operations.compute(task, entries * self._costs.purge_area)
+        self._search.give(share, full=full)
+        self.lazy_pages -= sum(area[1] for area in areas)
+
+
+class Release(Protocol):
+    """How the address space of an unmapped area is given up."""
+
+    def release(self, task: Task, freed: FreedArea, area_lock: Spinlock) -> Iterable[Any]:
+        """Give it up; ``area_lock`` is held before, and not after."""
+
+
+class LazyRelease:
+    """Gather, and flush for all at once (2.6.28 and later).
+
+    Parameters
+    ----------
+    purge
+        Where it gathers.
+    """
+
+    def __init__(self, purge: Purge) -> None:
+        self._purge = purge
+
+    def release(self, task: Task, freed: FreedArea, area_lock: Spinlock) -> Iterable[Any]:
+        """Put the area on the lazy list."""
+        area_lock.unlock(task)
+        return self._purge.add(task, freed)
+
+
+class EagerRelease:
+    """Flush every area by itself, all others waiting for the lock (2.6.27 and before).
+
+    Parameters
+    ----------
+    tlbflush
+        How CPUs are told.
+    search
+        Where its addresses go.
+    """
+
+    def __init__(self, tlbflush: TlbFlush, search: AddressSearch) -> None:
+        self._tlbflush = tlbflush
+        self._search = search
+
+    def release(self, task: Task, freed: FreedArea, area_lock: Spinlock) -> Steps:
+        """Flush the area, guard included, and give its address space back at once."""
+        yield from self._tlbflush.flush_pages(task, freed.pages, Cause.PURGE)
+        for share in self._search.shares([freed]):
+            self._search.give(share, full=True)
+        area_lock.unlock(task)

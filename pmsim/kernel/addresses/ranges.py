@@ -1,0 +1,152 @@
+"""Address space: the ranges in which areas lie, and how a free place is found in them.
+
+Stands for ``alloc_vmap_area`` and what gives an area back (mm/vmalloc.c), whose policy changed
+twice: `pmsim.kernel.addresses.hint_search` is the oldest, `FirstFit` the one of 5.2 to 6.8, and
+`pmsim.kernel.addresses.node_pools` what came then. No time passes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from pmsim.kernel.addresses.freespace import FreeSpace
+from pmsim.units import PAGE_SIZE, Bytes, CpuId, Pages
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AddressRange:
+    """A part of the address space in which areas are allocated.
+
+    Attributes
+    ----------
+    name
+        ``vmalloc`` or ``modules``.
+    start, end
+        First address, and the one after the last.
+    space
+        What is free of it, in pages counted from address 0.
+    """
+
+    name: str
+    start: int
+    end: int
+    space: FreeSpace
+
+
+class FreedArea(NamedTuple):
+    """Address space that was unmapped: first page number, pages with the guard, and its range."""
+
+    page: int
+    pages: Pages
+    range: AddressRange
+
+
+Share = tuple[int, list[FreedArea]]
+"""The number of a node, and those of some freed areas that are its own."""
+
+
+class AddressSearch(Protocol):
+    """How a free place is found, and where a freed one goes."""
+
+    @property
+    def locks(self) -> int:
+        """How many spinlocks guard what it knows."""
+
+    def search_lock(self, cpu: CpuId, where: AddressRange, pages: Pages) -> int:
+        """Return the number of the lock under which `take` looks for a place."""
+
+    def busy_lock(self, page: int) -> int:
+        """Return the number of the lock under which an area that is in use is unlinked."""
+
+    def take(self, cpu: CpuId, where: AddressRange, pages: Pages, align: Pages) -> int | None:
+        """Take pages of a range for a task on ``cpu``, the first a multiple of ``align``.
+
+        Returns
+        -------
+        int or None
+            Number of the first page; None if there is no such place.
+        """
+
+    def before_purge(self, *, full: bool) -> None:
+        """Let go of what is kept aside for later use; of all of it, if ``full``."""
+
+    def shares(self, areas: list[FreedArea]) -> list[Share]:
+        """Tell freed areas apart by the node that each belongs to; nodes ascending."""
+
+    def give(self, share: Share, *, full: bool) -> None:
+        """Take a node's freed areas back after their flush; keep none aside, if ``full``."""
+
+
+class WithoutNodes:
+    """What searches have in common that know one node only: one lock, and nothing kept aside.
+
+    The kernel has a lock for free areas and one for those in use from 5.2 on; they are always taken
+    one after the other, so they are one here.
+    """
+
+    locks = 1
+
+    def search_lock(self, cpu: CpuId, where: AddressRange, pages: Pages) -> int:
+        """Return the only lock."""
+        return 0
+
+    def busy_lock(self, page: int) -> int:
+        """Return the only lock."""
+        return 0
+
+    def before_purge(self, *, full: bool) -> None:
+        """Keep nothing aside."""
+
+    def shares(self, areas: list[FreedArea]) -> list[Share]:
+        """Return all areas as one share."""
+        return [(0, areas)]
+
+
+class FirstFit(WithoutNodes):
+    """The lowest place that is large enough: ``find_vmap_lowest_match`` (5.2 to 6.8)."""
+
+    def take(self, cpu: CpuId, where: AddressRange, pages: Pages, align: Pages) -> int | None:
+        """Take the lowest place; see `AddressSearch.take`."""
+        return where.space.take(pages, align)
+
+    def give(self, share: Share, *, full: bool) -> None:
+        """Free the areas' addresses."""
+        for page, pages, where in merged(share[1]):
+            where.space.give(page, pages)
+
+
+def address_ranges(
+    vmalloc: tuple[int, Bytes], modules: tuple[int, Bytes]
+) -> dict[str, AddressRange]:
+    """Return the ranges of areas by name; one and the same, where both are given alike.
+
+    Parameters
+    ----------
+    vmalloc, modules
+        First address and size of each.
+    """
+    first = _address_range("vmalloc", *vmalloc)
+    second = first if modules == vmalloc else _address_range("modules", *modules)
+    return {"vmalloc": first, "modules": second}
+
+
+def merged(areas: Sequence[FreedArea]) -> list[FreedArea]:
+    """Join areas, which are given by address, that follow each other without a gap."""
+    blocks: list[FreedArea] = []
+    if not areas:
+        return blocks
+    page, pages, where = areas[0]
+    for area in areas[1:]:
+        if area[0] == page + pages and area[2] is where:
+            pages += area[1]
+        else:
+            blocks.append(FreedArea(page, pages, where))
+            page, pages, where = area
+    blocks.append(FreedArea(page, pages, where))
+    return blocks
+
+
+def _address_range(name: str, start: int, size: Bytes) -> AddressRange:
+    return AddressRange(name, start, start + size, FreeSpace(start // PAGE_SIZE, size // PAGE_SIZE))

@@ -1,0 +1,402 @@
+"""vmalloc: memory that is contiguous in virtual addresses only.
+
+Stands for ``vmalloc``, ``vmalloc_huge``, ``module_alloc``, ``vfree``, ``vmap`` and ``vunmap`` of
+mm/vmalloc.c (4.16 to 6.18): address ranges, a guard page behind each area, page-pointer arrays that
+are vmalloc'ed themselves, lazy freeing. Left out: freeing from interrupts, KASAN shadows, and the
+notifiers by which graphics drivers give mappings up when addresses run out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from pmsim.errors import ProgramError, UndefinedBehaviour
+from pmsim.kernel.addresses.areas import GUARD, Areas
+from pmsim.kernel.addresses.fresh_mappings import FreshMappings
+from pmsim.kernel.addresses.purge import Purge
+from pmsim.kernel.addresses.ranges import AddressRange
+from pmsim.kernel.pagetables.directmap import DirectMap
+from pmsim.kernel.pagetables.entries import PAGE_KERNEL, Run
+from pmsim.kernel.pagetables.frames import Frames
+from pmsim.kernel.pagetables.pagetable import PageTable
+from pmsim.kernel.tlbflush import Cause, TlbFlush
+from pmsim.units import PAGE_SIZE, Bytes, Pages
+
+if TYPE_CHECKING:
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.costs import KernelCosts
+    from pmsim.kernel.operations import OperationLog, Steps
+    from pmsim.kernel.profile import KernelProfile
+
+_HUGE: Final = 512
+"""Pages of a huge leaf: 2 MiB (``PMD_SHIFT`` with pages of 4 KiB)."""
+
+_HUGE_LEVEL: Final = 2
+"""Level of the page table at which such a leaf stands."""
+
+
+class VmArea:
+    """An area of the address space (``struct vm_struct``).
+
+    Attributes
+    ----------
+    address
+        First address.
+    pages
+        Mapped pages; the guard page behind them is not counted.
+    range
+        Where its addresses come from.
+    runs
+        The page frames that it maps, in order.
+    allocated
+        The frames are its own (``VM_ALLOC``); those that it only maps are not.
+    leaf
+        Pages that one entry of the page table maps: 1, or 512 in a huge area.
+    page_array
+        The area of its page pointers, where they need more than a page.
+    flush_reset_perms
+        Freeing it resets the direct map and flushes at once (``VM_FLUSH_RESET_PERMS``), on kernels
+        that have it.
+    freed
+        It was given back; whoever uses it still is undone.
+    """
+
+    __slots__ = (
+        "address",
+        "allocated",
+        "flush_reset_perms",
+        "freed",
+        "leaf",
+        "page_array",
+        "pages",
+        "range",
+        "runs",
+    )
+
+    def __init__(
+        self, address: int, pages: Pages, range_: AddressRange, flush_reset_perms: bool = False
+    ) -> None:
+        self.address = address
+        self.pages = pages
+        self.range = range_
+        self.flush_reset_perms = flush_reset_perms
+        self.runs: list[Run] = []
+        self.allocated = False
+        self.leaf: Pages = 1
+        self.page_array: VmArea | None = None
+        self.freed = False
+
+    def __repr__(self) -> str:
+        return f"VmArea({self.address:#x}, {self.pages} pages)"
+
+
+class Shape(NamedTuple):
+    """How an area is to be: pages that one entry maps, alignment in pages, and as in `VmArea`."""
+
+    leaf: Pages
+    align: Pages
+    flush_reset_perms: bool
+
+
+Allocation = Generator[Any, Any, VmArea | None]
+"""Takes simulated time; returns an area, or None for NULL."""
+
+
+class Vmalloc:
+    """Areas with memory, or with frames that others own.
+
+    Parameters
+    ----------
+    profile, costs
+        Which generation it is, what work costs.
+    areas
+        Where addresses come from.
+    pagetable, direct_map, frames
+        What areas are made of.
+    fresh, tlbflush, operations
+        What a new mapping costs beyond its entries, how CPUs are told, where time is charged.
+
+    Attributes
+    ----------
+    areas, purge, ranges
+        The areas, their lazy list, and the address ranges by name: ``vmalloc`` and ``modules``.
+    """
+
+    def __init__(
+        self,
+        profile: KernelProfile,
+        costs: KernelCosts,
+        areas: Areas,
+        pagetable: PageTable,
+        direct_map: DirectMap,
+        frames: Frames,
+        fresh: FreshMappings,
+        tlbflush: TlbFlush,
+        operations: OperationLog,
+    ) -> None:
+        self.areas = areas
+        self.purge: Purge = areas.purge
+        self.ranges = areas.ranges
+        self._profile = profile
+        self._pointer = profile.word_bytes
+        fallback = ("vmalloc",) if profile.modules_fallback == "vmalloc" else ()
+        self._places = {
+            "vmalloc": (self.ranges["vmalloc"],),
+            "modules": tuple(self.ranges[name] for name in ("modules", *fallback)),
+        }
+        self._costs = costs
+        self._pagetable = pagetable
+        self._direct_map = direct_map
+        self._frames = frames
+        self._fresh = fresh
+        self._tlbflush = tlbflush
+        self._operations = operations
+
+    @property
+    def lazy_pages(self) -> Pages:
+        """Pages of address space that were freed and are not yet flushed and given back."""
+        return self.purge.lazy_pages
+
+    @property
+    def live_areas(self) -> int:
+        """How many areas are allocated, page-pointer arrays included."""
+        return len(self.areas)
+
+    def is_vmalloc_addr(self, address: int) -> bool:
+        """Return whether an address lies in the vmalloc range: ``is_vmalloc_addr``."""
+        where = self.ranges["vmalloc"]
+        return where.start <= address < where.end
+
+    def find(self, address: int) -> VmArea | None:
+        """Return the area that has a page mapped at an address; see `Areas.find`."""
+        return self.areas.find(address)
+
+    def vmalloc(
+        self,
+        task: Task,
+        size: Bytes,
+        *,
+        range: str = "vmalloc",
+        align: Pages = 1,
+        flush_reset_perms: bool = False,
+    ) -> Allocation:
+        """Allocate at least ``size`` bytes in whole pages: ``vmalloc``, or ``module_alloc``.
+
+        New mappings need no flush: their addresses were flushed before they became free.
+
+        Parameters
+        ----------
+        task
+            Who calls.
+        size
+            In bytes.
+        range
+            ``vmalloc`` or ``modules``; where the latter is full, some kernels take the former.
+        align
+            Of what the number of the first page is a multiple: a power of two.
+        flush_reset_perms
+            As in `VmArea`.
+
+        Returns
+        -------
+        VmArea or None
+            None for size 0, for more than all memory, and where addresses or frames run out.
+
+        Raises
+        ------
+        ProgramError
+            For a negative size.
+        """
+        shape = Shape(1, align, flush_reset_perms)
+        return self._request(task, "vmalloc", size, shape, self._places[range])
+
+    def vmalloc_huge(
+        self, task: Task, size: Bytes, *, range: str = "vmalloc", flush_reset_perms: bool = False
+    ) -> Allocation:
+        """Allocate an area that is mapped by leaves of 2 MiB: ``vmalloc_huge``.
+
+        What is smaller than a leaf, or finds no room for leaves, is mapped by pages.
+
+        Parameters
+        ----------
+        task, size, range, flush_reset_perms
+            As for `vmalloc`; the size is rounded up to whole leaves.
+
+        Returns
+        -------
+        VmArea or None
+            None also on a kernel without huge areas.
+        """
+        if not self._profile.huge_vmalloc:
+            return None
+        area = None
+        if size >= _HUGE * PAGE_SIZE:
+            shape = Shape(_HUGE, _HUGE, flush_reset_perms)
+            area = yield from self._request(task, "vmalloc_huge", size, shape, self._places[range])
+        if area is not None:
+            return area
+        return (
+            yield from self.vmalloc(task, size, range=range, flush_reset_perms=flush_reset_perms)
+        )
+
+    def vfree(self, task: Task, area: VmArea | None) -> Steps:
+        """Free an area: ``vfree``. Nothing is flushed now, unless the area wants it.
+
+        The pages may be used again at once, before any CPU forgets the old translations; the
+        addresses only after a purge.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            If the area was freed before.
+        """
+        if area is None:
+            return
+        _mark_freed(task, "vfree", area)
+        operation = self._operations.begin(task, "vfree", area.pages)
+        yield from self.areas.remove(task, area, self._costs.vfree, self._costs.vfree_page)
+        if area.flush_reset_perms and area.runs and self._profile.reset_perms:
+            yield from self._reset_permissions(task, area)
+        self._frames.release(area.runs)
+        if area.page_array is not None:
+            yield from self.vfree(task, area.page_array)
+        self._operations.end(operation)
+
+    def vmap(self, task: Task, runs: list[Run]) -> Allocation:
+        """Map pages that exist already, one after the other: ``vmap``.
+
+        Returns
+        -------
+        VmArea or None
+            None for no pages, and where addresses run out.
+        """
+        return self.map_frames(task, "vmap", runs)
+
+    def vunmap(self, task: Task, area: VmArea | None) -> Steps:
+        """Unmap what `vmap` mapped, and leave its pages to their owner: ``vunmap``.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            If the area was freed before.
+        """
+        return self.unmap_frames(task, "vunmap", area)
+
+    def map_frames(self, task: Task, kind: str, runs: list[Run]) -> Allocation:
+        """Map frames that others own, in an operation of some kind; see `vmap`."""
+        pages = sum(count for _, count in runs)
+        operation = self._operations.begin(task, kind, pages)
+        area = None
+        page = (yield from self.areas.alloc_vmap_area(task, pages + GUARD)) if pages else None
+        if page is not None:
+            area = VmArea(page * PAGE_SIZE, pages, self.ranges["vmalloc"])
+            area.runs = runs
+            self.areas.add(area)
+            cpu_time = self._costs.vmap + pages * self._costs.vmap_page
+            yield from self._operations.compute(task, cpu_time)
+            self._pagetable.map(area.address, runs, PAGE_KERNEL)
+            yield from self._fresh.mapped(task, area.address, pages)
+        self._operations.end(operation)
+        if area is not None and self._fresh.touches:
+            yield from self._fresh.touched(task, area.address, pages)
+        return area
+
+    def unmap_frames(self, task: Task, kind: str, area: VmArea | None) -> Steps:
+        """Undo `map_frames`, in an operation of some kind; see `vunmap`."""
+        if area is None:
+            return
+        _mark_freed(task, kind, area)
+        operation = self._operations.begin(task, kind, area.pages)
+        yield from self.areas.remove(task, area, self._costs.vmap, self._costs.vmap_page)
+        self._operations.end(operation)
+
+    def unmap_aliases(self, task: Task) -> Steps:
+        """Leave no stale translation of freed areas: ``vm_unmap_aliases``."""
+        return self.purge.unmap_aliases(task)
+
+    def _request(
+        self,
+        task: Task,
+        kind: str,
+        size: Bytes,
+        shape: Shape,
+        places: tuple[AddressRange, ...],
+    ) -> Allocation:
+        """Allocate whole leaves in the first place that has room (``__vmalloc_node_range``)."""
+        if size < 0:
+            raise ProgramError(f"{kind} of {size} bytes", task.now, task.place)
+        pages = -(-size // (PAGE_SIZE * shape.leaf)) * shape.leaf
+        operation = self._operations.begin(task, kind, pages)
+        area = None
+        if not 0 < pages <= self._frames.total:
+            yield from self._operations.compute(task, self._costs.vmalloc)
+        else:
+            for where in places:
+                if area is None:
+                    area = yield from self._allocate(task, pages, shape, where)
+        self._operations.end(operation)
+        if area is not None and self._fresh.touches:
+            yield from self._fresh.touched(task, area.address, pages)
+        return area
+
+    def _allocate(self, task: Task, pages: Pages, shape: Shape, where: AddressRange) -> Allocation:
+        """Find addresses, then a place for the page pointers, then pages; then map them."""
+        leaf, align, flush_reset_perms = shape
+        page = yield from self.areas.alloc_vmap_area(task, pages + GUARD, where, align=align)
+        if page is None:
+            return None
+        area = VmArea(page * PAGE_SIZE, pages, where, flush_reset_perms)
+        area.allocated, area.leaf = True, leaf
+        self.areas.add(area)
+        if pages * self._pointer > PAGE_SIZE:
+            area.page_array = yield from self.vmalloc(task, pages * self._pointer)
+        if pages * self._pointer <= PAGE_SIZE or area.page_array is not None:
+            area.runs = self._frames.allocate(pages, leaf) or []
+        if area.runs:
+            entries = pages // leaf
+            costs = self._costs
+            yield from self._operations.compute(task, costs.vmalloc + entries * costs.vmalloc_page)
+            yield from self._write_entries(task, area)
+            yield from self._fresh.mapped(task, area.address, pages)
+            return area
+        # Its addresses were in use, so they go the way of all freed addresses.
+        yield from self.vfree(task, area)
+        return None
+
+    def _write_entries(self, task: Task, area: VmArea) -> Iterable[Any]:
+        if area.leaf == 1:
+            self._pagetable.map(area.address, area.runs, PAGE_KERNEL)
+            return ()
+        return self._write_leaves(task, area)
+
+    def _write_leaves(self, task: Task, area: VmArea) -> Steps:
+        """Write large leaves (``vmap_try_huge_pmd``).
+
+        A table that small leaves have left there is freed first, and every CPU must forget where
+        it was (``pmd_free_pte_page``).
+        """
+        address = area.address
+        for pfn, count in area.runs:
+            if self._pagetable.free_table(address, _HUGE_LEVEL):
+                yield from self._tlbflush.flush_pages(task, 1, Cause.NEW_MAPPING)
+            self._pagetable.map_leaf(address, pfn, _HUGE_LEVEL, PAGE_KERNEL)
+            address += count * PAGE_SIZE
+
+    def _reset_permissions(self, task: Task, area: VmArea) -> Steps:
+        """Flush an area and its direct map in one, and make the latter ordinary again.
+
+        Stands for ``vm_remove_mappings``, since 6.3 ``vm_reset_perms``: the direct map is made
+        inaccessible, so that nothing can be cached of it after the flush, and restored once all
+        CPUs have flushed.
+        """
+        start, end = self._direct_map.bounds(area.runs)
+        yield from self._direct_map.set_invalid_noflush(task, area.runs)
+        yield from self.purge.flush_with_aliases(task, start, end, Cause.RESET_PERMS)
+        yield from self._direct_map.set_default_noflush(task, area.runs)
+
+
+def _mark_freed(task: Task, call: str, area: VmArea) -> None:
+    if area.freed:
+        raise UndefinedBehaviour(f"{call} of {area} for the second time", task.now, task.place)
+    area.freed = True

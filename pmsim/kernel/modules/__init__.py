@@ -1,0 +1,1 @@
+"""Kernel modules: their memory in every generation, loading and unloading."""

@@ -1,0 +1,210 @@
+"""The cache of executable memory: pieces of huge pages that are read-only and executable already.
+
+Stands for the part of mm/execmem.c under CONFIG_ARCH_HAS_EXECMEM_ROX (Linux 6.18, x86-64): text
+shares leaves of 2 MiB, so that there are fewer of them in the instruction TLB, and each piece pays
+for it with more changes of permission than memory of its own would. Left out: KASAN shadows.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from pmsim.hardware.locks import Mutex
+from pmsim.kernel.workqueue import Work
+from pmsim.units import MIB, MS, PAGE_SIZE, Pages
+
+if TYPE_CHECKING:
+    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.addresses.vmalloc import Vmalloc, VmArea
+    from pmsim.kernel.costs import KernelCosts
+    from pmsim.kernel.operations import OperationLog, Steps
+    from pmsim.kernel.pagetables.directmap import DirectMap
+    from pmsim.kernel.pagetables.frames import Frames
+    from pmsim.kernel.permissions.set_memory import SetMemory
+    from pmsim.kernel.workqueue import Workqueue
+
+HUGE_PAGES: Final = 2 * MIB // PAGE_SIZE
+"""Pages of a leaf of 2 MiB (``PMD_SIZE``), of which blocks are made."""
+
+FREE_DELAY: Final = 10 * MS
+"""After how long freeing a piece is tried again for which there was no memory (``FREE_DELAY``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a block: address of its first byte, and pages."""
+
+    address: int
+    pages: Pages
+
+
+class RoxCache:
+    """The free and the used pieces of all blocks.
+
+    Parameters
+    ----------
+    machine
+        Where the mutex lives.
+    vmalloc, set_memory, direct_map, frames, workqueue
+        The kernel underneath.
+    operations, costs
+        Where time is charged, and what filling memory costs.
+
+    Attributes
+    ----------
+    mutex
+        Held while a piece is searched for; and while one is freed, over its three changes of
+        permission and their broadcasts.
+    blocks
+        The blocks by the number of their first page.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        vmalloc: Vmalloc,
+        set_memory: SetMemory,
+        direct_map: DirectMap,
+        frames: Frames,
+        workqueue: Workqueue,
+        operations: OperationLog,
+        costs: KernelCosts,
+    ) -> None:
+        self.mutex = Mutex(machine, "execmem_cache.mutex")
+        self.blocks: dict[int, VmArea] = {}
+        self._vmalloc = vmalloc
+        self._set_memory = set_memory
+        self._direct_map = direct_map
+        self._frames = frames
+        self._workqueue = workqueue
+        self._operations = operations
+        self._costs = costs
+        self._free: list[tuple[int, Pages]] = []
+        self._pending: list[Piece] = []
+        self._clean_work = Work(self._clean)
+
+    @property
+    def free_pieces(self) -> list[tuple[int, Pages]]:
+        """The free pieces by address: number of the first page, and pages."""
+        return list(self._free)
+
+    def allocate(self, task: Task, pages: Pages) -> Generator[Any, Any, Piece | None]:
+        """Hand out a piece, read-only and executable as it is (``execmem_cache_alloc``).
+
+        Returns
+        -------
+        Piece or None
+            None if no free piece is large enough and no memory is left for a new block.
+        """
+        piece = yield from self._take(task, pages)
+        if piece is None and (yield from self._populate(task, pages)):
+            piece = yield from self._take(task, pages)
+        return piece
+
+    def force_rw(self, task: Task, address: int, pages: Pages) -> Steps:
+        """Make memory writable and not executable, whatever it was (``execmem_force_rw``)."""
+        yield from self._set_memory.nx(task, address, pages)
+        yield from self._set_memory.rw(task, address, pages)
+
+    def restore_rox(self, task: Task, address: int, pages: Pages) -> Steps:
+        """Make memory read-only and executable again (``execmem_restore_rox``)."""
+        yield from self._set_memory.rox(task, address, pages)
+
+    def free(self, task: Task, piece: Piece) -> Steps:
+        """Take a piece back (``execmem_cache_free``); later, if there is no memory to note it."""
+        yield from self._operations.lock(task, self.mutex)
+        if (yield from self._free_locked(task, piece)):
+            self._workqueue.schedule_work(task, self._clean_work)
+        else:
+            if not self._pending:
+                self._workqueue.queue_delayed(task, self._free_pending, FREE_DELAY)
+            self._pending.append(piece)
+        self.mutex.unlock(task)
+
+    def _take(self, task: Task, pages: Pages) -> Generator[Any, Any, Piece | None]:
+        """Cut a piece from the lowest free one that is large enough (``__execmem_cache_alloc``)."""
+        yield from self._operations.lock(task, self.mutex)
+        found = next((i for i, free in enumerate(self._free) if free[1] >= pages), None)
+        piece = None
+        if found is not None:
+            page, size = self._free.pop(found)
+            piece = Piece(page * PAGE_SIZE, pages)
+            if size > pages:
+                self._free.insert(found, (page + pages, size - pages))
+        self.mutex.unlock(task)
+        return piece
+
+    def _populate(self, task: Task, pages: Pages) -> Generator[Any, Any, bool]:
+        """Add a block of whole huge pages, or of small ones if there are none of those."""
+        size = -(-pages // HUGE_PAGES) * HUGE_PAGES
+        block = yield from self._vmalloc.vmalloc_huge(task, size * PAGE_SIZE, range="modules")
+        if block is None:
+            block = yield from self._vmalloc.vmalloc(task, pages * PAGE_SIZE, range="modules")
+        if block is None:
+            return False
+        yield from self._fill(task, block.pages)
+        yield from self.restore_rox(task, block.address, block.pages)
+        yield from self._operations.lock(task, self.mutex)
+        self.blocks[block.address // PAGE_SIZE] = block
+        self._add(block.address // PAGE_SIZE, block.pages)
+        self.mutex.unlock(task)
+        return True
+
+    def _free_locked(self, task: Task, piece: Piece) -> Generator[Any, Any, bool]:
+        """Overwrite a piece and note that it is free; return False if there is no memory for that.
+
+        The note is an entry of a tree, for which a page may be needed. It is written last: a piece
+        for which there is none is protected again by then, and goes through all of it once more.
+        """
+        yield from self.force_rw(task, piece.address, piece.pages)
+        yield from self._fill(task, piece.pages)
+        yield from self.restore_rox(task, piece.address, piece.pages)
+        if not self._frames.free:
+            return False
+        self._add(piece.address // PAGE_SIZE, piece.pages)
+        return True
+
+    def _free_pending(self, task: Task) -> Steps:
+        """Try again to free what could not be freed (``execmem_cache_free_slow``)."""
+        yield from self._operations.lock(task, self.mutex)
+        pending, self._pending = self._pending, []
+        for piece in pending:
+            if not (yield from self._free_locked(task, piece)):
+                self._pending.append(piece)
+        if self._pending:
+            self._workqueue.queue_delayed(task, self._free_pending, FREE_DELAY)
+        else:
+            self._workqueue.schedule_work(task, self._clean_work)
+        self.mutex.unlock(task)
+
+    def _clean(self, task: Task) -> Steps:
+        """Give blocks back of which no piece is used any more (``execmem_cache_clean``)."""
+        yield from self._operations.lock(task, self.mutex)
+        for page, pages in self.free_pieces:
+            block = self.blocks.get(page)
+            if block is None or block.pages != pages or page % HUGE_PAGES or pages % HUGE_PAGES:
+                continue
+            self._free.remove((page, pages))
+            del self.blocks[page]
+            yield from self._direct_map.set_default_noflush(task, block.runs)
+            yield from self._vmalloc.vfree(task, block)
+        self.mutex.unlock(task)
+
+    def _add(self, page: int, pages: Pages) -> None:
+        """Note a free piece, joined with those that adjoin it (``execmem_cache_add_locked``)."""
+        at = bisect(self._free, (page, pages))
+        if at < len(self._free) and self._free[at][0] == page + pages:
+            pages += self._free.pop(at)[1]
+        if at and sum(self._free[at - 1]) == page:
+            at -= 1
+            page, below = self._free.pop(at)
+            pages += below
+        self._free.insert(at, (page, pages))
+
+    def _fill(self, task: Task, pages: Pages) -> Any:
+        """Fill memory with instructions that trap, so that none of the old ones can be run."""
+        return self._operations.compute(task, pages * PAGE_SIZE * self._costs.fill_byte)

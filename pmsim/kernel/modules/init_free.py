@@ -1,0 +1,134 @@
+"""Giving back what a module needs for its init function only, once nobody can still look at it.
+
+Stands for ``do_free_init`` (kernel/module.c, Linux 4.16; kernel/module/main.c, 6.1).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from pmsim.kernel.workqueue import Work
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.costs import KernelCosts
+    from pmsim.kernel.modules.memory import ModuleArea, ModuleMemory
+    from pmsim.kernel.modules.plans import LoaderPlan
+    from pmsim.kernel.operations import OperationLog, Steps
+    from pmsim.kernel.workqueue import Workqueue
+
+
+class InitFree(Protocol):
+    """Who gives init areas back."""
+
+    def give(self, task: Task, areas: Sequence[ModuleArea]) -> None:
+        """Take the init areas of one module, to give them back some time later."""
+
+
+class FreeByCallback:
+    """Each module's areas are freed by a callback of their own when its grace period is over.
+
+    Stands for ``call_rcu_sched`` (4.16): the callback runs as an interrupt, from which ``vfree``
+    hands areas to a work item.
+
+    Parameters
+    ----------
+    memory, workqueue
+        The kernel underneath.
+    operations, costs
+        Where time is charged; the length of a grace period.
+    """
+
+    def __init__(
+        self,
+        memory: ModuleMemory,
+        workqueue: Workqueue,
+        operations: OperationLog,
+        costs: KernelCosts,
+    ) -> None:
+        self._memory = memory
+        self._workqueue = workqueue
+        self._operations = operations
+        self._grace_period = costs.rcu_grace_period
+
+    def give(self, task: Task, areas: Sequence[ModuleArea]) -> None:
+        """Let a worker free them when the grace period is over, which begins now."""
+        due = task.now + self._grace_period
+
+        def free(worker: Task) -> Steps:
+            if worker.now < due:
+                yield from worker.sleep(due - worker.now)
+            yield from _free_all(worker, areas, self._memory, self._operations)
+
+        self._workqueue.queue_work(task, free)
+
+
+class FreeByWork:
+    """A work item frees what has gathered, after one grace period for all of it.
+
+    Stands for ``init_free_list`` and ``init_free_wq`` (5.2 and later). Areas that come while it
+    waits are freed after the next grace period.
+
+    Parameters
+    ----------
+    memory, workqueue
+        The kernel underneath.
+    operations, costs
+        Where time is charged; the length of a grace period.
+    """
+
+    def __init__(
+        self,
+        memory: ModuleMemory,
+        workqueue: Workqueue,
+        operations: OperationLog,
+        costs: KernelCosts,
+    ) -> None:
+        self._memory = memory
+        self._workqueue = workqueue
+        self._operations = operations
+        self._grace_period = costs.rcu_grace_period
+        self._gathered: list[Sequence[ModuleArea]] = []
+        self._work = Work(self._run)
+
+    def give(self, task: Task, areas: Sequence[ModuleArea]) -> None:
+        """Put them on the list, and queue the work item unless it is queued."""
+        self._gathered.append(areas)
+        self._workqueue.schedule_work(task, self._work)
+
+    def _run(self, task: Task) -> Steps:
+        """Free those that have gathered by now, newest module first."""
+        gathered, self._gathered = self._gathered, []
+        newest_first = [area for areas in reversed(gathered) for area in areas]
+        return _free_all(
+            task, newest_first, self._memory, self._operations, wait=self._grace_period
+        )
+
+
+def init_free(
+    plan: LoaderPlan,
+    memory: ModuleMemory,
+    workqueue: Workqueue,
+    operations: OperationLog,
+    costs: KernelCosts,
+) -> InitFree:
+    """Return who gives init areas back in a generation."""
+    kind = FreeByCallback if plan.init_free == "callback" else FreeByWork
+    return kind(memory, workqueue, operations, costs)
+
+
+def _free_all(
+    task: Task,
+    areas: Sequence[ModuleArea],
+    memory: ModuleMemory,
+    operations: OperationLog,
+    wait: int = 0,
+) -> Steps:
+    operation = operations.begin(task, "do_free_init", sum(area.pages for area in areas))
+    if wait:
+        yield from task.sleep(wait)
+    for area in areas:
+        yield from memory.free(task, area)
+    operations.end(operation)

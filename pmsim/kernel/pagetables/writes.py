@@ -1,0 +1,105 @@
+"""Writing to kernel memory: allowed, or a fault.
+
+Stands for a store by kernel code and for the page fault that it takes where its page is read-only
+or missing, which in a real kernel is an oops (arch/x86/mm/fault.c, ``bad_area_nosemaphore``). Here
+the task goes on, and the fault is a row. Left out: a CPU that may still write through a stale
+translation until it has flushed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from pmsim.errors import ProgramError
+from pmsim.kernel.pagetables.entries import PRESENT, RW
+from pmsim.kernel.pagetables.pagetable import PageTable
+from pmsim.units import PAGE_SIZE, Bytes, CpuId, Picoseconds
+
+if TYPE_CHECKING:
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.costs import KernelCosts
+    from pmsim.kernel.operations import OperationLog
+
+_WRITABLE: Final = np.uint64(PRESENT | RW)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFault:
+    """A write that the page table forbade.
+
+    Attributes
+    ----------
+    at_ps
+        When, in picoseconds.
+    workload, cpu, task
+        Who: name and number of the task, and its CPU.
+    address
+        The first address that could not be written.
+    reason
+        ``read_only`` or ``not_mapped``.
+    """
+
+    at_ps: Picoseconds
+    workload: str
+    cpu: CpuId
+    task: int
+    address: int
+    reason: str
+
+
+class Writes:
+    """Stores to kernel memory.
+
+    Parameters
+    ----------
+    costs
+        What work costs.
+    pagetable
+        What allows and forbids.
+    operations
+        Where time is charged.
+
+    Attributes
+    ----------
+    faults
+        The writes that were forbidden, in order.
+    """
+
+    def __init__(self, costs: KernelCosts, pagetable: PageTable, operations: OperationLog) -> None:
+        self.faults: list[WriteFault] = []
+        self._costs = costs
+        self._pagetable = pagetable
+        self._operations = operations
+
+    def write(self, task: Task, address: int, size: Bytes) -> Generator[Any, Any, bool]:
+        """Write ``size`` bytes from ``address`` on, up to the first that faults.
+
+        Returns
+        -------
+        bool
+            Whether all of them could be written; if not, there is one more fault.
+        """
+        if size < 0:
+            raise ProgramError(f"a write of {size} bytes", task.now, task.place)
+        bad = self._first_forbidden(address, size)
+        if bad is None:
+            yield from self._operations.compute(task, size * self._costs.fill_byte)
+            return True
+        done = (bad - address) * self._costs.fill_byte
+        yield from self._operations.compute(task, done + self._costs.page_fault)
+        reason = "not_mapped" if self._pagetable.translate(bad) is None else "read_only"
+        self.faults.append(WriteFault(task.now, task.name, task.cpu, task.number, bad, reason))
+        return False
+
+    def _first_forbidden(self, address: int, size: Bytes) -> int | None:
+        first = address // PAGE_SIZE
+        pages = -(-(address + size) // PAGE_SIZE) - first if size else 0
+        entries = self._pagetable.read(first * PAGE_SIZE, pages)
+        forbidden = np.flatnonzero(entries & _WRITABLE != _WRITABLE)
+        if not forbidden.size:
+            return None
+        return max(address, (first + int(forbidden[0])) * PAGE_SIZE)

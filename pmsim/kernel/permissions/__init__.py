@@ -1,0 +1,1 @@
+"""``set_memory_*``: how permissions of kernel memory change, on each architecture."""

@@ -1,0 +1,229 @@
+"""How entries of the page table are changed: under which lock, and what becomes of large leaves.
+
+An architecture changes entries one at a time. A large leaf that lies wholly in what is changed may
+change as one; another one has to be split, or, where the kernel knows no better, changes as a whole
+all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from pmsim.hardware.locks import Mutex, Spinlock
+from pmsim.kernel.pagetables.entries import Change, Leaf
+from pmsim.kernel.tlbflush import Cause, TlbFlush
+from pmsim.units import PAGE_SIZE, Pages
+
+if TYPE_CHECKING:
+    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.costs import KernelCosts
+    from pmsim.kernel.operations import OperationLog, Steps
+    from pmsim.kernel.pagetables.pagetable import PageTable
+    from pmsim.kernel.profile import KernelProfile
+
+Changed = Generator[Any, Any, int]
+"""Takes simulated time; returns how many entries changed."""
+
+
+class Span(NamedTuple):
+    """Pages whose entries change alike.
+
+    Attributes
+    ----------
+    address, pages
+        The first one's address, and how many there are.
+    at_once
+        Pages that are changed in one go: larger leaves are not left whole.
+    """
+
+    address: int
+    pages: Pages
+    at_once: Pages
+
+
+class EntryChanges(Protocol):
+    """Changes entries."""
+
+    def change(self, task: Task, spans: Sequence[Span], change: Change) -> Changed:
+        """Change the mapped pages of some spans; return how many entries of the first changed."""
+
+
+class ChangePageAttr:
+    """x86: under a spinlock, and every split is broadcast before anything else is changed.
+
+    Stands for ``__change_page_attr`` and ``__split_large_page`` (arch/x86/mm/pageattr.c, 4.16;
+    arch/x86/mm/pat/set_memory.c, later). The kernel takes and releases the lock for each page, here
+    it is held for a span. Left out: copying a split into the top-level tables of all address spaces
+    on x86-32 without PAE, which takes time and tells nobody.
+
+    Parameters
+    ----------
+    machine, profile, costs
+        Where the locks live, which of them are held for a split's broadcast, what work costs.
+    pagetable
+        What is changed.
+    tlbflush, operations
+        How splits are made known, and where time is charged.
+
+    Attributes
+    ----------
+    cpa_lock
+        Around every change of an entry. It is held while a leaf is split, so all who change
+        attributes wait for the split's broadcast.
+    pgd_lock
+        Around every change of the tables themselves.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        profile: KernelProfile,
+        costs: KernelCosts,
+        pagetable: PageTable,
+        tlbflush: TlbFlush,
+        operations: OperationLog,
+    ) -> None:
+        self.cpa_lock = Spinlock(machine, "cpa_lock")
+        self.pgd_lock = Spinlock(machine, "pgd_lock")
+        self._both_held = profile.split_under == "cpa_and_pgd_lock"
+        self._local_flush = machine.costs.tlb.flush_all
+        self._costs = costs
+        self._pagetable = pagetable
+        self._tlbflush = tlbflush
+        self._operations = operations
+
+    def change(self, task: Task, spans: Sequence[Span], change: Change) -> Changed:
+        """Change spans one after the other, splitting what must be; see `EntryChanges`."""
+        counts = []
+        for span in spans:
+            yield from self._operations.lock(task, self.cpa_lock)
+            while leaf := first_to_split(self._pagetable, span, change):
+                yield from self._split(task, leaf)
+            entries = self._pagetable.leaves(span.address, span.pages)
+            yield from self._operations.compute(task, entries * self._costs.set_memory_page)
+            counts.append(self._pagetable.protect(span.address, span.pages, *change))
+            self.cpa_lock.unlock(task)
+        return counts[0] if counts else 0
+
+    def collapse(self, task: Task, address: int, pages: Pages) -> Steps:
+        """Join what became uniform again to large leaves: ``cpa_collapse_large_pages`` (6.18).
+
+        Looked at are the large leaves that a range touches, whole; one broadcast for all.
+        """
+        large = self._pagetable.geometry.span(2) * PAGE_SIZE
+        yield from self._operations.lock(task, self.pgd_lock)
+        found = range(address // large * large, address + pages * PAGE_SIZE, large)
+        joined = sum(self._pagetable.collapse(at) for at in found)
+        yield from self._operations.compute(task, joined * self._costs.split)
+        self.pgd_lock.unlock(task)
+        if joined:
+            yield from self._tlbflush.flush_tlb_all(task, Cause.COLLAPSE)
+
+    def _split(self, task: Task, leaf: Leaf) -> Steps:
+        """Split a large leaf (``split_large_page``); cpa_lock is held before and after.
+
+        It is let go while memory for the new table is allocated, so that somebody else may have
+        split the leaf meanwhile.
+        """
+        self.cpa_lock.unlock(task)
+        yield from self._operations.compute(task, self._costs.alloc_pages)
+        yield from self._operations.lock(task, self.cpa_lock)
+        yield from self._operations.lock(task, self.pgd_lock)
+        mine = self._pagetable.walk(leaf.address) == leaf
+        if mine:
+            yield from self._operations.compute(task, self._costs.split)
+            self._pagetable.split(leaf.address)
+        if self._both_held:
+            yield from self._broadcast_holding_both(task, mine)
+        else:
+            yield from self._broadcast_holding_one(task, mine)
+
+    def _broadcast_holding_both(self, task: Task, mine: bool) -> Steps:
+        """Tell the others inside ``__split_large_page`` (5.4 and later)."""
+        if mine:
+            yield from self._tlbflush.flush_tlb_all(task, Cause.SPLIT)
+        self.pgd_lock.unlock(task)
+
+    def _broadcast_holding_one(self, task: Task, mine: bool) -> Steps:
+        """Flush this CPU, then tell the others in the caller (4.16).
+
+        The caller does so whoever split the leaf.
+        """
+        if mine:
+            yield from self._operations.compute(task, self._local_flush)
+        self.pgd_lock.unlock(task)
+        yield from self._tlbflush.flush_tlb_all(task, Cause.SPLIT)
+
+
+class QuietChanges:
+    """Arm and RISC-V: large leaves are split, and nobody is told of it by itself.
+
+    Stands for ``apply_to_page_range`` and ``split_kernel_leaf_mapping`` (arm64; most of its direct
+    maps have no large leaves), and for ``split_linear_mapping`` and ``walk_page_range_novma``
+    (RISC-V), whose caller flushes in the end.
+
+    Parameters
+    ----------
+    costs, pagetable, operations
+        What work costs, what is changed, where time is charged.
+    lock
+        Held for all spans of a call: the lock of ``init_mm`` on RISC-V, none on Arm.
+    """
+
+    def __init__(
+        self,
+        costs: KernelCosts,
+        pagetable: PageTable,
+        operations: OperationLog,
+        lock: Mutex | None = None,
+    ) -> None:
+        self._costs = costs
+        self._pagetable = pagetable
+        self._operations = operations
+        self._lock = lock
+
+    def change(self, task: Task, spans: Sequence[Span], change: Change) -> Changed:
+        """Change spans, splitting what must be; see `EntryChanges`."""
+        if self._lock is not None:
+            yield from self._operations.lock(task, self._lock)
+        counts = []
+        for span in spans:
+            while leaf := first_to_split(self._pagetable, span, change):
+                yield from self._operations.compute(task, self._costs.split)
+                self._pagetable.split(leaf.address)
+            entries = self._pagetable.leaves(span.address, span.pages)
+            yield from self._operations.compute(task, entries * self._costs.set_memory_page)
+            counts.append(self._pagetable.protect(span.address, span.pages, *change))
+        if self._lock is not None:
+            self._lock.unlock(task)
+        return counts[0] if counts else 0
+
+
+def whole_leaves(pagetable: PageTable, span: Span) -> Span:
+    """Return a span widened to all of the leaves that it touches."""
+    start, end = span.address, span.address + span.pages * PAGE_SIZE
+    if start < end:
+        first, last = pagetable.walk(start), pagetable.walk(end - PAGE_SIZE)
+        start = first.address if first else start
+        end = last.address + last.pages * PAGE_SIZE if last else end
+    pages = (end - start) // PAGE_SIZE
+    return Span(start, pages, pages)
+
+
+def first_to_split(pagetable: PageTable, span: Span, change: Change) -> Leaf | None:
+    """Return the first large leaf that a change of a span would break, None if there is none."""
+    page, end = span.address, span.address + span.pages * PAGE_SIZE
+    table = pagetable.geometry.span(2) * PAGE_SIZE
+    while page < end:
+        leaf = pagetable.walk(page)
+        if leaf is None or leaf.level == 1:
+            page = (page // table + 1) * table
+            continue
+        leaf_end = leaf.address + leaf.pages * PAGE_SIZE
+        covered = leaf.pages <= span.at_once and span.address <= leaf.address and leaf_end <= end
+        if not covered and change.of(leaf.entry) != leaf.entry:
+            return leaf
+        page = leaf_end
+    return None

@@ -1,0 +1,116 @@
+"""Changing the permissions of kernel memory: ``set_memory_ro``, ``_rw``, ``_x``, ``_nx``, ``_rox``.
+
+The calls are the same on every architecture; what they look at, change and flush is not, and is
+chosen by the profile's ``set_memory``: `pmsim.kernel.permissions.x86`,
+`pmsim.kernel.permissions.arm` and `pmsim.kernel.permissions.riscv`. Left out everywhere: cache
+attributes, and with them CLFLUSH; the protection of the kernel's own text; arrays of pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from pmsim.errors import UndefinedBehaviour
+from pmsim.kernel.pagetables.entries import NX, RW, Change
+from pmsim.kernel.permissions.arm import Arm32Permissions, Arm64Permissions
+from pmsim.kernel.permissions.riscv import RiscvPermissions
+from pmsim.kernel.permissions.strategy import ROX, Ground, Permissions, Status
+from pmsim.kernel.permissions.x86 import X86Permissions
+from pmsim.units import PAGE_SIZE, Pages
+
+if TYPE_CHECKING:
+    from pmsim.hardware.task import Task
+
+_WAYS: Final[dict[str, Callable[[Ground], Permissions]]] = {
+    "x86": X86Permissions,
+    "arm64": Arm64Permissions,
+    "arm32": Arm32Permissions,
+    "riscv": RiscvPermissions,
+}
+
+
+class SetMemory:
+    """The calls that change permissions.
+
+    Parameters
+    ----------
+    ground
+        What they stand on.
+    """
+
+    def __init__(self, ground: Ground) -> None:
+        self._permissions = _WAYS[ground.profile.set_memory](ground)
+        self._nx = ground.profile.nx
+        self._rox_at_once = ground.profile.rox_at_once
+        self._costs = ground.costs
+        self._operations = ground.operations
+
+    def ro(self, task: Task, address: int, pages: Pages) -> Status:
+        """Make pages read-only: ``set_memory_ro``.
+
+        Parameters
+        ----------
+        task
+            Who calls.
+        address
+            Of the first page; rounded down to a page, as the kernel does (and warns).
+        pages
+            How many; on x86, 0 still purges lazily freed areas.
+
+        Returns
+        -------
+        int
+            0. On x86 -14 (``EFAULT``) if some page is not mapped: those before it have changed
+            then, and everything is flushed. On Arm -22 (``EINVAL``) for what it does not change.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            For a negative number of pages.
+        """
+        return self._call(task, "set_memory_ro", address, pages, Change(0, RW))
+
+    def rw(self, task: Task, address: int, pages: Pages) -> Status:
+        """Make pages writable: ``set_memory_rw``; see `ro`."""
+        return self._call(task, "set_memory_rw", address, pages, Change(RW, 0))
+
+    def x(self, task: Task, address: int, pages: Pages) -> Status:
+        """Make pages executable: ``set_memory_x``; see `ro`."""
+        return self._call(task, "set_memory_x", address, pages, Change(0, NX))
+
+    def nx(self, task: Task, address: int, pages: Pages) -> Status:
+        """Make pages not executable: ``set_memory_nx``; see `ro`."""
+        return self._call(task, "set_memory_nx", address, pages, Change(NX, 0))
+
+    def rox(self, task: Task, address: int, pages: Pages) -> Status:
+        """Make pages read-only and executable: ``set_memory_rox``; see `ro`.
+
+        In one change, or by calling `ro` and then `x` (include/linux/set_memory.h, Linux 6.6; what
+        callers of older kernels do themselves).
+        """
+        if self._rox_at_once:
+            change = ROX if self._nx else ROX.without_nx
+            return self._call(task, "set_memory_rox", address, pages, change)
+        return self._one_after_the_other(task, address, pages)
+
+    def _one_after_the_other(self, task: Task, address: int, pages: Pages) -> Status:
+        operation = self._operations.begin(task, "set_memory_rox", pages)
+        status = yield from self.ro(task, address, pages)
+        if status == 0:
+            status = yield from self.x(task, address, pages)
+        self._operations.end(operation)
+        return status
+
+    def _call(self, task: Task, kind: str, address: int, pages: Pages, change: Change) -> Status:
+        if pages < 0:
+            raise UndefinedBehaviour(f"{kind} of {pages} pages", task.now, task.place)
+        operation = self._operations.begin(task, kind, pages)
+        status = 0
+        # Where pages cannot be not executable, x and nx return before anything else.
+        if self._nx or not change.only_nx:
+            yield from self._operations.compute(task, self._costs.set_memory)
+            aligned = address // PAGE_SIZE * PAGE_SIZE
+            status = yield from self._permissions.change(task, aligned, pages, change)
+        self._operations.end(operation)
+        return status

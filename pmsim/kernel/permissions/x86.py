@@ -1,0 +1,106 @@
+"""x86: entries change where they must, and what changed is flushed.
+
+Stands for ``change_page_attr_set_clr`` and what it calls in arch/x86/mm/pageattr.c (Linux 4.16)
+and arch/x86/mm/pat/set_memory.c (later). Left out: ``kmap_flush_unused`` on 32 bit, because nothing
+here maps highmem pages for a while with ``kmap``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pmsim.kernel.pagetables.entries import Change, Entries, runs_of
+from pmsim.kernel.permissions.entry_changes import ChangePageAttr, Span
+from pmsim.kernel.permissions.strategy import EFAULT, ROX, Ground, Status
+from pmsim.kernel.tlbflush import Cause
+from pmsim.units import PAGE_SIZE, Pages
+
+if TYPE_CHECKING:
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.operations import Steps
+
+
+class X86Permissions:
+    """What was lazily freed is flushed, entries are changed, and what changed is flushed.
+
+    Parameters
+    ----------
+    ground
+        What it stands on.
+    """
+
+    def __init__(self, ground: Ground) -> None:
+        changes = ground.direct_map.changes
+        assert isinstance(changes, ChangePageAttr), "an x86 direct map"
+        self._changes = changes
+        self._purges = ground.profile.set_memory_purges
+        self._alias_on_nx = ground.profile.alias_on_nx
+        self._ranged = ground.profile.cpa_ranged
+        self._collapses = ground.profile.cpa_collapse
+        self._pagetable = ground.pagetable
+        self._direct_map = ground.direct_map
+        self._purge = ground.purge
+        self._tlbflush = ground.tlbflush
+
+    def change(self, task: Task, address: int, pages: Pages, change: Change) -> Status:
+        """Change pages, and their aliases in the direct map; see `Permissions.change`.
+
+        A range with a hole is changed up to the hole.
+        """
+        if self._purges:
+            yield from self._purge.unmap_aliases(task)
+        entries = self._pagetable.read(address, pages)
+        mapped = _mapped_prefix(entries)
+        aliases = self._aliases(address, entries[:mapped], change)
+        changed = yield from self._changes.change(task, [Span(address, mapped, mapped)], change)
+        if change.without_nx != Change(0, 0):
+            yield from self._changes.change(task, aliases, change.without_nx)
+        if changed:
+            yield from self._flush(task, pages, everything=bool(aliases) or mapped < pages)
+            if self._collapses and change == ROX:
+                yield from self._changes.collapse(task, address, pages)
+        return 0 if mapped == pages else -EFAULT
+
+    def _aliases(self, address: int, entries: Entries, change: Change) -> list[Span]:
+        """Return the aliases that are looked at (``cpa_process_alias``).
+
+        None of what lies in the direct map itself; of the others not if only the right to execute
+        changes, up to 6.1. From 6.2 on that is looked at too, though it is never changed there.
+        """
+        looks = self._alias_on_nx or not change.only_nx
+        if not looks or self._direct_map.contains(address):
+            return []
+        aliases = []
+        for first, count, leaf in self._pieces(address, len(entries)):
+            aliases += self._direct_map.aliases(runs_of(entries[first : first + count]), leaf)
+        return aliases
+
+    def _pieces(self, address: int, pages: Pages) -> list[tuple[Pages, Pages, Pages]]:
+        """Return a mapped range in pieces: first page, how many, and how many change at once.
+
+        Pages mapped by a large leaf that changes as one have aliases that change as one.
+        """
+        large = self._pagetable.geometry.span(2)
+        pieces, at = [], 0
+        while at < pages:
+            leaf = self._pagetable.walk(address + at * PAGE_SIZE)
+            assert leaf is not None, "the range is mapped"
+            skipped = (address // PAGE_SIZE + at) % max(leaf.pages, large)
+            count = min(pages - at, max(leaf.pages, large) - skipped)
+            pieces.append((at, count, leaf.pages if count == leaf.pages else 1))
+            at += count
+        return pieces
+
+    def _flush(self, task: Task, pages: Pages, everything: bool) -> Steps:
+        """Make a change known (``cpa_flush``, ``cpa_flush_all``)."""
+        if everything or not self._ranged or pages > self._tlbflush.ceiling:
+            return self._tlbflush.flush_tlb_all(task, Cause.ATTRIBUTES)
+        return self._tlbflush.flush_pages(task, pages, Cause.ATTRIBUTES)
+
+
+def _mapped_prefix(entries: Entries) -> Pages:
+    """Return how many pages are mapped before the first hole."""
+    holes = np.flatnonzero(entries == 0)
+    return int(holes[0]) if holes.size else len(entries)

@@ -1,0 +1,1 @@
+"""Pools of protectable memory, in all their generations."""

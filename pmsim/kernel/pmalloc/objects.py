@@ -1,0 +1,68 @@
+"""What hardened usercopy takes for an object of a pool.
+
+Stands for ``is_pmalloc_object`` (mm/pmalloc.c) and its call in ``__check_object_size``
+(mm/usercopy.c), pmalloc v20 and v21; every generation here is asked in their way. v23 had begun to
+tell an object that overruns its area from none at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pmsim.errors import UndefinedBehaviour
+from pmsim.units import PAGE_SIZE, Bytes
+
+if TYPE_CHECKING:
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.addresses.vmalloc import Vmalloc
+    from pmsim.kernel.pmalloc.write_rare import Flagged
+
+
+class PmallocObjects:
+    """Objects of the pools of a kernel; no call takes time.
+
+    Parameters
+    ----------
+    vmalloc
+        Where areas are found.
+    flagged
+        The areas of all pools, by their first address.
+    size_max
+        The largest unsigned long.
+    """
+
+    def __init__(self, vmalloc: Vmalloc, flagged: Mapping[int, Flagged], size_max: int) -> None:
+        self._vmalloc = vmalloc
+        self._flagged = flagged
+        self._size_max = size_max
+
+    def is_pmalloc_object(self, task: Task, address: int, n: Bytes) -> bool:
+        """Return whether ``n`` bytes from ``address`` are taken for an object of a pool.
+
+        An object that runs over the end of its area is *not* taken for one, so that hardened
+        usercopy lets it pass; and the end is computed as an unsigned long, so that a length close
+        to the largest one wraps and passes for an object.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            For a vmalloc address where no page is mapped: the kernel reads through its NULL
+            ``struct page``.
+        """
+        area = self._vmalloc.find(address)
+        if area is None and not self._vmalloc.is_vmalloc_addr(address):
+            return False
+        if area is None or address >= area.address + area.pages * PAGE_SIZE:
+            message = f"is_pmalloc_object reads the NULL page of {address:#x}"
+            raise UndefinedBehaviour(message, task.now, task.place)
+        if area.address not in self._flagged:
+            return False
+        return (address + n) & self._size_max <= area.address + area.pages * PAGE_SIZE
+
+    def usercopy_allowed(self, task: Task, address: int, n: Bytes, *, to_user: bool) -> bool:
+        """Return whether hardened usercopy lets a copy pass, as far as pools are concerned.
+
+        Copying *from* user space into a pool is refused, protected or not; copying out is allowed.
+        """
+        return to_user or not self.is_pmalloc_object(task, address, n)

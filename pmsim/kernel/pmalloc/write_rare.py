@@ -1,0 +1,126 @@
+"""Rare writes: how protected memory of a pool is changed without opening it.
+
+Stands for ``wr_memset``, ``wr_memcpy`` and ``wr_ptr`` of include/linux/prmem.h (prmem v1, October
+2018, patch 04/17) and, on v23, for ``pmalloc_rare_write_array`` and ``_ptr``, whose loop is the
+same (include/linux/rare_write.h of the author's tree). Each page is mapped once more, writable and
+at a fresh address, written there and unmapped, with interrupts off. So every page written leaves an
+area of two pages, its guard included, on the lazy list: rare writes are a storm of vfrees.
+
+Two things are coarser. Interrupts are off piece by piece: a handler that is due may start between
+the mapping, the write and the unmapping, each of which takes some tenths of a microsecond. And
+where the kernel would purge in the middle (4.16 from the unmapping, any version when addresses run
+out), it would call other CPUs with interrupts off, which it warns of and which may deadlock; here
+it does so with interrupts on. Left out: variables of the kernel image (``__wr_after_init``), and
+``wr_rcu_assign_pointer``, which costs what ``wr_ptr`` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pmsim.kernel.addresses.areas import GUARD
+from pmsim.units import PAGE_SIZE, Bytes
+
+if TYPE_CHECKING:
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.addresses.vmalloc import Vmalloc, VmArea
+    from pmsim.kernel.costs import KernelCosts
+    from pmsim.kernel.operations import OperationLog
+    from pmsim.kernel.pagetables.pagetable import PageTable
+    from pmsim.kernel.pmalloc.pools import Pool
+
+Written = Generator[Any, Any, bool]
+"""Takes simulated time; returns whether everything was written."""
+
+
+class Flagged(NamedTuple):
+    """A vmalloc area that belongs to a pool (``VM_PMALLOC``)."""
+
+    mapped: VmArea
+    pool: Pool
+
+
+class WriteRare:
+    """Rare writes to the pools of a kernel.
+
+    Parameters
+    ----------
+    vmalloc, pagetable
+        Where pages are mapped once more, and found.
+    operations, costs
+        Where time is charged, and what work costs.
+    flagged
+        The areas of all pools, by their first address.
+    """
+
+    def __init__(
+        self,
+        vmalloc: Vmalloc,
+        pagetable: PageTable,
+        operations: OperationLog,
+        costs: KernelCosts,
+        flagged: Mapping[int, Flagged],
+    ) -> None:
+        self._vmalloc = vmalloc
+        self._pagetable = pagetable
+        self._operations = operations
+        self._costs = costs
+        self._flagged = flagged
+
+    def write(self, task: Task, call: str, address: int, size: Bytes) -> Written:
+        """Write ``size`` bytes from ``address`` on, page by page.
+
+        Parameters
+        ----------
+        task
+            Who writes.
+        call
+            The kernel's name of the call, for the table of operations.
+        address, size
+            What is written.
+
+        Returns
+        -------
+        bool
+            False, with nothing written, where this is no memory of a pool that allows it; False
+            too where the area ends before the write does, or addresses run out: what lies before
+            is written then.
+        """
+        operation = self._operations.begin(task, call)
+        yield from self._operations.compute(task, self._costs.area_lookup)
+        pool = self._pool_of(address, size)
+        written = pool is not None
+        while pool is not None and written and size:
+            part = min(size, PAGE_SIZE - address % PAGE_SIZE)
+            written = yield from self._write_page(task, address, part)
+            operation.pages += written
+            pool.statistics.rare_writes += written
+            address, size = address + part, size - part
+        self._operations.end(operation)
+        return written
+
+    def _pool_of(self, address: int, size: Bytes) -> Pool | None:
+        """Return the pool that may be written here (``__is_wr_pool``).
+
+        As in the kernel the test compares the size of the whole area, guard included, with that of
+        the write, wherever in the area this begins.
+        """
+        area = self._vmalloc.find(address)
+        flagged = None if area is None else self._flagged.get(area.address)
+        if flagged is None or not flagged.pool.rewritable:
+            return None
+        return flagged.pool if size <= (flagged.mapped.pages + GUARD) * PAGE_SIZE else None
+
+    def _write_page(self, task: Task, address: int, size: Bytes) -> Written:
+        """Map one page, write it and unmap it, with interrupts off."""
+        frame = self._pagetable.translate(address)
+        if frame is None:
+            return False
+        self._operations.local_irq_save(task)
+        mapped = yield from self._vmalloc.vmap(task, [(frame // PAGE_SIZE, 1)])
+        if mapped is not None:
+            yield from self._operations.compute(task, size * self._costs.fill_byte)
+            yield from self._vmalloc.vunmap(task, mapped)
+        self._operations.local_irq_restore(task)
+        return mapped is not None

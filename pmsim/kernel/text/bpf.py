@@ -1,0 +1,196 @@
+"""BPF programs: loading and freeing them, with every change of permission on the way.
+
+Stands for ``bpf_prog_load`` and for what socket filters and seccomp do (kernel/bpf/syscall.c,
+net/core/filter.c): ``bpf_prog_alloc``, the JIT, ``bpf_prog_select_runtime``, ``bpf_prog_free``
+(kernel/bpf/core.c, Linux 4.16 to 6.18), as far as memory and cross-calls go. The JIT is taken to be
+always on (CONFIG_BPF_JIT_ALWAYS_ON), as distributions have it, so that a program without room for
+its code is refused. Left out: maps, subprograms, trampolines, and attaching.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from pmsim.errors import ProgramError, UndefinedBehaviour
+from pmsim.kernel.text.bpf_images import Image, Images, OwnImages, PackedImages
+from pmsim.kernel.text.code_pages import OwnCodePages
+from pmsim.units import PAGE_SIZE, Bytes
+
+if TYPE_CHECKING:
+    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.addresses.vmalloc import Vmalloc, VmArea
+    from pmsim.kernel.costs import KernelCosts
+    from pmsim.kernel.operations import OperationLog, Steps
+    from pmsim.kernel.pagetables.pagetable import PageTable
+    from pmsim.kernel.permissions.set_memory import SetMemory
+    from pmsim.kernel.profile import KernelProfile
+    from pmsim.kernel.text.code_sync import CodeSync
+    from pmsim.kernel.text.text_poke import TextPoke
+    from pmsim.kernel.workqueue import Workqueue
+
+WAYS: Final = {
+    "per_program_ro": "ro",
+    "per_program_ro_x": "ro_x",
+    "pack": "ro_x",
+    "pack_rox": "rox",
+}
+"""How the pages of images become executable (`pmsim.kernel.text.code_pages.CALLS`)."""
+
+
+@dataclass(slots=True, eq=False)
+class BpfProgram:
+    """A program in memory.
+
+    Attributes
+    ----------
+    size
+        Bytes of its code.
+    struct
+        The area of its ``struct bpf_prog``, instructions included.
+    image
+        Its code; None where programs are interpreted.
+    freed
+        It was given back; whoever uses it still is undone.
+    """
+
+    size: Bytes
+    struct: VmArea
+    image: Image | None
+    freed: bool = False
+
+
+class Bpf:
+    """The BPF programs of a kernel.
+
+    Parameters
+    ----------
+    machine, profile, costs
+        Where the mutex lives, how this kernel keeps programs, what work costs.
+    vmalloc, set_memory, pagetable, text_poke, code_sync, workqueue
+        The kernel underneath.
+    operations
+        Where the calls are noted.
+
+    Attributes
+    ----------
+    programs
+        How many are loaded.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        profile: KernelProfile,
+        costs: KernelCosts,
+        vmalloc: Vmalloc,
+        set_memory: SetMemory,
+        pagetable: PageTable,
+        text_poke: TextPoke,
+        code_sync: CodeSync,
+        workqueue: Workqueue,
+        operations: OperationLog,
+    ) -> None:
+        self.programs = 0
+        # The struct itself is read-only where it runs the program, and in the oldest kernels.
+        self._locks_struct = profile.bpf_images in ("interpreted", "per_program_ro")
+        self._flags_struct = self._locks_struct and profile.reset_perms
+        self._images: Images | None = None
+        if profile.bpf_images != "interpreted":
+            way = WAYS[profile.bpf_images]
+            pages = OwnCodePages(profile, way, ("rw",), vmalloc, set_memory, pagetable)
+            self._images = (
+                PackedImages(machine, pages, text_poke, code_sync, operations)
+                if profile.bpf_images in ("pack", "pack_rox")
+                else OwnImages(pages, code_sync)
+            )
+        self._costs = costs
+        self._vmalloc = vmalloc
+        self._set_memory = set_memory
+        self._workqueue = workqueue
+        self._operations = operations
+
+    def load(self, task: Task, size: Bytes) -> Generator[Any, Any, BpfProgram | None]:
+        """Load a program: check and translate it, and make its code executable.
+
+        Parameters
+        ----------
+        task
+            Who calls.
+        size
+            Bytes of its code. Its instructions before translation are taken to be as many.
+
+        Returns
+        -------
+        BpfProgram or None
+            None for an empty program, and where addresses or memory run out.
+
+        Raises
+        ------
+        ProgramError
+            For a negative size.
+        """
+        if size < 0:
+            raise ProgramError(f"bpf_prog_load of {size} bytes", task.now, task.place)
+        operation = self._operations.begin(task, "bpf_prog_load", -(-size // PAGE_SIZE))
+        yield from self._operations.compute(task, self._costs.bpf_load)
+        struct = yield from self._vmalloc.vmalloc(task, size)
+        program = None
+        if struct is not None:
+            program = yield from self._select_runtime(task, size, struct)
+            if program is None:
+                yield from self._vmalloc.vfree(task, struct)
+        self._operations.end(operation)
+        return program
+
+    def free(self, task: Task, program: BpfProgram | None) -> Steps:
+        """Free a program: ``bpf_prog_free`` leaves it to a worker of this CPU.
+
+        The grace period that most callers let pass before is theirs, and not waited for here.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            If it was freed before.
+        """
+        if program is None:
+            return
+        if program.freed:
+            raise UndefinedBehaviour(
+                "bpf_prog_free of a program for the second time", task.now, task.place
+            )
+        program.freed = True
+        operation = self._operations.begin(task, "bpf_prog_free")
+        self._workqueue.queue_work(task, partial(self._free_deferred, program))
+        yield from ()
+        self._operations.end(operation)
+
+    def _select_runtime(
+        self, task: Task, size: Bytes, struct: VmArea
+    ) -> Generator[Any, Any, BpfProgram | None]:
+        """Translate a program (``bpf_prog_select_runtime``); None if there is no room for that."""
+        image = None
+        if self._images is not None:
+            image = yield from self._images.allocate(task, size)
+            if image is None:
+                return None
+        if self._locks_struct:
+            struct.flush_reset_perms = self._flags_struct
+            yield from self._set_memory.ro(task, struct.address, struct.pages)
+        self.programs += 1
+        return BpfProgram(size, struct, image)
+
+    def _free_deferred(self, program: BpfProgram, task: Task) -> Steps:
+        """Free the code, then the struct: ``bpf_prog_free_deferred`` and ``bpf_jit_free``."""
+        operation = self._operations.begin(task, "bpf_prog_free_deferred", program.struct.pages)
+        if program.image is not None:
+            assert self._images is not None
+            yield from self._images.free(task, program.image)
+        if self._locks_struct and not self._flags_struct:
+            yield from self._set_memory.rw(task, program.struct.address, program.struct.pages)
+        yield from self._vmalloc.vfree(task, program.struct)
+        self.programs -= 1
+        self._operations.end(operation)

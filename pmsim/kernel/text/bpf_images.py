@@ -1,0 +1,198 @@
+"""Where the code of BPF programs lies: pages of its own, or a place among others.
+
+Stands for ``bpf_jit_binary_alloc`` and ``bpf_jit_binary_lock_ro`` (kernel/bpf/core.c and
+include/linux/filter.h, Linux 4.16 and 5.15), and for ``bpf_prog_pack_alloc`` (kernel/bpf/core.c,
+6.1 to 6.18). Left out: the limit on what unprivileged programs may take (``bpf_jit_limit``), and
+what a program leaves free at random before its code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from pmsim.hardware.locks import Mutex
+from pmsim.kernel.addresses.freespace import FreeSpace
+from pmsim.kernel.text.code_pages import OwnCodePages
+from pmsim.units import MIB, PAGE_SIZE, Bytes, Pages
+
+if TYPE_CHECKING:
+    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.operations import OperationLog, Steps
+    from pmsim.kernel.text.code_pages import CodeArea
+    from pmsim.kernel.text.code_sync import CodeSync
+    from pmsim.kernel.text.text_poke import TextPoke
+
+HEADER: Final = 8
+"""Bytes before the code (``struct bpf_binary_header``)."""
+HOLE: Final = 128
+"""Bytes that an image of its own has to spare at least (``bpf_jit_binary_alloc``)."""
+PACK_HOLE: Final = 16
+"""Bytes that an image in a pack has to spare at least (``bpf_jit_binary_pack_alloc``)."""
+CHUNK: Final = 64
+"""Bytes in which a pack is divided (``BPF_PROG_CHUNK_SIZE``)."""
+PACK_PER_NODE: Final = 2 * MIB
+"""Bytes of a pack for each NUMA node (``BPF_PROG_PACK_SIZE``)."""
+
+
+@dataclass(slots=True, eq=False)
+class Pack:
+    """Pages that programs share: the area, and which chunks of it are free."""
+
+    area: CodeArea
+    chunks: FreeSpace
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The code of one program.
+
+    Attributes
+    ----------
+    address, size
+        Where it begins, and its bytes, header included.
+    area
+        Its own pages, or those of its pack.
+    pack
+        The pack, if it lies in one.
+    """
+
+    address: int
+    size: Bytes
+    area: CodeArea
+    pack: Pack | None = None
+
+    @property
+    def pages(self) -> Pages:
+        """How many pages it touches."""
+        return -(-(self.address % PAGE_SIZE + self.size) // PAGE_SIZE)
+
+
+MaybeImage = Generator[Any, Any, Image | None]
+"""Takes simulated time; returns an image, or None if there is no room."""
+
+
+class Images(Protocol):
+    """Where the code of programs is put."""
+
+    def allocate(self, task: Task, code: Bytes) -> MaybeImage:
+        """Return an image with the code in it, ready to run."""
+
+    def free(self, task: Task, image: Image) -> Steps:
+        """Give an image back."""
+
+
+class OwnImages:
+    """Each program has whole pages of its own.
+
+    Parameters
+    ----------
+    pages
+        Where they come from and how they are protected.
+    code_sync
+        How caches of instructions learn of new code.
+    """
+
+    def __init__(self, pages: OwnCodePages, code_sync: CodeSync) -> None:
+        self._pages = pages
+        self._code_sync = code_sync
+
+    def allocate(self, task: Task, code: Bytes) -> MaybeImage:
+        """Allocate pages, write the code, then protect them."""
+        size = _round_up(code + HEADER + HOLE, PAGE_SIZE)
+        fill = self._code_sync.flush_icache_range
+        area = yield from self._pages.allocate(task, size // PAGE_SIZE, fill)
+        return None if area is None else Image(area.address, size, area)
+
+    def free(self, task: Task, image: Image) -> Steps:
+        """Free the pages."""
+        return self._pages.free(task, image.area)
+
+
+class PackedImages:
+    """Programs share packs of huge pages' size, which are protected once for all of them.
+
+    A program is copied into pages that are executable already, as code is patched. Packs are mapped
+    by small pages nevertheless: none of the kernels read for this asks for huge ones.
+
+    Parameters
+    ----------
+    machine
+        Where the mutex lives; each of its packages is a NUMA node.
+    pages
+        Where packs come from and how they are protected.
+    text_poke, code_sync, operations
+        How code is written, how caches of instructions learn of it, where time is charged.
+
+    Attributes
+    ----------
+    packs
+        In the order in which they are searched: oldest first.
+    pack_mutex
+        Held while a place is searched, while a pack is made or freed, with all its broadcasts.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        pages: OwnCodePages,
+        text_poke: TextPoke,
+        code_sync: CodeSync,
+        operations: OperationLog,
+    ) -> None:
+        self.packs: list[Pack] = []
+        self.pack_mutex = Mutex(machine, "pack_mutex")
+        self.pack_size = PACK_PER_NODE * machine.topology.packages
+        self._pages = pages
+        self._text_poke = text_poke
+        self._code_sync = code_sync
+        self._operations = operations
+
+    def allocate(self, task: Task, code: Bytes) -> MaybeImage:
+        """Find a place in a pack and copy the code there."""
+        size = _round_up(code + HEADER + PACK_HOLE, CHUNK)
+        yield from self._operations.lock(task, self.pack_mutex)
+        image = yield from self._place(task, size)
+        self.pack_mutex.unlock(task)
+        if image is not None:
+            yield from self._text_poke.copy(task, image.pages)
+            yield from self._code_sync.flush_icache_range(task)
+        return image
+
+    def free(self, task: Task, image: Image) -> Steps:
+        """Overwrite the code and free its chunks, and the pack once it is empty."""
+        yield from self._operations.lock(task, self.pack_mutex)
+        pack = image.pack
+        if pack is None:
+            yield from self._pages.free(task, image.area)
+        else:
+            yield from self._text_poke.copy(task, image.pages)
+            first = (image.address - pack.area.address) // CHUNK
+            pack.chunks.give(first, image.size // CHUNK)
+            if pack.chunks.free * CHUNK == self.pack_size:
+                self.packs.remove(pack)
+                yield from self._pages.free(task, pack.area)
+        self.pack_mutex.unlock(task)
+
+    def _place(self, task: Task, size: Bytes) -> MaybeImage:
+        """Return the first place that is large enough, in a new pack if there is none."""
+        if size > self.pack_size:
+            area = yield from self._pages.allocate(task, -(-size // PAGE_SIZE))
+            return None if area is None else Image(area.address, size, area)
+        for pack in self.packs:
+            chunk = pack.chunks.take(size // CHUNK)
+            if chunk is not None:
+                return Image(pack.area.address + chunk * CHUNK, size, pack.area, pack)
+        area = yield from self._pages.allocate(task, self.pack_size // PAGE_SIZE)
+        if area is None:
+            return None
+        pack = Pack(area, FreeSpace(0, self.pack_size // CHUNK))
+        self.packs.append(pack)
+        pack.chunks.take(size // CHUNK)
+        return Image(area.address, size, area, pack)
+
+
+def _round_up(size: Bytes, unit: Bytes) -> Bytes:
+    return -(-size // unit) * unit

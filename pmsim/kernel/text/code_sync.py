@@ -1,0 +1,73 @@
+"""Making other CPUs see code that was changed.
+
+x86 keeps instruction caches coherent, and CPUs must only serialise. Elsewhere the caches of
+instructions are told too, by the hardware (Arm) or by a call to every CPU (RISC-V).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from pmsim.hardware.tlb import empty_call
+from pmsim.kernel.tlbflush import Cause
+
+if TYPE_CHECKING:
+    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.operations import OperationLog, Steps
+    from pmsim.kernel.profile import KernelProfile
+    from pmsim.kernel.tlbflush import TlbFlush
+    from pmsim.units import Picoseconds
+
+Sync = Callable[["Task"], Iterable[Any]]
+"""Tells the other CPUs; used with ``yield from``."""
+
+
+class CodeSync:
+    """The ways of a kernel to let all CPUs run changed code.
+
+    Parameters
+    ----------
+    machine, profile
+        Whose CPUs, and what a change of code takes there.
+    tlbflush, operations
+        How CPUs are told, where time is charged.
+
+    Attributes
+    ----------
+    flush_icache_range
+        Makes code that was written visible to all CPUs before it is run for the first time:
+        `text_poke_sync` where the kernel sends a call for that (arm64 since 4.19,
+        arch/arm64/include/asm/cacheflush.h; RISC-V), nothing elsewhere.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        profile: KernelProfile,
+        tlbflush: TlbFlush,
+        operations: OperationLog,
+    ) -> None:
+        self._switches = 2 * machine.costs.sched.context_switch
+        self._tlbflush = tlbflush
+        self._operations = operations
+        self.flush_icache_range: Sync = self.text_poke_sync if profile.icache_sync else self.nothing
+
+    def nothing(self, task: Task) -> Iterable[Any]:
+        """Tell nobody."""
+        return ()
+
+    def text_poke_sync(self, task: Task) -> Steps:
+        """Let all CPUs notice that code has changed; see `TlbFlush.text_poke_sync`."""
+        return self._tlbflush.text_poke_sync(task)
+
+    def stop_machine(self, task: Task, work: Picoseconds = 0) -> Steps:
+        """Hold all CPUs while one of them works: ``stop_machine``.
+
+        Here it is one cross-call: on every CPU a switch to the stopper thread and back, and the
+        work between. Left out: that all of them wait, interrupts off, until the slowest has come,
+        so victims lose less here than on Linux by the spread of their arrivals.
+        """
+        function = empty_call(self._switches + work)
+        return self._operations.cross_call(task, function, Cause.TEXT_POKE)

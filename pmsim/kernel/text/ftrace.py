@@ -1,0 +1,255 @@
+"""Function tracing: thousands of call sites patched at once.
+
+Stands for ``register_ftrace_function`` and ``unregister_ftrace_function`` (kernel/trace/ftrace.c
+and ``arch/*/kernel/ftrace.c``, Linux 4.16 to 6.18). Left out: the calls of the tracer from its
+common entry, which are patched once more where the first tracer comes or the last one goes (two
+sites, 3 broadcasts each on x86); that a batch ends early where addresses do not ascend, from one
+module to the next; the remote fence for each site on RISC-V 6.1, while the CPUs are stopped; and
+the work item on every CPU that is waited for before a trampoline is freed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from pmsim.errors import ProgramError, UndefinedBehaviour
+from pmsim.hardware.locks import Mutex
+from pmsim.kernel.tlbflush import Cause
+
+if TYPE_CHECKING:
+    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.addresses.purge import Purge
+    from pmsim.kernel.costs import KernelCosts
+    from pmsim.kernel.modules.loader import Modules
+    from pmsim.kernel.operations import OperationLog, Steps
+    from pmsim.kernel.permissions.set_memory import SetMemory
+    from pmsim.kernel.profile import KernelProfile
+    from pmsim.kernel.text.code_pages import CodeArea, CodePages
+    from pmsim.kernel.text.code_sync import CodeSync
+    from pmsim.kernel.text.text_poke import TextPoke
+    from pmsim.kernel.tlbflush import TlbFlush
+
+TRAMPOLINE_PAGES: Final = 1
+"""Pages of a trampoline: a copy of ``ftrace_caller``, some hundred bytes."""
+
+
+@dataclass(slots=True, eq=False)
+class Tracer:
+    """A tracer at work.
+
+    Attributes
+    ----------
+    sites
+        Call sites that call it.
+    trampoline
+        Its page, if it has one.
+    active
+        It has not been taken away.
+    """
+
+    sites: int
+    trampoline: CodeArea | None
+    active: bool = True
+
+
+class TextGuard:
+    """Makes all code writable while it is patched, as the oldest kernels do.
+
+    Stands for ``ftrace_arch_code_modify_prepare`` and ``_post_process`` (arch/x86/kernel/ftrace.c,
+    Linux 4.16). The kernel's own text has no page table here: its change is a purge of what was
+    freed lazily and a full flush.
+
+    Parameters
+    ----------
+    set_memory, modules, purge, tlbflush
+        The kernel underneath.
+    operations, costs
+        Where time is charged, and what a change costs.
+    """
+
+    def __init__(
+        self,
+        set_memory: SetMemory,
+        modules: Modules,
+        purge: Purge,
+        tlbflush: TlbFlush,
+        operations: OperationLog,
+        costs: KernelCosts,
+    ) -> None:
+        self._set_memory = set_memory
+        self._modules = modules
+        self._purge = purge
+        self._tlbflush = tlbflush
+        self._operations = operations
+        self._costs = costs
+
+    def open(self, task: Task) -> Steps:
+        """Make the code of the kernel and of all modules writable."""
+        yield from self._kernel_text(task, "set_kernel_text_rw")
+        yield from self._modules_text(task, "rw")
+
+    def close(self, task: Task) -> Steps:
+        """Make it read-only again."""
+        yield from self._modules_text(task, "ro")
+        yield from self._kernel_text(task, "set_kernel_text_ro")
+
+    def _kernel_text(self, task: Task, kind: str) -> Steps:
+        operation = self._operations.begin(task, kind)
+        yield from self._operations.compute(task, self._costs.set_memory)
+        yield from self._purge.unmap_aliases(task)
+        yield from self._tlbflush.flush_tlb_all(task, Cause.ATTRIBUTES)
+        self._operations.end(operation)
+
+    def _modules_text(self, task: Task, call: str) -> Steps:
+        """Change the text of each module, and of its init part, which is gone but still asked for.
+
+        Stands for ``set_all_modules_text_rw`` and ``_ro`` (kernel/module.c).
+        """
+        change = getattr(self._set_memory, call)
+        yield from self._operations.lock(task, self._modules.module_mutex)
+        for module in self._modules.loaded:
+            for name in ("core_text", "init_text"):
+                text = module.segment(name)
+                yield from change(task, text.address, text.pages)
+        self._modules.module_mutex.unlock(task)
+
+
+class Ftrace:
+    """The function tracing of a kernel.
+
+    Parameters
+    ----------
+    machine, profile, costs
+        Where the mutex lives, how sites are patched, what work costs.
+    guard
+        What opens and closes the code where that is needed.
+    pages, text_poke, code_sync
+        The kernel underneath.
+    operations
+        Where the calls are noted.
+
+    Attributes
+    ----------
+    ftrace_lock
+        Held while tracing is switched, with all broadcasts.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        profile: KernelProfile,
+        costs: KernelCosts,
+        guard: TextGuard,
+        pages: CodePages,
+        text_poke: TextPoke,
+        code_sync: CodeSync,
+        operations: OperationLog,
+    ) -> None:
+        self.ftrace_lock = Mutex(machine, "ftrace_lock")
+        self._guard = guard if profile.ftrace_opens_text else None
+        self._trampolines = profile.ftrace_trampolines
+        self._way = profile.ftrace
+        self._pages = pages
+        self._text_poke = text_poke
+        self._code_sync = code_sync
+        self._operations = operations
+        self._costs = costs
+
+    def enable(
+        self, task: Task, sites: int, *, trampoline: bool = True
+    ) -> Generator[Any, Any, Tracer | None]:
+        """Let call sites call a tracer: ``register_ftrace_function``.
+
+        Parameters
+        ----------
+        task
+            Who calls.
+        sites
+            How many.
+        trampoline
+            Whether the tracer is a new one, which gets a trampoline where kernels have such.
+
+        Returns
+        -------
+        Tracer or None
+            None if there is no room for its trampoline.
+
+        Raises
+        ------
+        ProgramError
+            For a negative number of sites.
+        """
+        if sites < 0:
+            raise ProgramError(f"ftrace_enable of {sites} sites", task.now, task.place)
+        operation = self._operations.begin(task, "ftrace_enable")
+        yield from self._operations.lock(task, self.ftrace_lock)
+        wanted = trampoline and self._trampolines
+        area = (yield from self._trampoline(task)) if wanted else None
+        if area is not None or not wanted:
+            yield from self._update_code(task, sites)
+        self.ftrace_lock.unlock(task)
+        self._operations.end(operation)
+        return None if wanted and area is None else Tracer(sites, area)
+
+    def disable(self, task: Task, tracer: Tracer | None) -> Steps:
+        """Take a tracer away: ``unregister_ftrace_function``.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            If it was taken away before.
+        """
+        if tracer is None:
+            return
+        if not tracer.active:
+            raise UndefinedBehaviour("ftrace_disable for the second time", task.now, task.place)
+        tracer.active = False
+        operation = self._operations.begin(task, "ftrace_disable")
+        yield from self._operations.lock(task, self.ftrace_lock)
+        yield from self._update_code(task, tracer.sites)
+        if tracer.trampoline is not None:
+            # Nobody may still be on it (synchronize_rcu_tasks and what came before it).
+            yield from task.sleep(self._costs.rcu_grace_period)
+            yield from self._pages.free(task, tracer.trampoline)
+        self.ftrace_lock.unlock(task)
+        self._operations.end(operation)
+
+    def _trampoline(self, task: Task) -> Generator[Any, Any, CodeArea | None]:
+        """Make a trampoline; in the oldest kernels its call of the tracer is patched in."""
+        patched = self._way == "one_batch"
+        fill = self._modify_code if patched else self._code_sync.nothing
+        return self._pages.allocate(task, TRAMPOLINE_PAGES, fill)
+
+    def _modify_code(self, task: Task, sites: int = 1) -> Steps:
+        """Patch behind breakpoints, all sites together, in code that is writable."""
+        for _ in range(3):
+            yield from self._operations.compute(task, sites * self._costs.text_poke_site)
+            yield from self._code_sync.text_poke_sync(task)
+
+    def _update_code(self, task: Task, sites: int) -> Steps:
+        """Patch all sites, one way or the other: ``ftrace_run_update_code``."""
+        if self._guard is not None:
+            yield from self._guard.open(task)
+        yield from self._operations.lock(task, self._text_poke.text_mutex)
+        yield from self._replace_code(task, sites)
+        self._text_poke.text_mutex.unlock(task)
+        if self._guard is not None:
+            yield from self._guard.close(task)
+
+    def _replace_code(self, task: Task, sites: int) -> Steps:
+        """Stand for ``ftrace_replace_code`` (x86) and its counterparts."""
+        if not sites:
+            return
+        if self._way == "one_batch":
+            yield from self._modify_code(task, sites)
+        elif self._way == "stop_machine":
+            work = sites * self._costs.text_poke_site
+            yield from self._code_sync.stop_machine(task, work)
+        elif self._way == "insn":
+            for _ in range(sites):
+                yield from self._text_poke.write(task)
+        else:
+            yield from self._text_poke.patch_locked(task, sites)

@@ -1,0 +1,159 @@
+"""How each architecture patches code, one strategy for each order of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from pmsim.kernel.tlbflush import Cause
+
+if TYPE_CHECKING:
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.costs import KernelCosts
+    from pmsim.kernel.operations import OperationLog, Steps
+    from pmsim.kernel.profile import KernelProfile
+    from pmsim.kernel.text.code_sync import CodeSync, Sync
+    from pmsim.kernel.tlbflush import TlbFlush
+
+
+class Patching(Protocol):
+    """How sites are patched under ``text_mutex``."""
+
+    kind: str
+    """The kernel's function for a batch, as the table of operations calls it."""
+    batch: int
+    """How many sites it patches at once."""
+
+    def steps(self, task: Task, sites: int, one_byte: bool) -> Steps:
+        """Patch a batch."""
+
+    def write(self, task: Task) -> Iterable[Any]:
+        """Write to a page of code once, through a mapping made for it, and tell nobody."""
+
+    def finish(self, task: Task) -> Iterable[Any]:
+        """Do what is left when the last batch is patched, without ``text_mutex``."""
+
+
+class Breakpoints:
+    """x86: breakpoints first, then the other bytes, then the first ones; all serialise after each.
+
+    An instruction of one byte has no other bytes, so that this round is left out. Each write goes
+    through a mapping of its own (4.16: the fixmap; 5.10: a private address space), which only the
+    patching CPU uses and flushes.
+
+    Parameters
+    ----------
+    profile, costs
+        How many sites go together, what a write costs.
+    tlbflush, operations
+        How CPUs are told, where time is charged.
+    """
+
+    def __init__(
+        self,
+        profile: KernelProfile,
+        costs: KernelCosts,
+        tlbflush: TlbFlush,
+        operations: OperationLog,
+    ) -> None:
+        batches = profile.text_poke == "batch"
+        self.kind = "text_poke_bp_batch" if batches else "text_poke_bp"
+        self.batch = profile.text_poke_batch if batches else 1
+        self._costs = costs
+        self._tlbflush = tlbflush
+        self._operations = operations
+
+    def steps(self, task: Task, sites: int, one_byte: bool) -> Steps:
+        """Patch a batch: 3 broadcasts, 2 for instructions of one byte."""
+        for _ in range(2 if one_byte else 3):
+            yield from self._operations.compute(task, sites * self._costs.text_poke_site)
+            yield from self._tlbflush.text_poke_sync(task)
+
+    def write(self, task: Task) -> Iterable[Any]:
+        """Write, and flush the mapping on this CPU."""
+        return self._operations.compute(task, self._costs.text_poke_site)
+
+    def finish(self, task: Task) -> Iterable[Any]:
+        """Leave nothing to do."""
+        return ()
+
+
+class _Way(NamedTuple):
+    """How single instructions are replaced: a kernel function, and whom it tells when."""
+
+    kind: str
+    unmaps: bool
+    each: str
+    last: str
+
+
+_WAYS: Final = {
+    "insn_kick": _Way("aarch64_insn_patch_text", True, "text_poke_sync", "nothing"),
+    "insn": _Way("aarch64_insn_patch_text_nosync", True, "nothing", "nothing"),
+    "insn_kick_once": _Way("aarch64_insn_patch_text_nosync", True, "nothing", "text_poke_sync"),
+    "fence": _Way("patch_text_nosync", False, "text_poke_sync", "nothing"),
+    "fence_once": _Way("patch_insn_write", False, "nothing", "text_poke_sync"),
+    "stop_machine": _Way("patch_text", False, "stop_machine", "nothing"),
+}
+
+
+class Instructions:
+    """Arm and RISC-V: instructions of one length, each replaced by one write.
+
+    On arm64 the mapping through which it is written is taken away with a broadcast of its own
+    (``clear_fixmap``, arch/arm64/mm/mmu.c, ``__set_fixmap``); elsewhere only this CPU flushes it.
+
+    Parameters
+    ----------
+    profile, costs
+        Whom this kernel tells, what a write costs.
+    code_sync, tlbflush, operations
+        How CPUs are told, where time is charged.
+    """
+
+    batch = 1
+
+    def __init__(
+        self,
+        profile: KernelProfile,
+        costs: KernelCosts,
+        code_sync: CodeSync,
+        tlbflush: TlbFlush,
+        operations: OperationLog,
+    ) -> None:
+        way = _WAYS[profile.text_poke]
+        self.kind = way.kind
+        self._unmaps = way.unmaps
+        self._each: Sync = getattr(code_sync, way.each)
+        self._last: Sync = getattr(code_sync, way.last)
+        self._costs = costs
+        self._tlbflush = tlbflush
+        self._operations = operations
+
+    def steps(self, task: Task, sites: int, one_byte: bool) -> Steps:
+        """Replace one instruction."""
+        yield from self.write(task)
+        yield from self._each(task)
+
+    def write(self, task: Task) -> Steps:
+        """Write, and take the mapping away."""
+        yield from self._operations.compute(task, self._costs.text_poke_site)
+        if self._unmaps:
+            yield from self._tlbflush.flush_pages(task, 1, Cause.TEXT_POKE)
+
+    def finish(self, task: Task) -> Iterable[Any]:
+        """Tell the others once for all sites, where the kernel does."""
+        return self._last(task)
+
+
+def patching(
+    profile: KernelProfile,
+    costs: KernelCosts,
+    code_sync: CodeSync,
+    tlbflush: TlbFlush,
+    operations: OperationLog,
+) -> Patching:
+    """Return the way in which a kernel patches code."""
+    if profile.text_poke in _WAYS:
+        return Instructions(profile, costs, code_sync, tlbflush, operations)
+    return Breakpoints(profile, costs, tlbflush, operations)

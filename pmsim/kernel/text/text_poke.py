@@ -1,0 +1,126 @@
+"""Patching code that other CPUs may be running.
+
+Stands for ``text_poke_bp`` (Linux 4.16), ``text_poke_bp_batch`` (5.10 and later, both
+arch/x86/kernel/alternative.c; 6.18 calls it ``smp_text_poke_batch_finish``) and their counterparts
+on Arm and RISC-V, as far as other CPUs notice. Left out: the bytes themselves, and CPUs that run
+into a breakpoint while a site is patched: an exception of some hundred nanoseconds each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from pmsim.hardware.locks import Mutex
+from pmsim.kernel.text.patching import patching
+
+if TYPE_CHECKING:
+    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.costs import KernelCosts
+    from pmsim.kernel.operations import OperationLog, Steps
+    from pmsim.kernel.profile import KernelProfile
+    from pmsim.kernel.text.code_sync import CodeSync
+    from pmsim.kernel.tlbflush import TlbFlush
+    from pmsim.units import Pages
+
+
+class TextPoke:
+    """The patching of code in a kernel.
+
+    Parameters
+    ----------
+    machine, profile, costs
+        Where the mutex lives, how this kernel patches, what work costs.
+    code_sync, tlbflush, operations
+        How CPUs are told, where time is charged.
+
+    Attributes
+    ----------
+    text_mutex
+        Held while a batch is patched, with all its broadcasts.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        profile: KernelProfile,
+        costs: KernelCosts,
+        code_sync: CodeSync,
+        tlbflush: TlbFlush,
+        operations: OperationLog,
+    ) -> None:
+        self.text_mutex = Mutex(machine, "text_mutex")
+        self._static_calls = profile.static_calls
+        self._code_sync = code_sync
+        self._operations = operations
+        self._patching = patching(profile, costs, code_sync, tlbflush, operations)
+
+    def patch(self, task: Task, sites: int, *, one_byte: bool = False) -> Steps:
+        """Patch sites, as many at a time as this kernel can.
+
+        Parameters
+        ----------
+        task
+            Who patches.
+        sites
+            How many; none costs nothing.
+        one_byte
+            Whether each is an instruction of a single byte, on x86.
+        """
+        if not sites:
+            return
+        for batch in self._batches(sites):
+            operation = self._operations.begin(task, self._patching.kind)
+            yield from self._operations.lock(task, self.text_mutex)
+            yield from self._patching.steps(task, batch, one_byte)
+            self.text_mutex.unlock(task)
+            self._operations.end(operation)
+        yield from self._patching.finish(task)
+
+    def patch_locked(self, task: Task, sites: int) -> Steps:
+        """Patch sites as `patch` does, for a task that holds ``text_mutex`` all the while."""
+        for batch in self._batches(sites):
+            operation = self._operations.begin(task, self._patching.kind)
+            yield from self._patching.steps(task, batch, one_byte=False)
+            self._operations.end(operation)
+
+    def write(self, task: Task) -> Iterable[Any]:
+        """Replace one instruction for a task that holds ``text_mutex``, and tell nobody."""
+        return self._patching.write(task)
+
+    def copy(self, task: Task, pages: Pages) -> Steps:
+        """Overwrite code that nobody runs, page by page.
+
+        Stands for ``text_poke_copy`` and ``text_poke_set`` (x86), which tell nobody, and for
+        ``aarch64_insn_copy`` and ``patch_text_nosync``, which end with ``flush_icache_range``.
+
+        Parameters
+        ----------
+        task
+            Who writes.
+        pages
+            How many pages it touches.
+        """
+        operation = self._operations.begin(task, "text_poke_copy", pages)
+        yield from self._operations.lock(task, self.text_mutex)
+        for _ in range(pages):
+            yield from self._patching.write(task)
+        yield from self._code_sync.flush_icache_range(task)
+        self.text_mutex.unlock(task)
+        self._operations.end(operation)
+
+    def patch_static_calls(self, task: Task, sites: int) -> Steps:
+        """Patch each call site of a module by itself, as the module comes in.
+
+        Stands for kernel/static_call_inline.c, Linux 6.1: ``__static_call_update`` goes through the
+        sites and patches one after the other (``__static_call_transform``). Kernels without static
+        calls have nothing to do.
+        """
+        for _ in range(sites if self._static_calls else 0):
+            yield from self.patch(task, 1)
+
+    def _batches(self, sites: int) -> Iterator[int]:
+        """Return how many sites each batch has."""
+        size = self._patching.batch
+        return (min(size, sites - done) for done in range(0, sites, size))

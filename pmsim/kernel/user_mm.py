@@ -1,0 +1,265 @@
+"""User address spaces: which CPUs have to hear of a change, and how they are told.
+
+Stands for the part of ``struct mm_struct`` and of ``cpu_tlbstate`` that decides whom a flush goes
+to (arch/x86/mm/tlb.c: ``flush_tlb_mm_range``, ``switch_mm_irqs_off``, ``flush_tlb_func``,
+``choose_new_asid``), and for ``flush_tlb_range`` of Arm (arch/arm64/include/asm/tlbflush.h). A CPU
+is in the mask of an address space from when it runs a thread of it until it runs one of another. As
+long as it idles or runs kernel threads it only borrows the address space: it is *lazy*.
+
+The machine tells of no switch of tasks. What a CPU has run is looked at when a flush needs it and
+when a thread of a process takes a step; of two switches in between only the last is seen, and what
+a switch costs is paid by the thread's next step. Tasks that were never made threads of a process
+count as kernel threads. Left out: page tables and faults of user space; that a full flush spares
+other address spaces on the CPUs it reaches, and that one which stays on its own CPU has to be
+refilled; flushes that a CPU finds done when it gets to them; migration, and the mask that 6.18
+leaves behind at a switch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from pmsim.errors import ProgramError
+from pmsim.hardware.locks import Mutex
+from pmsim.hardware.shootdown.tlbi import Invalidation, invalidate_pages
+from pmsim.hardware.tlb import CallKind, flush
+from pmsim.kernel.tlbflush import Cause
+from pmsim.units import CpuId, Pages, Picoseconds
+
+if TYPE_CHECKING:
+    from pmsim.hardware.costs import TlbiCosts
+    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.costs import KernelCosts
+    from pmsim.kernel.operations import OperationLog, Steps
+    from pmsim.kernel.profile import KernelProfile
+
+GLOBAL_ASID_CPUS: Final = 3
+"""CPUs above which a process is flushed by INVLPGB (``consider_global_asid``, arch/x86/mm/tlb.c,
+Linux 6.18; from memory)."""
+
+
+@dataclass(eq=False, slots=True)
+class UserMm:
+    """The address space of a process.
+
+    Attributes
+    ----------
+    number
+        Counted from 0 in order of creation.
+    mmap_lock
+        Held over every change of a mapping.
+    cpus
+        Its ``mm_cpumask``: CPUs that run it, or ran nothing else since.
+    tlb_gen
+        How often it was flushed.
+    switch_flushes
+        How often a CPU had to flush because it took it up, or came back to it too late.
+    lazy_interrupts
+        How often a CPU that only borrowed it was told, and gave it up.
+    """
+
+    number: int
+    mmap_lock: Mutex
+    cpus: set[CpuId] = field(default_factory=set)
+    tlb_gen: int = 0
+    switch_flushes: int = 0
+    lazy_interrupts: int = 0
+
+
+@dataclass(slots=True)
+class _CpuState:
+    """What a CPU has loaded (``struct tlb_state``).
+
+    ``asids`` has the generation up to which the translations of each address space are current that
+    the CPU keeps, the one it took up longest ago first.
+    """
+
+    loaded: UserMm | None = None
+    asids: dict[UserMm, int] = field(default_factory=dict)
+    owed: Picoseconds = 0
+
+
+class UserMms:
+    """The address spaces of a kernel, and the system calls that change them.
+
+    Parameters
+    ----------
+    machine, profile, costs
+        What it runs on, how this kernel tells CPUs, what work costs.
+    operations
+        Where calls are noted.
+    """
+
+    def __init__(
+        self, machine: Machine, profile: KernelProfile, costs: KernelCosts, operations: OperationLog
+    ) -> None:
+        self._machine = machine
+        self._profile = profile
+        self._costs = costs
+        self._operations = operations
+        self._tlb = machine.costs.tlb
+        self._tlbi = machine.costs.tlbi if profile.invalidate_by.startswith("tlbi") else None
+        # Arm's broadcasts reach every CPU, so that none can come back too late.
+        self._switches_flush = profile.arch.startswith("x86")
+        self._mm_of: dict[Task, UserMm] = {}
+        self._cpus: dict[CpuId, _CpuState] = {}
+        self._named: dict[str, UserMm] = {}
+        self._created = 0
+
+    def create(self) -> UserMm:
+        """Return the address space of a new process, which no CPU has run; no time passes."""
+        number = self._created
+        self._created += 1
+        return UserMm(number, Mutex(self._machine, f"the mmap_lock of process {number}"))
+
+    def process(self, name: str) -> UserMm:
+        """Return the address space of the process of this name, made when it is first asked for."""
+        if name not in self._named:
+            self._named[name] = self.create()
+        return self._named[name]
+
+    def of(self, task: Task) -> UserMm | Task | None:
+        """Return what stands for a task's address space; None for the kernel's own, of workers.
+
+        A task of a workload that was never made a thread of a process is one by itself.
+        """
+        return None if task.role == "daemon" else self._mm_of.get(task, task)
+
+    def __len__(self) -> int:
+        return len({self.of(task) for task in self._machine.tasks.values()} - {None})
+
+    def use_mm(self, task: Task, mm: UserMm) -> Steps:
+        """Make ``task``, which runs, a thread of a process, or let one that has slept be seen."""
+        self._mm_of[task] = mm
+        yield from self._resume(task)
+
+    def mprotect(self, task: Task, pages: Pages) -> Steps:
+        """Change the protection of ``pages`` pages of the caller's process: one flush."""
+        return self._change(task, "mprotect", pages, frees_tables=False)
+
+    def munmap(self, task: Task, pages: Pages, *, frees_tables: bool) -> Steps:
+        """Unmap ``pages`` pages of the caller's process: one flush.
+
+        Parameters
+        ----------
+        task
+            Who calls.
+        pages
+            How many are mapped there.
+        frees_tables
+            Whether page tables go with them, because nothing else is mapped in the ranges that they
+            cover. CPUs may walk those while they borrow the address space, so that lazy ones have
+            to be told too; they give it up.
+        """
+        return self._change(task, "munmap", pages, frees_tables=frees_tables)
+
+    def madvise_dontneed(self, task: Task, pages: Pages) -> Steps:
+        """Give the memory of ``pages`` pages back, but not their addresses: one flush."""
+        return self._change(task, "madvise", pages, frees_tables=False)
+
+    def _change(self, task: Task, call: str, pages: Pages, *, frees_tables: bool) -> Steps:
+        mm = self._mm_of.get(task)
+        if mm is None:
+            raise ProgramError(f"{call} by a task of no process", task.now, task.place)
+        operation = self._operations.begin(task, call, pages)
+        yield from self._resume(task)
+        yield from self._operations.lock(task, mm.mmap_lock)
+        work = self._costs.user_mapping + pages * self._costs.user_mapping_page
+        yield from self._operations.compute(task, work)
+        yield from self.flush_tlb_mm_range(task, mm, pages, frees_tables=frees_tables)
+        mm.mmap_lock.unlock(task)
+        self._operations.end(operation)
+
+    def flush_tlb_mm_range(
+        self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool
+    ) -> Steps:
+        """Drop translations of an address space on the CPUs that may use them."""
+        for cpu in self._cpus:
+            self._look(cpu)
+        mm.tlb_gen += 1
+        tlbi = self._broadcasts(mm)
+        if tlbi is None:
+            return self._interrupt(task, mm, pages, frees_tables=frees_tables)
+        self._note_flushed(mm, [cpu for cpu in self._cpus if mm in self._cpus[cpu].asids])
+        return self._broadcast(task, tlbi, pages)
+
+    def _broadcasts(self, mm: UserMm) -> TlbiCosts | None:
+        """Return the costs of the broadcast that tells of a change, None where CPUs are called."""
+        if self._profile.invalidate_by == "tlbi":
+            return self._tlbi
+        return self._tlbi if len(mm.cpus) > GLOBAL_ASID_CPUS else None
+
+    def _broadcast(self, task: Task, tlbi: TlbiCosts, pages: Pages) -> Steps:
+        if pages > self._profile.ceiling:
+            # One operation that names the address space, and spares all others.
+            everything = Invalidation(CallKind.FULL, 1)
+            return self._operations.invalidate(task, everything, Cause.USER, pages)
+        by_range = self._profile.user_tlbi_range
+        some = invalidate_pages(tlbi, pages, by_range=by_range)
+        return self._operations.invalidate(task, some, Cause.USER, pages)
+
+    def _interrupt(self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool) -> Steps:
+        """Call the CPUs of the mask that run the process, and the lazy ones where they have to."""
+        function = flush(self._tlb, pages, self._profile.ceiling)
+        others = sorted(mm.cpus - {task.cpu})
+        running = [cpu for cpu in others if self._runs(cpu, mm)]
+        self._note_flushed(mm, [task.cpu, *running])
+        if not others:
+            self._operations.local_irq_save(task)
+            yield from self._operations.compute(task, function.cost)
+            self._operations.local_irq_restore(task)
+            return
+        targets = running
+        if frees_tables or self._profile.user_flush == "lazy_interrupted":
+            targets = others
+            for cpu in set(others).difference(running):
+                mm.lazy_interrupts += 1
+                self._leave(cpu)
+        yield from self._operations.cross_call(task, function, Cause.USER, pages, targets=targets)
+
+    def _resume(self, task: Task) -> Steps:
+        """Note that a thread runs, and let it pay for what its CPU had to flush."""
+        state = self._cpus.setdefault(task.cpu, _CpuState())
+        self._look(task.cpu)
+        owed, state.owed = state.owed, 0
+        yield from self._operations.compute(task, owed)
+
+    def _runs(self, cpu: CpuId, mm: UserMm) -> bool:
+        """Return whether a thread of the process is on the CPU now."""
+        task = self._machine.running(cpu)
+        return task is not None and self._mm_of.get(task) is mm
+
+    def _look(self, cpu: CpuId) -> None:
+        """Take note of what a CPU runs (``switch_mm_irqs_off``); kernel threads change nothing."""
+        task = self._machine.running(cpu)
+        mm = None if task is None else self._mm_of.get(task)
+        if mm is None:
+            return
+        state = self._cpus[cpu]
+        if state.loaded is not mm:
+            self._leave(cpu)
+            state.loaded = mm
+            mm.cpus.add(cpu)
+        if state.asids.get(mm, -1) < mm.tlb_gen and self._switches_flush:
+            self._flush_on_switch(state, mm)
+
+    def _flush_on_switch(self, state: _CpuState, mm: UserMm) -> None:
+        """Flush an address space whose translations are old, or whose number was another's."""
+        if mm not in state.asids and len(state.asids) == self._profile.asids:
+            del state.asids[next(iter(state.asids))]
+        state.asids[mm] = mm.tlb_gen
+        state.owed += self._tlb.flush_all
+        mm.switch_flushes += 1
+
+    def _note_flushed(self, mm: UserMm, cpus: list[CpuId]) -> None:
+        for cpu in cpus:
+            self._cpus[cpu].asids[mm] = mm.tlb_gen
+
+    def _leave(self, cpu: CpuId) -> None:
+        """Let a CPU give its address space up, for ``init_mm`` or for another one."""
+        state = self._cpus[cpu]
+        if state.loaded is not None:
+            state.loaded.cpus.discard(cpu)
+            state.loaded = None
