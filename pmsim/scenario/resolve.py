@@ -10,6 +10,7 @@ from pmsim.errors import Fault, ScenarioError
 from pmsim.kernel.profile import KernelProfile
 from pmsim.kernel.profiles import load_profile
 from pmsim.scenario.faults import FaultList, did_you_mean, validated
+from pmsim.scenario.fit import misfit
 from pmsim.scenario.machine import MachineDescription
 from pmsim.scenario.model import DEFAULT_KERNEL, MeasureKeys, ScenarioKeys
 from pmsim.scenario.nodes import Leaf, List, Node, Table, find
@@ -102,7 +103,9 @@ def resolve(tree: Node, file: str, directory: Path) -> ResolvedScenario:
     machine_node = tree.get("machine")
     machine = machine_of(machine_node, faults, directory) if machine_node is not None else None
     kernel = _kernel(tree.get("kernel") or Leaf(DEFAULT_KERNEL), faults)
-    workloads = _workloads(tree.get("workloads"), faults, directory, machine)
+    workloads = _workloads(tree.get("workloads"), faults, directory, machine, kernel)
+    if machine is not None and kernel is not None:
+        _check_fit(machine, kernel, tree, faults)
     if not faults and keys is not None and keys.duration is None:
         _check_end(workloads, tree, faults)
     faults.raise_if_any()
@@ -121,6 +124,15 @@ def resolve(tree: Node, file: str, directory: Path) -> ResolvedScenario:
         measure=keys.measure,
         replications=keys.replications,
     )
+
+
+def _check_fit(
+    machine: MachineDescription, kernel: KernelProfile, tree: Table, faults: FaultList
+) -> None:
+    """Report a kernel that does not run on the machine."""
+    problem = misfit(machine, kernel)
+    if problem is not None:
+        faults.at(tree.get("kernel") or tree.key("machine") or tree, *problem)
 
 
 def _check_end(workloads: list[Workload], tree: Table, faults: FaultList) -> None:
@@ -178,7 +190,11 @@ def _place(fault: Fault, named: Leaf, overrides: Table, file: str) -> Fault:
 
 
 def _workloads(
-    node: Node | None, faults: FaultList, directory: Path, machine: MachineDescription | None
+    node: Node | None,
+    faults: FaultList,
+    directory: Path,
+    machine: MachineDescription | None,
+    kernel: KernelProfile | None,
 ) -> list[Workload]:
     """Return the workloads that are sound by themselves, and report all that is not."""
     if not isinstance(node, List):
@@ -189,7 +205,8 @@ def _workloads(
         if one is not None:
             sound.append((item, one))
     if machine is not None:
-        found = workload_faults([one for _, one in sound], machine.topology.n_cpus)
+        n_cpus, broadcasts = machine.topology.n_cpus, machine.costs.tlbi is not None
+        found = workload_faults([one for _, one in sound], n_cpus, kernel, broadcasts)
         for index, fault in found:
             _report(fault, sound[index][0], faults)
     return [one for _, one in sound]

@@ -103,6 +103,11 @@ class Scenario:
             faults = [_in_values(fault, given, self.file) for fault in error.faults]
             raise ScenarioError(faults) from None
 
+    def without_sweep(self) -> Scenario:
+        """Return the scenario alone, less the grid that it asks for."""
+        tree = self._tree.without(["sweep"])
+        return replace(self, sweep={}, _tree=tree)
+
 
 def load(path_or_name: str | Path) -> Scenario:
     """Return the scenario of a file, or one that pmsim ships, by its name.

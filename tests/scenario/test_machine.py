@@ -2,43 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pmsim.errors import ScenarioError
 from pmsim.hardware.costs import IdleState, Jitter
 from pmsim.hardware.topology import Distance
 from pmsim.kernel.costs import KernelCosts
-from pmsim.scenario.faults import FaultList
-from pmsim.scenario.machine import MachineDescription
-from pmsim.scenario.nodes import node_of
-from pmsim.scenario.platform import machine_of
 from pmsim.units import MS, NS, US
-
-
-def machine(
-    topology: dict[str, Any] | None = None, *, cpus: int | None = None, **costs: Any
-) -> MachineDescription:
-    """Return an inline machine of which some keys are given."""
-    keys: dict[str, Any] = {"topology": topology or {}, "costs": {"ipi": {}, **costs}}
-    keys["costs"]["ipi"] = {"queue": "20ns", "entry": "250ns", **keys["costs"]["ipi"]}
-    if cpus is not None:
-        keys["cpus"] = cpus
-    faults = FaultList("f.yaml")
-    found = machine_of(node_of(keys), faults, Path())
-    faults.raise_if_any()
-    assert found is not None
-    return found
-
-
-def codes(**keys: Any) -> list[str]:
-    with pytest.raises(ScenarioError) as caught:
-        machine(**keys)
-    return [fault.code for fault in caught.value.faults]
+from tests.scenario.inline_machines import DISTANCES, TIME, codes, machine, read_back
 
 
 def test_costs_that_are_not_given_are_nothing() -> None:
@@ -148,12 +122,6 @@ def test_a_machine_has_4096_cpus_at_most() -> None:
     assert codes(topology={"packages": 64, "cores": 65}) == ["bad-topology"]
 
 
-TIME = st.integers(0, 10**12).map(lambda ps: f"{ps}ps")
-DISTANCES = st.dictionaries(
-    st.sampled_from(["self", "thread", "core", "die", "package"]), TIME, min_size=1
-)
-
-
 @given(
     st.fixed_dictionaries(
         {"delivery": TIME | DISTANCES, "line": DISTANCES, "fanout": st.integers(1, 4096)},
@@ -169,7 +137,4 @@ def test_every_machine_reads_back_as_it_was_written(
     ipi: dict[str, Any], idle: list[dict[str, str]], cpus: int
 ) -> None:
     described = machine({"packages": 2, "dies": 2, "cores": 3}, cpus=cpus, ipi=ipi, idle=idle)
-    faults = FaultList("f.yaml")
-    again = machine_of(node_of(described.as_dict()), faults, Path())
-    assert not faults.faults
-    assert again == described
+    assert read_back(described) == described

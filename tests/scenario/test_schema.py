@@ -52,6 +52,10 @@ def test_a_platform_file_is_a_machine_with_sources(path: Path) -> None:
     assert list(machine.iter_errors(read_file(path).value())) == []
 
 
+def inline(**costs: Any) -> dict[str, Any]:
+    return {"topology": {}, "costs": {"ipi": {"queue": "1ns", "entry": "1ns"}, **costs}}
+
+
 BASE: dict[str, Any] = {
     "pmsim": 1,
     "machine": "opteron-2008",
@@ -78,6 +82,12 @@ BASE: dict[str, Any] = {
         {"machine": {"topology": {}}},
         {"machine": {"topology": {}, "costs": {"ipi": {"queue": "1ns"}}}},
         {"machine": {"topology": {}, "costs": {"ipi": {"queue": "1ns", "entry": 5}}}},
+        {"machine": inline(tlbi={})},
+        {"machine": inline(tlbi={"barrier": "1ns", "share": 1.5})},
+        {"machine": inline(tlbi={"barrier": "1ns", "range": "yes"})},
+        {"machine": inline(tlbi={"barrier": "1ns", "operations": "1ns"})},
+        {"machine": inline(sbi={"queue": "1ns"})},
+        {"machine": inline(sbi={"queue": "1ns", "entry": "1ns", "fanout": 16})},
         {"kernel": "linux-9"},
         {"kernel": {"ceiling": "3 pages"}},
         {"kernel": {"profile": "linux-6.1-x86_64", "celing": "3 pages"}},

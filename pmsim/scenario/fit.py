@@ -1,0 +1,44 @@
+"""Whether a kernel runs on a machine."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pmsim.kernel.profile import KernelProfile
+from pmsim.kernel.profiles import profile_names
+from pmsim.scenario.machine import MachineDescription
+
+
+class Misfit(NamedTuple):
+    """Why a kernel does not run on a machine: a fault's code, message and hint."""
+
+    code: str
+    message: str
+    hint: str
+
+
+def misfit(machine: MachineDescription, kernel: KernelProfile) -> Misfit | None:
+    """Return why a kernel does not run on a machine, `None` if it does.
+
+    A kernel for another architecture does not, where the machine says what its own is; and none
+    that has the hardware tell other CPUs in a way for which the machine gives no costs.
+    """
+    if machine.archs and kernel.arch not in machine.archs:
+        return Misfit(
+            "wrong-architecture",
+            f"{kernel.name} is for {kernel.arch}, but {machine.name} for"
+            f" {' or '.join(machine.archs)}",
+            f"kernels that run there: {', '.join(_kernels_for(machine.archs))}",
+        )
+    if kernel.invalidate_by in ("tlbi", "sbi") and not getattr(machine.costs, kernel.invalidate_by):
+        return Misfit(
+            f"no-{kernel.invalidate_by}",
+            f"{kernel.name} tells other CPUs by {kernel.invalidate_by},"
+            f" for which {machine.name} gives no costs",
+            f"give costs: {kernel.invalidate_by}, or choose another machine or invalidate_by",
+        )
+    return None
+
+
+def _kernels_for(archs: tuple[str, ...]) -> list[str]:
+    return [name for name in profile_names() if name.rpartition("-")[2] in archs]

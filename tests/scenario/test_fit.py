@@ -1,0 +1,60 @@
+"""Which kernels run on which machines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pmsim.kernel.profiles import load_profile
+from pmsim.scenario.fit import misfit
+from pmsim.scenario.platform import load_platform
+
+
+@pytest.mark.parametrize(
+    ("platform", "kernel"),
+    [
+        ("skylake-sp-2s", "linux-6.1-x86_64"),
+        ("skylake-sp-2s", "linux-4.16-x86_32"),
+        ("skylake-sp-2s", "linux-6.18-x86_64"),
+        ("epyc-turin", "linux-6.18-x86_64"),
+        ("altra-max", "linux-6.1-arm64"),
+        ("sg2042", "linux-6.1-riscv64"),
+    ],
+)
+def test_a_kernel_runs_on_a_machine_of_its_architecture(platform: str, kernel: str) -> None:
+    assert misfit(load_platform(platform), load_profile(kernel)) is None
+
+
+def test_a_kernel_of_another_architecture_is_answered_with_those_that_run() -> None:
+    found = misfit(load_platform("altra-max"), load_profile("linux-6.1-x86_64"))
+    assert found is not None
+    assert found.code == "wrong-architecture"
+    assert found.hint == (
+        "kernels that run there: linux-4.16-arm64, linux-6.1-arm64, linux-6.18-arm64"
+    )
+
+
+def test_a_machine_that_names_no_architecture_runs_every_kernel_whose_costs_it_gives() -> None:
+    nameless = replace(load_platform("altra-max"), archs=())
+    assert misfit(nameless, load_profile("linux-6.1-x86_64")) is None
+    assert misfit(nameless, load_profile("linux-6.1-arm64")) is None
+
+
+@pytest.mark.parametrize(
+    ("platform", "kernel", "code"),
+    [
+        ("epyc-milan", "linux-6.18-x86_64", "no-tlbi"),
+        ("skylake-sp-2s", "linux-6.1-arm64", "no-tlbi"),
+        ("skylake-sp-2s", "linux-6.1-riscv64", "no-sbi"),
+    ],
+)
+def test_a_machine_has_to_give_the_costs_of_how_a_kernel_tells_other_cpus(
+    platform: str, kernel: str, code: str
+) -> None:
+    profile = load_profile(kernel)
+    if profile.invalidate_by == "tlbi_or_ipi":
+        profile = profile.model_copy(update={"invalidate_by": "tlbi"})
+    found = misfit(replace(load_platform(platform), archs=()), profile)
+    assert found is not None
+    assert found.code == code
