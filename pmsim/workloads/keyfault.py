@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pmsim.workloads.keys import CpuSet
+from pmsim.kernel.pmalloc.generations import refusal, with_mode
+from pmsim.workloads.keys import CpuSet, PoolKeys
 from pmsim.workloads.task import MachineInfo
 
 
@@ -57,3 +58,14 @@ def cpu_set_faults(
         return []
     faults = [cpu_faults((*path, index), cpu, machine) for index, cpu in enumerate(cpus)]
     return [fault for found in faults for fault in found]
+
+
+def pool_faults(
+    path: tuple[str | int, ...], pool: PoolKeys, machine: MachineInfo
+) -> list[KeyFault]:
+    """Return a fault if the kernel's pmalloc has no such pools."""
+    kernel = machine.kernel
+    refused = None if kernel is None else refusal(kernel.pmalloc, pool.mode)
+    if refused is None:
+        return []
+    return [KeyFault((*path, "mode"), "no-such-pool", refused, with_mode(pool.mode))]

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from pmsim import units
+from pmsim.kernel.pmalloc.generations import PoolMode
 from pmsim.quantities import Keys, Size
 
 Count = Annotated[int, Field(ge=0, le=2**63 - 1, strict=True)]
@@ -71,4 +72,10 @@ class PoolKeys(Keys):
     align_order: Annotated[int, Field(ge=-1, le=62, strict=True)] = Field(
         default=3,
         description="Alignment of each allocation as a power of two; -1 is the kernel's default.",
+    )
+    mode: PoolMode = Field(
+        default="ro",
+        description="ro: protected for good; wr: rare writes may change it; auto, auto_wr: and each"
+        " area is protected when the next one comes; start: areas are protected before they are"
+        " filled. What there is depends on the kernel's key pmalloc.",
     )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import Field
 
+from pmsim.errors import Fault
 from pmsim.quantities import Size
 from pmsim.workloads.cpu import Cpu
+from pmsim.workloads.keyfault import KeyFault, pool_faults
 from pmsim.workloads.keys import Count, Every, PoolKeys, ProtectCadence
 from pmsim.workloads.registry import CpuWorkload, workload
-from pmsim.workloads.task import Steps
+from pmsim.workloads.task import MachineInfo, Steps
 
 
 @workload("policy_load")
@@ -31,6 +34,11 @@ class PolicyLoad(CpuWorkload):
         " more at the end.",
     )
 
+    def check(self, machine: MachineInfo) -> Iterable[KeyFault | Fault]:
+        """Return a fault for the CPU, and for a pool that the kernel does not have."""
+        yield from super().check(machine)
+        yield from pool_faults(("pool",), self.pool, machine)
+
     def run(self, kernel: Any, cpu: Cpu) -> Steps:
         """Create the pool, fill it, protect it."""
         pool = yield from create_pool(kernel, self.pool)
@@ -39,7 +47,7 @@ class PolicyLoad(CpuWorkload):
 
 def create_pool(kernel: Any, keys: PoolKeys) -> Steps:
     """Create a pool as the keys say, and return it."""
-    return (yield from kernel.pmalloc_create_pool(refill=keys.refill, align_order=keys.align_order))
+    return (yield from kernel.pmalloc_create_pool(keys.refill, keys.align_order, keys.mode))
 
 
 def fill_pool(
@@ -48,14 +56,20 @@ def fill_pool(
     """Allocate objects in a pool, protecting it on the way or at the end.
 
     An allocation that fails is reported and ends the filling, as a policy that does not fit is not
-    loaded; what is there is protected all the same.
+    loaded; what is there is protected all the same. In a pool that starts protected each object is
+    filled by a rare write; plain stores elsewhere are left out. Returns the addresses, one
+    `Allocations` after the other.
     """
     at_once = protect.every if isinstance(protect, Every) else allocations
     done = 0
+    filled = []
     while done < allocations:
         wanted = min(at_once, allocations - done)
         objects = yield from kernel.alloc_many(pool, wanted, size)
         done += len(objects)
+        filled.append(objects)
+        for address in objects if pool.starts_protected else ():
+            yield from kernel.wr_memcpy(address, size)
         if len(objects) < wanted:
             cpu.report_failure("pmalloc", f"pool full after {done:,} of {allocations:,} objects")
             break
@@ -64,3 +78,4 @@ def fill_pool(
     if protect != "never":
         # Where the cadence has just protected everything, this finds nothing to do.
         yield from kernel.pmalloc_protect_pool(pool)
+    return filled

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import islice, repeat
 from typing import Any
 
 from pydantic import Field, model_validator
 
+from pmsim.errors import Fault
 from pmsim.quantities import Size
 from pmsim.workloads.arrival import Arrival
 from pmsim.workloads.cpu import Cpu
+from pmsim.workloads.keyfault import KeyFault, pool_faults
 from pmsim.workloads.keys import Count, PoolKeys, PositiveCount, ProtectCadence
 from pmsim.workloads.policy_load import create_pool, fill_pool
 from pmsim.workloads.registry import CpuWorkload, workload
-from pmsim.workloads.task import Steps
+from pmsim.workloads.task import MachineInfo, Steps
 
 
 @workload("pool_churn")
@@ -39,6 +42,11 @@ class PoolChurn(CpuWorkload):
         if self.arrival is not None:
             self.arrival.check_count(self.pools, "pools")
         return self
+
+    def check(self, machine: MachineInfo) -> Iterable[KeyFault | Fault]:
+        """Return a fault for the CPU, and for a pool that the kernel does not have."""
+        yield from super().check(machine)
+        yield from pool_faults(("pool",), self.pool, machine)
 
     def run(self, kernel: Any, cpu: Cpu) -> Steps:
         """Make one pool after the other, each at its time."""

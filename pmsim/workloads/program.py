@@ -32,6 +32,7 @@ class Op(Enum):
     IRQS_OFF = "irqs_off"
     SLEEP = "sleep"
     FLUSH_KERNEL = "flush_kernel"
+    INVALIDATE = "invalidate"
     MUTEX_LOCK = "mutex_lock"
     MUTEX_UNLOCK = "mutex_unlock"
     SPIN_LOCK = "spin_lock"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from pmsim.kernel.profile import KernelProfile
     from pmsim.workloads.cpu import Cpu
 
 Steps = Generator[Any, Any, Any]
@@ -26,10 +27,16 @@ class MachineInfo:
         Logical CPUs, numbered from 0.
     claimed
         CPUs that workloads name as their own, which is what ``others`` leaves out.
+    kernel
+        The kernel that runs on it; None where it is not known, as its own keys are at fault.
+    broadcasts
+        Whether its interconnect can broadcast invalidations.
     """
 
     n_cpus: int
     claimed: frozenset[int] = frozenset()
+    kernel: KernelProfile | None = None
+    broadcasts: bool = True
 
     @property
     def others(self) -> tuple[int, ...]:

@@ -30,8 +30,9 @@ class Trace(Workload):
 
     The file is CSV with the columns cpu,op,arg and optionally task (0 where absent). Each (cpu,
     task) is one task that runs its rows in order, ready at time 0. The ops are compute, irqs_off
-    and sleep (arg in ps), flush_kernel (arg in pages: a cross-call to every other CPU), and
-    mutex_lock, mutex_unlock, spin_lock, spin_unlock (arg: the number of the lock). Locks of the
+    and sleep (arg in ps), flush_kernel (arg in pages: a cross-call to every other CPU), invalidate
+    (arg in pages, 0 for everything: a broadcast by the interconnect, on a machine that has one),
+    and mutex_lock, mutex_unlock, spin_lock, spin_unlock (arg: the number of the lock). Locks of the
     same number are the same lock in all traces of a scenario.
     """
 
@@ -53,14 +54,21 @@ class Trace(Workload):
     def check(self, machine: MachineInfo) -> Iterable[KeyFault | Fault]:
         """Return what is wrong with the file."""
         try:
-            read_programs(Path(self.file), machine.n_cpus)
+            programs = read_programs(Path(self.file), machine.n_cpus)
         except ScenarioError as error:
             return [_at_key(self.file, fault) for fault in error.faults]
+        if not machine.broadcasts and _invalidates(programs):
+            message = f"{self.file} has rows 'invalidate', which this machine cannot"
+            return [KeyFault(("file",), "no-tlbi", message, "give the machine costs: tlbi")]
         return []
 
     def inputs(self) -> tuple[str, ...]:
         """Return the file."""
         return (self.file,)
+
+
+def _invalidates(programs: Programs) -> bool:
+    return any(op is Op.INVALIDATE for rows in programs.values() for op, _ in rows)
 
 
 def _at_key(file: str, fault: Fault) -> KeyFault | Fault:
@@ -73,16 +81,21 @@ def _at_key(file: str, fault: Fault) -> KeyFault | Fault:
 def _replay(rows: Sequence[Row], kernel: Any, cpu: Cpu) -> Steps:
     """Run the rows of one task on the hardware itself."""
     # Late: these load the compiled hardware, which reading a scenario does not need.
+    from pmsim.hardware.shootdown.tlbi import invalidate_everything, invalidate_pages
     from pmsim.hardware.tlb import flush
     from pmsim.kernel.tlbflush import Cause
 
     task = cpu.task
-    flush_of = cache(partial(flush, task.machine.costs.tlb, ceiling=kernel.kernel.profile.ceiling))
+    costs, tlbi = task.machine.costs, task.machine.costs.tlbi
+    flush_of = cache(partial(flush, costs.tlb, ceiling=kernel.kernel.profile.ceiling))
     for op, arg in rows:
         if op is Op.COMPUTE:
             yield from cpu.compute(arg)
         elif op is Op.FLUSH_KERNEL:
             yield from task.cross_call(flush_of(arg), cause=Cause.TRACE, pages=arg)
+        elif op is Op.INVALIDATE:
+            what = invalidate_pages(tlbi, arg) if arg and tlbi else invalidate_everything()
+            yield from task.invalidate(what, cause=Cause.TRACE, pages=arg or -1)
         elif op is Op.IRQS_OFF:
             yield from cpu.irqs_off(arg)
         elif op is Op.SLEEP:

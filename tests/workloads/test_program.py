@@ -53,6 +53,7 @@ def test_every_op_of_the_format_is_known(tmp_path: Path) -> None:
         "irqs_off",
         "sleep",
         "flush_kernel",
+        "invalidate",
         "mutex_lock",
         "mutex_unlock",
         "spin_lock",

@@ -204,7 +204,7 @@ def test_every_key_of_every_own_kind_is_described(kind: str) -> None:
 
 def test_key_docs_show_defaults_as_they_would_stand_in_a_file() -> None:
     docs = {doc.name: doc.default for doc in key_docs("policy_load")}
-    assert docs["pool"] == "{refill: 4KiB, align_order: 3}"
+    assert docs["pool"] == "{refill: 4KiB, align_order: 3, mode: ro}"
     assert docs["allocations"] == "required"
     assert docs["protect"] == "end"
 

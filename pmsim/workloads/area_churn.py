@@ -1,0 +1,147 @@
+"""Areas of the kernel's address space that come and go: what such kinds of workload share."""
+
+from __future__ import annotations
+
+import heapq
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Iterator
+from itertools import repeat
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+from pmsim.quantities import Keys, PositiveSize, Time
+from pmsim.units import PAGE_SIZE
+from pmsim.workloads.cpu import Cpu
+from pmsim.workloads.keys import PositiveCount
+from pmsim.workloads.recurring import Recurring
+from pmsim.workloads.spread import Length, draw_length
+from pmsim.workloads.task import Steps
+
+
+class Uniform(Keys):
+    """Sizes of whole pages, each as likely as every other."""
+
+    least: PositiveSize = Field(description="The smallest.")
+    most: PositiveSize = Field(description="The largest.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Uniform:
+        if self.most < self.least:
+            raise PydanticCustomError(
+                "sizes",
+                "{message}",
+                {
+                    "code": "bad-sizes",
+                    "message": "most is less than least",
+                    "hint": "for example {least: 4KiB, most: 1MiB}",
+                },
+            )
+        return self
+
+
+def _is_mapping(value: object) -> str:
+    return "mapping" if isinstance(value, dict | BaseModel) else "size"
+
+
+Sizes = Annotated[
+    Annotated[PositiveSize, Tag("size")] | Annotated[Uniform, Tag("mapping")],
+    Discriminator(_is_mapping),
+]
+"""A size, always the same, or ``{least: 4KiB, most: 1MiB}``."""
+
+
+class AreaChurn(Recurring):
+    """A task on each of some CPUs allocates areas and frees them, each in a time of its own."""
+
+    call: ClassVar[str]
+    """The kernel's name of the call that may be refused."""
+
+    size: Sizes = Field(
+        default=16 * 1024,
+        description="Size of each area, or {least: 4KiB, most: 1MiB}: whole pages, each number as"
+        " likely.",
+    )
+    live: PositiveCount = Field(
+        default=1,
+        description="Areas of a task at once: as soon as there are so many, and where the kernel"
+        " refuses another, the oldest is freed.",
+    )
+    lifetime: Length | None = Field(
+        default=None,
+        description="How long an area lives: a time, or {dist: exponential, scale: 1s}, and live"
+        " says nothing; none: as long as live says.",
+    )
+    use: Time = Field(
+        default=0, description="What a task computes with each new area before it goes on."
+    )
+
+    @abstractmethod
+    def allocate(self, kernel: Any, size: int) -> Steps:
+        """Allocate an area; return it, or None where the kernel refuses it."""
+
+    @abstractmethod
+    def free(self, kernel: Any, area: Any) -> Steps:
+        """Free an area."""
+
+    def run(self, kernel: Any, cpu: Cpu) -> Steps:
+        """Allocate at the arrivals; free what has had its time, and at last all."""
+        lived = self._by_number if self.lifetime is None else self._by_time
+        return lived(kernel, cpu, self._sizes(cpu))
+
+    def _by_number(self, kernel: Any, cpu: Cpu, sizes: Iterator[int]) -> Steps:
+        areas: deque[Any] = deque()
+        at_once = self.arrival is None
+        for instant in self.arrivals(cpu):
+            if not at_once:
+                yield from cpu.sleep_until(instant)
+            size = next(sizes)
+            area = yield from self.allocate(kernel, size)
+            if area is None:
+                self._report(cpu, size)
+            else:
+                areas.append(area)
+                if self.use:
+                    yield from cpu.compute(self.use)
+            if areas and (area is None or len(areas) >= self.live):
+                yield from self.free(kernel, areas.popleft())
+        while areas:
+            yield from self.free(kernel, areas.popleft())
+
+    def _by_time(self, kernel: Any, cpu: Cpu, sizes: Iterator[int]) -> Steps:
+        assert self.lifetime is not None
+        lifetimes = cpu.rng("lifetime")
+        leaving: list[tuple[int, int, Any]] = []
+        begun = 0
+        for instant in self.arrivals(cpu):
+            while leaving and leaving[0][0] <= max(instant, cpu.now):
+                yield from self._leave(kernel, cpu, leaving)
+            yield from cpu.sleep_until(instant)
+            size = next(sizes)
+            area = yield from self.allocate(kernel, size)
+            if area is None:
+                self._report(cpu, size)
+                continue
+            yield from cpu.compute(self.use)
+            due = cpu.now + draw_length(self.lifetime, lifetimes)
+            heapq.heappush(leaving, (due, begun, area))
+            begun += 1
+        while leaving:
+            yield from self._leave(kernel, cpu, leaving)
+
+    def _leave(self, kernel: Any, cpu: Cpu, leaving: list[tuple[int, int, Any]]) -> Steps:
+        due, _, area = heapq.heappop(leaving)
+        yield from cpu.sleep_until(due)
+        yield from self.free(kernel, area)
+
+    def _report(self, cpu: Cpu, size: int) -> None:
+        cpu.report_failure(self.call, f"no addresses or no memory for {size} bytes")
+
+    def _sizes(self, cpu: Cpu) -> Iterator[int]:
+        if not isinstance(self.size, Uniform):
+            return repeat(self.size)
+        least, most = (-(-size // PAGE_SIZE) for size in (self.size.least, self.size.most))
+        rng = cpu.rng("size")
+        return (int(rng.integers(least, most + 1)) * PAGE_SIZE for _ in repeat(None))

@@ -1,0 +1,65 @@
+"""BPF programs come and go."""
+
+from __future__ import annotations
+
+import heapq
+from typing import Any
+
+from pydantic import Field
+
+from pmsim.workloads.cpu import Cpu
+from pmsim.workloads.keys import PositiveCount
+from pmsim.workloads.recurring import Recurring, SizeOrSizes, drawn
+from pmsim.workloads.registry import workload
+from pmsim.workloads.spread import Length, draw_length
+from pmsim.workloads.task import Steps
+
+
+@workload("bpf_programs")
+class BpfPrograms(Recurring):
+    """BPF programs are loaded, and freed some time later.
+
+    Stands for the filters that daemons attach to their sockets (NetworkManager, DHCP clients), for
+    the seccomp filters of sandboxes, whose programs go when their processes end, and for tracing.
+    A task loads and frees what is due in the order of time; what comes due meanwhile follows at
+    once. Left out: running the programs, maps, and the grace period before a program is freed.
+    """
+
+    counted = "programs"
+
+    programs: PositiveCount | None = Field(
+        default=None, description="Programs loaded on each CPU; none: without end."
+    )
+    size: SizeOrSizes = Field(
+        default=600,
+        description="Bytes of code; of a list one for each program, each as likely.",
+    )
+    lifetime: Length | None = Field(
+        default=None,
+        description="How long a program stays: a time, or {dist: exponential, scale: 1s}; none:"
+        " for good.",
+    )
+
+    def run(self, kernel: Any, cpu: Cpu) -> Steps:
+        """Load at the arrivals and free when programs have stayed long enough, in time order."""
+        arrivals = self.arrivals(cpu)
+        sizes = drawn(cpu, "size", self.size)
+        leaving: list[tuple[int, int, Any]] = []
+        loaded = 0
+        load_at = next(arrivals, None)
+        while load_at is not None or leaving:
+            if load_at is None or (leaving and leaving[0][0] <= load_at):
+                due, _, program = heapq.heappop(leaving)
+                yield from cpu.sleep_until(due)
+                yield from kernel.bpf_prog_free(program)
+                continue
+            yield from cpu.sleep_until(load_at)
+            size = next(sizes)
+            program = yield from kernel.bpf_prog_load(size)
+            if program is None:
+                cpu.report_failure("bpf_prog_load", f"no room for {size:,} bytes of code")
+            elif self.lifetime is not None:
+                stay = draw_length(self.lifetime, cpu.rng("lifetime"))
+                heapq.heappush(leaving, (cpu.now + stay, loaded, program))
+            loaded += 1
+            load_at = next(arrivals, None)

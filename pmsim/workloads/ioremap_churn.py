@@ -1,0 +1,39 @@
+"""Devices mapped and unmapped, again and again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from pmsim.workloads.area_churn import AreaChurn
+from pmsim.workloads.keys import PositiveCount
+from pmsim.workloads.registry import workload
+from pmsim.workloads.task import Steps
+
+
+@workload("ioremap_churn")
+class IoremapChurn(AreaChurn):
+    """Device registers are mapped with ioremap and unmapped with iounmap, over and over.
+
+    Stands for firmware tables that are mapped for each access (ACPI, EFI variables, hardware error
+    records) and for drivers that are bound and unbound. Unmapped addresses gather with those of
+    vfree. Left out: cache attributes, and the accesses themselves, which only take time (`use`).
+    """
+
+    counted = "mappings"
+    call = "ioremap"
+
+    mappings: PositiveCount | None = Field(
+        default=None, description="Devices that each task maps; none: without end."
+    )
+
+    def allocate(self, kernel: Any, size: int) -> Steps:
+        """Map a device."""
+        steps: Steps = kernel.ioremap(size)
+        return steps
+
+    def free(self, kernel: Any, area: Any) -> Steps:
+        """Unmap it."""
+        steps: Steps = kernel.iounmap(area)
+        return steps

@@ -1,0 +1,75 @@
+"""A boot in which many processes ask for the same modules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from itertools import islice
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pmsim.errors import Fault
+from pmsim.quantities import Time
+from pmsim.workloads.cpu import Cpu
+from pmsim.workloads.keyfault import KeyFault, chosen_cpus, cpu_set_faults
+from pmsim.workloads.keys import Count, CpuSet, PositiveCount
+from pmsim.workloads.module_choice import SEGMENTS, ModuleChoices, chosen_modules, module_faults
+from pmsim.workloads.registry import Workload, workload
+from pmsim.workloads.task import MachineInfo, Steps, TaskSpec
+
+
+@workload("module_storm")
+class ModuleStorm(Workload):
+    """Udev workers on all CPUs ask for the same modules, each for all of them.
+
+    Only one load of each module can succeed; the others are duplicates, which older kernels notice
+    late: they read the whole file and allocate the module's memory first. Luis Chamberlain (2023)
+    measured what a boot with 255 CPUs wastes on 66 modules: 173 times all of them.
+    """
+
+    modules: PositiveCount = Field(description="Different modules.")
+    duplicates: Count = Field(
+        default=0, description="Workers beyond the first: so often is each module asked for again."
+    )
+    cpus: CpuSet = Field(
+        default="all",
+        description="Where the workers run, one after the other: all, others (CPUs that no other"
+        " workload names), or a list.",
+    )
+    segments: ModuleChoices | None = SEGMENTS
+    order: Literal["same", "own"] = Field(
+        default="same",
+        description="Whether all workers ask in the same order, or each in a random one of its"
+        " own.",
+    )
+    apart: Time = Field(default=0, description="Time from one worker's start to the next one's.")
+
+    def tasks(self, machine: MachineInfo) -> list[TaskSpec]:
+        """Return the workers, each on the CPU after that of the one before."""
+        cpus = chosen_cpus(self.cpus, machine)
+        return [
+            TaskSpec(cpus[worker % len(cpus)], partial(self._run, worker=worker))
+            for worker in range(1 + self.duplicates if cpus else 0)
+        ]
+
+    def claims(self, machine: MachineInfo) -> frozenset[int]:
+        """Return the CPUs of a list; ``all`` and ``others`` take what is there."""
+        return frozenset() if isinstance(self.cpus, str) else frozenset(self.cpus)
+
+    def check(self, machine: MachineInfo) -> Iterable[KeyFault | Fault]:
+        """Return a fault for each CPU that the machine does not have, and for unknown modules."""
+        yield from cpu_set_faults(("cpus",), self.cpus, machine)
+        yield from module_faults(self.segments)
+
+    def _run(self, kernel: Any, cpu: Cpu, worker: int) -> Steps:
+        # The stream goes by the workload's name: every worker draws the same modules.
+        modules = list(islice(chosen_modules(self.segments, cpu.rng("segments")), self.modules))
+        numbers = list(range(self.modules))
+        if self.order == "own":
+            cpu.rng(f"order{worker}").shuffle(numbers)
+        yield from cpu.sleep_until(worker * self.apart)
+        for number in numbers:
+            module = yield from kernel.load_module(modules[number], f"{self.name}.{number}")
+            if module is None and not kernel.load_refusal().duplicate:
+                cpu.report_failure("load_module", kernel.load_refusal().reason)

@@ -1,0 +1,24 @@
+"""A process that protects and opens its own memory, over and over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pmsim.workloads.registry import workload
+from pmsim.workloads.task import Steps
+from pmsim.workloads.user_process import UserProcess
+
+
+@workload("user_mprotect")
+class UserMprotect(UserProcess):
+    """A thread makes some pages read-only and writable again: two ``mprotect``, a flush in each.
+
+    Stands for garbage collectors with write barriers, sandboxes and just-in-time compilers: user
+    space's own shootdowns, which go only to the CPUs that run the process. They are the noise among
+    which the kernel's stand.
+    """
+
+    def change(self, kernel: Any) -> Steps:
+        """Protect the pages and open them again."""
+        yield from kernel.mprotect(self.pages)
+        yield from kernel.mprotect(self.pages)

@@ -1,0 +1,53 @@
+"""vmalloc and vfree, again and again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from pmsim.workloads.area_churn import AreaChurn
+from pmsim.workloads.cpu import Cpu
+from pmsim.workloads.keys import PositiveCount
+from pmsim.workloads.registry import workload
+from pmsim.workloads.task import Steps
+
+
+@workload("vmalloc_churn")
+class VmallocChurn(AreaChurn):
+    """Areas are allocated with vmalloc and freed with vfree, over and over.
+
+    Stands for whatever the kernel does with large temporary buffers: reading files of firmware and
+    modules, network and graphics drivers' frame buffers, the test module of vmalloc itself
+    (lib/test_vmalloc.c). What is freed gathers until a purge flushes it on all CPUs. A request that
+    the kernel refuses is a fault in the results; the task gives its oldest area up and goes on.
+    Left out: what happens in the memory, and freeing on another CPU than that of the allocation.
+    """
+
+    counted = "allocations"
+    call = "vmalloc"
+
+    allocations: PositiveCount | None = Field(
+        default=None, description="Areas that each task allocates; none: without end."
+    )
+    huge: bool = Field(
+        default=False,
+        description="Whether areas are asked for by vmalloc_huge, to be mapped by leaves of 2 MiB.",
+    )
+
+    def run(self, kernel: Any, cpu: Cpu) -> Steps:
+        """Allocate and free, if the kernel has such areas."""
+        if self.huge and not kernel.kernel.profile.huge_vmalloc:
+            cpu.report_failure("vmalloc_huge", "this kernel has no areas of large leaves")
+            return
+        yield from super().run(kernel, cpu)
+
+    def allocate(self, kernel: Any, size: int) -> Steps:
+        """Allocate memory."""
+        steps: Steps = kernel.vmalloc_huge(size) if self.huge else kernel.vmalloc(size)
+        return steps
+
+    def free(self, kernel: Any, area: Any) -> Steps:
+        """Free it."""
+        steps: Steps = kernel.vfree(area)
+        return steps

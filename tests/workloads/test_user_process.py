@@ -1,0 +1,72 @@
+"""Processes that change their mappings: flushes, whom they go to, and what they cost others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pmsim
+from pmsim.units import MS
+from tests.machines import scenario
+
+
+def run(*workloads: dict[str, Any], **keys: Any) -> pmsim.Result:
+    return pmsim.run(scenario(*workloads, **keys))
+
+
+def mprotect(**keys: Any) -> dict[str, Any]:
+    return {"kind": "user_mprotect", **keys}
+
+
+def test_each_change_of_a_protection_is_two_flushes_to_the_cpus_of_the_threads() -> None:
+    result = run(mprotect(threads=[1, 3], changes=5), cpus=8)
+    assert result.crosscalls["targets"].tolist() == [2] * 10
+    assert set(result.crosscalls["cause"]) == {"user"}
+    assert result.cpus["handlers"].tolist() == [0, 10, 0, 10, 0, 0, 0, 0]
+
+
+def test_changes_come_at_their_arrivals() -> None:
+    result = run(mprotect(threads=[1], changes=3, arrival={"every": "1ms"}))
+    calls = result.operations[result.operations["kind"] == "mprotect"]
+    assert [start // MS for start in calls["start_ps"]] == [0, 0, 1, 1, 2, 2]
+
+
+def test_sleeping_threads_are_left_alone_until_page_tables_are_freed() -> None:
+    munmap = {"kind": "user_munmap", "threads": [1, 2], "threads_do": "sleep", "nap": "100ms"}
+    changes = {"changes": 4, "arrival": {"every": "1ms"}}
+    kept = run({**munmap, **changes, "pages": "255 pages"})
+    assert kept.crosscalls["targets"].tolist() == [0] * 4
+    # Both are interrupted once, leave the mask, and sleep on: nobody is called after that.
+    freed = run({**munmap, **changes, "pages": "256 pages"})
+    assert freed.crosscalls["targets"].tolist() == [2]
+    forced = run({**munmap, **changes, "pages": "1 page", "frees_tables": True})
+    assert forced.crosscalls["targets"].tolist() == [2]
+
+
+def test_a_thread_that_wakes_is_back_in_the_mask() -> None:
+    munmap = {"kind": "user_munmap", "threads": [1], "threads_do": "sleep", "nap": "900us"}
+    result = run({**munmap, "changes": 4, "arrival": {"every": "1ms"}, "frees_tables": True})
+    # Changes at 0, 1, 2 and 3 ms; it wakes at 0.9, 1.8 and 2.7 ms.
+    assert result.crosscalls["targets"].tolist() == [1] * 4
+
+
+def test_two_processes_do_not_disturb_each_other() -> None:
+    one, two = (mprotect(cpu=cpu, threads=[cpu + 1], changes=3) for cpu in (0, 2))
+    result = run(one, two)
+    assert result.crosscalls["targets"].tolist() == [1] * 12
+    assert result.cpus["handlers"].tolist() == [0, 6, 0, 6]
+
+
+def test_replications_do_not_share_a_process() -> None:
+    result = run(mprotect(threads=[1], changes=2), replications=3)
+    assert result.crosscalls.groupby("replication")["targets"].sum().tolist() == [4] * 3
+
+
+def test_full_flushes_make_the_other_threads_refill_their_working_sets() -> None:
+    # 50 entries of 10 ns each are walked again, by the spinning thread, after each flush of it all.
+    threads = {"threads": [1], "changes": 2, "working_set": 50, "arrival": {"every": "1ms"}}
+    refill = [
+        run(mprotect(pages=pages, **threads), duration="5ms").cpus["refill_ps"][1]
+        for pages in (33, 34)
+    ]
+    # Two changes are four flushes, and each debt is paid before the next.
+    assert refill == [0, 4 * 500_000]
