@@ -142,8 +142,11 @@ def explain(
     *,
     aliases_probed: bool = True,
     own: OwnMemory | None = None,
+    most_purges: int = MOST_PURGES,
 ) -> str:
     """Return the codes of the rules that make this row of the prediction, "" if it is exact.
+
+    ``most_purges`` is how many purges of stacks it may have.
 
     Raises
     ------
@@ -158,7 +161,7 @@ def explain(
     case.demand("n_vm_unmap_aliases", predicted["n_vm_unmap_aliases"] if aliases_probed else 0)
     splits = case.surplus("n_flush_tlb_all_by_split", "S")
     purges = case.surplus("n_flush_tlb_kernel_range", "K")
-    if purges > MOST_PURGES:
+    if purges > most_purges:
         raise UnexplainedError(f"{purges} purges more than predicted")
     case.demand("n_flush_tlb_all", predicted["n_flush_tlb_all"] + splits)
     case.demand("n_fkr_by_purge", predicted["n_fkr_by_purge"] + purges)

@@ -15,6 +15,7 @@ from pmsim.hardware.machine import Machine
 from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import CallKind
 from pmsim.hardware.topology import Topology
+from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.kernel import Kernel
 from pmsim.kernel.profiles import load_profile
@@ -31,11 +32,11 @@ Calls = Generator[Any, Any, Any]
 Step = Callable[[KernelHandle], Calls]
 
 
-def small_machine(cpus: int) -> Machine:
+def small_machine(cpus: int, quantum: int = 3 * MS) -> Machine:
     """Return a machine of arbitrary costs: counts do not depend on them."""
     ipi = IpiCosts(20 * NS, 80 * NS, 16, (400 * NS,) * 5, (40 * NS,) * 5, 250 * NS, 150 * NS)
     tlb = TlbCosts(100 * NS, 400 * NS, 15 * NS, 1536, 100 * NS)
-    sched = SchedCosts(3 * MS, 1 * US, 2 * US)
+    sched = SchedCosts(quantum, 1 * US, 2 * US)
     return Machine(Topology(cores=cpus), MachineCosts(ipi, tlb, sched))
 
 
@@ -55,9 +56,24 @@ class Event:
 
 @dataclass
 class Simulation:
-    """One simulated kernel of 6.1, and the events of each step that it ran."""
+    """One simulated kernel of 6.1, and the events of each step that it ran.
+
+    Attributes
+    ----------
+    cpus
+        CPUs of its machine.
+    costs
+        CPU time of its work.
+    settle
+        Pause after each step; without one, what a step leaves to workers falls into later steps.
+    quantum
+        How long a task runs while another waits for the CPU.
+    """
 
     cpus: int
+    costs: KernelCosts | None = None
+    settle: int = SETTLE
+    quantum: int = 3 * MS
     kernel: Kernel = field(init=False)
     events: list[Event] = field(default_factory=list)
     begins: list[int] = field(default_factory=list)
@@ -68,9 +84,10 @@ class Simulation:
     _aliases: list[int] = field(default_factory=list)
 
     def run(self, steps: list[Step]) -> None:
-        """Run steps one after the other, each from a kernel whose workers are done."""
-        machine = small_machine(self.cpus)
-        self.kernel = Kernel(machine, load_profile("linux-6.1-x86_64"), sink=self._note)
+        """Run steps one after the other."""
+        machine = small_machine(self.cpus, self.quantum)
+        profile = load_profile("linux-6.1-x86_64")
+        self.kernel = Kernel(machine, profile, self.costs, sink=self._note)
         machine.on_crosscalls = self._crosscalls.append
         self._probe_aliases(machine)
         machine.spawn(0, lambda task: self._drive(machine, task, steps), name="driver")
@@ -102,7 +119,8 @@ class Simulation:
             self.begins.append(task.now)
             yield from step(handle)
             self.returns.append(task.now)
-            yield from task.sleep(SETTLE)
+            if self.settle:
+                yield from task.sleep(self.settle)
             self.handlers.append(_functions_run(machine) - before)
 
     def _gathered(self) -> Generator[Event, None, None]:

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import pytest
 
+from pmsim.kernel.addresses.vmalloc import VmArea
 from pmsim.kernel.handle import KernelHandle
-from pmsim.kernel.page_blocks import PageBlock
-from pmsim.kernel.pools import Pool, PoolStatistics
-from pmsim.kernel.vmalloc import VmArea
+from pmsim.kernel.pagetables.page_blocks import PageBlock
+from pmsim.kernel.pmalloc.pools import Pool, PoolStatistics
 from pmsim.units import PAGE_SIZE
 from tests.ground_truth.noise import Counts, Tally, UnexplainedError, explain
 from tests.ground_truth.observed import Row, rows

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pmsim.kernel.handle import KernelHandle
-from pmsim.kernel.pools import PoolStatistics
+from pmsim.kernel.pmalloc.pools import PoolStatistics
 from pmsim.units import KIB, PAGE_SIZE
 from tests.ground_truth.published import published
 from tests.ground_truth.simulated import Simulation
