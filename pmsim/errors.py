@@ -7,6 +7,7 @@
     ├── ScenarioError        an input file that is not valid: all of its faults
     ├── OutputError          results cannot be written where they should go
     ├── ResultError          a directory that should hold a result does not, or not a whole one
+    ├── SchedulerError       workers cannot be used: no answer, another version, or they die
     └── SimulationError      something went wrong at a place in simulated time
         ├── ProgramError         a task misused a lock or asked for something impossible
         ├── UndefinedBehaviour   a call whose outcome the kernel leaves undefined
@@ -81,6 +82,9 @@ class ScenarioError(PmsimError):
         self.faults = tuple(faults)
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
+    def __reduce__(self) -> tuple[type[ScenarioError], tuple[tuple[Fault, ...]]]:
+        return type(self), (self.faults,)
+
 
 class OutputError(PmsimError):
     """Results cannot be written: the place exists, is not writable, or is full."""
@@ -88,6 +92,10 @@ class OutputError(PmsimError):
 
 class ResultError(PmsimError):
     """A result cannot be read: it is missing, incomplete, or of another version."""
+
+
+class SchedulerError(PmsimError):
+    """Workers cannot be used: nobody answers there, they are of another version, or they die."""
 
 
 class SimulationError(PmsimError):

@@ -62,18 +62,23 @@ class QuantityKey:
         Whether zero is refused.
     words
         Words that may stand in the quantity's place; they are returned as they are.
+    bare
+        Whether a whole number may stand without its unit, in a file too: where the key's name says
+        what is counted.
     """
 
     kind: units.Quantity
     positive: bool = False
     words: tuple[str, ...] = ()
+    bare: bool = False
 
     def validate(self, value: Any, info: ValidationInfo) -> int | Fraction | str:
         """Return the value in its base unit; a bare number in a file is a fault."""
         if value in self.words:
             return str(value)
         from_file = bool(info.context and info.context.get("from_file"))
-        if from_file and isinstance(value, int | float) and not isinstance(value, bool):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if from_file and number and not (self.bare and isinstance(value, int)):
             value = str(value)
         try:
             read: int | Fraction = _READ[self.kind.name](value)
@@ -107,11 +112,12 @@ class QuantityKey:
         others = [text for text, unit in units.SPELLINGS.items() if unit in self.kind.units]
         spelled = "|".join(unit.replace("/", r"/\s*") for unit in (*self.kind.units, *others))
         number = rf"\+?({units.DECIMAL})\s*({spelled})"
-        return {
+        text = {
             "type": "string",
             "pattern": rf"^\s*({'|'.join((number, *self.words))})\s*$",
             "description": f"{self.kind.name}: a number with a unit ({self.kind.fits})",
         }
+        return {"anyOf": [text, {"type": "integer", "minimum": 0}]} if self.bare else text
 
 
 def _fault(code: str, message: str, hint: str) -> PydanticCustomError:
@@ -136,5 +142,7 @@ PositiveSize = Annotated[int, QuantityKey(units.SIZE, positive=True)]
 """Bytes, at least one."""
 PageCount = Annotated[int, QuantityKey(units.PAGES)]
 """Pages, zero included."""
+PositivePages = Annotated[int, QuantityKey(units.PAGES, positive=True, bare=True)]
+"""Pages, at least one; the unit may be left out."""
 Rate = Annotated[Fraction, QuantityKey(units.RATE, positive=True)]
 """Events per second, more than none."""

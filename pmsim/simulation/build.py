@@ -12,6 +12,8 @@ from pmsim.hardware.machine import Machine
 from pmsim.hardware.task import Task
 from pmsim.kernel.kernel import Kernel
 from pmsim.kernel.operations import Sink
+from pmsim.kernel.profile import KernelProfile
+from pmsim.scenario.machine import MachineDescription
 from pmsim.scenario.resolve import ResolvedScenario
 from pmsim.simulation.streams import MACHINE, stream
 from pmsim.workloads.cpu import Cpu
@@ -74,12 +76,8 @@ def build(scenario: ResolvedScenario, replication: int, sink: Sink | None = None
     sink
         Receives the kernel's operations.
     """
-    profile, description = scenario.kernel, scenario.machine
     jitter = stream(scenario.seed, replication, MACHINE, "jitter")
-    machine = Machine(
-        description.topology, description.costs, profile.crosscall_order, jitter_rng=jitter
-    )
-    kernel = Kernel(machine, profile, description.kernel_costs, sink)
+    machine, kernel = boot(scenario.machine, scenario.kernel, jitter, sink)
     simulation = Simulation(machine, kernel, _placed(scenario))
     locks = Locks(machine)
     for task in simulation.tasks:
@@ -94,13 +92,41 @@ def build(scenario: ResolvedScenario, replication: int, sink: Sink | None = None
     return simulation
 
 
+def boot(
+    description: MachineDescription,
+    profile: KernelProfile,
+    jitter: np.random.Generator,
+    sink: Sink | None = None,
+) -> tuple[Machine, Kernel]:
+    """Build a machine and boot a kernel on it.
+
+    Parameters
+    ----------
+    description, profile
+        The machine, and the kernel.
+    jitter
+        Where the delivery of interrupts draws from, if the machine has any jitter.
+    sink
+        Receives the kernel's operations.
+    """
+    machine = Machine(
+        description.topology,
+        description.costs,
+        profile.crosscall_order,
+        jitter_rng=jitter,
+        protocol="sbi" if profile.invalidate_by == "sbi" else "ipi",
+    )
+    return machine, Kernel(machine, profile, description.kernel_costs, sink)
+
+
 def _placed(scenario: ResolvedScenario) -> list[PlacedTask]:
     """Give every task of the workloads a number, in file order.
 
     A task that brings no number gets the lowest that is free on its CPU, the numbers that others
     bring being taken from the start. Without traces, numbers thus ascend in file order.
     """
-    info = machine_info(scenario.workloads, scenario.machine.topology.n_cpus)
+    n_cpus = scenario.machine.topology.n_cpus
+    info = machine_info(scenario.workloads, n_cpus, scenario.kernel)
     asked = [(one, spec) for one in scenario.workloads for spec in one.tasks(info)]
     taken: dict[int, set[int]] = {spec.cpu: set() for _, spec in asked}
     for _, spec in asked:

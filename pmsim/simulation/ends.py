@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pmsim.kernel.pools import Pool
-from pmsim.kernel.writes import WriteFault
+from pmsim.kernel.pagetables.writes import WriteFault
+from pmsim.kernel.pmalloc.pools import Pool
 from pmsim.simulation.build import PlacedTask, Simulation
 from pmsim.units import S
 from pmsim.workloads.task import Failure
@@ -49,6 +49,7 @@ def _pool_row(pool: Pool, now: int) -> Row:
         "pool": pool.number,
         "refill": pool.refill,
         "align": pool.align,
+        "mode": pool.mode,
         "areas": did.areas,
         "pages": did.pages,
         "allocations": did.allocations,
@@ -57,6 +58,7 @@ def _pool_row(pool: Pool, now: int) -> Row:
         "wasted": did.wasted,
         "relinquished": did.relinquished,
         "protects": did.protects,
+        "rare_writes": did.rare_writes,
         "exposed_byte_s": pool.exposure.at(now) / S,
         "destroyed": pool.destroyed,
     }

@@ -20,12 +20,14 @@ def result_html(result: Result) -> str:
     said = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences(result.summary))
     return (
         f"<h4>{escape(result.name)}</h4><ul>{said}</ul>"
-        f"{_table(('table', 'rows', 'what a row is'), tables)}"
+        f"{html_table(('table', 'rows', 'what a row is'), tables)}"
         f"<p><code>{escape(str(result.path))}</code></p>"
     )
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def html_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table of text."""
+
     def line(cells: Iterable[str], tag: str) -> str:
         return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 

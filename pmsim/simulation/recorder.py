@@ -9,17 +9,20 @@ import numpy.typing as npt
 
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS, SlowestReason
 from pmsim.hardware.machine import Machine
+from pmsim.hardware.shootdown.calls import Protocol
 from pmsim.hardware.tlb import CallKind
 from pmsim.kernel.tlbflush import Cause
 from pmsim.simulation.store import TableStore, Values, none_where, words
-from pmsim.simulation.tables import LATENCY_PARTS, PROTOCOLS
+from pmsim.simulation.tables import LATENCY_PARTS
 from pmsim.simulation.timeline import Timeline
 
 _KINDS = [kind.name.lower() for kind in CallKind]
 _CAUSES = [cause.name.lower() for cause in Cause]
+_PROTOCOLS = [protocol.name.lower() for protocol in Protocol]
 _REASONS = [reason.name.lower() for reason in SlowestReason]
 _NULLABLE = ("operation", "pages", "slowest_cpu")
-_PLAIN = ("cpu", "task", "start_ps", "end_ps", "targets", *(part.name for part in LATENCY_PARTS))
+_COUNTS = ("cpu", "task", "start_ps", "end_ps", "targets", "invalidations")
+_PLAIN = (*_COUNTS, *(part.name for part in LATENCY_PARTS))
 
 
 class Recorder:
@@ -73,7 +76,7 @@ def crosscall_columns(calls: npt.NDArray[np.int64]) -> dict[str, Values]:
     return {
         **{name: column[name] for name in _PLAIN},
         **{name: none_where(column[name]) for name in _NULLABLE},
-        "protocol": words(np.zeros(len(calls), dtype=np.int64), list(PROTOCOLS)),
+        "protocol": words(column["protocol"], _PROTOCOLS),
         "kind": words(column["kind"], _KINDS),
         "cause": words(column["cause"], _CAUSES),
         "slowest_reason": words(column["slowest_reason"], _REASONS),

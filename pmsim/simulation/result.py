@@ -17,10 +17,13 @@ from pmsim.errors import ResultError
 from pmsim.simulation.files import TableFiles
 from pmsim.simulation.manifest import FORMAT
 from pmsim.simulation.place import MANIFEST, result_directory
+from pmsim.simulation.rows import UNREADABLE, frame_of, read_rows
 from pmsim.simulation.tables import TABLES
 
 SUMMARY = "summary.json"
 """The file with the headline numbers."""
+METRICS = "metrics.parquet"
+"""The file with what each replication measured."""
 
 
 class Result:
@@ -76,6 +79,20 @@ class Result:
         """The headline numbers (`pmsim.simulation.summary`)."""
         summary: dict[str, Any] = self._json(SUMMARY)
         return summary
+
+    @cached_property
+    def replications(self) -> pd.DataFrame:
+        """One row per replication: every metric (`pmsim.simulation.metrics`) by its column.
+
+        Raises
+        ------
+        ResultError
+            If its file is missing or cannot be read.
+        """
+        try:
+            return frame_of(read_rows(self.path / METRICS))
+        except UNREADABLE as error:
+            raise ResultError(f"{self.path / METRICS} cannot be read: {error}") from error
 
     @property
     def operations(self) -> pd.DataFrame:

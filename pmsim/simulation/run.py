@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,12 +13,16 @@ from pmsim.scenario.resolve import ResolvedScenario
 from pmsim.scenario.scenario import Scenario, load
 from pmsim.simulation.build import build
 from pmsim.simulation.ends import final_rows
+from pmsim.simulation.estimates import over_replications, within
 from pmsim.simulation.files import TableFiles
-from pmsim.simulation.manifest import provenance, write_json
+from pmsim.simulation.manifest import provenance, scenario_hash, write_json
+from pmsim.simulation.metrics import measure
 from pmsim.simulation.observer import Progress, ProgressCallback, observe
 from pmsim.simulation.place import MANIFEST, result_directory, writing
 from pmsim.simulation.recorder import Recorder
-from pmsim.simulation.result import SUMMARY, Result
+from pmsim.simulation.result import METRICS, SUMMARY, Result
+from pmsim.simulation.rows import numbered, write_rows
+from pmsim.simulation.stopping import Stopping, stopping_of
 from pmsim.simulation.store import TableStore
 from pmsim.simulation.summary import summarize
 
@@ -27,6 +32,8 @@ def run(
     out: str | Path | None = None,
     *,
     force: bool = False,
+    precision: float | str | None = None,
+    max_replications: int | None = None,
     progress: ProgressCallback | None = None,
     finish: Callable[[Result], None] | None = None,
 ) -> Result:
@@ -41,6 +48,11 @@ def run(
         that goes with the result.
     force
         Whether a result that is at ``out`` already is replaced.
+    precision
+        Relative half width, such as ``"5%"`` or 0.05, that the interval of every headline figure is
+        to have; replications are added until it has.
+    max_replications
+        Where adding ends all the same.
     progress
         Called now and then while it runs.
     finish
@@ -62,10 +74,11 @@ def run(
         If the result cannot be written.
     """
     resolved = _resolved(scenario)
+    stopping = stopping_of(resolved.replications, precision, max_replications, resolved.seed)
     if out is None:
-        return _run_in_temporary(resolved, progress)
+        return _run_in_temporary(resolved, stopping, progress)
     with result_directory(Path(out), force=force) as work:
-        run_into(work, resolved, progress)
+        run_into(work, resolved, stopping, progress)
         if finish is not None:
             finish(Result(work))
     return Result(Path(out))
@@ -77,12 +90,14 @@ def _resolved(scenario: Scenario | ResolvedScenario | str | Path) -> ResolvedSce
     return scenario.resolve() if isinstance(scenario, Scenario) else scenario
 
 
-def _run_in_temporary(scenario: ResolvedScenario, progress: ProgressCallback | None) -> Result:
+def _run_in_temporary(
+    scenario: ResolvedScenario, stopping: Stopping, progress: ProgressCallback | None
+) -> Result:
     """Run into a temporary directory that lives as long as the result."""
     temporary = TemporaryDirectory(prefix="pmsim-")
     try:
         with writing(Path(temporary.name)):
-            run_into(Path(temporary.name), scenario, progress)
+            run_into(Path(temporary.name), scenario, stopping, progress)
         return Result(Path(temporary.name), temporary)
     except BaseException:
         temporary.cleanup()
@@ -90,28 +105,85 @@ def _run_in_temporary(scenario: ResolvedScenario, progress: ProgressCallback | N
 
 
 def run_into(
-    directory: Path, scenario: ResolvedScenario, progress: ProgressCallback | None = None
+    directory: Path,
+    scenario: ResolvedScenario,
+    stopping: Stopping,
+    progress: ProgressCallback | None = None,
 ) -> None:
-    """Run all replications, and write everything that a result consists of into a directory."""
+    """Run replications, and write everything that a result consists of into a directory."""
     started = time.time()
-    manifest = provenance(
-        scenario.as_dict(), scenario.seed, scenario.replications, scenario.inputs()
-    )
-    durations = []
+    known = provenance({}, scenario.seed, scenario.replications, scenario.inputs())
     with TableStore(directory) as store:
-        for replication in range(scenario.replications):
-            durations.append(run_once(scenario, replication, store, progress))
+        durations, measured = _replications(directory, scenario, stopping, store, progress)
         rows = store.rows
-    warmup = scenario.measure.warmup
-    summary = summarize(TableFiles(directory), durations, None if warmup == "auto" else warmup)
+    files = TableFiles(directory)
+    summary = summarize(files, durations, warmup_of(scenario))
+    if not measured:
+        measured = [measure(files, 0, durations[0], warmup_of(scenario))]
+        summary["intervals"] = within(files, summary)
+    else:
+        summary["intervals"] = over_replications(measured, scenario.seed)
+    write_rows(directory / METRICS, numbered(measured))
     write_json(directory / SUMMARY, summary)
-    manifest |= {
+    as_run = replace(scenario, replications=len(durations)).as_dict()
+    manifest = known | {
+        "scenario": as_run,
+        "scenario_sha256": scenario_hash(as_run),
+        **stopping.as_dict(),
+        "replications": len(durations),
         "durations_ps": durations,
         "rows": rows,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "wall_s": round(time.time() - started, 3),
     }
     write_json(directory / MANIFEST, manifest)
+
+
+def _replications(
+    directory: Path,
+    scenario: ResolvedScenario,
+    stopping: Stopping,
+    store: TableStore,
+    progress: ProgressCallback | None,
+) -> tuple[list[int], list[dict[str, float]]]:
+    """Run until there are enough; return the lengths, and of several also what they measured.
+
+    Several replications are measured one by one, each from tables of its own, whose rows then go
+    where those of all are.
+    """
+    durations: list[int] = []
+    measured: list[dict[str, float]] = []
+    while (target := stopping.target(len(durations), lambda: measured)) > len(durations):
+        scenario = replace(scenario, replications=target)
+        if target == 1:
+            durations.append(run_once(scenario, 0, store, progress))
+            continue
+        for number in range(len(durations), target):
+            with TemporaryDirectory(prefix=".replication-", dir=directory) as name:
+                duration, values = run_measured(scenario, number, Path(name), progress)
+                store.append(TableFiles(Path(name)))
+            durations.append(duration)
+            measured.append(values)
+    return durations, measured
+
+
+def run_measured(
+    scenario: ResolvedScenario,
+    replication: int,
+    directory: Path,
+    progress: ProgressCallback | None = None,
+) -> tuple[int, dict[str, float]]:
+    """Run one replication into tables of its own; return its length, and what it measured."""
+    with TableStore(directory) as store:
+        duration = run_once(scenario, replication, store, progress)
+    values = measure(TableFiles(directory), replication, duration, warmup_of(scenario))
+    return duration, values
+
+
+def warmup_of(scenario: ResolvedScenario) -> int | None:
+    """Return where the scenario says that the transient ends; `None` where it is to be found."""
+    warmup = scenario.measure.warmup
+    return None if warmup == "auto" else warmup
 
 
 def run_once(

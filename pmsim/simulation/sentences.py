@@ -5,19 +5,46 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pmsim.units import format_time
+from pmsim.units import S, format_time
 
 Summary = Mapping[str, Any]
+
+MOST_CALLS = 2
+"""Kinds of calls into the kernel that are spoken of, of each workload the costliest."""
+
+NEGLIGIBLE = 0.1
+"""A kind with a smaller share of its workload's time in the kernel is not spoken of."""
+
+NOTABLE = 10
+"""So many times slower than the mean is worth a sentence of its own."""
+
+_TOLD = {
+    "tlbi": "by broadcast instructions (tlbi), which interrupt nobody",
+    "sbi": "through the firmware (sbi)",
+}
+"""How broadcasts were made that were no cross-calls."""
+
+_WAITED_FOR = {
+    "irqs_off": "had interrupts off",
+    "idle_exit": "had to wake up",
+    "busy_handler": "was in another handler",
+    "ride": "had another call's interrupt coming",
+    "distance": "was farthest away",
+}
+"""What the CPU did that a broadcast waited for, by reason."""
 
 
 def sentences(summary: Summary) -> list[str]:
     """Return the answers that a summary gives, one sentence or two each."""
     if not summary["broadcasts"]["total"]:
-        return ["No CPU had to be told anything: nothing was broadcast.", *_failures(summary)]
+        quiet = "No CPU had to be told anything: nothing was broadcast."
+        return [quiet, *_calls(summary), *_failures(summary)]
     return [
         _cost(summary),
         _latency(summary),
+        *_slowest(summary),
         _who_paid(summary),
+        *_calls(summary),
         _transient(summary),
         *_user_work(summary),
         *_failures(summary),
@@ -39,8 +66,7 @@ def share(part: float) -> str:
 
 def rate(per_second: float) -> str:
     """Write a rate to three digits."""
-    rounded = float(f"{per_second:.3g}")
-    return f"{rounded:,.0f} broadcasts/s" if rounded >= 100 else f"{rounded:g} broadcasts/s"
+    return f"{_number(per_second)} broadcasts/s"
 
 
 def _cost(summary: Summary) -> str:
@@ -49,8 +75,19 @@ def _cost(summary: Summary) -> str:
     return (
         f"Synchronization cost {share(cost['share'])} of all CPU time:"
         f" {about(cost['lost_ps'])} of {summary['cpus']:,} CPUs in {_duration(summary)},"
-        f" for {calls['total']:,} broadcasts ({kinds})."
+        f" for {_broadcasts(calls['total'])} ({kinds}){_told(calls)}."
     )
+
+
+def _told(calls: Mapping[str, Any]) -> str:
+    """Say which broadcasts were no cross-calls; nothing where all were."""
+    counts, total = calls["by_protocol"], calls["total"]
+    said = [
+        f"{'all' if counts[name] == total else format(counts[name], ',')} of them {words}"
+        for name, words in _TOLD.items()
+        if name in counts
+    ]
+    return f", {', '.join(said)}" if said else ""
 
 
 def _duration(summary: Summary) -> str:
@@ -70,12 +107,60 @@ def _latency(summary: Summary) -> str:
     return f"A broadcast took {about(latency['mean'])} on average: {', '.join(known)}."
 
 
+def _slowest(summary: Summary) -> list[str]:
+    """Tell of the slowest broadcast, where it was far slower than the others."""
+    one = summary["slowest"]
+    if one["latency_ps"] < NOTABLE * summary["latency_ps"]["mean"]:
+        return []
+    text = (
+        f"The slowest broadcast ({one['cause']}) was made by {one['workload']} on CPU {one['cpu']},"
+        f" from {about(one['at_ps'])} on"
+    )
+    why = _WAITED_FOR.get(one["slowest_reason"])
+    if one["slowest_cpu"] is not None and why is not None:
+        text += f": it waited for CPU {one['slowest_cpu']}, which {why}"
+    return [f"{text}."]
+
+
+def _calls(summary: Summary) -> list[str]:
+    """Tell what each workload asked of the kernel, the costliest calls of it."""
+    by_workload: dict[str, list[Mapping[str, Any]]] = {}
+    for one in summary["calls"]:
+        by_workload.setdefault(one["workload"], []).append(one)
+    said = []
+    for calls in by_workload.values():
+        least = NEGLIGIBLE * sum(one["total_ps"] for one in calls)
+        said += [_call(one) for one in calls[:MOST_CALLS] if one["total_ps"] >= least]
+    return said
+
+
+def _call(one: Mapping[str, Any]) -> str:
+    text = f"{one['workload']} called {one['kind']} "
+    if one["count"] == 1:
+        return f"{text}once: {about(one['total_ps'])}, {_broadcasts(one['broadcasts'])}."
+    text += f"{one['count']:,} times ({_number(one['per_s'])}/s): {about(one['mean_ps'])} each"
+    if one["longest_ps"] > NOTABLE * one["mean_ps"]:
+        text += f", once {about(one['longest_ps'])}"
+    return f"{text}, {_broadcasts(one['broadcasts'])} in all."
+
+
+def _broadcasts(count: int) -> str:
+    return "1 broadcast" if count == 1 else f"{count:,} broadcasts"
+
+
+def _number(value: float) -> str:
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:g}"
+
+
 def _who_paid(summary: Summary) -> str:
     cost, paid = summary["cost"], summary["paid"]
     initiators = {one["workload"] for one in paid["initiators"]}
+    by_protocol = summary["broadcasts"]["by_protocol"]
+    takers = "handlers" if set(by_protocol) != {"tlbi"} else "standing still for them"
     text = (
         f"The initiators ({', '.join(sorted(initiators))}) waited {about(cost['initiators_ps'])};"
-        f" handlers took {about(cost['stolen_ps'])} from whatever else ran"
+        f" {takers} took {about(cost['stolen_ps'])} from whatever else ran"
     )
     if cost["refill_ps"]:
         text += f", and refilling TLBs {about(cost['refill_ps'])}"
@@ -96,7 +181,7 @@ def _transient(summary: Summary) -> str:
         return f"There is no transient: {rate(found['per_s_after'])} from the start."
     return (
         f"The transient ends at {end}: {rate(found['per_s_before'])} before,"
-        f" {rate(found['per_s_after'])} after, when handlers take"
+        f" {rate(found['per_s_after'])} after, when other work loses"
         f" {share(found['stolen_share_after'])} of all CPU time."
     )
 
@@ -109,9 +194,20 @@ def _user_work(summary: Summary) -> list[str]:
         else:
             tasks = "1 task" if one["tasks"] == 1 else f"{one['tasks']:,} tasks"
             said.append(
-                f"User work ({one['workload']}, {tasks}) took {share(one['slowdown'])} longer."
+                f"User work ({one['workload']}, {tasks}) took {share(one['slowdown'])} longer;"
+                f" {_interrupted(one, summary)}."
             )
     return said
+
+
+def _interrupted(work: Mapping[str, Any], summary: Summary) -> str:
+    """Say how often the CPUs of some user work were interrupted."""
+    count = work["interrupts"]
+    if not count:
+        return "its CPUs were never interrupted"
+    run = summary["duration_ps"] / summary["replications"]
+    each = count / work["cpus"] * S / run
+    return f"its CPUs were interrupted {count:,} times, each {_number(each)} times a second"
 
 
 def _failures(summary: Summary) -> list[str]:

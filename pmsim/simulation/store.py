@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pmsim.simulation.files import TableFiles
 from pmsim.simulation.tables import TABLES, Column, Table
 
 ROW_GROUP = 131_072
@@ -48,9 +49,13 @@ class TableWriter:
         ]
         count = len(arrays[0])
         arrays.insert(0, pa.array(np.full(count, replication, dtype=np.int64)))
-        self._waiting.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
-        self._waiting_rows += count
-        self.rows += count
+        self.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+
+    def append(self, rows: pa.RecordBatch) -> None:
+        """Append rows that have all columns."""
+        self._waiting.append(pa.RecordBatch.from_arrays(rows.columns, schema=self._schema))
+        self._waiting_rows += len(rows)
+        self.rows += len(rows)
         if self._waiting_rows >= ROW_GROUP:
             self._write()
 
@@ -94,6 +99,12 @@ class TableStore:
         rows = list(rows)
         if rows:
             self.add(table, {name: [row[name] for row in rows] for name in rows[0]}, replication)
+
+    def append(self, tables: TableFiles) -> None:
+        """Append all rows of other files of the same tables."""
+        for name, writer in self._writers.items():
+            for rows in tables.arrow_batches(name, TABLES[name].names):
+                writer.append(rows)
 
     @property
     def rows(self) -> dict[str, int]:

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pmsim.simulation.files import TableFiles
+from pmsim.simulation.kernelcalls import KERNEL_WORKER, kernel_calls
+from pmsim.simulation.slowest import find_slowest
 from pmsim.simulation.transient import Transient, find_transient
 from pmsim.units import S
 
@@ -26,7 +28,7 @@ TOP = 5
 
 
 def summarize(
-    files: TableFiles, durations: Sequence[int], warmup: int | None = None
+    files: TableFiles, durations: Sequence[int], warmup: int | None = None, *, first: int = 0
 ) -> dict[str, Any]:
     """Return the headline numbers of a finished result.
 
@@ -38,6 +40,8 @@ def summarize(
         Simulated length of each replication in picoseconds.
     warmup
         Where the transient ends, if the scenario says so; `None` looks for its end.
+    first
+        Number of the first replication in the tables.
 
     Returns
     -------
@@ -47,10 +51,11 @@ def summarize(
     cpus = files.frame("cpus")
     tasks = files.frame("tasks")
     calls = _Calls(files)
+    names = _names(tasks)
     timeline = files.frame("timeline")
     transients = [
         _transient(timeline[timeline["replication"] == number], last_end, warmup)
-        for number, last_end in enumerate(calls.last_ends(len(durations)))
+        for number, last_end in enumerate(calls.last_ends(first, len(durations)), first)
     ]
     return {
         "duration_ps": sum(durations),
@@ -59,10 +64,12 @@ def summarize(
         "broadcasts": calls.totals(sum(durations)),
         "latency_ps": calls.latency(),
         "cost": {"initiators_ps": calls.total_latency, **_lost(cpus, tasks, sum(durations))},
-        "paid": {"cpus": _paying_cpus(cpus), "initiators": calls.initiators(tasks)},
+        "paid": {"cpus": _paying_cpus(cpus), "initiators": calls.initiators(names)},
+        "slowest": find_slowest(files, names),
         "transient_end_ps": transients[0]["end_ps"] if transients else None,
         "transients": transients,
-        "user_work": _user_work(tasks),
+        "user_work": _user_work(tasks, cpus),
+        "calls": kernel_calls(files, set(names.values()), sum(durations)),
         "operations": _operations(files),
         "failures": _failures(files),
     }
@@ -72,7 +79,8 @@ KEYS: Mapping[str, str] = {
     "duration_ps": "Simulated time, all replications together.",
     "replications": "Number of runs.",
     "cpus": "Logical CPUs of the machine.",
-    "broadcasts": "Cross-calls: total, per second, by kind and by cause, and CPUs called.",
+    "broadcasts": "Cross-calls and invalidations: total, per second, by kind, cause and protocol,"
+    " and CPUs that had to answer.",
     "latency_ps": "From a cross-call's start to its initiator's next step; quantiles are values"
     " that occurred, and none where too few calls are known.",
     "cost": "CPU time lost: interrupts and waking for them (stolen), waiting (spin), the start of"
@@ -82,13 +90,24 @@ KEYS: Mapping[str, str] = {
     "transient_end_ps": "Where the transient of the first replication ends; none if never.",
     "transients": "The same for each replication, with the rule that found it, and the broadcasts"
     " before and after.",
-    "user_work": "How much slower user work became, for each such workload.",
+    "slowest": "The broadcast that took longest: when, by whom, why, and for which CPU it waited.",
+    "user_work": "How much slower user work became, for each such workload, and how often the CPUs"
+    " that it runs on were interrupted.",
+    "calls": "What workloads asked of the kernel: by workload and kind how many, how often, how"
+    " long on average and at most, and with how many broadcasts.",
     "operations": "Kernel operations by kind: how many, how long on average, with how many calls.",
     "failures": "Simulated faults and failed calls by kind: how many, and the first.",
+    "intervals": "How well means are known: over replications, or within a single run. Of each"
+    " metric its mean, the ends of the interval (none: not enough data), and the method.",
 }
 """The keys of a summary, with a sentence each."""
 
 _SPENT = ("stolen_ps", "spin_ps", "irqs_off_ps", "refill_ps")
+
+
+_CALL_COLUMNS = (
+    "replication", "cpu", "task", "start_ps", "end_ps", "kind", "cause", "targets", "protocol",
+)  # fmt: skip
 
 
 class _Calls:
@@ -97,17 +116,17 @@ class _Calls:
     def __init__(self, files: TableFiles) -> None:
         self.kinds: Counter[str] = Counter()
         self.causes: Counter[str] = Counter()
+        self.protocols: Counter[str] = Counter()
         self.targets = 0
         self._last_end: dict[int, int] = {}
         self.waited: Counter[tuple[int, int]] = Counter()
         pieces = [np.empty(0, dtype=np.int64)]
-        columns = ["replication", "cpu", "task", "start_ps", "end_ps", "kind", "cause", "targets"]
-        for batch in files.arrow_batches("crosscalls", columns):
+        for batch in files.arrow_batches("crosscalls", _CALL_COLUMNS):
             replication, cpu, task, start, end = (batch.column(i).to_numpy() for i in range(5))
             latency = end - start
             pieces.append(latency)
             self.targets += int(batch.column(7).to_numpy().sum())
-            for counter, column in ((self.kinds, 5), (self.causes, 6)):
+            for counter, column in ((self.kinds, 5), (self.causes, 6), (self.protocols, 8)):
                 for item in batch.column(column).value_counts().to_pylist():
                     counter[item["values"]] += item["counts"]
             for number in np.unique(replication).tolist():
@@ -117,9 +136,9 @@ class _Calls:
         self.latencies = np.concatenate(pieces)
         self.total_latency = sum(self.waited.values())
 
-    def last_ends(self, replications: int) -> list[int]:
+    def last_ends(self, first: int, replications: int) -> list[int]:
         """Return when the last call of each replication ended, 0 where there was none."""
-        return [self._last_end.get(number, 0) for number in range(replications)]
+        return [self._last_end.get(first + number, 0) for number in range(replications)]
 
     def totals(self, duration: int) -> dict[str, Any]:
         count = len(self.latencies)
@@ -128,6 +147,7 @@ class _Calls:
             "per_s": count * S / duration if duration else 0.0,
             "by_kind": dict(self.kinds.most_common()),
             "by_cause": dict(self.causes.most_common()),
+            "by_protocol": dict(self.protocols.most_common()),
             "targets": self.targets,
         }
 
@@ -143,16 +163,12 @@ class _Calls:
         found["max"] = int(values[-1]) if n else None
         return found
 
-    def initiators(self, tasks: Any) -> list[dict[str, Any]]:
-        names = {
-            (int(row.cpu), int(row.task)): str(row.workload)
-            for row in tasks[["cpu", "task", "workload"]].itertuples()
-        }
+    def initiators(self, names: Mapping[tuple[int, int], str]) -> list[dict[str, Any]]:
         return [
             {
                 "cpu": cpu,
                 "task": task,
-                "workload": names.get((cpu, task), "kernel worker"),
+                "workload": names.get((cpu, task), KERNEL_WORKER),
                 "waited_ps": waited,
             }
             for (cpu, task), waited in self.waited.most_common(TOP)
@@ -218,13 +234,22 @@ def _share(timeline: Any, name: str) -> float:
 _PARTS = ("busy_ps", "spin_ps", "irqs_off_ps", "stolen_ps", "idle_ps")
 
 
-def _user_work(tasks: Any) -> list[dict[str, Any]]:
+def _names(tasks: Any) -> dict[tuple[int, int], str]:
+    """Return the workload of each task, by CPU and number."""
+    return {
+        (int(row.cpu), int(row.task)): str(row.workload)
+        for row in tasks[["cpu", "task", "workload"]].itertuples()
+    }
+
+
+def _user_work(tasks: Any, cpus: Any) -> list[dict[str, Any]]:
     measured = tasks[tasks["work_ps"].notna()]
     rows = []
     for name, group in measured.groupby(measured["workload"].astype(str)):
         work = int(group["work_ps"].sum())
         elapsed = int((group["end_ps"] - group["start_ps"]).sum())
         slowdown = elapsed / work - 1 if work else None
+        places = group[["replication", "cpu"]].drop_duplicates()
         rows.append(
             {
                 "workload": str(name),
@@ -232,6 +257,8 @@ def _user_work(tasks: Any) -> list[dict[str, Any]]:
                 "work_ps": work,
                 "elapsed_ps": elapsed,
                 "slowdown": slowdown,
+                "cpus": len(places),
+                "interrupts": int(places.merge(cpus)["handlers"].sum()),
             }
         )
     return rows

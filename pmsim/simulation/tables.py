@@ -91,9 +91,14 @@ PROTOCOLS: Mapping[str, str] = MappingProxyType(
     {
         "ipi": "Cross-call: every target is interrupted, runs the function and acknowledges it;"
         " the initiator waits for the last one.",
+        "tlbi": "Invalidation: operations and a barrier go out over the interconnect, those of one"
+        " initiator after those of another; nobody is interrupted, CPUs that compute lose a share"
+        " of that time.",
+        "sbi": "Cross-call through the firmware: a trap, then one interrupt for each target in"
+        " machine mode, which interrupts-off windows do not hold off.",
     }
 )
-"""How the other CPUs can be told, by name."""
+"""How the other CPUs can be told, by name, in the order of `shootdown.calls.Protocol`."""
 
 REPLICATION = _count("replication", "Number of the run, from 0.")
 
@@ -101,7 +106,7 @@ CPU_TIMES = (
     _time("busy_ps", "Computing, refill and context switches included."),
     _time("spin_ps", "Waiting for cross-calls and spinlocks, less what was stolen meanwhile."),
     _time("irqs_off_ps", "Interrupts off: windows, and the start of the CPU's own cross-calls."),
-    _time("stolen_ps", "Taken by handlers, and by waking up for them."),
+    _time("stolen_ps", "Taken by handlers and waking up for them, or lost to invalidations."),
     _time("idle_ps", "The rest."),
 )
 """How a CPU's time splits, without gap or overlap."""
@@ -120,7 +125,7 @@ OPERATIONS = Table(
         _time("start_ps", "When it began."),
         _time("end_ps", "When it ended."),
         _pages("pages", "Pages it was about; 0 where it was about none."),
-        _count("crosscalls", "Cross-calls made by it and the operations inside it."),
+        _count("crosscalls", "Cross-calls and invalidations by it and the operations inside it."),
         _time("run_ps", "Computing of its own and of the operations inside it."),
         _time("lock_wait_ps", "Waiting for locks."),
         _time("crosscall_ps", "In cross-calls, from their start to the task's next step."),
@@ -129,24 +134,27 @@ OPERATIONS = Table(
 )
 
 LATENCY_PARTS = (
-    _time("queue_ps", "Putting the call into the targets' queues."),
+    _time("queue_ps", "Putting the call into the targets' queues; or waiting for the server."),
     _time("send_ps", "Sending interrupts, up to that of the slowest target."),
-    _time("delivery_ps", "The interrupt's flight to the slowest target."),
+    _time("delivery_ps", "The interrupt's flight to the slowest target; or the round trip."),
     _time("irqs_off_ps", "The slowest target had interrupts off."),
     _time("idle_exit_ps", "The slowest target woke from an idle state."),
     _time("busy_handler_ps", "The slowest target was in an earlier handler."),
     _time("ride_ps", "The call waited in a queue for an interrupt that another call had sent."),
     _time("entry_ps", "Entering the handler of the slowest target."),
-    _time("function_ps", "Functions run there, up to the end of this call's."),
+    _time("function_ps", "Functions run there, up to the end of this call's; or the service."),
     _time("local_ps", "The initiator's own function, where that ended last."),
     _time("visit_ps", "The initiator collecting acknowledgements after the slowest one."),
     _time("resume_ps", "A handler on the initiator's CPU before it could go on."),
 )
-"""The parts of a cross-call's latency; they add up to ``end_ps - start_ps``."""
+"""The parts of a cross-call's latency; they add up to ``end_ps - start_ps``.
+
+Of an invalidation, which has no slowest target, the second meaning holds.
+"""
 
 CROSSCALLS = Table(
     "crosscalls",
-    "One row per cross-call that ended, in order of its end.",
+    "One row per cross-call or invalidation that ended, in order of its end.",
     (
         REPLICATION,
         _count("cpu", "The initiator's CPU."),
@@ -157,8 +165,9 @@ CROSSCALLS = Table(
         _text("kind", "What they did: full, range, sync_core or empty."),
         _text("cause", "Why the kernel asked for it."),
         _count("operation", "Id of the operation that made it.", nullable=True),
-        _count("targets", "CPUs called, the initiator's own not counted."),
+        _count("targets", "CPUs that had to answer, the initiator's own not counted."),
         _pages("pages", "The span asked for; none: everything.", nullable=True),
+        _count("invalidations", "Operations that the interconnect broadcast."),
         _count("slowest_cpu", "The target that ended the wait.", nullable=True),
         _text("slowest_reason", "Why that one was last."),
         *LATENCY_PARTS,
@@ -174,7 +183,7 @@ CPUS = Table(
         *CPU_TIMES,
         _time("refill_ps", "The part of busy that refilled the TLB after full flushes."),
         _count("handlers", "Interrupt handlers run."),
-        _count("crosscalls_sent", "Cross-calls that this CPU began."),
+        _count("crosscalls_sent", "Cross-calls and invalidations that this CPU began."),
     ),
 )
 
@@ -235,6 +244,7 @@ POOLS = Table(
         _count("pool", "Number of the pool in its run, in order of creation."),
         _bytes("refill", "Growth at least, whole pages."),
         _bytes("align", "Alignment of its objects."),
+        _text("mode", "What may be done to its protected memory, and when it is protected."),
         _count("areas", "Areas grown."),
         _pages("pages", "Their pages."),
         _count("allocations", "Objects handed out."),
@@ -243,6 +253,7 @@ POOLS = Table(
         _bytes("wasted", "Bytes left in an area that was too small for the next object."),
         _bytes("relinquished", "Bytes given up because their area was protected."),
         _count("protects", "Protections of the pool, those with nothing to do included."),
+        _count("rare_writes", "Pages that rare writes changed, each as often as it was written."),
         Column("exposed_byte_s", "float", "B s", "Bytes allocated and writable, times how long."),
         Column("destroyed", "bool", "", "Whether the pool was destroyed within the run."),
     ),

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS, SlowestReason
+from pmsim.hardware.shootdown.calls import Protocol
 from pmsim.hardware.tlb import CallKind
 from pmsim.kernel.tlbflush import Cause
 from pmsim.simulation.files import TableFiles
@@ -17,7 +20,8 @@ def call(**values: int) -> np.ndarray:
     """A call whose other columns tell their places."""
     places = {name: 100 + place for place, name in enumerate(CROSSCALL_COLUMNS)}
     codes = {"kind": CallKind.FULL, "cause": Cause.PURGE, "slowest_reason": SlowestReason.RIDE}
-    row = places | codes | {"start_ps": 5, "end_ps": 9} | values
+    times = {"start_ps": 5, "end_ps": 9}
+    row = places | codes | times | {"protocol": Protocol.SBI} | values
     return np.array([[row[name] for name in CROSSCALL_COLUMNS]], dtype=np.int64)
 
 
@@ -33,18 +37,21 @@ def recorded(tmp_path: Path, *calls: np.ndarray) -> TableFiles:
 def test_codes_become_lower_case_words(tmp_path: Path) -> None:
     (row,) = recorded(tmp_path, call()).frame("crosscalls").itertuples()
     assert (row.kind, row.cause, row.slowest_reason) == ("full", "purge", "ride")
-    assert (row.protocol, row.replication) == ("ipi", 3)
+    assert (row.protocol, row.replication) == ("sbi", 3)
 
 
-def test_every_kind_cause_and_reason_has_its_own_word(tmp_path: Path) -> None:
-    every = [call(kind=kind) for kind in CallKind]
-    every += [call(cause=cause) for cause in Cause]
-    every += [call(slowest_reason=reason) for reason in SlowestReason]
-    frame = recorded(tmp_path, *every).frame("crosscalls")
-    n, m = len(CallKind), len(CallKind) + len(Cause)
-    assert frame["kind"].tolist()[:n] == [kind.name.lower() for kind in CallKind]
-    assert frame["cause"].tolist()[n:m] == [cause.name.lower() for cause in Cause]
-    assert frame["slowest_reason"].tolist()[m:] == [r.name.lower() for r in SlowestReason]
+@pytest.mark.parametrize(
+    ("column", "codes"),
+    [
+        ("kind", CallKind),
+        ("cause", Cause),
+        ("slowest_reason", SlowestReason),
+        ("protocol", Protocol),
+    ],
+)
+def test_every_code_has_its_own_word(column: str, codes: type[IntEnum], tmp_path: Path) -> None:
+    frame = recorded(tmp_path, *[call(**{column: code}) for code in codes]).frame("crosscalls")
+    assert frame[column].tolist() == [code.name.lower() for code in codes]
 
 
 def test_minus_one_becomes_none_where_none_is_meant(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import pmsim
-from pmsim.hardware.fabric import CROSSCALL_COLUMNS
+from pmsim.hardware.fabric import CROSSCALL_COLUMNS, SlowestReason
 from pmsim.hardware.tlb import CallKind
 from pmsim.kernel.tlbflush import Cause
 from pmsim.simulation.files import TableFiles
@@ -16,6 +16,7 @@ from pmsim.simulation.sentences import sentences, share
 from pmsim.simulation.store import TableStore
 from pmsim.simulation.summary import KEYS, summarize
 from pmsim.simulation.tables import CPUS, TASKS
+from pmsim.units import S
 from tests.machines import scenario
 
 DURATION = 1000
@@ -54,8 +55,9 @@ def made(tmp_path: Path, *chunks: np.ndarray, **tables: Any) -> dict[str, Any]:
     return summarize(TableFiles(tmp_path), [DURATION], tables.get("warmup"))
 
 
-def test_every_key_of_a_summary_is_described(tmp_path: Path) -> None:
-    assert set(made(tmp_path)) == set(KEYS)
+def test_every_key_of_a_summary_is_described() -> None:
+    summary = pmsim.run(scenario({"kind": "user_work", "compute": "1us"})).summary
+    assert set(summary) == set(KEYS)
 
 
 def test_calls_are_counted_by_kind_and_cause(tmp_path: Path) -> None:
@@ -65,6 +67,68 @@ def test_calls_are_counted_by_kind_and_cause(tmp_path: Path) -> None:
     assert broadcasts["by_cause"] == {"purge": 3}
     assert broadcasts["targets"] == 3
     assert broadcasts["per_s"] == 3 * 10**12 / DURATION
+
+
+@pytest.mark.parametrize(
+    ("protocols", "said"),
+    [
+        ([0], "for 1 broadcast (1 full)."),
+        ([1], "(1 full), all of them by broadcast instructions (tlbi), which interrupt nobody."),
+        ([0, 1, 1], "2 of them by broadcast instructions (tlbi), which interrupt nobody."),
+        ([2], "(1 full), all of them through the firmware (sbi)."),
+    ],
+)
+def test_how_cpus_were_told_is_counted_and_said(
+    tmp_path: Path, protocols: list[int], said: str
+) -> None:
+    rows = calls([5] * len(protocols))
+    rows[:, CROSSCALL_COLUMNS.index("protocol")] = protocols
+    summary = made(tmp_path, rows)
+    assert sum(summary["broadcasts"]["by_protocol"].values()) == len(protocols)
+    assert sentences(summary)[0].endswith(said)
+
+
+def one_slow_call(reason: SlowestReason, slowest_cpu: int) -> np.ndarray:
+    """Return 99 calls of 1 ps, and one of 500 ps on CPU 1 at 300 ps."""
+    rows = calls([1] * 99 + [500])
+    place = CROSSCALL_COLUMNS.index
+    rows[-1, [place("start_ps"), place("end_ps"), place("cpu")]] = (300, 800, 1)
+    rows[-1, [place("slowest_cpu"), place("slowest_reason")]] = (slowest_cpu, reason)
+    return rows
+
+
+def test_the_slowest_broadcast_is_told_with_the_cpu_that_it_waited_for(tmp_path: Path) -> None:
+    rows = one_slow_call(SlowestReason.IRQS_OFF, 0)
+    summary = made(tmp_path, rows, tasks=[task(cpu=1, workload="drm")])
+    assert summary["slowest"] == {
+        "at_ps": 300, "latency_ps": 500, "cpu": 1, "workload": "drm", "cause": "purge",
+        "protocol": "ipi", "slowest_cpu": 0, "slowest_reason": "irqs_off",
+    }  # fmt: skip
+    assert (
+        "The slowest broadcast (purge) was made by drm on CPU 1, from 300ps on: it waited for CPU"
+        " 0, which had interrupts off."
+    ) in sentences(summary)
+
+
+def test_a_slowest_broadcast_that_waited_for_no_cpu_names_none(tmp_path: Path) -> None:
+    summary = made(tmp_path, one_slow_call(SlowestReason.LOCAL, -1))
+    assert summary["slowest"]["slowest_cpu"] is None
+    assert (
+        "The slowest broadcast (purge) was made by kernel worker on CPU 1, from 300ps on."
+        in sentences(summary)
+    )
+
+
+def test_a_slowest_broadcast_that_is_like_the_others_is_not_worth_a_sentence(
+    tmp_path: Path,
+) -> None:
+    summary = made(tmp_path, calls([5, 6]))
+    assert summary["slowest"]["latency_ps"] == 6
+    assert not any("The slowest broadcast" in said for said in sentences(summary))
+
+
+def test_without_calls_there_is_no_slowest(tmp_path: Path) -> None:
+    assert made(tmp_path)["slowest"] is None
 
 
 def test_latency_quantiles_are_values_that_occurred(tmp_path: Path) -> None:
@@ -118,6 +182,23 @@ def test_user_work_is_as_much_slower_as_it_took_longer(tmp_path: Path) -> None:
     (work,) = made(tmp_path, tasks=tasks)["user_work"]
     assert (work["tasks"], work["work_ps"], work["elapsed_ps"]) == (2, 1800, 2000)
     assert work["slowdown"] == pytest.approx(1 / 9)
+
+
+def test_user_work_is_told_with_the_interrupts_of_its_cpus_alone(tmp_path: Path) -> None:
+    cpus = cpu_rows({"handlers": 7}, {"handlers": 4}, {"handlers": 1})
+    tasks = [task(cpu=cpu, work_ps=500, end_ps=1000) for cpu in (1, 1, 2)]
+    summary = made(tmp_path, calls([5]), cpus=cpus, tasks=tasks)
+    (work,) = summary["user_work"]
+    assert (work["cpus"], work["interrupts"]) == (2, 5)
+    # Five in 1,000 ps on two CPUs.
+    said = "its CPUs were interrupted 5 times, each 2,500,000,000 times a second."
+    assert any(sentence.endswith(said) for sentence in sentences(summary))
+
+
+def test_user_work_on_cpus_that_nobody_interrupted_says_so(tmp_path: Path) -> None:
+    tasks = [task(cpu=1, work_ps=1000, end_ps=1000)]
+    said = sentences(made(tmp_path, calls([5]), tasks=tasks))
+    assert "User work (w, 1 task) took 0 % longer; its CPUs were never interrupted." in said
 
 
 def test_user_work_that_got_nothing_done_has_no_slowdown(tmp_path: Path) -> None:
@@ -187,7 +268,7 @@ def test_operations_are_summed_by_kind_the_costliest_first() -> None:
                 "per_s_after": 50.0, "stolen_share_after": 0.0125,
             },
             "The transient ends at 2us: 12,300 broadcasts/s before, 50 broadcasts/s after, when"
-            " handlers take 1.25 % of all CPU time.",
+            " other work loses 1.25 % of all CPU time.",
         ),
     ],
 )  # fmt: skip
@@ -216,3 +297,54 @@ def test_a_summary_answers_what_it_cost_who_paid_and_when_the_transient_ended() 
     assert "The initiators (selinux) waited" in text
     assert "The transient ends at" in text
     assert "User work (victims, 4 tasks) took" in text
+
+
+def test_calls_are_those_that_workloads_made_and_none_inside_of_them() -> None:
+    churn = {"kind": "pool_churn", "pools": 5, "allocations": 4, "arrival": {"every": "1ms"}}
+    result = pmsim.run(scenario(churn))
+    outermost = result.operations[result.operations["parent"].isna()]
+    found = {one["kind"]: one for one in result.summary["calls"]}
+    assert set(found) == set(outermost["kind"].astype(str))
+    protect = found["pmalloc_protect_pool"]
+    rows = outermost[outermost["kind"] == "pmalloc_protect_pool"]
+    lengths = rows["end_ps"] - rows["start_ps"]
+    assert (protect["workload"], protect["count"]) == ("pool_churn", 5)
+    assert protect["broadcasts"] == rows["crosscalls"].sum()
+    assert (protect["total_ps"], protect["longest_ps"]) == (lengths.sum(), lengths.max())
+    assert protect["longest_at_ps"] == rows["start_ps"].to_numpy()[lengths.argmax()]
+    assert protect["per_s"] == pytest.approx(5 * S / result.summary["duration_ps"])
+
+
+def test_calls_of_the_kernels_own_tasks_are_put_together() -> None:
+    load = {"kind": "module_burst", "modules": 2, "segments": ["nls_utf8"]}
+    found = pmsim.run(scenario(load)).summary["calls"]
+    assert {(one["workload"], one["kind"]) for one in found} == {
+        ("module_burst", "load_module"),
+        ("kernel worker", "do_free_init"),
+    }
+
+
+CALL = {
+    "workload": "drm", "kind": "vfree", "count": 100, "per_s": 1234.5, "mean_ps": 2_000,
+    "total_ps": 200_000, "broadcasts": 1, "lock_wait_ps": 0, "longest_ps": 90_000,
+    "longest_at_ps": 5,
+}  # fmt: skip
+
+
+def test_the_costliest_calls_are_told_with_how_often_and_how_long(tmp_path: Path) -> None:
+    rare = CALL | {"kind": "vmalloc", "count": 1, "total_ps": 50_000, "broadcasts": 3}
+    said = sentences(made(tmp_path) | {"calls": [CALL, rare]})
+    assert said[1:] == [
+        "drm called vfree 100 times (1,230/s): 2ns each, once 90ns, 1 broadcast in all.",
+        "drm called vmalloc once: 50ns, 3 broadcasts.",
+    ]
+
+
+def test_every_workload_has_its_costliest_calls_told_and_not_its_trifles(tmp_path: Path) -> None:
+    kinds = ("vfree", "vmap", "vmalloc", "vunmap")
+    rows = [CALL | {"kind": kind, "total_ps": 100 - place} for place, kind in enumerate(kinds)]
+    trifle = CALL | {"workload": "pools", "kind": "pmalloc", "total_ps": 1}
+    own = CALL | {"workload": "pools", "kind": "destroy", "total_ps": 20}
+    said = sentences(made(tmp_path) | {"calls": [*rows, own, trifle]})
+    told = [sentence.split(" 100 times")[0] for sentence in said[1:]]
+    assert told == ["drm called vfree", "drm called vmap", "pools called destroy"]

@@ -13,18 +13,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pmsim
-from pmsim.errors import DeadlockError, ProgramError, SimulationError
+from pmsim.errors import DeadlockError, ProgramError, ScenarioError, SimulationError
 from pmsim.hardware.costs import MachineCosts
 from pmsim.hardware.topology import Distance
 from tests.hardware.strategies import programs
 from tests.reference.machine import run as run_reference
-from tests.reference.program import Program, Step, TaskSpec
+from tests.reference.program import CallRecord, Program, Step, TaskSpec
 from tests.scenario_files import write_scenario
 
 OPS = (
-    "compute", "irqs_off", "sleep", "flush_kernel",
+    "compute", "irqs_off", "sleep", "flush_kernel", "invalidate",
     "mutex_lock", "mutex_unlock", "spin_lock", "spin_unlock",
 )  # fmt: skip
+
+
+KERNELS = {"ipi": "linux-6.1-x86_64", "sbi": "linux-6.1-riscv64"}
+"""Kernels that make their cross-calls so."""
 
 
 def as_trace(program: Program) -> Program:
@@ -61,7 +65,9 @@ def _times(row: tuple[int, ...]) -> dict[str, str]:
 
 
 def costs_as_keys(costs: MachineCosts) -> dict[str, Any]:
-    ipi, tlb, sched = costs.ipi, costs.tlb, costs.sched
+    ipi, tlb, sched, tlbi, sbi = costs.ipi, costs.tlb, costs.sched, costs.tlbi, costs.sbi
+    assert tlbi is not None
+    assert sbi is not None
     return {
         "ipi": {
             "queue": f"{ipi.queue}ps",
@@ -78,6 +84,23 @@ def costs_as_keys(costs: MachineCosts) -> dict[str, Any]:
             "walk": f"{tlb.walk}ps",
             "entries": tlb.entries,
             "sync_core": f"{tlb.sync_core}ps",
+        },
+        "tlbi": {
+            "operation": f"{tlbi.operation}ps",
+            "everything": f"{tlbi.everything}ps",
+            "barrier": f"{tlbi.barrier}ps",
+            "round_trip": _times(tlbi.round_trip),
+            "share": tlbi.victim_share_ppm / 1_000_000,
+            "pages": tlbi.pages,
+        },
+        "sbi": {
+            "trap": f"{sbi.trap}ps",
+            "queue": f"{sbi.queue}ps",
+            "send": f"{sbi.send}ps",
+            "delivery": _times(sbi.delivery),
+            "line": _times(sbi.line),
+            "entry": f"{sbi.entry}ps",
+            "exit": f"{sbi.exit}ps",
         },
         "sched": {
             "quantum": f"{sched.quantum}ps",
@@ -110,7 +133,7 @@ def scenario_of(program: Program, files: list[str]) -> dict[str, Any]:
             "costs": costs_as_keys(program.costs),
         },
         "kernel": {
-            "profile": "linux-6.1-x86_64",
+            "profile": KERNELS[program.protocol],
             "crosscall_order": program.order,
             "ceiling": program.ceiling,
         },
@@ -131,11 +154,19 @@ def outcome_of_reference(program: Program) -> Any:
         result = run_reference(program)
     except SimulationError as error:
         return type(error)
-    calls = [(c.cpu, c.task, c.start, c.end, len(c.acks)) for c in result.calls]
+    others = program.topology.n_cpus - 1
+    calls = [
+        (c.cpu, c.task, c.start, c.end, *_told(c, program.protocol, others)) for c in result.calls
+    ]
     cpus = [
         (a.busy, a.spin, a.irqs_off, a.stolen, a.idle, a.refill, a.handlers) for a in result.cpus
     ]
     return result.end, calls, cpus
+
+
+def _told(call: CallRecord, protocol: str, others: int) -> tuple[str, int]:
+    """Return how the others were told, and how many of them."""
+    return (protocol, len(call.acks)) if call.served is None else ("tlbi", others)
 
 
 def outcome_of_scenario(program: Program, seed: int) -> Any:
@@ -144,7 +175,7 @@ def outcome_of_scenario(program: Program, seed: int) -> Any:
     except SimulationError as error:
         return type(error)
     calls = result.crosscalls.sort_values(["start_ps", "cpu", "task"])
-    columns = ["cpu", "task", "start_ps", "end_ps", "targets"]
+    columns = ["cpu", "task", "start_ps", "end_ps", "protocol", "targets"]
     times = ["busy_ps", "spin_ps", "irqs_off_ps", "stolen_ps", "idle_ps", "refill_ps", "handlers"]
     return (
         result.summary["duration_ps"],
@@ -190,7 +221,7 @@ def run_files(tmp_path: Path, *traces: str, **keys: Any) -> pmsim.Result:
     )
 
 
-TWO_CPUS = {
+TWO_CPUS: dict[str, Any] = {
     "topology": {"cores": 2},
     "costs": {
         "ipi": {
@@ -239,6 +270,55 @@ def test_a_flush_is_recorded_with_its_pages_its_kind_and_the_cause_trace(tmp_pat
         [4, "full", 34, "trace", "ipi"],
     ]
     assert len(result.operations) == 0
+
+
+BROADCASTS = {
+    **TWO_CPUS,
+    "costs": {
+        **TWO_CPUS["costs"],
+        "tlbi": {
+            "operation": "100ps", "everything": "300ps", "barrier": "200ps",
+            "round_trip": {"core": "1000ps"}, "share": 0.25,
+        },
+    },
+}  # fmt: skip
+"""The same, with an interconnect that serves a page in 100 + 200 ps, everything in 300 + 200."""
+
+
+def test_an_invalidation_is_recorded_with_its_operations_and_its_pages(tmp_path: Path) -> None:
+    result = run_files(tmp_path, "0,invalidate,3,4\n0,invalidate,0,4\n", machine=BROADCASTS)
+    calls = result.crosscalls[["task", "kind", "cause", "protocol", "targets", "invalidations"]]
+    assert calls.to_numpy().tolist() == [
+        [4, "range", "trace", "tlbi", 1, 3],
+        [4, "full", "trace", "tlbi", 1, 1],
+    ]
+    assert result.crosscalls["pages"].isna().tolist() == [False, True]
+    assert result.crosscalls["slowest_cpu"].isna().all()
+    assert (result.crosscalls["end_ps"] - result.crosscalls["start_ps"]).tolist() == [1500, 1500]
+
+
+def test_the_timeline_holds_invalidations_and_what_they_take_from_others(tmp_path: Path) -> None:
+    # Services end at 500 and 2000, in intervals 0 and 2 of 700 ps: CPU 1 loses 125 each time.
+    traces = "0,invalidate,3,0\n0,invalidate,0,0\n1,compute,9000,0\n"
+    measure = {"timeline": "700ps"}
+    result = run_files(tmp_path, traces, machine=BROADCASTS, measure=measure)
+    timeline = result.timeline[["broadcasts", "targets", "range", "full", "stolen_ps", "handlers"]]
+    assert timeline[:4].to_numpy().tolist() == [
+        [1, 1, 1, 0, 125, 0],
+        [0, 0, 0, 0, 0, 0],
+        [1, 1, 0, 1, 100, 0],
+        [0, 0, 0, 0, 25, 0],
+    ]
+    assert result.summary["broadcasts"]["targets"] == 2
+    assert result.cpus["crosscalls_sent"].tolist() == [2, 0]
+
+
+def test_an_invalidation_on_a_machine_that_cannot_is_a_fault_of_the_scenario(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        run_files(tmp_path, "0,invalidate,3,0\n")
+    assert [fault.code for fault in caught.value.faults] == ["no-tlbi"]
 
 
 def test_a_deadlock_fails_the_run_and_names_each_task_and_its_lock(tmp_path: Path) -> None:
