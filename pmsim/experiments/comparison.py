@@ -1,0 +1,221 @@
+"""What changes from one arm to another: paired differences, their intervals, a sentence each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pmsim.confidence import LEAST, LEVEL, Estimate
+from pmsim.experiments.arms import Arm, Comparable, arms_of
+from pmsim.experiments.said import quantity, signed
+from pmsim.simulation.estimates import estimate
+from pmsim.simulation.metrics import HEADLINES, is_metric, metric_of, ordered
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How much a metric differs between two arms.
+
+    Attributes
+    ----------
+    arm, metric
+        The other arm's name, and the metric's column.
+    base, other
+        The means of both, over the replications that are compared.
+    difference
+        Of the other less the base, with its interval.
+    effect
+        Cohen's d: the difference in units of the spread within the arms; `None` where there is no
+        spread.
+    paired
+        Whether replications were compared one by one, as arms of one seed allow.
+    """
+
+    arm: str
+    metric: str
+    base: float
+    other: float
+    difference: Estimate
+    effect: float | None
+    paired: bool
+
+    @property
+    def relative(self) -> float | None:
+        """The difference as a share of the base; `None` where that is zero."""
+        return None if self.base == 0 else (self.other - self.base) / abs(self.base)
+
+    @property
+    def certain(self) -> bool:
+        """Whether the interval lies on one side of zero."""
+        low, high = self.difference.low, self.difference.high
+        return low is not None and high is not None and (low > 0 or high < 0)
+
+    def __str__(self) -> str:
+        metric, label = metric_of(self.metric)
+        what = f"{metric.label} ({label})" if label else metric.label
+        values = f"{quantity(metric, self.base)} and {quantity(metric, self.other)}"
+        if self.difference.method == "not enough data":
+            return (
+                f"{self.arm}: {what}: {values}; not enough data for an interval"
+                f" ({self.difference.n} pairs, at least {LEAST} are needed)."
+            )
+        if self.difference.method == "constant" and self.base == self.other:
+            return f"{self.arm}: {what} stays exactly the same, {quantity(metric, self.base)}."
+        low, high = (signed(metric, end) for end in (self.difference.low, self.difference.high))
+        runs = f"{self.difference.n} {'pairs' if self.paired else 'unpaired runs'}"
+        interval = (
+            f"{100 * self.difference.level:g} % interval of the difference {low} to {high}, {runs}"
+        )
+        if not self.certain:
+            return f"{self.arm}: {what} does not change measurably: {values} ({interval})."
+        verb = "rises" if self.other > self.base else "falls"
+        ends = f"from {quantity(metric, self.base)} to {quantity(metric, self.other)}"
+        share = "" if self.relative is None else f" by {_percent(abs(self.relative))}"
+        return f"{self.arm}: {what} {verb}{share}, {ends} ({interval})."
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Several arms against the first.
+
+    Attributes
+    ----------
+    base
+        The name of the first arm.
+    differences
+        Of each other arm, metric by metric.
+    """
+
+    base: str
+    differences: tuple[Difference, ...]
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row per arm and metric: means, difference, ends of its interval, effect size."""
+        return pd.DataFrame(
+            [
+                {
+                    "arm": one.arm,
+                    "metric": one.metric,
+                    "base": one.base,
+                    "other": one.other,
+                    "difference": one.difference.mean,
+                    "low": one.difference.low,
+                    "high": one.difference.high,
+                    "relative": one.relative,
+                    "effect": one.effect,
+                    "n": one.difference.n,
+                    "paired": one.paired,
+                    "method": one.difference.method,
+                }
+                for one in self.differences
+            ]
+        )
+
+    def sentences(self, *metrics: str) -> list[str]:
+        """Return a sentence per arm and metric that can be quoted; of the headlines by default."""
+        wanted = metrics or HEADLINES
+        return [str(one) for one in self.differences if one.metric in wanted]
+
+    def _repr_html_(self) -> str:
+        said = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.sentences())
+        return f"<h4>Compared with {escape(self.base)}</h4><ul>{said}</ul>"
+
+
+def compare(
+    *given: Comparable,
+    level: float = LEVEL,
+    replications: int | None = None,
+    workers: int | None = None,
+) -> Comparison:
+    """Compare results, cells of a sweep, or scenarios with the first of them.
+
+    Arms of one seed share their random draws (common random numbers), so they are compared
+    replication by replication, and what is left is the difference between them.
+
+    Parameters
+    ----------
+    *given
+        Results or sweeps, their directories, scenarios, their paths or names. Each cell of a sweep
+        is an arm. Scenarios are run.
+    level
+        Of confidence.
+    replications
+        Runs of each scenario that is given.
+    workers
+        Processes that run them.
+
+    Raises
+    ------
+    ResultError
+        If there are fewer than two arms, or one cannot be read.
+    """
+    base, *others = arms_of(given, replications=replications, workers=workers)
+    found = [_difference(base, arm, name, level) for arm in others for name in _shared(base, arm)]
+    return Comparison(base.name, tuple(one for one in found if one is not None))
+
+
+def _shared(base: Arm, other: Arm) -> list[str]:
+    return ordered(set(filter(is_metric, base.rows.columns)) & set(other.rows.columns))
+
+
+def _difference(base: Arm, other: Arm, name: str, level: float) -> Difference | None:
+    """Compare one metric; `None` where one of the arms does not know it."""
+    one, two = base.rows[name].dropna(), other.rows[name].dropna()
+    paired = base.seed == other.seed
+    if paired:
+        common = one.index.intersection(two.index)
+        one, two = one.loc[common], two.loc[common]
+    if not len(one) or not len(two):
+        return None
+    first, second = one.to_numpy(dtype=np.float64), two.to_numpy(dtype=np.float64)
+    gap = (
+        estimate(name, second - first, base.seed, level)
+        if paired
+        else _unpaired(first, second, level)
+    )
+    effect = _effect(first, second)
+    return Difference(
+        other.name, name, float(first.mean()), float(second.mean()), gap, effect, paired
+    )
+
+
+def _unpaired(
+    first: npt.NDArray[np.float64], second: npt.NDArray[np.float64], level: float
+) -> Estimate:
+    """Return the difference of independent means, by Welch's t."""
+    gap = float(second.mean() - first.mean())
+    n = min(len(first), len(second))
+    if n < LEAST:
+        return Estimate(gap, None, None, n, level, "not enough data")
+    if np.ptp(first) == np.ptp(second) == 0:
+        return Estimate(gap, gap, gap, n, level, "constant")
+    from scipy import stats
+
+    found: Any = stats.ttest_ind(second, first, equal_var=False)
+    low, high = found.confidence_interval(level)
+    return Estimate(gap, float(low), float(high), n, level, "t")
+
+
+def _effect(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float | None:
+    """Return Cohen's d: the difference of means by the pooled standard deviation.
+
+    References
+    ----------
+    Cohen, J. (1988), "Statistical Power Analysis for the Behavioral Sciences", 2nd ed., 2.2.
+    """
+    freedom = len(first) + len(second) - 2
+    if freedom < 1:
+        return None
+    squares = ((first - first.mean()) ** 2).sum() + ((second - second.mean()) ** 2).sum()
+    spread = float(np.sqrt(squares / freedom))
+    return float(second.mean() - first.mean()) / spread if spread else None
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"

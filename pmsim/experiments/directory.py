@@ -1,0 +1,157 @@
+"""The directory of a sweep: what it is the sweep of, who works in it, and its rows."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from pmsim.errors import OutputError, ResultError
+from pmsim.experiments.dataset import ROWS
+from pmsim.experiments.plan import Plan
+from pmsim.simulation.manifest import provenance
+from pmsim.simulation.place import writing
+
+MANIFEST: Final = "sweep.json"
+"""The file that makes a directory a sweep."""
+FORMAT: Final = 1
+"""Version of the directory's layout."""
+
+
+def is_sweep(path: Path) -> bool:
+    """Return whether a directory holds a sweep, of whatever version."""
+    return (path / MANIFEST).is_file()
+
+
+def read_manifest(path: Path) -> Mapping[str, Any]:
+    """Return what a directory is the sweep of.
+
+    Raises
+    ------
+    ResultError
+        If it is no sweep, or one of another format.
+    """
+    file = path / MANIFEST
+    try:
+        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ResultError(f"there is no sweep at {path}: no {MANIFEST} in it") from None
+    except (OSError, ValueError) as error:
+        raise ResultError(f"{file} cannot be read: {error}") from error
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if found != FORMAT:
+        raise ResultError(f"{path} holds a sweep of format {found}, this pmsim reads {FORMAT}")
+    return manifest
+
+
+def prepare(path: Path, plan: Plan, asked: Mapping[str, Any], *, force: bool = False) -> None:
+    """Make a directory that of a plan, or see that it is already, so that the work can go on.
+
+    Parameters
+    ----------
+    path
+        The directory; it need not exist.
+    plan
+        What is to be done there.
+    asked
+        How often: what the manifest says beside the plan. It may differ from what was asked before.
+    force
+        Whether the sweep of another plan is replaced. Only a sweep is.
+
+    Raises
+    ------
+    OutputError
+        If something else is there, or another sweep, or one of another version.
+    """
+    if is_sweep(path):
+        difference = _difference(path, plan)
+        if difference and not force:
+            raise OutputError(
+                f"{path} holds {difference}; it stays as it is"
+                " (--force replaces it; --out DIR puts this one elsewhere)"
+            )
+        if difference:
+            with writing(path):
+                shutil.rmtree(path / ROWS, ignore_errors=True)
+    elif os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
+        raise OutputError(
+            f"{path} exists and is no sweep: not even --force replaces it"
+            " (--out DIR puts the sweep elsewhere)"
+        )
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+        _write(path / MANIFEST, _manifest(plan, asked))
+
+
+def finish(path: Path) -> None:
+    """Note that a sweep has all that was asked for."""
+    with writing(path):
+        _write(path / MANIFEST, {**read_manifest(path), "complete": True})
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Keep other processes from working in a directory while the block runs.
+
+    The lock goes with the process, even if that is killed.
+
+    Raises
+    ------
+    OutputError
+        If another process works there.
+    """
+    handle = os.open(path / MANIFEST, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(f"another pmsim is at work in {path}") from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _manifest(plan: Plan, asked: Mapping[str, Any]) -> dict[str, Any]:
+    resolved = plan.scenario.resolve()
+    known = provenance({}, resolved.seed, plan.replications, ())
+    return {
+        "format": FORMAT,
+        "name": resolved.name,
+        "description": resolved.description,
+        "fingerprint": plan.fingerprint,
+        **plan.identity,
+        "seed": resolved.seed,
+        **asked,
+        "complete": False,
+        "versions": known["versions"],
+        "host": known["host"],
+    }
+
+
+def _difference(path: Path, plan: Plan) -> str:
+    """Say what a directory holds, if it is not the plan's: empty if it is."""
+    try:
+        manifest = read_manifest(path)
+    except ResultError as error:
+        return f"something else ({error})"
+    own = provenance({}, 0, 1, ())["versions"]["pmsim"]
+    made = manifest["versions"].get("pmsim")
+    if made != own:
+        return f"a sweep that pmsim {made} made, and this is pmsim {own}"
+    if manifest["fingerprint"] == plan.fingerprint:
+        return ""
+    differing = [key for key, value in plan.identity.items() if manifest.get(key) != value]
+    return f"another sweep (its {' and its '.join(differing)} differ)"
+
+
+def _write(file: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file that appears whole or not at all."""
+    half = file.with_name(f".{file.name}.tmp")
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    half.write_text(text + "\n", encoding="utf-8")
+    os.replace(half, file)

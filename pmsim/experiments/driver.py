@@ -1,0 +1,239 @@
+"""Doing what a plan says: jobs out to workers, rows to disk, until every cell has enough."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Final
+
+from pmsim.errors import OutputError, SchedulerError
+from pmsim.experiments.axes import Cell
+from pmsim.experiments.dataset import Dataset, Found
+from pmsim.experiments.plan import Plan
+from pmsim.experiments.replicate import Outcome, replicate
+from pmsim.experiments.workers import Workers
+from pmsim.simulation.stopping import Rows, Stopping
+
+REPORT_S: Final = 0.2
+"""How often progress is reported at most."""
+MOST_DEATHS: Final = 3
+"""How often workers may die without a replication finished between, before that is an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepProgress:
+    """How far a sweep is.
+
+    Attributes
+    ----------
+    done, total
+        Replications on disk, and wanted; the second may grow where a precision is asked for.
+    failed
+        How many of them went wrong in simulated time.
+    left_s
+        Seconds that the rest will take; `None` where that is not known.
+    """
+
+    done: int
+    total: int
+    failed: int
+    left_s: float | None
+
+
+Report = Callable[[SweepProgress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One replication of one cell, to be done."""
+
+    cell: Cell
+    replication: int
+
+
+class Driver:
+    """Brings a sweep to its end.
+
+    Parameters
+    ----------
+    plan
+        What is to be done.
+    dataset
+        Where rows go.
+    found
+        What is there already.
+    workers
+        Who does it.
+    stopping
+        How many replications are enough.
+    report
+        Called now and then.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        dataset: Dataset,
+        found: Found,
+        workers: Workers,
+        stopping: Stopping,
+        report: Report,
+    ) -> None:
+        self._plan = plan
+        self._dataset = dataset
+        self._done = found.done
+        self._failed = found.failed
+        self._workers = workers
+        self._stopping = stopping
+        self._report = report
+        self._targets: dict[int, int] = {}
+        self._left: dict[int, int] = {}
+        self._pace = _Pace()
+        self._next_report = 0.0
+
+    def run(self) -> None:
+        """Run what is missing; whatever ends it, what is finished is on disk in good order."""
+        try:
+            while self._missing():
+                self._run(self._jobs())
+        finally:
+            self._workers.close()
+            for cell in sorted(self._done):
+                self._dataset.put_together(cell)
+
+    def _missing(self) -> bool:
+        """Ask how many replications each cell is to have; return whether any lacks one."""
+        for cell in range(len(self._plan.cells)):
+            if not self._left.get(cell):
+                self._aim(cell)
+        self._tell(always=True)
+        return any(self._left.values())
+
+    def _aim(self, cell: int) -> None:
+        """Set a cell's target as far as its rows tell it: the first that it has not reached yet."""
+        done = self._done.setdefault(cell, set())
+        target = self._targets.get(cell, 0)
+        while not (left := target - sum(number in done for number in range(target))):
+            wanted = self._stopping.target(target, partial(self._rows, cell, target))
+            if wanted <= target:
+                break
+            target = wanted
+        self._targets[cell], self._left[cell] = target, left
+
+    def _rows(self, cell: int, count: int) -> Rows:
+        """Return what the first replications of a cell measured."""
+        rows: Rows = self._dataset.cell(cell).slice(0, count).to_pylist()
+        return rows
+
+    def _jobs(self) -> Iterator[Job]:
+        """Yield what is missing: the first replication of every cell, then the second, and so on.
+
+        So a glance at an unfinished sweep sees all of it, and the time that is left is known early.
+        """
+        for replication in range(max(self._targets.values())):
+            for number, target in self._targets.items():
+                if replication < target and replication not in self._done[number]:
+                    yield Job(self._plan.cells[number], replication)
+
+    def _run(self, jobs: Iterator[Job]) -> None:
+        """Keep the workers busy until there is no job left, and none under way."""
+        running: dict[Future[Outcome], Job] = {}
+        waiting: deque[Job] = deque()
+        deaths = 0
+        while True:
+            try:
+                self._hand_in(running, waiting, jobs)
+                if not running:
+                    return
+                wait(running, timeout=REPORT_S, return_when=FIRST_COMPLETED)
+                if self._save(running):
+                    deaths = 0
+                for future in running:
+                    if future.done():
+                        future.result()  # raises: those that went well are saved
+            except self._workers.deaths as error:
+                deaths += 1
+                if deaths > MOST_DEATHS:
+                    raise _dying(next(iter(running.values()), None)) from error
+                waiting.extend(running.values())
+                running.clear()
+                self._workers.renew()
+            except BaseException:
+                with suppress(OutputError):
+                    self._save(running)
+                raise
+            self._tell()
+
+    def _hand_in(
+        self, running: dict[Future[Outcome], Job], waiting: deque[Job], jobs: Iterator[Job]
+    ) -> None:
+        """Hand jobs in: first those that a dead worker left, then those that are next."""
+        while len(running) < self._workers.window:
+            if not waiting:
+                waiting.extend(islice(jobs, 1))
+            if not waiting:
+                return
+            job = waiting[0]
+            scenario = self._plan.resolve(job.cell)
+            running[self._workers.executor.submit(replicate, scenario, job.replication)] = job
+            waiting.popleft()
+
+    def _save(self, running: dict[Future[Outcome], Job]) -> int:
+        """Put the replications that are finished on disk; return how many there were."""
+        ended = [future for future in running if future.done() and not future.cancelled()]
+        finished = [future for future in ended if future.exception() is None]
+        for future in finished:
+            self._finish(running.pop(future), future.result())
+        return len(finished)
+
+    def _finish(self, job: Job, outcome: Outcome) -> None:
+        number = job.cell.number
+        self._dataset.add(number, job.replication, outcome.values, outcome.error)
+        self._done[number].add(job.replication)
+        self._left[number] -= 1
+        self._failed += outcome.error is not None
+        self._pace.add(number, outcome.wall_s)
+
+    def _tell(self, *, always: bool = False) -> None:
+        now = time.monotonic()
+        if not always and now < self._next_report:
+            return
+        self._next_report = now + REPORT_S
+        total = sum(self._targets.values())
+        seconds = self._pace.seconds(self._left, self._workers.slots)
+        done = total - sum(self._left.values())
+        self._report(SweepProgress(done, total, self._failed, seconds))
+
+
+class _Pace:
+    """How long replications take, cell by cell: large machines take longer than small ones."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, float] = {}
+        self._count: dict[int, int] = {}
+
+    def add(self, cell: int, seconds: float) -> None:
+        self._seconds[cell] = self._seconds.get(cell, 0.0) + seconds
+        self._count[cell] = self._count.get(cell, 0) + 1
+
+    def seconds(self, jobs: dict[int, int], slots: int) -> float | None:
+        """Return how long some jobs of each cell will take; `None` before anything is known."""
+        if not self._count:
+            return None
+        mean = sum(self._seconds.values()) / sum(self._count.values())
+        each = {cell: self._seconds[cell] / count for cell, count in self._count.items()}
+        return sum(count * each.get(cell, mean) for cell, count in jobs.items()) / slots
+
+
+def _dying(job: Job | None) -> SchedulerError:
+    where = f", while one ran replication {job.replication} of {job.cell}" if job else ""
+    return SchedulerError(
+        f"workers died {MOST_DEATHS + 1} times in a row{where}: killed, or out of memory?"
+        " What is finished stays, and the same command goes on from there"
+    )

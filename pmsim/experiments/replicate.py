@@ -1,0 +1,48 @@
+"""One replication of one cell: what a worker does, here or on another computer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pmsim.errors import SimulationError
+from pmsim.scenario.resolve import ResolvedScenario
+from pmsim.simulation.run import run_measured
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came out of one replication.
+
+    Attributes
+    ----------
+    values
+        Its metrics by column; empty where it failed.
+    error
+        What went wrong in simulated time; it would go wrong again. `None` if nothing did.
+    wall_s
+        How long it took.
+    """
+
+    values: Mapping[str, float]
+    error: str | None
+    wall_s: float
+
+
+def replicate(scenario: ResolvedScenario, replication: int) -> Outcome:
+    """Run one replication, and return what it is measured by; its tables are not kept.
+
+    It depends on nothing but its arguments, wherever it runs.
+    """
+    started = time.perf_counter()
+    error: str | None = None
+    values: dict[str, float] = {}
+    with TemporaryDirectory(prefix="pmsim-") as name:
+        try:
+            _, values = run_measured(scenario, replication, Path(name))
+        except SimulationError as failure:
+            error = str(failure)
+    return Outcome(values, error, time.perf_counter() - started)

@@ -1,0 +1,209 @@
+"""A sweep on disk as labelled tables: pandas frames and xarray datasets."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from pmsim.confidence import LEVEL, Estimate
+from pmsim.experiments.axes import Cells, Grid, cells_of, labels
+from pmsim.experiments.dataset import Dataset
+from pmsim.experiments.directory import read_manifest
+from pmsim.simulation.estimates import estimate
+from pmsim.simulation.metrics import HEADLINES, is_metric, metric_of
+from pmsim.simulation.rows import frame_of
+from pmsim.simulation.stopping import headline_estimates, too_wide, too_wide_said
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class Sweep:
+    """The result of a sweep, finished or not.
+
+    Parameters
+    ----------
+    path
+        Its directory.
+    temporary
+        The directory that holds it, where it is to disappear with this object.
+
+    Raises
+    ------
+    ResultError
+        If there is no sweep at ``path``, or one of another format.
+
+    Examples
+    --------
+    >>> import pmsim
+    >>> sweep = pmsim.sweep("policy-load", {"machine.cpus": [8, 16]})  # doctest: +SKIP
+    >>> sweep.intervals("lost_share")  # doctest: +SKIP
+    """
+
+    def __init__(self, path: Path, temporary: TemporaryDirectory[str] | None = None) -> None:
+        self.path = path
+        self.manifest: Mapping[str, Any] = read_manifest(path)
+        self._cells: Cells = cells_of(self.manifest["cells"])
+        if temporary is not None:
+            weakref.finalize(self, temporary.cleanup)
+
+    @property
+    def name(self) -> str:
+        """The scenario's name."""
+        return str(self.manifest["name"])
+
+    @cached_property
+    def axes(self) -> Mapping[str, tuple[Any, ...]]:
+        """The labels of each axis by dotted path; for chosen points those that occur."""
+        if isinstance(self._cells, Grid):
+            return {path: tuple(labels(values)) for path, values in self._cells.axes.items()}
+        return {path: tuple(self.cells[path].unique()) for path in self._cells.paths}
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """One row per cell: the label of each axis, and ``replications``, those that are there."""
+        changes = [cell.changes for cell in self._cells]
+        paths = list(changes[0]) if changes else []
+        frame = pd.DataFrame({path: labels([one[path] for one in changes]) for path in paths})
+        frame = frame.reindex(range(len(changes)))
+        frame.index.name = "cell"
+        counts = self._rows["cell"].value_counts()
+        return frame.assign(replications=counts.reindex(frame.index, fill_value=0).astype("int64"))
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """One row per replication: ``cell``, the label of each axis, ``replication``, metrics.
+
+        ``error`` says what went wrong where a replication failed, and is missing elsewhere; a
+        metric that a replication does not tell is NaN.
+        """
+        rows = self._rows
+        axes = self.cells.drop(columns="replications").loc[rows["cell"]]
+        axes.index = rows.index
+        return pd.concat([rows[["cell"]], axes, rows.drop(columns="cell")], axis=1)
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """One row per column of metrics: its metric, label, unit, kind, and what it means."""
+        rows = [(name, *metric_of(name)) for name in self._rows.columns if is_metric(name)]
+        return pd.DataFrame(
+            [(m.name, text, m.unit, m.kind, m.sentence) for _, m, text in rows],
+            index=pd.Index([name for name, _, _ in rows], name="column"),
+            columns=["metric", "of", "unit", "kind", "sentence"],
+        )
+
+    @property
+    def complete(self) -> bool:
+        """Whether every cell has the replications that were asked for."""
+        return bool(self.manifest["complete"])
+
+    @property
+    def failures(self) -> pd.DataFrame:
+        """What went wrong in simulated time: ``cell``, ``replication``, ``error``."""
+        return self._rows.loc[self._rows["error"].notna(), ["cell", "replication", "error"]]
+
+    def estimates(
+        self, columns: Sequence[str] = HEADLINES, level: float = LEVEL
+    ) -> dict[tuple[int, str], Estimate]:
+        """Return the mean of some metrics in every cell, with its interval.
+
+        Parameters
+        ----------
+        columns
+            Their columns; those that no replication knows are passed over.
+        level
+            Of confidence.
+
+        Returns
+        -------
+        dict
+            By cell and column.
+        """
+        seed = int(self.manifest["seed"])
+        known = [name for name in columns if name in self._rows]
+        return {
+            (int(str(cell)), name): estimate(name, rows[name].to_numpy(), seed, level)
+            for cell, rows in self._rows.groupby("cell")
+            for name in known
+        }
+
+    def intervals(self, *columns: str, level: float = LEVEL) -> pd.DataFrame:
+        """Return the same as a table.
+
+        Parameters
+        ----------
+        *columns
+            Columns of metrics; the headline metrics where none is given.
+        level
+            Of confidence.
+
+        Returns
+        -------
+        DataFrame
+            One row per cell and metric: ``cell``, the label of each axis, ``metric``, ``mean``,
+            ``low``, ``high``, ``n`` (replications), ``method``.
+
+        Raises
+        ------
+        KeyError
+            If a column is no metric's.
+        """
+        for column in columns:
+            metric_of(column)
+        axes = self.cells.drop(columns="replications")
+        rows = [
+            {"cell": cell, **axes.loc[cell].to_dict(), "metric": name, **one.as_dict()}
+            for (cell, name), one in self.estimates(columns or HEADLINES, level).items()
+        ]
+        names = ["cell", *axes.columns, "metric", "mean", "low", "high", "n", "level", "method"]
+        frame = pd.DataFrame(rows, columns=names)
+        return frame.astype(dict.fromkeys(("mean", "low", "high"), "float64"))
+
+    def imprecise(self) -> list[str]:
+        """Say which headline figures are not known as well as was asked for; none if all are."""
+        wanted = self.manifest.get("precision")
+        if wanted is None:
+            return []
+        most = int(self.manifest["max_replications"])
+        said = []
+        for cell, rows in self._rows.groupby("cell"):
+            measured: Any = rows.to_dict("records")
+            found = headline_estimates(measured, int(self.manifest["seed"]))
+            for name, one in too_wide(found, wanted).items():
+                said.append(f"cell {cell}: {too_wide_said(name, one, wanted, most)}")
+        return said
+
+    def to_xarray(self) -> xr.Dataset:
+        """Return the metrics as an xarray dataset.
+
+        Returns
+        -------
+        Dataset
+            Dimensions are the axes of a grid (of chosen points, ``cell``), ``replication``, and for
+            some metrics ``operation``, ``workload`` or ``cause``. Each variable bears its unit and
+            meaning as attributes.
+        """
+        from pmsim.experiments.labelled import dataset_of
+
+        return dataset_of(self._rows, self._cells)
+
+    @cached_property
+    def _rows(self) -> pd.DataFrame:
+        return frame_of(Dataset(self.path).table())
+
+    def _repr_html_(self) -> str:
+        from pmsim.experiments.html import sweep_html
+
+        return sweep_html(self)
+
+    def __repr__(self) -> str:
+        return f"<pmsim.Sweep {self.name}: {len(self._cells):,} cells in {self.path}>"
+
+    def __dir__(self) -> list[str]:
+        return sorted(name for name in super().__dir__() if not name.startswith("_"))

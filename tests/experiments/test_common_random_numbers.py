@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pmsim
+from pmsim.simulation import build
+from tests.experiments.small import MEASURE, NOISE, POOLS, WORK, small
+from tests.machines import machine, scenario
+
+Draws = dict[tuple[Any, ...], list[float]]
+
+BURST = {"kind": "module_burst", "name": "burst", "cpu": 2, "modules": 2,
+         "arrival": {"poisson": "9000/s"}}  # fmt: skip
+LOUD = {**NOISE, "name": "more noise", "cpus": [3]}
+
+
+@pytest.fixture
+def draws(monkeypatch: pytest.MonkeyPatch) -> Callable[[pmsim.Scenario], Draws]:
+    """Return a function that runs a scenario and tells what was drawn for each purpose."""
+
+    def run(one: pmsim.Scenario) -> Draws:
+        drawn: Draws = {}
+
+        class Recording(np.random.Generator):
+            """A generator that notes what it gave."""
+
+            key: tuple[Any, ...]
+
+            def exponential(self, *args: Any, **options: Any) -> Any:
+                value = super().exponential(*args, **options)
+                drawn.setdefault(self.key, []).extend(np.atleast_1d(value).tolist())
+                return value
+
+            def normal(self, *args: Any, **options: Any) -> Any:
+                value = super().normal(*args, **options)
+                drawn.setdefault(self.key, []).extend(np.atleast_1d(value).tolist())
+                return value
+
+        def stream(*key: Any) -> np.random.Generator:
+            recording = Recording(original(*key).bit_generator)
+            recording.key = key
+            return recording
+
+        with monkeypatch.context() as patch:
+            patch.setattr(build, "stream", stream)
+            pmsim.run(one)
+        return drawn
+
+    original = build.stream
+    return run
+
+
+def jittery(*workloads: dict[str, Any], **keys: Any) -> pmsim.Scenario:
+    described = machine(4)
+    described["costs"]["ipi"] = {**described["costs"]["ipi"], "jitter": "100ns"}
+    return scenario(*workloads, machine=described, measure=MEASURE, duration="2ms", **keys)
+
+
+def shared(one: Draws, other: Draws, workload: str) -> int:
+    """Check that what both drew for a workload is the same; return how much that is."""
+    keys = {key for key in one if key[2] == workload}
+    assert keys == {key for key in other if key[2] == workload} != set()
+    count = 0
+    for key in keys:
+        common = min(len(one[key]), len(other[key]))
+        assert one[key][:common] == other[key][:common]
+        count += common
+    return count
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_adding_a_workload_leaves_the_draws_of_every_other_unchanged(
+    draws: Callable[[pmsim.Scenario], Draws], place: int
+) -> None:
+    workloads = [POOLS, NOISE]
+    with_more = [*workloads[:place], BURST, LOUD, *workloads[place:]]
+    alone = draws(jittery(*workloads, WORK))
+    beside = draws(jittery(*with_more, WORK))
+    assert {key[2] for key in beside} > {key[2] for key in alone}
+    for name in ("pools", "noise"):
+        assert shared(alone, beside, name) >= 3
+
+
+def test_arms_that_differ_in_a_cost_share_every_draw_of_their_workloads(
+    draws: Callable[[pmsim.Scenario], Draws],
+) -> None:
+    base = jittery(POOLS, NOISE, WORK)
+    dear = base.with_(**{"machine.costs.ipi.entry": "5us"})
+    one, other = draws(base), draws(dear)
+    for name in ("pools", "noise", ""):  # the last is the machine itself: its jitter
+        assert shared(one, other, name) >= 3
+
+
+def test_replications_and_seeds_draw_anew(draws: Callable[[pmsim.Scenario], Draws]) -> None:
+    two = draws(jittery(NOISE, WORK, replications=2))
+    first, second = ({k: v for k, v in two.items() if k[1] == number} for number in (0, 1))
+    assert not set(map(tuple, first.values())) & set(map(tuple, second.values()))
+    other = draws(jittery(NOISE, WORK, seed=1))
+    assert not set(map(tuple, first.values())) & set(map(tuple, other.values()))
+
+
+def test_the_cells_of_a_sweep_are_paired_better_than_by_chance() -> None:
+    sweep = pmsim.sweep(
+        small(), {"machine.costs.ipi.exit": ["100ns", "200ns"]}, replications=8, workers=1
+    )
+    lost = sweep.frame.pivot(index="replication", columns="cell", values="lost_share")
+    paired = (lost[0] - lost[1]).std()
+    # Independent cells would differ by the root of the sum of both variances.
+    independent = float(np.hypot(lost[0].std(), lost[1].std()))
+    assert paired < independent / 5

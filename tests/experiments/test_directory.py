@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pmsim.errors import OutputError, ResultError
+from pmsim.experiments.dataset import Dataset
+from pmsim.experiments.directory import MANIFEST, alone, is_sweep, prepare, read_manifest
+from pmsim.experiments.plan import Plan, plan_of
+from tests.experiments.small import entry, small
+
+ASKED = {"replications": 3}
+
+
+def plan(*times: str) -> Plan:
+    return plan_of(small(), entry(*times))
+
+
+def rewrite(path: Path, **values: object) -> None:
+    file = path / MANIFEST
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+
+
+def test_the_manifest_says_what_the_sweep_is_of(tmp_path: Path) -> None:
+    prepare(tmp_path / "sweep", plan(), ASKED)
+    manifest = read_manifest(tmp_path / "sweep")
+    assert is_sweep(tmp_path / "sweep")
+    assert manifest["cells"] == {"grid": entry()}
+    assert manifest["scenario"]["workloads"][0]["name"] == "pools"
+    assert (manifest["name"], manifest["seed"], manifest["replications"]) == ("test", 5, 3)
+    assert manifest["versions"]["pmsim"]
+
+
+def test_the_same_plan_goes_on_with_what_is_there(tmp_path: Path) -> None:
+    prepare(tmp_path, plan(), ASKED)
+    Dataset(tmp_path).add(0, 0, {}, None)
+    prepare(tmp_path, plan(), {"replications": 9})
+    assert Dataset(tmp_path).examine().done == {0: {0}}
+    assert read_manifest(tmp_path)["replications"] == 9
+
+
+def test_another_scenario_or_grid_is_refused_and_stays(tmp_path: Path) -> None:
+    prepare(tmp_path, plan(), ASKED)
+    Dataset(tmp_path).add(0, 0, {}, None)
+    with pytest.raises(OutputError, match=r"another sweep \(its cells differ"):
+        prepare(tmp_path, plan("1ns"), ASKED)
+    with pytest.raises(OutputError, match="its scenario differ"):
+        prepare(tmp_path, plan_of(small(seed=99), entry()), ASKED)
+    assert Dataset(tmp_path).examine().done == {0: {0}}
+
+
+def test_another_version_of_pmsim_is_refused(tmp_path: Path) -> None:
+    prepare(tmp_path, plan(), ASKED)
+    rewrite(tmp_path, versions={"pmsim": "0.0.7"})
+    with pytest.raises(OutputError, match=r"pmsim 0\.0\.7 made, and this is pmsim"):
+        prepare(tmp_path, plan(), ASKED)
+
+
+def test_another_format_is_refused_and_not_read(tmp_path: Path) -> None:
+    prepare(tmp_path, plan(), ASKED)
+    rewrite(tmp_path, format=99)
+    with pytest.raises(OutputError, match="format 99"):
+        prepare(tmp_path, plan(), ASKED)
+    with pytest.raises(ResultError, match="format 99, this pmsim reads 1"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"sweep"', "{}"])
+def test_a_manifest_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / MANIFEST).write_text(text)
+    with pytest.raises(ResultError):
+        read_manifest(tmp_path)
+    with pytest.raises(OutputError, match="something else"):
+        prepare(tmp_path, plan(), ASKED)
+
+
+def test_force_replaces_a_sweep_with_its_rows(tmp_path: Path) -> None:
+    prepare(tmp_path, plan(), ASKED)
+    Dataset(tmp_path).add(0, 0, {}, None)
+    prepare(tmp_path, plan("1ns"), ASKED, force=True)
+    assert Dataset(tmp_path).examine().done == {}
+    assert read_manifest(tmp_path)["cells"] == {"grid": entry("1ns")}
+
+
+def test_force_does_not_begin_the_same_sweep_anew(tmp_path: Path) -> None:
+    prepare(tmp_path, plan(), ASKED)
+    Dataset(tmp_path).add(0, 0, {}, None)
+    prepare(tmp_path, plan(), ASKED, force=True)
+    assert Dataset(tmp_path).examine().done == {0: {0}}
+
+
+def test_what_is_no_sweep_is_never_touched(tmp_path: Path) -> None:
+    file = tmp_path / "thesis.txt"
+    file.write_text("years of work")
+    for path in (tmp_path, file):
+        with pytest.raises(OutputError, match="no sweep"):
+            prepare(path, plan(), ASKED, force=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    assert file.read_text() == "years of work"
+
+
+def test_an_empty_directory_will_do(tmp_path: Path) -> None:
+    prepare(tmp_path, plan(), ASKED)
+    assert is_sweep(tmp_path)
+
+
+def test_two_processes_cannot_work_in_one_directory(tmp_path: Path) -> None:
+    prepare(tmp_path, plan(), ASKED)
+    code = (
+        "import sys, pathlib; from pmsim.experiments.directory import alone\n"
+        f"with alone(pathlib.Path({str(tmp_path)!r})):\n"
+        "    print('in', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"in\n"
+        with pytest.raises(OutputError, match="another pmsim is at work"):
+            with alone(tmp_path):
+                pass
+        other.kill()
+    with alone(tmp_path):  # the lock went with the process
+        pass
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        prepare(tmp_path / "file" / "sweep", plan(), ASKED)
