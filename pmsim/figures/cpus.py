@@ -1,4 +1,4 @@
-"""CPUs against time: who was interrupted, and who spun."""
+"""CPUs against time: who was interrupted or held up, and who spun."""
 
 from __future__ import annotations
 
@@ -20,10 +20,22 @@ Paid = Literal["stolen", "spin"]
 
 _MOST_COLUMNS: Final = 400
 _MOST_ROWS: Final = 512
-_SPOKEN: Final = {
-    "stolen": (style.BLUE, "interrupted", "Who was interrupted"),
-    "spin": (style.VERMILION, "spinning", "Who spun"),
-}
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """How one way of paying is spoken of."""
+
+    past: str
+    plural: str
+    share: str
+
+
+_COLOUR: Final = {"stolen": style.BLUE, "spin": style.VERMILION}
+_INTERRUPTED: Final = _Words("was interrupted", "were interrupted", "interrupted")
+_HELD_UP: Final = _Words("was held up", "were held up", "held up by invalidations")
+"""Where the hardware tells the others, CPUs stand still without being interrupted."""
+_SPUN: Final = _Words("spun", "spun", "spinning")
 
 
 class CpuTables(Tables, Protocol):
@@ -41,6 +53,8 @@ class Shares:
     ----------
     paid
         How it paid.
+    interrupted
+        Whether any CPU was interrupted; if not, time was stolen by broadcast invalidations.
     edges_ps
         Where the intervals begin, and the last one's end.
     spent_ps
@@ -48,6 +62,7 @@ class Shares:
     """
 
     paid: Paid
+    interrupted: bool
     edges_ps: npt.NDArray[np.int64]
     spent_ps: npt.NDArray[np.float64]
 
@@ -55,6 +70,13 @@ class Shares:
     def share(self) -> npt.NDArray[np.float64]:
         """Share of each interval, shape ``(cpus, intervals)``."""
         return self.spent_ps / np.diff(self.edges_ps)
+
+    @property
+    def words(self) -> _Words:
+        """How it is spoken of."""
+        if self.paid == "spin":
+            return _SPUN
+        return _INTERRUPTED if self.interrupted else _HELD_UP
 
     @property
     def per_cpu(self) -> npt.NDArray[np.float64]:
@@ -71,8 +93,8 @@ def cpus_over_time(result: CpuTables, *, paid: Paid = "stolen", ax: Axes | None 
     result
         A result of `pmsim.run`.
     paid
-        ``"stolen"``: in handlers and waking up for them; ``"spin"``: waiting for the answers of
-        other CPUs and for spinlocks.
+        ``"stolen"``: in handlers and waking up for them, or standing still for broadcast
+        invalidations; ``"spin"``: waiting for others' answers and for spinlocks.
     ax
         Axes to draw on; a figure of its own where not given.
 
@@ -89,14 +111,16 @@ def cpus_over_time(result: CpuTables, *, paid: Paid = "stolen", ax: Axes | None 
 def shares(result: CpuTables, paid: Paid) -> Shares:
     """Take the shares of the first replication, at most 400 intervals of them."""
     table = result.cpu_timeline
+    interrupted = bool(result.cpus["handlers"].sum()) or not table["stolen_ps"].sum()
     if table.empty:
-        return Shares(paid, np.zeros(1, dtype=np.int64), np.zeros((0, 0)))
+        return Shares(paid, interrupted, np.zeros(1, dtype=np.int64), np.zeros((0, 0)))
     table = table[table["replication"] == table["replication"].min()]
     grid = table.pivot(index="cpu", columns="start_ps", values=f"{paid}_ps").fillna(0)
     starts = grid.columns.to_numpy(dtype=np.int64)
     first = np.arange(0, len(starts), -(-len(starts) // _MOST_COLUMNS))
     spent = np.add.reduceat(grid.to_numpy(dtype=float), first, axis=1)
-    return Shares(paid, np.append(starts[first], int(table["end_ps"].max())), spent)
+    edges = np.append(starts[first], int(table["end_ps"].max()))
+    return Shares(paid, interrupted, edges, spent)
 
 
 def size(found: Shares) -> tuple[float, float]:
@@ -106,14 +130,14 @@ def size(found: Shares) -> tuple[float, float]:
 
 def draw(found: Shares, ax: Axes) -> Axes:
     """Draw the shares on axes."""
-    colour, spoken, title = _SPOKEN[found.paid]
+    words = found.words
     if not found.spent_ps.size:
-        return style.nothing(ax, title, "The run has no timeline of its CPUs.")
+        return style.nothing(ax, f"Who {words.past}", "The run has no timeline of its CPUs.")
     share, height = _rows(100 * found.share)
     top = float(share.max()) or 1.0
     mesh = ax.pcolormesh(
         found.edges_ps, np.arange(len(share) + 1) * height - 0.5, share,
-        cmap=style.shades(colour), vmin=0, vmax=top, rasterized=True,
+        cmap=style.shades(_COLOUR[found.paid]), vmin=0, vmax=top, rasterized=True,
     )  # fmt: skip
     ax.set_ylim(len(found.spent_ps) - 0.5, -0.5)
     ax.yaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -121,7 +145,7 @@ def draw(found: Shares, ax: Axes) -> Axes:
     style.round_ticks(ax.xaxis, 6)
     style.time_axis(ax.xaxis, float(found.edges_ps[-1]), "simulated time")
     bar = ax.figure.colorbar(mesh, ax=ax, pad=0.015, fraction=0.05, aspect=25)
-    bar.set_label(f"share of time {spoken}")
+    bar.set_label(f"share of time {words.share}")
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g} %"))
     bar.outline.set_visible(False)
     style.say(ax, message(found), _detail(found, height))
@@ -133,15 +157,16 @@ def message(found: Shares) -> str:
     per_cpu = found.per_cpu
     paying = int((per_cpu > 0).sum())
     worst = int(per_cpu.argmax())
-    verb = "was interrupted" if found.paid == "stolen" else "spun"
+    words = found.words
     if not paying:
-        return f"No CPU {verb}"
+        return f"No CPU {words.past}"
     if paying == 1:
-        return f"Only CPU {worst} {verb}: {about_share(per_cpu[worst])} of its time"
+        return f"Only CPU {worst} {words.past}: {about_share(per_cpu[worst])} of its time"
     mean = about_share(float(per_cpu.mean()))
-    who = "Every CPU" if paying == len(per_cpu) else f"{paying:,} of {len(per_cpu):,} CPUs"
-    plural = "were interrupted" if found.paid == "stolen" and who[0] != "E" else verb
-    return f"{who} {plural}: {mean} of all CPU time, {about_share(per_cpu[worst])} on CPU {worst}"
+    who = f"{paying:,} of {len(per_cpu):,} CPUs {words.plural}"
+    if paying == len(per_cpu):
+        who = f"Every CPU {words.past}"
+    return f"{who}: {mean} of all CPU time, {about_share(per_cpu[worst])} on CPU {worst}"
 
 
 def _rows(share: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], int]:

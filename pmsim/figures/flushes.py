@@ -1,8 +1,9 @@
-"""What a cross-call cost, split into the parts of its latency, by the reason it was made for."""
+"""What a broadcast cost, split into the parts of its latency, by the reason it was made for."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Hashable, Mapping
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,20 @@ PARTS: Final = (
     "queue_ps", "send_ps", "local_ps", "delivery_ps", "irqs_off_ps", "idle_exit_ps",
     "busy_handler_ps", "ride_ps", "entry_ps", "function_ps", "visit_ps", "resume_ps",
 )  # fmt: skip
-"""The parts of a cross-call's latency, as columns of the table, in the order of stacking."""
+"""The parts of a broadcast's latency, as columns of the table, in the order of stacking."""
+
+HARDWARE: Final = {
+    "queue_ps": "server_ps", "function_ps": "service_ps", "delivery_ps": "round_trip_ps",
+}  # fmt: skip
+"""Parts that mean something else where the hardware told the others (protocol ``tlbi``)."""
+
+STACKED: Final = (*HARDWARE.values(), *PARTS)
+"""Everything that is drawn, in the order of stacking."""
 
 _SPOKEN: Final = {
+    "server_ps": ("interconnect busy", style.ORANGE, "waiting for the interconnect"),
+    "service_ps": ("invalidating", style.BROWN, "invalidating on the interconnect"),
+    "round_trip_ps": ("round trip", style.GREY, "the round trip of the barrier"),
     "queue_ps": ("queue", style.BLUE, "queueing it for every CPU"),
     "send_ps": ("send", style.CYAN, "sending the interrupts"),
     "local_ps": ("own flush", "#d8c4bd", "the initiator's own flush"),
@@ -37,7 +49,7 @@ _SMALLEST_PART: Final = 0.002
 
 
 def flush_cost(result: Tables, *, ax: Axes | None = None) -> Axes:
-    """Draw the mean latency of cross-calls, by cause and kind, as a sum of its parts.
+    """Draw the mean latency of broadcasts, by cause and kind, as a sum of its parts.
 
     The waiting parts are those of the CPU on the critical path, the one that answered last.
 
@@ -59,28 +71,38 @@ def flush_cost(result: Tables, *, ax: Axes | None = None) -> Axes:
 
 
 def mean_parts(result: Tables) -> pd.DataFrame:
-    """Average the parts of the cross-calls' latency.
+    """Average the parts of the broadcasts' latency.
 
     Returns
     -------
     DataFrame
-        One row per cause and kind, those that took most time in total first: ``cause, kind, count,
-        targets`` (the mean), the `PARTS` (means) and ``latency_ps``, their sum.
+        One row per cause, kind and protocol, those that took most time in total first: ``cause,
+        kind, protocol, count, targets`` (the mean), everything `STACKED` (means) and
+        ``latency_ps``, their sum.
     """
-    numbers = ["targets", *PARTS]
+    keys = ["cause", "kind", "protocol"]
+    numbers = ["targets", *STACKED]
     sums: pd.DataFrame | None = None
-    for frame in batches(result, "crosscalls", ["cause", "kind", *numbers]):
-        frame = frame.astype({"cause": str, "kind": str})
-        grouped = frame.assign(count=1).groupby(["cause", "kind"])[["count", *numbers]].sum()
+    for frame in batches(result, "crosscalls", [*keys, "targets", *PARTS]):
+        told = _by_meaning(frame.astype(dict.fromkeys(keys, str)))
+        grouped = told.assign(count=1).groupby(keys)[["count", *numbers]].sum()
         sums = grouped if sums is None else sums.add(grouped, fill_value=0)
     if sums is None or sums.empty:
-        return pd.DataFrame(columns=["cause", "kind", "count", *numbers, "latency_ps"])
+        return pd.DataFrame(columns=[*keys, "count", *numbers, "latency_ps"])
     sums = sums.astype(float)
     means = sums[numbers].div(sums["count"], axis=0)
     means.insert(0, "count", sums["count"].astype(int))
-    means["latency_ps"] = means[list(PARTS)].sum(axis=1)
+    means["latency_ps"] = means[list(STACKED)].sum(axis=1)
     total = means["latency_ps"] * means["count"]
     return means.loc[total.sort_values(ascending=False, kind="stable").index].reset_index()
+
+
+def _by_meaning(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give the parts of what the hardware told columns of their own."""
+    by_hardware = frame["protocol"] == "tlbi"
+    own = {ours: frame[part].where(by_hardware, 0) for part, ours in HARDWARE.items()}
+    others = {part: frame[part].where(~by_hardware, 0) for part in HARDWARE}
+    return frame.assign(**own, **others)
 
 
 def size(rows: pd.DataFrame) -> tuple[float, float]:
@@ -91,11 +113,11 @@ def size(rows: pd.DataFrame) -> tuple[float, float]:
 def draw(rows: pd.DataFrame, ax: Axes) -> Axes:
     """Draw the means on axes."""
     if rows.empty:
-        return style.nothing(ax, "No cross-call was made", "No CPU had to be told anything.")
+        return style.nothing(ax, "Nothing was broadcast", "No CPU had to be told anything.")
     shown = rows.head(_MOST_ROWS)
     longest = max(float(shown["latency_ps"].max()), 1.0)
     left = np.zeros(len(shown))
-    for part in PARTS:
+    for part in STACKED:
         width = shown[part].to_numpy(dtype=float)
         ax.barh(range(len(shown)), width, left=left, height=0.7, color=_SPOKEN[part][1], label=part)
         left += width
@@ -103,14 +125,14 @@ def draw(rows: pd.DataFrame, ax: Axes) -> Axes:
     for place, row in enumerate(records):
         text = f"{about_count(row['count'])} × {about_time(row['latency_ps'])}"
         ax.text(left[place] + 0.008 * longest, place, text, va="center", fontsize=8.5)
-    ax.set_yticks(range(len(shown)), [f"{row['cause']} · {row['kind']}" for row in records])
+    ax.set_yticks(range(len(shown)), [_row(row) for row in records])
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(shown) - 0.4, -0.6)
     ax.spines["left"].set_visible(False)
     ax.set_xlim(0, longest * 1.25)
     style.round_ticks(ax.xaxis, 9, longest)
     style.time_axis(ax.xaxis, longest, "mean time from the call to its return")
-    visible = [part for part in PARTS if shown[part].max() > _SMALLEST_PART * longest]
+    visible = [part for part in STACKED if shown[part].max() > _SMALLEST_PART * longest]
     room = style.key(ax, [_SPOKEN[part][:2] for part in visible])
     style.say(ax, message(rows), _detail(rows), room)
     return ax
@@ -121,16 +143,26 @@ def message(rows: pd.DataFrame) -> str:
     count = rows["count"].to_numpy(dtype=float)
     mean = float((rows["latency_ps"] * count).sum() / count.sum())
     if mean == 0:
-        return "Cross-calls took no time"
-    sums = {part: float((rows[part] * count).sum()) for part in PARTS}
+        return "Broadcasts took no time"
+    sums = {part: float((rows[part] * count).sum()) for part in STACKED}
     part = max(sums, key=lambda name: sums[name])
     share = sums[part] / sum(sums.values())
-    what = "The only cross-call took" if count.sum() == 1 else "A cross-call takes"
+    what = "The only broadcast took" if count.sum() == 1 else "A broadcast takes"
     average = "" if count.sum() == 1 else " on average"
     return f"{what} {about_time(mean)}{average}; {about_share(share)} of it is {_SPOKEN[part][2]}"
 
 
+def _row(row: Mapping[Hashable, Any]) -> str:
+    """Name a row; that it was a cross-call goes without saying."""
+    told = "" if row["protocol"] == "ipi" else f" · {row['protocol']}"
+    return f"{row['cause']} · {row['kind']}{told}"
+
+
 def _detail(rows: pd.DataFrame) -> str:
     left_out = len(rows) - _MOST_ROWS
-    detail = "Rows: cause · kind. Waits are those of the CPU that answered last."
-    return detail + (f" {counted(left_out, 'cheaper row')} not shown." if left_out > 0 else "")
+    answering = (rows["protocol"] != "tlbi").any()
+    waits = (
+        "Waits are those of the CPU that answered last." if answering else "Nobody has to answer."
+    )
+    cheaper = f" {counted(left_out, 'cheaper row')} not shown." if left_out > 0 else ""
+    return f"Rows: cause · kind. {waits}{cheaper}"

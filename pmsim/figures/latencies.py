@@ -1,4 +1,4 @@
-"""How long cross-calls took: the share that took longer, with the quantiles that matter."""
+"""How long broadcasts took: the share that took longer, with the quantiles that matter."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KIND_COLOURS: Final = (style.BLUE, style.ORANGE, style.PURPLE, style.BROWN, sty
 
 
 def latency_distribution(result: Tables, *, ax: Axes | None = None) -> Axes:
-    """Draw which share of the cross-calls took longer than a time, both axes logarithmic.
+    """Draw which share of the broadcasts took longer than a time, both axes logarithmic.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def size(_calls: Latencies) -> tuple[float, float]:
 def draw(calls: Latencies, ax: Axes) -> Axes:
     """Draw the distribution on axes."""
     if not calls:
-        return style.nothing(ax, "No cross-call was made", "No CPU had to be told anything.")
+        return style.nothing(ax, "Nothing was broadcast", "No CPU had to be told anything.")
     everything = np.sort(np.concatenate(list(calls.values())))
     if len(calls) > 1:
         for (kind, some), colour in zip(calls.items(), _KIND_COLOURS, strict=False):
@@ -102,12 +102,13 @@ def draw(calls: Latencies, ax: Axes) -> Axes:
 def message(calls: npt.NDArray[np.int64], marks: pd.DataFrame) -> str:
     """Return the sentence on top: the middle of the distribution and the end of its tail."""
     if len(calls) == 1:
-        return f"The only cross-call took {about_time(calls[0])}"
+        return f"The only broadcast took {about_time(calls[0])}"
     if calls[0] == calls[-1]:
-        return f"All {counted(len(calls), 'cross-call')} took {about_time(calls[0])} each"
+        return f"All {counted(len(calls), 'broadcast')} took {about_time(calls[0])} each"
     middle, last = marks.iloc[0], marks.iloc[-1]
-    text = f"Half of the cross-calls take at most {about_time(middle['latency_ps'])}"
-    if len(marks) == 1:
+    text = f"Half of the broadcasts take at most {about_time(middle['latency_ps'])}"
+    same = about_time(middle["latency_ps"]) == about_time(last["latency_ps"])
+    if len(marks) == 1 or same:
         return f"{text}; the slowest {about_time(calls[-1])}"
     # Many calls may have exactly that latency, so the share is counted, not taken from the name.
     share = float((calls >= last["latency_ps"]).mean())
@@ -115,7 +116,7 @@ def message(calls: npt.NDArray[np.int64], marks: pd.DataFrame) -> str:
 
 
 def _detail(calls: npt.NDArray[np.int64]) -> str:
-    text = f"{counted(len(calls), 'cross-call')}; the slowest took {about_time(calls[-1])}."
+    text = f"{counted(len(calls), 'broadcast')}; the slowest took {about_time(calls[-1])}."
     for share, name in ((1 - q, name) for q, name in QUANTILES[1:]):
         if len(calls) * share < 1 - 1e-9:
             return f"{text} {name} needs at least {about_count(round(1 / share))}."
@@ -173,5 +174,5 @@ def _axes(ax: Axes, calls: npt.NDArray[np.int64]) -> None:
     ax.yaxis.set_major_locator(LogLocator(base=10, numticks=12))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _place: f"{100 * share:g} %"))
     ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.set_ylabel("share of cross-calls that take longer")
+    ax.set_ylabel("share of broadcasts that take longer")
     ax.grid(visible=True)

@@ -17,7 +17,7 @@ from pmsim.figures.words import about_count, about_share, about_time, counted
 _SPOKEN: Final = {
     "run_ps": ("kernel work", style.BLUE),
     "lock_wait_ps": ("lock wait", style.ORANGE),
-    "crosscall_ps": ("cross-calls", style.RED),
+    "crosscall_ps": ("broadcasts", style.RED),
     "delay_ps": ("delay: asleep, interrupted, or waiting for the CPU", "#dde2e1"),
 }
 _COSTS: Final = PARTS[:-1]
@@ -29,7 +29,7 @@ def operation_cost(result: Tables, *, ax: Axes | None = None) -> Axes:
     """Draw what each kind of kernel operation cost in total, split into its parts.
 
     A row stands for all operations of one kind under one caller; what runs inside another operation
-    is indented below it and is part of its length. Cost is kernel work, lock wait and cross-calls.
+    is indented below it and is part of its length. Cost is kernel work, lock wait and broadcasts.
     Delay follows it in grey, and is cut off where it is longer than the picture is wide: a task
     that sleeps through a grace period costs nobody anything.
 

@@ -184,9 +184,16 @@ def time_axis(axis: Axis, largest: float, label: str) -> None:
     axis.set_label_text(f"{label} ({unit})")
 
 
+_DECADES_WITH_STEPS: Final = 10**4
+"""Up to this ratio of its ends a logarithmic axis has room for labels between its decades."""
+
+
 def log_time_axis(axis: Axis, label: str) -> None:
     """Let a logarithmic axis whose data are picoseconds write a time with its unit at each tick."""
-    axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0), numticks=16))
+    low, high = axis.get_view_interval()
+    few = high <= _DECADES_WITH_STEPS * low
+    subs = (1.0, 2.0, 5.0) if few else (1.0,)
+    axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=16))
     axis.set_major_formatter(FuncFormatter(lambda value, _position: tick_time(value)))
     axis.set_minor_formatter(NullFormatter())
     axis.set_label_text(label)

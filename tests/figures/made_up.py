@@ -64,9 +64,14 @@ def operations(*rows: tuple[int, int | None, str, int, int, int, int, int]) -> p
     return frame.assign(replication=0, start_ps=0, end_ps=parts.sum(axis=1))
 
 
-def crosscalls(kinds: Sequence[str], causes: Sequence[str], **parts: Any) -> pd.DataFrame:
-    """Return cross-calls one after the other; parts not given are 0."""
-    frame = pd.DataFrame({"kind": kinds, "cause": causes})
+def crosscalls(
+    kinds: Sequence[str],
+    causes: Sequence[str],
+    protocols: Sequence[str] | str = "ipi",
+    **parts: Any,
+) -> pd.DataFrame:
+    """Return broadcasts one after the other; parts not given are 0."""
+    frame = pd.DataFrame({"kind": kinds, "cause": causes}).assign(protocol=protocols)
     for part in LATENCY_PARTS:
         frame[part] = parts.get(part, 0)
     latency = frame[list(LATENCY_PARTS)].sum(axis=1)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pmsim.figures import cpus_over_time
@@ -8,10 +9,11 @@ from pmsim.figures.cpus import shares
 from tests.figures.made_up import MadeUp, cpu_timeline
 
 
-def run(stolen, spin=None, width_ps=100) -> MadeUp:
+def run(stolen, spin=None, width_ps=100, handlers=1) -> MadeUp:
     stolen = np.array(stolen)
     spin = np.zeros_like(stolen) if spin is None else np.array(spin)
-    return MadeUp(cpu_timeline=cpu_timeline(stolen, spin, width_ps))
+    cpus = pd.DataFrame({"cpu": range(len(stolen)), "handlers": handlers})
+    return MadeUp(cpu_timeline=cpu_timeline(stolen, spin, width_ps), cpus=cpus)
 
 
 def test_a_cell_is_a_cpus_share_of_an_interval():
@@ -65,6 +67,15 @@ def test_a_single_spinning_cpu_among_4096_keeps_its_row():
 )
 def test_the_message_says_who_was_interrupted(stolen, message):
     assert cpus_over_time(run(stolen)).get_title(loc="left").replace("\n", " ") == message
+
+
+def test_without_interrupts_cpus_were_held_up_by_invalidations():
+    ax = cpus_over_time(run([[0], [9], [12]], handlers=0))
+    assert ax.get_title(loc="left").replace("\n", " ") == (
+        "2 of 3 CPUs were held up: 7 % of all CPU time, 12 % on CPU 2"
+    )
+    bar = ax.collections[0].colorbar
+    assert bar.ax.get_ylabel() == "share of time held up by invalidations"
 
 
 def test_the_message_says_who_spun():

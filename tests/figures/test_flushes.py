@@ -66,22 +66,49 @@ def test_each_row_says_how_many_and_how_long():
 def test_the_message_weighs_each_row_by_its_calls():
     # (2 * 1000 + 800) / 3 = 933; in flight 2100 of 2800
     assert flush_cost(MadeUp(crosscalls=THREE)).get_title(loc="left").replace("\n", " ") == (
-        "A cross-call takes 933 ps on average; "
+        "A broadcast takes 933 ps on average; "
         "75 % of it is the interrupt's flight to the slowest CPU"
     )
+
+
+BY_HARDWARE = crosscalls(
+    ["range", "range", "sync_core"],
+    ["attributes", "attributes", "text_poke"],
+    ["tlbi", "tlbi", "ipi"],
+    queue_ps=[100, 300, 50],
+    function_ps=[400, 400, 10],
+    delivery_ps=[600, 600, 70],
+)
+
+
+def test_what_the_hardware_tells_has_parts_of_its_own():
+    rows = mean_parts(MadeUp(crosscalls=BY_HARDWARE))
+    assert rows[
+        ["protocol", "server_ps", "service_ps", "round_trip_ps", "queue_ps"]
+    ].to_numpy().tolist() == [["tlbi", 200, 400, 600, 0], ["ipi", 0, 0, 0, 50]]
+    assert rows["latency_ps"].tolist() == [1200, 130]
+
+
+def test_a_row_that_was_no_cross_call_says_how_cpus_were_told():
+    ax = flush_cost(MadeUp(crosscalls=BY_HARDWARE))
+    assert [label.get_text() for label in ax.get_yticklabels()] == [
+        "attributes · range · tlbi",
+        "text_poke · sync_core",
+    ]
+    assert ax.get_title(loc="left").replace("\n", " ").endswith("the round trip of the barrier")
 
 
 def test_a_single_call_has_no_average():
     one = MadeUp(crosscalls=crosscalls(["full"], ["trace"], visit_ps=[50]))
     title = flush_cost(one).get_title(loc="left").replace("\n", " ")
-    assert title.startswith("The only cross-call took 50 ps; 100 % of it")
+    assert title.startswith("The only broadcast took 50 ps; 100 % of it")
 
 
 def test_calls_without_time_are_said_to_take_none():
     free = MadeUp(crosscalls=crosscalls(["empty"], ["trace"]))
-    assert flush_cost(free).get_title(loc="left") == "Cross-calls took no time"
+    assert flush_cost(free).get_title(loc="left") == "Broadcasts took no time"
 
 
 @pytest.mark.parametrize("result", [MadeUp(), InPieces()])
 def test_no_call_is_a_note_and_no_crash(result):
-    assert flush_cost(result).get_title(loc="left") == "No cross-call was made"
+    assert flush_cost(result).get_title(loc="left") == "Nothing was broadcast"

@@ -32,9 +32,9 @@ def test_nested_operations_are_indented():
 
 def test_the_message_counts_outermost_operations_alone():
     ax = operation_cost(MadeUp(operations(*PROTECT)))
-    # 900 and 70, of which 800 cross-calls, 150 work, 20 waiting for a lock
+    # 900 and 70, of which 800 broadcasts, 150 work, 20 waiting for a lock
     assert ax.get_title(loc="left").replace("\n", " ") == (
-        "Kernel operations cost 970 ps: 82 % cross-calls, 15 % kernel work, 2.1 % lock wait"
+        "Kernel operations cost 970 ps: 82 % broadcasts, 15 % kernel work, 2.1 % lock wait"
     )
 
 

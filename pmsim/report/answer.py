@@ -1,0 +1,127 @@
+"""The tables of a run's answer, taken from its summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from pmsim.confidence import LEVEL, Estimate
+from pmsim.experiments.said import interval, quantity
+from pmsim.report.sheets import Cell, Sheet, count, part, size, time, word
+from pmsim.simulation.metrics import metric_of
+from pmsim.simulation.sentences import sentences
+from pmsim.simulation.stopping import too_wide, too_wide_said
+
+if TYPE_CHECKING:
+    from pmsim.simulation.result import Result
+
+Summary = Mapping[str, Any]
+
+MOST_OPERATIONS: Final = 12
+"""Kinds of operation that are shown, the costliest."""
+MEANS: Final = (
+    "after_per_s", "after_stolen_share", "transient_end_ps", "slowdown", "operation_mean_ps",
+)  # fmt: skip
+"""Metrics whose means are shown with their intervals, beside the headline ones."""
+LOST: Final = {
+    "stolen_ps": "interrupts, waking for them, invalidations",
+    "refill_ps": "refilling TLBs after full flushes",
+    "spin_ps": "spinning: for answers and spinlocks",
+    "irqs_off_ps": "starting broadcasts, interrupts off",
+    "lost_ps": "all of it",
+}
+"""Where CPU time is lost, by the key of the summary."""
+
+
+def answer_words(result: Result) -> list[str]:
+    """Return a result's answers in words, and which figures are not as precise as was asked for."""
+    said = sentences(result.summary)
+    precision = result.manifest.get("precision")
+    if precision is None:
+        return said
+    found = {name: Estimate(**one) for name, one in result.summary["intervals"].items()}
+    headlines = {name: one for name, one in found.items() if metric_of(name)[0].headline}
+    most = result.manifest["max_replications"]
+    wide = too_wide(headlines, precision)
+    return [*said, *(f"{too_wide_said(name, one, precision, most)}." for name, one in wide.items())]
+
+
+def answer_sheets(result: Result) -> list[Sheet]:
+    """Return the tables of a result's answer, those without rows left out."""
+    summary = result.summary
+    sheets = (
+        means(summary), costs(summary), broadcasts(summary), operations(summary), pools(result),
+    )  # fmt: skip
+    return [sheet for sheet in sheets if sheet.rows]
+
+
+def means(summary: Summary) -> Sheet:
+    """Return how well the means are known."""
+    rows = []
+    for name, one in summary["intervals"].items():
+        metric, label = metric_of(name)
+        if not metric.headline and metric.name not in MEANS:
+            continue
+        found = Estimate(**one)
+        rows.append(
+            (
+                word(f"{metric.label}, {label}" if label else metric.label),
+                Cell(quantity(metric, found.mean), found.mean),
+                Cell(interval(metric, found), found.half_width),
+                word(found.method),
+                count(found.n),
+            )
+        )
+    return Sheet("means", ("what", "mean", f"{LEVEL:.0%} interval", "by", "from"), tuple(rows))
+
+
+def costs(summary: Summary) -> Sheet:
+    """Return where CPU time was lost."""
+    cost = summary["cost"]
+    per_ps = cost["share"] / cost["lost_ps"] if cost["lost_ps"] else 0.0
+    rows = [(word(name), time(cost[key]), part(cost[key] * per_ps)) for key, name in LOST.items()]
+    return Sheet("where CPU time was lost", ("what", "time", "share of all CPU time"), tuple(rows))
+
+
+def broadcasts(summary: Summary) -> Sheet:
+    """Return what broadcasts were made for."""
+    total = summary["broadcasts"]["total"]
+    rows = [
+        (word(cause), count(number), part(number / total))
+        for cause, number in summary["broadcasts"]["by_cause"].items()
+    ]
+    return Sheet("broadcasts by cause", ("cause", "number", "share"), tuple(rows))
+
+
+def operations(summary: Summary) -> Sheet:
+    """Return the costliest kinds of operation."""
+    found = summary["operations"]
+    rows = [
+        (
+            word(one["kind"]),
+            count(one["count"]),
+            time(one["mean_ps"]),
+            time(one["total_ps"]),
+            count(one["crosscalls"]),
+        )
+        for one in found[:MOST_OPERATIONS]
+    ]
+    more = len(rows) < len(found)
+    return Sheet(
+        "kernel operations, nested ones too",
+        ("kind", "number", "mean", "total", "broadcasts"),
+        tuple(rows),
+        f"The costliest {len(rows):,} of {len(found):,} kinds." if more else "",
+    )
+
+
+def pools(result: Result) -> Sheet:
+    """Return what became of the memory of all pools together."""
+    columns = ("all pools", "areas", "pages", "asked for", "wasted", "relinquished")
+    found = result.pools
+    if not len(found):
+        return Sheet("pools", columns, ())
+    sums = found[["areas", "pages", "requested", "wasted", "relinquished"]].sum()
+    cells = [count(len(found)), count(sums["areas"]), count(sums["pages"])]
+    cells += [size(sums[name]) for name in ("requested", "wasted", "relinquished")]
+    return Sheet("pools", columns, (tuple(cells),))

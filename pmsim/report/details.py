@@ -1,0 +1,162 @@
+"""The tables that only a page has room for: who called, who paid, what was slow, what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import pandas as pd
+
+from pmsim.report.sheets import Cell, Sheet, count, ident, part, time, word
+from pmsim.simulation.tables import CPU_TIMES, LATENCY_PARTS
+
+if TYPE_CHECKING:
+    from pmsim.simulation.result import Result
+
+MOST_CPUS: Final = 64
+"""CPUs that are shown, those that lost most."""
+MOST_CALLS: Final = 50
+"""Kinds of calls into the kernel that are shown, the costliest."""
+MOST_BROADCASTS: Final = 25
+"""Broadcasts that are shown, the slowest."""
+MOST_FAULTS: Final = 50
+"""Faults that are shown, the first."""
+
+_NAMES: Final = {column.name: column.name.removesuffix("_ps").replace("_", " ")
+                 for column in (*CPU_TIMES, *LATENCY_PARTS)}  # fmt: skip
+
+
+def detail_sheets(result: Result) -> list[Sheet]:
+    """Return the tables that go into detail, those without rows left out."""
+    sheets = (
+        calls(result.summary), user_work(result.summary), slowest_broadcasts(result), cpus(result),
+        faults(result),
+    )  # fmt: skip
+    return [sheet for sheet in sheets if sheet.rows]
+
+
+def calls(summary: Mapping[str, Any]) -> Sheet:
+    """Return what each workload asked of the kernel."""
+    found = summary["calls"]
+    rows = [
+        (
+            word(one["workload"]),
+            word(one["kind"]),
+            count(one["count"]),
+            time(one["mean_ps"]),
+            time(one["longest_ps"]),
+            time(one["lock_wait_ps"]),
+            count(one["broadcasts"]),
+        )
+        for one in found[:MOST_CALLS]
+    ]
+    return Sheet(
+        "calls into the kernel",
+        ("workload", "call", "number", "mean", "longest", "waited for locks", "broadcasts"),
+        tuple(rows),
+        _left_out(len(found), len(rows), "The costliest"),
+    )
+
+
+def user_work(summary: Mapping[str, Any]) -> Sheet:
+    """Return how much longer user work took."""
+    rows = [
+        (
+            word(one["workload"]),
+            count(one["tasks"]),
+            time(one["work_ps"]),
+            time(one["elapsed_ps"]),
+            Cell("none done") if one["slowdown"] is None else part(one["slowdown"]),
+            count(one["interrupts"]),
+        )
+        for one in summary["user_work"]
+    ]
+    columns = ("workload", "tasks", "work done", "took", "longer by", "interrupts")
+    return Sheet("user work", columns, tuple(rows))
+
+
+def slowest_broadcasts(result: Result) -> Sheet:
+    """Return the broadcasts that took longest, and where their time went."""
+    parts = [column.name for column in LATENCY_PARTS]
+    plain = ["start_ps", "end_ps", "cpu", "cause", "kind", "targets", "slowest_cpu",
+             "slowest_reason"]  # fmt: skip
+    found = pd.DataFrame(columns=[*plain, *parts])
+    total = 0
+    for batch in result.batches("crosscalls", [*plain, *parts]):
+        total += len(batch)
+        batch = batch.assign(latency=batch["end_ps"] - batch["start_ps"])
+        pieces = [found, batch.nlargest(MOST_BROADCASTS, "latency")]
+        together = pd.concat([one.astype(object) for one in pieces if len(one)])
+        found = together.sort_values("latency", ascending=False, kind="stable")
+        found = found.head(MOST_BROADCASTS)
+    shown = [name for name in parts if found[name].any()]
+    rows = [_broadcast(one, shown) for one in found.to_dict("records")]
+    head = (
+        "began at",
+        "latency",
+        "by CPU",
+        "cause",
+        "kind",
+        "targets",
+        "waited for CPU",
+        "held up by",
+    )
+    return Sheet(
+        "slowest broadcasts",
+        (*head, *(_NAMES[name] for name in shown)),
+        tuple(rows),
+        _left_out(total, len(rows), "The slowest"),
+    )
+
+
+def _broadcast(one: Mapping[Any, Any], shown: list[str]) -> tuple[Cell, ...]:
+    nobody = pd.isna(one["slowest_cpu"])
+    return (
+        time(one["start_ps"]),
+        time(one["latency"]),
+        ident(one["cpu"]),
+        word(one["cause"]),
+        word(one["kind"]),
+        count(one["targets"]),
+        Cell("none") if nobody else ident(one["slowest_cpu"]),
+        word(str(one["slowest_reason"]).replace("_", " ")),
+        *(time(one[name]) for name in shown),
+    )
+
+
+def cpus(result: Result) -> Sheet:
+    """Return how the time of each CPU splits, all runs together."""
+    times = [column.name for column in CPU_TIMES]
+    counts = ["refill_ps", "handlers", "crosscalls_sent"]
+    sums = result.cpus.groupby("cpu")[[*times, *counts]].sum()
+    lost = sums["stolen_ps"] + sums["refill_ps"] + sums["spin_ps"] + sums["irqs_off_ps"]
+    order = lost.sort_values(ascending=False, kind="stable").index[:MOST_CPUS]
+    rows = [
+        (
+            ident(int(str(cpu))),
+            *(part(row[name] / max(1, row[times].sum())) for name in times),
+            time(row["refill_ps"]),
+            count(row["handlers"]),
+            count(row["crosscalls_sent"]),
+        )
+        for cpu, row in sums.loc[order].iterrows()
+    ]
+    head = ("CPU", *(_NAMES[name] for name in times), "refilling TLBs", "interrupts", "broadcasts")
+    return Sheet("CPUs", head, tuple(rows), _left_out(len(sums), len(rows), "Those that lost most"))
+
+
+def faults(result: Result) -> Sheet:
+    """Return the first simulated faults and failed calls."""
+    found = result.faults
+    rows = [
+        (time(one["at_ps"]), word(one["workload"]), ident(one["cpu"]), word(one["kind"]),
+         word(one["detail"]))
+        for one in found.head(MOST_FAULTS).to_dict("records")
+    ]  # fmt: skip
+    head = ("at", "workload", "CPU", "kind", "what happened")
+    return Sheet("faults", head, tuple(rows), _left_out(len(found), len(rows), "The first"))
+
+
+def _left_out(total: int, shown: int, which: str) -> str:
+    """Say that a table shows some of its rows alone; nothing where it shows all."""
+    return f"{which} {shown:,} of {total:,}." if shown < total else ""

@@ -1,0 +1,77 @@
+"""The pieces of a page: tables, words, lists, each from plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from html import escape
+
+from pmsim.report.sheets import Cell, Sheet
+from pmsim.report.svg import Inline
+
+
+def sheet_html(sheet: Sheet) -> str:
+    """Return a table that can be sorted by each of its columns."""
+    numeric = [_is_numeric(row[place] for row in sheet.rows) for place in range(len(sheet.columns))]
+    head = "".join(
+        f'<th scope="col"{_kind(number)}>{escape(name)}</th>'
+        for name, number in zip(sheet.columns, numeric, strict=True)
+    )
+    body = "\n".join(_row(row, numeric) for row in sheet.rows)
+    title = escape(sheet.title[0].upper() + sheet.title[1:])
+    note = f'<p class="note">{escape(sheet.note)}</p>' if sheet.note else ""
+    sortable = ' class="sortable"' if len(sheet.rows) > 1 else ""
+    return (
+        f'<section class="sheet"><h3>{title}</h3>{note}'
+        f'<div class="scroll" role="group" aria-label="{title}"><table{sortable}>'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div></section>"
+    )
+
+
+def figure_html(figure: Inline) -> str:
+    """Return a figure that scrolls by itself where the screen is too narrow for it.
+
+    There its message, of which the figure would show the beginning alone, stands above it.
+    """
+    caption = f'<figcaption aria-hidden="true">{escape(figure.message)}</figcaption>'
+    return (
+        f'<figure>{caption}<div class="scroll" role="group" aria-label="Figure">{figure.svg}</div>'
+        "</figure>"
+    )
+
+
+def words_html(sentences: Iterable[str]) -> str:
+    """Return sentences as a list."""
+    said = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    return f'<ul class="words">{said}</ul>'
+
+
+def facts_html(facts: Mapping[str, object]) -> str:
+    """Return names and what they stand for."""
+    pairs = (f"<dt>{escape(name)}</dt><dd>{escape(str(fact))}</dd>" for name, fact in facts.items())
+    return f"<dl>{''.join(pairs)}</dl>"
+
+
+def folded_html(summary: str, text: str) -> str:
+    """Return text as it stands, which shows when its summary is clicked."""
+    return (
+        f"<details><summary>{escape(summary)}</summary>"
+        f"<pre><code>{escape(text)}</code></pre></details>"
+    )
+
+
+def _row(row: tuple[Cell, ...], numeric: list[bool]) -> str:
+    cells = []
+    for place, (cell, number) in enumerate(zip(row, numeric, strict=True)):
+        sort = "" if cell.number is None else f' data-number="{cell.number!r}"'
+        tag = "td" if place else 'th scope="row"'
+        cells.append(f"<{tag}{_kind(number)}{sort}>{escape(cell.text)}</{tag.split()[0]}>")
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _is_numeric(column: Iterable[Cell]) -> bool:
+    """Return whether a column is sorted by number: one number in it is enough."""
+    return any(cell.number is not None for cell in column)
+
+
+def _kind(number: bool) -> str:
+    return ' class="number"' if number else ""

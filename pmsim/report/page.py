@@ -1,0 +1,170 @@
+"""One page about results: everything in it, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from io import StringIO
+from pathlib import Path
+from typing import Any, Final
+
+from pmsim.experiments.results import Sweep
+from pmsim.report.answer import answer_sheets, answer_words
+from pmsim.report.cells import sweep_sheets
+from pmsim.report.details import detail_sheets
+from pmsim.report.files import new_files
+from pmsim.report.html import facts_html, figure_html, folded_html, sheet_html, words_html
+from pmsim.report.svg import result_figures
+from pmsim.simulation.result import Result
+from pmsim.simulation.sentences import about
+
+POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+)
+"""What the browser is told that the page may load: nothing but what is in it."""
+
+
+def write_report(found: Sequence[Result | Sweep], path: Path, *, force: bool = False) -> Path:
+    """Write one page about some results, and return where it is.
+
+    Parameters
+    ----------
+    found
+        Results and sweeps, in the order of the page.
+    path
+        The file.
+    force
+        Whether a file that is there already is replaced.
+
+    Raises
+    ------
+    OutputError
+        If the file is there already, or cannot be written.
+    ResultError
+        If a table of a result cannot be read.
+    """
+    with new_files([path], force=force) as (half,):
+        half.write_text(report_html(found), encoding="utf-8")
+    return path
+
+
+def report_html(found: Sequence[Result | Sweep]) -> str:
+    """Return the page: the same results make the same bytes."""
+    parts = [_part(one, f"result-{number}") for number, one in enumerate(found, start=1)]
+    title = ", ".join(dict.fromkeys(one.name for one in found))
+    script, look = (files("pmsim.report").joinpath(f"page.{end}").read_text("utf-8")
+                    for end in ("js", "css"))  # fmt: skip
+    body = "\n".join(parts)
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}: pmsim report</title>\n<style>\n{look}</style>\n</head>\n<body>\n"
+        f"{_contents(found)}<main>\n{body}\n</main>\n"
+        f'<p class="said" role="status"></p>\n'
+        f"<footer>Made by pmsim {escape(_version(found))}. Times are simulated.</footer>\n"
+        f"<script>\n{script}</script>\n</body>\n</html>\n"
+    )
+
+
+def _contents(found: Sequence[Result | Sweep]) -> str:
+    """Return links to the results, where there are several."""
+    if len(found) == 1:
+        return ""
+    links = (
+        f'<li><a href="#result-{number}">{escape(one.name)}</a></li>'
+        for number, one in enumerate(found, start=1)
+    )
+    return f'<nav aria-label="Results"><ul>{"".join(links)}</ul></nav>\n'
+
+
+def _part(one: Result | Sweep, name: str) -> str:
+    """Return what the page says about one result."""
+    body = _sweep(one) if isinstance(one, Sweep) else _result(one, f"{name}-")
+    return f'<article id="{name}" aria-labelledby="{name}-name">\n' + body.replace(
+        "<h1>", f'<h1 id="{name}-name">', 1
+    ) + "\n</article>"  # fmt: skip
+
+
+def _result(result: Result, prefix: str) -> str:
+    summary, manifest = result.summary, result.manifest
+    runs = summary["replications"]
+    facts = [
+        f"{summary['cpus']:,} CPUs of {_machine(manifest['scenario'])}",
+        str(manifest["scenario"]["kernel"]["profile"]),
+        f"{about(summary['duration_ps'])} simulated" + (f" in {runs:,} runs" if runs > 1 else ""),
+        f"seed {manifest['seed']}",
+    ]
+    figures = "\n".join(map(figure_html, result_figures(result, prefix)))
+    sheets = "\n".join(map(sheet_html, [*answer_sheets(result), *detail_sheets(result)]))
+    return (
+        f"{_head(result.name, manifest['scenario'].get('description', ''), facts)}\n"
+        f"{words_html(answer_words(result))}\n"
+        f"<h2>Figures</h2>\n{figures}\n<h2>Tables</h2>\n{sheets}\n{_origin(manifest)}"
+    )
+
+
+def _sweep(sweep: Sweep) -> str:
+    replications = int(sweep.cells["replications"].sum())
+    facts = [
+        f"{len(sweep.cells):,} cells",
+        f"{replications:,} runs",
+        "finished" if sweep.complete else "unfinished",
+        f"seed {sweep.manifest['seed']}",
+    ]
+    over = f"Swept over {', '.join(sweep.axes)}." if sweep.axes else ""
+    said = [text for text in (over, *sweep.imprecise()) if text]
+    sheets = "\n".join(map(sheet_html, sweep_sheets(sweep)))
+    return (
+        f"{_head(sweep.name, sweep.manifest.get('description', ''), facts)}\n{words_html(said)}\n"
+        f"<h2>Tables</h2>\n{sheets}\n{_origin(sweep.manifest)}"
+    )
+
+
+def _head(name: str, description: str, facts: Sequence[str]) -> str:
+    what = f"<p>{escape(description)}</p>" if description else ""
+    return f'<h1>{escape(name)}</h1>\n{what}<p class="facts">{escape(" · ".join(facts))}</p>'
+
+
+def _origin(manifest: Mapping[str, Any]) -> str:
+    """Return where a result comes from, and the scenario as run."""
+    host = manifest["host"]
+    versions = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
+    facts: dict[str, Any] = {
+        "seed": manifest["seed"],
+        "runs": manifest["replications"],
+        "scenario's SHA-256": manifest.get("scenario_sha256"),
+        "sweep's SHA-256": manifest.get("fingerprint"),
+        "versions": versions,
+        "host": f"{host['name']}: {host['system']} {host['release']}, {host['machine']},"
+        f" {host['cpus']} CPUs",
+        "started": manifest.get("started"),
+        "took": f"{manifest['wall_s']:.3g} s" if "wall_s" in manifest else None,
+        **{f"hash of {name}": text for name, text in manifest.get("inputs", {}).items()},
+    }
+    known = {name: fact for name, fact in facts.items() if fact is not None}
+    scenario = folded_html("Scenario as run, every value filled in", _yaml(manifest["scenario"]))
+    return f"<h2>Where it comes from</h2>\n{facts_html(known)}\n{scenario}"
+
+
+def _machine(scenario: Mapping[str, Any]) -> str:
+    return str(scenario["machine"].get("name") or "an inline machine")
+
+
+def _version(found: Sequence[Result | Sweep]) -> str:
+    return ", ".join(dict.fromkeys(str(one.manifest["versions"]["pmsim"]) for one in found))
+
+
+def _yaml(scenario: Mapping[str, Any]) -> str:
+    """Return a scenario as a file that `pmsim run` would read."""
+    from ruamel.yaml import YAML
+
+    writer: Any = YAML(typ="safe", pure=True)
+    writer.default_flow_style = False
+    writer.sort_base_mapping_type_on_output = False
+    writer.allow_unicode = True
+    writer.width = 100
+    text = StringIO()
+    writer.dump(dict(scenario), text)
+    return text.getvalue()

@@ -1,0 +1,137 @@
+"""Figures as parts of a page: drawn by `pmsim.figures`, made fit to stand among others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+from xml.etree import ElementTree as Xml
+
+from pmsim.figures import style
+
+if TYPE_CHECKING:
+    from pmsim.simulation.result import Result
+
+COLOURS: Final = {
+    style.PAPER: "var(--paper)",
+    style.INK: "var(--ink)",
+    style.FAINT: "var(--faint)",
+    str(style.STYLE["grid.color"]): "var(--line)",
+    style.RED: "var(--red)",
+    style.PURPLE: "var(--purple)",
+}
+"""What the page has its own colours for, in the light and in the dark."""
+
+# Phones have no DejaVu; Verdana has the same widths.
+FACES: Final = {
+    style.MONOSPACE: '"DejaVu Sans Mono", Menlo, Consolas, monospace',
+    "DejaVu Sans": '"DejaVu Sans", Verdana, system-ui, sans-serif',
+}
+"""What stands in for the faces of the figures where those are not installed."""
+
+_SVG: Final = "{http://www.w3.org/2000/svg}"
+_LINK: Final = "{http://www.w3.org/1999/xlink}href"
+_REFERENCE: Final = re.compile(r"url\(#([^)]+)\)")
+_PX_PER_PT: Final = 4 / 3
+# All of red, green and blue high: no ground for the light letters of a dark page.
+_PALE: Final = re.compile(r"#(?:[b-f][0-9a-f]){3}")
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """A figure as an element of a page.
+
+    Attributes
+    ----------
+    message
+        What it says, in a sentence or two.
+    svg
+        The element.
+    """
+
+    message: str
+    svg: str
+
+
+def result_figures(result: Result, prefix: str = "") -> Iterator[Inline]:
+    """Yield every figure of a result, the identifiers in it beginning with a prefix."""
+    from pmsim.figures.gallery import draw_all
+
+    with TemporaryDirectory() as folder:
+        for path in draw_all(result, folder, ("svg",)):
+            yield inline_svg(path, prefix)
+
+
+def inline_svg(path: Path, prefix: str = "") -> Inline:
+    """Return a figure's file as an element that can stand among others in an HTML page.
+
+    Its identifiers are numbered, after a prefix and the name of the file: the same figure has the
+    same bytes. Its message is the name that screen readers say.
+    """
+    root = Xml.parse(path).getroot()
+    for part in ("metadata", "defs"):
+        found = root.find(_SVG + part)
+        if found is not None and (part == "metadata" or found.find(f"{_SVG}style") is not None):
+            root.remove(found)
+    names = _renamed(root, prefix + path.stem)
+    for element in root.iter():
+        element.tag = element.tag.removeprefix(_SVG)
+        _adapt(element, names)
+    message = _message(root) or path.stem.replace("_", " ")
+    width = float(root.attrib["viewBox"].split()[2])
+    root.attrib = {
+        "viewBox": root.attrib["viewBox"],
+        "role": "img",
+        "aria-label": message,
+        "style": f"width: {width * _PX_PER_PT:.0f}px; --least: {width:.0f}px",
+    }
+    text = Xml.tostring(root, encoding="unicode", short_empty_elements=False)
+    return Inline(message, text)
+
+
+def _renamed(root: Xml.Element, stem: str) -> dict[str, str]:
+    """Return new names for what is referred to; the others need none."""
+    text = Xml.tostring(root, encoding="unicode")
+    used = set(_REFERENCE.findall(text)) | set(re.findall(r'href="#([^"]+)"', text))
+    known = [one.attrib["id"] for one in root.iter() if one.attrib.get("id") in used]
+    return {name: f"{stem}-{number}" for number, name in enumerate(known, start=1)}
+
+
+def _adapt(element: Xml.Element, names: dict[str, str]) -> None:
+    """Give an element the names and colours of the page."""
+    attributes = element.attrib
+    if "id" in attributes:
+        name = names.get(attributes.pop("id"))
+        if name is not None:
+            attributes["id"] = name
+    if _LINK in attributes:
+        link = attributes.pop(_LINK)
+        attributes["href"] = f"#{names[link[1:]]}" if link.startswith("#") else link
+    if "clip-path" in attributes:
+        attributes["clip-path"] = _REFERENCE.sub(
+            lambda found: f"url(#{names[found[1]]})", attributes["clip-path"]
+        )
+    if "style" in attributes:
+        said = attributes["style"]
+        for old, new in COLOURS.items():
+            said = said.replace(old, new)
+        for face, stack in FACES.items():
+            said = said.replace(f"'{face}'", stack)
+        attributes["style"] = _PALE.sub(r"var(--pale, \g<0>)", said)
+
+
+def _message(root: Xml.Element) -> str:
+    """Return what is printed largest, above each panel: a sentence, perhaps in several lines."""
+    size = f"font-size: {style.STYLE['axes.titlesize']}px"
+    panels = (
+        " ".join(_words(line) for line in group.findall("text") if size in line.get("style", ""))
+        for group in root.iter("g")
+    )
+    return "; ".join(filter(None, panels))
+
+
+def _words(element: Xml.Element) -> str:
+    return " ".join("".join(element.itertext()).split())

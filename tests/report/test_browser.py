@@ -1,0 +1,173 @@
+"""The page as a person sees it: in a browser, on a large screen and on a phone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import pmsim
+from pmsim.report.page import write_report
+from tests.report.browser import Browser
+
+TABLE = "[aria-label='Kernel operations, nested ones too'] table"
+COLUMN = (
+    f'Array.from(document.querySelectorAll("{TABLE} tbody tr"),'
+    " row => Number(row.cells[1].dataset.number))"
+)
+WORDS = (
+    f'Array.from(document.querySelectorAll("{TABLE} tbody tr"), row => row.cells[0].textContent)'
+)
+STATE = f"document.querySelector(\"{TABLE} th:nth-child(2)\").getAttribute('aria-sort')"
+
+CONTRAST = """
+(() => {
+  const light = (colour) => {
+    const parts = colour.match(/[\\d.]+/g).slice(0, 3).map((part) => {
+      const share = part / 255;
+      return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2];
+  };
+  const ground = light(getComputedStyle(document.body).backgroundColor);
+  return Array.from(document.querySelectorAll('svg text, p, li, td, th, dt, dd'), (one) => {
+    const style = getComputedStyle(one);
+    const ink = light(one.tagName === 'text' ? style.fill : style.color);
+    return (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05);
+  });
+})()
+"""
+"""The contrast of all text with the page, as WCAG counts it."""
+
+
+@pytest.fixture(scope="module")
+def page(
+    tmp_path_factory: pytest.TempPathFactory, result: pmsim.Result, swept: pmsim.Sweep
+) -> Path:
+    return write_report([result, swept], tmp_path_factory.mktemp("page") / "report.html")
+
+
+def test_a_browser_has_nothing_to_complain_of_and_loads_nothing(
+    browser: Browser, page: Path
+) -> None:
+    browser.open(page)
+    assert browser.value("document.title") == "test: pmsim report"
+    assert browser.complaints == []
+    loaded = [url for url in browser.loaded if not url.startswith("data:image/png;base64,")]
+    assert loaded == [page.as_uri()]
+
+
+def test_a_click_sorts_a_table_and_another_one_turns_it_round(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    before = browser.value(COLUMN)
+    assert browser.value(STATE) is None
+    browser.click(f"{TABLE} th:nth-child(2) button")
+    assert browser.value(COLUMN) == sorted(before, reverse=True)
+    assert browser.value(STATE) == "descending"
+    browser.click(f"{TABLE} th:nth-child(2) button")
+    assert browser.value(COLUMN) == sorted(before)
+    assert browser.value(STATE) == "ascending"
+    assert browser.complaints == []
+
+
+def test_words_are_sorted_as_words_and_rows_stay_whole(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    rows = dict(zip(browser.value(WORDS), browser.value(COLUMN), strict=True))
+    browser.click(f"{TABLE} th:nth-child(1) button")
+    words = browser.value(WORDS)
+    assert words == sorted(words)
+    assert dict(zip(words, browser.value(COLUMN), strict=True)) == rows
+    assert browser.value(STATE) is None
+
+
+def test_the_keyboard_sorts_and_a_screen_reader_is_told(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.value(f'document.querySelector("{TABLE} th:nth-child(2) button").focus()')
+    browser.press("Enter")
+    assert browser.value(STATE) == "descending"
+    said = browser.value("document.querySelector('[role=status]').textContent")
+    assert said == "sorted by number, descending"
+
+
+def test_what_is_unknown_stands_last_either_way(browser: Browser, tmp_path: Path) -> None:
+    from pmsim.report.html import sheet_html
+    from pmsim.report.sheets import Cell, Sheet, count, word
+
+    rows = tuple((word(name), cell) for name, cell in
+                 (("a", count(2)), ("b", Cell("unknown")), ("c", count(10))))  # fmt: skip
+    script = Path(pmsim.__path__[0], "report", "page.js").read_text()
+    table = sheet_html(Sheet("some", ("who", "how many"), rows))
+    path = tmp_path / "table.html"
+    path.write_text(
+        f"<!DOCTYPE html>{table}<p class='said'></p><script>{script}</script>", encoding="utf-8"
+    )
+    browser.open(path)
+    names = "Array.from(document.querySelectorAll('tbody th'), cell => cell.textContent).join('')"
+    order = []
+    for _ in range(2):
+        browser.click("th:nth-child(2) button")
+        order.append(browser.value(names))
+    assert order == ["cab", "acb"]
+
+
+@pytest.mark.parametrize("width", [360, 390, 768, 1280])
+def test_the_page_never_scrolls_sideways(browser: Browser, page: Path, width: int) -> None:
+    browser.open(page, width)
+    browser.value("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    assert browser.value("document.documentElement.scrollWidth") <= width
+    assert browser.value("window.innerWidth") == width
+
+
+def test_on_a_phone_wide_tables_scroll_by_themselves_and_by_keyboard(
+    browser: Browser, page: Path
+) -> None:
+    browser.open(page, 390)
+    boxes = browser.value(
+        "Array.from(document.querySelectorAll('.scroll'),"
+        " box => [box.scrollWidth > box.clientWidth, box.tabIndex])"
+    )
+    assert [True, 0] in boxes
+    assert all(wide == (index == 0) for wide, index in boxes)
+
+
+def test_on_a_phone_the_text_is_as_large_as_elsewhere(browser: Browser, page: Path) -> None:
+    browser.open(page, 390)
+    size = "parseFloat(getComputedStyle(document.querySelector('.words li')).fontSize)"
+    assert browser.value(size) >= 16
+    assert browser.value("document.querySelector('figcaption').offsetHeight") > 0
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_all_text_stands_out_in_the_light_and_in_the_dark(
+    browser: Browser, page: Path, dark: bool
+) -> None:
+    browser.open(page, dark=dark)
+    ground = browser.value("getComputedStyle(document.body).backgroundColor")
+    assert ground == ("rgb(23, 25, 28)" if dark else "rgb(255, 255, 255)")
+    contrasts = browser.value(CONTRAST)
+    assert len(contrasts) > 200
+    assert min(contrasts) >= 4.5
+
+
+def test_without_its_script_the_page_shows_all_the_same(
+    browser: Browser, page: Path, tmp_path: Path
+) -> None:
+    text = page.read_text(encoding="utf-8")
+    bare = tmp_path / "bare.html"
+    bare.write_text(text[: text.index("<script>")], encoding="utf-8")
+    browser.open(bare)
+    assert browser.value(COLUMN)
+    assert browser.value("document.querySelectorAll('button').length") == 0
+    assert browser.complaints == []
+
+
+def test_a_description_cannot_run_anything(browser: Browser, tmp_path: Path) -> None:
+    from tests.experiments.small import small
+
+    bad = "</script><script>document.title = 'taken'</script><img src=x onerror=alert(1)>"
+    run = pmsim.run(small(description=bad), tmp_path / "run")
+    browser.open(write_report([run], tmp_path / "page.html"))
+    assert browser.value("document.title") == "test: pmsim report"
+    assert json.dumps(bad)[1:-1] in browser.value("document.body.textContent")
+    assert browser.complaints == []

@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import pmsim
+from pmsim.errors import OutputError, ResultError
+from pmsim.report import spans
+from pmsim.report.perfetto import IN_FLIGHT, LOST, write_perfetto
+from pmsim.report.spans import Window
+from pmsim.units import NS, US
+from tests.experiments.small import MEASURE
+from tests.machines import scenario
+from tests.report.traces import Slice, Timeline, read
+
+
+def run_program(rows: str, folder: Path, cpus: int = 2, **keys: object) -> pmsim.Result:
+    program = folder / "program.csv"
+    program.write_text(f"cpu,op,arg\n{rows}")
+    workload = {"kind": "trace", "name": "program", "file": str(program)}
+    return pmsim.run(scenario(workload, cpus=cpus, measure=MEASURE, **keys), folder / "run")
+
+
+def parts_of(timeline: Timeline, whole: Slice) -> list[tuple[str, int, int]]:
+    return [(one.name, one.start, one.end) for one in timeline.slices if one.parent is whole]
+
+
+@pytest.fixture(scope="module")
+def timeline(result: pmsim.Result, tmp_path_factory: pytest.TempPathFactory) -> Timeline:
+    return read(write_perfetto(result, tmp_path_factory.mktemp("trace") / "all.pftrace"))
+
+
+def of_the_first(result: pmsim.Result, table: str) -> list[dict[str, object]]:
+    frame = result.table(table)
+    rows: list[dict[str, object]] = frame[frame["replication"] == 0].to_dict("records")
+    return rows
+
+
+def test_a_broadcast_worked_by_hand(tmp_path: Path) -> None:
+    # Queue 10, send 20, delivery 500: it arrives at 530; entry 200, one page 50: answered at 780;
+    # visit 30. All of it 1.7 ns later, rounded down to 1.
+    result = run_program("0,compute,1700\n0,flush_kernel,1\n1,compute,5000000\n", tmp_path)
+    timeline = read(write_perfetto(result, tmp_path / "one.pftrace"))
+    (call,) = timeline.named("ipi range")
+    assert (call.start, call.end) == (1, 811)
+    assert (call.facts["start_ps"], call.facts["duration_ps"]) == (1_700, 810 * NS)
+    assert parts_of(timeline, call) == [
+        ("queue", 1, 11), ("send", 11, 31), ("delivery", 31, 531), ("entry", 531, 731),
+        ("function", 731, 781), ("visit", 781, 811),
+    ]  # fmt: skip
+    (answer,) = timeline.named("answer CPU 0: range")
+    assert (answer.start, answer.end) == (531, 781)
+    assert parts_of(timeline, answer) == [("entry", 531, 731), ("function", 731, 781)]
+    assert timeline.path(call.track) == ("CPU 0", "program, task 0")
+    assert timeline.path(answer.track) == ("CPU 1", "answers")
+    assert call.begins == answer.ends == [1]
+    assert timeline.counter(IN_FLIGHT) == [(0, 0), (1, 1), (811, 0)]
+
+
+def test_a_wait_for_interrupts_stands_in_the_answer(tmp_path: Path) -> None:
+    result = run_program("0,flush_kernel,1\n1,irqs_off,2000000\n", tmp_path)
+    timeline = read(write_perfetto(result, tmp_path / "one.pftrace"))
+    (answer,) = timeline.named("answer CPU 0: range")
+    assert parts_of(timeline, answer) == [
+        ("irqs off", 530, 2_000), ("entry", 2_000, 2_200), ("function", 2_200, 2_250),
+    ]  # fmt: skip
+
+
+def test_calls_that_one_handler_answers_stand_side_by_side(tmp_path: Path) -> None:
+    # CPU 2 has interrupts off as both calls arrive, and takes them with one interrupt.
+    rows = "0,flush_kernel,1\n1,compute,100000\n1,flush_kernel,1\n2,irqs_off,9000000\n"
+    result = run_program(rows, tmp_path, cpus=3)
+    timeline = read(write_perfetto(result, tmp_path / "two.pftrace"))
+    answers = [one for one in timeline.slices if one.category == "answer"]
+    assert {timeline.path(one.track) for one in answers} == {("CPU 2", "answers")}
+    assert len({one.track for one in answers}) == 2
+    assert [one.name for one in timeline.slices if one.name == "ride"] == ["ride", "ride"]
+    assert max(value for _, value in timeline.counter(IN_FLIGHT)) == 2
+
+
+def test_on_a_serial_kernel_the_own_function_comes_after_the_visit(tmp_path: Path) -> None:
+    result = run_program(
+        "0,flush_kernel,1\n1,compute,5000000\n",
+        tmp_path,
+        kernel={"profile": "linux-6.1-x86_64", "crosscall_order": "serial"},
+    )
+    timeline = read(write_perfetto(result, tmp_path / "one.pftrace"))
+    (call,) = timeline.named("ipi range")
+    assert [name for name, _, _ in parts_of(timeline, call)][-2:] == ["visit", "local"]
+
+
+def test_the_parts_of_an_invalidation_follow_each_other_in_time(tmp_path: Path) -> None:
+    result = pmsim.run(
+        pmsim.Scenario.from_dict(
+            {
+                "pmsim": 1,
+                "machine": {"platform": "altra-max", "cpus": 4},
+                "kernel": "linux-6.1-arm64",
+                "until": "done",
+                "workloads": [{"kind": "pool_churn", "pools": 1, "allocations": 4, "size": "64B"}],
+                "measure": MEASURE,
+            }
+        )
+    )
+    timeline = read(write_perfetto(result, tmp_path / "arm.pftrace"))
+    calls = [one for one in timeline.slices if one.category == "broadcast"]
+    assert calls
+    for call in calls:
+        names = [name for name, _, _ in parts_of(timeline, call)]
+        assert names == ["function", "delivery"]
+    assert not [one for one in timeline.slices if one.category == "answer"]
+
+
+def test_every_operation_and_broadcast_is_there_with_its_exact_times(
+    result: pmsim.Result, timeline: Timeline
+) -> None:
+    for table, category in (("operations", "operation"), ("crosscalls", "broadcast")):
+        wanted = Counter((row["start_ps"], row["end_ps"]) for row in of_the_first(result, table))
+        found = Counter(
+            (one.facts["start_ps"], one.facts["start_ps"] + one.facts["duration_ps"])
+            for one in timeline.slices
+            if one.category == category
+        )
+        assert found == wanted
+        assert sum(found.values()) > 10
+
+
+def test_instants_are_rounded_down_to_nanoseconds(timeline: Timeline) -> None:
+    odd = 0
+    for one in timeline.slices:
+        end_ps = one.facts["start_ps"] + one.facts["duration_ps"]
+        assert one.start == one.facts["start_ps"] // NS
+        assert one.end == end_ps // NS
+        odd += one.facts["start_ps"] % NS != 0
+    assert odd > 20
+
+
+def test_what_an_operation_made_lies_inside_it(result: pmsim.Result, timeline: Timeline) -> None:
+    by_id = {
+        one.facts["id"]: one for one in timeline.slices if one.category == "operation"
+    }  # fmt: skip
+    for row in of_the_first(result, "operations"):
+        parent = by_id[row["id"]].parent
+        caller = None if parent is None else parent.facts["id"]
+        assert caller == (None if str(row["parent"]) == "<NA>" else row["parent"])
+    inside = Counter(
+        one.parent.facts["id"]
+        for one in timeline.slices
+        if one.category == "broadcast" and one.parent is not None
+    )
+    assert inside == Counter(row["operation"] for row in of_the_first(result, "crosscalls"))
+
+
+def test_the_parts_of_a_broadcast_fill_it(timeline: Timeline) -> None:
+    for call in timeline.slices:
+        if call.category == "broadcast":
+            parts = [one for one in timeline.slices if one.parent is call]
+            assert sum(one.facts["duration_ps"] for one in parts) == call.facts["duration_ps"]
+            assert (parts[0].start, parts[-1].end) == (call.start, call.end)
+
+
+def test_every_arrow_goes_from_a_broadcast_to_the_cpu_that_was_waited_for(
+    timeline: Timeline,
+) -> None:
+    ends = {one.ends[0]: one for one in timeline.slices if one.ends}
+    calls = [one for one in timeline.slices if one.category == "broadcast"]
+    waited = [one for one in calls if "slowest_cpu" in one.facts]
+    assert len(waited) == len(ends) > 10
+    for call in waited:
+        answer = ends[call.begins[0]]
+        assert timeline.path(answer.track)[0] == f"CPU {call.facts['slowest_cpu']}"
+        assert call.start <= answer.start <= answer.end <= call.end
+
+
+def test_the_counter_of_calls_holds_littles_law(timeline: Timeline) -> None:
+    # Its integral is the sum of all latencies: exactly, as both are rounded alike.
+    points = timeline.counter(IN_FLIGHT)
+    area = sum(value * (end - start) for (start, value), (end, _) in pairwise(points))
+    calls = [one for one in timeline.slices if one.category == "broadcast"]
+    assert area == sum(one.end - one.start for one in calls)
+    assert points[0] == (0, 0)
+    assert points[-1][1] == 0
+
+
+def test_the_counters_of_a_cpu_are_its_timeline(result: pmsim.Result, timeline: Timeline) -> None:
+    rows = [row for row in of_the_first(result, "cpu_timeline") if row["cpu"] == 0]
+    for column, name in LOST.items():
+        points = dict(timeline.counter("CPU 0", name))
+        value = 0.0
+        for row in rows:
+            value = points.get(row["start_ps"] // NS, value)
+            length = row["end_ps"] - row["start_ps"]
+            assert value == pytest.approx(100 * row[column] / length)
+
+
+def test_each_task_has_a_track_of_its_own(timeline: Timeline) -> None:
+    tracks = {timeline.path(one.track) for one in timeline.slices if one.category == "operation"}
+    assert ("CPU 0", "pools, task 0") in tracks
+    assert ("CPU 1", "selinux, task 1") in tracks
+
+
+def test_one_track_holds_all_others_the_counter_first_then_cpus_in_order(
+    timeline: Timeline,
+) -> None:
+    (root,) = (one for one in timeline.tracks.values() if not one.parent_uuid)
+    assert root.name == "test, replication 0"
+    assert root.child_ordering == root.EXPLICIT
+    inside = [one for one in timeline.tracks.values() if one.parent_uuid == root.uuid]
+    inside.sort(key=lambda one: one.sibling_order_rank)
+    assert [one.name for one in inside] == [IN_FLIGHT, "CPU 0", "CPU 1"]
+
+
+def test_another_replication_is_another_timeline(
+    result: pmsim.Result, timeline: Timeline, tmp_path: Path
+) -> None:
+    other = read(write_perfetto(result, tmp_path / "1.pftrace", Window(1)))
+    assert [one.start for one in other.slices] != [one.start for one in timeline.slices]
+    with pytest.raises(OutputError, match="no replication 2; there are replications 0 to 1"):
+        write_perfetto(result, tmp_path / "2.pftrace", Window(2))
+
+
+def test_a_window_shows_what_lies_in_it_and_what_that_lies_in(
+    result: pmsim.Result, timeline: Timeline, tmp_path: Path
+) -> None:
+    start, end = 100 * US, 160 * US
+    found = read(write_perfetto(result, tmp_path / "w.pftrace", Window(0, start, end)))
+    wanted = [
+        (one.name, one.start, one.end)
+        for one in timeline.slices
+        if one.category in ("operation", "broadcast")
+        and one.facts["start_ps"] < end
+        and one.facts["start_ps"] + one.facts["duration_ps"] >= start
+    ]
+    shown = [
+        (one.name, one.start, one.end)
+        for one in found.slices
+        if one.category in ("operation", "broadcast")
+    ]
+    assert Counter(shown) == Counter(wanted)
+    assert 0 < len(shown) < len(timeline.slices)
+
+
+def test_too_much_for_one_timeline_is_refused_with_a_way_out(
+    result: pmsim.Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spans, "MOST_ROWS", 30)
+    with pytest.raises(OutputError, match=r"more .* than the 30 that .*--from TIME"):
+        write_perfetto(result, tmp_path / "all.pftrace")
+    assert list(tmp_path.iterdir()) == []
+    write_perfetto(result, tmp_path / "w.pftrace", Window(0, 0, 10 * US))
+
+
+def test_without_perfetto_the_error_says_what_to_install(
+    result: pmsim.Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "perfetto.trace_builder.proto_builder", None)
+    with pytest.raises(OutputError, match=r"pip install 'pmsim\[perfetto\]'"):
+        write_perfetto(result, tmp_path / "all.pftrace")
+
+
+def test_of_a_damaged_result_no_timeline_is_left(result: pmsim.Result, tmp_path: Path) -> None:
+    copy = result.save(tmp_path / "copy")
+    table = copy.path / "cpu_timeline.parquet"
+    table.write_bytes(table.read_bytes()[:-100])
+    with pytest.raises(ResultError, match=r"cpu_timeline\.parquet cannot be read"):
+        write_perfetto(copy, tmp_path / "all.pftrace")
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
+def test_a_result_without_broadcasts_has_a_timeline_all_the_same(tmp_path: Path) -> None:
+    quiet = pmsim.run(scenario({"kind": "user_work", "name": "work"}, duration="1ms"))
+    timeline = read(write_perfetto(quiet, tmp_path / "quiet.pftrace"))
+    assert timeline.slices == []
+    assert timeline.counter(IN_FLIGHT) == [(0, 0)]
