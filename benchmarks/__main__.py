@@ -11,6 +11,8 @@ from rich.table import Table
 
 from benchmarks.crosscalls import CASES, fabric_rate, reference_rate
 from benchmarks.kernel import KERNEL_CASES
+from benchmarks.sweeps import sweep_rate
+from pmsim.experiments.workers import cores
 
 TIMEOUTS = 200_000
 
@@ -55,6 +57,12 @@ def main() -> None:
         rate = measure()
         table.add_row(name, f"{rate:,.0f}", f"{rate / timeouts:,.2f} x")
     console.print(table)
+    alone, processes = sweep_rate(1), cores()
+    rate = sweep_rate(processes) if processes > 1 else alone
+    console.print(
+        f"a sweep: {alone:.2f} replications/s in one process, {rate:.2f} in {processes},"
+        f" {rate / alone:.2f} times as many"
+    )
 
 
 if __name__ == "__main__":

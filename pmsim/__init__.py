@@ -7,6 +7,7 @@ Everything that scripts and notebooks need is here::
     scenario = pmsim.load("policy-load")      # by name, or a path
     result = pmsim.run(scenario)
     result.crosscalls                         # a pandas DataFrame
+    sweep = pmsim.sweep(scenario, {"machine.cpus": [8, 64]}, replications=10)
     pmsim.plot.broadcast_timeline(result)     # Matplotlib axes
 
 Names are looked up when they are first used, so that importing pmsim costs next to nothing.
@@ -19,20 +20,37 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pmsim import figures as plot
+    from pmsim.experiments.comparison import compare
+    from pmsim.experiments.opening import open_path as open
+    from pmsim.experiments.results import Sweep
+    from pmsim.experiments.sweep import sweep
     from pmsim.scenario.scenario import Scenario, load
     from pmsim.simulation.result import Result
-    from pmsim.simulation.result import open_result as open
     from pmsim.simulation.run import run
     from pmsim.workloads.registry import workload
 
-__all__ = ["load", "run", "open", "Scenario", "Result", "workload", "plot"]
+__all__ = [
+    "load",
+    "run",
+    "sweep",
+    "compare",
+    "open",
+    "Scenario",
+    "Result",
+    "Sweep",
+    "workload",
+    "plot",
+]
 
 _HOMES = {
     "load": ("pmsim.scenario.scenario", "load"),
     "Scenario": ("pmsim.scenario.scenario", "Scenario"),
     "run": ("pmsim.simulation.run", "run"),
-    "open": ("pmsim.simulation.result", "open_result"),
+    "sweep": ("pmsim.experiments.sweep", "sweep"),
+    "compare": ("pmsim.experiments.comparison", "compare"),
+    "open": ("pmsim.experiments.opening", "open_path"),
     "Result": ("pmsim.simulation.result", "Result"),
+    "Sweep": ("pmsim.experiments.results", "Sweep"),
     "workload": ("pmsim.workloads.registry", "workload"),
     "plot": ("pmsim.figures", ""),
 }

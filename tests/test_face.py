@@ -7,7 +7,18 @@ import pytest
 
 import pmsim
 
-NAMES = {"load", "run", "open", "Scenario", "Result", "workload", "plot"}
+NAMES = {
+    "load",
+    "run",
+    "sweep",
+    "compare",
+    "open",
+    "Scenario",
+    "Result",
+    "Sweep",
+    "workload",
+    "plot",
+}
 
 
 def test_the_public_names_are_these_and_no_others() -> None:

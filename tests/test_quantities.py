@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pmsim.quantities import (
     FROM_FILE,
     PageCount,
+    PositivePages,
     PositiveSize,
     PositiveTime,
     Rate,
@@ -27,6 +28,7 @@ class Keys(BaseModel):
     size: Size = 0
     room: PositiveSize = 1
     pages: PageCount = 0
+    some: PositivePages = 1
     rate: Rate = Fraction(1)
     warmup: TimeOrAuto = "auto"
 
@@ -52,6 +54,15 @@ def test_a_bare_number_passes_in_python_and_is_a_fault_in_a_file() -> None:
     assert Keys(time=250).time == 250
     assert fault(time=250)["code"] == "missing-unit"
     assert fault(time=2.5)["code"] == "missing-unit"
+
+
+def test_a_whole_number_passes_in_a_file_where_the_key_says_what_is_counted() -> None:
+    for value in (3, "3 pages"):
+        assert Keys.model_validate({"some": value}, context=FROM_FILE).some == 3
+    assert fault(some=2.5)["code"] == "missing-unit"
+    assert fault(some=0)["code"] == "not-positive"
+    text, number = Keys.model_json_schema()["properties"]["some"]["anyOf"]
+    assert (text["type"], number["type"]) == ("string", "integer")
 
 
 def test_a_fault_says_which_units_fit() -> None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import typer
 
 from pmsim.cli.check import check
+from pmsim.cli.compare import compare
+from pmsim.cli.costs import costs
+from pmsim.cli.export import export
 from pmsim.cli.listing import list_
 from pmsim.cli.plot import plot
+from pmsim.cli.report import report
 from pmsim.cli.run import run
 from pmsim.cli.schema import schema
+from pmsim.cli.sweep import sweep
 
 app = typer.Typer(
     name="pmsim",
@@ -20,9 +25,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run)
+app.command()(sweep)
+app.command()(compare)
 app.command()(check)
 app.command(name="list")(list_)
+app.command()(costs)
 app.command()(plot)
+app.command()(report)
+app.command()(export)
 app.command()(schema)
 
 

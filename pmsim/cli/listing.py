@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -22,6 +22,15 @@ class What(StrEnum):
     WORKLOADS = "workloads"
     SCENARIOS = "scenarios"
     PROTOCOLS = "protocols"
+
+
+class Definition(NamedTuple):
+    """A key with its value, what it means and where that is written."""
+
+    key: str
+    value: str
+    meaning: str
+    source: str
 
 
 @reporting
@@ -52,27 +61,56 @@ def _platforms(console: Console, details: bool) -> None:
 
 
 def _kernels(console: Console, details: bool) -> None:
-    from pmsim.kernel.profile import KernelProfile
-    from pmsim.kernel.profiles import (
-        profile_keys,
-        profile_names,
-        profile_sources,
-        profile_summary,
-    )
+    from pmsim.kernel.profiles import profile_names, profile_summary
 
     for name in profile_names():
         _entry(console, name, profile_summary(name))
         if details:
-            values, sources = profile_keys(name), profile_sources(name)
-            _rows(
-                console,
-                ("key", "value", "what it is", "source"),
-                [
-                    (key, str(values[key]), field.description or "", sources.get(key, ""))
-                    for key, field in KernelProfile.model_fields.items()
-                    if key != "name"
-                ],
-            )
+            _profile(console, name)
+
+
+def _profile(console: Console, name: str) -> None:
+    """Print what a profile says, and what follows from changes of it."""
+    from pmsim.kernel.profiles import profile_implications, profile_like
+
+    like = profile_like(name)
+    if like is not None:
+        _note(console, f"As {like}, apart from:")
+    _definitions(console, _keys(name) if like is None else _differences(name))
+    for one in profile_implications(name):
+        _note(console, f"With {one.key}: {one.value} also:")
+        _definitions(
+            console,
+            [_definition(key, value, source) for key, (value, source) in one.sets.items()],
+        )
+
+
+def _keys(name: str) -> list[Definition]:
+    """Return everything that a profile says, for one that stands for itself."""
+    from pmsim.kernel.profiles import as_written, profile_keys, profile_sources
+
+    sources = profile_sources(name)
+    return [
+        _definition(key, as_written(value), sources[key])
+        for key, value in profile_keys(name).items()
+        if key != "name"
+    ]
+
+
+def _differences(name: str) -> list[Definition]:
+    """Return what a profile does differently from the one that it is like."""
+    from pmsim.kernel.profiles import profile_differences
+
+    return [
+        _definition(one.key, f"{one.value} instead of {one.other}", one.source)
+        for one in profile_differences(name)
+    ]
+
+
+def _definition(key: str, value: str, source: str) -> Definition:
+    from pmsim.kernel.profile import KernelProfile
+
+    return Definition(key, value, KernelProfile.model_fields[key].description or "", source)
 
 
 def _workloads(console: Console, details: bool) -> None:
@@ -122,6 +160,13 @@ def _entry(console: Console, name: str, text: str) -> None:
     console.print(Padding(Text(text), (0, 0, 0, 4)))
 
 
+def _note(console: Console, text: str) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console.print(Padding(Text(text, style="italic"), (0, 0, 0, 4)))
+
+
 def _rows(console: Console, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     from rich.padding import Padding
     from rich.table import Table
@@ -132,4 +177,20 @@ def _rows(console: Console, head: tuple[str, ...], rows: Sequence[tuple[str, ...
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
+    console.print(Padding(table, (0, 0, 1, 4)))
+
+
+def _definitions(console: Console, definitions: Sequence[Definition]) -> None:
+    """Print each key with its value beside it, and below that what it means and its source."""
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for one in definitions:
+        parts = [(one.value, "bold"), (one.meaning, ""), (f"source: {one.source}", "dim")]
+        lines = [Text(" ".join(text.split()), style) for text, style in parts]
+        table.add_row(Text(one.key), Text("\n").join(lines))
     console.print(Padding(table, (0, 0, 1, 4)))

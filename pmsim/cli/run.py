@@ -47,9 +47,21 @@ def run(
             help="Another value for a key, such as machine.cpus=8; may be repeated.",
         ),
     ] = None,
+    replications: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="How many runs.")
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="P%", help="Add replications until every headline figure is known so well."
+        ),
+    ] = None,
+    max_replications: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Where adding ends. Default: 100.")
+    ] = None,
 ) -> None:
     """Run scenarios: a progress bar, then the answer in words, tables, files and figures."""
-    changes = _changes(values or [], seed)
+    changes = _changes(values or [], {"seed": seed, "replications": replications})
     scenarios = _loaded(files, changes)
     places = _places(scenarios, out)
     if not quiet:
@@ -62,10 +74,18 @@ def run(
         check_place(place, force=force)
     with termination_as_interrupt():
         for scenario, place in zip(scenarios, places, strict=True):
-            _run_one(scenario, place, force=force, quiet=quiet, figures=not no_figures)
+            _run_one(
+                scenario,
+                place,
+                quiet=quiet,
+                figures=not no_figures,
+                force=force,
+                precision=precision,
+                max_replications=max_replications,
+            )
 
 
-def _changes(values: list[str], seed: int | None) -> dict[str, Any]:
+def _changes(values: list[str], keys: dict[str, int | None]) -> dict[str, Any]:
     """Return the values that the options change, by dotted path."""
     from pmsim.scenario.read import parse
 
@@ -75,9 +95,7 @@ def _changes(values: list[str], seed: int | None) -> dict[str, Any]:
         if not equals or not path or not value:
             leave(BAD_INPUT, f"--set wants PATH=VALUE, such as machine.cpus=8, not '{text}'")
         changes[path] = parse(value, f"--set {path}").value()
-    if seed is not None:
-        changes["seed"] = seed
-    return changes
+    return changes | {key: value for key, value in keys.items() if value is not None}
 
 
 def _loaded(files: list[str], changes: dict[str, Any]) -> list[Scenario]:
@@ -108,21 +126,23 @@ def _places(scenarios: list[Scenario], out: Path | None) -> list[Path]:
     return places
 
 
-def _run_one(scenario: Scenario, place: Path, *, force: bool, quiet: bool, figures: bool) -> None:
+def _run_one(
+    scenario: Scenario, place: Path, *, quiet: bool, figures: bool, **options: Any
+) -> None:
     from pmsim.cli.progress import Bar
     from pmsim.simulation.run import run as simulate
 
     if scenario.sweep and not quiet:
         paths = ", ".join(scenario.sweep)
-        typer.echo(f"pmsim: {scenario.name}: one run, the sweep over {paths} left out", err=True)
+        typer.echo(f"pmsim: {scenario.name}: one run; `pmsim sweep` varies {paths}", err=True)
 
     with Bar(scenario.name, shown=not quiet and sys.stderr.isatty()) as bar:
         result = simulate(
             scenario,
             place,
-            force=force,
             progress=bar.update,
             finish=_draw if figures else None,
+            **options,
         )
     if not quiet:
         from pmsim.cli.answer import print_answer

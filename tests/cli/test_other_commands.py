@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from pmsim.kernel.profile import KernelProfile
+from pmsim.kernel.profiles import profile_differences, profile_names
+from pmsim.scenario.platform import platform_names
 from pmsim.workloads.registry import workload_kinds
 from tests.cli.conftest import Pmsim
 
@@ -18,7 +20,7 @@ HEAVY = ("numpy", "numba", "pandas", "pyarrow", "matplotlib", "pydantic", "simpy
 def test_help_lists_every_command(pmsim: Pmsim) -> None:
     done = pmsim("--help")
     assert done.returncode == 0
-    for command in ("run", "check", "list", "plot", "schema"):
+    for command in ("run", "check", "list", "costs", "plot", "schema"):
         assert f"  {command} " in done.stdout
 
 
@@ -73,8 +75,8 @@ def test_check_reports_every_fault_of_every_file(
 @pytest.mark.parametrize(
     ("what", "entries"),
     [
-        ("platforms", ["skylake-sp-2s", "epyc-milan", "opteron-2008"]),
-        ("kernels", ["linux-6.1-x86_64"]),
+        ("platforms", platform_names()),
+        ("kernels", profile_names()),
         ("workloads", list(workload_kinds())),
         ("scenarios", ["policy-load", "one-broadcast"]),
         ("protocols", ["ipi"]),
@@ -93,11 +95,47 @@ def test_list_runs_as_a_command(pmsim: Pmsim) -> None:
     assert "skylake-sp-2s" in done.stdout.splitlines()
 
 
-def test_list_kernels_with_details_has_a_line_for_each_key_and_its_source(inside: Pmsim) -> None:
+def part_of_list(said: str, name: str) -> str:
+    """Return what is said of one thing."""
+    return said.split(f"\n{name}\n", 1)[1].split("\nlinux-", 1)[0]
+
+
+def test_list_kernels_with_details_explains_each_key_with_its_source(inside: Pmsim) -> None:
     said = inside("list", "kernels", "--details").stdout
-    for key in KernelProfile.model_fields:
-        assert key == "name" or f"    {key} " in said
-    assert "source" in said
+    whole = part_of_list(said, "linux-6.1-x86_64").split("\n    With ", 1)[0]
+    keys = [key for key in KernelProfile.model_fields if key != "name"]
+    assert [key for key in keys if f"    {key} " not in whole] == []
+    assert whole.count("source: ") == len(keys)
+
+
+def test_list_kernels_with_details_tells_a_kernel_apart_from_the_one_it_is_like(
+    inside: Pmsim,
+) -> None:
+    said = inside("list", "kernels", "--details").stdout
+    part = part_of_list(said, "linux-6.6-x86_64")
+    assert "As linux-6.1-x86_64, apart from:" in part
+    for one in profile_differences("linux-6.6-x86_64"):
+        assert f"    {one.key} " in part
+        assert f"{one.value} instead of {one.other}" in part
+    assert "crosscall_order" not in part
+
+
+def test_list_kernels_with_details_says_what_follows_from_a_change(inside: Pmsim) -> None:
+    said = inside("list", "kernels", "--details").stdout
+    follows = part_of_list(said, "linux-4.16-x86_32").split("With pae: false also:", 1)[1]
+    assert "    page_table_levels" in follows
+    assert "    nx " in follows
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_list_kernels_with_details_fits_the_terminal(
+    inside: Pmsim, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = inside("list", "kernels", "--details").stdout.splitlines()
+    assert max(map(len, lines)) <= columns
+    # Keys are never broken, and most of a line is left for the text.
+    assert max(len(line) - len(line.lstrip()) for line in lines if line.strip()) <= 30
 
 
 def test_list_platforms_with_details_shows_each_constant_with_its_basis(inside: Pmsim) -> None:

@@ -47,7 +47,9 @@ def test_a_run_answers_in_words_and_leaves_tables_and_figures(
     assert "User work (victims, 3 tasks)" in words
     result = tmp_path / "results" / "test"
     assert str(Path("results") / "test") in words
-    expected = {"manifest.json", "summary.json", "figures"} | {f"{t}.parquet" for t in TABLES}
+    expected = {"manifest.json", "summary.json", "metrics.parquet", "figures"} | {
+        f"{t}.parquet" for t in TABLES
+    }
     assert {path.name for path in result.iterdir()} == expected
     assert {path.name for path in (result / "figures").iterdir()} == FIGURES
 
@@ -316,8 +318,10 @@ def test_work_alone_shows_that_nothing_was_broadcast(inside: Pmsim, tmp_path: Pa
     assert "nothing was broadcast" in done.stdout
 
 
-def test_a_sweep_in_the_file_is_left_out_aloud(pmsim: Pmsim, tmp_path: Path) -> None:
+def test_a_sweep_in_the_file_is_left_out_and_the_command_for_it_named(
+    pmsim: Pmsim, tmp_path: Path
+) -> None:
     data = {**scenario(POLICY).as_dict(), "sweep": {"seed": [1, 2]}}
     done = pmsim("run", write_scenario(tmp_path, data), "--no-figures")
     assert done.returncode == 0, done.stderr
-    assert "one run, the sweep over seed left out" in done.stderr
+    assert "one run; `pmsim sweep` varies seed" in done.stderr

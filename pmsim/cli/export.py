@@ -1,0 +1,102 @@
+"""``pmsim export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pmsim.cli.status import BAD_INPUT, leave, reporting
+
+if TYPE_CHECKING:
+    from pmsim.experiments.results import Sweep
+    from pmsim.report.spans import Window
+    from pmsim.simulation.result import Result
+
+TIMELINE = "timeline.pftrace"
+"""The file of a timeline that is not sent elsewhere."""
+
+
+@reporting
+def export(
+    result: Annotated[
+        Path, typer.Argument(metavar="RESULT", help="The directory of a result, or of a sweep.")
+    ],
+    perfetto: Annotated[
+        bool, typer.Option("--perfetto", help="A timeline for ui.perfetto.dev, of one replication.")
+    ] = False,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="DIR", help="Tables as CSV: a directory for TABLE.csv."),
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="All tables as one JSON file.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help=f"Where a timeline goes. Default: RESULT/{TIMELINE}.",
+        ),
+    ] = None,
+    tables: Annotated[
+        list[str] | None,
+        typer.Option("--table", metavar="NAME", help="This table alone; may be repeated."),
+    ] = None,
+    replication: Annotated[int, typer.Option(min=0, metavar="N", help="Whose timeline.")] = 0,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="Where a timeline begins.")
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Where it ends.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace files that are there already.")
+    ] = False,
+) -> None:
+    """Write a result for other programs: a timeline for Perfetto, or tables as CSV or JSON."""
+    if perfetto + (csv is not None) + (json is not None) != 1:
+        leave(BAD_INPUT, "export wants one of --perfetto, --csv DIR and --json FILE")
+    if perfetto and tables:
+        leave(BAD_INPUT, "--table goes with --csv and --json; a timeline is made of several tables")
+    if not perfetto and (output or replication or from_ or to):
+        leave(BAD_INPUT, "--output, --replication, --from and --to go with --perfetto")
+    from pmsim.experiments.opening import open_path
+
+    found = open_path(result)
+    if perfetto:
+        _export_timeline(found, output or result / TIMELINE, _window(replication, from_, to), force)
+        return
+    from pmsim.report.tables import write_csv, write_json
+
+    if csv is not None:
+        for path in write_csv(found, csv, tables or (), force=force):
+            typer.echo(path)
+    elif json is not None:
+        typer.echo(write_json(found, json, tables or (), force=force))
+
+
+def _window(replication: int, start: str | None, end: str | None) -> Window:
+    from pmsim.report.spans import Window
+    from pmsim.units import parse_time
+
+    window = Window(
+        replication, parse_time(start) if start else 0, parse_time(end) if end else None
+    )
+    if window.end_ps is not None and window.end_ps < window.start_ps:
+        leave(BAD_INPUT, f"a timeline from {start} to {end} ends before it begins")
+    return window
+
+
+def _export_timeline(found: Result | Sweep, path: Path, window: Window, force: bool) -> None:
+    from pmsim.report.perfetto import write_perfetto
+    from pmsim.simulation.result import Result
+
+    if not isinstance(found, Result):
+        leave(
+            BAD_INPUT,
+            f"{found.path} holds a sweep, which keeps no rows to draw a timeline of:"
+            " run one of its cells (pmsim run --set ...)",
+        )
+    typer.echo(write_perfetto(found, path, window, force=force))

@@ -1,0 +1,45 @@
+"""``pmsim report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pmsim.cli.status import reporting
+
+PAGE = "report.html"
+"""The file of a page that is not sent elsewhere."""
+
+
+@reporting
+def report(
+    results: Annotated[
+        list[Path],
+        typer.Argument(metavar="RESULT...", help="Directories of results, or of sweeps."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where the page goes. Default: RESULT/report.html; of several, report.html here.",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a file that is there already.")
+    ] = False,
+) -> None:
+    """Write one HTML page about results: figures, tables, the answer in words, the scenario."""
+    from pmsim.report.files import check_files
+
+    page = output or (results[0] / PAGE if len(results) == 1 else Path(PAGE))
+    check_files([page], force=force)
+    from pmsim.experiments.opening import open_path
+
+    found = [open_path(path) for path in results]
+    from pmsim.report.page import write_report
+
+    typer.echo(write_report(found, page, force=force))

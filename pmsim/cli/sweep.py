@@ -1,0 +1,183 @@
+"""``pmsim sweep``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pmsim.cli.run import RESULTS
+from pmsim.cli.status import (
+    BAD_INPUT,
+    RUN_FAILED,
+    leave,
+    reporting,
+    termination_as_interrupt,
+)
+
+if TYPE_CHECKING:
+    from pmsim.experiments.results import Sweep
+
+MOST_CELLS = 40
+"""Cells that are shown at the end."""
+MOST_FAILURES = 5
+"""Failures that are told at the end."""
+
+
+@reporting
+def sweep(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A scenario file, or a shipped scenario's name.")
+    ],
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="PATH=V1,V2,...",
+            help="Values for a key, such as machine.cpus=8,64; or a range LOW..HIGH; may be"
+            " repeated.",
+        ),
+    ] = None,
+    sample: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METHOD:N", help="Points of the space instead of a grid: lhs:N or sobol:N."
+        ),
+    ] = None,
+    replications: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Runs of each cell.")
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="P%", help="Add replications until every headline figure is known so well."
+        ),
+    ] = None,
+    max_replications: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Where adding ends. Default: 100.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Processes. Default: one per processor.")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A Dask cluster: the address of its scheduler, or local for one of this computer.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the sweep goes. Default: results/NAME-sweep."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace another sweep; run a huge grid all the same.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+) -> None:
+    """Run a scenario for many values of some keys; the same command goes on where it ended."""
+    from pmsim.scenario.scenario import load
+
+    given = _values(values or [])
+    scenario = load(file)
+    if seed is not None:
+        scenario = scenario.with_(seed=seed)
+    place = out or RESULTS / f"{scenario.name}-sweep"
+    if not quiet:
+        from pmsim.cli.compiling import announce_compilation
+
+        announce_compilation()
+    result = _run(
+        place,
+        quiet,
+        scenario=scenario,
+        values=given,
+        replications=replications,
+        sample=sample,
+        precision=precision,
+        max_replications=max_replications,
+        workers=workers,
+        scheduler=scheduler,
+        force=force,
+        progress=None if quiet else "auto",
+    )
+    if not quiet:
+        _print(result)
+    if len(result.failures):
+        leave(RUN_FAILED, _failed(result))
+
+
+def _values(texts: list[str]) -> dict[str, Any]:
+    """Return the values of each key, written as in a list of a scenario file."""
+    from pmsim.scenario.read import parse
+
+    values: dict[str, Any] = {}
+    for text in texts:
+        path, equals, several = text.partition("=")
+        if not equals or not path or not several:
+            leave(BAD_INPUT, f"--set wants PATH=V1,V2,..., such as machine.cpus=8,64, not '{text}'")
+        listed = several if several.startswith("[") else f"[{several}]"
+        values[path] = parse(listed, f"--set {path}").value()
+    return values
+
+
+def _run(place: Path, quiet: bool, **options: Any) -> Sweep:
+    """Run the sweep; say what is damaged, and where an interrupt leaves it."""
+    import warnings
+
+    from pmsim.experiments.results import Sweep
+    from pmsim.experiments.sweep import sweep as run_sweep
+
+    try:
+        with termination_as_interrupt(), warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.showwarning = _say
+            return run_sweep(out=place, **options)
+    except KeyboardInterrupt:
+        done = int(Sweep(place).cells["replications"].sum()) if place.exists() else 0
+        leave(
+            BAD_INPUT,
+            f"interrupted, with {done:,} of the replications finished in {place};"
+            " the same command goes on from there",
+        )
+
+
+def _say(message: Warning | str, *_: Any, **__: Any) -> None:
+    typer.echo(f"pmsim: {message}", err=True)
+
+
+def _print(result: Sweep) -> None:
+    """Print the headline figures cell by cell, and where the rest is."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from pmsim.cli.console import Output
+    from pmsim.experiments.said import cell_table
+
+    console = Output()
+    head, rows = cell_table(result, MOST_CELLS)
+    table = Table(title=result.name, title_justify="left", title_style="bold", box=None)
+    for place, name in enumerate(head):
+        table.add_column(name, justify="right" if place else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
+    if len(result.cells) > len(rows):
+        console.print(Text(f"... and {len(result.cells) - len(rows):,} cells more"))
+    for sentence in result.imprecise():
+        console.print(Text(f"- {sentence}"))
+    console.print(Text(f"rows of all replications: {result.path} (pmsim.open reads it)"))
+
+
+def _failed(result: Sweep) -> str:
+    """Say which replications failed, the first of them."""
+    rows = result.failures
+    said = [
+        f"cell {row.cell}, replication {row.replication}: {row.error}"
+        for row in rows.head(MOST_FAILURES).itertuples()
+    ]
+    more = [f"and {len(rows) - MOST_FAILURES:,} more"] if len(rows) > MOST_FAILURES else []
+    count = f"{len(rows):,} replication{'s' if len(rows) > 1 else ''} failed"
+    return "\n    ".join([f"{count}:", *said, *more])

@@ -1,0 +1,1 @@
+"""Stands for dask-kubernetes where there is no Kubernetes."""
