@@ -7,12 +7,13 @@
 #                  and on the oldest versions that pyproject.toml allows
 #   make lint      ruff, mypy, import-linter
 #   make bench     speed, as a table of ratios
+#   make docs      the pages that the code writes, the README's price list, and the site
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-lowest lint format bench clean
+.PHONY: help demo test test-all test-lowest lint format bench docs clean
 
 # The first interpreter that is new enough.
 PYTHON ?= $(shell \
@@ -103,6 +104,11 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
+docs: $(READY)
+	$(BIN)/python -m docs._generate
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going docs docs/_build/html
+	@echo "the site: docs/_build/html/index.html"
+
 clean:
 	rm -rf .venv .venv-* results .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
-	    .hypothesis .import_linter_cache dist build
+	    .hypothesis .import_linter_cache dist build docs/_build
