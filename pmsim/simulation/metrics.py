@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from pmsim.simulation.files import TableFiles
 from pmsim.simulation.summary import summarize
+from pmsim.simulation.tally import Tally
 
 Kind = Literal["mean", "quantile", "extreme", "rate", "share", "time", "count", "amount"]
 """What sort of number it is; over replications, quantiles and extremes are bootstrapped."""
@@ -82,7 +82,7 @@ class Measured:
     """
 
     summary: Mapping[str, Any]
-    operations: Mapping[str, npt.NDArray[np.int64]]
+    operations: Mapping[str, Tally]
     handlers: int
     pools: Mapping[str, float]
 
@@ -179,14 +179,14 @@ def ordered(names: set[str]) -> list[str]:
     return sorted(names, key=lambda name: (place[name.partition("[")[0]], name))
 
 
-def _operation_times(files: TableFiles) -> dict[str, npt.NDArray[np.int64]]:
-    """Return the sorted times of each kind of operation."""
-    pieces: dict[str, list[npt.NDArray[np.int64]]] = {}
+def _operation_times(files: TableFiles) -> dict[str, Tally]:
+    """Return the times of each kind of operation."""
+    times: dict[str, Tally] = {}
     for frame in files.batches("operations", ["kind", "start_ps", "end_ps"]):
-        times = (frame["end_ps"] - frame["start_ps"]).to_numpy(dtype=np.int64)
+        taken = (frame["end_ps"] - frame["start_ps"]).to_numpy(dtype=np.int64)
         for kind, rows in frame.groupby(frame["kind"].astype(str)).indices.items():
-            pieces.setdefault(str(kind), []).append(times[rows])
-    return {kind: np.sort(np.concatenate(parts)) for kind, parts in sorted(pieces.items())}
+            times.setdefault(str(kind), Tally()).add(taken[rows])
+    return dict(sorted(times.items()))
 
 
 def _pools(files: TableFiles) -> dict[str, float]:
@@ -198,16 +198,8 @@ def _pools(files: TableFiles) -> dict[str, float]:
     return {"pages": int(pools["pages"].sum()), "lost": int(lost), "exposed": exposed}
 
 
-def _mean(times: npt.NDArray[np.int64]) -> float:
-    # In integers: the sum of floats would depend on how a processor adds them up.
-    return int(times.sum()) / len(times)
-
-
-def _quantile(times: npt.NDArray[np.int64]) -> int | None:
-    """Return the p99, where at least one operation lies beyond it."""
-    if len(times) * (1 - QUANTILE) < 1 - 1e-9:
-        return None
-    return int(np.quantile(times, QUANTILE, method="inverted_cdf"))
+def _mean(times: Tally) -> float:
+    return times.total / times.count
 
 
 def _operation(what: Callable[[Any], Any]) -> Callable[[Measured], dict[str, Any]]:
@@ -295,7 +287,7 @@ _DECLARED = (
     ),
     Metric(
         "operation_count", "1", "count", "operations", "Kernel operations of a kind.",
-        _operation(len), "operation",
+        _operation(lambda times: times.count), "operation",
     ),
     Metric(
         "operation_mean_ps", "ps", "mean", "mean time of an operation",
@@ -304,11 +296,12 @@ _DECLARED = (
     Metric(
         "operation_p99_ps", "ps", "quantile", "p99 of the time of an operation",
         "p99 of the time of a kernel operation of a kind; unknown for fewer than a hundred.",
-        _operation(_quantile), "operation",
+        _operation(lambda times: times.quantile(QUANTILE)), "operation",
     ),
     Metric(
         "operation_max_ps", "ps", "extreme", "time of the slowest operation",
-        "Time of the slowest kernel operation of a kind.", _operation(np.max), "operation",
+        "Time of the slowest kernel operation of a kind.",
+        _operation(lambda times: times.at(times.count)), "operation",
     ),
     Metric(
         "operation_crosscalls", "1", "count", "broadcasts",

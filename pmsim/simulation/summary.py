@@ -15,6 +15,7 @@ import numpy.typing as npt
 from pmsim.simulation.files import TableFiles
 from pmsim.simulation.kernelcalls import KERNEL_WORKER, kernel_calls
 from pmsim.simulation.slowest import find_slowest
+from pmsim.simulation.tally import Tally
 from pmsim.simulation.transient import Transient, find_transient
 from pmsim.units import S
 
@@ -63,7 +64,7 @@ def summarize(
         "cpus": int(cpus["cpu"].nunique()),
         "broadcasts": calls.totals(sum(durations)),
         "latency_ps": calls.latency(),
-        "cost": {"initiators_ps": calls.total_latency, **_lost(cpus, tasks, sum(durations))},
+        "cost": {"initiators_ps": calls.latencies.total, **_lost(cpus, tasks, sum(durations))},
         "paid": {"cpus": _paying_cpus(cpus), "initiators": calls.initiators(names)},
         "slowest": find_slowest(files, names),
         "transient_end_ps": transients[0]["end_ps"] if transients else None,
@@ -120,11 +121,11 @@ class _Calls:
         self.targets = 0
         self._last_end: dict[int, int] = {}
         self.waited: Counter[tuple[int, int]] = Counter()
-        pieces = [np.empty(0, dtype=np.int64)]
+        self.latencies = Tally()
         for batch in files.arrow_batches("crosscalls", _CALL_COLUMNS):
             replication, cpu, task, start, end = (batch.column(i).to_numpy() for i in range(5))
             latency = end - start
-            pieces.append(latency)
+            self.latencies.add(latency)
             self.targets += int(batch.column(7).to_numpy().sum())
             for counter, column in ((self.kinds, 5), (self.causes, 6), (self.protocols, 8)):
                 for item in batch.column(column).value_counts().to_pylist():
@@ -133,15 +134,13 @@ class _Calls:
                 last = int(end[replication == number].max())
                 self._last_end[number] = max(last, self._last_end.get(number, 0))
             _add_by_key(self.waited, cpu, task, latency)
-        self.latencies = np.concatenate(pieces)
-        self.total_latency = sum(self.waited.values())
 
     def last_ends(self, first: int, replications: int) -> list[int]:
         """Return when the last call of each replication ended, 0 where there was none."""
         return [self._last_end.get(first + number, 0) for number in range(replications)]
 
     def totals(self, duration: int) -> dict[str, Any]:
-        count = len(self.latencies)
+        count = self.latencies.count
         return {
             "total": count,
             "per_s": count * S / duration if duration else 0.0,
@@ -152,15 +151,11 @@ class _Calls:
         }
 
     def latency(self) -> dict[str, int | None]:
-        values = np.sort(self.latencies)
-        n = len(values)
-        found: dict[str, int | None] = {"mean": round(self.total_latency / n) if n else None}
+        n = self.latencies.count
+        found: dict[str, int | None] = {"mean": round(self.latencies.total / n) if n else None}
         for name, share in QUANTILES.items():
-            # A quantile is known where at least one call lies beyond it.
-            enough = n * (1 - share) >= 1 - 1e-9
-            place = int(np.ceil(round(share * n, 6))) - 1
-            found[name] = int(values[place]) if enough and n else None
-        found["max"] = int(values[-1]) if n else None
+            found[name] = self.latencies.quantile(share) if n else None
+        found["max"] = self.latencies.at(n) if n else None
         return found
 
     def initiators(self, names: Mapping[tuple[int, int], str]) -> list[dict[str, Any]]:
