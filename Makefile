@@ -46,8 +46,10 @@ test: $(READY)
 	@$(BIN)/coverage erase
 	@echo "== the compiled passes as plain Python, for their coverage"
 	NUMBA_DISABLE_JIT=1 HYPOTHESIS_PROFILE=few $(BIN)/coverage run -m pytest -q -m "not slow" tests/hardware
-	@echo "== all that is quick"
-	$(BIN)/coverage run -m pytest -m "not slow"
+	@echo "== the kernel's own counts, one table after the other"
+	$(BIN)/coverage run -m pytest -q -m "not slow" tests/ground_truth
+	@echo "== all else that is quick, on every core"
+	$(BIN)/coverage run -m pytest -m "not slow" --ignore tests/ground_truth -n auto --dist loadfile
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
