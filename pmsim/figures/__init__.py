@@ -1,20 +1,30 @@
-"""Floor 5: pictures of a result, each a function from a result to Matplotlib axes.
+"""Floor 5: pictures of results and sweeps, each a function from them to Matplotlib axes.
 
 Also reachable as ``pmsim.plot``. Every figure is drawn on ``ax=`` where one is given.
 """
 
+from pmsim.figures.anatomy import call_anatomy
 from pmsim.figures.cpus import cpus_over_time
+from pmsim.figures.curve import curves
+from pmsim.figures.effects import tornado
 from pmsim.figures.flushes import flush_cost
 from pmsim.figures.gallery import draw_all
+from pmsim.figures.heat import heat_map
 from pmsim.figures.latencies import latency_distribution
 from pmsim.figures.operations import operation_cost
+from pmsim.figures.phases import phase_diagram
 from pmsim.figures.timeline import broadcast_timeline
 
 __all__ = [
     "broadcast_timeline",
+    "call_anatomy",
     "cpus_over_time",
+    "curves",
     "draw_all",
     "flush_cost",
+    "heat_map",
     "latency_distribution",
     "operation_cost",
+    "phase_diagram",
+    "tornado",
 ]

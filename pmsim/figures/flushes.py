@@ -10,7 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from pmsim.figures import style
+from pmsim.figures.choice import along_axes
 from pmsim.figures.source import Tables, batches
+from pmsim.figures.swept import Swept
 from pmsim.figures.words import about_count, about_share, about_time, counted
 
 PARTS: Final = (
@@ -48,15 +50,17 @@ _MOST_ROWS: Final = 12
 _SMALLEST_PART: Final = 0.002
 
 
-def flush_cost(result: Tables, *, ax: Axes | None = None) -> Axes:
+def flush_cost(result: Tables | Swept, *, ax: Axes | None = None) -> Axes:
     """Draw the mean latency of broadcasts, by cause and kind, as a sum of its parts.
 
-    The waiting parts are those of the CPU on the critical path, the one that answered last.
+    The waiting parts are those of the CPU on the critical path, the one that answered last. Of a
+    sweep it draws the mean latency along its axes; what each axis does to it, where there are more
+    than two.
 
     Parameters
     ----------
     result
-        A result of `pmsim.run`.
+        A result of `pmsim.run`, or a sweep.
     ax
         Axes to draw on; a figure of its own where not given.
 
@@ -65,6 +69,8 @@ def flush_cost(result: Tables, *, ax: Axes | None = None) -> Axes:
     Axes
         The axes drawn on.
     """
+    if isinstance(result, Swept):
+        return along_axes(result, "latency_mean_ps", ax)
     rows = mean_parts(result)
     with style.drawing(ax, size(rows)) as axes:
         return draw(rows, axes)

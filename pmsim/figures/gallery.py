@@ -1,17 +1,17 @@
-"""All figures of a result, written to files."""
+"""All figures of a result or a sweep, written to files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from pmsim.errors import OutputError
 from pmsim.figures import (
+    anatomy,
     cpus,
     flushes,
     latencies,
@@ -20,17 +20,10 @@ from pmsim.figures import (
     timeline,
 )
 from pmsim.figures.calltree import call_tree
+from pmsim.figures.choice import sweep_figures
 from pmsim.figures.cpus import CpuTables
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """One picture's way from a result to axes: take the data, ask how large, draw."""
-
-    take: Callable[[Any], Any]
-    size: Callable[[Any], tuple[float, float]]
-    draw: Callable[[Any, Axes], Axes]
-
+from pmsim.figures.panels import Panel
+from pmsim.figures.swept import Swept
 
 GALLERY: Final[dict[str, tuple[Panel, ...]]] = {
     "operation_cost": (Panel(call_tree, operations.size, operations.draw),),
@@ -40,25 +33,56 @@ GALLERY: Final[dict[str, tuple[Panel, ...]]] = {
     "cpus_over_time": tuple(
         Panel(partial(cpus.shares, paid=paid), cpus.size, cpus.draw) for paid in ("stolen", "spin")
     ),
+    **{
+        f"anatomy_{which}": (
+            Panel(partial(anatomy.the_call, which=which), anatomy.size, anatomy.draw),
+        )
+        for which in ("median", "p99", "slowest")
+    },
 }
 """The figures by the names of their files; several panels stand side by side."""
 
 _DPI: Final = 150
 
 
+def figures_of(
+    found: CpuTables | Swept, metrics: Sequence[str] | None = None
+) -> Mapping[str, tuple[Panel, ...]]:
+    """Return the figures of a result or a sweep by the names of their files.
+
+    Parameters
+    ----------
+    found
+        The result, or the sweep.
+    metrics
+        Columns of metrics that a sweep is drawn for; its headline metrics where not given.
+
+    Raises
+    ------
+    ResultError
+        If the sweep has no such metric.
+    """
+    return sweep_figures(found, metrics) if isinstance(found, Swept) else GALLERY
+
+
 def draw_all(
-    result: CpuTables, directory: Path | str, formats: Sequence[str] = ("png",)
+    result: CpuTables | Swept,
+    directory: Path | str,
+    formats: Sequence[str] = ("png",),
+    metrics: Sequence[str] | None = None,
 ) -> list[Path]:
-    """Draw every figure of a result into files.
+    """Draw every figure of a result, or those that fit a sweep, into files.
 
     Parameters
     ----------
     result
-        A result of `pmsim.run`.
+        A result of `pmsim.run`, or a sweep.
     directory
         Where the files go; made where it is missing.
     formats
         Endings of the files: any format that Matplotlib writes.
+    metrics
+        Columns of metrics that a sweep is drawn for; its headline metrics where not given.
 
     Returns
     -------
@@ -69,20 +93,29 @@ def draw_all(
     ------
     OutputError
         If a format is unknown, or the files cannot be written.
+    ResultError
+        If the sweep has no such metric.
     """
     directory = Path(directory)
     written: list[Path] = []
-    for name, panels in GALLERY.items():
-        taken = [panel.take(result) for panel in panels]
-        sizes = [panel.size(data) for panel, data in zip(panels, taken, strict=True)]
-        width, height = sum(size[0] for size in sizes), max(size[1] for size in sizes)
-        figure = style.canvas((width, height))
+    for name, panels in figures_of(result, metrics).items():
+        figure = _drawn(result, panels)
         with style.themed():
-            axes = figure.subplots(1, len(panels), squeeze=False)[0]
-            for panel, data, ax in zip(panels, taken, axes, strict=True):
-                panel.draw(data, ax)
             written += [_save(figure, directory / f"{name}.{ending}") for ending in formats]
     return written
+
+
+def _drawn(result: CpuTables | Swept, panels: Sequence[Panel]) -> Figure:
+    """Return a figure whose panels stand side by side."""
+    taken = [panel.take(result) for panel in panels]
+    sizes = [panel.size(data) for panel, data in zip(panels, taken, strict=True)]
+    width, height = sum(size[0] for size in sizes), max(size[1] for size in sizes)
+    figure = style.canvas((width, height))
+    with style.themed():
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for panel, data, ax in zip(panels, taken, axes, strict=True):
+            panel.draw(data, ax)
+    return figure
 
 
 def _save(figure: Any, path: Path) -> Path:

@@ -23,6 +23,8 @@ class Tables(Protocol):
     @property
     def timeline(self) -> pd.DataFrame: ...  # noqa: D102
     @property
+    def anatomy(self) -> pd.DataFrame: ...  # noqa: D102
+    @property
     def summary(self) -> Mapping[str, Any]: ...  # noqa: D102
 
 

@@ -60,7 +60,9 @@ LOG_AT, LOG_ROWS, LOG_CAP = 19, 20, 21
 DIRTY_AT, DIRTY_COUNT = 22, 23
 PROTOCOL, TRAP, HELD_OFF = 24, 25, 26  # of cross-calls
 SERVER_FREE, SHARE, ROUND_TRIP_AT = 27, 28, 29  # of invalidations: when, ppm, by distance code
-HEADER = 32
+BUCKETS_AT, SUB_BITS = 30, 31  # finished calls by latency: pairs (how many, which specimen)
+SPECIMENS_AT, SPECIMEN_ROW, SPECIMENS, SLOWEST = 32, 33, 34, 35
+HEADER = 48
 
 # --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---
 CPU_WORDS = 16
@@ -106,6 +108,11 @@ BY_TLBI = 1
 
 # --- columns of the log of finished calls (`fabric.CROSSCALL_COLUMNS` names them) -----------------
 LOG_COLUMNS = 25
+
+# --- a specimen: a finished call with what happened at each target, kept to be looked at ----------
+# its row of the log, what the row does not tell, then the entries, `E_NEXT` being the CPU
+K_LOCAL_END, K_VISITED, K_LOCAL, K_AFTER = range(LOG_COLUMNS, LOG_COLUMNS + 4)
+SPECIMEN_HEAD = 32
 
 # --- what the functions that end a step return ----------------------------------------------------
 NOTHING = -1  # nothing before the limit
@@ -762,6 +769,76 @@ def _log_slowest(S: State, i: int, at: int) -> None:
     S[at + 21] = S[r + C_VISITED] - S[e + E_ACK]
 
 
+def buckets(sub_bits: int) -> int:
+    """Return how many buckets latencies fall into; see `_bucket`."""
+    return (INF.bit_length() - sub_bits + 1) << sub_bits
+
+
+@compiled("int64(int64[::1], int64)")
+def _bucket(S: State, latency: int) -> int:
+    """Return a latency's bucket: its highest bit and the ``SUB_BITS`` that follow.
+
+    Below ``2 ** SUB_BITS`` every value has its own; above, a bucket is as wide as that power of two
+    is a part of its values.
+    """
+    sub = S[SUB_BITS]
+    high = latency >> sub
+    shift = 0
+    if high >= 1 << 32:
+        high >>= 32
+        shift = 32
+    if high >= 1 << 16:
+        high >>= 16
+        shift += 16
+    if high >= 1 << 8:
+        high >>= 8
+        shift += 8
+    if high >= 1 << 4:
+        high >>= 4
+        shift += 4
+    while high > 1:
+        high >>= 1
+        shift += 1
+    return (shift << sub) + (latency >> shift)
+
+
+@compiled("void(int64[::1], int64, int64, int64)")
+def _copy_call(S: State, i: int, at: int, number: int) -> None:
+    """Keep the call that CPU ``i`` has just finished, whose row is at ``at``, as a specimen."""
+    r = _row(i)
+    to = S[SPECIMENS_AT] + number * S[SPECIMEN_ROW]
+    for k in range(LOG_COLUMNS):
+        S[to + k] = S[at + k]
+    S[to + K_LOCAL_END] = S[r + C_LOCAL_END]
+    S[to + K_VISITED] = S[r + C_VISITED]
+    S[to + K_LOCAL] = S[r + C_LOCAL]
+    S[to + K_AFTER] = S[r + C_PHASE]
+    to += SPECIMEN_HEAD
+    c = S[r + C_FIRST]
+    while c >= 0:
+        e = _entry(S, i, c)
+        for k in range(ENTRY_ROW):
+            S[to + k] = S[e + k]
+        S[to + E_NEXT] = c
+        to += ENTRY_ROW
+        c = (S[e + E_META] & 0xFFFF) - 1
+
+
+@compiled("void(int64[::1], int64, int64)")
+def _keep_call(S: State, i: int, at: int) -> None:
+    """Count a finished call; keep it if it is the first of its latency, or the slowest so far."""
+    latency = S[at + 3] - S[at + 2]
+    bucket = S[BUCKETS_AT] + 2 * _bucket(S, latency)
+    S[bucket] += 1
+    if S[bucket] == 1:
+        S[bucket + 1] = S[SPECIMENS]
+        _copy_call(S, i, at, S[SPECIMENS])
+        S[SPECIMENS] += 1
+    if latency > S[SLOWEST]:
+        S[SLOWEST] = latency
+        _copy_call(S, i, at, 0)
+
+
 @compiled("void(int64[::1], int64)")
 def _log_call(S: State, i: int) -> None:
     """Write the row of a call that has ended: the parts of its latency add up exactly."""
@@ -775,6 +852,8 @@ def _log_call(S: State, i: int) -> None:
         _log_slowest(S, i, at)
     S[at + 20] += local_after
     S[at + 22] = S[NOW] - S[r + C_VISITED] - local_after  # until the handler's end
+    if S[r + C_TARGETS] > 0:
+        _keep_call(S, i, at)
 
 
 @compiled("void(int64[::1], int64)")

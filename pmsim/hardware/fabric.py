@@ -68,6 +68,10 @@ LOG_CAPACITY = 8192
 """Finished cross-calls held before they go to the recorder (a buffer; no result depends on it)."""
 
 
+FINE_CPUS = 256
+"""Machines up to this size keep specimens for finer differences of latency."""
+
+
 class SlowestReason(IntEnum):
     """What the acknowledgement that ended the initiator's waiting was itself waiting for.
 
@@ -144,6 +148,8 @@ class Fabric:
             p.QUANTUM: costs.sched.quantum,
             p.SWITCH_COST: costs.sched.context_switch,
             p.LOG_CAP: LOG_CAPACITY,
+            p.SPECIMENS: 1,
+            p.SLOWEST: p.NONE,
         }
         for index, value in header.items():
             self.state[index] = value
@@ -170,7 +176,11 @@ class Fabric:
             p.DIRTY_AT: n,
             p.LOG_AT: (LOG_CAPACITY + 1) * p.LOG_COLUMNS,
         }
+        sub_bits = 5 if n <= FINE_CPUS else 3
+        buckets = p.buckets(sub_bits)
+        specimen = p.SPECIMEN_HEAD + n * p.ENTRY_ROW
         sizes |= {index: len(values) for index, values in tables.items()}
+        sizes |= {p.BUCKETS_AT: 2 * buckets, p.SPECIMENS_AT: (1 + buckets) * specimen}
         at = p.HEADER + p.PLANES * p.PLANE
         places = {}
         for index, size in sizes.items():
@@ -185,6 +195,8 @@ class Fabric:
         state[places[p.TREE_AT] : places[p.TREE_AT] + 2 * leaves] = p.INF
         state[p.LEAVES] = leaves
         state[p.N_IDLE] = len(costs.idle)
+        state[p.SUB_BITS] = sub_bits
+        state[p.SPECIMEN_ROW] = specimen
         return state
 
     def _clear_rows(self) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS, SlowestReason
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.shootdown.calls import Protocol
+from pmsim.hardware.specimens import Specimen, specimens
 from pmsim.hardware.tlb import CallKind
 from pmsim.kernel.tlbflush import Cause
 from pmsim.simulation.store import TableStore, Values, none_where, words
@@ -62,6 +63,11 @@ class Recorder:
         self._add("timeline", self.timeline.columns(machine.now, accounts))
         self._add("cpu_timeline", self.timeline.cpu_columns(machine.now, accounts))
 
+    def anatomy(self, machine: Machine) -> None:
+        """Record what happened at each target of a few of the machine's cross-calls."""
+        for which, specimen in specimens(machine.fabric).items():
+            self._add("anatomy", anatomy_columns(which, specimen))
+
     def rows(self, table: str, rows: Sequence[Mapping[str, object]]) -> None:
         """Record rows of a short table."""
         self._store.add_rows(table, rows, self._replication)
@@ -80,4 +86,41 @@ def crosscall_columns(calls: npt.NDArray[np.int64]) -> dict[str, Values]:
         "kind": words(column["kind"], _KINDS),
         "cause": words(column["cause"], _CAUSES),
         "slowest_reason": words(column["slowest_reason"], _REASONS),
+    }
+
+
+def anatomy_columns(which: str, specimen: Specimen) -> dict[str, Values]:
+    """Return the columns of ``anatomy`` for one cross-call; what all rows share is repeated."""
+    n = len(specimen.cpu)
+    row = {name: np.full(n, value, dtype=np.int64) for name, value in specimen.row.items()}
+    reason = specimen.reason
+    rides = reason == SlowestReason.RIDE
+    of_the_call = {
+        "told_ps": specimen.told,
+        "all_sent_ps": specimen.sent,
+        "own_start_ps": specimen.own_start,
+        "own_end_ps": specimen.own_end,
+        "looks_ps": specimen.looks,
+        "visited_ps": specimen.visited,
+    }
+    return {
+        "which": [which] * n,
+        "initiator": row["cpu"],
+        **{name: row[name] for name in ("task", "start_ps", "end_ps")},
+        "protocol": words(row["protocol"], _PROTOCOLS),
+        "kind": words(row["kind"], _KINDS),
+        "cause": words(row["cause"], _CAUSES),
+        "operation": none_where(row["operation"]),
+        **{name: np.full(n, value, dtype=np.int64) for name, value in of_the_call.items()},
+        "cpu": specimen.cpu,
+        "queued_ps": specimen.queued,
+        "sent_ps": none_where(np.where(rides, -1, specimen.sent_to)),
+        "arrives_ps": none_where(np.where(rides, -1, specimen.arrives)),
+        "reason": words(reason, _REASONS),
+        "handler_ps": specimen.handler,
+        "taken_ps": specimen.taken,
+        "runs_ps": specimen.runs,
+        "ack_ps": specimen.ack,
+        "exit_ps": specimen.exit,
+        "seen_ps": specimen.seen,
     }

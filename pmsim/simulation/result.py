@@ -134,6 +134,11 @@ class Result:
         """One row per simulated fault or failed call."""
         return self.table("faults")
 
+    @property
+    def anatomy(self) -> pd.DataFrame:
+        """One row per target of the median, the p99 and the slowest cross-call."""
+        return self.table("anatomy")
+
     def table(self, name: str) -> pd.DataFrame:
         """Return a table by its name.
 

@@ -214,6 +214,7 @@ def run_once(
     end = machine.run(scenario.duration)
     kernel.operations.flush()
     recorder.cpus(machine)
+    recorder.anatomy(machine)
     for table, rows in final_rows(simulation).items():
         recorder.rows(table, rows)
     report()

@@ -274,6 +274,42 @@ FAULTS = Table(
     ),
 )
 
+ANATOMY = Table(
+    "anatomy",
+    "One row per target of the median, the p99 and the slowest cross-call of a run: every instant"
+    " of it. The first two are calls whose latency is within a 32nd of that quantile (an eighth on"
+    " more than 256 CPUs).",
+    (
+        REPLICATION,
+        _text("which", "Which call: median, p99 or slowest."),
+        _count("initiator", "The initiator's CPU."),
+        _count("task", "Number of the initiating task on that CPU."),
+        _time("start_ps", "When the initiator began to queue the call."),
+        _time("end_ps", "When the initiator's task could take its next step."),
+        _text("protocol", "How the targets were told."),
+        _text("kind", "What they did: full, range, sync_core or empty."),
+        _text("cause", "Why the kernel asked for it."),
+        _count("operation", "Id of the operation that made it.", nullable=True),
+        _time("told_ps", "When the call was in every queue."),
+        _time("all_sent_ps", "When the last interrupt had been sent."),
+        _time("own_start_ps", "When the initiator began to run the function itself."),
+        _time("own_end_ps", "When it had run it."),
+        _time("looks_ps", "When it began to look at the answers."),
+        _time("visited_ps", "When it had seen the last one."),
+        _count("cpu", "The target's CPU."),
+        _time("queued_ps", "When the call was in its queue."),
+        _time("sent_ps", "When its interrupt was sent; none: the call rode along.", nullable=True),
+        _time("arrives_ps", "When the interrupt was there; none: the same.", nullable=True),
+        _text("reason", "Why the handler began when it did, or that the call rode along."),
+        _time("handler_ps", "When the handler that took the call began."),
+        _time("taken_ps", "When it took what was in the queue."),
+        _time("runs_ps", "When the function began, after those of calls queued before."),
+        _time("ack_ps", "When it was done and acknowledged."),
+        _time("exit_ps", "When the handler was over, if no other call came behind in it."),
+        _time("seen_ps", "When the initiator had seen it and went on to the next target."),
+    ),
+)
+
 TABLES: Mapping[str, Table] = MappingProxyType(
     {
         table.name: table
@@ -286,6 +322,7 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             TASKS,
             POOLS,
             FAULTS,
+            ANATOMY,
         )
     }
 )

@@ -37,6 +37,7 @@ class MadeUp:
     cpus: pd.DataFrame = field(default_factory=lambda: empty("cpus"))
     timeline: pd.DataFrame = field(default_factory=lambda: empty("timeline"))
     cpu_timeline: pd.DataFrame = field(default_factory=lambda: empty("cpu_timeline"))
+    anatomy: pd.DataFrame = field(default_factory=lambda: empty("anatomy"))
     summary: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -122,3 +123,38 @@ def cpu_timeline(stolen: np.ndarray, spin: np.ndarray, width_ps: int) -> pd.Data
             "spin_ps": spin.ravel(),
         }
     )
+
+
+def one_call(
+    which: str, waits: Mapping[int, tuple[str, int]], n_cpus: int, step: int = 1000
+) -> pd.DataFrame:
+    """Return a call of CPU 0 to all others at time 5 of its clock, which every part takes ``step``.
+
+    Every target is queued on at once and waits for nothing but what ``waits`` says: a reason, and
+    how long. The visit of a target takes no time.
+    """
+    rows = []
+    seen = 0
+    for cpu in range(1, n_cpus):
+        reason, waited = waits.get(cpu, ("distance", 0))
+        handler = 3 * step + waited
+        ack = handler + 2 * step
+        seen = max(seen, ack, 3 * step)
+        rides = reason == "ride"
+        rows.append(
+            {
+                "cpu": cpu, "reason": reason, "queued_ps": step,
+                "sent_ps": pd.NA if rides else 2 * step, "arrives_ps": pd.NA if rides else 3 * step,
+                "handler_ps": handler, "taken_ps": handler + step, "runs_ps": handler + step,
+                "ack_ps": ack, "exit_ps": ack + step, "seen_ps": seen,
+            }
+        )  # fmt: skip
+    frame = pd.DataFrame(rows).assign(
+        replication=0, which=which, initiator=0, task=0, protocol="ipi", kind="full",
+        cause="purge", operation=pd.NA, start_ps=0, end_ps=seen, told_ps=step,
+        all_sent_ps=2 * step, own_start_ps=2 * step, own_end_ps=3 * step, looks_ps=3 * step,
+        visited_ps=seen,
+    )  # fmt: skip
+    times = [name for name in TABLES["anatomy"].names if name.endswith("_ps")]
+    frame[times] = frame[times].astype("Int64") + 5
+    return frame[list(TABLES["anatomy"].names)]

@@ -15,6 +15,7 @@ from pmsim.hardware.locks import Mutex, Spinlock
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.shootdown.calls import Protocol
 from pmsim.hardware.shootdown.tlbi import Invalidation, invalidate_everything, invalidate_pages
+from pmsim.hardware.specimens import Specimen, specimens
 from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import FlushFunction, empty_call, flush, sync_core
 from tests.reference.machine import run as run_reference
@@ -42,6 +43,13 @@ def rows_of(program: Program) -> list[tuple[dict[str, int], dict[int, int]]]:
     fabric = _FabricRun(program)
     fabric.result()
     return list(zip(fabric.rows, fabric.machine.acks, strict=True))
+
+
+def kept_of(program: Program) -> dict[str, Specimen]:
+    """Return the calls that the fabric has kept whole at the end of the run."""
+    fabric = _FabricRun(program)
+    fabric.result()
+    return specimens(fabric.machine.fabric)
 
 
 IMPLEMENTATIONS: dict[str, Callable[[Program], Result]] = {

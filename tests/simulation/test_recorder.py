@@ -7,13 +7,18 @@ import numpy as np
 import pytest
 
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS, SlowestReason
+from pmsim.hardware.machine import Machine
 from pmsim.hardware.shootdown.calls import Protocol
-from pmsim.hardware.tlb import CallKind
+from pmsim.hardware.tlb import CallKind, flush
+from pmsim.hardware.topology import Topology
 from pmsim.kernel.tlbflush import Cause
 from pmsim.simulation.files import TableFiles
-from pmsim.simulation.recorder import Recorder
+from pmsim.simulation.recorder import Recorder, anatomy_columns
 from pmsim.simulation.store import TableStore
 from pmsim.simulation.tables import CROSSCALLS
+from tests.hardware.adapters import kept_of
+from tests.hardware.machines import call as call_of
+from tests.hardware.machines import compute, costs, irqs_off, on, program
 
 
 def call(**values: int) -> np.ndarray:
@@ -83,3 +88,37 @@ def test_an_operation_without_a_caller_has_no_parent(tmp_path: Path) -> None:
     frame = TableFiles(tmp_path).frame("operations")
     assert frame["parent"].isna().tolist() == [True, False]
     assert frame["kind"].tolist() == ["vfree", "purge"]
+
+
+def test_the_anatomy_of_a_call_is_kept_in_the_words_of_the_cross_calls(tmp_path: Path) -> None:
+    machine = Machine(Topology(cores=3), costs())
+    machine.spawn(
+        0, lambda task: task.cross_call(flush(machine.costs.tlb, 3, 33), cause=Cause.PURGE)
+    )
+    machine.spawn(2, lambda task: task.irqs_off(9000))
+    machine.run()
+    with TableStore(tmp_path) as store:
+        Recorder(store, 2, None).anatomy(machine)
+    rows = TableFiles(tmp_path).frame("anatomy")
+    assert rows["which"].tolist() == ["median"] * 2 + ["p99"] * 2 + ["slowest"] * 2
+    slowest = rows[rows["which"] == "slowest"]
+    assert slowest["cpu"].tolist() == [1, 2]
+    assert slowest["reason"].tolist() == ["distance", "irqs_off"]
+    assert slowest["handler_ps"].tolist() == [1200, 9000]
+    assert set(zip(rows["replication"], rows["kind"], rows["cause"], strict=True)) == {
+        (2, "range", "purge")
+    }
+
+
+def test_only_a_call_that_rode_along_has_no_interrupt_of_its_own(tmp_path: Path) -> None:
+    specimen = kept_of(
+        program(on(0, call_of(2)), on(1, compute(2000), call_of(2)), on(2, irqs_off(9000)))
+    )
+    with TableStore(tmp_path) as store:
+        for which, one in specimen.items():
+            store.add("anatomy", anatomy_columns(which, one), 0)
+    rows = TableFiles(tmp_path).frame("anatomy")
+    assert set(rows["reason"]) == {"irqs_off", "ride"}
+    rides = rows["reason"] == "ride"
+    assert (rows["sent_ps"].isna() == rides).all()
+    assert (rows["arrives_ps"].isna() == rides).all()

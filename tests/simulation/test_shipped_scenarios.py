@@ -95,3 +95,38 @@ def test_broadcast_invalidation_would_not_have_stalled() -> None:
     by_hardware = {"machine.platform": "altra-max", "kernel": "linux-6.1-arm64"}
     result = pmsim.run(pmsim.load("stalled-purge").with_(**by_hardware, duration="4s"))
     assert result.summary["latency_ps"]["max"] < 1 * MS
+
+
+@pytest.mark.parametrize(
+    ("name", "kernel", "broadcasts"),
+    [
+        ("claim", "linux-6.1-x86_64", 8),
+        ("claim", "linux-6.12-x86_64", 7),
+        # 5C + 2I + 15 (docs/module-loading.md), with 16 pages of core and 4 of init.
+        ("claim-arm64", "linux-6.1-arm64", 5 * 16 + 2 * 4 + 15),
+    ],
+)
+def test_a_load_of_the_study_is_as_many_broadcasts_as_it_is_alone(
+    name: str, kernel: str, broadcasts: int
+) -> None:
+    changes = {"kernel": kernel, "machine.cpus": 8, "duration": "1s", "replications": 1}
+    summary = pmsim.run(pmsim.load(name).with_(**changes)).summary
+    policies, loads = (
+        next(one["count"] for one in summary["operations"] if one["kind"] == kind)
+        for kind in ("pmalloc_protect_pool", "load_module")
+    )
+    # A page, its alias and its flush on Arm: the 16 pages of a policy by themselves.
+    each = 1 if name == "claim" else 17
+    total = summary["broadcasts"]["total"]
+    assert total - each * policies == pytest.approx(broadcasts * loads, rel=0.02)
+
+
+def test_the_study_passes_one_per_cent_between_100_and_200_loads_a_second() -> None:
+    small = pmsim.load("claim").with_(**{"machine.cpus": 56, "replications": 1})
+    path = "workloads.modules.arrival.poisson"
+    lost = [
+        pmsim.run(small.with_(**{path: rate})).summary["cost"]["share"]
+        for rate in ("100/s", "200/s")
+    ]
+    # Of 8 broadcasts a load 6 are full flushes, each 512 entries of 15 ns to refill.
+    assert lost[0] < 0.01 < lost[1]

@@ -1,0 +1,313 @@
+"""The anatomy of one cross-call: a lane per CPU, and what happened there from queue to answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+
+from pmsim.figures import style
+from pmsim.figures.source import Tables
+from pmsim.figures.words import about_time
+
+Which = Literal["median", "p99", "slowest"]
+"""The calls of a run that are kept whole."""
+
+PARTS: Final = {
+    "queue": ("queueing", style.BLUE),
+    "queued": ("in the queue", "#bcd9f3"),
+    "send": ("sending", style.CYAN),
+    "local": ("own function", "#d8c4bd"),
+    "flight": ("in flight", style.GREY),
+    "irqs_off": ("interrupts off", style.RED),
+    "idle_exit": ("waking", style.VERMILION),
+    "busy_handler": ("busy with other calls", style.ORANGE),
+    "ride": ("riding along", style.SAND),
+    "entry": ("entry", style.PURPLE),
+    "function": ("function", style.BROWN),
+    "exit": ("exit", "#cdb3e0"),
+    "visit": ("waiting for each answer in turn", "#ced2d8"),
+    "resume": ("interrupted", style.SLATE),
+}
+"""What a stretch of a lane is: what the key calls it, and its colour.
+
+Colours are those of `flushes`, but pale where words stand on them, in the light and in the dark.
+"""
+
+_MOST_TARGETS: Final = 64
+_SLOWEST_SHOWN: Final = 16
+_NAMES: Final = {"median": "The median call", "p99": "The p99 call", "slowest": "The slowest call"}
+_SPOKEN: Final = {
+    "queue": "CPU {initiator} queued it",
+    "send": "CPU {initiator} sent interrupts",
+    "local": "CPU {initiator} ran the function itself",
+    "flight": "the interrupt was on its way to CPU {cpu}",
+    "irqs_off": "CPU {cpu} had interrupts off",
+    "idle_exit": "CPU {cpu} was waking up",
+    "busy_handler": "CPU {cpu} was busy with other calls",
+    "ride": "it lay in the queue of CPU {cpu}",
+    "entry": "CPU {cpu} was entering the handler",
+    "function": "CPU {cpu} ran the function",
+    "visit": "CPU {initiator} went from answer to answer",
+    "resume": "CPU {initiator} was interrupted",
+}
+_WORDS_ON: Final = ("local", "visit")
+_WAITS: Final = ("irqs_off", "idle_exit", "busy_handler", "ride")
+_WORTH_NAMING: Final = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One cross-call, its instants in picoseconds from its start.
+
+    Attributes
+    ----------
+    which
+        Which one of the run.
+    cause, kind, initiator, latency
+        Why it was made, what the targets did, who made it, and how long it took.
+    own
+        The initiator's stretches: part, from, to.
+    targets
+        A row per target, ascending: the instants of table ``anatomy``.
+    stretches
+        The targets' stretches: ``cpu, part, start, end``.
+    """
+
+    which: Which
+    cause: str
+    kind: str
+    initiator: int
+    latency: int
+    own: list[tuple[str, int, int]]
+    targets: pd.DataFrame
+    stretches: pd.DataFrame
+
+
+def call_anatomy(result: Tables, *, which: Which = "slowest", ax: Axes | None = None) -> Axes:
+    """Draw one cross-call of the first replication: what each CPU did, and waited for, and when.
+
+    Parameters
+    ----------
+    result
+        A result of `pmsim.run`.
+    which
+        ``"median"``, ``"p99"`` or ``"slowest"``.
+    ax
+        Axes to draw on; a figure of its own where not given.
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
+    """
+    found = the_call(result, which)
+    with style.drawing(ax, size(found)) as axes:
+        return draw(found, axes)
+
+
+def the_call(result: Tables, which: Which) -> Call | None:
+    """Take one call of the first replication; none where no CPU was ever called."""
+    table = result.anatomy
+    rows = table[(table["which"] == which) & (table["replication"] == table["replication"].min())]
+    if rows.empty:
+        return None
+    first = rows.iloc[0]
+    times = [name for name in rows.columns if name.endswith("_ps")]
+    targets = rows[["cpu", "reason", *times]].reset_index(drop=True)
+    targets[times] = targets[times].astype("Float64").astype(float) - float(first["start_ps"])
+    return Call(
+        which, str(first["cause"]), str(first["kind"]), int(first["initiator"]),
+        int(first["end_ps"] - first["start_ps"]), _own(targets.iloc[0]), targets,
+        _stretches(targets),
+    )  # fmt: skip
+
+
+def _own(call: pd.Series) -> list[tuple[str, int, int]]:
+    """Return the initiator's stretches, in order."""
+    at = {
+        name: int(call[name]) for name in call.index if name.endswith("_ps") and call.notna()[name]
+    }
+    after = at["own_start_ps"] >= at["visited_ps"]  # the serial order
+    local = ("local", at["own_start_ps"], at["own_end_ps"])
+    done = at["own_end_ps"] if after else at["visited_ps"]
+    stretches = [
+        ("queue", 0, at["told_ps"]),
+        ("send", at["told_ps"], at["all_sent_ps"]),
+        *([] if after else [local]),
+        ("visit", at["looks_ps"], at["visited_ps"]),
+        *([local] if after else []),
+        ("resume", done, at["end_ps"]),
+    ]
+    return [stretch for stretch in stretches if stretch[2] > stretch[1]]
+
+
+def _stretches(targets: pd.DataFrame) -> pd.DataFrame:
+    """Cut each target's lane into what happened there."""
+    rides = targets["reason"] == "ride"
+    waiting = targets["reason"].astype(str).where(~rides, "busy_handler")
+    waiting = waiting.where(waiting.isin(["irqs_off", "idle_exit"]), "busy_handler")
+    t = targets
+    pieces = [
+        ("queued", t["queued_ps"], t["sent_ps"]),
+        ("flight", t["sent_ps"], t["arrives_ps"]),
+        (waiting, t["arrives_ps"], t["handler_ps"]),
+        ("entry", t["handler_ps"].where(~rides), t["taken_ps"]),
+        ("ride", t["queued_ps"].where(rides), t["taken_ps"]),
+        ("busy_handler", t["taken_ps"], t["runs_ps"]),
+        ("function", t["runs_ps"], t["ack_ps"]),
+        ("exit", t["ack_ps"], t["exit_ps"]),
+    ]
+    every = pd.concat(
+        [
+            pd.DataFrame({"cpu": t["cpu"], "part": part, "start": start, "end": end})
+            for part, start, end in pieces
+        ]
+    )
+    kept = every[every["end"] > every["start"]]
+    return kept.sort_values(["cpu", "start"], kind="stable").reset_index(drop=True)
+
+
+def critical(call: Call) -> dict[str, float]:
+    """Return who decided when the call ended, ``cpu``, and what its latency was spent on.
+
+    That is the last target whose answer the initiator had to wait for; the parts are those of the
+    way there, in order, and then of the initiator. They add up to the latency. Without such a
+    target ``cpu`` is -1, and every part is the initiator's.
+    """
+    t = call.targets
+    before = np.append(t["looks_ps"].iloc[0], t["seen_ps"].to_numpy()[:-1])
+    late = np.flatnonzero(t["ack_ps"].to_numpy() > before)
+    parts: dict[str, float] = {"cpu": -1}
+    own = call.own
+    if late.size:
+        row = t.iloc[late[-1]]
+        parts["cpu"] = int(row["cpu"])
+        told = float(row["queued_ps"] if row["reason"] == "ride" else row["told_ps"])
+        parts["queue"] = told
+        if row["reason"] != "ride":
+            parts["send"] = float(row["sent_ps"] - told)
+        mine = call.stretches[call.stretches["cpu"] == row["cpu"]]
+        for part, start, end in zip(mine["part"], mine["start"], mine["end"], strict=True):
+            if part not in ("queued", "exit"):
+                parts[part] = parts.get(part, 0.0) + end - start
+        parts["visit"] = float(row["visited_ps"] - row["ack_ps"])
+        own = [stretch for stretch in own if stretch[1] >= row["visited_ps"]]
+    for name, begin, finish in own:
+        parts[name] = parts.get(name, 0.0) + finish - begin
+    return parts
+
+
+def shown_targets(call: Call) -> npt.NDArray[np.int64]:
+    """Return the targets that get a lane: all, or who decided, the slowest, and some others."""
+    cpus = call.targets["cpu"].to_numpy(dtype=np.int64)
+    if len(cpus) <= _MOST_TARGETS:
+        return cpus
+    decided = cpus == critical(call)["cpu"]
+    order = np.lexsort((-call.targets["ack_ps"].to_numpy(), ~decided))
+    others = np.sort(order[_SLOWEST_SHOWN:])
+    every = np.linspace(0, len(others) - 1, _MOST_TARGETS - _SLOWEST_SHOWN).round().astype(int)
+    return np.sort(cpus[np.append(order[:_SLOWEST_SHOWN], others[every])])
+
+
+def size(call: Call | None) -> tuple[float, float]:
+    """Return the width and height of the figure, in inches: higher with more CPUs."""
+    lanes = 0 if call is None else len(shown_targets(call))
+    return 9.0, float(np.clip(2.6 + 0.065 * lanes, 3.2, 6.4)) if lanes > 12 else 2.4 + 0.16 * lanes
+
+
+def draw(call: Call | None, ax: Axes) -> Axes:
+    """Draw a call on axes."""
+    if call is None:
+        return style.nothing(ax, "No CPU was called", "The run has no cross-call to look into.")
+    cpus = shown_targets(call)
+    top = max(1.0, len(cpus) / 14)
+    place = {int(cpu): top + 0.6 + k for k, cpu in enumerate(cpus)}
+    bottom = top + 0.6 + len(cpus)
+    _draw_targets(call, ax, place)
+    _draw_initiator(call, ax, top)
+    ax.set_xlim(0, call.latency * 1.01)
+    ax.set_ylim(bottom, -0.1)
+    step = -(-len(cpus) // 14)
+    named = [int(cpu) for cpu in cpus[::step]]
+    ax.set_yticks(
+        [top / 2, *(place[cpu] + 0.5 for cpu in named)],
+        [f"CPU {call.initiator} calls", *(f"CPU {cpu}" for cpu in named)],
+    )
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    style.round_ticks(ax.xaxis, 9, call.latency)
+    style.time_axis(ax.xaxis, call.latency, "time since the call began")
+    used = {part for part, _, _ in call.own} | set(call.stretches["part"])
+    room = style.key(ax, [PARTS[part] for part in PARTS if part in used])
+    style.say(ax, message(call), _detail(call, len(cpus)), room)
+    return ax
+
+
+def _draw_targets(call: Call, ax: Axes, place: dict[int, float]) -> None:
+    t = call.targets[call.targets["cpu"].isin(list(place))]
+    lanes = t["cpu"].map(place) + 0.5
+    ax.hlines(lanes, t["ack_ps"], t["seen_ps"], color=style.GREY, linewidth=0.5)
+    stretches = call.stretches[call.stretches["cpu"].isin(list(place))]
+    for part, rows in stretches.groupby("part", sort=False):
+        ax.barh(
+            rows["cpu"].map(place) + 0.5, rows["end"] - rows["start"], left=rows["start"],
+            height=0.78, color=PARTS[str(part)][1],
+        )  # fmt: skip
+    ax.plot(t["seen_ps"], lanes, ".", color=style.INK, markersize=2.5)
+    _name_the_longest(call, ax, place)
+
+
+def _name_the_longest(call: Call, ax: Axes, place: dict[int, float]) -> None:
+    """Write beside it what the target that decided waited for, where that took long."""
+    cpu = int(critical(call)["cpu"])
+    mine = call.stretches[(call.stretches["cpu"] == cpu) & call.stretches["part"].isin(_WAITS)]
+    if mine.empty or cpu not in place:
+        return
+    longest = mine.iloc[int((mine["end"] - mine["start"]).to_numpy().argmax())]
+    length = float(longest["end"] - longest["start"])
+    if length < _WORTH_NAMING * call.latency:
+        return
+    below = place[cpu] < max(place.values()) / 2
+    ax.annotate(
+        f"CPU {cpu}: {PARTS[longest['part']][0]}, {about_time(length)}",
+        xy=((longest["start"] + longest["end"]) / 2, place[cpu] + (0.9 if below else 0.1)),
+        xytext=(0, -7 if below else 7), textcoords="offset points",
+        ha="center", va="top" if below else "bottom", fontsize=8.5,
+        bbox={"facecolor": style.PAPER, "edgecolor": "none", "pad": 1.5},
+    )  # fmt: skip
+
+
+def _draw_initiator(call: Call, ax: Axes, height: float) -> None:
+    for part, start, end in call.own:
+        name, colour = PARTS[part]
+        ax.barh(height / 2, end - start, left=start, height=height * 0.9, color=colour)
+        if part in _WORDS_ON and end - start > 0.011 * len(name) * call.latency:
+            ax.text((start + end) / 2, height / 2, name, ha="center", va="center", fontsize=8.5)
+
+
+def message(call: Call) -> str:
+    """Return the sentence on top: how long the call took, and what most of that was."""
+    parts = critical(call)
+    cpu = int(parts.pop("cpu"))
+    longest = max(parts, key=lambda part: parts[part])
+    what = _SPOKEN[longest].format(cpu=cpu, initiator=call.initiator)
+    part = about_time(parts[longest])
+    return f"{_NAMES[call.which]} took {about_time(call.latency)}; for {part} of it {what}"
+
+
+def _detail(call: Call, lanes: int) -> str:
+    called = len(call.targets)
+    chosen = ""
+    if lanes < called:
+        chosen = (
+            f" {lanes} of {called:,} called CPUs: those that decided or answered last, and a"
+            " sample of the others."
+        )
+    return (
+        f"{call.cause} · {call.kind}.{chosen} Dots: when CPU {call.initiator} has seen the answer."
+    )

@@ -1,0 +1,79 @@
+"""Which figures fit a sweep: by how many axes it has, and what sort of metric is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from pmsim.figures import curve, effects, heat, phases
+from pmsim.figures.panels import Panel
+from pmsim.figures.swept import Swept, check_metric, is_grid, metrics_of
+from pmsim.simulation.metrics import HEADLINES, metric_of
+
+
+def along_axes(sweep: Swept, metric: str, ax: Axes | None) -> Axes:
+    """Draw a metric along the axes of a sweep; what each of them does, where they are many."""
+    if _as_lines(sweep):
+        return curve.curves(sweep, metric, ax=ax)
+    return effects.tornado(sweep, metric, ax=ax)
+
+
+def sweep_figures(
+    sweep: Swept, metrics: Sequence[str] | None = None
+) -> dict[str, tuple[Panel, ...]]:
+    """Return the figures that fit a sweep, by the names of their files.
+
+    Parameters
+    ----------
+    sweep
+        The sweep.
+    metrics
+        Columns of metrics; the headline metrics that it knows where none are given.
+
+    Raises
+    ------
+    ResultError
+        If the sweep has no such metric; the nearest is named.
+    """
+    for metric in metrics or ():
+        check_metric(sweep, metric)
+    known = metrics_of(sweep)
+    figures: dict[str, tuple[Panel, ...]] = {}
+    for metric in metrics or [name for name in HEADLINES if name in known]:
+        for kind, module, take in _kinds(sweep, metric):
+            name = f"{kind}-{_plain(metric)}"
+            figures[name] = (Panel(partial(take, metric=metric), module.size, module.draw),)
+    return figures
+
+
+def _kinds(sweep: Swept, metric: str) -> list[tuple[str, Any, Any]]:
+    """Return what is drawn of one metric: a name, the module that draws, what takes the data."""
+    varied = _varied(sweep)
+    if not varied:
+        return []
+    if not _as_lines(sweep):
+        return [("tornado", effects, effects.effects)]
+    kinds: list[tuple[str, Any, Any]] = [("curves", curve, curve.lines)]
+    if len(varied) == 2:
+        kinds.append(("heat_map", heat, heat.heat))
+        if metric_of(metric)[0].kind == "share":
+            kinds.append(("phase_diagram", phases, phases.phases))
+    return kinds
+
+
+def _as_lines(sweep: Swept) -> bool:
+    """Return whether all cells fit one figure of lines."""
+    varied = _varied(sweep)
+    return len(varied) == 1 or (len(varied) == 2 and is_grid(sweep))
+
+
+def _varied(sweep: Swept) -> list[str]:
+    return [path for path, values in sweep.axes.items() if len(set(values)) > 1]
+
+
+def _plain(column: str) -> str:
+    """Return a column's name fit for a file: ``operation_p99_ps-load_module``."""
+    return column.replace("[", "-").removesuffix("]").replace("/", "-")

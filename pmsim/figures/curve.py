@@ -1,0 +1,242 @@
+"""A metric along one axis of a sweep, a line for each value of another, with its intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+
+from pmsim.figures import style, swept
+from pmsim.figures.measures import Measure, measure_of
+from pmsim.figures.swept import Axis, Floats, Swept
+
+_MOST_LINES: Final = 10
+_FEW_LINES: Final = 3
+"""Lines up to which their bands can be told apart where they overlap."""
+_MOST_TICKS: Final = 9
+_WIDE: Final = 50
+"""The ratio of the largest to the smallest mean from which on the metric's axis is logarithmic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """What is drawn: the means of a metric, and their intervals, line by line."""
+
+    measure: Measure
+    x: Axis
+    by: Axis | None
+    table: pd.DataFrame
+    note: str
+
+    def line(self, value: Any) -> pd.DataFrame:
+        """Return the points of one line, in the order of x."""
+        rows = self.table
+        if self.by is not None:
+            rows = rows[rows.index.get_level_values(self.by.path) == value].droplevel(self.by.path)
+        return rows.reindex(list(self.x.labels))
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The values of the lines, at most ten of them, evenly chosen."""
+        if self.by is None:
+            return (None,)
+        labels = self.by.labels
+        few = np.linspace(0, len(labels) - 1, min(len(labels), _MOST_LINES)).round().astype(int)
+        return tuple(labels[i] for i in few)
+
+
+def curves(
+    sweep: Swept,
+    metric: str = "lost_share",
+    x: str | None = None,
+    by: str | None = None,
+    ax: Axes | None = None,
+    *,
+    where: Mapping[str, Any] | None = None,
+) -> Axes:
+    """Draw a metric along one axis of a sweep, with a band for the interval of each mean.
+
+    Parameters
+    ----------
+    sweep
+        A sweep of `pmsim.sweep` or `pmsim.open`.
+    metric
+        A column of metrics, such as ``lost_share`` or ``operation_mean_ps[load_module]``.
+    x
+        The axis, by its dotted path; the longest one where not given.
+    by
+        The axis whose values have a line each; the one that is left where not given.
+    ax
+        Axes to draw on; a figure of its own where not given.
+    where
+        The values of further axes, by dotted path.
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
+
+    Raises
+    ------
+    ResultError
+        If the sweep has no such metric or axis, or varies more than is drawn.
+    """
+    found = lines(sweep, metric, x, by, where)
+    with style.drawing(ax, size(found)) as axes:
+        return draw(found, axes)
+
+
+def lines(
+    sweep: Swept,
+    metric: str,
+    x: str | None = None,
+    by: str | None = None,
+    where: Mapping[str, Any] | None = None,
+) -> Curves:
+    """Take from a sweep what `draw` draws."""
+    fixed = {**(where or {}), **({} if by is None else {by: None})}
+    (along,) = swept.choose(sweep, [x], fixed)
+    taken = {along.path, *(where or {})}
+    left = [path for path in sweep.axes if path not in taken and len(sweep.axes[path]) > 1]
+    if by is None and len(left) == 1:
+        by = left[0]
+    lined = swept.axis_of(sweep, by) if by is not None else None
+    axes = [along] if lined is None else [along, lined]
+    table = swept.cells(sweep, metric, axes, where)
+    return Curves(measure_of(metric), along, lined, table, swept.fixed(where))
+
+
+def size(_found: Curves) -> tuple[float, float]:
+    """Return the width and height of the figure, in inches."""
+    return 7.2, 4.4
+
+
+def draw(found: Curves, ax: Axes) -> Axes:
+    """Draw the lines on axes."""
+    if found.table["mean"].isna().all():
+        return style.nothing(ax, found.measure.title, "No replication tells it.")
+    ends: list[tuple[str, float, str]] = []
+    faint = 0.22 if len(found.values) <= _FEW_LINES else 0.1
+    for value, colour in zip(found.values, _colours(found), strict=True):
+        rows = found.line(value).dropna(subset=["mean"])
+        if rows.empty:
+            continue
+        x = _positions(found, rows)
+        low, high, mean = (rows[name].to_numpy(dtype=float) for name in ("low", "high", "mean"))
+        ax.fill_between(x, low, high, color=colour, alpha=faint, linewidth=0)
+        ax.plot(x, mean, color=colour, marker="o", markersize=3.5, linewidth=1.6, label=str(value))
+        if found.by is not None:
+            ends.append((found.by.said(value), mean[-1], colour))
+    _scale(found, ax)
+    found.measure.on(ax.yaxis)
+    ax.grid(visible=True, axis="y")
+    _name_lines(ax, ends)
+    style.say(ax, message(found), _detail(found))
+    return ax
+
+
+def message(found: Curves) -> str:
+    """Return the sentence on top: from where to where the metric goes along the axis."""
+    title, say = found.measure.title, found.measure.say
+    known = [value for value in found.values if found.line(value)["mean"].notna().any()]
+    value = known[-1]
+    means = found.line(value)["mean"].dropna()
+    along = found.x.said(means.index[-1])
+    by = "" if found.by is None else f", {found.by.said(value)}"
+    if len(means) < 2:
+        return f"{title}{by}: {say(means.iloc[-1])} at {along}"
+    start = found.x.said(means.index[0])
+    first, last = say(means.iloc[0]), say(means.iloc[-1])
+    if first == last:
+        return f"{title}{by}: {last} at {start} as at {along}"
+    return f"{title}{by}: from {first} at {start} to {last} at {along}"
+
+
+def _positions(found: Curves, rows: pd.DataFrame) -> Floats:
+    place = dict(zip(found.x.labels, found.x.positions, strict=True))
+    return np.array([place[one] for one in rows.index])
+
+
+def _colours(found: Curves) -> list[str]:
+    """Return a colour for each line: tones of one where their values have an order."""
+    count = len(found.values)
+    if found.by is None or not found.by.numbers or count > len(style.PETROFF):
+        return [style.PETROFF[i] for i in range(count)]
+    tones = style.shades(style.BLUE)(np.linspace(0.3, 1.0, count))
+    return [to_hex(tone) for tone in tones]
+
+
+def _scale(found: Curves, ax: Axes) -> None:
+    """Scale both axes, and put ticks at values of the sweep, as many as there is room for."""
+    means = found.table["mean"].dropna()
+    if means.min() > 0 and means.max() > _WIDE * means.min():
+        ax.set_yscale("log", nonpositive="clip")
+        ax.set_ylim(means.min() / 1.6, means.max() * 1.6)
+    elif means.min() >= 0:
+        top = max(float(found.table["high"].max()), float(means.max()))
+        ax.set_ylim(0, top * 1.05 if top > 0 else 1)
+    if found.x.logarithmic:
+        ax.set_xscale("log")
+    ticks = _spaced(ax, found.x.positions)
+    ax.set_xticks(found.x.positions[ticks], [found.x.texts[i] for i in ticks])
+    ax.set_xticks([], minor=True)
+    ax.set_xlabel(found.x.name)
+
+
+def _spaced(ax: Axes, positions: Floats) -> list[int]:
+    """Return which positions get a tick: those that do not stand too near to another."""
+    screen = np.log(positions) if ax.get_xscale() == "log" else positions
+    least = (screen[-1] - screen[0]) / _MOST_TICKS
+    chosen = [len(screen) - 1]
+    for place in range(len(screen) - 2, -1, -1):
+        if screen[chosen[-1]] - screen[place] >= least:
+            chosen.append(place)
+    return chosen[::-1]
+
+
+def _name_lines(ax: Axes, ends: list[tuple[str, float, str]]) -> None:
+    """Write each line's name right of its end, moved apart where they would overlap."""
+    if not ends:
+        return
+    ends = sorted(ends, key=lambda end: end[1])
+    to_share = ax.transData + ax.transAxes.inverted()
+    right = max(float(np.max(line.get_xdata())) for line in ax.get_lines())
+    wanted = [float(to_share.transform((right, value))[1]) for _text, value, _colour in ends]
+    height = 12 / (ax.bbox.height / ax.figure.dpi * 72)
+    for (text, value, colour), place in zip(ends, _apart(wanted, height), strict=True):
+        ax.annotate(
+            text, xy=(right, value), xytext=(1.02, place), textcoords="axes fraction",
+            va="center", fontsize=8.5, annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 1.2, "shrinkA": 1,
+                        "shrinkB": 3, "relpos": (0, 0.5)},
+        )  # fmt: skip
+
+
+def _apart(places: list[float], least: float) -> list[float]:
+    """Return ascending places, each at least so far above the one before, near where they were."""
+    moved = [max(0.0, places[0])]
+    for place in places[1:]:
+        moved.append(max(place, moved[-1] + least))
+    down = max(0.0, moved[-1] - 1.0)
+    if not down:
+        return moved
+    moved[-1] = 1.0
+    for i in range(len(moved) - 2, -1, -1):
+        moved[i] = min(moved[i], moved[i + 1] - least)
+    return moved
+
+
+def _detail(found: Curves) -> str:
+    known = found.table["low"].notna()
+    band = "Bands: 95 % intervals of the means."
+    if not known.any():
+        band = "No bands: an interval needs five replications."
+    left = 0 if found.by is None else len(found.by.labels) - len(found.values)
+    more = f" {left} lines more are not shown." if left else ""
+    named = "" if found.by is None else f"Lines: {found.by.name}. "
+    return f"{found.note}{named}{band}{more}"

@@ -1,0 +1,230 @@
+"""What each axis of a sweep does to one metric, between its low and its high end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from pmsim.confidence import LEVEL, Estimate, mean_interval
+from pmsim.errors import ResultError
+from pmsim.figures import style, swept
+from pmsim.figures.measures import Measure, measure_of
+from pmsim.figures.swept import Swept
+
+_MOST_ROWS: Final = 15
+_LOW, _HIGH = style.BLUE, style.VERMILION
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end of an axis.
+
+    Attributes
+    ----------
+    text
+        The values of the axis there.
+    estimate
+        The mean of the metric over all cells there, with its interval over replications.
+    """
+
+    text: str
+    estimate: Estimate
+
+    @property
+    def mean(self) -> float:
+        """The mean, NaN where it is unknown."""
+        return float("nan") if self.estimate.mean is None else self.estimate.mean
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What one axis does."""
+
+    name: str
+    low: End
+    high: End
+
+    @property
+    def change(self) -> float:
+        """The mean at the high end less that at the low end."""
+        return self.high.mean - self.low.mean
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What is drawn: the effects, the largest first, and the mean of all cells."""
+
+    measure: Measure
+    rows: tuple[Effect, ...]
+    middle: float
+    sampled: bool
+
+
+def tornado(sweep: Swept, metric: str = "lost_share", ax: Axes | None = None) -> Axes:
+    """Draw what each axis of a sweep does to a metric, the axis that matters most on top.
+
+    A bar goes from the mean of all cells at an axis's low end to that at its high end, whatever the
+    values of the other axes there. Of chosen points, an end is the third of the cells with the
+    lowest or highest values. Values that are no numbers go from the one with the lowest mean to the
+    one with the highest.
+
+    Parameters
+    ----------
+    sweep
+        A sweep of `pmsim.sweep` or `pmsim.open`.
+    metric
+        A column of metrics.
+    ax
+        Axes to draw on; a figure of its own where not given.
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
+
+    Raises
+    ------
+    ResultError
+        If the sweep has no such metric, or varies nothing.
+    """
+    found = effects(sweep, metric)
+    with style.drawing(ax, size(found)) as axes:
+        return draw(found, axes)
+
+
+def effects(sweep: Swept, metric: str) -> Effects:
+    """Take from a sweep what `draw` draws."""
+    swept.check_metric(sweep, metric)
+    frame = _even(sweep.frame.dropna(subset=[metric]))
+    paths = [path for path, values in sweep.axes.items() if len(set(values)) > 1]
+    if not paths:
+        raise ResultError("the sweep varies nothing: there is no effect to show")
+    sampled = not swept.is_grid(sweep)
+    rows = [_effect(sweep, frame, metric, path, sampled) for path in paths]
+    rows.sort(key=lambda row: -abs(np.nan_to_num(row.change)))
+    return Effects(measure_of(metric), tuple(rows), float(frame[metric].mean()), sampled)
+
+
+def size(found: Effects) -> tuple[float, float]:
+    """Return the width and height of the figure, in inches."""
+    return 8.4, 1.9 + 0.46 * max(min(len(found.rows), _MOST_ROWS), 2)
+
+
+def draw(found: Effects, ax: Axes) -> Axes:
+    """Draw the bars on axes."""
+    shown = found.rows[:_MOST_ROWS]
+    ends = np.array([(row.low.mean, row.high.mean) for row in shown])
+    if np.isnan(ends).all():
+        return style.nothing(ax, found.measure.title, "No replication tells it.")
+    for place, row in enumerate(shown):
+        for end, colour in ((row.low, _LOW), (row.high, _HIGH)):
+            ax.barh(place, end.mean - found.middle, left=found.middle, height=0.56, color=colour)
+            _whisker(ax, place, end.estimate)
+        _name_ends(ax, place, row, found.measure)
+    ax.axvline(found.middle, color=style.INK, linewidth=1)
+    ax.set_yticks(range(len(shown)), [row.name for row in shown])
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(len(shown) - 0.4, -0.6)
+    ax.spines["left"].set_visible(False)
+    _make_room(ax, shown, found.middle)
+    found.measure.on(ax.xaxis)
+    style.say(ax, message(found), _detail(found), style.key(ax, _ENDS))
+    return ax
+
+
+def message(found: Effects) -> str:
+    """Return the sentence on top: which axis matters most, and how much."""
+    row, say = found.rows[0], found.measure.say
+    if not row.change:
+        return f"{found.measure.title}: nothing that was varied matters"
+    most = f"{row.name} matters most" if len(found.rows) > 1 else row.name
+    low, high = f"{say(row.low.mean)} at {row.low.text}", f"{say(row.high.mean)} at {row.high.text}"
+    return f"{found.measure.title}: {most}, {low} and {high}"
+
+
+_ENDS: Final = (("low end of the axis", _LOW), ("high end", _HIGH))
+
+
+def _even(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the replications that every cell has: each of them weighs all cells the same."""
+    counts = frame.groupby("replication")["cell"].nunique()
+    whole = counts.index[counts == frame["cell"].nunique()]
+    return frame[frame["replication"].isin(whole)]
+
+
+def _effect(sweep: Swept, frame: pd.DataFrame, metric: str, path: str, sampled: bool) -> Effect:
+    """Return what one axis does, all cells at an end of it taken together."""
+    axis = swept.axis_of(sweep, path)
+    labels, texts = list(axis.labels), axis.texts
+    if not axis.numbers:
+        means = frame.groupby(path)[metric].mean()
+        labels = [str(label) for label in means.sort_values(kind="stable").index]
+        texts = labels
+    count = max(1, len(labels) // 3) if sampled and axis.numbers else 1
+    low, high = (_values(texts[part]) for part in (slice(count), slice(-count, None)))
+    return Effect(
+        axis.name,
+        _end(frame, metric, path, labels[:count], low),
+        _end(frame, metric, path, labels[-count:], high),
+    )
+
+
+def _values(texts: list[str]) -> str:
+    return texts[0] if len(texts) == 1 else f"{texts[0]} to {texts[-1]}"
+
+
+def _end(frame: pd.DataFrame, metric: str, path: str, values: list[Any], text: str) -> End:
+    there = frame[frame[path].isin(values)]
+    return End(text, mean_interval(there.groupby("replication")[metric].mean().to_numpy()))
+
+
+def _whisker(ax: Axes, place: int, estimate: Estimate) -> None:
+    """Draw the interval of a mean, where there is one."""
+    if estimate.low is not None and estimate.high is not None:
+        ax.plot(
+            [estimate.low, estimate.high], [place, place], color=style.INK, linewidth=1.1,
+            marker="|", markersize=5,
+        )  # fmt: skip
+
+
+def _name_ends(ax: Axes, place: int, row: Effect, measure: Measure) -> None:
+    """Write the values of the axis beside the two ends of its bar."""
+    left, right = sorted((row.low, row.high), key=lambda end: end.mean)
+    for end, side in ((left, -1), (right, 1)):
+        known = [end.mean, end.estimate.low, end.estimate.high]
+        outer = [side * value for value in known if value is not None]
+        ax.annotate(
+            end.text, xy=(side * max(outer), place), xytext=(5 * side, 0),
+            textcoords="offset points", ha="left" if side > 0 else "right", va="center",
+            fontsize=8.5,
+        )  # fmt: skip
+
+
+def _make_room(ax: Axes, shown: tuple[Effect, ...], middle: float) -> None:
+    """Leave space for the values on both sides of the bars."""
+    known = [
+        value
+        for row in shown
+        for end in (row.low, row.high)
+        for value in (end.mean, end.estimate.low, end.estimate.high)
+        if value is not None and value == value
+    ]
+    left, right = min(known), max(known)
+    span = (right - left) or abs(middle) or 1.0
+    longest = max(len(end.text) for row in shown for end in (row.low, row.high))
+    room = span * min(0.5, 0.03 + 0.02 * longest)
+    ax.set_xlim(left - room, right + room)
+
+
+def _detail(found: Effects) -> str:
+    ends = "the lowest and the highest third of each" if found.sampled else "both ends of each"
+    known = any(row.low.estimate.low is not None for row in found.rows)
+    whisker = f"whiskers: {LEVEL:.0%} intervals".replace("%", " %")
+    sure = whisker if known else "no intervals: they need five replications"
+    left = len(found.rows) - _MOST_ROWS
+    more = f" {left} axes more are not shown." if left > 0 else ""
+    return f"Means of all cells at {ends} axis; line: of all cells; {sure}.{more}"

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import pytest
+from matplotlib.colors import to_hex
+
+import pmsim
+from pmsim.figures import call_anatomy
+from pmsim.figures.anatomy import PARTS, Call, critical, message, shown_targets, the_call
+from tests.figures.made_up import MadeUp, one_call
+
+
+def call(waits: dict[int, tuple[str, int]], n_cpus: int = 4) -> Call:
+    found = the_call(MadeUp(anatomy=one_call("slowest", waits, n_cpus)), "slowest")
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("irqs_off", "CPU 2 had interrupts off"),
+        ("idle_exit", "CPU 2 was waking up"),
+        ("busy_handler", "CPU 2 was busy with other calls"),
+    ],
+)
+def test_the_message_names_who_was_waited_for_and_why(reason: str, said: str) -> None:
+    # 3 steps until the interrupt is there, the wait, 2 steps until the answer
+    expected = f"The slowest call took 25 ns; for 20 ns of it {said}"
+    assert message(call({2: (reason, 20_000), 1: ("irqs_off", 19_999)})) == expected
+
+
+def test_a_ride_is_a_wait_from_the_queue_to_the_take() -> None:
+    parts = critical(call({3: ("ride", 20_000)}))
+    assert parts["ride"] == 3000 + 20_000 + 1000 - 1000
+    assert message(call({3: ("ride", 20_000)})).endswith("it lay in the queue of CPU 3")
+
+
+@pytest.mark.parametrize("waits", [{}, {1: ("ride", 5000)}, {3: ("idle_exit", 70)}])
+def test_the_parts_add_up_to_the_latency(waits: dict[int, tuple[str, int]]) -> None:
+    found = call(waits)
+    parts = critical(found)
+    assert parts.pop("cpu") in (1, 3)
+    assert sum(parts.values()) == found.latency
+
+
+def test_who_answers_late_but_is_not_waited_for_does_not_decide() -> None:
+    assert critical(call({1: ("irqs_off", 50), 3: ("irqs_off", 50)}))["cpu"] == 1
+
+
+def test_the_stretches_of_a_target_follow_each_other_without_a_gap() -> None:
+    found = call({1: ("idle_exit", 70), 2: ("ride", 500)})
+    for _cpu, lane in found.stretches.groupby("cpu"):
+        assert lane["start"].iloc[0] == 1000
+        assert lane["start"].tolist()[1:] == lane["end"].tolist()[:-1]
+
+
+def test_every_target_has_a_lane_up_to_64_of_them() -> None:
+    assert shown_targets(call({}, 65)).tolist() == list(range(1, 65))
+
+
+def test_of_more_targets_the_slowest_are_shown_and_the_picture_says_so() -> None:
+    waits = {cpu: ("irqs_off", 1000 + cpu) for cpu in range(200, 216)}
+    found = call(waits, 449)
+    shown = shown_targets(found)
+    assert len(shown) == len(set(shown)) == 64
+    assert set(waits) <= set(shown)
+    assert {1, 448} <= set(shown)
+    ax = call_anatomy(MadeUp(anatomy=one_call("slowest", waits, 449)))
+    assert any("64 of 448 called CPUs" in text.get_text() for text in ax.texts)
+
+
+def test_who_decided_has_a_lane_even_where_many_answered_later() -> None:
+    # Thirty CPUs behind 401 answer later, but have done so when the visit of 401 is over.
+    waits = {401: ("irqs_off", 8000)} | dict.fromkeys(range(402, 432), ("irqs_off", 8010))
+    table = one_call("slowest", waits, 449)
+    table.loc[table["cpu"] >= 401, "seen_ps"] += 1000
+    found = the_call(MadeUp(anatomy=table), "slowest")
+    assert found is not None
+    assert critical(found)["cpu"] == 401
+    assert 401 in shown_targets(found)
+
+
+def test_only_what_happened_is_drawn_and_named() -> None:
+    ax = call_anatomy(
+        MadeUp(anatomy=one_call("median", {2: ("irqs_off", 9000)}, 4)), which="median"
+    )
+    drawn = {to_hex(patch.get_facecolor()) for patch in ax.patches}
+    named = {text.get_text() for text in ax.get_legend().get_texts()}
+    assert drawn == {PARTS[part][1] for part in PARTS if PARTS[part][0] in named}
+    assert "interrupts off" in named
+    assert not {"waking", "riding along", "interrupted"} & named
+
+
+def test_the_wait_is_named_beside_the_lane() -> None:
+    ax = call_anatomy(MadeUp(anatomy=one_call("slowest", {2: ("irqs_off", 9000)}, 4)))
+    assert "CPU 2: interrupts off, 9 ns" in [text.get_text() for text in ax.texts]
+
+
+def test_a_run_without_cross_calls_says_so() -> None:
+    assert call_anatomy(MadeUp()).get_title(loc="left") == "No CPU was called"
+
+
+def test_the_parts_are_those_of_the_calls_row_in_the_table_of_cross_calls() -> None:
+    result = pmsim.run(pmsim.load("late-answers").with_(**{"machine.cpus": 8}))
+    calls = result.crosscalls.set_index(["cpu", "start_ps"], drop=False)
+    for which in ("median", "p99", "slowest"):
+        table = result.anatomy[result.anatomy["which"] == which].iloc[0]
+        row = calls.loc[(table["initiator"], table["start_ps"])]
+        found = the_call(result, which)
+        assert found is not None
+        parts = critical(found)
+        assert parts.pop("cpu") == row["slowest_cpu"]
+        called = {"flight": "delivery_ps"}
+        assert parts == {part: row[called.get(part, f"{part}_ps")] for part in parts}
+        assert sum(parts.values()) == row["end_ps"] - row["start_ps"] == found.latency
+    latency = result.crosscalls["end_ps"] - result.crosscalls["start_ps"]
+    assert found.latency == latency.max()

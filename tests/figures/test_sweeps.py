@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pmsim.errors import ResultError
+from pmsim.figures import curves, flush_cost, heat_map, phase_diagram, tornado
+from pmsim.figures.choice import sweep_figures
+from pmsim.figures.swept import axis_of
+from pmsim.simulation.estimates import estimate
+
+RATE = "workloads.modules.arrival.poisson"
+AXES: Mapping[str, tuple[Any, ...]] = {
+    "machine.cpus": (2, 8, 56),
+    RATE: ("100/s", "2/s", "20/s"),
+}
+
+
+@dataclass
+class MadeUpSweep:
+    """A grid whose metrics are a share of the number of CPUs, and whose replications differ."""
+
+    axes: Mapping[str, tuple[Any, ...]]
+    share: Callable[..., float]
+    n: int = 5
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        return pd.DataFrame(list(product(*self.axes.values())), columns=list(self.axes))
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        rows = [
+            {"cell": cell, **dict(zip(self.axes, values, strict=True)), "replication": number,
+             "lost_share": self.share(*values) * (1 + 0.1 * (number - (self.n - 1) / 2)),
+             "latency_mean_ps": 1e6 * (cell + 1)}
+            for cell, values in enumerate(product(*self.axes.values()))
+            for number in range(self.n)
+        ]  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def intervals(self, *columns: str, level: float = 0.95) -> pd.DataFrame:
+        (name,) = columns
+        rows = [
+            {"cell": cell, **self.cells.loc[cell].to_dict(),
+             **estimate(name, rows[name].to_numpy(), 1, level).as_dict()}
+            for cell, rows in self.frame.groupby("cell")
+        ]  # fmt: skip
+        return pd.DataFrame(rows).astype({"low": float, "high": float, "mean": float})
+
+
+def lost(cpus: int, rate: str = "20/s", *_: Any) -> float:
+    return cpus * float(rate.removesuffix("/s")) / 1e5
+
+
+PLANE = MadeUpSweep(AXES, lost)
+LINE = MadeUpSweep({"machine.cpus": (2, 8, 56)}, lost)
+
+
+def title(ax: Any) -> str:
+    return str(ax.get_title(loc="left")).replace("\n", " ")
+
+
+def test_axes_are_drawn_in_the_order_of_their_quantities():
+    axis = axis_of(PLANE, RATE)
+    assert axis.labels == ("2/s", "20/s", "100/s")
+    assert axis.numbers == (2, 20, 100)
+    assert axis.logarithmic
+
+
+def test_a_line_joins_the_means_of_its_cells():
+    ax = curves(PLANE, "lost_share", x=RATE)
+    assert [line.get_label() for line in ax.get_lines()] == ["2", "8", "56"]
+    assert ax.get_lines()[2].get_ydata() == pytest.approx([0.00112, 0.0112, 0.056])
+    assert [text.get_text() for text in ax.texts[:3]] == ["2 CPUs", "8 CPUs", "56 CPUs"]
+    assert title(ax) == "CPU time lost, 56 CPUs: from 0.11 % at 2/s to 5.6 % at 100/s"
+    assert ax.get_xlabel() == RATE
+
+
+def test_bands_are_the_intervals():
+    ax = curves(LINE)
+    (band,) = ax.collections
+    rows = LINE.intervals("lost_share")
+    drawn = band.get_paths()[0].vertices[:, 1]
+    assert {rows["low"].min(), rows["high"].max()} <= set(drawn)
+
+
+def test_too_few_replications_have_no_band_and_the_figure_says_so():
+    ax = curves(MadeUpSweep(LINE.axes, lost, n=2))
+    assert "five replications" in ax.texts[-1].get_text()
+
+
+def test_a_heat_map_has_the_means_a_row_for_each_value_of_y():
+    ax = heat_map(PLANE, "lost_share", RATE, "machine.cpus")
+    mesh = np.asarray(ax.collections[0].get_array()).reshape(3, 3)
+    assert mesh[2] == pytest.approx([0.00112, 0.0112, 0.056])
+    assert [text.get_text() for text in ax.texts[:3]] == ["0.004 %", "0.04 %", "0.2 %"]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["2", "8", "56"]
+
+
+def test_a_phase_diagram_says_from_where_on_the_threshold_is_passed():
+    ax = phase_diagram(PLANE, "lost_share", RATE, "machine.cpus", 0.01)
+    assert title(ax) == "CPU time lost: above 1 % from 20/s on, at 56 CPUs"
+
+
+def test_cells_whose_interval_holds_the_threshold_are_hatched():
+    ax = phase_diagram(PLANE, "lost_share", RATE, "machine.cpus", 0.01)
+    hatched = [one for one in ax.collections if one.get_hatch()]
+    rows = PLANE.intervals("lost_share")
+    undecided = (rows["low"] <= 0.01) & (rows["high"] > 0.01)
+    assert [len(one.get_paths()) for one in hatched] == [undecided.sum()]
+    # Each mean by 2.776 * 0.158 / sqrt(5) = 19.6 %: 0.8 % ends at 0.957 %, 1.12 % begins at 0.9 %.
+    assert undecided.sum() == 1
+
+
+def test_a_tornado_puts_the_axis_that_matters_most_on_top():
+    weak = MadeUpSweep({"workloads.a.order": (1, 2), **LINE.axes}, lambda order, cpus: cpus + order)
+    ax = tornado(weak)
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["CPUs", "workloads.a.order"]
+    ends = sorted(bar.get_x() + bar.get_width() for bar in ax.patches[:2])
+    assert ends == pytest.approx([3.5, 57.5])
+
+
+def test_flush_cost_of_a_sweep_is_the_mean_latency_along_its_axis():
+    ax = flush_cost(LINE)
+    assert ax.get_lines()[0].get_ydata() == pytest.approx([1e6, 2e6, 3e6])
+    assert ax.get_ylabel() == "Mean latency of a broadcast"
+
+
+def test_the_figures_fit_the_number_of_axes():
+    def kinds(sweep: MadeUpSweep) -> list[str]:
+        return [name.partition("-")[0] for name in sweep_figures(sweep, ["lost_share"])]
+
+    assert kinds(LINE) == ["curves"]
+    assert kinds(PLANE) == ["curves", "heat_map", "phase_diagram"]
+    assert kinds(MadeUpSweep({**AXES, "seed": (1, 2)}, lost)) == ["tornado"]
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: curves(LINE, "lost_shares"), "did you mean lost_share"),
+        (lambda: curves(LINE, x="machine.cpu"), "did you mean machine.cpus"),
+        (lambda: heat_map(LINE), "needs 2 axes"),
+        (lambda: heat_map(MadeUpSweep({**AXES, "seed": (1, 2)}, lost)), "seed too: choose"),
+    ],
+)
+def test_what_cannot_be_drawn_is_an_error_that_names_the_way_out(call, said):
+    with pytest.raises(ResultError, match=said):
+        call()
+
+
+def test_a_value_of_a_further_axis_is_chosen_with_where():
+    sweep = MadeUpSweep({**AXES, "seed": (1, 2)}, lambda cpus, rate, seed: seed * lost(cpus, rate))
+    ax = heat_map(sweep, x=RATE, y="machine.cpus", where={"seed": 2})
+    assert np.nanmax(ax.collections[0].get_array()) == pytest.approx(0.112)

@@ -1,0 +1,139 @@
+"""What the fabric keeps of a call is what the reference says happened, and it keeps the right ones.
+
+The instants are checked with the formulas of the machine-model page, sections 3 and 4.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+
+from pmsim.hardware import _passes as p
+from pmsim.hardware.fabric import SlowestReason
+from pmsim.hardware.shootdown.calls import Protocol
+from pmsim.hardware.specimens import Specimen
+from tests.hardware.adapters import kept_of
+from tests.hardware.machines import EVERYTHING, call, compute, irqs_off, on, program
+from tests.hardware.strategies import programs
+from tests.reference.fuzz import outcome
+from tests.reference.machine import run as run_reference
+from tests.reference.program import Program, Result
+
+
+def latency(kept: Specimen) -> int:
+    return kept.row["end_ps"] - kept.row["start_ps"]
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(programs())
+def test_a_kept_call_is_one_of_the_reference_with_its_acknowledgements(program: Program) -> None:
+    expected = outcome(run_reference, program)
+    assume(isinstance(expected, Result))
+    assert isinstance(expected, Result)
+    calls = [one for one in expected.calls if one.acks and one.served is None]
+    kept = kept_of(program)
+    assert set(kept) == ({"median", "p99", "slowest"} if calls else set())
+    for specimen in kept.values():
+        row, acks = (
+            specimen.row,
+            dict(zip(specimen.cpu.tolist(), specimen.ack.tolist(), strict=True)),
+        )
+        assert any(
+            (one.cpu, one.start, one.end) == (row["cpu"], row["start_ps"], row["end_ps"])
+            and one.acks == acks
+            for one in calls
+        )
+        check_instants(program, specimen)
+    if calls:
+        assert latency(kept["slowest"]) == max(one.end - one.start for one in calls)
+
+
+def check_instants(program: Program, kept: Specimen) -> None:
+    """Compare with the formulas: queues, the visit, and the order of what happens at a target."""
+    row, topology = kept.row, program.topology
+    sbi = program.protocol == "sbi"
+    costs = program.costs.sbi if sbi else program.costs.ipi
+    trap = program.costs.sbi.trap if sbi and program.costs.sbi else 0
+    assert costs is not None
+    n = len(kept.cpu)
+    assert n == row["targets"]
+    queues = row["start_ps"] + trap + costs.queue * (1 + np.arange(n))
+    assert kept.queued.tolist() == queues.tolist()
+    assert kept.told == queues[-1]
+    at = kept.looks
+    for cpu, ack, seen in zip(
+        kept.cpu.tolist(), kept.ack.tolist(), kept.seen.tolist(), strict=True
+    ):
+        at = max(at, ack) + topology.cost(costs.line, row["cpu"], cpu)
+        assert seen == at
+    assert kept.visited == at
+    rides = kept.reason == SlowestReason.RIDE
+    assert (kept.taken == kept.handler + costs.entry).all()
+    assert (kept.queued <= kept.taken).all()
+    assert (kept.arrives <= kept.handler)[~rides].all()
+    assert (kept.taken <= kept.runs).all()
+    assert (kept.runs <= kept.ack).all()
+    assert (kept.exit == kept.ack + costs.exit).all()
+
+
+def test_the_instants_of_a_call_follow_from_its_costs() -> None:
+    steps = (compute(2000), call(1, 2, pages=3))
+    kept = kept_of(
+        program(on(0, *steps), on(1, irqs_off(9000)), on(2, compute(9000)), send=7, line=11)
+    )["slowest"]
+    assert (kept.told, kept.sent, kept.looks) == (2200, 2214, 2244)
+    assert (kept.own_start, kept.own_end) == (2214, 2244)
+    assert kept.cpu.tolist() == [1, 2]
+    assert kept.queued.tolist() == [2100, 2200]
+    assert kept.sent_to.tolist() == [2207, 2214]
+    assert kept.arrives.tolist() == [3207, 3214]
+    assert kept.reason.tolist() == [SlowestReason.IRQS_OFF, SlowestReason.DISTANCE]
+    assert kept.handler.tolist() == [9000, 3214]
+    assert kept.runs.tolist() == [9050, 3264]
+    assert kept.ack.tolist() == [9080, 3294]
+    assert kept.exit.tolist() == [9130, 3344]
+    assert kept.seen.tolist() == [9091, 9102]
+
+
+def test_in_the_serial_order_the_function_comes_after_the_visit() -> None:
+    kept = kept_of(program(on(0, call(1, pages=3)), on(1, compute(9000)), order="serial"))[
+        "slowest"
+    ]
+    assert (kept.own_start, kept.own_end) == (kept.visited, kept.visited + 30)
+    assert kept.own_end == kept.row["end_ps"]
+
+
+def test_quantiles_are_those_of_all_calls_up_to_a_32nd() -> None:
+    lengths = [37 * k * k for k in range(1, 61)]
+    steps = [call(1, pages=pages) for pages in lengths]
+    kept = kept_of(program(on(0, *steps), on(1, compute(10**9)), ceiling=10**9))
+    latencies = sorted(1150 + 10 * pages for pages in lengths)
+    # the ranks 30 and 60 of 60
+    assert abs(latency(kept["median"]) - latencies[29]) < latencies[29] / 32
+    assert abs(latency(kept["p99"]) - latencies[59]) < latencies[59] / 32
+    assert latency(kept["slowest"]) == latencies[59]
+
+
+def test_neither_invalidations_nor_calls_without_targets_are_kept() -> None:
+    assert kept_of(program(on(0, EVERYTHING, call()), on(1, compute(9000)))) == {}
+
+
+def test_a_call_through_the_firmware_is_kept_with_its_protocol() -> None:
+    kept = kept_of(program(on(0, call(1)), on(1, compute(9000)), protocol="sbi"))["median"]
+    assert kept.row["protocol"] == Protocol.SBI
+    assert kept.queued.tolist() == [500 + 100]
+
+
+@pytest.mark.parametrize("sub_bits", [3, 5])
+def test_buckets_are_in_the_order_of_latencies_and_as_narrow_as_said(sub_bits: int) -> None:
+    state = np.zeros(p.HEADER, dtype=np.int64)
+    state[p.SUB_BITS] = sub_bits
+    edges = sorted({(1 << k) + d for k in range(62) for d in (-1, 0, 1, (1 << k) // 3)})
+    found = [int(p._bucket(state, value)) for value in edges]
+    assert found == sorted(found)
+    assert found[0] == 0
+    assert found[-1] < p.buckets(sub_bits)
+    for value in edges:
+        width = max(1, value >> sub_bits)
+        assert p._bucket(state, value + width + 1) > p._bucket(state, value)
