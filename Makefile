@@ -7,13 +7,14 @@
 #                  and on the oldest versions that pyproject.toml allows
 #   make lint      ruff, mypy, import-linter
 #   make bench     speed, as a table of ratios
+#   make study     the headline study (10 minutes on 2 cores); figures and the paper in results/study
 #   make docs      the pages that the code writes, the README's price list, and the site
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-lowest lint format bench docs clean
+.PHONY: help demo test test-all test-lowest lint format bench study docs clean
 
 # The first interpreter that is new enough.
 PYTHON ?= $(shell \
@@ -105,6 +106,13 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# What is finished of an interrupted study is not run again.
+study: $(READY)
+	$(BIN)/pmsim sweep claim --out results/study/claim
+	$(BIN)/pmsim sweep claim-arm64 --out results/study/claim-arm64
+	$(BIN)/jupyter execute notebooks/claim.ipynb --output $(CURDIR)/results/study/claim.ipynb
+	@echo "the figures: results/study/*.png; the paper around them: results/study/claim.ipynb"
 
 docs: $(READY)
 	$(BIN)/python -m docs._generate
