@@ -179,7 +179,7 @@ def test_plot_draws_the_figures_again_in_any_format(
     done = inside("plot", "here", "--format", "svg", "--format", "pdf", "--out", "figures")
     assert done.returncode == 0, done.stdout
     written = {str(path.relative_to(tmp_path)) for path in (tmp_path / "figures").iterdir()}
-    assert len(written) == 10
+    assert len(written) == 2 * 8
     assert set(done.stdout.split()) == written
 
 

@@ -20,7 +20,7 @@ from tests.scenario_files import write_scenario
 
 FIGURES = {
     "operation_cost.png", "flush_cost.png", "broadcast_timeline.png", "latency_distribution.png",
-    "cpus_over_time.png",
+    "cpus_over_time.png", "anatomy_median.png", "anatomy_p99.png", "anatomy_slowest.png",
 }  # fmt: skip
 
 ENDLESS = {"duration": "1000s"}

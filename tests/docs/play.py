@@ -6,8 +6,8 @@ the working directory:
 - a block after *save this as* and a name in backticks becomes that file;
 - ``bash`` is run, and must succeed;
 - ``console`` has commands behind ``$`` and what each prints, in which a line ``...`` stands for any
-  lines; a command that is shown to complain (``pmsim: ...``) must fail, all others must succeed;
-  one without any ``$`` is the set-up, and is not run again;
+  lines, and nothing for anything; a command that is shown to complain (``pmsim: ...``) must fail,
+  all others must succeed; a block without any ``$`` is the set-up, and is not run again;
 - ``python`` is executed, in one namespace for the page; a ``text`` block right behind it is what
   it prints;
 - other ``yaml`` is part of a scenario: with its keys, a scenario must be valid.
@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SAVED = re.compile(r"save (?:this|it)\s+as\s+`([^`]+)`[^\n]*\s*$", re.IGNORECASE)
@@ -152,11 +153,11 @@ class Player:
         return tidy(done.stdout + (done.stderr if fails else ""))
 
     def _python(self, block: Block) -> str | None:
-        os.environ["MPLBACKEND"] = "agg"
         printed = io.StringIO()
         # The line numbers of a traceback are those of the page.
         code = compile("\n" * block.line + block.text, "page", "exec")
-        with redirect_stdout(printed):
+        # For the block alone: a notebook that a later test starts must choose for itself.
+        with redirect_stdout(printed), patch.dict(os.environ, MPLBACKEND="agg"):
             exec(code, self.namespace)
         if block.shown is None:
             return None

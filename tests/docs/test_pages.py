@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.play import blocks, commands, matches
+from tests.docs.play import PageError, blocks, commands, matches, play
 
 ROOT = Path(__file__).parents[2]
 CLUSTERS = ROOT / "tests" / "docs" / "clusters"
@@ -99,3 +99,34 @@ def test_dots_stand_for_any_lines_and_nothing_else_does(
     shown: str, output: str, same: bool
 ) -> None:
     assert matches(shown, output) is same
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "```console\n$ echo 1\n2\n```\n",
+        "```bash\nfalse\n```\n",
+        "```console\n$ false\n```\n",
+        "```console\n$ true\npmsim: no\n```\n",
+        "```python\nprint(1)\n```\n\n```text\n2\n```\n",
+    ],
+)
+def test_a_page_that_tells_something_else_is_refused(
+    wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "page.md").write_text(wrong, encoding="utf-8")
+    with pytest.raises(PageError):
+        play(tmp_path / "page.md")
+
+
+def test_recording_writes_each_output_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / "page.md"
+    text = "```console\n$ echo {}\n{}```\n\n```python\nprint({})\n```\n\n```text\n{}```\nend\n"
+    page.write_text(text.format("one", "two\n", 2, ""), encoding="utf-8")
+    play(page, record=True)
+    assert page.read_text(encoding="utf-8") == text.format("one", "one\n", 2, "2\n")
+    play(page)
