@@ -178,7 +178,8 @@ def _scale(found: Curves, ax: Axes) -> None:
         ax.set_yscale("log", nonpositive="clip")
         ax.set_ylim(means.min() / 1.6, means.max() * 1.6)
     elif means.min() >= 0:
-        top = max(float(found.table["high"].max()), float(means.max()))
+        # Where no interval is known, the means alone say how high.
+        top = float(np.nanmax([found.table["high"].max(), means.max()]))
         ax.set_ylim(0, top * 1.05 if top > 0 else 1)
     if found.x.logarithmic:
         ax.set_xscale("log")

@@ -81,7 +81,8 @@ def _contents(found: Sequence[Result | Sweep]) -> str:
 
 def _part(one: Result | Sweep, name: str) -> str:
     """Return what the page says about one result."""
-    body = _sweep(one) if isinstance(one, Sweep) else _result(one, f"{name}-")
+    prefix = f"{name}-"
+    body = _sweep(one, prefix) if isinstance(one, Sweep) else _result(one, prefix)
     return f'<article id="{name}" aria-labelledby="{name}-name">\n' + body.replace(
         "<h1>", f'<h1 id="{name}-name">', 1
     ) + "\n</article>"  # fmt: skip
@@ -105,7 +106,7 @@ def _result(result: Result, prefix: str) -> str:
     )
 
 
-def _sweep(sweep: Sweep) -> str:
+def _sweep(sweep: Sweep, prefix: str) -> str:
     replications = int(sweep.cells["replications"].sum())
     facts = [
         f"{len(sweep.cells):,} cells",
@@ -115,10 +116,12 @@ def _sweep(sweep: Sweep) -> str:
     ]
     over = f"Swept over {', '.join(sweep.axes)}." if sweep.axes else ""
     said = [text for text in (over, *sweep.imprecise()) if text]
+    figures = "\n".join(map(figure_html, result_figures(sweep, prefix)))
+    drawn = f"<h2>Figures</h2>\n{figures}\n" if figures else ""
     sheets = "\n".join(map(sheet_html, sweep_sheets(sweep)))
     return (
         f"{_head(sweep.name, sweep.manifest.get('description', ''), facts)}\n{words_html(said)}\n"
-        f"<h2>Tables</h2>\n{sheets}\n{_origin(sweep.manifest)}"
+        f"{drawn}<h2>Tables</h2>\n{sheets}\n{_origin(sweep.manifest)}"
     )
 
 

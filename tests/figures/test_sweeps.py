@@ -96,6 +96,12 @@ def test_too_few_replications_have_no_band_and_the_figure_says_so():
     assert "five replications" in ax.texts[-1].get_text()
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1e9])
+def test_without_bands_the_axis_ends_just_above_the_largest_mean(scale: float):
+    ax = curves(MadeUpSweep(LINE.axes, lambda cpus: (100 + cpus) * scale, n=2))
+    assert ax.get_ylim() == pytest.approx((0, 156 * scale * 1.05))
+
+
 def test_a_heat_map_has_the_means_a_row_for_each_value_of_y():
     ax = heat_map(PLANE, "lost_share", RATE, "machine.cpus")
     mesh = np.asarray(ax.collections[0].get_array()).reshape(3, 3)

@@ -8,6 +8,7 @@ import pytest
 
 import pmsim
 from pmsim.errors import OutputError, ResultError
+from pmsim.figures.choice import sweep_figures
 from pmsim.figures.gallery import GALLERY
 from pmsim.report.page import report_html, write_report
 from pmsim.simulation.sentences import sentences
@@ -89,9 +90,9 @@ def test_a_report_says_what_the_terminal_says(text: str, result: pmsim.Result) -
         assert f"<h3>{title}</h3>" in text
 
 
-def test_every_figure_is_there_with_its_message_as_its_name(page: Page) -> None:
+def test_every_figure_is_there_with_its_message_as_its_name(page: Page, swept: pmsim.Sweep) -> None:
     drawn = [some for tag, some in page.elements if tag == "svg"]
-    assert len(drawn) == 2 * len(GALLERY)
+    assert len(drawn) == 2 * len(GALLERY) + len(sweep_figures(swept))
     names = [some["aria-label"] or "" for some in drawn]
     assert all(some["role"] == "img" for some in drawn)
     assert any(name.startswith("A broadcast takes") for name in names)
@@ -123,6 +124,8 @@ def test_a_sweep_shows_its_cells_and_their_means(swept: pmsim.Sweep) -> None:
     for label in ("CPU time lost", "broadcasts per second", "mean latency of a broadcast"):
         assert label in text
     assert re.search(r"± [\d.]+ %", text)
+    assert "<h2>Figures</h2>" in text
+    assert text.count("<svg") >= 3
 
 
 def test_a_report_is_small(text: str) -> None:
