@@ -100,10 +100,10 @@ class RoxCache:
         Piece or None
             None if no free piece is large enough and no memory is left for a new block.
         """
-        piece = yield from self._take(task, pages)
-        if piece is None and (yield from self._populate(task, pages)):
-            piece = yield from self._take(task, pages)
-        return piece
+        yield from self._operations.lock(task, self.mutex)
+        piece = self._cut(pages)
+        self.mutex.unlock(task)
+        return piece or (yield from self._populate(task, pages))
 
     def force_rw(self, task: Task, address: int, pages: Pages) -> Steps:
         """Make memory writable and not executable, whatever it was (``execmem_force_rw``)."""
@@ -125,34 +125,39 @@ class RoxCache:
             self._pending.append(piece)
         self.mutex.unlock(task)
 
-    def _take(self, task: Task, pages: Pages) -> Generator[Any, Any, Piece | None]:
-        """Cut a piece from the lowest free one that is large enough (``__execmem_cache_alloc``)."""
-        yield from self._operations.lock(task, self.mutex)
-        found = next((i for i, free in enumerate(self._free) if free[1] >= pages), None)
-        piece = None
-        if found is not None:
-            page, size = self._free.pop(found)
-            piece = Piece(page * PAGE_SIZE, pages)
-            if size > pages:
-                self._free.insert(found, (page + pages, size - pages))
-        self.mutex.unlock(task)
-        return piece
+    def _cut(self, pages: Pages) -> Piece | None:
+        """Cut a piece from the lowest free one that is large enough; the mutex is held.
 
-    def _populate(self, task: Task, pages: Pages) -> Generator[Any, Any, bool]:
-        """Add a block of whole huge pages, or of small ones if there are none of those."""
+        Stands for ``execmem_cache_alloc_locked``.
+        """
+        found = next((i for i, free in enumerate(self._free) if free[1] >= pages), None)
+        if found is None:
+            return None
+        page, size = self._free.pop(found)
+        if size > pages:
+            self._free.insert(found, (page + pages, size - pages))
+        return Piece(page * PAGE_SIZE, pages)
+
+    def _populate(self, task: Task, pages: Pages) -> Generator[Any, Any, Piece | None]:
+        """Add a block of whole huge pages, or of small ones if there are none, and cut from it.
+
+        Both under one hold of the mutex (``execmem_cache_populate_alloc``): a block that is wholly
+        free might otherwise be cleaned away, or used up by others, before its own piece is cut.
+        """
         size = -(-pages // HUGE_PAGES) * HUGE_PAGES
         block = yield from self._vmalloc.vmalloc_huge(task, size * PAGE_SIZE, range="modules")
         if block is None:
             block = yield from self._vmalloc.vmalloc(task, pages * PAGE_SIZE, range="modules")
         if block is None:
-            return False
+            return None
         yield from self._fill(task, block.pages)
         yield from self.restore_rox(task, block.address, block.pages)
         yield from self._operations.lock(task, self.mutex)
         self.blocks[block.address // PAGE_SIZE] = block
         self._add(block.address // PAGE_SIZE, block.pages)
+        piece = self._cut(pages)
         self.mutex.unlock(task)
-        return True
+        return piece
 
     def _free_locked(self, task: Task, piece: Piece) -> Generator[Any, Any, bool]:
         """Overwrite a piece and note that it is free; return False if there is no memory for that.

@@ -224,3 +224,25 @@ def test_a_load_for_which_there_is_no_room_gives_everything_back(room: str) -> N
 
     booted.run(program)
     assert found == [None, -12]
+
+
+def test_a_new_block_is_not_cleaned_away_before_its_own_piece_is_cut() -> None:
+    booted, cache = booted_6_18()
+    refused: list[int] = []
+
+    def user(pause: int) -> Any:
+        def program(kernel: KernelHandle) -> Calls:
+            for number in range(60):
+                piece = yield from cache.allocate(kernel.task, HUGE_PAGES)
+                if piece is None:
+                    refused.append(number)
+                else:
+                    yield from cache.free(kernel.task, piece)
+                yield from kernel.task.compute(pause)
+
+        return program
+
+    for cpu, pause in enumerate((1_000, 70_000_000, 230_000_000)):
+        booted.spawn(user(pause), cpu=cpu)
+    booted.run()
+    assert not refused
