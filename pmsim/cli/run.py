@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pmsim.cli.options import MaxReplications, Precision, Seed
 from pmsim.cli.status import BAD_INPUT, leave, reporting, termination_as_interrupt
 from pmsim.errors import Fault, ScenarioError
 
@@ -38,7 +39,7 @@ def run(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     no_figures: Annotated[bool, typer.Option("--no-figures", help="Draw no figures.")] = False,
-    seed: Annotated[int | None, typer.Option(help="Another seed.")] = None,
+    seed: Seed = None,
     values: Annotated[
         list[str] | None,
         typer.Option(
@@ -50,15 +51,8 @@ def run(
     replications: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="How many runs.")
     ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="P%", help="Add replications until every headline figure is known so well."
-        ),
-    ] = None,
-    max_replications: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Where adding ends. Default: 100.")
-    ] = None,
+    precision: Precision = None,
+    max_replications: MaxReplications = None,
 ) -> None:
     """Run scenarios: a progress bar, then the answer in words, tables, files and figures."""
     changes = _changes(values or [], {"seed": seed, "replications": replications})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pmsim.cli.options import MaxReplications, Precision, Seed
 from pmsim.cli.run import RESULTS
 from pmsim.cli.status import (
     BAD_INPUT,
@@ -48,15 +49,8 @@ def sweep(
     replications: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Runs of each cell.")
     ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="P%", help="Add replications until every headline figure is known so well."
-        ),
-    ] = None,
-    max_replications: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Where adding ends. Default: 100.")
-    ] = None,
+    precision: Precision = None,
+    max_replications: MaxReplications = None,
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Processes. Default: one per processor.")
     ] = None,
@@ -71,7 +65,7 @@ def sweep(
         Path | None,
         typer.Option(metavar="DIR", help="Where the sweep goes. Default: results/NAME-sweep."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Another seed.")] = None,
+    seed: Seed = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace another sweep; run a huge grid all the same.")
     ] = False,
