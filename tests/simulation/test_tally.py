@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -54,3 +56,18 @@ def test_a_sum_beyond_64_bits_is_exact() -> None:
 def test_there_is_no_place_beyond_the_last() -> None:
     with pytest.raises(IndexError, match="place 3 of 2"):
         _tally([[4, 4]]).at(3)
+
+
+def test_memory_grows_with_the_distinct_numbers_alone() -> None:
+    few, many = Tally(), Tally()
+    chunk = np.arange(1_000).repeat(30)
+    tracemalloc.start()
+    for tally, chunks in ((few, 10), (many, 400)):
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(chunks):
+            tally.add(chunk)
+        peak = tracemalloc.get_traced_memory()[1] - before
+        assert peak < 8 << 20
+    tracemalloc.stop()
+    assert (few.count, many.count) == (300_000, 12_000_000)
