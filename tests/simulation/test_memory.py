@@ -8,7 +8,7 @@ import pytest
 # Rows as the kernel's log hands them over: a protection with eight calls inside, again and again.
 # The peak is that of a process that does nothing else, imports included.
 PROGRAM = """
-import resource, sys
+import sys
 from pathlib import Path
 import numpy as np
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS
@@ -17,6 +17,7 @@ from pmsim.simulation.files import TableFiles
 from pmsim.simulation.recorder import Recorder
 from pmsim.simulation.store import TableStore
 from pmsim.simulation.summary import summarize
+from tests.memory import peak_kib
 
 directory, operations, crosscalls = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 CHUNK = 32_768
@@ -44,7 +45,7 @@ with TableStore(directory) as store:
 summary = summarize(TableFiles(directory), [operations * 1000])
 assert sum(one["count"] for one in summary["operations"]) == operations
 assert summary["broadcasts"]["total"] >= crosscalls
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_kib())
 """
 
 
