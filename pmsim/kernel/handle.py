@@ -16,7 +16,7 @@ from pmsim.units import PAGE_SIZE, Bytes, Pages, as_size
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.addresses.thread_stacks import Stack
-    from pmsim.kernel.addresses.vmalloc import VmArea
+    from pmsim.kernel.addresses.vm_area import VmArea
     from pmsim.kernel.addresses.vmap_blocks import RamMapping
     from pmsim.kernel.kernel import Kernel
     from pmsim.kernel.modules.module import Module, Refusal

@@ -15,7 +15,6 @@ from pmsim.kernel.addresses.vmalloc import Vmalloc
 from pmsim.kernel.addresses.vmap_blocks import VmapBlocks
 from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.handle import KernelHandle
-from pmsim.kernel.modules.execmem import RoxCache
 from pmsim.kernel.modules.loader import Modules
 from pmsim.kernel.modules.memory import module_memory
 from pmsim.kernel.operations import OperationLog, Sink
@@ -32,6 +31,7 @@ from pmsim.kernel.profile import KernelProfile
 from pmsim.kernel.text.bpf import Bpf
 from pmsim.kernel.text.code_pages import CodePages, code_pages
 from pmsim.kernel.text.code_sync import CodeSync
+from pmsim.kernel.text.execmem import RoxCache
 from pmsim.kernel.text.ftrace import Ftrace, TextGuard
 from pmsim.kernel.text.kprobes import Kprobes
 from pmsim.kernel.text.static_keys import StaticKeys

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from itertools import repeat
 from typing import Annotated, Any, ClassVar
 
@@ -18,6 +18,7 @@ from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import PositiveCount
 from pmsim.workloads.recurring import Recurring
 from pmsim.workloads.spread import Length, draw_length
+from pmsim.workloads.stays import Stays
 from pmsim.workloads.task import Steps
 
 
@@ -113,11 +114,9 @@ class AreaChurn(Recurring):
     def _by_time(self, kernel: Any, cpu: Cpu, sizes: Iterator[int]) -> Steps:
         assert self.lifetime is not None
         lifetimes = cpu.rng("lifetime")
-        leaving: list[tuple[int, int, Any]] = []
-        begun = 0
+        stays = Stays(cpu, partial(self.free, kernel))
         for instant in self.arrivals(cpu):
-            while leaving and leaving[0][0] <= max(instant, cpu.now):
-                yield from self._leave(kernel, cpu, leaving)
+            yield from stays.end_due(instant)
             yield from cpu.sleep_until(instant)
             size = next(sizes)
             area = yield from self.allocate(kernel, size)
@@ -125,16 +124,8 @@ class AreaChurn(Recurring):
                 self._report(cpu, size)
                 continue
             yield from cpu.compute(self.use)
-            due = cpu.now + draw_length(self.lifetime, lifetimes)
-            heapq.heappush(leaving, (due, begun, area))
-            begun += 1
-        while leaving:
-            yield from self._leave(kernel, cpu, leaving)
-
-    def _leave(self, kernel: Any, cpu: Cpu, leaving: list[tuple[int, int, Any]]) -> Steps:
-        due, _, area = heapq.heappop(leaving)
-        yield from cpu.sleep_until(due)
-        yield from self.free(kernel, area)
+            stays.begin(area, draw_length(self.lifetime, lifetimes))
+        yield from stays.end_all()
 
     def _report(self, cpu: Cpu, size: int) -> None:
         cpu.report_failure(self.call, f"no addresses or no memory for {size} bytes")

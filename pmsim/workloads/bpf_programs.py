@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from typing import Any
 
 from pydantic import Field
@@ -12,6 +11,7 @@ from pmsim.workloads.keys import PositiveCount
 from pmsim.workloads.recurring import Recurring, SizeOrSizes, drawn
 from pmsim.workloads.registry import workload
 from pmsim.workloads.spread import Length, draw_length
+from pmsim.workloads.stays import Stays
 from pmsim.workloads.task import Steps
 
 
@@ -21,8 +21,9 @@ class BpfPrograms(Recurring):
 
     Stands for the filters that daemons attach to their sockets (NetworkManager, DHCP clients), for
     the seccomp filters of sandboxes, whose programs go when their processes end, and for tracing.
-    A task loads and frees what is due in the order of time; what comes due meanwhile follows at
-    once. Left out: running the programs, maps, and the grace period before a program is freed.
+    A task loads and frees in the order of time; what comes due meanwhile follows at once, first
+    what is to go. Left out: running the programs, maps, and the grace period before a program is
+    freed.
     """
 
     counted = "programs"
@@ -41,25 +42,16 @@ class BpfPrograms(Recurring):
     )
 
     def run(self, kernel: Any, cpu: Cpu) -> Steps:
-        """Load at the arrivals and free when programs have stayed long enough, in time order."""
-        arrivals = self.arrivals(cpu)
+        """Load at the arrivals and free when programs have stayed long enough."""
         sizes = drawn(cpu, "size", self.size)
-        leaving: list[tuple[int, int, Any]] = []
-        loaded = 0
-        load_at = next(arrivals, None)
-        while load_at is not None or leaving:
-            if load_at is None or (leaving and leaving[0][0] <= load_at):
-                due, _, program = heapq.heappop(leaving)
-                yield from cpu.sleep_until(due)
-                yield from kernel.bpf_prog_free(program)
-                continue
-            yield from cpu.sleep_until(load_at)
+        stays = Stays(cpu, kernel.bpf_prog_free)
+        for instant in self.arrivals(cpu):
+            yield from stays.end_due(instant)
+            yield from cpu.sleep_until(instant)
             size = next(sizes)
             program = yield from kernel.bpf_prog_load(size)
             if program is None:
                 cpu.report_failure("bpf_prog_load", f"no room for {size:,} bytes of code")
             elif self.lifetime is not None:
-                stay = draw_length(self.lifetime, cpu.rng("lifetime"))
-                heapq.heappush(leaving, (cpu.now + stay, loaded, program))
-            loaded += 1
-            load_at = next(arrivals, None)
+                stays.begin(program, draw_length(self.lifetime, cpu.rng("lifetime")))
+        yield from stays.end_all()

@@ -20,9 +20,9 @@ class KeyDoc:
 
 
 def key_docs(kind: str) -> tuple[KeyDoc, ...]:
-    """Return the keys of a kind, its own ones first."""
+    """Return the keys of a kind, its own ones before those that many kinds have."""
     model = workload_kinds()[kind]
-    common = ("cpu", "working_set", "name")
+    common = ("arrival", "cpus", "cpu", "working_set", "name")
     names = [name for name in model.model_fields if name not in (*common, "kind")]
     names += [name for name in common if name in model.model_fields]
     blank = model.model_construct(name=kind)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from pydantic import Field
 
-from pmsim.errors import Fault
 from pmsim.quantities import Rate
 from pmsim.workloads.arrival import Arrival
 from pmsim.workloads.cpu import Cpu
-from pmsim.workloads.keyfault import KeyFault, chosen_cpus, cpu_set_faults
-from pmsim.workloads.keys import CpuSet
-from pmsim.workloads.registry import Workload, workload
+from pmsim.workloads.cpu_set import OnCpus
+from pmsim.workloads.registry import workload
 from pmsim.workloads.spread import Length, draw_length
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec
 
 
 @workload("irq_off_noise")
-class IrqOffNoise(Workload):
+class IrqOffNoise(OnCpus):
     """CPUs switch interrupts off at random, for random lengths: they answer late.
 
     Stands for drivers, printing to a slow console, and whatever else runs with interrupts off. On
@@ -28,10 +25,6 @@ class IrqOffNoise(Workload):
     without a pause, so that the rate is kept.
     """
 
-    cpus: CpuSet = Field(
-        default="others",
-        description="Where: all, others (CPUs that no other workload names), or a list.",
-    )
     rate: Rate = Field(description="Windows per time on each CPU.")
     length: Length = Field(
         description="Length of a window: a time, or {dist: exponential, scale: 20us}."
@@ -41,7 +34,7 @@ class IrqOffNoise(Workload):
         """Return a task for each CPU, each with random draws of its own."""
         return [
             TaskSpec(cpu, self._run, role="background", stream=f"cpu{cpu}")
-            for cpu in chosen_cpus(self.cpus, machine)
+            for cpu in self.chosen_cpus(machine)
         ]
 
     @property
@@ -52,10 +45,6 @@ class IrqOffNoise(Workload):
     def claims(self, machine: MachineInfo) -> frozenset[int]:
         """Return no CPU: noise is where others work."""
         return frozenset()
-
-    def check(self, machine: MachineInfo) -> Iterable[KeyFault | Fault]:
-        """Return a fault for each CPU that the machine does not have."""
-        return cpu_set_faults(("cpus",), self.cpus, machine)
 
     def _run(self, _kernel: Any, cpu: Cpu) -> Steps:
         arrivals = Arrival(poisson=self.rate).instants(cpu.rng("arrival"))

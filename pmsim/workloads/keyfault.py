@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pmsim.kernel.pmalloc.generations import refusal, with_mode
-from pmsim.workloads.keys import CpuSet, PoolKeys
+from pmsim.workloads.keys import PoolKeys
 from pmsim.workloads.task import MachineInfo
 
 
@@ -39,25 +39,6 @@ def cpu_faults(path: tuple[str | int, ...], cpu: int, machine: MachineInfo) -> l
             f"it has {machine.n_cpus}, numbered 0 to {machine.n_cpus - 1}",
         )
     ]
-
-
-def chosen_cpus(cpus: CpuSet, machine: MachineInfo) -> tuple[int, ...]:
-    """Return the CPUs that ``all``, ``others`` or a list means on a machine, ascending."""
-    if cpus == "all":
-        return tuple(range(machine.n_cpus))
-    if isinstance(cpus, str):
-        return machine.others
-    return tuple(sorted(set(cpus)))
-
-
-def cpu_set_faults(
-    path: tuple[str | int, ...], cpus: CpuSet, machine: MachineInfo
-) -> list[KeyFault]:
-    """Return a fault for each CPU of a list that the machine does not have."""
-    if isinstance(cpus, str):
-        return []
-    faults = [cpu_faults((*path, index), cpu, machine) for index, cpu in enumerate(cpus)]
-    return [fault for found in faults for fault in found]
 
 
 def pool_faults(

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable
-from itertools import islice, repeat
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, Discriminator, Field, Tag
 
 from pmsim.errors import Fault
 from pmsim.quantities import Keys, Time
-from pmsim.workloads.arrival import Arrival
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keyfault import KeyFault
 from pmsim.workloads.keys import Count
 from pmsim.workloads.module_choice import SEGMENTS, ModuleChoices, chosen_modules, module_faults
 from pmsim.workloads.registry import CpuWorkload, workload
+from pmsim.workloads.stays import Stays
 from pmsim.workloads.task import MachineInfo, Steps
+from pmsim.workloads.timed import Timed
 
 
 class After(Keys):
@@ -38,26 +37,20 @@ Unload = Annotated[
 
 
 @workload("module_burst")
-class ModuleBurst(CpuWorkload):
+class ModuleBurst(Timed, CpuWorkload):
     """Kernel modules are loaded at given or random times, and unloaded if asked for.
 
-    One task does it all, so a load that comes due during another one begins right after it.
+    One task does it all, in the order of time: a load that comes due during another one begins
+    right after it, and after the unloads that are due by then.
     """
 
+    counted = "modules"
+
     modules: Count = Field(description="Modules loaded, one by one.")
-    arrival: Arrival | None = Field(
-        default=None, description="When loads begin; none: each right after the one before."
-    )
     segments: ModuleChoices | None = SEGMENTS
     unload: Unload = Field(
         default=False, description="false, true (at once, when loaded) or {after: 1s}."
     )
-
-    @model_validator(mode="after")
-    def _enough_arrivals(self) -> ModuleBurst:
-        if self.arrival is not None:
-            self.arrival.check_count(self.modules, "modules")
-        return self
 
     def check(self, machine: MachineInfo) -> Iterable[KeyFault | Fault]:
         """Return a fault for the CPU, and for each module that the table does not have."""
@@ -65,25 +58,16 @@ class ModuleBurst(CpuWorkload):
         yield from module_faults(self.segments)
 
     def run(self, kernel: Any, cpu: Cpu) -> Steps:
-        """Load at the arrivals and unload when modules have stayed long enough, in time order."""
-        instants = repeat(0) if self.arrival is None else self.arrival.instants(cpu.rng("arrival"))
-        arrivals = islice(instants, self.modules)
+        """Load at the arrivals and unload when modules have stayed long enough."""
         choices = chosen_modules(self.segments, cpu.rng("segments"))
-        leaving: list[tuple[int, int, Any]] = []
-        loaded = 0
-        load_at = next(arrivals, None)
-        while load_at is not None or leaving:
-            if load_at is None or (leaving and leaving[0][0] <= load_at):
-                due, _, module = heapq.heappop(leaving)
-                yield from cpu.sleep_until(due)
-                yield from kernel.unload_module(module)
-                continue
-            yield from cpu.sleep_until(load_at)
+        stay = self.unload.after if isinstance(self.unload, After) else 0
+        stays = Stays(cpu, kernel.unload_module)
+        for instant in self.arrivals(cpu):
+            yield from stays.end_due(instant)
+            yield from cpu.sleep_until(instant)
             module = yield from kernel.load_module(next(choices))
             if module is None:
                 cpu.report_failure("load_module", kernel.load_refusal().reason)
             elif self.unload is not False:
-                stay = self.unload.after if isinstance(self.unload, After) else 0
-                heapq.heappush(leaving, (cpu.now + stay, loaded, module))
-            loaded += 1
-            load_at = next(arrivals, None)
+                stays.begin(module, stay)
+        yield from stays.end_all()

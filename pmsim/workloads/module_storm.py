@@ -12,15 +12,16 @@ from pydantic import Field
 from pmsim.errors import Fault
 from pmsim.quantities import Time
 from pmsim.workloads.cpu import Cpu
-from pmsim.workloads.keyfault import KeyFault, chosen_cpus, cpu_set_faults
+from pmsim.workloads.cpu_set import OnCpus
+from pmsim.workloads.keyfault import KeyFault
 from pmsim.workloads.keys import Count, CpuSet, PositiveCount
 from pmsim.workloads.module_choice import SEGMENTS, ModuleChoices, chosen_modules, module_faults
-from pmsim.workloads.registry import Workload, workload
+from pmsim.workloads.registry import workload
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec
 
 
 @workload("module_storm")
-class ModuleStorm(Workload):
+class ModuleStorm(OnCpus):
     """Udev workers on all CPUs ask for the same modules, each for all of them.
 
     Only one load of each module can succeed; the others are duplicates, which older kernels notice
@@ -47,19 +48,15 @@ class ModuleStorm(Workload):
 
     def tasks(self, machine: MachineInfo) -> list[TaskSpec]:
         """Return the workers, each on the CPU after that of the one before."""
-        cpus = chosen_cpus(self.cpus, machine)
+        cpus = self.chosen_cpus(machine)
         return [
             TaskSpec(cpus[worker % len(cpus)], partial(self._run, worker=worker))
             for worker in range(1 + self.duplicates if cpus else 0)
         ]
 
-    def claims(self, machine: MachineInfo) -> frozenset[int]:
-        """Return the CPUs of a list; ``all`` and ``others`` take what is there."""
-        return frozenset() if isinstance(self.cpus, str) else frozenset(self.cpus)
-
     def check(self, machine: MachineInfo) -> Iterable[KeyFault | Fault]:
         """Return a fault for each CPU that the machine does not have, and for unknown modules."""
-        yield from cpu_set_faults(("cpus",), self.cpus, machine)
+        yield from super().check(machine)
         yield from module_faults(self.segments)
 
     def _run(self, kernel: Any, cpu: Cpu, worker: int) -> Steps:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import chain, cycle, islice, repeat
+from itertools import chain, cycle, islice
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -13,17 +13,17 @@ from pmsim.errors import Fault
 from pmsim.kernel.pmalloc.generations import REWRITABLE
 from pmsim.quantities import PositivePages, PositiveSize
 from pmsim.units import PAGE_SIZE
-from pmsim.workloads.arrival import Arrival
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keyfault import KeyFault, pool_faults
 from pmsim.workloads.keys import PoolKeys, PositiveCount
 from pmsim.workloads.policy_load import create_pool, fill_pool
 from pmsim.workloads.registry import CpuWorkload, workload
-from pmsim.workloads.task import MachineInfo, Role, Steps, TaskSpec
+from pmsim.workloads.task import MachineInfo, Steps
+from pmsim.workloads.timed import Timed
 
 
 @workload("rare_writes")
-class RareWrites(CpuWorkload):
+class RareWrites(Timed, CpuWorkload):
     """Objects of a protected pool are rewritten at a rate, by rare writes (``wr_memcpy``).
 
     Stands for data that is read-only in spirit but not for good: a list of loaded policies, a
@@ -32,6 +32,8 @@ class RareWrites(CpuWorkload):
     anybody calls ``set_memory_*``. Needs a kernel whose key pmalloc is v23 or prmem. Reading the
     data is left out.
     """
+
+    counted = "changes"
 
     pool: PoolKeys = Field(default=PoolKeys(mode="wr"), description="How the pool is created.")
     allocations: PositiveCount = Field(default=512, description="Objects in the pool.")
@@ -47,9 +49,6 @@ class RareWrites(CpuWorkload):
     bytes: PositiveSize = Field(
         default=8, description="Bytes written in each of these objects; at most its size."
     )
-    arrival: Arrival | None = Field(
-        default=None, description="When changes come; none: each right after the other."
-    )
 
     @model_validator(mode="after")
     def _fits(self) -> RareWrites:
@@ -57,19 +56,7 @@ class RareWrites(CpuWorkload):
             message = f"{self.bytes:,} bytes are more than an object has"
             context = {"code": "too-many-bytes", "message": message, "hint": "raise size as well"}
             raise PydanticCustomError("rare_writes", "{message}", context)
-        if self.arrival is not None and self.changes is not None:
-            self.arrival.check_count(self.changes, "changes")
         return self
-
-    @property
-    def endless(self) -> bool:
-        """Whether neither a number of changes nor the instant of each is given."""
-        return self.changes is None and (self.arrival is None or self.arrival.times is None)
-
-    def tasks(self, machine: MachineInfo) -> list[TaskSpec]:
-        """Return the one task."""
-        role: Role = "background" if self.endless else "foreground"
-        return [TaskSpec(self.cpu, self.run, working_set=self.working_set, role=role)]
 
     def check(self, machine: MachineInfo) -> Iterable[KeyFault | Fault]:
         """Return a fault for the CPU, and for a pool that nothing can change once protected."""
@@ -86,8 +73,7 @@ class RareWrites(CpuWorkload):
         pool = yield from create_pool(kernel, self.pool)
         filled = yield from fill_pool(kernel, cpu, pool, self.allocations, self.size, "end")
         objects = cycle(_one_in_each_page(chain.from_iterable(filled)))
-        instants = repeat(0) if self.arrival is None else self.arrival.instants(cpu.rng("arrival"))
-        for instant in islice(instants, self.changes):
+        for instant in self.arrivals(cpu):
             yield from cpu.sleep_until(instant)
             for address in islice(objects, self.pages):
                 if not (yield from kernel.wr_memcpy(address, self.bytes)):

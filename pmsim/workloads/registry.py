@@ -33,7 +33,7 @@ from pmsim.quantities import Keys
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keyfault import KeyFault, cpu_faults
 from pmsim.workloads.keys import Count, CpuNumber
-from pmsim.workloads.task import MachineInfo, Steps, TaskSpec
+from pmsim.workloads.task import MachineInfo, Steps, TaskSpec, role_of
 
 ENTRY_POINT_GROUP = "pmsim.workloads"
 
@@ -89,7 +89,8 @@ class CpuWorkload(Workload):
 
     def tasks(self, machine: MachineInfo) -> list[TaskSpec]:
         """Return the one task."""
-        return [TaskSpec(self.cpu, self.run, working_set=self.working_set)]
+        role = role_of(self.endless)
+        return [TaskSpec(self.cpu, self.run, working_set=self.working_set, role=role)]
 
     def check(self, machine: MachineInfo) -> Iterable[KeyFault | Fault]:
         """Return a fault if the machine does not have the CPU."""

@@ -17,6 +17,11 @@ Role = Literal["foreground", "background"]
 """Whether a run ``until: done`` waits for the end of a task (foreground) or not (background)."""
 
 
+def role_of(endless: bool) -> Role:
+    """Return the role of a task, by whether it has no end of its own."""
+    return "background" if endless else "foreground"
+
+
 @dataclass(frozen=True, slots=True)
 class MachineInfo:
     """What a workload may know of the machine before it runs.

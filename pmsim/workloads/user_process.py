@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from itertools import islice, repeat
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from pmsim.errors import Fault
 from pmsim.quantities import PositivePages, PositiveTime
 from pmsim.units import MS, S
-from pmsim.workloads.arrival import Arrival
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keyfault import KeyFault, cpu_faults
 from pmsim.workloads.keys import Count, CpuNumber, PositiveCount
-from pmsim.workloads.registry import Workload
-from pmsim.workloads.task import MachineInfo, Role, Steps, TaskSpec
+from pmsim.workloads.task import MachineInfo, Steps, TaskSpec, role_of
+from pmsim.workloads.timed import Timed
 
 
-class UserProcess(Workload):
+class UserProcess(Timed):
     """One thread changes the mappings of its process; the others compute or sleep on their CPUs."""
+
+    counted = "changes"
 
     cpu: CpuNumber = Field(default=0, description="CPU of the thread that changes mappings.")
     threads: tuple[CpuNumber, ...] = Field(
@@ -39,23 +39,9 @@ class UserProcess(Workload):
     changes: PositiveCount | None = Field(
         default=None, description="How often it is changed; none: without end."
     )
-    arrival: Arrival | None = Field(
-        default=None, description="When it is changed; none: again and again without a pause."
-    )
     working_set: Count = Field(
         default=512, description="TLB entries that each thread refills after a full flush."
     )
-
-    @model_validator(mode="after")
-    def _enough_arrivals(self) -> UserProcess:
-        if self.arrival is not None and self.changes is not None:
-            self.arrival.check_count(self.changes, "changes")
-        return self
-
-    @property
-    def endless(self) -> bool:
-        """Whether neither a number of changes nor the instant of each is given."""
-        return self.changes is None and (self.arrival is None or self.arrival.times is None)
 
     @abstractmethod
     def change(self, kernel: Any) -> Steps:
@@ -63,7 +49,7 @@ class UserProcess(Workload):
 
     def tasks(self, machine: MachineInfo) -> list[TaskSpec]:
         """Return the thread that changes mappings, then the others."""
-        role: Role = "background" if self.endless else "foreground"
+        role = role_of(self.endless)
         first = TaskSpec(self.cpu, self._change_all, working_set=self.working_set, role=role)
         wait = self._spin if self.threads_do == "spin" else self._sleep
         others = [
@@ -80,8 +66,7 @@ class UserProcess(Workload):
 
     def _change_all(self, kernel: Any, cpu: Cpu) -> Steps:
         yield from kernel.use_mm(kernel.process(self.name))
-        instants = repeat(0) if self.arrival is None else self.arrival.instants(cpu.rng("arrival"))
-        for instant in islice(instants, self.changes):
+        for instant in self.arrivals(cpu):
             yield from cpu.sleep_until(instant)
             yield from self.change(kernel)
 

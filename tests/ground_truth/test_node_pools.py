@@ -12,9 +12,9 @@ from typing import NamedTuple, cast
 
 import pytest
 
-from pmsim.kernel.addresses.freespace import FreeSpace
 from pmsim.kernel.addresses.node_pools import NodePools
 from pmsim.kernel.addresses.ranges import AddressRange, FreedArea
+from pmsim.kernel.freespace import FreeSpace
 
 TRACE = Path(__file__).parent.parent / "data" / "linux-6.18-traces" / "thread_churn.csv.gz"
 CPUS = 2

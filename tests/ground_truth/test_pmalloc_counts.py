@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from pmsim.kernel.addresses.vmalloc import VmArea
+from pmsim.kernel.addresses.vm_area import VmArea
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.pagetables.page_blocks import PageBlock
 from pmsim.kernel.pmalloc.pools import Pool, PoolStatistics

@@ -146,6 +146,7 @@ class Booted:
         self.machine.run()
         self.kernel.operations.flush()
         self.machine.accounts()
+        assert self.kernel.operations.begun == len(self.operations), "an operation has no end"
         return self
 
     @property

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pmsim.kernel.addresses.vmalloc import Allocation, Vmalloc, VmArea
+from pmsim.kernel.addresses.vm_area import VmArea
+from pmsim.kernel.addresses.vmalloc import Allocation, Vmalloc
 from pmsim.units import PAGE_SIZE, Bytes, Pages
 
 if TYPE_CHECKING:

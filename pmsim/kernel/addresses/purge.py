@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pmsim.hardware.locks import Completion, Mutex, Spinlock
 from pmsim.kernel.addresses.drain import drain_by
 from pmsim.kernel.addresses.ranges import AddressSearch, FreedArea, Share, merged
+from pmsim.kernel.pagetables.geometry import ULONG_MAX
 from pmsim.kernel.tlbflush import Cause, TlbFlush
 from pmsim.kernel.workqueue import Workqueue
 from pmsim.units import PAGE_SIZE
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from pmsim.kernel.costs import KernelCosts
     from pmsim.kernel.operations import OperationLog, Steps
     from pmsim.kernel.profile import KernelProfile
-
-ULONG_MAX: Final = (1 << 64) - 1
 
 
 class DirtyBlocks(Protocol):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from pmsim.kernel.addresses.freespace import FreeSpace
+from pmsim.kernel.freespace import FreeSpace
 from pmsim.units import PAGE_SIZE, Bytes, CpuId, Pages
 
 

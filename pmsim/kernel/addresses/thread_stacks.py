@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final
 
-from pmsim.kernel.addresses.vmalloc import Vmalloc, VmArea
+from pmsim.kernel.addresses.vm_area import VmArea
+from pmsim.kernel.addresses.vmalloc import Vmalloc
 from pmsim.kernel.pagetables.page_blocks import PageBlock, PageBlocks
 from pmsim.kernel.workqueue import Work, Workqueue
 from pmsim.units import PAGE_SIZE, CpuId, Picoseconds

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pmsim.errors import ProgramError, UndefinedBehaviour
+from pmsim.errors import ProgramError
 from pmsim.kernel.addresses.areas import GUARD, Areas
 from pmsim.kernel.addresses.fresh_mappings import FreshMappings
 from pmsim.kernel.addresses.purge import Purge
 from pmsim.kernel.addresses.ranges import AddressRange
+from pmsim.kernel.addresses.vm_area import VmArea
 from pmsim.kernel.pagetables.directmap import DirectMap
 from pmsim.kernel.pagetables.entries import PAGE_KERNEL, Run
 from pmsim.kernel.pagetables.frames import Frames
@@ -34,61 +35,6 @@ _HUGE: Final = 512
 
 _HUGE_LEVEL: Final = 2
 """Level of the page table at which such a leaf stands."""
-
-
-class VmArea:
-    """An area of the address space (``struct vm_struct``).
-
-    Attributes
-    ----------
-    address
-        First address.
-    pages
-        Mapped pages; the guard page behind them is not counted.
-    range
-        Where its addresses come from.
-    runs
-        The page frames that it maps, in order.
-    allocated
-        The frames are its own (``VM_ALLOC``); those that it only maps are not.
-    leaf
-        Pages that one entry of the page table maps: 1, or 512 in a huge area.
-    page_array
-        The area of its page pointers, where they need more than a page.
-    flush_reset_perms
-        Freeing it resets the direct map and flushes at once (``VM_FLUSH_RESET_PERMS``), on kernels
-        that have it.
-    freed
-        It was given back; whoever uses it still is undone.
-    """
-
-    __slots__ = (
-        "address",
-        "allocated",
-        "flush_reset_perms",
-        "freed",
-        "leaf",
-        "page_array",
-        "pages",
-        "range",
-        "runs",
-    )
-
-    def __init__(
-        self, address: int, pages: Pages, range_: AddressRange, flush_reset_perms: bool = False
-    ) -> None:
-        self.address = address
-        self.pages = pages
-        self.range = range_
-        self.flush_reset_perms = flush_reset_perms
-        self.runs: list[Run] = []
-        self.allocated = False
-        self.leaf: Pages = 1
-        self.page_array: VmArea | None = None
-        self.freed = False
-
-    def __repr__(self) -> str:
-        return f"VmArea({self.address:#x}, {self.pages} pages)"
 
 
 class Shape(NamedTuple):
@@ -253,7 +199,7 @@ class Vmalloc:
         """
         if area is None:
             return
-        _mark_freed(task, "vfree", area)
+        area.mark_freed(task, "vfree")
         operation = self._operations.begin(task, "vfree", area.pages)
         yield from self.areas.remove(task, area, self._costs.vfree, self._costs.vfree_page)
         if area.flush_reset_perms and area.runs and self._profile.reset_perms:
@@ -306,7 +252,7 @@ class Vmalloc:
         """Undo `map_frames`, in an operation of some kind; see `vunmap`."""
         if area is None:
             return
-        _mark_freed(task, kind, area)
+        area.mark_freed(task, kind)
         operation = self._operations.begin(task, kind, area.pages)
         yield from self.areas.remove(task, area, self._costs.vmap, self._costs.vmap_page)
         self._operations.end(operation)
@@ -394,9 +340,3 @@ class Vmalloc:
         yield from self._direct_map.set_invalid_noflush(task, area.runs)
         yield from self.purge.flush_with_aliases(task, start, end, Cause.RESET_PERMS)
         yield from self._direct_map.set_default_noflush(task, area.runs)
-
-
-def _mark_freed(task: Task, call: str, area: VmArea) -> None:
-    if area.freed:
-        raise UndefinedBehaviour(f"{call} of {area} for the second time", task.now, task.place)
-    area.freed = True

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from pmsim.kernel.modules.execmem import Piece, RoxCache
 from pmsim.kernel.modules.plans import LOADER_PLANS
 from pmsim.kernel.pagetables.entries import NX
+from pmsim.kernel.text.execmem import Piece, RoxCache
 from pmsim.units import PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
-    from pmsim.kernel.addresses.vmalloc import Vmalloc, VmArea
+    from pmsim.kernel.addresses.vm_area import VmArea
+    from pmsim.kernel.addresses.vmalloc import Vmalloc
     from pmsim.kernel.modules.plans import AreaPlan, LoaderPlan
     from pmsim.kernel.operations import Steps
     from pmsim.kernel.pagetables.pagetable import PageTable

@@ -2,7 +2,7 @@
 
 Stands for the kernel's linear mapping at ``page_offset``. On 32-bit machines only the lower part
 of memory is in it; pages above (highmem) have no alias. How its entries are changed is the
-architecture's (`pmsim.kernel.permissions.entry_changes`). Left out: the alias of the kernel image.
+architecture's (`pmsim.kernel.pagetables.entry_changes`). Left out: the alias of the kernel image.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from pmsim.hardware.locks import Mutex
-from pmsim.kernel.addresses.purge import ULONG_MAX
 from pmsim.kernel.pagetables.entries import NX, PAGE_KERNEL, PRESENT, RW, Change, Run
-from pmsim.kernel.permissions.entry_changes import (
+from pmsim.kernel.pagetables.entry_changes import (
     Changed,
     ChangePageAttr,
     EntryChanges,
@@ -21,6 +20,7 @@ from pmsim.kernel.permissions.entry_changes import (
     Span,
     whole_leaves,
 )
+from pmsim.kernel.pagetables.geometry import ULONG_MAX
 from pmsim.kernel.tlbflush import Cause, TlbFlush
 from pmsim.units import PAGE_SIZE
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pmsim.kernel.addresses.freespace import FreeSpace
+from pmsim.kernel.freespace import FreeSpace
 from pmsim.kernel.pagetables.entries import Run
 from pmsim.units import MIB, PAGE_SIZE, Pages
 

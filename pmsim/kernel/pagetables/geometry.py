@@ -10,6 +10,9 @@ from pmsim.units import Pages
 PAGE_BITS: Final = 12
 """Bits of an address below the page number."""
 
+ULONG_MAX: Final = (1 << 64) - 1
+"""The highest address that there is (include/linux/limits.h)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Geometry:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from pmsim.kernel.addresses.areas import GUARD
 from pmsim.kernel.pagetables.entries import Change
-from pmsim.kernel.permissions.entry_changes import Span
+from pmsim.kernel.pagetables.entry_changes import Span
 from pmsim.kernel.permissions.strategy import EINVAL, Ground, Status
 from pmsim.kernel.tlbflush import Cause
 from pmsim.units import PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
-    from pmsim.kernel.addresses.vmalloc import VmArea
+    from pmsim.kernel.addresses.vm_area import VmArea
     from pmsim.kernel.operations import Steps
 
 

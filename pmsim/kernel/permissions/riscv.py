@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pmsim.errors import UndefinedBehaviour
 from pmsim.kernel.pagetables.entries import Change, runs_of
-from pmsim.kernel.permissions.entry_changes import Span, whole_leaves
+from pmsim.kernel.pagetables.entry_changes import Span, whole_leaves
 from pmsim.kernel.permissions.strategy import Ground, Status
 from pmsim.kernel.tlbflush import Cause
 from pmsim.units import PAGE_SIZE, Pages

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pmsim.kernel.pagetables.entries import Change, Entries, runs_of
-from pmsim.kernel.permissions.entry_changes import ChangePageAttr, Span
+from pmsim.kernel.pagetables.entry_changes import ChangePageAttr, Span
 from pmsim.kernel.permissions.strategy import EFAULT, ROX, Ground, Status
 from pmsim.kernel.tlbflush import Cause
 from pmsim.units import PAGE_SIZE, Pages

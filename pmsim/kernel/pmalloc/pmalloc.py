@@ -18,7 +18,8 @@ from pmsim.errors import ProgramError, UndefinedBehaviour
 from pmsim.hardware.locks import Mutex
 from pmsim.kernel.pmalloc.generations import GENERATIONS, PoolMode, refusal, with_mode
 from pmsim.kernel.pmalloc.objects import PmallocObjects
-from pmsim.kernel.pmalloc.pools import Allocations, Pool, Run, alignment, product, rounded_refill
+from pmsim.kernel.pmalloc.pools import Allocations, Pool, Run
+from pmsim.kernel.pmalloc.sizes import Sizes
 from pmsim.kernel.pmalloc.write_rare import Flagged, WriteRare, Written
 from pmsim.units import Bytes
 
@@ -77,9 +78,7 @@ class Pmalloc:
         self.generation = GENERATIONS[profile.pmalloc]
         self.pools: list[Pool] = []
         self._machine = machine
-        self._minalign = profile.kmalloc_minalign
-        self._word_bits = 8 * profile.word_bytes
-        self._size_max = (1 << self._word_bits) - 1
+        self._sizes = Sizes(8 * profile.word_bytes, profile.kmalloc_minalign)
         self._vmalloc = vmalloc
         self._set_memory = set_memory
         self._operations = operations
@@ -87,7 +86,7 @@ class Pmalloc:
         self._pools_mutex = Mutex(machine, "pools_mutex")
         self._flagged: dict[int, Flagged] = {}
         self._rare = WriteRare(vmalloc, pagetable, operations, costs, self._flagged)
-        self.objects = PmallocObjects(vmalloc, self._flagged, self._size_max)
+        self.objects = PmallocObjects(vmalloc, self._flagged, self._sizes.largest)
 
     def create_pool(
         self, task: Task, refill: Bytes = 0, align_order: int = -1, mode: PoolMode = "ro"
@@ -112,21 +111,17 @@ class Pmalloc:
         UndefinedBehaviour
             For an order of a word's bits or more: the kernel shifts by it without a check.
         """
-        self._check_size(task, "refill", refill)
+        self._sizes.check(task, refill=refill)
         refused = refusal(self.generation.name, mode)
         if refused is not None:
             raise ProgramError(f"{refused}: {with_mode(mode)}", task.now, task.place)
-        if align_order >= self._word_bits:
-            raise _undefined(
-                task, f"align_order {align_order} shifts a {self._word_bits}-bit number by as much"
-            )
+        align = self._sizes.alignment(task, align_order)
         operation = self._operations.begin(task, "pmalloc_create_pool")
         yield from self._operations.compute(task, self._costs.pool)
         yield from self._operations.lock(task, self._pools_mutex)
         number = len(self.pools)
         mutex = Mutex(self._machine, f"the mutex of pool {number}")
-        size = rounded_refill(refill, self._size_max)
-        pool = Pool(number, size, alignment(align_order, self._minalign), mutex, mode)
+        pool = Pool(number, self._sizes.rounded_refill(refill), align, mutex, mode)
         self.pools.append(pool)
         self._pools_mutex.unlock(task)
         self._operations.end(operation)
@@ -146,7 +141,7 @@ class Pmalloc:
         UndefinedBehaviour
             If there is no pool, or it was destroyed.
         """
-        self._check_size(task, "size", size)
+        self._sizes.check(task, size=size)
         pool = self._live(task, pool, "pmalloc")
         operation = self._operations.begin(task, "pmalloc")
         yield from self._lock(task, pool, "pmalloc")
@@ -169,13 +164,15 @@ class Pmalloc:
         return address
 
     def pmalloc_array(self, task: Task, pool: Pool | None, n: int, size: Bytes) -> Address:
-        """Allocate an array; NULL for no elements and for a product above `SIZE_MAX`."""
-        total = self._checked_product(task, n, size)
+        """Allocate an array; NULL for no elements and for a product that no ``size_t`` holds."""
+        self._sizes.check(task, n=n, size=size)
+        total = self._sizes.product(n, size)
         return None if total is None else (yield from self.pmalloc(task, pool, total))
 
     def pcalloc(self, task: Task, pool: Pool | None, n: int, size: Bytes) -> Address:
         """Allocate an array filled with zeros; NULL where `pmalloc_array` gives NULL."""
-        total = self._checked_product(task, n, size)
+        self._sizes.check(task, n=n, size=size)
+        total = self._sizes.product(n, size)
         return None if total is None else (yield from self.pzalloc(task, pool, total))
 
     def pstrdup(self, task: Task, pool: Pool | None, string: str | bytes | None) -> Address:
@@ -224,7 +221,7 @@ class Pmalloc:
         ProgramError
             If this generation does not have the call.
         """
-        self._check_size(task, "size", size)
+        self._sizes.check(task, size=size)
         if call not in self.generation.rare_writes:
             raise ProgramError(
                 f"pmalloc {self.generation.name} has no {call}: protected memory stays as it is;"
@@ -250,7 +247,7 @@ class Pmalloc:
         Allocations
             The addresses; fewer than ``n`` if the pool could not grow.
         """
-        self._check_size(task, "size", size)
+        self._sizes.check(task, size=size)
         if n < 0:
             raise ProgramError(f"alloc_many of {n} objects", task.now, task.place)
         pool = self._live(task, pool, "alloc_many")
@@ -396,15 +393,6 @@ class Pmalloc:
         if pool.destroyed:
             raise _undefined(task, f"{call} uses pool {pool.number} after it was destroyed")
         return pool
-
-    def _checked_product(self, task: Task, n: int, size: Bytes) -> Bytes | None:
-        self._check_size(task, "n", n)
-        self._check_size(task, "size", size)
-        return product(n, size, self._size_max)
-
-    def _check_size(self, task: Task, what: str, value: int) -> None:
-        if not 0 <= value <= self._size_max:
-            raise ProgramError(f"{what} is {value}, which no size_t holds", task.now, task.place)
 
     def _free_object(self, task: Task, pool: Pool) -> None:
         """Unlink and free the pool's object; from here on nobody may use it."""

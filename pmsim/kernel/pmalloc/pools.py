@@ -12,19 +12,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol, overload
+from typing import TYPE_CHECKING, Protocol, overload
 
 from pmsim.kernel.pmalloc.generations import REWRITABLE, PoolMode
 from pmsim.units import PAGE_SIZE, Bytes, Pages, Picoseconds
 
 if TYPE_CHECKING:
     from pmsim.hardware.locks import Mutex
-
-SIZE_MAX: Final = 2**64 - 1
-"""The largest ``size_t`` of a 64-bit kernel."""
-
-ARCH_KMALLOC_MINALIGN: Final = 8
-"""Alignment of a pool that asks for none, on x86-64 (include/linux/slab.h, Linux 4.16)."""
 
 
 class MappedArea(Protocol):
@@ -37,35 +31,6 @@ class MappedArea(Protocol):
     @property
     def pages(self) -> Pages:
         """Mapped pages, without the guard page."""
-
-
-def rounded_refill(refill: Bytes, size_max: int = SIZE_MAX) -> Bytes:
-    """Return the size by which a pool grows: whole pages, at least one.
-
-    0 asks for the default, one page. The rounding is that of a ``size_t``: within a page of the
-    largest one it wraps to 0, and such a pool grows by just what is asked of it.
-    """
-    if refill == 0:
-        return PAGE_SIZE
-    return (refill + PAGE_SIZE - 1 & size_max) // PAGE_SIZE * PAGE_SIZE
-
-
-def alignment(align_order: int, minalign: Bytes = ARCH_KMALLOC_MINALIGN) -> Bytes:
-    """Return the alignment in bytes: ``2**align_order``; the architecture's for a negative order.
-
-    There is no upper bound. An alignment above a page counts from the start of an area, which is
-    itself only page aligned.
-    """
-    return minalign if align_order < 0 else 1 << align_order
-
-
-def product(n: int, size: Bytes, size_max: int = SIZE_MAX) -> Bytes | None:
-    """Multiply as ``pmalloc_array`` does: None for no elements and for an overflow.
-
-    Elements of size 0 pass: the kernel's test divides by ``n`` alone.
-    """
-    total = n * size
-    return None if n == 0 or total > size_max else total
 
 
 @dataclass(slots=True)
@@ -248,7 +213,7 @@ class Pool:
     number
         Counted from 0 in order of creation.
     refill, align
-        Bytes: growth at least, and alignment of every object (`rounded_refill`, `alignment`).
+        Bytes: growth at least, and alignment of every object (see `Sizes`).
     mutex
         Held over every allocation and over the whole of a protection, its broadcasts included.
     mode

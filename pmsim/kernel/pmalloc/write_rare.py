@@ -24,7 +24,8 @@ from pmsim.units import PAGE_SIZE, Bytes
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
-    from pmsim.kernel.addresses.vmalloc import Vmalloc, VmArea
+    from pmsim.kernel.addresses.vm_area import VmArea
+    from pmsim.kernel.addresses.vmalloc import Vmalloc
     from pmsim.kernel.costs import KernelCosts
     from pmsim.kernel.operations import OperationLog
     from pmsim.kernel.pagetables.pagetable import PageTable

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pmsim.hardware.locks import Mutex
-from pmsim.kernel.addresses.freespace import FreeSpace
+from pmsim.kernel.freespace import FreeSpace
 from pmsim.kernel.text.code_pages import OwnCodePages
 from pmsim.units import MIB, PAGE_SIZE, Bytes, Pages
 

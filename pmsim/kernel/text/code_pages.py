@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
-from pmsim.kernel.modules.execmem import Piece
 from pmsim.kernel.pagetables.entries import NX, RW
+from pmsim.kernel.text.execmem import Piece
 from pmsim.units import PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
-    from pmsim.kernel.addresses.vmalloc import Vmalloc, VmArea
-    from pmsim.kernel.modules.execmem import RoxCache
+    from pmsim.kernel.addresses.vm_area import VmArea
+    from pmsim.kernel.addresses.vmalloc import Vmalloc
     from pmsim.kernel.operations import Steps
     from pmsim.kernel.pagetables.pagetable import PageTable
     from pmsim.kernel.permissions.set_memory import SetMemory
     from pmsim.kernel.profile import KernelProfile
     from pmsim.kernel.text.code_sync import Sync
+    from pmsim.kernel.text.execmem import RoxCache
 
 CodeArea: TypeAlias = "VmArea | Piece"
 """An area of its own, or a piece of a block of executable memory."""

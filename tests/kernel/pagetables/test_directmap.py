@@ -11,7 +11,7 @@ from pmsim.hardware.task import Task
 from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.pagetables.entries import PRESENT, RW
-from pmsim.kernel.permissions.entry_changes import ChangePageAttr, Span
+from pmsim.kernel.pagetables.entry_changes import ChangePageAttr, Span
 from pmsim.units import GIB, MIB, NS, PAGE_SIZE, US
 from tests.kernel.booted import Booted, full, ranged, sbi
 

@@ -10,7 +10,7 @@ import pytest
 from pmsim.hardware.task import Task
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.pagetables.entries import NX, PRESENT, RW
-from pmsim.kernel.permissions.entry_changes import ChangePageAttr
+from pmsim.kernel.pagetables.entry_changes import ChangePageAttr
 from pmsim.kernel.tlbflush import Cause
 from pmsim.units import MIB, NS, PAGE_SIZE, US
 from tests.kernel.booted import INVLPGB, Booted, Flush, dvm, dvm_all, full, ranged

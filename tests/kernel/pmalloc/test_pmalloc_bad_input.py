@@ -8,10 +8,12 @@ import pytest
 
 from pmsim.errors import ProgramError, UndefinedBehaviour
 from pmsim.kernel.handle import KernelHandle
-from pmsim.kernel.pmalloc.pools import SIZE_MAX, Pool
+from pmsim.kernel.pmalloc.pools import Pool
 from pmsim.units import KIB, MIB, PAGE_SIZE
 from tests.kernel.booted import Booted, Ear
 from tests.kernel.pool_programs import Calls, filled, offsets
+
+SIZE_MAX = 2**64 - 1
 
 
 def test_size_0_from_an_empty_pool_grows_it_and_returns_the_address_of_its_guard_page() -> None:

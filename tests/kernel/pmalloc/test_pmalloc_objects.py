@@ -9,9 +9,10 @@ import pytest
 
 from pmsim.errors import UndefinedBehaviour
 from pmsim.kernel.handle import KernelHandle
-from pmsim.kernel.pmalloc.pools import SIZE_MAX
 from tests.kernel.booted import Booted, Ear
 from tests.kernel.pool_programs import Calls
+
+SIZE_MAX = 2**64 - 1
 
 
 def objects(check: Callable[[KernelHandle, int], Any]) -> Any:

@@ -11,14 +11,10 @@ from hypothesis import strategies as st
 
 from pmsim.hardware.locks import Mutex
 from pmsim.kernel.pmalloc.pools import (
-    SIZE_MAX,
     Allocations,
     Exposure,
     Pool,
     Run,
-    alignment,
-    product,
-    rounded_refill,
 )
 
 NO_MUTEX = cast(Mutex, None)
@@ -36,41 +32,6 @@ def pool_of(*pages: int, align: int = 8) -> Pool:
     for number, count in enumerate(pages):
         pool.add(Mapped(0x100000 * (number + 1), count))
     return pool
-
-
-@pytest.mark.parametrize(
-    ("refill", "rounded"),
-    [
-        (0, 4096),
-        (1, 4096),
-        (4096, 4096),
-        (4097, 8192),
-        (1 << 40, 1 << 40),
-        # One page below the top is still a multiple; above it the sum wraps to less than a page.
-        (SIZE_MAX - 4095, SIZE_MAX - 4095),
-        (SIZE_MAX - 4094, 0),
-        (SIZE_MAX, 0),
-    ],
-)
-def test_refill_is_rounded_up_to_pages_in_a_size_t(refill: int, rounded: int) -> None:
-    assert rounded_refill(refill) == rounded
-
-
-@pytest.mark.parametrize(("order", "align"), [(-1, 8), (-7, 8), (0, 1), (3, 8), (12, 4096)])
-def test_a_negative_order_asks_for_the_alignment_of_the_architecture(
-    order: int, align: int
-) -> None:
-    assert alignment(order) == align
-
-
-def test_an_array_of_no_elements_is_null_but_elements_of_no_size_pass() -> None:
-    assert product(0, 24) is None
-    assert product(7, 0) == 0
-
-
-def test_an_array_that_overflows_a_size_t_is_null() -> None:
-    assert product(1 << 32, (1 << 32) - 1) == SIZE_MAX + 1 - (1 << 32)
-    assert product(1 << 32, 1 << 32) is None
 
 
 def test_objects_lie_one_below_the_other_with_the_slack_above_each() -> None:

@@ -18,8 +18,8 @@ import pytest
 
 from pmsim.hardware.task import Task
 from pmsim.kernel.handle import KernelHandle
-from pmsim.kernel.modules.execmem import FREE_DELAY, HUGE_PAGES, Piece, RoxCache
 from pmsim.kernel.modules.memory import CachedText
+from pmsim.kernel.text.execmem import FREE_DELAY, HUGE_PAGES, Piece, RoxCache
 from pmsim.units import MS, PAGE_SIZE, S
 from tests.kernel.booted import Booted
 from tests.kernel.module_lives import CANONICAL, Step, steps

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pmsim.kernel.addresses import freespace
-from pmsim.kernel.addresses.freespace import FreeSpace
+from pmsim.kernel import freespace
+from pmsim.kernel.freespace import FreeSpace
 
 START, SIZE = 1000, 120
 
