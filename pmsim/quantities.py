@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     ValidationInfo,
@@ -84,9 +85,9 @@ class QuantityKey:
             read: int | Fraction = _READ[self.kind.name](value)
         except UnitError as error:
             words = "".join(f", or {word}" for word in self.words)
-            raise _fault(error.code, error.message, error.hint + words) from None
+            raise refused(error.code, error.message, error.hint + words) from None
         if self.positive and read == 0:
-            raise _fault("not-positive", f"{self.kind.name} of zero cannot stand here",
+            raise refused("not-positive", f"{self.kind.name} of zero cannot stand here",
                          f"for example {self.kind.example}")  # fmt: skip
         return read
 
@@ -120,10 +121,31 @@ class QuantityKey:
         return {"anyOf": [text, {"type": "integer", "minimum": 0}]} if self.bare else text
 
 
-def _fault(code: str, message: str, hint: str) -> PydanticCustomError:
-    return PydanticCustomError(
-        "quantity", "{message}", {"code": code, "message": message, "hint": hint}
-    )
+def refused(code: str, message: str, hint: str = "") -> PydanticCustomError:
+    """Return what a validator raises to refuse a key, for reasons of its own.
+
+    Parameters
+    ----------
+    code, message, hint
+        As in `pmsim.errors.Fault`, which it becomes when its line is known.
+    """
+    context = {"code": code, "message": message, "hint": hint}
+    return PydanticCustomError("refused", "{message}", context)
+
+
+def _mapping_or_other(value: object) -> str:
+    return "mapping" if isinstance(value, dict | BaseModel) else "other"
+
+
+def _list_or_other(value: object) -> str:
+    return "list" if isinstance(value, list | tuple) else "other"
+
+
+# By these only the faults of what was meant come up, not those of all that might have been.
+MAPPING_OR_OTHER: Final = Discriminator(_mapping_or_other)
+"""Tells a mapping (``Tag("mapping")``) from what may stand in its place (``Tag("other")``)."""
+LIST_OR_OTHER: Final = Discriminator(_list_or_other)
+"""Tells a list (``Tag("list")``) from what may stand in its place (``Tag("other")``)."""
 
 
 Time = Annotated[int, QuantityKey(units.TIME)]

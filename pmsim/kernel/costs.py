@@ -50,7 +50,7 @@ class KernelCosts(BaseModel):
     )
     vmap_page: Time = Field(
         default=30 * NS,
-        description="Each page of these: write or clear its entry. Estimate, as set_memory_entry.",
+        description="Each page of these: write or clear its entry. Estimate, as set_memory_page.",
     )
     area_lock_hold: Time = Field(
         default=50 * NS,

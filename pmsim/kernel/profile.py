@@ -17,10 +17,9 @@ from pydantic import (
     Field,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from pmsim.kernel.pagetables.geometry import PAGE_BITS, Geometry
-from pmsim.quantities import PageCount, PositiveSize, Size
+from pmsim.quantities import PageCount, PositiveSize, Size, refused
 from pmsim.units import GIB, KIB, MIB, PAGE_SIZE, format_size
 
 LEAF_LEVELS: Final = {4 * KIB: 1, 2 * MIB: 2, 4 * MIB: 2, 1 * GIB: 3}
@@ -31,12 +30,6 @@ LOWEST_ADDRESS: Final = 1 << 31
 
 Arch = Literal["x86_64", "x86_32", "arm64", "arm32", "riscv64"]
 """An architecture, by the name that profiles end in."""
-
-
-def _fault(code: str, message: str, hint: str) -> PydanticCustomError:
-    return PydanticCustomError(
-        "profile", "{message}", {"code": code, "message": message, "hint": hint}
-    )
 
 
 def _pages_from_number(value: Any) -> Any:
@@ -58,13 +51,13 @@ def _address_from_text(value: Any) -> Any:
 def _leaf(size: int) -> int:
     if size not in LEAF_LEVELS:
         hint = "4KiB, 2MiB or 1GiB (4MiB on x86-32 without PAE)"
-        raise _fault("bad-leaf", "no leaf of a page table has this size", hint)
+        raise refused("bad-leaf", "no leaf of a page table has this size", hint)
     return size
 
 
 def _whole_pages(size: int) -> int:
     if size % PAGE_SIZE:
-        raise _fault("bad-range", "this is no whole number of pages", "for example 1GiB")
+        raise refused("bad-range", "this is no whole number of pages", "for example 1GiB")
     return size
 
 
@@ -313,14 +306,14 @@ class KernelProfile(BaseModel):
         sizes = [self.geometry.span(level) * PAGE_SIZE for level in range(1, largest + 1)]
         if self.direct_map_leaf not in sizes:
             message = "the page table has no leaf of this size"
-            raise _fault("bad-leaf", message, "it has " + " and ".join(map(format_size, sizes)))
+            raise refused("bad-leaf", message, "it has " + " and ".join(map(format_size, sizes)))
         return self
 
     @model_validator(mode="after")
     def _holds_whole_leaves(self) -> KernelProfile:
         if self.direct_map_size % self.direct_map_leaf:
             key = "memory" if self.memory <= self.lowmem else "lowmem"
-            raise _fault(
+            raise refused(
                 f"bad-{key}",
                 f"{key} is no multiple of direct_map_leaf",
                 "round it to whole leaves, for example 64GiB",
@@ -330,7 +323,7 @@ class KernelProfile(BaseModel):
     @model_validator(mode="after")
     def _has_what_pmalloc_needs(self) -> KernelProfile:
         if self.pmalloc == "modern" and not self.reset_perms:
-            raise _fault(
+            raise refused(
                 "impossible",
                 "pmalloc modern needs reset_perms: its areas are freed with VM_FLUSH_RESET_PERMS",
                 "leave reset_perms true, or take v21, v23 or prmem",

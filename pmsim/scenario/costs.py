@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, Tag, model_validator
 
 from pmsim.hardware.costs import (
     PPM,
@@ -23,7 +22,7 @@ from pmsim.hardware.costs import (
 )
 from pmsim.hardware.topology import MAX_CPUS, Distance
 from pmsim.kernel.costs import KernelCosts
-from pmsim.quantities import Keys, PositiveTime, Time
+from pmsim.quantities import MAPPING_OR_OTHER, Keys, PositiveTime, Time, refused
 from pmsim.units import MS, format_time
 
 Count = Annotated[int, Field(ge=1, le=MAX_CPUS, strict=True)]
@@ -53,7 +52,7 @@ class DistanceKeys(Keys):
     @model_validator(mode="after")
     def _not_empty(keys) -> DistanceKeys:  # noqa: N805 - `self` is a key here
         if not keys.given():
-            raise _fault("missing-key", "no distance is given", "for example {core: 600ns}")
+            raise refused("missing-key", "no distance is given", "for example {core: 600ns}")
         return keys
 
     def given(keys) -> dict[Distance, int]:  # noqa: N805
@@ -62,13 +61,8 @@ class DistanceKeys(Keys):
         return {distance: value for distance, value in values.items() if value is not None}
 
 
-def _shape(value: object) -> str:
-    """Tell a mapping from a single value, so that only the faults of what was meant come up."""
-    return "keys" if isinstance(value, dict | BaseModel) else "value"
-
-
 DistanceTable = Annotated[
-    Annotated[Time, Tag("value")] | Annotated[DistanceKeys, Tag("keys")], Discriminator(_shape)
+    Annotated[Time, Tag("other")] | Annotated[DistanceKeys, Tag("mapping")], MAPPING_OR_OTHER
 ]
 """A time for every distance, or a mapping by distance."""
 
@@ -84,7 +78,7 @@ class JitterKeys(Keys):
 
 
 JitterKey = Annotated[
-    Annotated[Time, Tag("value")] | Annotated[JitterKeys, Tag("keys")], Discriminator(_shape)
+    Annotated[Time, Tag("other")] | Annotated[JitterKeys, Tag("mapping")], MAPPING_OR_OTHER
 ]
 """The scale of a half-normal distribution (0ns: no jitter), or ``{dist, scale}``."""
 
@@ -122,7 +116,7 @@ class TlbKeys(Keys):
     @model_validator(mode="after")
     def _entries_where_walk(self) -> TlbKeys:
         if self.walk and self.entries is None:
-            raise _fault("missing-key", "the key 'entries' is missing, as 'walk' is given",
+            raise refused("missing-key", "the key 'entries' is missing, as 'walk' is given",
                          "how many entries a full flush empties, for example 1536")  # fmt: skip
         return self
 
@@ -284,8 +278,3 @@ def _with_units(data: Any) -> Any:
     if isinstance(data, tuple):
         return {d.name.lower(): _with_units(data[d]) for d in Distance}
     return format_time(data) if isinstance(data, int) else data
-
-
-def _fault(code: str, message: str, hint: str) -> PydanticCustomError:
-    context = {"code": code, "message": message, "hint": hint}
-    return PydanticCustomError("machine", "{message}", context)

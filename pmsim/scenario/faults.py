@@ -18,6 +18,14 @@ _Model = TypeVar("_Model", bound=BaseModel)
 MAX_FAULTS: Final = 100
 """How many faults of a file are reported; nobody reads more."""
 
+DIRECTORY_NAME: Final = r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,99}$"
+"""What a name must match that becomes a directory's."""
+
+NO_MERGE_KEYS: Final = "YAML 1.2 has no merge keys: write the keys out"
+
+MOST_LONGER: Final = 3
+"""How many names are offered that begin as a wrong one does."""
+
 
 class FaultList:
     """The faults of one file, as they are found.
@@ -88,15 +96,16 @@ def validated(
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint: the nearest of the known names, or all of them where none is near."""
+    """Return a hint: the names that begin so, the nearest one, or all where none is near."""
     names = sorted(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.6)
+    longer = [one for one in names if len(name) > 2 and one.startswith(name)][:MOST_LONGER]
+    near = longer or get_close_matches(name, names, n=1, cutoff=0.6)
     if not near:
         # Names that differ in case, dashes or length alone are near, too.
         bare = {_bare(known_name): known_name for known_name in names}
         near = [bare[key] for key in get_close_matches(_bare(name), list(bare), n=1, cutoff=0.5)]
     if near:
-        return f"did you mean {near[0]}?"
+        return f"did you mean {' or '.join(near)}?"
     return f"known: {', '.join(names)}" if names else ""
 
 
@@ -140,7 +149,10 @@ def _said(kind: str, found: Mapping[str, Any], place: Node) -> tuple[str, str, s
     """Return code, message and hint for a value that was refused."""
     context = found.get("ctx", {})
     if "code" in context:
-        return context["code"], context["message"], context.get("hint", "")
+        message, given = context["message"], found["input"]
+        if isinstance(given, bool | list | dict | None):
+            message = message.replace(repr(given), _shown(place), 1)  # in words, not in Python's
+        return context["code"], message, context.get("hint", "")
     if kind in _LIMITS:
         side, key = _LIMITS[kind]
         limit = context[key]
@@ -152,9 +164,11 @@ def _said(kind: str, found: Mapping[str, Any], place: Node) -> tuple[str, str, s
         return "bad-value", f"{_shown(place)} is not one of: {', '.join(words)}", hint
     if kind in _LENGTHS:
         side, limit = _LENGTHS[kind]
-        return "bad-value", f"{_shown(place)} must have {side} {context[limit]} entries", ""
+        entries = "entry" if context[limit] == 1 else "entries"
+        return "bad-value", f"{_shown(place)} must have {side} {context[limit]} {entries}", ""
     if kind == "string_pattern_mismatch":
-        return "bad-value", f"{_shown(place)} cannot stand here", f"pattern: {context['pattern']}"
+        hint = _PATTERNS.get(context["pattern"], f"pattern: {context['pattern']}")
+        return "bad-value", f"{_shown(place)} cannot stand here", hint
     if kind in _TYPES:
         return "wrong-type", f"{_shown(place)} is no {_TYPES[kind]}", ""
     return "bad-value", f"{_shown(place)}: {found['msg'][:1].lower()}{found['msg'][1:]}", ""
@@ -170,6 +184,10 @@ _LIMITS: Final = {
 _LENGTHS: Final = {
     "too_short": ("at least", "min_length"),
     "too_long": ("at most", "max_length"),
+}
+
+_PATTERNS: Final = {
+    DIRECTORY_NAME: "it names a directory: 1 to 100 characters, no slash, and no dot first",
 }
 
 _TYPES: Final = {
@@ -204,7 +222,7 @@ def _shown(node: Node) -> str:
 
 def _unknown_key_hint(name: str, model: type[BaseModel], location: Sequence[Step]) -> str:
     if name == "<<":
-        return "YAML 1.2 has no merge keys: write the keys out"
+        return NO_MERGE_KEYS
     return did_you_mean(name, _keys_at(model, location))
 
 

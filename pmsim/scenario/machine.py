@@ -7,13 +7,12 @@ from math import prod
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
 
 from pmsim.hardware.costs import MachineCosts
 from pmsim.hardware.topology import MAX_CPUS, Topology
 from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.profile import Arch
-from pmsim.quantities import Keys
+from pmsim.quantities import Keys, refused
 from pmsim.scenario.costs import CostKeys, Count, cost_tables, costs_as_dict
 
 FORMAT: Final = 1
@@ -23,7 +22,7 @@ FORMAT: Final = 1
 def _known_format(version: int) -> int:
     if version != FORMAT:
         message = f"version {version} of the format is not known"
-        raise _fault("unknown-version", message, f"this pmsim reads version {FORMAT}")
+        raise refused("unknown-version", message, f"this pmsim reads version {FORMAT}")
     return version
 
 
@@ -137,8 +136,3 @@ def _topology(keys: MachineKeys) -> Topology:
         n = Topology(*shape, cpus).n_packages
         hops = tuple(row[:n] for row in hops[:n])
     return Topology(*shape, cpus, hops)
-
-
-def _fault(code: str, message: str, hint: str) -> PydanticCustomError:
-    context = {"code": code, "message": message, "hint": hint}
-    return PydanticCustomError("machine", "{message}", context)

@@ -4,16 +4,41 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from pmsim.quantities import Keys, PositiveTime, PositiveTimeOrAuto, TimeOrAuto
+from pmsim.quantities import Keys, PositiveTime, PositiveTimeOrAuto, Time, TimeOrAuto
+from pmsim.scenario.faults import DIRECTORY_NAME
 from pmsim.scenario.machine import FormatVersion
+from pmsim.units import format_time
 
 DEFAULT_KERNEL: Final = "linux-6.1-x86_64"
 """The kernel profile of a scenario that names none."""
 MOST_REPLICATIONS: Final = 1_000_000
 MOST_WORKLOADS: Final = 10_000
+
+
+class DetailKeys(Keys):
+    """The part of each run of which everything is kept."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    from_: Time = Field(default=0, alias="from", description="Where it begins.")
+    to: PositiveTime | None = Field(
+        default=None, description="Where it ends; with the run if omitted."
+    )
+
+    @model_validator(mode="after")
+    def _forwards(self) -> DetailKeys:
+        if self.to is not None and self.to <= self.from_:
+            text = {
+                "code": "conflict",
+                "message": f"a part from {format_time(self.from_)} to {format_time(self.to)}"
+                " holds nothing",
+                "hint": "'from' comes before 'to'",
+            }
+            raise PydanticCustomError("conflict", "{message}", text)
+        return self
 
 
 class MeasureKeys(Keys):
@@ -29,6 +54,12 @@ class MeasureKeys(Keys):
         description="Length of the timeline's intervals: a time, or auto, which goes by the length"
         " of the run.",
     )
+    detail: DetailKeys | None = Field(
+        default=None,
+        description="The part of each run of which every target of every cross-call, every window"
+        " with interrupts off and every wait of a task is kept; up to 200,000 targets and as many"
+        " windows and waits.",
+    )
 
 
 class ScenarioKeys(Keys):
@@ -39,7 +70,7 @@ class ScenarioKeys(Keys):
     """
 
     pmsim: FormatVersion = Field(description="Version of the format: 1.")
-    name: Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f]{1,100}$")] | None = Field(
+    name: Annotated[str, Field(pattern=DIRECTORY_NAME)] | None = Field(
         default=None, description="What it is called; the file's name if omitted."
     )
     description: str = Field(default="", description="The question, in words.")

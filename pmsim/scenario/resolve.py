@@ -9,7 +9,7 @@ from typing import Any
 from pmsim.errors import Fault, ScenarioError
 from pmsim.kernel.profile import KernelProfile
 from pmsim.kernel.profiles import load_profile
-from pmsim.scenario.faults import FaultList, did_you_mean, validated
+from pmsim.scenario.faults import NO_MERGE_KEYS, FaultList, did_you_mean, validated
 from pmsim.scenario.fit import misfit
 from pmsim.scenario.machine import MachineDescription
 from pmsim.scenario.model import DEFAULT_KERNEL, MeasureKeys, ScenarioKeys
@@ -68,7 +68,7 @@ class ResolvedScenario:
             **({"until": "done"} if duration is None else {"duration": format_time(duration)}),
             "seed": self.seed,
             "workloads": [one.model_dump(mode="json") for one in self.workloads],
-            "measure": self.measure.model_dump(mode="json"),
+            "measure": self.measure.model_dump(mode="json", by_alias=True),
             "replications": self.replications,
         }
 
@@ -218,7 +218,11 @@ def _workload(node: Node, faults: FaultList, directory: Path) -> Workload | None
         faults.at(node, "wrong-type", "a workload is a mapping of keys", "for example kind: trace")
         return None
     kind = node.get("kind")
-    if kind is None:
+    merge = node.key("<<")
+    if kind is None and merge is not None:
+        faults.at(merge, "unknown-key", "unknown key '<<'", NO_MERGE_KEYS)
+        return None
+    if kind is None or kind.value() is None:
         faults.at(node, "missing-key", "the key 'kind' is missing", f"kinds: {', '.join(kinds)}")
         return None
     name = kind.value()

@@ -121,7 +121,14 @@ def load(path_or_name: str | Path) -> Scenario:
     ------
     ScenarioError
         With every fault of the file; or if there is none.
+    TypeError
+        For anything but a path or a name.
     """
+    if not isinstance(path_or_name, str | Path):
+        raise TypeError(
+            f"a scenario is loaded by path or name, not from {type(path_or_name).__name__}"
+            " (Scenario.from_dict takes a mapping)"
+        )
     path, shown = Path(path_or_name), str(path_or_name)
     if not path.exists() and path.name == shown:
         shipped = shipped_scenario(shown)

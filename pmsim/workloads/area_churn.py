@@ -9,10 +9,9 @@ from functools import partial
 from itertools import repeat
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, Tag, model_validator
 
-from pmsim.quantities import Keys, PositiveSize, Time
+from pmsim.quantities import MAPPING_OR_OTHER, Keys, PositiveSize, Time, refused
 from pmsim.units import PAGE_SIZE
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import PositiveCount
@@ -31,25 +30,14 @@ class Uniform(Keys):
     @model_validator(mode="after")
     def _in_order(self) -> Uniform:
         if self.most < self.least:
-            raise PydanticCustomError(
-                "sizes",
-                "{message}",
-                {
-                    "code": "bad-sizes",
-                    "message": "most is less than least",
-                    "hint": "for example {least: 4KiB, most: 1MiB}",
-                },
-            )
+            hint = "for example {least: 4KiB, most: 1MiB}"
+            raise refused("bad-sizes", "most is less than least", hint)
         return self
 
 
-def _is_mapping(value: object) -> str:
-    return "mapping" if isinstance(value, dict | BaseModel) else "size"
-
-
 Sizes = Annotated[
-    Annotated[PositiveSize, Tag("size")] | Annotated[Uniform, Tag("mapping")],
-    Discriminator(_is_mapping),
+    Annotated[PositiveSize, Tag("other")] | Annotated[Uniform, Tag("mapping")],
+    MAPPING_OR_OTHER,
 ]
 """A size, always the same, or ``{least: 4KiB, most: 1MiB}``."""
 

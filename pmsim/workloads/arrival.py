@@ -8,10 +8,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from pmsim import units
-from pmsim.quantities import Keys, PositiveTime, Rate, Time
+from pmsim.quantities import Keys, PositiveTime, Rate, Time, refused
 from pmsim.workloads.keys import NotEmpty, PositiveCount
 
 if TYPE_CHECKING:
@@ -47,19 +46,19 @@ class Arrival(Keys):
         if len(given) != 1:
             message = f"an arrival has exactly one of its keys, not {len(given)}"
             hint = "poisson: 2/s, or every: 500ms, or burst: {size: 20, every: 10s}, or times: [..]"
-            raise _fault("bad-arrival", message, hint)
+            raise refused("bad-arrival", message, hint)
         times = self.times or ()
         late = next((i for i in range(1, len(times)) if times[i] < times[i - 1]), None)
         if late is not None:
             message = f"entry {late + 1} of times is before the one above it"
-            raise _fault("times-not-ascending", message, "write the instants in ascending order")
+            raise refused("times-not-ascending", message, "write the instants in ascending order")
         return self
 
     def check_count(self, wanted: int, what: str) -> None:
         """Raise a validation error if ``times`` has fewer instants than are wanted."""
         if self.times is not None and len(self.times) < wanted:
             message = f"{wanted:,} {what} cannot arrive at {len(self.times):,} times"
-            raise _fault("too-few-times", message, f"give a time for each of the {what}")
+            raise refused("too-few-times", message, f"give a time for each of the {what}")
 
     def instants(self, rng: np.random.Generator) -> Iterator[int]:
         """Return the arrivals in picoseconds, ascending; without end except for ``times``.
@@ -78,12 +77,6 @@ class Arrival(Keys):
             return (start for start in starts for _ in range(self.burst.size))
         assert self.every is not None
         return itertools.count(0, self.every)
-
-
-def _fault(code: str, message: str, hint: str) -> PydanticCustomError:
-    return PydanticCustomError(
-        "arrival", "{message}", {"code": code, "message": message, "hint": hint}
-    )
 
 
 def _poisson(rate: Fraction, rng: np.random.Generator) -> Iterator[int]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, Field, Tag
 
 from pmsim import units
 from pmsim.kernel.pmalloc.generations import PoolMode
-from pmsim.quantities import Keys, Size
+from pmsim.quantities import LIST_OR_OTHER, MAPPING_OR_OTHER, Keys, Size, refused
 
 Count = Annotated[int, Field(ge=0, le=2**63 - 1, strict=True)]
 """A whole number, zero included; it needs no unit."""
@@ -23,8 +22,7 @@ CpuNumber = Annotated[int, Field(ge=0, strict=True)]
 
 def _not_empty(value: tuple[Any, ...]) -> tuple[Any, ...]:
     if not value:
-        context = {"code": "empty-list", "message": "the list is empty", "hint": ""}
-        raise PydanticCustomError("empty_list", "{message}", context)
+        raise refused("empty-list", "the list is empty")
     return value
 
 
@@ -39,25 +37,16 @@ class Every(Keys):
     every: PositiveCount = Field(description="After how many allocations.")
 
 
-def _is_mapping(value: object) -> str:
-    """Tell a word from a mapping, so that only the faults of what was meant are reported."""
-    return "mapping" if isinstance(value, dict | BaseModel) else "word"
-
-
-def _is_list(value: object) -> str:
-    return "list" if isinstance(value, list | tuple) else "word"
-
-
 ProtectCadence = Annotated[
-    Annotated[Literal["end", "never"], Tag("word")] | Annotated[Every, Tag("mapping")],
-    Discriminator(_is_mapping),
+    Annotated[Literal["end", "never"], Tag("other")] | Annotated[Every, Tag("mapping")],
+    MAPPING_OR_OTHER,
 ]
 """When a pool is protected: ``end``, ``never`` or ``{every: n}``."""
 
 CpuSet = Annotated[
-    Annotated[Literal["all", "others"], Tag("word")]
+    Annotated[Literal["all", "others"], Tag("other")]
     | Annotated[tuple[CpuNumber, ...], NotEmpty, Tag("list")],
-    Discriminator(_is_list),
+    LIST_OR_OTHER,
 ]
 """Some CPUs: ``all``, ``others`` (those that no other workload claims) or a list of numbers."""
 

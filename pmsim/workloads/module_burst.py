@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Discriminator, Field, Tag
+from pydantic import Field, Tag
 
 from pmsim.errors import Fault
-from pmsim.quantities import Keys, Time
+from pmsim.quantities import MAPPING_OR_OTHER, Keys, Time
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keyfault import KeyFault
 from pmsim.workloads.keys import Count
@@ -25,13 +25,9 @@ class After(Keys):
     after: Time = Field(description="How long each module stays.")
 
 
-def _is_mapping(value: object) -> str:
-    return "mapping" if isinstance(value, dict | BaseModel) else "word"
-
-
 Unload = Annotated[
-    Annotated[bool, Field(strict=True), Tag("word")] | Annotated[After, Tag("mapping")],
-    Discriminator(_is_mapping),
+    Annotated[bool, Field(strict=True), Tag("other")] | Annotated[After, Tag("mapping")],
+    MAPPING_OR_OTHER,
 ]
 """``false``, ``true`` (as soon as it is loaded) or ``{after: 1s}``."""
 

@@ -8,11 +8,10 @@ from difflib import get_close_matches
 from itertools import cycle, repeat
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, Tag, model_validator
 
 from pmsim.kernel.modules.segments import ModuleSegments, known_modules, segments_of
-from pmsim.quantities import Keys, PageCount
+from pmsim.quantities import MAPPING_OR_OTHER, Keys, PageCount, refused
 from pmsim.workloads.keyfault import KeyFault
 from pmsim.workloads.keys import Count, NotEmpty, PositiveCount
 
@@ -21,12 +20,6 @@ if TYPE_CHECKING:
 
 LEAST_PAGES = 6
 """Pages of the smallest module that is drawn: one for each of six segments."""
-
-
-def _bad_segments(message: str, hint: str) -> PydanticCustomError:
-    return PydanticCustomError(
-        "segments", "{message}", {"code": "bad-segments", "message": message, "hint": hint}
-    )
 
 
 class SegmentKeys(Keys):
@@ -56,7 +49,7 @@ class SegmentKeys(Keys):
         try:
             self.segments()
         except ValueError as error:
-            raise _bad_segments(str(error), "give core_text at least") from None
+            raise refused("bad-segments", str(error), "give core_text at least") from None
         return self
 
     def segments(self) -> ModuleSegments:
@@ -90,7 +83,7 @@ class ModuleSizes(Keys):
     def _large_enough(self) -> ModuleSizes:
         if self.mean < LEAST_PAGES:
             message = f"a module that is drawn has at least {LEAST_PAGES} pages"
-            raise _bad_segments(message, "list smaller ones by their segments")
+            raise refused("bad-segments", message, "list smaller ones by their segments")
         return self
 
     def draw(self, rng: np.random.Generator) -> ModuleSegments:
@@ -119,20 +112,16 @@ class ModuleSizes(Keys):
         )
 
 
-def _is_mapping(value: object) -> str:
-    return "mapping" if isinstance(value, dict | BaseModel) else "other"
-
-
 ModuleChoice = Annotated[
     Annotated[str, Tag("other")] | Annotated[SegmentKeys, Tag("mapping")],
-    Discriminator(_is_mapping),
+    MAPPING_OR_OTHER,
 ]
 """A module of the measured table by name, or segments given outright."""
 
 ModuleChoices = Annotated[
     Annotated[tuple[ModuleChoice, ...], NotEmpty, Tag("other")]
     | Annotated[ModuleSizes, Tag("mapping")],
-    Discriminator(_is_mapping),
+    MAPPING_OR_OTHER,
 ]
 """A list of modules, or the distribution that they are drawn from."""
 

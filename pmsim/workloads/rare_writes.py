@@ -7,11 +7,10 @@ from itertools import chain, cycle, islice
 from typing import Any
 
 from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from pmsim.errors import Fault
 from pmsim.kernel.pmalloc.generations import REWRITABLE
-from pmsim.quantities import PositivePages, PositiveSize
+from pmsim.quantities import PositivePages, PositiveSize, refused
 from pmsim.units import PAGE_SIZE
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keyfault import KeyFault, pool_faults
@@ -54,8 +53,7 @@ class RareWrites(Timed, CpuWorkload):
     def _fits(self) -> RareWrites:
         if self.bytes > self.size:
             message = f"{self.bytes:,} bytes are more than an object has"
-            context = {"code": "too-many-bytes", "message": message, "hint": "raise size as well"}
-            raise PydanticCustomError("rare_writes", "{message}", context)
+            raise refused("too-many-bytes", message, "raise size as well")
         return self
 
     def check(self, machine: MachineInfo) -> Iterable[KeyFault | Fault]:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from itertools import repeat
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field, Tag
 
-from pmsim.quantities import PositiveSize
+from pmsim.quantities import LIST_OR_OTHER, PositiveSize
 from pmsim.workloads.arrival import Arrival
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.cpu_set import OnCpus
@@ -17,22 +17,17 @@ from pmsim.workloads.keys import Count, CpuSet, NotEmpty, PositiveCount
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec, role_of
 from pmsim.workloads.timed import Timed
 
-
-def _is_list(value: object) -> str:
-    return "list" if isinstance(value, list | tuple) else "one"
-
-
 SizeOrSizes = Annotated[
-    Annotated[PositiveSize, Tag("one")]
+    Annotated[PositiveSize, Tag("other")]
     | Annotated[tuple[PositiveSize, ...], NotEmpty, Tag("list")],
-    Discriminator(_is_list),
+    LIST_OR_OTHER,
 ]
 """Bytes, always the same, or a list of which one is drawn each time."""
 
 CountOrCounts = Annotated[
-    Annotated[PositiveCount, Tag("one")]
+    Annotated[PositiveCount, Tag("other")]
     | Annotated[tuple[PositiveCount, ...], NotEmpty, Tag("list")],
-    Discriminator(_is_list),
+    LIST_OR_OTHER,
 ]
 """A number, always the same, or a list of which one is drawn each time."""
 

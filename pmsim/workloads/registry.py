@@ -34,6 +34,7 @@ from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keyfault import KeyFault, cpu_faults
 from pmsim.workloads.keys import Count, CpuNumber
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec, role_of
+from pmsim.workloads.waiting import forgotten_wait
 
 ENTRY_POINT_GROUP = "pmsim.workloads"
 
@@ -173,18 +174,26 @@ def workload(kind: str) -> Callable[[_Class], _Class]:
     Raises
     ------
     TypeError
-        When applied to a class with neither ``run`` nor ``tasks``.
+        When applied to anything but a class with ``run`` or ``tasks``, or if ``run`` makes a call
+        and does not wait for it.
     ValueError
         If the name is taken by another class, or is no name at all.
     """
+    if not isinstance(kind, str):
+        raise TypeError('a workload is registered by a name: @pmsim.workload("my_workload")')
     if not kind.isidentifier():
         raise ValueError(f"'{kind}' cannot name a kind of workload: letters, digits and _ only")
 
     def register(cls: _Class) -> _Class:
+        if not isinstance(cls, type):
+            raise TypeError(f"a workload is a class with a method run, not {cls!r}")
         model = _with_kind(cls, kind) if issubclass(cls, Workload) else _model_of(cls, kind)
         if model.__abstractmethods__:
             missing = " and ".join(sorted(model.__abstractmethods__))
             raise TypeError(f"the workload {cls.__qualname__} does not define {missing}")
+        call = forgotten_wait(cls.run) if hasattr(cls, "run") else None
+        if call is not None:
+            raise TypeError(call)
         _registry.add(kind, model)
         return model  # type: ignore[return-value]
 

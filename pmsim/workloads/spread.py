@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, Discriminator, Field, Tag
+from pydantic import Field, Tag
 
-from pmsim.quantities import Keys, PositiveTime, Time
+from pmsim.quantities import MAPPING_OR_OTHER, Keys, PositiveTime, Time
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,13 +44,9 @@ class Spread(Keys):
         return length if self.at_most is None else min(length, self.at_most)
 
 
-def _is_mapping(value: object) -> str:
-    return "mapping" if isinstance(value, dict | BaseModel) else "time"
-
-
 Length = Annotated[
-    Annotated[Time, Tag("time")] | Annotated[Spread, Tag("mapping")],
-    Discriminator(_is_mapping),
+    Annotated[Time, Tag("other")] | Annotated[Spread, Tag("mapping")],
+    MAPPING_OR_OTHER,
 ]
 """A time, always the same, or ``{dist: exponential, scale: 20us}``."""
 

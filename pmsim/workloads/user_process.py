@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, Tag
 
 from pmsim.errors import Fault
-from pmsim.quantities import PositivePages, PositiveTime
+from pmsim.quantities import LIST_OR_OTHER, PositivePages, PositiveTime
 from pmsim.units import MS, S
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keyfault import KeyFault, cpu_faults
@@ -18,14 +18,24 @@ from pmsim.workloads.task import MachineInfo, Steps, TaskSpec, role_of
 from pmsim.workloads.timed import Timed
 
 
+Threads = Annotated[
+    Annotated[Literal["all", "others"], Tag("other")]
+    | Annotated[tuple[CpuNumber, ...], Tag("list")],
+    LIST_OR_OTHER,
+]
+"""CPUs of threads: ``all``, ``others``, or a list, which may be empty."""
+
+
 class UserProcess(Timed):
     """One thread changes the mappings of its process; the others compute or sleep on their CPUs."""
 
     counted = "changes"
 
     cpu: CpuNumber = Field(default=0, description="CPU of the thread that changes mappings.")
-    threads: tuple[CpuNumber, ...] = Field(
-        default=(), description="CPUs of the process's other threads, one thread each."
+    threads: Threads = Field(
+        default=(),
+        description="CPUs of the process's other threads, one thread each: all (but its own),"
+        " others (CPUs that no workload names), or a list.",
     )
     threads_do: Literal["spin", "sleep"] = Field(
         default="spin",
@@ -54,14 +64,26 @@ class UserProcess(Timed):
         wait = self._spin if self.threads_do == "spin" else self._sleep
         others = [
             TaskSpec(cpu, wait, working_set=self.working_set, role="background", stream=f"cpu{cpu}")
-            for cpu in self.threads
+            for cpu in self._thread_cpus(machine)
         ]
         return [first, *others]
+
+    def _thread_cpus(self, machine: MachineInfo) -> tuple[int, ...]:
+        if not isinstance(self.threads, str):
+            return self.threads
+        there = range(machine.n_cpus) if self.threads == "all" else machine.others
+        return tuple(cpu for cpu in there if cpu != self.cpu)
+
+    def claims(self, machine: MachineInfo) -> frozenset[int]:
+        """Return the CPUs that are named; ``all`` and ``others`` take what is there."""
+        listed = () if isinstance(self.threads, str) else self.threads
+        return frozenset({self.cpu, *listed})
 
     def check(self, machine: MachineInfo) -> Iterable[KeyFault | Fault]:
         """Return a fault for each CPU that the machine does not have."""
         yield from cpu_faults(("cpu",), self.cpu, machine)
-        for index, cpu in enumerate(self.threads):
+        listed = () if isinstance(self.threads, str) else self.threads
+        for index, cpu in enumerate(listed):
             yield from cpu_faults(("threads", index), cpu, machine)
 
     def _change_all(self, kernel: Any, cpu: Cpu) -> Steps:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
 from pmsim.kernel.costs import KernelCosts
+from pmsim.kernel.handle import KernelHandle
 from pmsim.quantities import FROM_FILE
-from pmsim.units import NS, US
+from pmsim.units import NS, PAGE_SIZE, US
+from tests.kernel.booted import Booted
 
 
 def test_vmalloc_and_vfree_of_four_pages_cost_what_was_measured_on_milan() -> None:
@@ -35,3 +40,103 @@ def test_a_platform_file_can_give_its_own_costs() -> None:
 def test_a_bad_cost_is_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         KernelCosts.model_validate(bad, context=FROM_FILE)
+
+
+Calls = Generator[Any, Any, Any]
+Program = Callable[[KernelHandle], Calls]
+
+
+def areas(pages: int) -> Program:
+    """Allocate an area, free it, and have it purged."""
+
+    def program(kernel: KernelHandle) -> Calls:
+        area = yield from kernel.vmalloc(pages * PAGE_SIZE)
+        yield from kernel.vfree(area)
+        yield from kernel.vm_unmap_aliases()
+
+    return program
+
+
+def mappings(order: int) -> Program:
+    """Map a block both ways and unmap it."""
+
+    def program(kernel: KernelHandle) -> Calls:
+        block = yield from kernel.alloc_pages(order)
+        yield from kernel.vunmap((yield from kernel.vmap(block)))
+        yield from kernel.vm_unmap_ram((yield from kernel.vm_map_ram(block)))
+        yield from kernel.free_pages(block)
+
+    return program
+
+
+def read_only(pages: int) -> Program:
+    """Make an area read-only."""
+
+    def program(kernel: KernelHandle) -> Calls:
+        area = yield from kernel.vmalloc(pages * PAGE_SIZE)
+        yield from kernel.set_memory_ro(area.address, pages)
+
+    return program
+
+
+def pool(kernel: KernelHandle) -> Calls:
+    """Create a pool, allocate two objects, one of them filled, protect and destroy it."""
+    made = yield from kernel.pmalloc_create_pool()
+    yield from kernel.pzalloc(made, 100)
+    yield from kernel.pmalloc(made, 8)
+    yield from kernel.pmalloc_protect_pool(made)
+    yield from kernel.pmalloc_destroy_pool(made)
+
+
+def process(pages: int) -> Program:
+    """Change the protection of user memory."""
+
+    def program(kernel: KernelHandle) -> Calls:
+        yield from kernel.use_mm(kernel.process("it"))
+        yield from kernel.mprotect(pages)
+
+    return program
+
+
+@pytest.mark.parametrize(
+    ("cost", "times", "program", "keys"),
+    [
+        ("vmalloc", 1, areas(3), {}),
+        ("vmalloc_page", 3, areas(3), {}),
+        ("vfree", 1, areas(3), {}),
+        ("vfree_page", 3, areas(3), {}),
+        ("area_lock_hold", 2, areas(3), {}),
+        ("purge_area", 1, areas(3), {}),
+        ("alias_scan_cpu", 4, areas(3), {}),  # one call, 4 CPUs
+        ("vmap", 4, mappings(2), {}),
+        ("vmap_page", 4 * 4, mappings(2), {}),
+        ("alloc_pages", 2, mappings(2), {}),
+        ("set_memory", 1, read_only(5), {}),
+        ("set_memory_page", 5 + 5, read_only(5), {}),  # the aliases too
+        ("set_memory_page", 5, read_only(5), {"profile": "linux-6.1-arm32"}),
+        ("split", 1, read_only(5), {"direct_map_leaf": "2MiB"}),
+        ("alloc_pages", 1, read_only(5), {"direct_map_leaf": "2MiB"}),  # the new table
+        # Of 3 pages two lie below a multiple of 4 MiB, and one above.
+        ("vmalloc_fault", 2, areas(3), {"profile": "linux-4.16-x86_32", "pae": False}),
+        ("pool", 2, pool, {}),
+        ("pmalloc", 2 + 1, pool, {}),  # two objects, and the walk of the protection
+        ("area_lookup", 1, pool, {}),
+        ("fill_byte", 100, pool, {}),
+        ("user_mapping", 1, process(7), {}),
+        ("user_mapping_page", 7, process(7), {}),
+        ("bpf_load", 1, lambda kernel: kernel.bpf_prog_load(100), {}),
+        ("text_poke_site", 3 * 4, lambda kernel: kernel.static_key_toggle(4), {}),
+        ("text_poke_site", 4, lambda kernel: kernel.static_key_toggle(4),
+         {"profile": "linux-6.1-arm64"}),
+    ],
+)  # fmt: skip
+def test_each_cost_is_paid_as_often_as_its_work_is_done(
+    cost: str, times: int, program: Program, keys: dict[str, Any]
+) -> None:
+    def paid(price: int) -> int:
+        costs = KernelCosts(**{**free, cost: price})
+        booted = Booted(4, costs, **keys).run(program)
+        return sum(row["run_ps"] for row in booted.operations if row["parent"] == -1)
+
+    free = dict.fromkeys(KernelCosts.model_fields, 0)
+    assert paid(1000) - paid(0) == 1000 * times

@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from pmsim.errors import Fault, ScenarioError
+from pmsim.quantities import Time
 from pmsim.scenario.faults import MAX_FAULTS, FaultList, did_you_mean, validated
 from pmsim.scenario.nodes import Leaf
 from pmsim.scenario.read import parse
@@ -17,6 +18,10 @@ class Inner(BaseModel):
     model_config = ConfigDict(extra="forbid")
     depth: Annotated[int, Field(gt=0, lt=10)] = 1
     share: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
+class Timed(BaseModel):
+    length: Time
 
 
 class Outer(BaseModel):
@@ -128,11 +133,22 @@ def test_more_faults_than_anybody_reads_are_counted_only() -> None:
         ("celing", "did you mean ceiling?"),
         ("Ceiling", "did you mean ceiling?"),
         ("lazymaxunit", "did you mean lazy_max_unit?"),
-        ("zzz", "known: arch, ceiling, lazy_max_unit"),
+        ("laz", "did you mean lazy_max_unit or lazy_merges?"),
+        ("zzz", "known: arch, ceiling, lazy_max_unit, lazy_merges"),
     ],
 )
-def test_the_nearest_name_is_offered_or_all_of_them(name: str, hint: str) -> None:
-    assert did_you_mean(name, ["ceiling", "arch", "lazy_max_unit"]) == hint
+def test_names_that_begin_so_are_offered_or_the_nearest_or_all(name: str, hint: str) -> None:
+    assert did_you_mean(name, ["ceiling", "arch", "lazy_max_unit", "lazy_merges"]) == hint
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [("", "nothing"), ("[64B]", "a list"), ("{a: 1}", "a mapping"), ("true", "'true'")],
+)
+def test_what_is_no_quantity_is_called_by_its_yaml_name(written: str, said: str) -> None:
+    found = FaultList("f.yaml")
+    assert validated(Timed, parse(f"length: {written}", "f.yaml"), found) is None
+    assert found.faults[0].message == f"{said} is not a time"
 
 
 def test_where_nothing_is_known_nothing_is_said() -> None:

@@ -5,19 +5,23 @@ Stands for ``do_free_init`` (kernel/module.c, Linux 4.16; kernel/module/main.c, 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from pmsim.kernel.workqueue import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pmsim.hardware.task import Task
     from pmsim.kernel.costs import KernelCosts
     from pmsim.kernel.modules.memory import ModuleArea, ModuleMemory
     from pmsim.kernel.modules.plans import LoaderPlan
     from pmsim.kernel.operations import OperationLog, Steps
     from pmsim.kernel.workqueue import Workqueue
+    from pmsim.units import Picoseconds
+
+
+Free = Callable[["Task", "Sequence[ModuleArea]", "Picoseconds"], "Steps"]
+"""Gives areas back to the memory of modules, after a wait."""
 
 
 class InitFree(Protocol):
@@ -35,23 +39,16 @@ class FreeByCallback:
 
     Parameters
     ----------
-    memory, workqueue
-        The kernel underneath.
-    operations, costs
-        Where time is charged; the length of a grace period.
+    free, workqueue
+        How areas are given back, and who does it.
+    grace_period
+        How long it lasts, in picoseconds.
     """
 
-    def __init__(
-        self,
-        memory: ModuleMemory,
-        workqueue: Workqueue,
-        operations: OperationLog,
-        costs: KernelCosts,
-    ) -> None:
-        self._memory = memory
+    def __init__(self, free: Free, workqueue: Workqueue, grace_period: Picoseconds) -> None:
+        self._free = free
         self._workqueue = workqueue
-        self._operations = operations
-        self._grace_period = costs.rcu_grace_period
+        self._grace_period = grace_period
 
     def give(self, task: Task, areas: Sequence[ModuleArea]) -> None:
         """Let a worker free them when the grace period is over, which begins now."""
@@ -60,7 +57,7 @@ class FreeByCallback:
         def free(worker: Task) -> Steps:
             if worker.now < due:
                 yield from worker.sleep(due - worker.now)
-            yield from _free_all(worker, areas, self._memory, self._operations)
+            yield from self._free(worker, areas, 0)
 
         self._workqueue.queue_work(task, free)
 
@@ -73,23 +70,14 @@ class FreeByWork:
 
     Parameters
     ----------
-    memory, workqueue
-        The kernel underneath.
-    operations, costs
-        Where time is charged; the length of a grace period.
+    free, workqueue, grace_period
+        As for `FreeByCallback`.
     """
 
-    def __init__(
-        self,
-        memory: ModuleMemory,
-        workqueue: Workqueue,
-        operations: OperationLog,
-        costs: KernelCosts,
-    ) -> None:
-        self._memory = memory
+    def __init__(self, free: Free, workqueue: Workqueue, grace_period: Picoseconds) -> None:
+        self._free = free
         self._workqueue = workqueue
-        self._operations = operations
-        self._grace_period = costs.rcu_grace_period
+        self._grace_period = grace_period
         self._gathered: list[Sequence[ModuleArea]] = []
         self._work = Work(self._run)
 
@@ -102,9 +90,7 @@ class FreeByWork:
         """Free those that have gathered by now, newest module first."""
         gathered, self._gathered = self._gathered, []
         newest_first = [area for areas in reversed(gathered) for area in areas]
-        return _free_all(
-            task, newest_first, self._memory, self._operations, wait=self._grace_period
-        )
+        return self._free(task, newest_first, self._grace_period)
 
 
 def init_free(
@@ -115,20 +101,14 @@ def init_free(
     costs: KernelCosts,
 ) -> InitFree:
     """Return who gives init areas back in a generation."""
+
+    def free(task: Task, areas: Sequence[ModuleArea], wait: Picoseconds) -> Steps:
+        operation = operations.begin(task, "do_free_init", sum(area.pages for area in areas))
+        if wait:
+            yield from task.sleep(wait)
+        for area in areas:
+            yield from memory.free(task, area)
+        operations.end(operation)
+
     kind = FreeByCallback if plan.init_free == "callback" else FreeByWork
-    return kind(memory, workqueue, operations, costs)
-
-
-def _free_all(
-    task: Task,
-    areas: Sequence[ModuleArea],
-    memory: ModuleMemory,
-    operations: OperationLog,
-    wait: int = 0,
-) -> Steps:
-    operation = operations.begin(task, "do_free_init", sum(area.pages for area in areas))
-    if wait:
-        yield from task.sleep(wait)
-    for area in areas:
-        yield from memory.free(task, area)
-    operations.end(operation)
+    return kind(free, workqueue, costs.rcu_grace_period)

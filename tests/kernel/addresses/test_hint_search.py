@@ -14,10 +14,12 @@ from pmsim.units import PAGE_SIZE
 
 LOW, HIGH = (100, 60), (1000, 40)
 """First page and size of two ranges."""
+BEHIND = (160, 40)
+"""The same of a second range that begins where the first ends."""
 
 
-def ranges() -> dict[str, AddressRange]:
-    low, high = (tuple(PAGE_SIZE * number for number in where) for where in (LOW, HIGH))
+def ranges(second: tuple[int, int] = HIGH) -> dict[str, AddressRange]:
+    low, high = (tuple(PAGE_SIZE * number for number in where) for where in (LOW, second))
     return address_ranges((low[0], low[1]), (high[0], high[1]))
 
 
@@ -80,16 +82,17 @@ REQUESTS = st.tuples(
 FREES = st.tuples(st.just("free"), st.integers(0, 200), st.integers(1, 4), st.just(1))
 
 
-@given(actions=st.lists(REQUESTS | FREES, max_size=60))
+@given(second=st.sampled_from([HIGH, BEHIND]), actions=st.lists(REQUESTS | FREES, max_size=60))
 def test_it_finds_what_a_walk_of_the_list_finds(
+    second: tuple[int, int],
     actions: list[tuple[str, object, int, int]],
 ) -> None:
-    where, search, walk = ranges(), HintSearch(), Walk()
+    where, search, walk = ranges(second), HintSearch(), Walk()
     live: list[tuple[FreedArea, tuple[int, int]]] = []
     for action, what, number, align in actions:
         if action == "take":
             chosen = where[str(what)]
-            first, size = LOW if what == "vmalloc" else HIGH
+            first, size = LOW if what == "vmalloc" else second
             page = search.take(0, chosen, number, align)
             assert page == walk.take(first, first + size, number, align)
             if page is not None:

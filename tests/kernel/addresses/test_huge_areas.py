@@ -37,6 +37,20 @@ def test_a_huge_area_is_whole_leaves_of_2_mib_under_one_guard(profile: str) -> N
     assert Booted(profile=profile).run(program).kernel.frames.free == frames
 
 
+def test_a_range_of_pages_and_a_whole_leaf_splits_the_alias_of_the_pages_only() -> None:
+    """The area is two leaves; the first is broken by a change of one page of it."""
+
+    def program(kernel: KernelHandle) -> Calls:
+        area = yield from kernel.vmalloc_huge("4MiB")
+        yield from kernel.set_memory_ro(area.address, 1)
+        # From the middle of the first to the end of the second, which changes as one.
+        yield from kernel.set_memory_ro(area.address + MIB, 256 + 512)
+
+    booted = Booted(profile="linux-6.1-x86_64", direct_map_leaf="2MiB").run(program)
+    # The first call splits the leaf and its alias; the second finds both of the other whole.
+    assert booted.flushes == [full("split"), full("split"), full("attributes"), full("attributes")]
+
+
 @pytest.mark.parametrize("profile", SMALL)
 def test_a_kernel_without_huge_areas_refuses_them(profile: str) -> None:
     def program(kernel: KernelHandle) -> Calls:

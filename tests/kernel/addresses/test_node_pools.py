@@ -69,6 +69,19 @@ def test_areas_go_back_to_the_node_that_asked_for_them_whoever_frees_them() -> N
     assert nodes.take(3, vmalloc, 2, 1) == START
 
 
+def test_what_no_node_asked_for_belongs_to_that_of_its_address() -> None:
+    # Zones of 16 pages, one node after the other (addr_to_node).
+    nodes, _, modules = pools(4)
+    first = modules.start // PAGE_SIZE // 64 * 64
+    areas = freed(1, first, first + 15, first + 16, first + 47, first + 48, where=modules)
+    assert [(node, len(own)) for node, own in nodes.shares(areas)] == [
+        (0, 2),
+        (1, 1),
+        (2, 1),
+        (3, 1),
+    ]
+
+
 def test_modules_are_not_pooled() -> None:
     nodes, _, modules = pools()
     page = nodes.take(1, modules, 2, 1)

@@ -6,6 +6,8 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pmsim.errors import UndefinedBehaviour
 from pmsim.kernel.addresses.vmap_blocks import RamMapping
@@ -196,3 +198,46 @@ def test_a_mapping_without_address_space_is_null(order: int) -> None:
         assert (yield from kernel.vm_map_ram(block)) is None
 
     Booted(vmalloc_size="256KiB" if order else "2MiB").run(program)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("map"), st.integers(0, 7)),
+        st.tuples(st.just("unmap"), st.integers(0, 20)),
+        st.tuples(st.just("aliases"), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+@pytest.mark.parametrize("profile", ["linux-6.6-x86_64", "linux-6.12-x86_64"])
+@settings(max_examples=40)
+@given(steps=STEPS)
+def test_since_6_5_a_call_flushes_once_all_that_was_unmapped_since_the_one_before(
+    profile: str, steps: list[tuple[str, int]]
+) -> None:
+    unmapped: list[list[int]] = [[]]
+
+    def program(kernel: KernelHandle) -> Calls:
+        blocks, live = [], list[RamMapping]()
+        for order in range(8):
+            blocks.append((yield from pages(kernel, order)))
+        for what, number in [*steps, ("aliases", 0), ("aliases", 0)]:
+            if what == "map":
+                live.append((yield from mapped(kernel, blocks[number])))
+            elif what == "aliases":
+                yield from kernel.vm_unmap_aliases()
+                unmapped.append([])
+            elif live:
+                mapping = live.pop(number % len(live))
+                yield from kernel.vm_unmap_ram(mapping)
+                unmapped[-1] += [mapping.page, mapping.page + mapping.pages]
+
+    booted = Booted(profile=profile, vmap_block_pages=128).run(program)
+    calls = booted.of_kind("vm_unmap_aliases")
+    # The last one has nothing to do, whatever the one before it found.
+    assert [row["crosscalls"] for row in calls] == [int(bool(found)) for found in unmapped[:-1]]
+    spans = (max(found) - min(found) for found in unmapped if found)
+    for flush, span in zip(booted.flushes, spans, strict=True):
+        assert flush.cause == "purge"
+        assert flush.pages >= span

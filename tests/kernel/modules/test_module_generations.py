@@ -225,6 +225,27 @@ def test_a_call_about_an_absent_segment_is_made(profile: str) -> None:
     assert len(load.calls) == len(life(Booted(profile=profile), CANONICAL)[0].calls)
 
 
+# Splits of the direct map come on top, where the pages are fresh
+
+
+@pytest.mark.parametrize("version", ["4.16", "5.15", "6.1", "6.6", "6.12"])
+def test_a_first_load_splits_the_leaf_that_its_pages_are_in_and_a_second_one_nothing(
+    version: str,
+) -> None:
+    profile = f"linux-{version}-x86_64"
+    segments = OLD if version == "4.16" else CANONICAL
+    plain = life(Booted(profile=profile), segments)
+    booted = Booted(profile=profile, direct_map_leaf="2MiB")
+    first = life(booted, segments)
+    # All pages of a module of 20 come from the same 2 MiB, and a split stays.
+    causes = [[flush.cause for flush in step.flushes] for step in first]
+    assert [step.count("split") for step in causes] == [1, 0]
+    assert [[cause for cause in step if cause != "split"] for step in causes] == [
+        [flush.cause for flush in step.flushes] for step in plain
+    ]
+    assert booted.kernel.pagetable.leaves_split == 1
+
+
 # Note (b): a block of vm_map_ram that is dirty and still in use
 
 

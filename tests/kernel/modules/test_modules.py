@@ -259,3 +259,32 @@ def test_an_unloaded_modules_frames_are_writable_in_the_direct_map_again() -> No
         assert (yield from kernel.write(text, PAGE_SIZE))
 
     Booted().run(program)
+
+
+def test_a_load_takes_the_loaders_time_in_three_parts_and_an_unload_its_own() -> None:
+    nothing = dict.fromkeys(KernelCosts.model_fields, 0)
+    parts = {"module_load": 1000, "module_link": 200, "module_init": 30, "module_unload": 4}
+    booted = Booted(costs=KernelCosts(**{**nothing, **parts}))
+
+    def program(kernel: KernelHandle) -> Calls:
+        module = yield from kernel.load_module(SMALL)
+        yield from kernel.unload_module(module)
+
+    booted.run(program)
+    assert [row["run_ps"] for row in booted.of_kind("load_module")] == [1000 + 200 + 30]
+    assert [row["run_ps"] for row in booted.of_kind("do_init_module")] == [30]
+    assert [row["run_ps"] for row in booted.of_kind("unload_module")] == [4]
+
+
+def test_of_the_init_parts_that_have_gathered_the_newest_goes_first() -> None:
+    booted = Booted(costs=KernelCosts(rcu_grace_period=S))
+
+    def program(kernel: KernelHandle) -> Calls:
+        for pages in (1, 2, 3, 4):
+            yield from kernel.load_module(replace(SMALL, init_data=pages))
+
+    booted.run(program)
+    workers = [row for row in booted.of_kind("vfree") if row["workload"].startswith("kworker")]
+    freed = [row["pages"] for row in sorted(workers, key=lambda row: row["start_ps"])]
+    # The first goes alone; its work runs when the others are there.
+    assert freed == [1, 4, 3, 2]

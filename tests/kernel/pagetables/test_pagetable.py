@@ -71,6 +71,30 @@ def test_it_does_what_a_dictionary_of_pages_does(
         assert table.walk(at(page) + 7) == (Leaf(1, at(page), entry) if entry else None)
 
 
+RANGES = st.tuples(st.integers(0, 2 * ENTRIES), st.integers(0, 2 * ENTRIES)).map(sorted)
+
+
+@given(large=st.booleans(), ranges=st.lists(RANGES, max_size=6))
+def test_what_is_protected_and_opened_again_is_as_it_was(
+    large: bool, ranges: list[list[int]]
+) -> None:
+    # Two leaves of 2 MiB or their pages, always mapped; leaves that are partly changed are split.
+    table = PageTable()
+    table.map_linear(BASE, 2 * ENTRIES, 0, 2 if large else 1, PAGE_KERNEL)
+    before = table.read(BASE, 2 * ENTRIES).tolist()
+    for first, end in ranges:
+        for page in (first, end):
+            leaf = table.walk(at(page)) if first < end and page < 2 * ENTRIES else None
+            if leaf is not None and leaf.level == 2 and page % ENTRIES:
+                table.split(at(page))
+        closed = table.protect(at(first), end - first, 0, RW)
+        entries = table.read(at(first), end - first)
+        assert not any(int(entry) & RW for entry in entries)
+        assert table.protect(at(first), end - first, 0, RW) == 0
+        assert table.protect(at(first), end - first, RW, 0) == closed
+        assert table.read(BASE, 2 * ENTRIES).tolist() == before
+
+
 @EVERY_SHAPE
 def test_an_address_is_translated_to_its_frame_and_offset(shape: Geometry) -> None:
     table = PageTable(shape)

@@ -109,6 +109,21 @@ def test_the_walk_visits_every_address_space_once_for_each_new_entry(spaces: int
     assert booted.flushes == []
 
 
+@pytest.mark.parametrize("times", [1, 2, 10])
+def test_an_address_space_of_arm32_copies_once_after_each_area_that_needs_a_new_entry(
+    times: int,
+) -> None:
+    start, met, behind = 0xF0800000 // PAGE_SIZE, set[int](), 0
+    for number in range(times):
+        # 128 pages and a guard, one area after the other; an entry covers 512 pages.
+        first = start + number * 129
+        entries = {first // 512, (first + 127) // 512}
+        behind += not entries <= met
+        met |= entries
+    booted = Booted(profile="linux-6.1-arm32").run(lambda k: allocate(k, times, 512 << 10))
+    assert len(booted.of_kind("check_vmalloc_seq")) == behind
+
+
 def test_an_address_space_of_arm32_copies_all_entries_when_it_is_behind() -> None:
     booted = Booted(4, profile="linux-6.1-arm32")
     for cpu in range(2):

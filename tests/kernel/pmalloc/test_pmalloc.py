@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pmsim.kernel.handle import KernelHandle
-from pmsim.units import KIB, PAGE_SIZE
+from pmsim.units import KIB, PAGE_SIZE, US
 from tests.kernel.booted import Booted, Ear, full, ranged
 from tests.kernel.pool_programs import Calls, filled, offsets
 
@@ -163,6 +163,20 @@ def test_a_destroyed_pool_leaves_the_direct_map_writable() -> None:
         assert not (yield from kernel.write(alias, 1))
         yield from kernel.pmalloc_destroy_pool(pool)
         assert (yield from kernel.write(alias, 1))
+
+    Booted().run(program)
+
+
+def test_what_was_never_protected_is_exposed_until_its_pool_is_destroyed() -> None:
+    def program(kernel: KernelHandle) -> Calls:
+        pool = yield from kernel.pmalloc_create_pool()
+        yield from kernel.pmalloc(pool, 24)
+        allocated = kernel.task.now
+        yield from kernel.task.compute(US)
+        yield from kernel.pmalloc_destroy_pool(pool)
+        freed = pool.exposure.since
+        assert allocated + US <= freed <= kernel.task.now
+        assert pool.exposure.at(10**15) == 24 * (freed - allocated)
 
     Booted().run(program)
 

@@ -56,6 +56,9 @@ def test_an_alignment_above_a_page_lets_an_object_fit_above_the_last_aligned_off
     pool = pool_of(3, align=8192)
     assert not pool.space_needed(4096)
     assert pool.space_needed(9000)
+    # In an area of a page all of it lies above that offset, which is its start.
+    assert not pool_of(1, align=8192).space_needed(4096)
+    assert pool_of(1, align=8192).space_needed(4097)
     assert pool.take(4096).address == 0x100000 + 8192
     # From there on each object, however small, takes a whole 8 KiB.
     assert pool.take(1).address == 0x100000

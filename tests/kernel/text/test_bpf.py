@@ -1,4 +1,4 @@
-"""BPF programs on every generation: kernel-paths section 7, and what the sources say beyond it."""
+"""BPF programs on every generation (kernel/bpf/core.c, include/linux/filter.h)."""
 
 from __future__ import annotations
 

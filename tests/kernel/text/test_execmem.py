@@ -1,10 +1,9 @@
 """The cache of executable memory of Linux 6.18, and what it makes a module cost.
 
-A load is 13 broadcasts where nothing is split, joined or added to the cache: the page that gives
-the totals (mm/execmem.c, kernel/module/strict_rwx.c) leaves three things open, and each test says
-which way it takes them. Splits of a leaf are never counted in the 13 to 16; a leaf of 2 MiB is
-joined again only where nobody else holds a writable piece of it; a new block is one call and one
-broadcast for all who share it.
+A load is 13 broadcasts where nothing is split, joined or added to the cache, and up to 16 where
+leaves are joined (mm/execmem.c, kernel/module/strict_rwx.c). What else a load may meet is counted
+apart: splits of a leaf; that a leaf of 2 MiB is joined again only where nobody else holds a piece
+of it that can be written; that a new block is one call and one broadcast for all who share it.
 """
 
 from __future__ import annotations

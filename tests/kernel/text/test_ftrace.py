@@ -1,4 +1,4 @@
-"""Function tracing; kernel-paths section 7."""
+"""Function tracing (kernel/trace/ftrace.c and ``arch/*/kernel/ftrace.c``)."""
 
 from __future__ import annotations
 

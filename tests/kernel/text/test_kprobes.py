@@ -1,4 +1,4 @@
-"""Kprobes: their pages of slots, and arming them; kernel-paths section 7 for 6.1 and 6.12."""
+"""Kprobes: their pages of slots, and arming them (kernel/kprobes.c, ``arch/*/kernel/kprobes``)."""
 
 from __future__ import annotations
 
@@ -53,6 +53,8 @@ def test_the_first_probe_needs_a_page_and_every_probe_is_armed(
     first, second, disarmed = flushes_by_step(booted, register, register, unregister)
     assert first == page + arming
     assert second == disarmed == arming
+    assert len(booted.of_kind("register_kprobe")) == 2
+    assert len(booted.of_kind("unregister_kprobe")) == 1
 
 
 def many(booted: Booted, probes: int) -> list[Any]:

@@ -1,7 +1,7 @@
 """Patching code, on every generation and architecture.
 
-Counts: kernel-paths section 6.6 in words: 3 serialising calls per site in 4.16, per batch of up to
-256 sites from 5.10 on, 2 where every site is one byte; elsewhere what the sources named in the
+x86 (arch/x86/kernel/alternative.c): 3 serialising calls for each site in 4.16, for each batch of up
+to 256 sites from 5.10 on, 2 where every site is one byte; elsewhere what the sources named in the
 profiles do.
 """
 

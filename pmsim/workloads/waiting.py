@@ -1,0 +1,108 @@
+"""Whether a workload waits as it must: for pmsim's own calls, and by ``yield from``."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any, Final
+
+from pmsim.errors import ProgramError
+
+if TYPE_CHECKING:
+    from pmsim.workloads.cpu import Cpu
+    from pmsim.workloads.task import Steps
+
+PACKAGE: Final = str(Path(__file__).parents[1])
+"""Where the code is that may make a task wait."""
+
+PLAIN: Final = frozenset(
+    {"rng", "report_failure", "work_until_now", "windows_until", "is_pmalloc_object", "pfree"}
+)
+"""Calls of a kernel and a CPU that take no time, and may stand alone."""
+
+
+def forgotten_wait(run: Callable[..., Any]) -> str | None:
+    """Return where ``run`` makes a call and does not wait for it, which would do nothing.
+
+    Parameters
+    ----------
+    run
+        The method of a workload, with ``self``, the kernel and the CPU as its parameters. What is
+        not known by its source, such as what was typed into Python, cannot be looked at.
+
+    Returns
+    -------
+    str or None
+        File and line with the call; None where no such call is seen.
+    """
+    try:
+        lines, first = inspect.getsourcelines(run)
+        tree = ast.parse(textwrap.dedent("".join(lines)))
+    except (OSError, TypeError, SyntaxError):
+        return None
+    parameters = set(list(inspect.signature(run).parameters)[1:3])
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and _takes_time(node.value, parameters):
+            place = f"{inspect.getsourcefile(run)}:{first + node.lineno - 1}"
+            return f"{place}: {ast.unparse(node)} does nothing without `yield from` before it"
+    return None
+
+
+def _takes_time(node: ast.expr, owners: set[str]) -> bool:
+    """Return whether an expression is a bare call of the kernel's or the CPU's."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+        return False
+    owner = node.func.value
+    return isinstance(owner, ast.Name) and owner.id in owners and node.func.attr not in PLAIN
+
+
+def checked_steps(run: Callable[[Any, Cpu], Steps], kernel: Any, cpu: Cpu) -> Steps:
+    """Return the steps of a task, checked where they are not those of pmsim's own workloads.
+
+    Raises
+    ------
+    ProgramError
+        If they are no generator, or, as they are taken, where the workload yields by itself.
+    """
+    steps = run(kernel, cpu)
+    if not isinstance(steps, GeneratorType):
+        raise cpu.task.error(
+            f"is no generator: its workload returned {_in_words(steps)}. Every call of the kernel"
+            " and the CPU wants a `yield from`"
+        )
+    return steps if _is_ours(steps) else _waits_checked(steps, cpu)
+
+
+def as_program_error(error: Exception, cpu: Cpu) -> ProgramError:
+    """Return an error that a workload raised as one that says who, where and when."""
+    forgotten = "'generator'" in str(error)
+    hint = "; is a `yield from` missing before a call?" if forgotten else ""
+    message = f"the workload raised {type(error).__name__}: {error}{hint}"
+    return ProgramError(message, cpu.now, cpu.task.place)
+
+
+def _waits_checked(steps: GeneratorType[Any, Any, Any], cpu: Cpu) -> Steps:
+    """Pass on what is waited for, as long as pmsim's own code is what waits."""
+    for wanted in steps:
+        waiting: Any = steps
+        while isinstance(waiting, GeneratorType) and not _is_ours(waiting):
+            waiting = waiting.gi_yieldfrom
+        if waiting is None:
+            raise cpu.task.error(
+                f"yields {_in_words(wanted)} by itself: a workload waits by `yield from`, for"
+                " calls of the kernel and the CPU"
+            )
+        yield wanted
+
+
+def _is_ours(steps: GeneratorType[Any, Any, Any]) -> bool:
+    return steps.gi_code.co_filename.startswith(PACKAGE)
+
+
+def _in_words(value: Any) -> str:
+    """Return what a value is, in words."""
+    return "nothing" if value is None else f"a value of type {type(value).__name__}"
