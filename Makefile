@@ -85,7 +85,7 @@ LOWEST := import tomllib; \
 
 test-lowest: .venv-lowest/.ready
 	@echo "== Python $$(.venv-lowest/bin/python -V | cut -d' ' -f2) and the oldest dependencies allowed"
-	.venv-lowest/bin/python -m pytest -m "not slow" -W default
+	PYTHONWARNINGS=default .venv-lowest/bin/python -m pytest -m "not slow" -W default
 
 .venv-lowest/.ready: pyproject.toml $(READY)
 	@python=$$(ls -d $(HOME)/.pyenv/versions/3.11*/bin/python3.11 2>/dev/null | head -1); \

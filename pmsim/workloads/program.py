@@ -79,7 +79,7 @@ def read_programs(path: Path, n_cpus: int | None = None) -> Programs:
     ------
     ScenarioError
         With every bad row (`MOST_FAULTS` at most), by its line and its number, the first row after
-        the header being row 1.
+        the header being row 1; blank ones count.
     """
     try:
         state = path.stat()

@@ -17,7 +17,6 @@ from pmsim.workloads.keys import Count, CpuNumber, PositiveCount
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec, role_of
 from pmsim.workloads.timed import Timed
 
-
 Threads = Annotated[
     Annotated[Literal["all", "others"], Tag("other")]
     | Annotated[tuple[CpuNumber, ...], Tag("list")],

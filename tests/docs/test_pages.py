@@ -43,11 +43,15 @@ def has_something_to_do(page: Path) -> bool:
     ],
 )
 def test_a_page_tells_what_happens(page: Path, tmp_path: Path) -> None:
-    environment = os.environ | {
-        "PATH": f"{CLUSTERS}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": f"{ROOT}{os.pathsep}{CLUSTERS}",
-    }
-    command = [sys.executable, "-W", "error", "-m", "tests.docs.play", str(page)]
+    environment = (
+        {"PYTHONWARNINGS": "error"}
+        | os.environ
+        | {
+            "PATH": f"{CLUSTERS}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{CLUSTERS}",
+        }
+    )
+    command = [sys.executable, "-m", "tests.docs.play", str(page)]
     done = subprocess.run(
         command,
         cwd=tmp_path,

@@ -236,3 +236,32 @@ def test_a_log_without_a_sink_keeps_no_rows() -> None:
     assert machine.run() == 5
     log.flush()
     assert log.begun == 1
+
+
+def test_what_an_inner_operation_waits_for_a_lock_its_outer_one_waits_too() -> None:
+    rows: list[dict[str, Any]] = []
+    machine = small_machine(2)
+    log = OperationLog(
+        lambda columns: rows.extend(
+            dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+        )
+    )
+    mutex = Mutex(machine, "one")
+
+    def body(task: Task) -> Generator[Any, Any, Any]:
+        outer = log.begin(task, "outer")
+        inner = log.begin(task, "inner")
+        yield from log.lock(task, mutex)
+        yield from log.compute(task, US)
+        mutex.unlock(task)
+        log.end(inner)
+        log.end(outer)
+
+    for cpu in range(2):
+        machine.spawn(cpu, body)
+    machine.run()
+    log.flush()
+    waits = {(row["cpu"], row["kind"]): row["lock_wait_ps"] for row in rows}
+    for cpu in range(2):
+        assert waits[cpu, "outer"] == waits[cpu, "inner"]
+    assert max(waits.values()) >= US

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -35,6 +36,17 @@ def test_every_profile_has_every_key_with_a_source(name: str) -> None:
 
 def test_every_key_says_what_it_means() -> None:
     assert all(field.description for field in KernelProfile.model_fields.values())
+
+
+FOLDERS = {"x86_64": "x86", "x86_32": "x86", "arm64": "arm64", "arm32": "arm", "riscv64": "riscv"}
+"""Where the source of an architecture lies, below arch/."""
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_no_key_rests_on_the_source_of_another_architecture(name: str) -> None:
+    own = FOLDERS[load_profile(name).arch]
+    for key, source in profile_sources(name).items():
+        assert set(re.findall(r"\barch/(\w+)", source)) <= {own}, key
 
 
 def test_linux_6_1_is_what_its_source_says() -> None:

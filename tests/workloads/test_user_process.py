@@ -27,14 +27,16 @@ def test_each_change_of_a_protection_is_two_flushes_to_the_cpus_of_the_threads()
     assert result.cpus["handlers"].tolist() == [0, 10, 0, 10, 0, 0, 0, 0]
 
 
-@pytest.mark.parametrize(("threads", "targets"), [("all", 7), ("others", 5), ([1, 3], 2), ([], 0)])
+@pytest.mark.parametrize(
+    ("threads", "targets"), [("all", [7] * 6), ("others", [5] * 6), ([1, 3], [2] * 6), ([], [])]
+)
 def test_threads_are_on_all_other_cpus_those_that_nobody_names_or_those_of_a_list(
-    threads: str | list[int], targets: int
+    threads: str | list[int], targets: list[int]
 ) -> None:
     work = {"kind": "user_work", "cpus": [6, 7], "compute": "1us"}
     result = run(mprotect(cpu=2, threads=threads, changes=3), work, cpus=8)
     calls = result.crosscalls[result.crosscalls["cause"] == "user"]
-    assert calls["targets"].tolist() == [targets] * 6
+    assert calls["targets"].tolist() == targets
 
 
 def test_a_thread_on_a_cpu_that_is_not_there_is_refused() -> None:

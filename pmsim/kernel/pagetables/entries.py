@@ -26,10 +26,6 @@ GLOBAL: Final = 1 << 8
 NX: Final = 1 << 63
 PAGE_KERNEL: Final = PRESENT | RW | ACCESSED | DIRTY | GLOBAL | NX
 """Protection of ordinary kernel memory (``__PAGE_KERNEL``)."""
-PAGE_KERNEL_EXEC: Final = PAGE_KERNEL & ~NX
-"""Writable and executable (``__PAGE_KERNEL_EXEC``)."""
-PAGE_KERNEL_ROX: Final = PAGE_KERNEL_EXEC & ~(RW | DIRTY)
-"""Executable and not writable (``__PAGE_KERNEL_ROX``)."""
 PFN_MASK: Final = ((1 << 52) - 1) & -PAGE_SIZE
 """The bits of an entry that hold the page frame."""
 

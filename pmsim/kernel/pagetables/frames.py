@@ -51,10 +51,6 @@ class Frames:
         """How many frames are free."""
         return self._low.free + (self._high.free if self._high else 0)
 
-    def has_alias(self, pfn: int) -> bool:
-        """Return whether the direct map holds a frame."""
-        return pfn < self.lowmem
-
     def allocate(self, pages: Pages, block: Pages = 1) -> list[Run] | None:
         """Take free frames for an area, in runs: highmem first, and of each zone the lowest first.
 

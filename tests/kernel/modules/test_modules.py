@@ -288,3 +288,11 @@ def test_of_the_init_parts_that_have_gathered_the_newest_goes_first() -> None:
     freed = [row["pages"] for row in sorted(workers, key=lambda row: row["start_ps"])]
     # The first goes alone; its work runs when the others are there.
     assert freed == [1, 4, 3, 2]
+
+
+def test_a_module_whose_init_fails_is_there_for_a_grace_period_more() -> None:
+    booted = Booted(costs=KernelCosts(rcu_grace_period=30 * MS))
+    assert loaded(booted, replace(SMALL, init_fails=True)) is None
+    (init,) = booted.of_kind("do_init_module")
+    # One before it is taken out, and one, under the mutex, as every module that goes.
+    assert init["end_ps"] - init["start_ps"] >= 2 * 30 * MS

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from pmsim.errors import ProgramError, UndefinedBehaviour
+from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.modules.segments import ModuleSegments
-from pmsim.units import S
+from pmsim.units import MS, S
 from tests.kernel.booted import Booted, Ear, Flush, full, ranged
 from tests.kernel.steps import flushes_by_step
 from tests.kernel.text.test_bpf import kinds
@@ -170,3 +171,14 @@ def test_a_tracer_is_taken_away_once() -> None:
 def test_a_negative_number_of_sites_is_no_call_of_a_kernel() -> None:
     with pytest.raises(ProgramError, match="-1 sites"):
         Booted().run(lambda kernel: kernel.ftrace_enable(-1))
+
+
+@pytest.mark.parametrize(("trampoline", "waits"), [(True, True), (False, False)])
+def test_a_trampoline_is_freed_after_a_grace_period(trampoline: bool, waits: bool) -> None:
+    def program(kernel: KernelHandle) -> Calls:
+        tracer = yield from kernel.ftrace_enable(1, trampoline=trampoline)
+        yield from kernel.ftrace_disable(tracer)
+
+    booted = Booted(costs=KernelCosts(rcu_grace_period=30 * MS)).run(program)
+    (row,) = booted.of_kind("ftrace_disable")
+    assert (row["end_ps"] - row["start_ps"] >= 30 * MS) == waits
