@@ -15,7 +15,7 @@ Names are looked up when they are first used, so that importing pmsim costs next
 
 from __future__ import annotations
 
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return metadata.version("pmsim")
     if name not in _HOMES:
         raise AttributeError(f"module 'pmsim' has no attribute '{name}'")
     module, attribute = _HOMES[name]

@@ -15,6 +15,8 @@ LEAST: Final = 5
 """Values below which there is no interval: "not enough data"."""
 RESAMPLES: Final = 2_000
 """Bootstrap samples: enough for the ends of a 95 % interval to stand to two digits."""
+ROUNDING: Final = 1e-12
+"""Spread, as a share of the values, that is not theirs but of the 53 bits of a float."""
 BATCHES: Final = 20
 """Batches that would fit side by side into a run; their overlapping is what sharpens them."""
 
@@ -166,6 +168,11 @@ def batch_means(values: Values, level: float = LEVEL) -> Estimate:
     return Estimate(mean, mean - half, mean + half, n, level, "batch means")
 
 
+def is_constant(values: npt.NDArray[np.float64]) -> bool:
+    """Return whether values differ by rounding at most."""
+    return bool(np.ptp(values) <= ROUNDING * np.abs(values).max())
+
+
 def _known(values: Values) -> npt.NDArray[np.float64]:
     numbers = np.asarray(values, dtype=np.float64)
     return numbers[~np.isnan(numbers)]
@@ -177,7 +184,7 @@ def _early(known: npt.NDArray[np.float64], level: float) -> Estimate | None:
     if n < LEAST:
         mean = float(known.mean()) if n else None
         return Estimate(mean, None, None, n, level, "not enough data")
-    if known.min() == known.max():
+    if is_constant(known):
         value = float(known[0])
         return Estimate(value, value, value, n, level, "constant")
     return None

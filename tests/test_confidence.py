@@ -55,6 +55,13 @@ def test_values_that_never_differ_are_known_exactly_and_without_a_warning() -> N
             assert found.relative == 0.0
 
 
+def test_values_that_differ_by_rounding_alone_do_not_differ() -> None:
+    thirds = [0.1 + 0.2, 0.3, 0.3, 0.3, 0.3]
+    assert len(set(thirds)) == 2
+    assert mean_interval(thirds).method == "constant"
+    assert mean_interval([0.3, 0.3 + 1e-9, 0.3, 0.3, 0.3]).method == "t"
+
+
 def test_of_a_mean_of_zero_there_is_no_relative_width() -> None:
     assert mean_interval([-2, -1, 0, 1, 2]).relative is None
 

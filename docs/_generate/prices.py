@@ -35,7 +35,7 @@ pmsim costs --kernel linux-6.1-x86_64 --platform epyc-milan --areas 1 --pages 40
 
 Counts of broadcasts depend on the kernel alone; they are what the tests hold against real kernels
 and against their code. Times rest on the constants of a platform, most of which are estimates
-([validity.md](validity.md)).
+([validity](validity.md)).
 
 **How to read it.** The first two tables count all broadcasts; their last column says how many CPUs
 protecting the pool interrupts. In the others *full* empties every TLB, *range* drops single pages,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from pmsim.cli.check import check
@@ -18,12 +20,35 @@ from pmsim.cli.sweep import sweep
 app = typer.Typer(
     name="pmsim",
     help="What will page-table synchronization cost, on a machine you do not have?",
+    epilog="To begin: pmsim list scenarios, and pmsim run with one of their names.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: `pmsim --help` is there at once
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"pmsim {version('pmsim')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version, and stop."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
 app.command()(run)
 app.command()(sweep)
 app.command()(compare)

@@ -16,7 +16,10 @@ def check(
         list[str], typer.Argument(metavar="FILE...", help="Scenario files, or shipped scenarios.")
     ],
 ) -> None:
-    """Say whether scenarios are valid: every fault, with file, line, column and a hint."""
+    """Say whether scenarios are valid, or everything that is wrong.
+
+    Each fault comes with file, line, column and a hint.
+    """
     from pmsim.scenario.scenario import load
 
     faults: list[Fault] = []

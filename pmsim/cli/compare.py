@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +12,7 @@ from pmsim.cli.status import reporting, termination_as_interrupt
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pmsim.experiments.comparison import Comparison
+    from pmsim.experiments.comparison import Difference
 
 
 @reporting
@@ -34,47 +35,56 @@ def compare(
         bool, typer.Option("--all", help="Every metric, those of single operations and causes too.")
     ] = False,
 ) -> None:
-    """Say what differs between results, pair by pair of replications, and how sure that is."""
+    """Say what differs between results, and how sure that is.
+
+    They are compared pair by pair of replications.
+    """
     from rich.text import Text
 
     from pmsim.cli.console import Output
     from pmsim.experiments.comparison import compare as compared
+    from pmsim.simulation.metrics import metric_of
 
     with termination_as_interrupt():
         found = compared(*given, replications=replications, workers=workers)
     console = Output()
     console.print(Text(f"compared with {found.base}", style="bold"))
+    for doubt in found.doubts:
+        console.print(Text(f"- {doubt}"))
     metrics = {one.metric for one in found.differences} if everything else ()
     for sentence in found.sentences(*metrics):
         console.print(Text(f"- {sentence}"))
-    console.print()
-    console.print(_table(found, everything=everything))
+    for arm in dict.fromkeys(one.arm for one in found.differences):
+        mine = [one for one in found.differences if one.arm == arm]
+        shown = [one for one in mine if everything or not metric_of(one.metric)[1]]
+        console.print()
+        console.print(_table(arm, [one for one in shown if not one.same]))
+        same = ", ".join(one.metric for one in shown if one.same)
+        if same:
+            console.print(Text(f"exactly the same: {same}"))
 
 
-def _table(found: Comparison, *, everything: bool) -> Table:
+def _table(arm: str, differences: Sequence[Difference]) -> Table:
+    """Return the table of one side: what differs from the first, metric by metric."""
     from rich.table import Table
     from rich.text import Text
 
-    from pmsim.experiments.said import quantity, signed
+    from pmsim.confidence import LEVEL
+    from pmsim.experiments.said import quantity, signed, signed_interval
     from pmsim.simulation.metrics import metric_of
 
-    table = Table(box=None, pad_edge=False)
-    for name in ("side", "metric", "first", "this", "difference", "interval", "effect", "n"):
-        table.add_column(
-            name, justify="left" if name in ("side", "metric") else "right", overflow="fold"
-        )
-    for one in found.differences:
-        metric, label = metric_of(one.metric)
-        if label and not everything:
-            continue
-        low, high = (signed(metric, end) for end in (one.difference.low, one.difference.high))
+    table = Table(title=arm, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column("metric", overflow="fold")
+    for name in ("first", "this", "difference", f"{LEVEL:.0%} interval", "effect", "n"):
+        table.add_column(name, justify="right", overflow="fold", no_wrap=name == "difference")
+    for one in differences:
+        metric, _label = metric_of(one.metric)
         table.add_row(
-            Text(one.arm),
             Text(one.metric),
             quantity(metric, one.base),
             quantity(metric, one.other),
             signed(metric, one.difference.mean),
-            f"{low} to {high}" if one.difference.low is not None else "not enough data",
+            signed_interval(metric, one.difference),
             "" if one.effect is None else f"{one.effect:+.2g}",
             f"{one.difference.n:,}",
         )

@@ -16,7 +16,8 @@ SECONDS = 15
 def announce_compilation() -> None:
     """Say that the first run compiles, where it does."""
     if needs_compiling():
-        typer.echo(f"compiling the fabric, once: about {SECONDS} s", err=True)
+        message = f"pmsim: the first run compiles the simulated machine, once: about {SECONDS} s"
+        typer.echo(message, err=True)
 
 
 def needs_compiling() -> bool:

@@ -47,7 +47,7 @@ def costs(
     ] = 512,
     format_: Annotated[Format, typer.Option("--format", help="How.")] = Format.MARKDOWN,
 ) -> None:
-    """Print the price list: what each kernel operation costs by itself, on each kernel."""
+    """Print the price list: what one kernel operation costs alone."""
     from pmsim.simulation.prices.catalogue import Sizes
     from pmsim.simulation.prices.formats import FORMATS
     from pmsim.simulation.prices.listing import price_list

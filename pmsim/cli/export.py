@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 TIMELINE = "timeline.pftrace"
 """The file of a timeline that is not sent elsewhere."""
 
+WITHOUT_DETAIL = (
+    "of most broadcasts this shows the slowest target alone; a run with --set"
+    " 'measure.detail={from: 0ms, to: 5ms}' keeps all of that part"
+)
+"""What is said of a timeline whose run was not asked to keep everything."""
+
 
 @reporting
 def export(
@@ -55,7 +61,7 @@ def export(
         bool, typer.Option("--force", help="Replace files that are there already.")
     ] = False,
 ) -> None:
-    """Write a result for other programs: a timeline for Perfetto, or tables as CSV or JSON."""
+    """Write a result for other programs: Perfetto, CSV or JSON."""
     if perfetto + (csv is not None) + (json is not None) != 1:
         leave(BAD_INPUT, "export wants one of --perfetto, --csv DIR and --json FILE")
     if perfetto and tables:
@@ -100,3 +106,19 @@ def _export_timeline(found: Result | Sweep, path: Path, window: Window, force: b
             " run one of its cells (pmsim run --set ...)",
         )
     typer.echo(write_perfetto(found, path, window, force=force))
+    missing = _missing(found, window)
+    if missing:
+        typer.echo(f"pmsim: {missing}", err=True)
+
+
+def _missing(found: Result, window: Window) -> str:
+    """Say what a timeline does not show because the run did not keep it."""
+    from pmsim.units import format_time
+
+    kept = [one for one in found.summary["detail"] if one["replication"] == window.replication]
+    if not kept:
+        return WITHOUT_DETAIL
+    cut = kept[0]["cut_ps"]
+    if cut is None or (window.end_ps is not None and window.end_ps <= cut):
+        return ""
+    return f"there was no room to keep everything after {format_time(cut, 3)}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from pmsim.cli.status import reporting
+from pmsim.cli.status import BAD_INPUT, leave, reporting
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,7 +35,11 @@ class Definition(NamedTuple):
 
 @reporting
 def list_(
-    what: Annotated[What, typer.Argument(help="What to list.")],
+    what: Annotated[What, typer.Argument(metavar="WHAT", help="What to list.")],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME...", help="These alone, with their details. Default: all."),
+    ] = None,
     details: Annotated[
         bool, typer.Option("--details", help="Everything that is known of each.")
     ] = False,
@@ -43,30 +47,58 @@ def list_(
     """List platforms, kernels, workloads, scenarios or protocols."""
     from pmsim.cli.console import Output
 
-    _LISTS[what](Output(), details)
+    known, show = _LISTS[what]
+    chosen = list(known())
+    if names:
+        _check_names(what, names, chosen)
+        chosen = names
+    console = Output()
+    for name in chosen:
+        show(console, name, details or bool(names))
 
 
-def _platforms(console: Console, details: bool) -> None:
-    from pmsim.scenario.platform import load_platform, platform_constants, platform_names
+def _check_names(what: What, names: Sequence[str], known: Sequence[str]) -> None:
+    from pmsim.scenario.faults import did_you_mean
 
-    for name in platform_names():
-        machine = load_platform(name)
-        _entry(console, name, f"{machine.topology.n_cpus:,} CPUs. {machine.description}")
-        if details:
-            _rows(
-                console,
-                ("constant", "value", "basis", "source"),
-                [(c.path, c.value, c.basis, c.source) for c in platform_constants(name)],
+    for name in names:
+        if name not in known:
+            leave(
+                BAD_INPUT,
+                f"there is no '{name}' among the {what.value}: {did_you_mean(name, known)}",
             )
 
 
-def _kernels(console: Console, details: bool) -> None:
-    from pmsim.kernel.profiles import profile_names, profile_summary
+def _platforms() -> Iterable[str]:
+    from pmsim.scenario.platform import platform_names
 
-    for name in profile_names():
-        _entry(console, name, profile_summary(name))
-        if details:
-            _profile(console, name)
+    return platform_names()
+
+
+def _platform(console: Console, name: str, details: bool) -> None:
+    from pmsim.scenario.platform import load_platform, platform_constants
+
+    machine = load_platform(name)
+    _entry(console, name, f"{machine.topology.n_cpus:,} CPUs. {machine.description}")
+    if details:
+        _rows(
+            console,
+            ("constant", "value", "basis", "source"),
+            [(c.path, c.value, c.basis, c.source) for c in platform_constants(name)],
+        )
+
+
+def _kernels() -> Iterable[str]:
+    from pmsim.kernel.profiles import profile_names
+
+    return profile_names()
+
+
+def _kernel(console: Console, name: str, details: bool) -> None:
+    from pmsim.kernel.profiles import profile_summary
+
+    _entry(console, name, profile_summary(name))
+    if details:
+        _profile(console, name)
 
 
 def _profile(console: Console, name: str) -> None:
@@ -113,43 +145,58 @@ def _definition(key: str, value: str, source: str) -> Definition:
     return Definition(key, value, KernelProfile.model_fields[key].description or "", source)
 
 
-def _workloads(console: Console, details: bool) -> None:
+def _workloads() -> Iterable[str]:
+    from pmsim.workloads.registry import workload_kinds
+
+    return workload_kinds()
+
+
+def _workload(console: Console, kind: str, details: bool) -> None:
     from pmsim.workloads.describe import key_docs
     from pmsim.workloads.registry import workload_kinds
 
-    for kind, model in workload_kinds().items():
-        text = " ".join((model.__doc__ or "").split())
-        _entry(console, kind, text if details else text.partition(". ")[0].rstrip(".") + ".")
-        keys = [(doc.name, doc.default, doc.description) for doc in key_docs(kind)]
-        _rows(console, ("key", "default", "what it is"), keys)
+    text = " ".join((workload_kinds()[kind].__doc__ or "").replace("``", "").split())
+    _entry(console, kind, text if details else text.partition(". ")[0].rstrip(".") + ".")
+    keys = [(doc.name, doc.default, doc.description) for doc in key_docs(kind)]
+    _rows(console, ("key", "default", "what it is"), keys)
 
 
-def _scenarios(console: Console, details: bool) -> None:
-    from pmsim.scenario.scenario import load
+def _scenarios() -> Iterable[str]:
     from pmsim.scenario.shipped import scenario_names
 
-    for name in scenario_names():
-        scenario = load(name)
-        _entry(console, name, " ".join(scenario.description.split()))
-        if details:
-            kinds = [(one.name, one.kind) for one in scenario.resolve().workloads]
-            _rows(console, ("workload", "kind"), kinds)
+    return scenario_names()
 
 
-def _protocols(console: Console, _details: bool) -> None:
+def _scenario(console: Console, name: str, details: bool) -> None:
+    from pmsim.scenario.scenario import load
+
+    scenario = load(name)
+    _entry(console, name, " ".join(scenario.description.split()))
+    if details:
+        kinds = [(one.name, one.kind) for one in scenario.resolve().workloads]
+        _rows(console, ("workload", "kind"), kinds)
+
+
+def _protocols() -> Iterable[str]:
     from pmsim.simulation.tables import PROTOCOLS
 
-    for name, sentence in PROTOCOLS.items():
-        _entry(console, name, sentence)
+    return PROTOCOLS
 
 
-_LISTS = {
-    What.PLATFORMS: _platforms,
-    What.KERNELS: _kernels,
-    What.WORKLOADS: _workloads,
-    What.SCENARIOS: _scenarios,
-    What.PROTOCOLS: _protocols,
+def _protocol(console: Console, name: str, _details: bool) -> None:
+    from pmsim.simulation.tables import PROTOCOLS
+
+    _entry(console, name, PROTOCOLS[name])
+
+
+_LISTS: Mapping[What, tuple[Callable[[], Iterable[str]], Callable[[Console, str, bool], None]]] = {
+    What.PLATFORMS: (_platforms, _platform),
+    What.KERNELS: (_kernels, _kernel),
+    What.WORKLOADS: (_workloads, _workload),
+    What.SCENARIOS: (_scenarios, _scenario),
+    What.PROTOCOLS: (_protocols, _protocol),
 }
+"""Of each kind of thing its names, and how one is printed."""
 
 
 def _entry(console: Console, name: str, text: str) -> None:

@@ -35,23 +35,39 @@ def plot(
             " headline metrics.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option(help="Replace figures that are there already.")] = False,
+    threshold: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VALUE",
+            help="Where the line of a phase diagram is drawn, in the unit of --metric: 1%, 20us,"
+            " 100/s. Default: 1% of a share.",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace figures that are there already.")
+    ] = False,
 ) -> None:
-    """Draw the figures of a result or a sweep again, in any format that Matplotlib writes."""
+    """Draw the figures of a result or a sweep again, in any format."""
     from pmsim.experiments.opening import open_path
 
     found = open_path(result)
     from pmsim.figures.gallery import draw_all, figures_of
     from pmsim.simulation.result import Result
 
-    if metrics and isinstance(found, Result):
-        leave(BAD_INPUT, f"--metric is for sweeps, and {result} is the result of a run")
+    if isinstance(found, Result):
+        for option, value in (("--metric", metrics), ("--threshold", threshold)):
+            if value:
+                leave(BAD_INPUT, f"{option} is for sweeps, and {result} is the result of a run")
+    if threshold is not None and not metrics:
+        leave(BAD_INPUT, "--threshold needs --metric: a threshold of what?")
     directory = out or result / "figures"
     endings = formats or ["png"]
-    names = figures_of(found, metrics)
+    names = figures_of(found, metrics, threshold)
+    if not names:
+        leave(BAD_INPUT, f"the sweep {result} varies nothing: there is nothing to draw")
     files = [directory / f"{name}.{ending}" for name in names for ending in endings]
     there = [str(file) for file in files if file.exists()]
     if there and not force:
         raise OutputError(f"{', '.join(there)} exist already (--force replaces them)")
-    for file in draw_all(found, directory, endings, metrics):
+    for file in draw_all(found, directory, endings, metrics, threshold):
         typer.echo(file)

@@ -32,7 +32,10 @@ def report(
         bool, typer.Option("--force", help="Replace a file that is there already.")
     ] = False,
 ) -> None:
-    """Write one HTML page about results: figures, tables, the answer in words, the scenario."""
+    """Write one HTML page about results, to show to others.
+
+    It holds the answer in words, figures, tables and the scenario.
+    """
     from pmsim.report.files import check_files
 
     page = output or (results[0] / PAGE if len(results) == 1 else Path(PAGE))

@@ -54,7 +54,7 @@ def run(
     precision: Precision = None,
     max_replications: MaxReplications = None,
 ) -> None:
-    """Run scenarios: a progress bar, then the answer in words, tables, files and figures."""
+    """Run scenarios, and answer in words, tables, files and figures."""
     changes = _changes(values or [], {"seed": seed, "replications": replications})
     scenarios = _loaded(files, changes)
     places = _places(scenarios, out)

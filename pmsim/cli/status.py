@@ -6,8 +6,10 @@ import functools
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn, ParamSpec
 
@@ -20,6 +22,10 @@ RUN_FAILED = 1
 BAD_INPUT = 2
 """Bad usage, a bad scenario, a place where results cannot go, or a run that was interrupted."""
 
+PACKAGE = Path(__file__).parents[1]
+STARTS_TASKS = PACKAGE / "simulation" / "build.py"
+"""Where the steps of a workload are taken: what a traceback shows above it is not the user's."""
+
 P = ParamSpec("P")
 
 
@@ -31,19 +37,30 @@ def reporting(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except SimulationError as error:
-            leave(RUN_FAILED, f"the run failed: {error}")
+            leave(RUN_FAILED, f"the run failed: {error}{own_code(error)}")
         except ScenarioError as error:
             count = len(error.faults)
             leave(BAD_INPUT, f"{error}\n{count} fault{'s' if count > 1 else ''}")
         except PmsimError as error:
             leave(BAD_INPUT, str(error))
         except KeyboardInterrupt:
-            leave(BAD_INPUT, "interrupted: the run was given up, no half result is left behind")
+            leave(BAD_INPUT, "interrupted: given up, and nothing half-done is left behind")
         except BrokenPipeError:
             # Whoever reads the output has seen enough. Python would complain once more at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     return reported
+
+
+def own_code(error: SimulationError) -> str:
+    """Return the lines of a user's own workload that led to an error, as a traceback shows them."""
+    frames = traceback.extract_tb((error.__cause__ or error).__traceback__)
+    starts = [
+        place for place, frame in enumerate(frames, 1) if Path(frame.filename) == STARTS_TASKS
+    ]
+    inside = frames[max(starts, default=len(frames)) :]
+    own = [frame for frame in inside if not Path(frame.filename).is_relative_to(PACKAGE)]
+    return "".join(["\nin your code:\n", *traceback.format_list(own)]).rstrip() if own else ""
 
 
 def leave(status: int, message: str) -> NoReturn:

@@ -70,8 +70,12 @@ def sweep(
         bool, typer.Option("--force", help="Replace another sweep; run a huge grid all the same.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    no_figures: Annotated[bool, typer.Option("--no-figures", help="Draw no figures.")] = False,
 ) -> None:
-    """Run a scenario for many values of some keys; the same command goes on where it ended."""
+    """Run a scenario for many values of some keys.
+
+    The same command goes on where an interrupted one was.
+    """
     from pmsim.scenario.scenario import load
 
     given = _values(values or [])
@@ -97,10 +101,12 @@ def sweep(
         force=force,
         progress=None if quiet else "auto",
     )
+    figures, undrawn = (None, "") if no_figures else _draw(result)
     if not quiet:
-        _print(result)
-    if len(result.failures):
-        leave(RUN_FAILED, _failed(result))
+        _print(result, figures)
+    wrong = [_failed(result), undrawn]
+    if any(wrong):
+        leave(RUN_FAILED, "\n".join(filter(None, wrong)))
 
 
 def _values(texts: list[str]) -> dict[str, Any]:
@@ -138,11 +144,22 @@ def _run(place: Path, quiet: bool, **options: Any) -> Sweep:
         )
 
 
+def _draw(result: Sweep) -> tuple[Path | None, str]:
+    """Draw the figures; return where they are, or why there are none: the sweep stays as it is."""
+    from pmsim.cli.drawing import draw_sweep
+
+    try:
+        return draw_sweep(result), ""
+    except Exception as error:  # whatever it is, the rows are worth more than the figures
+        again = f"`pmsim plot {result.path}` draws them"
+        return None, f"the figures could not be drawn: {error} (all rows are there; {again})"
+
+
 def _say(message: Warning | str, *_: Any, **__: Any) -> None:
     typer.echo(f"pmsim: {message}", err=True)
 
 
-def _print(result: Sweep) -> None:
+def _print(result: Sweep, figures: Path | None) -> None:
     """Print the headline figures cell by cell, and where the rest is."""
     from rich.table import Table
     from rich.text import Text
@@ -163,11 +180,15 @@ def _print(result: Sweep) -> None:
     for sentence in result.imprecise():
         console.print(Text(f"- {sentence}"))
     console.print(Text(f"rows of all replications: {result.path} (pmsim.open reads it)"))
+    if figures is not None:
+        console.print(Text(f"figures: {figures}"))
 
 
 def _failed(result: Sweep) -> str:
-    """Say which replications failed, the first of them."""
+    """Say which replications failed, the first of them; empty if none did."""
     rows = result.failures
+    if not len(rows):
+        return ""
     said = [
         f"cell {row.cell}, replication {row.replication}: {row.error}"
         for row in rows.head(MOST_FAILURES).itertuples()

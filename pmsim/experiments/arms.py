@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -32,11 +33,14 @@ class Arm:
         Arms of one seed share their random draws, replication by replication.
     rows
         The metrics by column, indexed by replication; failed replications left out.
+    program
+        What made them, as `made_by` tells it.
     """
 
     name: str
     seed: int
     rows: pd.DataFrame
+    program: Mapping[str, Any]
 
 
 def arms_of(
@@ -63,10 +67,15 @@ def arms_of(
         raise ResultError(
             "a comparison has two sides or more: results, scenarios, cells of a sweep"
         )
-    names = [arm.name for arm in arms]
+    names = names_apart([arm.name for arm in arms])
+    return [replace(arm, name=name) for name, arm in zip(names, arms, strict=True)]
+
+
+def names_apart(names: Sequence[str]) -> list[str]:
+    """Return names, with their places where several are the same: ``claim (1)``, ``claim (2)``."""
     return [
-        arm if names.count(arm.name) == 1 else Arm(f"{arm.name} ({number})", arm.seed, arm.rows)
-        for number, arm in enumerate(arms, 1)
+        name if names.count(name) == 1 else f"{name} ({place})"
+        for place, name in enumerate(names, 1)
     ]
 
 
@@ -97,7 +106,7 @@ def _loaded(path: Path, given: str | Path) -> Scenario:
 
 def _of_result(result: Result, name: str) -> Arm:
     rows = result.replications.set_index("replication").drop(columns="error")
-    return Arm(name, int(result.manifest["seed"]), rows)
+    return Arm(name, int(result.manifest["seed"]), rows, result.manifest)
 
 
 def _of_sweep(found: Sweep) -> list[Arm]:
@@ -109,7 +118,7 @@ def _of_sweep(found: Sweep) -> list[Arm]:
         name = ", ".join(f"{path}={value}" for path, value in place.items()) or found.name
         seed = int(place.get("seed", found.manifest["seed"]))
         metrics = rows.set_index("replication").drop(columns=["cell", "error", *place.index])
-        arms.append(Arm(name, seed, metrics))
+        arms.append(Arm(name, seed, metrics, found.manifest))
     return arms
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import time
 from concurrent.futures import CancelledError, Executor
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from pmsim.errors import SchedulerError
+from pmsim.experiments.replicate import tidy
 from pmsim.experiments.workers import AHEAD
+from pmsim.simulation.manifest import differences, made_by
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -109,6 +110,7 @@ def cluster_workers(scheduler: str | Client, slots: int | None = None) -> Cluste
         client = _connected(scheduler, distributed.Client)
         cluster = Cluster(client, client)
     _check_versions(cluster)
+    cluster._client.run(tidy)
     return cluster
 
 
@@ -138,19 +140,12 @@ def _connected(address: str, connect: Any) -> Client:
 
 def _check_versions(cluster: Cluster) -> None:
     """Raise `SchedulerError` if a worker would compute something else than this process."""
-    own = _versions()
-    for worker, other in cluster._client.run(_versions).items():
-        if other != own:
+    own = made_by()
+    for worker, other in cluster._client.run(made_by).items():
+        changed = differences(own, other)
+        if changed:
             cluster.close()
             raise SchedulerError(
-                f"the worker {worker} has {_said(other)}, this process {_said(own)}:"
-                " install the same versions on both"
+                f"this process and the worker {worker} would give different numbers ({changed}):"
+                " install the same on both"
             )
-
-
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("pmsim", "numpy", "simpy")}
-
-
-def _said(versions: dict[str, str]) -> str:
-    return ", ".join(f"{name} {number}" for name, number in versions.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -10,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pmsim.confidence import LEAST, LEVEL, Estimate
+from pmsim.confidence import LEAST, LEVEL, ROUNDING, Estimate, is_constant
 from pmsim.experiments.arms import Arm, Comparable, arms_of
-from pmsim.experiments.said import quantity, signed
+from pmsim.experiments.said import quantity, signed_interval
 from pmsim.simulation.estimates import estimate
+from pmsim.simulation.manifest import differences
 from pmsim.simulation.metrics import HEADLINES, is_metric, metric_of, ordered
 
 
@@ -55,22 +57,26 @@ class Difference:
         low, high = self.difference.low, self.difference.high
         return low is not None and high is not None and (low > 0 or high < 0)
 
+    @property
+    def same(self) -> bool:
+        """Whether all that is compared is exactly the same."""
+        return self.difference.method == "constant" and self.difference.mean == 0
+
     def __str__(self) -> str:
         metric, label = metric_of(self.metric)
         what = f"{metric.label} ({label})" if label else metric.label
         values = f"{quantity(metric, self.base)} and {quantity(metric, self.other)}"
+        n = self.difference.n
+        runs = f"{n} {('pair' if self.paired else 'unpaired run') + ('s' if n > 1 else '')}"
         if self.difference.method == "not enough data":
             return (
                 f"{self.arm}: {what}: {values}; not enough data for an interval"
-                f" ({self.difference.n} pairs, at least {LEAST} are needed)."
+                f" ({runs}, at least {LEAST} are needed)."
             )
-        if self.difference.method == "constant" and self.base == self.other:
+        if self.same:
             return f"{self.arm}: {what} stays exactly the same, {quantity(metric, self.base)}."
-        low, high = (signed(metric, end) for end in (self.difference.low, self.difference.high))
-        runs = f"{self.difference.n} {'pairs' if self.paired else 'unpaired runs'}"
-        interval = (
-            f"{100 * self.difference.level:g} % interval of the difference {low} to {high}, {runs}"
-        )
+        ends = signed_interval(metric, self.difference)
+        interval = f"{100 * self.difference.level:g} % interval of the difference {ends}, {runs}"
         if not self.certain:
             return f"{self.arm}: {what} does not change measurably: {values} ({interval})."
         verb = "rises" if self.other > self.base else "falls"
@@ -89,10 +95,13 @@ class Comparison:
         The name of the first arm.
     differences
         Of each other arm, metric by metric.
+    doubts
+        What a reader has to know: which arms were made by another program than the base.
     """
 
     base: str
     differences: tuple[Difference, ...]
+    doubts: tuple[str, ...] = ()
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -123,7 +132,8 @@ class Comparison:
         return [str(one) for one in self.differences if one.metric in wanted]
 
     def _repr_html_(self) -> str:
-        said = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.sentences())
+        sentences = (*self.doubts, *self.sentences())
+        said = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
         return f"<h4>Compared with {escape(self.base)}</h4><ul>{said}</ul>"
 
 
@@ -157,7 +167,20 @@ def compare(
     """
     base, *others = arms_of(given, replications=replications, workers=workers)
     found = [_difference(base, arm, name, level) for arm in others for name in _shared(base, arm)]
-    return Comparison(base.name, tuple(one for one in found if one is not None))
+    known = tuple(one for one in found if one is not None)
+    return Comparison(base.name, known, tuple(_doubts(base, others)))
+
+
+def _doubts(base: Arm, others: Sequence[Arm]) -> Iterator[str]:
+    changed: dict[str, list[str]] = {}
+    for arm in others:
+        changed.setdefault(differences(base.program, arm.program), []).append(arm.name)
+    changed.pop("", None)
+    for what, names in changed.items():
+        yield (
+            f"{base.name} was made by another program than {', '.join(names)} ({what}): they may"
+            " differ for that alone."
+        )
 
 
 def _shared(base: Arm, other: Arm) -> list[str]:
@@ -174,11 +197,11 @@ def _difference(base: Arm, other: Arm, name: str, level: float) -> Difference | 
     if not len(one) or not len(two):
         return None
     first, second = one.to_numpy(dtype=np.float64), two.to_numpy(dtype=np.float64)
-    gap = (
-        estimate(name, second - first, base.seed, level)
-        if paired
-        else _unpaired(first, second, level)
-    )
+    if paired:
+        apart = np.where(np.isclose(first, second, rtol=ROUNDING, atol=0), 0, second - first)
+        gap = estimate(name, apart, base.seed, level)
+    else:
+        gap = _unpaired(first, second, level)
     effect = _effect(first, second)
     return Difference(
         other.name, name, float(first.mean()), float(second.mean()), gap, effect, paired
@@ -193,7 +216,7 @@ def _unpaired(
     n = min(len(first), len(second))
     if n < LEAST:
         return Estimate(gap, None, None, n, level, "not enough data")
-    if np.ptp(first) == np.ptp(second) == 0:
+    if is_constant(first) and is_constant(second):
         return Estimate(gap, gap, gap, n, level, "constant")
     from scipy import stats
 
@@ -210,12 +233,12 @@ def _effect(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> 
     Cohen, J. (1988), "Statistical Power Analysis for the Behavioral Sciences", 2nd ed., 2.2.
     """
     freedom = len(first) + len(second) - 2
-    if freedom < 1:
+    if freedom < 1 or (is_constant(first) and is_constant(second)):
         return None
     squares = ((first - first.mean()) ** 2).sum() + ((second - second.mean()) ** 2).sum()
     spread = float(np.sqrt(squares / freedom))
-    return float(second.mean() - first.mean()) / spread if spread else None
+    return float(second.mean() - first.mean()) / spread
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
+    return f"{float(f'{100 * share:.3g}'):,.6g} %"  # 1,230 %, and not 1.23e+03 %

@@ -19,6 +19,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from pmsim.errors import ResultError
+from pmsim.simulation.place import writing
 from pmsim.simulation.rows import (
     UNREADABLE,
     read_row,
@@ -27,13 +28,14 @@ from pmsim.simulation.rows import (
     table_of,
     write_row,
     write_rows,
-    writing,
 )
 
 ROWS: Final = "replications"
 """The directory of the dataset."""
 WHOLE: Final = "all.parquet"
 """The file that a cell's replications are put together in."""
+GOES_ON: Final = "what is finished stays, and the same command goes on from there"
+"""What to say where there is no room for more rows."""
 TOGETHER: Final = 256
 """Files of single replications of a cell that are put together when there are so many."""
 
@@ -107,10 +109,21 @@ class Dataset:
             If the file system refuses or is full; no half a file is left behind.
         """
         row = {"replication": replication, "error": error, **values}
-        write_row(self._folder(cell) / f"{replication}.json", row)
+        file = self._folder(cell) / f"{replication}.json"
+        with writing(file, GOES_ON):
+            write_row(file, row)
         self._singles[cell] = self._singles.get(cell, 0) + 1
         if self._singles[cell] >= TOGETHER:
             self.put_together(cell)
+
+    @property
+    def files(self) -> list[Path]:
+        """All files of rows."""
+        return [
+            file
+            for folder in self._folders()
+            for file in (*_wholes(folder), *_singles(folder).values())
+        ]
 
     def put_together(self, cell: int) -> None:
         """Leave one file of a cell's replications, in their order."""
@@ -119,8 +132,8 @@ class Dataset:
         self._singles[cell] = 0
         if not singles:
             return
-        write_rows(folder / WHOLE, self.cell(cell))
-        with writing(folder):
+        with writing(folder / WHOLE, GOES_ON):
+            write_rows(folder / WHOLE, self.cell(cell))
             for path in singles.values():
                 path.unlink()
 
@@ -138,7 +151,7 @@ class Dataset:
     def examine(self) -> Found:
         """Return what is there; remove what cannot be read, and what a killed process left."""
         found = Found()
-        with writing(self.path):
+        with writing(self.path, GOES_ON):
             for folder in self._folders():
                 self._examine(folder, found)
         return found

@@ -14,13 +14,20 @@ from typing import Any, Final
 from pmsim.errors import OutputError, ResultError
 from pmsim.experiments.dataset import ROWS
 from pmsim.experiments.plan import Plan
-from pmsim.simulation.manifest import provenance
+from pmsim.simulation.manifest import differences, made_by, provenance, write_json
 from pmsim.simulation.place import writing
+from pmsim.simulation.rows import put_whole
 
 MANIFEST: Final = "sweep.json"
 """The file that makes a directory a sweep."""
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of the directory's layout."""
+
+_KEYS: Final = (
+    "name", "fingerprint", "scenario", "cells", "inputs", "seed", "replications", "complete",
+    "versions",
+)  # fmt: skip
+"""What the manifest holds at least."""
 
 
 def is_sweep(path: Path) -> bool:
@@ -45,12 +52,20 @@ def read_manifest(path: Path) -> Mapping[str, Any]:
         raise ResultError(f"{file} cannot be read: {error}") from error
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != FORMAT:
-        raise ResultError(f"{path} holds a sweep of format {found}, this pmsim reads {FORMAT}")
+        raise ResultError(
+            f"{path} is the sweep of another version of pmsim: it has format {found}, and this one"
+            f" reads format {FORMAT}"
+        )
+    missing = [key for key in _KEYS if key not in manifest]
+    if missing:
+        raise ResultError(f"{file} is not as it was written: {', '.join(missing)} missing")
     return manifest
 
 
 def prepare(path: Path, plan: Plan, asked: Mapping[str, Any], *, force: bool = False) -> None:
     """Make a directory that of a plan, or see that it is already, so that the work can go on.
+
+    Whoever calls it is `alone` there.
 
     Parameters
     ----------
@@ -78,13 +93,12 @@ def prepare(path: Path, plan: Plan, asked: Mapping[str, Any], *, force: bool = F
         if difference:
             with writing(path):
                 shutil.rmtree(path / ROWS, ignore_errors=True)
-    elif os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
+    elif not path.is_dir() or any(path.iterdir()):
         raise OutputError(
             f"{path} exists and is no sweep: not even --force replaces it"
             " (--out DIR puts the sweep elsewhere)"
         )
     with writing(path):
-        path.mkdir(parents=True, exist_ok=True)
         _write(path / MANIFEST, _manifest(plan, asked))
 
 
@@ -98,14 +112,18 @@ def finish(path: Path) -> None:
 def alone(path: Path) -> Iterator[None]:
     """Keep other processes from working in a directory while the block runs.
 
-    The lock goes with the process, even if that is killed.
+    The directory is made where there is none. The lock is its own, not that of a file in it, which
+    may be replaced; and it goes with the process, even if that is killed.
 
     Raises
     ------
     OutputError
-        If another process works there.
+        If another process works there, or it cannot be made.
     """
-    handle = os.open(path / MANIFEST, os.O_RDONLY)
+    with writing(path):
+        if not os.path.lexists(path):
+            path.mkdir(parents=True)
+        handle = os.open(path, os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -128,7 +146,7 @@ def _manifest(plan: Plan, asked: Mapping[str, Any]) -> dict[str, Any]:
         "seed": resolved.seed,
         **asked,
         "complete": False,
-        "versions": known["versions"],
+        **made_by(),
         "host": known["host"],
     }
 
@@ -139,10 +157,9 @@ def _difference(path: Path, plan: Plan) -> str:
         manifest = read_manifest(path)
     except ResultError as error:
         return f"something else ({error})"
-    own = provenance({}, 0, 1, ())["versions"]["pmsim"]
-    made = manifest["versions"].get("pmsim")
-    if made != own:
-        return f"a sweep that pmsim {made} made, and this is pmsim {own}"
+    changed = differences(manifest, made_by())
+    if changed:
+        return f"rows of another program, with which new ones cannot be mixed ({changed})"
     if manifest["fingerprint"] == plan.fingerprint:
         return ""
     differing = [key for key, value in plan.identity.items() if manifest.get(key) != value]
@@ -150,8 +167,4 @@ def _difference(path: Path, plan: Plan) -> str:
 
 
 def _write(file: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file that appears whole or not at all."""
-    half = file.with_name(f".{file.name}.tmp")
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    half.write_text(text + "\n", encoding="utf-8")
-    os.replace(half, file)
+    put_whole(file, lambda half: write_json(half, content))

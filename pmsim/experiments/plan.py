@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,15 +12,18 @@ from itertools import islice
 from typing import Any, Final
 
 from pmsim.errors import Fault, ScenarioError
-from pmsim.experiments.axes import Cell, Cells, Grid, Values
-from pmsim.experiments.sampling import is_range, sample_of, sampled
+from pmsim.experiments.axes import Cell, Cells, Grid, Values, label
+from pmsim.experiments.sampling import sample_of, sampled
 from pmsim.scenario.faults import did_you_mean
+from pmsim.scenario.ranges import is_range
 from pmsim.scenario.resolve import ResolvedScenario
 from pmsim.scenario.scenario import Scenario
 from pmsim.simulation.manifest import provenance
 
 MOST_CELLS: Final = 100_000
 """Cells above which a sweep is refused unless it is forced: most likely it is a mistake."""
+_OPTIONS: Final = {"replications": "--replications N gives every cell N runs"}
+"""What keys are not varied, but asked for."""
 MOST_FAULTS: Final = 20
 """Faults of cells that are reported; more of them say the same again."""
 
@@ -112,34 +116,34 @@ def plan_of(
     """
     axes = {path: _values(path, given) for path, given in {**scenario.sweep, **values}.items()}
     base = scenario.without_sweep()
+    if replications is not None:
+        base = base.with_(replications=replications)
     _check_paths(base, axes)
     cells: Cells
     if sample is not None:
         cells = sampled(axes, sample_of(sample), base.resolve().seed)
     else:
         _refuse_ranges(axes)
+        _refuse_twins(axes)
         cells = Grid(axes)
     if len(cells) > MOST_CELLS and not force:
         message = f"the sweep has {len(cells):,} cells ({_sizes(axes)})"
         hint = f"more than {MOST_CELLS:,} are run with --force only; --sample lhs:N takes N points"
         raise ScenarioError([Fault(scenario.file, 0, 0, "too-many-cells", message, hint)])
-    plan = Plan(base, cells, replications or base.resolve().replications)
+    plan = Plan(base, cells, base.resolve().replications)
     plan.check()
     return plan
 
 
 def _values(path: str, given: Any) -> Values:
     """Return the values of an axis; a single one stands for itself."""
+    given = given.tolist() if hasattr(given, "tolist") else given  # NumPy's and pandas' own
     several = list(given) if isinstance(given, list | tuple | range) else [given]
     if not several:
         message = f"{path} has no values"
         raise ScenarioError([Fault("sweep", 0, 0, "no-values", message, "give at least one")])
-    return tuple(_plain(value) for value in several)
-
-
-def _plain(value: Any) -> Any:
-    """Return a number of NumPy as one of Python, which a manifest can hold."""
-    return value.item() if hasattr(value, "item") else value
+    # Numbers as Python has them, which a manifest can hold.
+    return tuple(one.item() if hasattr(one, "item") else one for one in several)
 
 
 def _check_paths(base: Scenario, axes: Mapping[str, Values]) -> None:
@@ -149,7 +153,7 @@ def _check_paths(base: Scenario, axes: Mapping[str, Values]) -> None:
     for path in axes:
         first = path.split(".")[0]
         if first not in known:
-            hint = did_you_mean(first, known)
+            hint = _OPTIONS.get(first) or did_you_mean(first, known)
             message = f"'{path}' names nothing in the scenario"
             faults.append(Fault(base.file, 0, 0, "bad-path", message, hint))
     if faults:
@@ -169,6 +173,20 @@ def _refuse_ranges(axes: Mapping[str, Values]) -> None:
         message = f"{', '.join(ranges)}: a range needs points chosen from it"
         hint = "--sample lhs:N or sobol:N; or list the values"
         raise ScenarioError([Fault("sweep", 0, 0, "range-without-sample", message, hint)])
+
+
+def _refuse_twins(axes: Mapping[str, Values]) -> None:
+    """Raise `ScenarioError` for values that are given twice: their cells would be the same."""
+    faults = []
+    for path, values in axes.items():
+        count = Counter(str(label(value)) for value in values)
+        twice = sorted(one for one, times in count.items() if times > 1)
+        if twice:
+            message = f"{path} is given {', '.join(twice)} more than once"
+            hint = "each value makes cells of its own; more runs of each: --replications"
+            faults.append(Fault("sweep", 0, 0, "value-twice", message, hint))
+    if faults:
+        raise ScenarioError(faults)
 
 
 def _sizes(axes: Mapping[str, Values]) -> str:

@@ -6,11 +6,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
+from typing import Final
 
 from pmsim.errors import SimulationError
 from pmsim.scenario.resolve import ResolvedScenario
 from pmsim.simulation.run import run_measured
+from pmsim.simulation.scratch import clear_away, scratch
+
+SCRATCH: Final = "pmsim-replication-"
+"""How the names of the directories begin in which replications run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +45,14 @@ def replicate(scenario: ResolvedScenario, replication: int) -> Outcome:
     started = time.perf_counter()
     error: str | None = None
     values: dict[str, float] = {}
-    with TemporaryDirectory(prefix="pmsim-") as name:
+    with scratch(Path(gettempdir()), SCRATCH) as directory:
         try:
-            _, values = run_measured(scenario, replication, Path(name))
+            _, values = run_measured(scenario, replication, directory)
         except SimulationError as failure:
             error = str(failure)
     return Outcome(values, error, time.perf_counter() - started)
+
+
+def tidy() -> None:
+    """Remove what replications left on this computer when their processes were killed."""
+    clear_away(Path(gettempdir()), SCRATCH)

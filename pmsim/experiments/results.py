@@ -58,6 +58,11 @@ class Sweep:
         """The scenario's name."""
         return str(self.manifest["name"])
 
+    @property
+    def files(self) -> list[Path]:
+        """The files of its rows."""
+        return Dataset(self.path).files
+
     @cached_property
     def axes(self) -> Mapping[str, tuple[Any, ...]]:
         """The labels of each axis by dotted path; for chosen points those that occur."""

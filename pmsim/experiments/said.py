@@ -37,6 +37,15 @@ def signed(metric: Metric, value: float | None) -> str:
     return f"{plus}{quantity(metric, value)}"
 
 
+def signed_interval(metric: Metric, difference: Estimate) -> str:
+    """Write the interval of a difference by its ends, or that there is not enough data for one."""
+    if difference.low is None or difference.high is None:
+        return "not enough data"
+    low, high = signed(metric, difference.low), signed(metric, difference.high)
+    unit = high.partition(" ")[2]
+    return f"{low.removesuffix(f' {unit}')} to {high}"
+
+
 def with_interval(metric: Metric, estimate: Estimate) -> str:
     """Write a mean with what it may be off by: ``3.14 us ± 2 %``."""
     text = quantity(metric, estimate.mean)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pmsim import units
 from pmsim.errors import Fault, ScenarioError, UnitError
 from pmsim.experiments.axes import Points, Values
+from pmsim.scenario.ranges import ends_of, is_range
 from pmsim.simulation.streams import MACHINE, stream
 
 MOST_POINTS: Final = 1_000_000
@@ -73,11 +74,6 @@ def sample_of(text: str) -> Sample:
     return Sample(method, int(count))
 
 
-def is_range(value: Any) -> bool:
-    """Return whether a value is written as a range, ``LOW..HIGH``."""
-    return isinstance(value, str) and ".." in value
-
-
 def range_of(text: str, path: str) -> Range:
     """Read a range of numbers or quantities, such as ``2..448`` or ``100ns..2us``.
 
@@ -86,7 +82,7 @@ def range_of(text: str, path: str) -> Range:
     ScenarioError
         If its ends are no numbers, or of different kinds, or in the wrong order.
     """
-    ends = [part.strip() for part in text.split("..")]
+    ends = ends_of(text)
     found = _ends(ends) if len(ends) == 2 else None
     if found is None:
         hint = "two numbers or two quantities of one kind, for example 100ns..2us"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, Any, Literal
 
 from pmsim.errors import Fault, OutputError, ScenarioError
-from pmsim.experiments.dataset import Dataset
+from pmsim.experiments.dataset import GOES_ON, Dataset
 from pmsim.experiments.directory import alone, finish, prepare
 from pmsim.experiments.driver import Driver, Report
 from pmsim.experiments.plan import Plan, plan_of
@@ -92,9 +93,10 @@ def sweep(
         if temporary is not None:
             undo.callback(temporary.cleanup)
         path = Path(temporary.name if temporary is not None else out or "")
-        prepare(path, plan, stopping.as_dict(), force=force)
-        with alone(path), shown_progress(base.name, progress) as report:
-            _work(path, plan, stopping, team, report)
+        with alone(path):
+            prepare(path, plan, stopping.as_dict(), force=force)
+            with shown_progress(base.name, progress) as report:
+                _work(path, plan, stopping, team, report)
             finish(path)
         undo.pop_all()
     return Sweep(path, temporary)
@@ -108,7 +110,10 @@ def _work(path: Path, plan: Plan, stopping: Stopping, team: Workers, report: Rep
     try:
         Driver(plan, dataset, found, team, stopping, report).run()
     except OSError as error:
-        raise OutputError(f"a replication could not be run: {error}") from error
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        raise OutputError(
+            f"a replication could not be run in {gettempdir()}: {reason}; {GOES_ON}"
+        ) from error
 
 
 def _team(workers: int | None, scheduler: str | Client | None) -> Workers:

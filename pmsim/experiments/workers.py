@@ -14,6 +14,8 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
+from pmsim.experiments.replicate import tidy
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -98,8 +100,9 @@ class Processes:
         self._executor = self._started()
 
     def close(self) -> None:
-        """Kill the processes."""
+        """Kill the processes, and remove what they had under way."""
         self._executor.shutdown(wait=True, kill_workers=True)
+        tidy()
 
     def _started(self) -> Any:
         # loky's workers need no guard around the main module, and take workloads that were defined
@@ -118,6 +121,7 @@ def cores() -> int:
 
 def local_workers(slots: int | None = None) -> Here | Processes:
     """Return workers on this computer: as many as it has processors, or as are asked for."""
+    tidy()
     wanted = cores() if slots is None else slots
     return Here() if wanted == 1 else Processes(wanted)
 

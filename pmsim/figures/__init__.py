@@ -28,3 +28,7 @@ __all__ = [
     "phase_diagram",
     "tornado",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

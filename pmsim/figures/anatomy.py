@@ -19,9 +19,11 @@ Which = Literal["median", "p99", "slowest"]
 
 PARTS: Final = {
     "queue": ("queueing", style.BLUE),
-    "queued": ("in the queue", "#bcd9f3"),
     "send": ("sending", style.CYAN),
     "local": ("own function", "#d8c4bd"),
+    "visit": ("waiting for answers", "#ced2d8"),
+    "resume": ("interrupted", style.SLATE),
+    "queued": ("in the queue", "#bcd9f3"),
     "flight": ("in flight", style.GREY),
     "irqs_off": ("interrupts off", style.RED),
     "idle_exit": ("waking", style.VERMILION),
@@ -30,16 +32,17 @@ PARTS: Final = {
     "entry": ("entry", style.PURPLE),
     "function": ("function", style.BROWN),
     "exit": ("exit", "#cdb3e0"),
-    "visit": ("waiting for each answer in turn", "#ced2d8"),
-    "resume": ("interrupted", style.SLATE),
 }
 """What a stretch of a lane is: what the key calls it, and its colour.
 
+The initiator's come first, then those of the targets, each in the order of time.
 Colours are those of `flushes`, but pale where words stand on them, in the light and in the dark.
 """
 
 _MOST_TARGETS: Final = 64
 _SLOWEST_SHOWN: Final = 16
+_MOST_NAMES: Final = 14
+_MANY_LANES: Final = 8
 _NAMES: Final = {"median": "The median call", "p99": "The p99 call", "slowest": "The slowest call"}
 _SPOKEN: Final = {
     "queue": "CPU {initiator} queued it",
@@ -232,20 +235,30 @@ def draw(call: Call | None, ax: Axes) -> Axes:
     _draw_initiator(call, ax, top)
     ax.set_xlim(0, call.latency * 1.01)
     ax.set_ylim(bottom, -0.1)
-    step = -(-len(cpus) // 14)
-    named = [int(cpu) for cpu in cpus[::step]]
-    ax.set_yticks(
-        [top / 2, *(place[cpu] + 0.5 for cpu in named)],
-        [f"CPU {call.initiator} calls", *(f"CPU {cpu}" for cpu in named)],
-    )
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
+    _name_lanes(call, ax, place, top / 2)
     style.round_ticks(ax.xaxis, 9, call.latency)
     style.time_axis(ax.xaxis, call.latency, "time since the call began")
     used = {part for part, _, _ in call.own} | set(call.stretches["part"])
     room = style.key(ax, [PARTS[part] for part in PARTS if part in used])
     style.say(ax, message(call), _detail(call, len(cpus)), room)
     return ax
+
+
+def _name_lanes(call: Call, ax: Axes, place: dict[int, float], top: float) -> None:
+    """Name the initiator and as many targets as there is room for; who decided stands out."""
+    decided = int(critical(call)["cpu"])
+    step = -(-len(place) // _MOST_NAMES)
+    named = [cpu for cpu in list(place)[::step]
+             if decided not in place or abs(place[cpu] - place[decided]) >= step]  # fmt: skip
+    named += [decided] if decided in place else []
+    ax.set_yticks(
+        [top, *(place[cpu] + 0.5 for cpu in named)],
+        [f"CPU {call.initiator} calls", *(f"CPU {cpu}" for cpu in named)],
+    )
+    if decided in place:
+        ax.get_yticklabels()[-1].set_fontweight("bold")
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
 
 
 def _draw_targets(call: Call, ax: Axes, place: dict[int, float]) -> None:
@@ -260,6 +273,7 @@ def _draw_targets(call: Call, ax: Axes, place: dict[int, float]) -> None:
         )  # fmt: skip
     ax.plot(t["seen_ps"], lanes, ".", color=style.INK, markersize=2.5)
     _name_the_longest(call, ax, place)
+    _name_the_dots(call, ax, place)
 
 
 def _name_the_longest(call: Call, ax: Axes, place: dict[int, float]) -> None:
@@ -280,6 +294,19 @@ def _name_the_longest(call: Call, ax: Axes, place: dict[int, float]) -> None:
         ha="center", va="top" if below else "bottom", fontsize=8.5,
         bbox={"facecolor": style.PAPER, "edgecolor": "none", "pad": 1.5},
     )  # fmt: skip
+
+
+def _name_the_dots(call: Call, ax: Axes, place: dict[int, float]) -> None:
+    """Say in the empty corner what the dots are, where they are what took long."""
+    parts = critical(call)
+    parts.pop("cpu")
+    if len(place) >= _MANY_LANES and max(parts, key=lambda part: parts[part]) == "visit":
+        ax.text(
+            0.99 * call.latency, min(place.values()) + 0.12 * len(place),
+            f"dots: CPU {call.initiator} sees the answers,\none after the other",
+            ha="right", va="center", fontsize=8.5,
+            bbox={"facecolor": style.PAPER, "edgecolor": "none", "pad": 1.5},
+        )  # fmt: skip
 
 
 def _draw_initiator(call: Call, ax: Axes, height: float) -> None:
@@ -309,5 +336,6 @@ def _detail(call: Call, lanes: int) -> str:
             " sample of the others."
         )
     return (
-        f"{call.cause} · {call.kind}.{chosen} Dots: when CPU {call.initiator} has seen the answer."
+        f"Cause: {call.cause}; kind: {call.kind}.{chosen} Thin line: answered, not seen; dot: seen"
+        f" by CPU {call.initiator}. Bold: waited for last."
     )

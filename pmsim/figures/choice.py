@@ -8,7 +8,9 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from pmsim.errors import ResultError
 from pmsim.figures import curve, effects, heat, phases
+from pmsim.figures.measures import measure_of
 from pmsim.figures.panels import Panel
 from pmsim.figures.swept import Swept, check_metric, is_grid, metrics_of
 from pmsim.simulation.metrics import HEADLINES, metric_of
@@ -22,7 +24,7 @@ def along_axes(sweep: Swept, metric: str, ax: Axes | None) -> Axes:
 
 
 def sweep_figures(
-    sweep: Swept, metrics: Sequence[str] | None = None
+    sweep: Swept, metrics: Sequence[str] | None = None, threshold: str | None = None
 ) -> dict[str, tuple[Panel, ...]]:
     """Return the figures that fit a sweep, by the names of their files.
 
@@ -32,35 +34,48 @@ def sweep_figures(
         The sweep.
     metrics
         Columns of metrics; the headline metrics that it knows where none are given.
+    threshold
+        Of the metrics, with its unit: a phase diagram of each is drawn for it.
 
     Raises
     ------
     ResultError
-        If the sweep has no such metric; the nearest is named.
+        If the sweep has no such metric (the nearest is named), or no plane for a threshold.
+    UnitError
+        If the threshold is no value of a metric.
     """
     for metric in metrics or ():
         check_metric(sweep, metric)
     known = metrics_of(sweep)
     figures: dict[str, tuple[Panel, ...]] = {}
     for metric in metrics or [name for name in HEADLINES if name in known]:
-        for kind, module, take in _kinds(sweep, metric):
+        for kind, module, take in _kinds(sweep, metric, threshold):
             name = f"{kind}-{_plain(metric)}"
             figures[name] = (Panel(partial(take, metric=metric), module.size, module.draw),)
     return figures
 
 
-def _kinds(sweep: Swept, metric: str) -> list[tuple[str, Any, Any]]:
+def _kinds(sweep: Swept, metric: str, threshold: str | None) -> list[tuple[str, Any, Any]]:
     """Return what is drawn of one metric: a name, the module that draws, what takes the data."""
     varied = _varied(sweep)
+    plane = len(varied) == 2 and is_grid(sweep)
+    if threshold is not None and not plane:
+        raise ResultError(
+            "a threshold is drawn as a line on the plane of two axes, and the sweep "
+            + (f"varies {len(varied)}" if len(varied) != 2 else "has chosen points, no grid")
+        )
     if not varied:
         return []
     if not _as_lines(sweep):
         return [("tornado", effects, effects.effects)]
     kinds: list[tuple[str, Any, Any]] = [("curves", curve, curve.lines)]
-    if len(varied) == 2:
+    if plane:
         kinds.append(("heat_map", heat, heat.heat))
-        if metric_of(metric)[0].kind == "share":
-            kinds.append(("phase_diagram", phases, phases.phases))
+    if threshold is not None:
+        limit = measure_of(metric).read(threshold)
+        kinds.append(("phase_diagram", phases, partial(phases.phases, threshold=limit)))
+    elif plane and metric_of(metric)[0].kind == "share":
+        kinds.append(("phase_diagram", phases, phases.phases))
     return kinds
 
 

@@ -29,13 +29,18 @@ class _Words:
     past: str
     plural: str
     share: str
+    never: str
 
 
 _COLOUR: Final = {"stolen": style.BLUE, "spin": style.VERMILION}
-_INTERRUPTED: Final = _Words("was interrupted", "were interrupted", "interrupted")
-_HELD_UP: Final = _Words("was held up", "were held up", "held up by invalidations")
+_INTERRUPTED: Final = _Words(
+    "was interrupted", "were interrupted", "interrupted", "No handler ran."
+)
+_HELD_UP: Final = _Words(
+    "was held up", "were held up", "held up by invalidations", "None stood still."
+)
 """Where the hardware tells the others, CPUs stand still without being interrupted."""
-_SPUN: Final = _Words("spun", "spun", "spinning")
+_SPUN: Final = _Words("spun", "spun", "spinning", "None waited for an answer or a spinlock.")
 
 
 class CpuTables(Tables, Protocol):
@@ -133,6 +138,8 @@ def draw(found: Shares, ax: Axes) -> Axes:
     words = found.words
     if not found.spent_ps.size:
         return style.nothing(ax, f"Who {words.past}", "The run has no timeline of its CPUs.")
+    if not found.spent_ps.any():
+        return style.nothing(ax, message(found), words.never)
     share, height = _rows(100 * found.share)
     top = float(share.max()) or 1.0
     mesh = ax.pcolormesh(

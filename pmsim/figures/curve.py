@@ -61,6 +61,8 @@ def curves(
 ) -> Axes:
     """Draw a metric along one axis of a sweep, with a band for the interval of each mean.
 
+    Values that are no numbers have a bar each instead of a band: nothing lies between them.
+
     Parameters
     ----------
     sweep
@@ -68,7 +70,7 @@ def curves(
     metric
         A column of metrics, such as ``lost_share`` or ``operation_mean_ps[load_module]``.
     x
-        The axis, by its dotted path; the longest one where not given.
+        The axis, by its dotted path; the longest one, of numbers if there is one, where not given.
     by
         The axis whose values have a line each; the one that is left where not given.
     ax
@@ -128,8 +130,14 @@ def draw(found: Curves, ax: Axes) -> Axes:
             continue
         x = _positions(found, rows)
         low, high, mean = (rows[name].to_numpy(dtype=float) for name in ("low", "high", "mean"))
-        ax.fill_between(x, low, high, color=colour, alpha=faint, linewidth=0)
-        ax.plot(x, mean, color=colour, marker="o", markersize=3.5, linewidth=1.6, label=str(value))
+        if found.x.numbers:
+            ax.fill_between(x, low, high, color=colour, alpha=faint, linewidth=0)
+        else:
+            ax.vlines(x, low, high, color=colour, linewidth=1.2)
+        ax.plot(
+            x, mean, color=colour, marker="o", markersize=3.5, linewidth=1.6, label=str(value),
+            linestyle="-" if found.x.numbers else ":",
+        )  # fmt: skip
         if found.by is not None:
             ends.append((found.by.said(value), mean[-1], colour))
     _scale(found, ax)
@@ -167,7 +175,7 @@ def _colours(found: Curves) -> list[str]:
     count = len(found.values)
     if found.by is None or not found.by.numbers or count > len(style.PETROFF):
         return [style.PETROFF[i] for i in range(count)]
-    tones = style.shades(style.BLUE)(np.linspace(0.3, 1.0, count))
+    tones = style.shades(style.BLUE)(np.linspace(0.3, 0.8, count))
     return [to_hex(tone) for tone in tones]
 
 
@@ -183,15 +191,18 @@ def _scale(found: Curves, ax: Axes) -> None:
         ax.set_ylim(0, top * 1.05 if top > 0 else 1)
     if found.x.logarithmic:
         ax.set_xscale("log")
-    ticks = _spaced(ax, found.x.positions)
+    ticks = _spaced(ax, found.x)
     ax.set_xticks(found.x.positions[ticks], [found.x.texts[i] for i in ticks])
     ax.set_xticks([], minor=True)
     ax.set_xlabel(found.x.name)
+    style.fit_labels(ax)
 
 
-def _spaced(ax: Axes, positions: Floats) -> list[int]:
-    """Return which positions get a tick: those that do not stand too near to another."""
-    screen = np.log(positions) if ax.get_xscale() == "log" else positions
+def _spaced(ax: Axes, axis: Axis) -> list[int]:
+    """Return which values get a tick: words all, numbers that do not stand too near to another."""
+    if not axis.numbers:
+        return list(range(len(axis.labels)))
+    screen = np.log(axis.positions) if ax.get_xscale() == "log" else axis.positions
     least = (screen[-1] - screen[0]) / _MOST_TICKS
     chosen = [len(screen) - 1]
     for place in range(len(screen) - 2, -1, -1):
@@ -234,9 +245,10 @@ def _apart(places: list[float], least: float) -> list[float]:
 
 def _detail(found: Curves) -> str:
     known = found.table["low"].notna()
-    band = "Bands: 95 % intervals of the means."
+    bands = "Bands" if found.x.numbers else "Bars"
+    band = f"{bands}: 95 % intervals of the means."
     if not known.any():
-        band = "No bands: an interval needs five replications."
+        band = f"No {bands.lower()}: an interval needs five replications."
     left = 0 if found.by is None else len(found.by.labels) - len(found.values)
     more = f" {left} lines more are not shown." if left else ""
     named = "" if found.by is None else f"Lines: {found.by.name}. "

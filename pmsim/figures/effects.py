@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -14,9 +16,12 @@ from pmsim.errors import ResultError
 from pmsim.figures import style, swept
 from pmsim.figures.measures import Measure, measure_of
 from pmsim.figures.swept import Swept
+from pmsim.units import DECIMAL
 
 _MOST_ROWS: Final = 15
+_LONG_NAME: Final = 22
 _LOW, _HIGH = style.BLUE, style.VERMILION
+_NUMBER: Final = re.compile(DECIMAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +131,13 @@ def draw(found: Effects, ax: Axes) -> Axes:
             _whisker(ax, place, end.estimate)
         _name_ends(ax, place, row, found.measure)
     ax.axvline(found.middle, color=style.INK, linewidth=1)
-    ax.set_yticks(range(len(shown)), [row.name for row in shown])
+    ax.set_yticks(range(len(shown)), [_broken(row.name) for row in shown])
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(shown) - 0.4, -0.6)
     ax.spines["left"].set_visible(False)
     _make_room(ax, shown, found.middle)
     found.measure.on(ax.xaxis)
+    _only_possible_ticks(ax, ends)
     style.say(ax, message(found), _detail(found), style.key(ax, _ENDS))
     return ax
 
@@ -165,7 +171,7 @@ def _effect(sweep: Swept, frame: pd.DataFrame, metric: str, path: str, sampled: 
         labels = [str(label) for label in means.sort_values(kind="stable").index]
         texts = labels
     count = max(1, len(labels) // 3) if sampled and axis.numbers else 1
-    low, high = (_values(texts[part]) for part in (slice(count), slice(-count, None)))
+    low, high = (_values(texts[part], sampled) for part in (slice(count), slice(-count, None)))
     return Effect(
         axis.name,
         _end(frame, metric, path, labels[:count], low),
@@ -173,8 +179,36 @@ def _effect(sweep: Swept, frame: pd.DataFrame, metric: str, path: str, sampled: 
     )
 
 
-def _values(texts: list[str]) -> str:
-    return texts[0] if len(texts) == 1 else f"{texts[0]} to {texts[-1]}"
+def _values(texts: list[str], sampled: bool) -> str:
+    """Write the first and the last of some values; chosen points, which have many digits, short."""
+    written = [_rounded(text) for text in texts] if sampled else texts
+    return written[0] if len(texts) == 1 else f"{written[0]} to {written[-1]}"
+
+
+def _rounded(text: str) -> str:
+    """Write a number before its unit to three digits, without dropping any of a whole part."""
+    found = _NUMBER.match(text)
+    if found is None or "." not in found[0]:
+        return text
+    number, unit = float(found[0]), text[found.end() :]
+    return f"{number:.0f}{unit}" if number >= 100 else f"{number:.3g}{unit}"
+
+
+def _broken(name: str) -> str:
+    """Break a long dotted path into two lines, at the point next to its middle."""
+    points = [place for place, letter in enumerate(name, 1) if letter == "."]
+    if len(name) <= _LONG_NAME or not points:
+        return name
+    middle = min(points, key=lambda place: abs(2 * place - len(name)))
+    return f"{name[:middle]}\n{name[middle:]}"
+
+
+def _only_possible_ticks(ax: Axes, means: npt.NDArray[np.float64]) -> None:
+    """Leave out ticks below zero, where room is made for words, of what is never negative."""
+    low, high = ax.get_xlim()
+    if np.nanmin(means) >= 0 > low:
+        ax.set_xticks([tick for tick in ax.get_xticks() if 0 <= tick <= high])
+        ax.spines["bottom"].set_bounds(0, high)
 
 
 def _end(frame: pd.DataFrame, metric: str, path: str, values: list[Any], text: str) -> End:

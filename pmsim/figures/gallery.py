@@ -46,7 +46,7 @@ _DPI: Final = 150
 
 
 def figures_of(
-    found: CpuTables | Swept, metrics: Sequence[str] | None = None
+    found: CpuTables | Swept, metrics: Sequence[str] | None = None, threshold: str | None = None
 ) -> Mapping[str, tuple[Panel, ...]]:
     """Return the figures of a result or a sweep by the names of their files.
 
@@ -56,13 +56,17 @@ def figures_of(
         The result, or the sweep.
     metrics
         Columns of metrics that a sweep is drawn for; its headline metrics where not given.
+    threshold
+        Of these metrics, with its unit, for the phase diagrams of a sweep over two axes.
 
     Raises
     ------
     ResultError
-        If the sweep has no such metric.
+        If the sweep has no such metric, or no plane for a threshold.
+    UnitError
+        If the threshold is no value of a metric.
     """
-    return sweep_figures(found, metrics) if isinstance(found, Swept) else GALLERY
+    return sweep_figures(found, metrics, threshold) if isinstance(found, Swept) else GALLERY
 
 
 def draw_all(
@@ -70,6 +74,7 @@ def draw_all(
     directory: Path | str,
     formats: Sequence[str] = ("png",),
     metrics: Sequence[str] | None = None,
+    threshold: str | None = None,
 ) -> list[Path]:
     """Draw every figure of a result, or those that fit a sweep, into files.
 
@@ -83,6 +88,8 @@ def draw_all(
         Endings of the files: any format that Matplotlib writes.
     metrics
         Columns of metrics that a sweep is drawn for; its headline metrics where not given.
+    threshold
+        Of these metrics, with its unit, for the phase diagrams of a sweep over two axes.
 
     Returns
     -------
@@ -94,11 +101,13 @@ def draw_all(
     OutputError
         If a format is unknown, or the files cannot be written.
     ResultError
-        If the sweep has no such metric.
+        If the sweep has no such metric, or no plane for a threshold.
+    UnitError
+        If the threshold is no value of a metric.
     """
     directory = Path(directory)
     written: list[Path] = []
-    for name, panels in figures_of(result, metrics).items():
+    for name, panels in figures_of(result, metrics, threshold).items():
         figure = _drawn(result, panels)
         with style.themed():
             written += [_save(figure, directory / f"{name}.{ending}") for ending in formats]
@@ -122,6 +131,8 @@ def _save(figure: Any, path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=_DPI, metadata=_undated(path.suffix))
+    except (FileExistsError, NotADirectoryError) as error:
+        raise OutputError(f"cannot write {path}: {path.parent} is not a directory") from error
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     except ValueError as error:

@@ -54,7 +54,7 @@ def heat_map(
     metric
         A column of metrics.
     x, y
-        The axes, by their dotted paths; the longest ones where not given.
+        The axes, by their dotted paths; the longest ones, numbers first, where not given.
     ax
         Axes to draw on; a figure of its own where not given.
     where

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Final
 
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from pmsim import units
+from pmsim.errors import UnitError
 from pmsim.figures.words import about_count, about_share, about_time, tick_time
 from pmsim.simulation.metrics import metric_of
 from pmsim.units import format_size
@@ -60,6 +65,26 @@ class Measure:
             return format_size(round(value), 3)
         return f"{value:,g}" if abs(value) < 1e6 else about_count(value)
 
+    def read(self, text: str) -> float:
+        """Read a value that has the metric's unit, and is above zero: ``"1%"``, ``"20us"``.
+
+        Raises
+        ------
+        UnitError
+            If it is no number, or has another unit.
+        """
+        reader, example = _READERS.get(self.unit, (float, "20"))
+        try:
+            value = _part_of_whole(text) if self.share else float(reader(text.strip()))
+        except UnitError as error:
+            raise UnitError(f"{error}; of {self.name} as in {example}") from None
+        except ValueError:
+            value = math.nan
+        if not 0 < value < math.inf:
+            example = "1% or 0.01" if self.share else example
+            raise UnitError(f"'{text}' is no value of {self.name}: one above zero, as in {example}")
+        return value
+
     def on(self, axis: Axis) -> None:
         """Let an axis speak of the metric: its label with the unit, and its ticks."""
         if axis.get_scale() == "log":
@@ -84,6 +109,19 @@ class Measure:
     def _named(self) -> bool:
         """Whether the name tells the unit."""
         return self.unit in self.name.split() or (self.unit == "1/s" and "per second" in self.name)
+
+
+_READERS: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
+    "ps": (units.parse_time, "20us"),
+    "B": (units.parse_size, "64KiB"),
+    "pages": (units.parse_pages, "16 pages"),
+    "1/s": (units.parse_rate, "100/s"),
+}
+
+
+def _part_of_whole(text: str) -> float:
+    number = text.strip().removesuffix("%")
+    return float(number) / (1 if number == text.strip() else 100)
 
 
 def measure_of(column: str) -> Measure:

@@ -70,7 +70,7 @@ def phase_diagram(
     metric: str = "lost_share",
     x: str | None = None,
     y: str | None = None,
-    threshold: float = THRESHOLD,
+    threshold: float | str = THRESHOLD,
     ax: Axes | None = None,
     *,
     where: Mapping[str, Any] | None = None,
@@ -87,9 +87,10 @@ def phase_diagram(
     metric
         A column of metrics.
     x, y
-        The axes, by their dotted paths; the longest ones where not given.
+        The axes, by their dotted paths; the longest ones, numbers first, where not given.
     threshold
-        In the unit of the metric; for a share a part of 1.
+        A number in the unit of the metric, for a share a part of 1; or text with its unit, such as
+        ``"1%"`` or ``"20us"``.
     ax
         Axes to draw on; a figure of its own where not given.
     where
@@ -104,6 +105,8 @@ def phase_diagram(
     ------
     ResultError
         If the sweep has no such metric or axis, or varies more than is drawn.
+    UnitError
+        If the threshold is text that is no value of the metric.
     """
     found = phases(sweep, metric, x, y, threshold, where)
     with style.drawing(ax, size(found)) as axes:
@@ -115,16 +118,16 @@ def phases(
     metric: str,
     x: str | None = None,
     y: str | None = None,
-    threshold: float = THRESHOLD,
+    threshold: float | str = THRESHOLD,
     where: Mapping[str, Any] | None = None,
 ) -> Phases:
     """Take from a sweep what `draw` draws."""
     across, up = swept.choose(sweep, [x, y], where)
     table = swept.cells(sweep, metric, [across, up], where)
     mean, low, high = (swept.grid(table, name, across, up) for name in ("mean", "low", "high"))
-    return Phases(
-        measure_of(metric), across, up, threshold, mean, low, high, swept.fixed(where)
-    )  # fmt: skip
+    measure = measure_of(metric)
+    limit = measure.read(threshold) if isinstance(threshold, str) else threshold
+    return Phases(measure, across, up, limit, mean, low, high, swept.fixed(where))
 
 
 def size(found: Phases) -> tuple[float, float]:
@@ -141,9 +144,9 @@ def draw(found: Phases, ax: Axes) -> Axes:
     reach = min(reach, _DECADES) if found.by_ratio else reach
     mesh = tiles.paint(ax, height, _COLOURS, Normalize(-reach, reach))
     tiles.name_axes(ax, found.x, found.y)
-    tiles.number(ax, mesh, found.mean, found.measure, found.value)
+    line = _contour(height, ax)
+    tiles.number(ax, mesh, found.mean, found.measure, found.value, line)
     tiles.hatch(ax, found.undecided, "////")
-    _contour(found, height, ax)
     style.say(ax, message(found), _detail(found))
     return ax
 
@@ -175,19 +178,26 @@ def _from_where_on(found: Phases) -> str | None:
     return None
 
 
-def _contour(found: Phases, height: Floats, ax: Axes) -> None:
-    """Draw the line between the cells, out to the edges of the plane."""
+def _contour(height: Floats, ax: Axes) -> Floats | None:
+    """Draw the line between the cells, out to the edges of the plane, and return points of it."""
     rows, columns = height.shape
     inner = height[~np.isnan(height)]
     if min(rows, columns) < 2 or not inner.min() < 0 < inner.max():
-        return
+        return None
     x, y = (np.array([-0.5, *range(n), n - 0.5]) for n in (columns, rows))
-    ax.contour(x, y, np.pad(height, 1, mode="edge"), levels=[0.0], colors=tiles.MARK, linewidths=2)
+    drawn = ax.contour(
+        x, y, np.pad(height, 1, mode="edge"), levels=[0.0], colors=tiles.MARK, linewidths=2,
+        zorder=3.8,
+    )  # fmt: skip
+    steps = np.linspace(0, 1, 16)[:, None, None]
+    dense = [(one[:-1] + steps * np.diff(one, axis=0)).reshape(-1, 2) for one in drawn.allsegs[0]]
+    return np.concatenate(dense)
 
 
 def _detail(found: Phases) -> str:
     limit = found.measure.tick(found.threshold)
-    parts = [f"{found.note}Line: {limit}."]
+    line = "Line" if 0 < found.above.sum() < (~np.isnan(found.mean)).sum() else "Threshold"
+    parts = [f"{found.note}{line}: {limit}."]
     if found.undecided.any():
         parts.append(f"Hatched: the 95 % interval holds {limit}.")
     unknown = np.isnan(found.low) & ~np.isnan(found.mean)

@@ -199,6 +199,16 @@ def log_time_axis(axis: Axis, label: str) -> None:
     axis.set_label_text(label)
 
 
+def fit_labels(ax: Axes) -> None:
+    """Slant the labels below the axes where they do not fit beside each other."""
+    labels = ax.get_xticklabels()
+    size = float(STYLE["xtick.labelsize"])
+    longest = max((len(label.get_text()) for label in labels), default=0)
+    if longest * size * _CHARACTER * len(labels) > _width(ax):
+        for label in labels:
+            label.set(rotation=30, ha="right", rotation_mode="anchor")
+
+
 def nothing(ax: Axes, message: str, reason: str) -> Axes:
     """Say on empty axes that there is nothing to draw, and why."""
     ax.set_axis_off()
@@ -226,7 +236,7 @@ def round_ticks(axis: Axis, most: int, largest: float | None = None) -> None:
 
 def _columns(ax: Axes, labels: Sequence[str]) -> int:
     """Return how many labels of a key stand beside each other, as many as the axes are wide."""
-    room = ax.bbox.width / ax.figure.dpi * 72
+    room = _width(ax)
     for columns in range(len(labels), 1, -1):
         widest = (max(len(label) for label in labels[i::columns]) for i in range(columns))
         if sum(4.7 * width + 23 for width in widest) < room:
@@ -240,6 +250,15 @@ def _by_rows(parts: Sequence[tuple[str, str]], columns: int) -> list[tuple[str, 
 
 
 def _wrapped(ax: Axes, text: str, size: float) -> str:
-    width = ax.bbox.width / ax.figure.dpi * 72 * 1.05
-    lines = textwrap.wrap(_UNIT.sub(_GLUE, text), max(24, int(width / (size * _CHARACTER))))
+    letters = int(_width(ax) / (size * _CHARACTER))
+    lines = textwrap.wrap(_UNIT.sub(_GLUE, text), max(24, letters))
     return "\n".join(lines).replace(_GLUE, " ")
+
+
+def _width(ax: Axes) -> float:
+    """Return how wide axes are, in points, once all that is written around them has its room."""
+    figure = ax.figure.canvas.figure
+    layout = figure.get_layout_engine()
+    if layout is not None:
+        layout.execute(figure)
+    return ax.bbox.width / ax.figure.dpi * 72

@@ -136,18 +136,21 @@ def choose(
 ) -> list[Axis]:
     """Return an axis for each path; one that is not given is the longest that is left.
 
+    Axes of numbers come first: what is drawn from left to right should have an order.
+
     Raises
     ------
     ResultError
         If there is none left.
     """
     taken = {*filter(None, wanted), *(where or {})}
-    left = sorted((p for p in sweep.axes if p not in taken), key=lambda p: -len(sweep.axes[p]))
+    left = [axis_of(sweep, path) for path in sweep.axes if path not in taken]
+    left.sort(key=lambda axis: (not axis.numbers, -len(axis.labels)))
     chosen = []
     for path in wanted:
         if path is None and not left:
             raise ResultError(f"the sweep varies too little: this figure needs {len(wanted)} axes")
-        chosen.append(axis_of(sweep, path if path is not None else left.pop(0)))
+        chosen.append(left.pop(0) if path is None else axis_of(sweep, path))
     return chosen
 
 

@@ -17,9 +17,13 @@ from pmsim.figures import style
 from pmsim.figures.measures import Measure
 from pmsim.figures.swept import Axis, Floats
 
-_MOST_TICKS: Final = 16
+_MOST_TICKS: Final = 24
 _MOST_COLUMNS: Final = 12
 """Columns up to which each tile has room for its number."""
+_WIDTH, _HEIGHT = 0.52, 0.44
+"""The room of a number, in parts of its tile."""
+_PLACES: Final = np.array([(x, y) for x in (0, -0.24, 0.24) for y in (0, 0.27, -0.27)])
+"""Where on its tile a number can stand, from the middle."""
 MARK: Final = "#212121"
 """What is written and drawn on tiles; not the ink, which a page in the dark makes light."""
 
@@ -59,6 +63,7 @@ def name_axes(ax: Axes, x: Axis, y: Axis) -> None:
         drawn.set_ticks(list(places), [axis.texts[i] for i in places])
         drawn.set_label_text(axis.name)
     ax.tick_params(length=0)
+    style.fit_labels(ax)
     for spine in ax.spines.values():
         spine.set_visible(False)
 
@@ -69,8 +74,11 @@ def number(
     values: Floats,
     measure: Measure,
     value_of: Callable[[float], float] = float,
+    line: Floats | None = None,
 ) -> None:
     """Write each value on its tile, or what the colours mean beside them where there is no room.
+
+    A number gives way to a line: it is written where on its tile the line is not.
 
     Parameters
     ----------
@@ -80,6 +88,8 @@ def number(
         The values of the metric.
     value_of
         The value of the metric, from what the tiles are coloured by.
+    line
+        Points of a line across the tiles, near each other, shape ``(n, 2)``.
     """
     if values.shape[1] > _MOST_COLUMNS:
         bar = ax.figure.colorbar(mesh, ax=ax, pad=0.015, fraction=0.05, aspect=25)
@@ -89,26 +99,38 @@ def number(
         bar.outline.set_visible(False)
         return
     colours = np.asarray(mesh.cmap(mesh.norm(np.ma.asarray(mesh.get_array())))).reshape(-1, 4)
-    _over(ax, np.ones_like(values, dtype=bool), (0.62, 0.44), 3.5, facecolors=colours)
-    for (row, column), value in np.ndenumerate(values):
-        ax.text(
-            column, row, measure.say(value) if value == value else "–", ha="center", va="center",
-            fontsize=7.5, color=MARK, zorder=4,
-        )  # fmt: skip
+    places = _tiles(np.ones_like(values, dtype=bool))
+    if line is not None:
+        places = np.array([_beside(line, place) for place in places])
+    _over(ax, places, (_WIDTH, _HEIGHT), 3.5, facecolors=colours)
+    for (x, y), value in zip(places, values.flat, strict=True):
+        text = measure.say(value).replace("under ", "<") if value == value else "–"
+        ax.text(x, y, text, ha="center", va="center", fontsize=7.5, color=MARK, zorder=4)
 
 
 def hatch(ax: Axes, chosen: npt.NDArray[np.bool_], pattern: str) -> None:
     """Hatch some of the tiles."""
-    _over(ax, chosen, (1.0, 1.0), 2, facecolors="none", hatch=pattern, edgecolors=style.GREY)
+    _over(
+        ax, _tiles(chosen), (1.0, 1.0), 2, facecolors="none", hatch=pattern, edgecolors=style.GREY
+    )
 
 
-def _over(
-    ax: Axes, chosen: npt.NDArray[np.bool_], size: tuple[float, float], zorder: float, **look: Any
-) -> None:
-    """Draw rectangles in the middle of some tiles, as a bitmap where the rest is drawn by lines."""
+def _tiles(chosen: npt.NDArray[np.bool_]) -> Floats:
+    """Return the middles of some tiles, x and y, row by row."""
+    return np.argwhere(chosen)[:, ::-1].astype(float)
+
+
+def _beside(line: Floats, middle: Floats) -> Floats:
+    """Return the place on a tile, as near to its middle as can be, where a line hides it least."""
+    places = middle + _PLACES
+    inside = np.abs(line[None] - places[:, None]) < np.array([_WIDTH, _HEIGHT]) * 0.45
+    return np.asarray(places[inside.all(axis=2).sum(axis=1).argmin()])
+
+
+def _over(ax: Axes, places: Floats, size: tuple[float, float], zorder: float, **look: Any) -> None:
+    """Draw rectangles around some places, as a bitmap where the rest is drawn by lines."""
     width, height = size
-    places = np.argwhere(chosen)
-    rectangles = [Rectangle((x - width / 2, y - height / 2), width, height) for y, x in places]
+    rectangles = [Rectangle((x - width / 2, y - height / 2), width, height) for x, y in places]
     ax.add_collection(
         PatchCollection(rectangles, linewidth=0, zorder=zorder, rasterized=True, **look)
     )

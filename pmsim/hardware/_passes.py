@@ -62,6 +62,9 @@ PROTOCOL, TRAP, HELD_OFF = 24, 25, 26  # of cross-calls
 SERVER_FREE, SHARE, ROUND_TRIP_AT = 27, 28, 29  # of invalidations: when, ppm, by distance code
 BUCKETS_AT, SUB_BITS = 30, 31  # finished calls by latency: pairs (how many, which specimen)
 SPECIMENS_AT, SPECIMEN_ROW, SPECIMENS, SLOWEST = 32, 33, 34, 35
+DETAIL_FROM, DETAIL_TO, DETAIL_LEFT, DETAIL_CUT = 36, 37, 38, 39  # calls that are all kept whole
+DETAIL_HEADS_AT, DETAIL_ENTRIES_AT, DETAIL_CAP = 40, 41, 42
+DETAIL_CALLS, DETAIL_ENTRIES = 43, 44  # of them in the buffer
 HEADER = 48
 
 # --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---
@@ -109,8 +112,9 @@ BY_TLBI = 1
 # --- columns of the log of finished calls (`fabric.CROSSCALL_COLUMNS` names them) -----------------
 LOG_COLUMNS = 25
 
-# --- a specimen: a finished call with what happened at each target, kept to be looked at ----------
-# its row of the log, what the row does not tell, then the entries, `E_NEXT` being the CPU
+# --- a call that is kept whole: finished, with what happened at each target -----------------------
+# its row of the log and what the row does not tell; then the entries, `E_NEXT` being the CPU and
+# `E_PREFIX` when the initiator went on from there
 K_LOCAL_END, K_VISITED, K_LOCAL, K_AFTER = range(LOG_COLUMNS, LOG_COLUMNS + 4)
 SPECIMEN_HEAD = 32
 
@@ -802,26 +806,54 @@ def _bucket(S: State, latency: int) -> int:
     return (shift << sub) + (latency >> shift)
 
 
-@compiled("void(int64[::1], int64, int64, int64)")
-def _copy_call(S: State, i: int, at: int, number: int) -> None:
-    """Keep the call that CPU ``i`` has just finished, whose row is at ``at``, as a specimen."""
+@compiled("void(int64[::1], int64, int64, int64, int64)")
+def _copy_call(S: State, i: int, at: int, head: int, to: int) -> None:
+    """Copy the call that CPU ``i`` has just finished, whose row is at ``at``, entries apart.
+
+    The initiator leaves c at max(l, max of ack - prefix up to c) + the prefix after c.
+    """
     r = _row(i)
-    to = S[SPECIMENS_AT] + number * S[SPECIMEN_ROW]
     for k in range(LOG_COLUMNS):
-        S[to + k] = S[at + k]
-    S[to + K_LOCAL_END] = S[r + C_LOCAL_END]
-    S[to + K_VISITED] = S[r + C_VISITED]
-    S[to + K_LOCAL] = S[r + C_LOCAL]
-    S[to + K_AFTER] = S[r + C_PHASE]
-    to += SPECIMEN_HEAD
+        S[head + k] = S[at + k]
+    S[head + K_LOCAL_END] = S[r + C_LOCAL_END]
+    S[head + K_VISITED] = S[r + C_VISITED]
+    S[head + K_LOCAL] = S[r + C_LOCAL]
+    S[head + K_AFTER] = S[r + C_PHASE]
+    latest = S[r + C_LOCAL_END]
     c = S[r + C_FIRST]
     while c >= 0:
         e = _entry(S, i, c)
         for k in range(ENTRY_ROW):
             S[to + k] = S[e + k]
         S[to + E_NEXT] = c
-        to += ENTRY_ROW
         c = (S[e + E_META] & 0xFFFF) - 1
+        latest = max(latest, S[e + E_ACK] - S[e + E_PREFIX])
+        following = S[_entry(S, i, c) + E_PREFIX] if c >= 0 else S[r + C_LINE]
+        S[to + E_PREFIX] = latest + following
+        to += ENTRY_ROW
+
+
+@compiled("void(int64[::1], int64, int64, int64)")
+def _keep_specimen(S: State, i: int, at: int, number: int) -> None:
+    head = S[SPECIMENS_AT] + number * S[SPECIMEN_ROW]
+    _copy_call(S, i, at, head, head + SPECIMEN_HEAD)
+
+
+@compiled("void(int64[::1], int64, int64)")
+def _keep_detail(S: State, i: int, at: int) -> None:
+    """Keep a call of the part of the run that is kept whole; none any more after one too many."""
+    targets = S[at + 7]
+    if targets > S[DETAIL_LEFT]:
+        S[DETAIL_FROM] = INF
+        S[DETAIL_CUT] = S[NOW]
+        return
+    head = S[DETAIL_HEADS_AT] + S[DETAIL_CALLS] * SPECIMEN_HEAD
+    _copy_call(S, i, at, head, S[DETAIL_ENTRIES_AT] + S[DETAIL_ENTRIES] * ENTRY_ROW)
+    S[DETAIL_LEFT] -= targets
+    S[DETAIL_CALLS] += 1
+    S[DETAIL_ENTRIES] += targets
+    if S[DETAIL_ENTRIES] + S[N_CPUS] > S[DETAIL_CAP]:
+        S[LOG_CAP] = 0  # there may be no room for another: have the log emptied, and this with it
 
 
 @compiled("void(int64[::1], int64, int64)")
@@ -832,11 +864,13 @@ def _keep_call(S: State, i: int, at: int) -> None:
     S[bucket] += 1
     if S[bucket] == 1:
         S[bucket + 1] = S[SPECIMENS]
-        _copy_call(S, i, at, S[SPECIMENS])
+        _keep_specimen(S, i, at, S[SPECIMENS])
         S[SPECIMENS] += 1
     if latency > S[SLOWEST]:
         S[SLOWEST] = latency
-        _copy_call(S, i, at, 0)
+        _keep_specimen(S, i, at, 0)
+    if S[at + 2] >= S[DETAIL_FROM] and S[at + 2] < S[DETAIL_TO]:
+        _keep_detail(S, i, at)
 
 
 @compiled("void(int64[::1], int64)")
@@ -1352,14 +1386,18 @@ def _stolen_before(S: State, c: int, time: int, out: State) -> None:
     out[c, 6] = handlers
 
 
-@compiled("void(int64[::1], int64[:, ::1])")
-def accounts(S: State, out: State) -> None:
-    """Write every CPU's account up to now, shape ``(n_cpus, 8)``.
+@compiled("int64(int64[::1], int64[:, ::1])")
+def accounts(S: State, out: State) -> int:
+    """Write every CPU's account up to now, and the sums of all: shape ``(n_cpus + 1, 8)``.
 
-    Columns: busy, spin, irqs_off, stolen, idle, refill (ps), handlers, cross-calls sent.
+    Columns: busy, spin, irqs_off, stolen, idle, refill (ps), handlers, cross-calls sent. Returns
+    a CPU whose first five do not add up to the present instant, `NONE` where all do.
     """
     now = S[NOW]
-    for c in range(S[N_CPUS]):
+    n = S[N_CPUS]
+    wrong = NONE
+    out[n, :] = 0
+    for c in range(n):
         r = _row(c)
         _stolen_before(S, c, now, out)
         out[c, 0] = S[r + BUSY]
@@ -1384,6 +1422,11 @@ def accounts(S: State, out: State) -> None:
             out[c, 1] += own
         elif mode == M_IDLE or mode == M_WAKE or mode == M_READY:
             out[c, 4] += own
+        if out[c, 0] + out[c, 1] + out[c, 2] + out[c, 3] + out[c, 4] != now:
+            wrong = c
+        for k in range(8):
+            out[n, k] += out[c, k]
+    return wrong
 
 
 @compiled("int64(int64[::1])")

@@ -11,6 +11,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from pmsim.errors import AccountingError
 from pmsim.hardware import _passes as p
 from pmsim.hardware.costs import CrosscallOrder, MachineCosts
 from pmsim.hardware.shootdown.calls import CallTable
@@ -62,11 +63,15 @@ ACCOUNT_COLUMNS = (
     "handlers",
     "crosscalls_sent",
 )
-"""Columns of `accounts`; the first five add up to the duration, ``refill_ps`` is part of busy."""
+"""Columns of `accounts`; the first `TIMES` add up to the duration, ``refill_ps`` is in busy."""
+
+TIMES = 5
+"""How many columns of `ACCOUNT_COLUMNS` are all that a CPU's time went to."""
 
 LOG_CAPACITY = 8192
 """Finished cross-calls held before they go to the recorder (a buffer; no result depends on it)."""
-
+DETAIL_CAPACITY = 16_384
+"""The same for the targets of calls that are kept whole, beside those of one more call."""
 
 FINE_CPUS = 256
 """Machines up to this size keep specimens for finer differences of latency."""
@@ -150,6 +155,8 @@ class Fabric:
             p.LOG_CAP: LOG_CAPACITY,
             p.SPECIMENS: 1,
             p.SLOWEST: p.NONE,
+            p.DETAIL_FROM: p.INF,
+            p.DETAIL_CUT: p.NONE,
         }
         for index, value in header.items():
             self.state[index] = value
@@ -181,6 +188,11 @@ class Fabric:
         specimen = p.SPECIMEN_HEAD + n * p.ENTRY_ROW
         sizes |= {index: len(values) for index, values in tables.items()}
         sizes |= {p.BUCKETS_AT: 2 * buckets, p.SPECIMENS_AT: (1 + buckets) * specimen}
+        detail = DETAIL_CAPACITY + n
+        sizes |= {
+            p.DETAIL_HEADS_AT: detail * p.SPECIMEN_HEAD,
+            p.DETAIL_ENTRIES_AT: detail * p.ENTRY_ROW,
+        }
         at = p.HEADER + p.PLANES * p.PLANE
         places = {}
         for index, size in sizes.items():
@@ -197,6 +209,7 @@ class Fabric:
         state[p.N_IDLE] = len(costs.idle)
         state[p.SUB_BITS] = sub_bits
         state[p.SPECIMEN_ROW] = specimen
+        state[p.DETAIL_CAP] = detail
         return state
 
     def _clear_rows(self) -> None:
@@ -226,6 +239,7 @@ class Fabric:
         rows = int(self.state[p.LOG_ROWS])
         at = int(self.state[p.LOG_AT])
         self.state[p.LOG_ROWS] = 0
+        self.state[p.LOG_CAP] = LOG_CAPACITY
         log = self.state[at : at + rows * p.LOG_COLUMNS].reshape(rows, p.LOG_COLUMNS)
         return log.copy()
 
@@ -258,8 +272,23 @@ class Fabric:
             return int(state[r + p.NEED] - own - debt)
         return int(state[t + p.T_WORK]) if state[t + p.T_COMPUTING] else None
 
-    def accounts(self) -> dict[str, npt.NDArray[np.int64]]:
-        """Return every CPU's account up to now: arrays of shape ``(n_cpus,)`` by column."""
-        out = np.zeros((self.n_cpus, len(ACCOUNT_COLUMNS)), dtype=np.int64)
-        p.accounts(self.state, out)
-        return {name: out[:, k].copy() for k, name in enumerate(ACCOUNT_COLUMNS)}
+    def accounts(self) -> npt.NDArray[np.int64]:
+        """Return every CPU's account up to now, and in the last row the sums over all CPUs.
+
+        Returns
+        -------
+        ndarray
+            Shape ``(n_cpus + 1, len(ACCOUNT_COLUMNS))``.
+
+        Raises
+        ------
+        AccountingError
+            If a CPU's time has a gap or an overlap.
+        """
+        out = np.empty((self.n_cpus + 1, len(ACCOUNT_COLUMNS)), dtype=np.int64)
+        wrong = p.accounts(self.state, out)
+        if wrong != p.NONE:
+            times = zip(ACCOUNT_COLUMNS, out[wrong, :TIMES].tolist(), strict=False)
+            parts = ", ".join(f"{name} {ps}" for name, ps in times)
+            raise AccountingError(f"CPU {wrong}'s time does not add up: {parts}", self.now)
+        return out

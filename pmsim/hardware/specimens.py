@@ -2,7 +2,8 @@
 
 Which call is the median one is known only at the end of a run, and what happened at its targets is
 gone by then. So the fabric keeps the first call of each latency, where latencies count as the same
-that share a bucket (`_passes._bucket`); and the slowest.
+that share a bucket (`_passes._bucket`); and the slowest. `pmsim.hardware.detail` keeps all calls of
+a part of the run.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from pmsim.hardware import _passes as p
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS, Fabric
 
-Instants = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.int64]
 
 QUANTILES: Final = {"median": 50, "p99": 99}
 """Which calls of a run are taken besides the slowest: per cent of the calls that are no slower."""
@@ -25,20 +26,23 @@ _SLOWEST: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Specimen:
-    """One cross-call: instants in picoseconds, arrays with an item per target, ascending.
+class WholeCalls:
+    """Some cross-calls: arrays of instants in picoseconds, an item per call or per target.
 
     Attributes
     ----------
     row
-        The call as it was logged, by `CROSSCALL_COLUMNS`.
+        Of each call, as it was logged: by `CROSSCALL_COLUMNS`.
     told, sent, looks, visited
-        When the initiator had queued the call everywhere, had sent the last interrupt, began to
-        look at the answers, and had seen the last one.
+        Of each call: when the initiator had queued it everywhere, had sent the last interrupt,
+        began to look at the answers, and had seen the last one.
     own_start, own_end
-        When it ran the function itself.
+        Of each call: when the initiator ran the function itself.
+    call
+        Of each target: the number of its call in the arrays above. What follows is of each target,
+        those of a call ascending.
     cpu, reason
-        The targets; what the handler waited for, or that the call rode along, as numbers of
+        The target; what the handler waited for, or that the call rode along, as a number of
         `fabric.SlowestReason`.
     queued, sent_to, arrives
         When the call was in the target's queue, when its interrupt left and came. That exists only
@@ -52,27 +56,28 @@ class Specimen:
         When the initiator went on from this target to the next.
     """
 
-    row: dict[str, int]
-    told: int
-    sent: int
-    looks: int
-    visited: int
-    own_start: int
-    own_end: int
-    cpu: Instants
-    reason: Instants
-    queued: Instants
-    sent_to: Instants
-    arrives: Instants
-    handler: Instants
-    taken: Instants
-    runs: Instants
-    ack: Instants
-    exit: Instants
-    seen: Instants
+    row: dict[str, Ints]
+    told: Ints
+    sent: Ints
+    looks: Ints
+    visited: Ints
+    own_start: Ints
+    own_end: Ints
+    call: Ints
+    cpu: Ints
+    reason: Ints
+    queued: Ints
+    sent_to: Ints
+    arrives: Ints
+    handler: Ints
+    taken: Ints
+    runs: Ints
+    ack: Ints
+    exit: Ints
+    seen: Ints
 
 
-def specimens(fabric: Fabric) -> dict[str, Specimen]:
+def specimens(fabric: Fabric) -> dict[str, WholeCalls]:
     """Return the median, the p99 and the slowest cross-call so far; none where there was none.
 
     A call of a quantile is one from the same bucket as the call that has that rank: its latency
@@ -92,7 +97,7 @@ def specimens(fabric: Fabric) -> dict[str, Specimen]:
     }
 
 
-def _buckets(fabric: Fabric) -> tuple[Instants, Instants]:
+def _buckets(fabric: Fabric) -> tuple[Ints, Ints]:
     """Return, by ascending latency, how many calls a bucket has seen and which was kept."""
     at, size = int(fabric.state[p.BUCKETS_AT]), p.buckets(int(fabric.state[p.SUB_BITS]))
     pairs = fabric.state[at : at + 2 * size].reshape(-1, 2)
@@ -100,36 +105,42 @@ def _buckets(fabric: Fabric) -> tuple[Instants, Instants]:
     return used[:, 0], used[:, 1]
 
 
-def _specimen(fabric: Fabric, number: int) -> Specimen:
+def _specimen(fabric: Fabric, number: int) -> WholeCalls:
     state = fabric.state
     at = int(state[p.SPECIMENS_AT] + number * state[p.SPECIMEN_ROW])
-    head = [int(word) for word in state[at : at + p.SPECIMEN_HEAD]]
-    row = dict(zip(CROSSCALL_COLUMNS, head, strict=False))
-    at += p.SPECIMEN_HEAD
-    entries = state[at : at + row["targets"] * p.ENTRY_ROW].reshape(-1, p.ENTRY_ROW).copy()
-    told = row["start_ps"] + int(state[p.TRAP] + row["targets"] * state[p.QUEUE])
-    group = (entries[:, p.E_META] >> 16) & 0xFFFF
-    looks, visited, local = head[p.K_LOCAL_END], head[p.K_VISITED], head[p.K_LOCAL]
-    sent_to = told + group * state[p.SEND]
-    sent = int(sent_to[-1])
-    own_start = visited if head[p.K_AFTER] else sent
-    reason = entries[:, p.E_META] >> 32
-    taken = entries[:, p.E_START] + state[p.ENTRY]
-    ack = entries[:, p.E_ACK]
-    return Specimen(
-        row, told, sent, looks, visited, own_start, own_start + local,
-        cpu=entries[:, p.E_NEXT], reason=np.where(reason == p.R_WAKING, p.R_IDLE_EXIT, reason),
-        queued=entries[:, p.E_QUEUED], sent_to=sent_to, arrives=entries[:, p.E_ARRIVES],
-        handler=entries[:, p.E_START], taken=taken,
-        runs=ack - (entries[:, p.E_COST] >> 1), ack=ack, exit=ack + state[p.EXIT],
-        seen=_seen(entries, looks, visited),
+    targets = int(state[at + CROSSCALL_COLUMNS.index("targets")])
+    return whole_calls(fabric, at, 1, at + p.SPECIMEN_HEAD, targets)
+
+
+def whole_calls(fabric: Fabric, heads_at: int, calls: int, at: int, targets: int) -> WholeCalls:
+    """Read calls that `_passes._copy_call` has written: their heads, and their entries apart.
+
+    Parameters
+    ----------
+    fabric
+        Where they are.
+    heads_at, calls
+        Where the first head stands in its array, and how many follow each other.
+    at, targets
+        The same of the entries.
+    """
+    state = fabric.state
+    heads = state[heads_at : heads_at + calls * p.SPECIMEN_HEAD].reshape(-1, p.SPECIMEN_HEAD).T
+    entries = state[at : at + targets * p.ENTRY_ROW].reshape(-1, p.ENTRY_ROW).T.copy()
+    row = {name: heads[k].copy() for k, name in enumerate(CROSSCALL_COLUMNS)}
+    looks, visited, local, after = heads[p.K_LOCAL_END : p.K_AFTER + 1].copy()
+    call = np.repeat(np.arange(calls), row["targets"])
+    told = row["start_ps"] + state[p.TRAP] + row["targets"] * state[p.QUEUE]
+    sent_to = told[call] + (entries[p.E_META] >> 16 & 0xFFFF) * state[p.SEND]
+    sent = sent_to[np.cumsum(row["targets"]) - 1]
+    own_start = np.where(after, visited, sent)
+    reason = entries[p.E_META] >> 32
+    ack = entries[p.E_ACK]
+    return WholeCalls(
+        row, told, sent, looks, visited, own_start, own_start + local, call,
+        cpu=entries[p.E_NEXT], reason=np.where(reason == p.R_WAKING, p.R_IDLE_EXIT, reason),
+        queued=entries[p.E_QUEUED], sent_to=sent_to, arrives=entries[p.E_ARRIVES],
+        handler=entries[p.E_START], taken=entries[p.E_START] + state[p.ENTRY],
+        runs=ack - (entries[p.E_COST] >> 1), ack=ack, exit=ack + state[p.EXIT],
+        seen=entries[p.E_PREFIX],
     )  # fmt: skip
-
-
-def _seen(entries: Instants, looks: int, visited: int) -> Instants:
-    """Return when the initiator left each target: the visit is a maximum, as in `_passes`."""
-    prefix = entries[:, p.E_PREFIX]
-    latest = np.maximum(looks, np.maximum.accumulate(entries[:, p.E_ACK] - prefix))
-    following = np.append(prefix[1:], visited - latest[-1])
-    seen: Instants = latest + following
-    return seen

@@ -14,6 +14,7 @@ from pmsim.hardware.clock import FINISHED
 from pmsim.hardware.locks import Completion
 
 if TYPE_CHECKING:
+    from pmsim.hardware.detail import StretchKind
     from pmsim.hardware.locks import Mutex, Spinlock
     from pmsim.hardware.machine import Machine
     from pmsim.hardware.shootdown.tlbi import Invalidation
@@ -142,9 +143,14 @@ class Task:
         if length < 0:
             raise self.error(f"keeps interrupts off for a negative time, {length} ps")
         yield from self.boundary()
+        since = self.now
         task = p.irqs_off(self._state, self.cpu, length)
         if task != self.index:
             yield task
+        if self.machine.detail is not None:
+            # The firmware's handlers prolong a window; others come after it.
+            end = since + length if self._words[p.HELD_OFF] else self.now
+            self.machine.detail.add(self, "irqs_off", since, end)
 
     def sleep(self, length: int) -> Steps:
         """Give the CPU up for ``length`` picoseconds."""
@@ -153,9 +159,12 @@ class Task:
         if self.spinlocks:
             raise self.error("sleeps while it holds a spinlock")
         yield from self.boundary()
+        since = self.now
         task = p.sleep(self._state, self.cpu, length)
         if task != self.index:
             yield task
+        if self.machine.detail is not None:
+            self.machine.detail.add(self, "sleep", since, self.now)
 
     def cross_call(
         self,
@@ -258,6 +267,7 @@ class Task:
         """Sleep until `Machine.wake`; the caller has put the task into a queue."""
         self.waiting_for = thing
         machine = self.machine
+        since = self.now
         if self.role == "daemon" and isinstance(thing, Completion):
             machine.active -= 1
         if machine.active == 0 and machine.until_done:
@@ -265,10 +275,16 @@ class Task:
             yield FINISHED
         else:
             yield p.block(self._state, self.cpu)
+        if machine.detail is not None:
+            kind: StretchKind = "completion" if isinstance(thing, Completion) else "mutex"
+            machine.detail.add(self, kind, since, self.now, thing.name)
 
     def spin_for(self, lock: Spinlock) -> Steps:
         """Spin until the lock is handed over; the caller has put the task into its queue."""
         self.waiting_for = lock
+        since = self.now
         task = p.spin(self._state, self.cpu)
         if task != self.index:
             yield task
+        if self.machine.detail is not None:
+            self.machine.detail.add(self, "spinlock", since, self.now, lock.name)

@@ -20,7 +20,8 @@ Summary = Mapping[str, Any]
 MOST_OPERATIONS: Final = 12
 """Kinds of operation that are shown, the costliest."""
 MEANS: Final = (
-    "after_per_s", "after_stolen_share", "transient_end_ps", "slowdown", "operation_mean_ps",
+    "transient_end_ps", "after_per_s", "after_lost_share", "after_latency_mean_ps", "slowdown",
+    "operation_mean_ps",
 )  # fmt: skip
 """Metrics whose means are shown with their intervals, beside the headline ones."""
 LOST: Final = {
@@ -60,9 +61,9 @@ def means(summary: Summary) -> Sheet:
     rows = []
     for name, one in summary["intervals"].items():
         metric, label = metric_of(name)
-        if not metric.headline and metric.name not in MEANS:
-            continue
         found = Estimate(**one)
+        if not metric.headline and (metric.name not in MEANS or found.n < 2):
+            continue
         rows.append(
             (
                 word(f"{metric.label}, {label}" if label else metric.label),

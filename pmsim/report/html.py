@@ -13,7 +13,7 @@ def sheet_html(sheet: Sheet) -> str:
     """Return a table that can be sorted by each of its columns."""
     numeric = [_is_numeric(row[place] for row in sheet.rows) for place in range(len(sheet.columns))]
     head = "".join(
-        f'<th scope="col"{_kind(number)}>{escape(name)}</th>'
+        f'<th scope="col"{_kind(number)}>{_breakable(name)}</th>'
         for name, number in zip(sheet.columns, numeric, strict=True)
     )
     body = "\n".join(_row(row, numeric) for row in sheet.rows)
@@ -57,6 +57,11 @@ def folded_html(summary: str, text: str) -> str:
         f"<details><summary>{escape(summary)}</summary>"
         f"<pre><code>{escape(text)}</code></pre></details>"
     )
+
+
+def _breakable(path: str) -> str:
+    """Return text that may be broken after the points of a dotted path."""
+    return escape(path).replace(".", ".<wbr>")
 
 
 def _row(row: tuple[Cell, ...], numeric: list[bool]) -> str:

@@ -9,9 +9,12 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
+from pmsim.experiments.arms import names_apart
+from pmsim.experiments.comparison import compare
 from pmsim.experiments.results import Sweep
 from pmsim.report.answer import answer_sheets, answer_words
 from pmsim.report.cells import sweep_sheets
+from pmsim.report.contrast import contrast_sheets
 from pmsim.report.details import detail_sheets
 from pmsim.report.files import new_files
 from pmsim.report.html import facts_html, figure_html, folded_html, sheet_html, words_html
@@ -51,7 +54,16 @@ def write_report(found: Sequence[Result | Sweep], path: Path, *, force: bool = F
 
 def report_html(found: Sequence[Result | Sweep]) -> str:
     """Return the page: the same results make the same bytes."""
-    parts = [_part(one, f"result-{number}") for number, one in enumerate(found, start=1)]
+    results = [one for one in found if isinstance(one, Result)]
+    sides = dict(zip(names_apart([one.name for one in results]), results, strict=True))
+    apart = iter(sides)
+    names = [next(apart) if isinstance(one, Result) else one.name for one in found]
+    parts = [
+        _part(one, name, f"result-{number}")
+        for number, (one, name) in enumerate(zip(found, names, strict=True), start=1)
+    ]
+    if len(sides) > 1:
+        parts.insert(0, _comparison(sides))
     title = ", ".join(dict.fromkeys(one.name for one in found))
     script, look = (files("pmsim.report").joinpath(f"page.{end}").read_text("utf-8")
                     for end in ("js", "css"))  # fmt: skip
@@ -61,34 +73,49 @@ def report_html(found: Sequence[Result | Sweep]) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}: pmsim report</title>\n<style>\n{look}</style>\n</head>\n<body>\n"
-        f"{_contents(found)}<main>\n{body}\n</main>\n"
+        f"{_contents(names, compared=len(sides) > 1)}<main>\n{body}\n</main>\n"
         f'<p class="said" role="status"></p>\n'
         f"<footer>Made by pmsim {escape(_version(found))}. Times are simulated.</footer>\n"
         f"<script>\n{script}</script>\n</body>\n</html>\n"
     )
 
 
-def _contents(found: Sequence[Result | Sweep]) -> str:
+def _contents(names: Sequence[str], *, compared: bool) -> str:
     """Return links to the results, where there are several."""
-    if len(found) == 1:
+    if len(names) == 1:
         return ""
-    links = (
-        f'<li><a href="#result-{number}">{escape(one.name)}</a></li>'
-        for number, one in enumerate(found, start=1)
-    )
+    targets = {f"result-{number}": name for number, name in enumerate(names, start=1)}
+    if compared:
+        targets = {"comparison": "Comparison", **targets}
+    links = (f'<li><a href="#{place}">{escape(name)}</a></li>' for place, name in targets.items())
     return f'<nav aria-label="Results"><ul>{"".join(links)}</ul></nav>\n'
 
 
-def _part(one: Result | Sweep, name: str) -> str:
+def _comparison(sides: Mapping[str, Result]) -> str:
+    """Return what the page says about all results together."""
+    base, *others = sides
+    compared = compare(*sides.values())
+    sheets = "\n".join(map(sheet_html, contrast_sheets(compared, sides)))
+    return _article(
+        f"<h1>{escape(', '.join(others))} compared with {escape(base)}</h1>\n"
+        f"{words_html([*compared.doubts, *compared.sentences()])}\n{sheets}",
+        "comparison",
+    )
+
+
+def _part(one: Result | Sweep, name: str, place: str) -> str:
     """Return what the page says about one result."""
-    prefix = f"{name}-"
-    body = _sweep(one, prefix) if isinstance(one, Sweep) else _result(one, prefix)
-    return f'<article id="{name}" aria-labelledby="{name}-name">\n' + body.replace(
-        "<h1>", f'<h1 id="{name}-name">', 1
-    ) + "\n</article>"  # fmt: skip
+    prefix = f"{place}-"
+    body = _sweep(one, name, prefix) if isinstance(one, Sweep) else _result(one, name, prefix)
+    return _article(body, place)
 
 
-def _result(result: Result, prefix: str) -> str:
+def _article(body: str, place: str) -> str:
+    named = body.replace("<h1>", f'<h1 id="{place}-name">', 1)
+    return f'<article id="{place}" aria-labelledby="{place}-name">\n{named}\n</article>'
+
+
+def _result(result: Result, name: str, prefix: str) -> str:
     summary, manifest = result.summary, result.manifest
     runs = summary["replications"]
     facts = [
@@ -100,13 +127,13 @@ def _result(result: Result, prefix: str) -> str:
     figures = "\n".join(map(figure_html, result_figures(result, prefix)))
     sheets = "\n".join(map(sheet_html, [*answer_sheets(result), *detail_sheets(result)]))
     return (
-        f"{_head(result.name, manifest['scenario'].get('description', ''), facts)}\n"
+        f"{_head(name, manifest['scenario'].get('description', ''), facts)}\n"
         f"{words_html(answer_words(result))}\n"
         f"<h2>Figures</h2>\n{figures}\n<h2>Tables</h2>\n{sheets}\n{_origin(manifest)}"
     )
 
 
-def _sweep(sweep: Sweep, prefix: str) -> str:
+def _sweep(sweep: Sweep, name: str, prefix: str) -> str:
     replications = int(sweep.cells["replications"].sum())
     facts = [
         f"{len(sweep.cells):,} cells",
@@ -120,7 +147,7 @@ def _sweep(sweep: Sweep, prefix: str) -> str:
     drawn = f"<h2>Figures</h2>\n{figures}\n" if figures else ""
     sheets = "\n".join(map(sheet_html, sweep_sheets(sweep)))
     return (
-        f"{_head(sweep.name, sweep.manifest.get('description', ''), facts)}\n{words_html(said)}\n"
+        f"{_head(name, sweep.manifest.get('description', ''), facts)}\n{words_html(said)}\n"
         f"{drawn}<h2>Tables</h2>\n{sheets}\n{_origin(sweep.manifest)}"
     )
 

@@ -7,6 +7,7 @@ and what follows still follows; the exact picoseconds stand beside each span.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +15,8 @@ import numpy as np
 
 from pmsim.errors import OutputError
 from pmsim.report.files import new_files
-from pmsim.report.spans import Span, Spans, Window, spans_of
+from pmsim.report.span import Span
+from pmsim.report.spans import Spans, Window, spans_of
 from pmsim.units import NS
 
 if TYPE_CHECKING:
@@ -22,10 +24,16 @@ if TYPE_CHECKING:
 
 IN_FLIGHT: Final = "calls in flight"
 """The counter of broadcasts that have begun and not ended."""
+LAZY: Final = "lazily freed pages"
+"""The counter of pages that wait for a purge, at the end of each interval of the timeline."""
+HANDLERS: Final = "handlers"
+"""The track with what interrupted a CPU."""
+IRQS_OFF: Final = "interrupts off"
+"""The track with the windows in which a CPU could not be interrupted."""
 LOST: Final = {
-    "stolen_ps": "interrupted",
-    "spin_ps": "spinning",
-    "irqs_off_ps": "interrupts off",
+    "stolen_ps": "time interrupted",
+    "spin_ps": "time spinning",
+    "irqs_off_ps": "time with interrupts off",
 }
 """The counters of a CPU: the share of each interval of the timeline, in per cent."""
 
@@ -41,10 +49,15 @@ def write_perfetto(
 ) -> Path:
     """Write the timeline of a replication, and return where it is.
 
-    There is a group of tracks per CPU: one per task with its operations, the broadcasts in them and
-    the parts of these; the answers of the CPU to broadcasts that waited for it longest, each at the
-    end of an arrow from the broadcast; and the shares of its time that were lost. A counter tells
-    how many calls are in flight.
+    There is a group of tracks per CPU: one per task with its operations, the broadcasts and waits
+    in them and the parts of these; the handlers of the CPU with the calls that each took, every
+    call at the end of an arrow from its broadcast; the windows with interrupts off; and the shares
+    of its time that were lost. Counters tell how many calls are in flight and how many pages are
+    freed lazily.
+
+    Waits, windows and the handlers of all targets are those of the part of the run that
+    ``measure.detail`` gave. Outside it, handlers of all targets are known of the median, the p99
+    and the slowest call, and of every other call that of the slowest target.
 
     Parameters
     ----------
@@ -76,10 +89,16 @@ def write_perfetto(
     with new_files([path], force=force) as (half,), half.open("wb") as file:
         timeline = _Timeline(StreamingTraceProtoBuilder(file))
         timeline.track(f"{result.name}, replication {window.replication}")
-        _write_in_flight(timeline, spans)
+        _write_in_flight(timeline, spans, window.start_ps)
+        _write_lazy(timeline, result, window)
         shares = _shares(result, window)
-        for cpu in sorted({cpu for cpu, _ in spans.tasks} | set(spans.answers) | set(shares)):
-            _write_cpu(timeline, cpu, spans, shares.get(cpu, {}))
+        cpus = {cpu for cpu, _ in spans.tasks} | set(spans.handlers) | set(spans.irqs_off)
+        groups = {cpu: timeline.track(f"CPU {cpu}", rank=cpu) for cpu in sorted(cpus | set(shares))}
+        # An arrow's begin comes before its end in the file, so that it is known by then.
+        for cpu, group in groups.items():
+            _write_tasks(timeline, group, cpu, spans)
+        for cpu, group in groups.items():
+            _write_cpu(timeline, group, cpu, spans, shares.get(cpu, {}))
     return path
 
 
@@ -125,9 +144,9 @@ class _Timeline:
         event.track_uuid = track
         event.name = span.name
         event.categories.append(span.category)
-        if span.arrow:
-            ends = span.category == "answer"
-            (event.terminating_flow_ids if ends else event.flow_ids).append(span.arrow)
+        event.flow_ids.extend(span.begins)
+        if span.ends:
+            event.terminating_flow_ids.append(span.ends)
         exact = {"start_ps": span.start_ps, "duration_ps": span.end_ps - span.start_ps}
         for name, fact in {**span.facts, **exact}.items():
             note = event.debug_annotations.add()
@@ -164,7 +183,7 @@ class _Timeline:
         return packet
 
 
-def _write_in_flight(timeline: _Timeline, spans: Spans) -> None:
+def _write_in_flight(timeline: _Timeline, spans: Spans, start_ps: int) -> None:
     """Write how many broadcasts are under way, at each instant at which that changes."""
     calls = [one for listed in spans.tasks.values() for one in _broadcasts(listed)]
     instants = np.array([t for one in calls for t in (one.start_ps, one.end_ps)], dtype=np.int64)
@@ -173,7 +192,7 @@ def _write_in_flight(timeline: _Timeline, spans: Spans) -> None:
     sums = np.zeros(len(times), dtype=np.int64)
     np.add.at(sums, places, changes)
     track = timeline.track(IN_FLIGHT, rank=_COUNTERS_FIRST, unit="calls")
-    timeline.count(track, 0, 0)
+    timeline.count(track, min([start_ps, *times[:1].tolist()]), 0)
     for at_ps, value in zip(times.tolist(), np.cumsum(sums).tolist(), strict=True):
         timeline.count(track, at_ps, value)
 
@@ -190,37 +209,53 @@ def _broadcasts(spans: list[Span]) -> list[Span]:
     return found
 
 
-def _write_cpu(
-    timeline: _Timeline, cpu: int, spans: Spans, shares: Mapping[str, list[tuple[int, float]]]
-) -> None:
-    group = timeline.track(f"CPU {cpu}", rank=cpu)
-    tasks = sorted(task for task in spans.tasks if task[0] == cpu)
-    for task in tasks:
+def _write_lazy(timeline: _Timeline, result: Result, window: Window) -> None:
+    """Write how many pages waited for a purge, wherever that changed; nothing if none ever did."""
+    first, points = 0, []
+    for batch in result.batches("timeline", ("replication", "end_ps", "lazy_pages")):
+        rows = batch[batch["replication"] == window.replication]
+        for at_ps, pages in zip(rows["end_ps"].tolist(), rows["lazy_pages"].tolist(), strict=True):
+            if at_ps <= window.start_ps:
+                first = pages
+            elif window.end_ps is None or at_ps < window.end_ps:
+                points.append((at_ps, pages))
+    if not first and not any(pages for _, pages in points):
+        return
+    track = timeline.track(LAZY, rank=_COUNTERS_FIRST, unit="pages")
+    timeline.count(track, window.start_ps, first)
+    for (_, before), (at_ps, pages) in pairwise([(window.start_ps, first), *points]):
+        if pages != before:
+            timeline.count(track, at_ps, pages)
+
+
+def _write_tasks(timeline: _Timeline, group: int, cpu: int, spans: Spans) -> None:
+    for task in sorted(task for task in spans.tasks if task[0] == cpu):
         track = timeline.track(f"{spans.names[task]}, task {task[1]}", group, task[1])
         for span in spans.tasks[task]:
             timeline.span(track, span)
-    below = 1 + max((number for _, number in tasks), default=0)
-    for lane in _lanes(spans.answers.get(cpu, [])):
-        # Tracks of the same name stand together as one.
-        track = timeline.track("answers", group, below)
-        for span in lane:
-            timeline.span(track, span)
-    for name, values in shares.items():
-        track = timeline.track(name, group, below + 1, unit="%")
-        for at_ps, value in values:
-            timeline.count(track, at_ps, value)
 
 
-def _lanes(spans: list[Span]) -> list[list[Span]]:
-    """Spread spans, in order of their begin, so that those of a lane do not overlap."""
-    lanes: list[list[Span]] = []
-    for span in spans:
-        free = next((lane for lane in lanes if lane[-1].end_ps <= span.start_ps), None)
-        if free is None:
-            lanes.append([span])
-        else:
-            free.append(span)
-    return lanes
+def _write_cpu(
+    timeline: _Timeline,
+    group: int,
+    cpu: int,
+    spans: Spans,
+    shares: Mapping[str, list[tuple[int, float]]],
+) -> None:
+    """Write what is a CPU's own: below its tasks."""
+    rank = 1 + max((number for owner, number in spans.tasks if owner == cpu), default=0)
+    for name, listed in ((HANDLERS, spans.handlers), (IRQS_OFF, spans.irqs_off)):
+        if cpu in listed:
+            track = timeline.track(name, group, rank)
+            rank += 1
+            for span in listed[cpu]:
+                timeline.span(track, span)
+    for name in LOST.values():
+        if name in shares:
+            track = timeline.track(name, group, rank, unit="%")
+            rank += 1
+            for at_ps, value in shares[name]:
+                timeline.count(track, at_ps, value)
 
 
 def _shares(result: Result, window: Window) -> dict[int, dict[str, list[tuple[int, float]]]]:

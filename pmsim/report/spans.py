@@ -1,65 +1,40 @@
-"""What happened on each CPU, as spans that nest: operations, broadcasts in them, and answers."""
+"""What happened on each CPU, as spans that nest: operations and broadcasts, handlers and waits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
 from pmsim.errors import OutputError
+from pmsim.report import answers, stretches
+from pmsim.report.answers import Answer
+from pmsim.report.span import Span, facts_of, parts_of, put_in_order
 from pmsim.simulation.kernelcalls import KERNEL_WORKER
-from pmsim.simulation.tables import LATENCY_PARTS
+from pmsim.simulation.tables import DETAILED, LATENCY_PARTS
 
 if TYPE_CHECKING:
     from pmsim.simulation.result import Result
 
 MOST_ROWS: Final = 100_000
-"""Operations and broadcasts of one timeline: half a million spans, 50 MB."""
+"""Operations, broadcasts, targets and waits of one timeline: half a million spans, 50 MB."""
 
 _PARTS: Final = tuple(column.name for column in LATENCY_PARTS)
-_ON_THE_WAY: Final = ("queue_ps", "send_ps", "delivery_ps")
-"""The parts before a call is at the slowest target; of a ride, which is in its queue, the first."""
-_AT_THE_TARGET: Final = (
-    "irqs_off_ps", "idle_exit_ps", "busy_handler_ps", "ride_ps", "entry_ps", "function_ps",
-)  # fmt: skip
 _AFTER_THE_VISIT: Final = ("local_ps", "resume_ps")
+_COSTS: Final = ("run_ps", "lock_wait_ps", "crosscall_ps", "delay_ps")
 _OPERATION: Final = (
     "id", "parent", "workload", "kind", "cpu", "task", "start_ps", "end_ps", "pages", "crosscalls",
-    "run_ps", "lock_wait_ps", "crosscall_ps", "delay_ps",
+    *_COSTS,
 )  # fmt: skip
 _CROSSCALL: Final = (
     "cpu", "task", "start_ps", "end_ps", "protocol", "kind", "cause", "operation", "targets",
     "pages", "invalidations", "slowest_cpu", "slowest_reason", *_PARTS,
 )  # fmt: skip
 
-
-@dataclass(slots=True)
-class Span:
-    """Something that lasts.
-
-    Attributes
-    ----------
-    name, category
-        What it is, and of what sort: ``operation``, ``broadcast``, ``part`` or ``answer``.
-    start_ps, end_ps
-        When.
-    facts
-        What else is known of it.
-    inside
-        The spans in it, one after the other.
-    arrow
-        The number of the arrow that begins here, or ends here at an answer; 0: none.
-    """
-
-    name: str
-    category: str
-    start_ps: int
-    end_ps: int
-    facts: Mapping[str, int | str] = field(default_factory=dict)
-    inside: list[Span] = field(default_factory=list)
-    arrow: int = 0
+Row = Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -70,16 +45,20 @@ class Spans:
     ----------
     tasks
         The outermost spans of each task, in order, by CPU and number of the task.
-    answers
-        The answers of each CPU to broadcasts that waited for it longest, in order of their begin.
-        They may overlap: one handler answers several calls.
+    handlers
+        What interrupted each CPU, in order, as far as it is known: all of it in the part of the run
+        that was kept in detail; else the answers to the median, the p99 and the slowest call, and
+        of each other call that of the slowest target.
+    irqs_off
+        The windows in which each CPU had interrupts off, in order: of that part alone.
     names
         The workload of each task.
     """
 
     tasks: dict[tuple[int, int], list[Span]]
-    answers: dict[int, list[Span]]
     names: dict[tuple[int, int], str]
+    handlers: dict[int, list[Span]] = field(default_factory=dict)
+    irqs_off: dict[int, list[Span]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +85,16 @@ class Window:
         return frame[kept]
 
 
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows in a window; those of ``anatomy`` by initiator and start of their call."""
+
+    operations: list[dict[str, Any]]
+    crosscalls: list[dict[str, Any]]
+    stretches: list[dict[str, Any]]
+    targets: dict[tuple[int, int], list[dict[str, Any]]]
+
+
 def spans_of(result: Result, window: Window) -> Spans:
     """Return the spans of a replication in a window.
 
@@ -118,33 +107,46 @@ def spans_of(result: Result, window: Window) -> Spans:
     if window.replication >= runs:
         there = "is only replication 0" if runs == 1 else f"are replications 0 to {runs - 1}"
         raise OutputError(f"there is no replication {window.replication}; there {there}")
-    operations = _rows(result, "operations", _OPERATION, window, 0)
-    crosscalls = _rows(result, "crosscalls", _CROSSCALL, window, len(operations))
-    names = _names(result, window.replication)
-    spans = Spans({}, {}, names)
-    by_id: dict[int, Span] = {}
-    _add_operations(spans, by_id, operations)
+    rows = _rows(result, window)
+    spans = Spans({}, _names(result, window.replication))
+    by_id = _add_operations(spans, rows.operations)
     serial = result.manifest["scenario"]["kernel"]["crosscall_order"] == "serial"
-    _add_crosscalls(spans, by_id, crosscalls, serial=serial)
-    _put_in_order(spans)
+    calls = _add_crosscalls(spans, by_id, rows.crosscalls, serial=serial)
+    for listed in _lists(spans):
+        put_in_order(listed)
+    stretches.add_waits(spans.tasks, rows.stretches)
+    costs = answers.handler_costs(result, window.replication)
+    spans.handlers = answers.handler_spans(_answers(rows, calls, costs))
+    spans.irqs_off = _windows(result, rows, window.replication)
     return spans
 
 
-def _rows(
-    result: Result, table: str, columns: tuple[str, ...], window: Window, before: int
-) -> list[dict[str, Any]]:
+def _rows(result: Result, window: Window) -> _Rows:
     """Return the rows in the window, as long as there are not too many of them."""
-    found: list[dict[str, Any]] = []
-    for batch in result.batches(table, ("replication", *columns)):
-        rows: Any = window.rows(batch).to_dict("records")
-        found += rows
-        if before + len(found) > MOST_ROWS:
-            raise OutputError(
-                f"this part of {result.path} has more operations and broadcasts than the"
-                f" {MOST_ROWS:,} that a timeline takes: choose a shorter one (--from TIME"
-                " --to TIME)"
-            )
-    return found
+    found: dict[str, list[dict[str, Any]]] = {}
+    tables = {
+        "operations": _OPERATION,
+        "crosscalls": _CROSSCALL,
+        "stretches": stretches.COLUMNS,
+        "anatomy": answers.ANATOMY,
+    }
+    for table, columns in tables.items():
+        listed = found[table] = []
+        for batch in result.batches(table, ("replication", *columns)):
+            rows: Any = window.rows(batch).to_dict("records")
+            listed += rows
+            if sum(len(one) for one in found.values()) > MOST_ROWS:
+                raise OutputError(
+                    f"this part of {result.path} has more operations, broadcasts, targets and waits"
+                    f" than the {MOST_ROWS:,} that a timeline takes: choose a shorter one"
+                    " (--from TIME --to TIME)"
+                )
+    targets: dict[tuple[int, int], dict[int, dict[str, Any]]] = {}
+    for row in found["anatomy"]:  # one call may be several of median, p99, slowest and detail
+        call = targets.setdefault((int(row["initiator"]), int(row["start_ps"])), {})
+        call.setdefault(int(row["cpu"]), row)
+    listed_targets = {call: list(rows.values()) for call, rows in targets.items()}
+    return _Rows(found["operations"], found["crosscalls"], found["stretches"], listed_targets)
 
 
 def _names(result: Result, replication: int) -> dict[tuple[int, int], str]:
@@ -156,36 +158,46 @@ def _names(result: Result, replication: int) -> dict[tuple[int, int], str]:
     }
 
 
-def _add_operations(spans: Spans, by_id: dict[int, Span], rows: list[dict[str, Any]]) -> None:
+def _add_operations(spans: Spans, rows: list[dict[str, Any]]) -> dict[int, Span]:
+    """Add the operations, each where its caller is; return them by their ids."""
+    by_id: dict[int, Span] = {}
     rows.sort(key=lambda row: row["id"])  # a caller begins before what it calls
     for row in rows:
         span = Span(
             row["kind"], "operation", int(row["start_ps"]), int(row["end_ps"]),
-            _facts(row, ("id", "pages", "crosscalls", *_OPERATION[-4:])),
+            facts_of(row, ("id", "pages", "crosscalls", *_COSTS)),
         )  # fmt: skip
         by_id[int(row["id"])] = span
         task = (int(row["cpu"]), int(row["task"]))
         spans.names.setdefault(task, str(row["workload"]))
         _caller(spans, by_id, row["parent"], task).append(span)
+    return by_id
 
 
 def _add_crosscalls(
-    spans: Spans, by_id: dict[int, Span], rows: list[dict[str, Any]], *, serial: bool
-) -> None:
-    for number, row in enumerate(rows, start=1):
+    spans: Spans, by_id: dict[int, Span], rows: Sequence[Row], *, serial: bool
+) -> list[Span]:
+    """Add the broadcasts, each where the operation is that made it; return them, row by row."""
+    calls = []
+    for row in rows:
         span = Span(
             f"{row['protocol']} {row['kind']}", "broadcast",
             int(row["start_ps"]), int(row["end_ps"]),
-            _facts(row, ("cause", "targets", "pages", "invalidations", "slowest_cpu",
-                         "slowest_reason")),
-            _parts(row, _order(row["protocol"], serial=serial), int(row["start_ps"])),
+            facts_of(row, ("cause", "targets", "pages", "invalidations", "slowest_cpu",
+                           "slowest_reason")),
+            _parts(row, _order(row["protocol"], serial=serial)),
         )  # fmt: skip
         task = (int(row["cpu"]), int(row["task"]))
         spans.names.setdefault(task, KERNEL_WORKER)
         _caller(spans, by_id, row["operation"], task).append(span)
-        if not pd.isna(row["slowest_cpu"]):
-            span.arrow = number
-            spans.answers.setdefault(int(row["slowest_cpu"]), []).append(_answer(row, number))
+        calls.append(span)
+    return calls
+
+
+def _caller(spans: Spans, by_id: dict[int, Span], number: Any, task: tuple[int, int]) -> list[Span]:
+    """Return where the spans go that an operation made: what has no row, the run was cut in."""
+    caller = None if pd.isna(number) else by_id.get(int(number))
+    return spans.tasks.setdefault(task, []) if caller is None else caller.inside
 
 
 def _order(protocol: str, *, serial: bool) -> tuple[str, ...]:
@@ -198,48 +210,46 @@ def _order(protocol: str, *, serial: bool) -> tuple[str, ...]:
     return (*(name for name in _PARTS if name not in _AFTER_THE_VISIT), *_AFTER_THE_VISIT)
 
 
-def _caller(spans: Spans, by_id: dict[int, Span], number: Any, task: tuple[int, int]) -> list[Span]:
-    """Return where the spans go that an operation made: what has no row, the run was cut in."""
-    caller = None if pd.isna(number) else by_id.get(int(number))
-    return spans.tasks.setdefault(task, []) if caller is None else caller.inside
-
-
-def _answer(row: Mapping[str, Any], arrow: int) -> Span:
-    """Return what the slowest target did, from the call's arrival to its acknowledgement."""
-    arrival = int(row["start_ps"]) + sum(int(row[name]) for name in _ON_THE_WAY)
-    parts = _parts(row, _AT_THE_TARGET, arrival)
-    return Span(
-        f"answer CPU {row['cpu']}: {row['kind']}", "answer", arrival,
-        parts[-1].end_ps if parts else arrival, _facts(row, ("cause",)), parts, arrow,
-    )  # fmt: skip
-
-
-def _parts(row: Mapping[str, Any], names: tuple[str, ...], start: int) -> list[Span]:
-    """Return the parts of a latency one after the other, those of no length left out."""
-    parts = []
+def _parts(row: Row, names: tuple[str, ...]) -> list[Span]:
+    """Return the parts of a latency one after the other."""
+    edges = [int(row["start_ps"])]
     for name in names:
-        length = int(row[name])
-        if length:
-            said = name.removesuffix("_ps").replace("_", " ")
-            parts.append(Span(said, "part", start, start + length))
-            start += length
-    return parts
+        edges.append(edges[-1] + int(row[name]))
+    said = [name.removesuffix("_ps").replace("_", " ") for name in names]
+    return parts_of(
+        (name, start, end) for name, (start, end) in zip(said, pairwise(edges), strict=True)
+    )
 
 
-def _facts(row: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, int | str]:
-    return {
-        name: row[name] if isinstance(row[name], str) else int(row[name])
-        for name in names
-        if not pd.isna(row[name])
-    }
+def _answers(rows: _Rows, calls: list[Span], costs: answers.HandlerCosts) -> Iterator[Answer]:
+    """Yield the answers to each broadcast that are known, at the end of an arrow from it."""
+    arrow = 0
+    for row, call in zip(rows.crosscalls, calls, strict=True):
+        targets = rows.targets.get((int(row["cpu"]), int(row["start_ps"])), [])
+        for target in targets:
+            call.begins.append(arrow := arrow + 1)
+            yield answers.of_target(target, arrow)
+        if not targets and not pd.isna(row["slowest_cpu"]):
+            call.begins.append(arrow := arrow + 1)
+            yield answers.of_slowest(row, costs, arrow)
 
 
-def _put_in_order(spans: Spans) -> None:
-    """Sort what happened in one task or operation by time."""
-    for listed in _lists(spans):
-        listed.sort(key=lambda span: (span.start_ps, span.end_ps))
-    for answers in spans.answers.values():
-        answers.sort(key=lambda span: (span.start_ps, span.end_ps))
+def _windows(result: Result, rows: _Rows, replication: int) -> dict[int, list[Span]]:
+    """Return the windows with interrupts off of the part of the run that was kept in detail."""
+    table = result.detail
+    parts: Any = table[table["replication"] == replication].to_dict("records")
+    alone = [
+        row
+        for row in rows.crosscalls
+        if not row["targets"]
+        and any(
+            part["start_ps"] <= row["start_ps"]
+            and (pd.isna(part["end_ps"]) or row["start_ps"] < part["end_ps"])
+            for part in parts
+        )
+    ]
+    detailed = [one[0] for one in rows.targets.values() if one[0]["which"] == DETAILED]
+    return stretches.windows(rows.stretches, detailed, alone)
 
 
 def _lists(spans: Spans) -> Iterator[list[Span]]:

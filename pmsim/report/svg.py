@@ -38,7 +38,7 @@ _LINK: Final = "{http://www.w3.org/1999/xlink}href"
 _REFERENCE: Final = re.compile(r"url\(#([^)]+)\)")
 _PX_PER_PT: Final = 4 / 3
 # All of red, green and blue high: no ground for the light letters of a dark page.
-_PALE: Final = re.compile(r"#(?:[b-f][0-9a-f]){3}")
+_PALE: Final = re.compile(r"#((?:[b-f][0-9a-f]){3})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def _adapt(element: Xml.Element, names: dict[str, str]) -> None:
             said = said.replace(old, new)
         for face, stack in FACES.items():
             said = said.replace(f"'{face}'", stack)
-        attributes["style"] = _PALE.sub(r"var(--pale, \g<0>)", said)
+        attributes["style"] = _PALE.sub(r"var(--pale-\g<1>, var(--pale, \g<0>))", said)
 
 
 def _message(root: Xml.Element) -> str:

@@ -97,7 +97,9 @@ class ScenarioKeys(Keys):
     )
     measure: MeasureKeys = Field(default=MeasureKeys(), description="What is measured.")
     sweep: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] | None = Field(
-        default=None, description="A grid: values for keys by dotted path."
+        default=None,
+        description="A grid: values for keys by dotted path; or ranges, such as [2..448], for"
+        " points chosen from them.",
     )
     replications: Annotated[int, Field(ge=1, le=MOST_REPLICATIONS)] = Field(
         default=1, description="Runs with random draws of their own."

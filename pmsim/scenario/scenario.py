@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from pmsim.errors import Fault, ScenarioError
 from pmsim.scenario.faults import FaultList, did_you_mean
-from pmsim.scenario.nodes import List, Node, Table, node_of
+from pmsim.scenario.nodes import Leaf, List, Node, Table, node_of
 from pmsim.scenario.override import overridden
+from pmsim.scenario.ranges import ends_of, is_range
 from pmsim.scenario.read import parse, read_file
 from pmsim.scenario.resolve import ResolvedScenario, resolve
 from pmsim.scenario.shipped import scenario_names, shipped_scenario
@@ -154,7 +155,13 @@ def _scenario(tree: Node, file: str, directory: Path) -> Scenario:
 def _check_sweep(
     tree: Table, sweep: Table, resolved: ResolvedScenario, file: str, directory: Path
 ) -> None:
-    """Check every value of a sweep by itself; raise `ScenarioError` with all that do not fit."""
+    """Check every value of a sweep by itself, of a range its ends.
+
+    Raises
+    ------
+    ScenarioError
+        With all that do not fit.
+    """
     faults = FaultList(file)
     names = [one.name for one in resolved.workloads]
     total = sum(len(values.items) for _, values in sweep.items if isinstance(values, List))
@@ -164,12 +171,20 @@ def _check_sweep(
     for key, values in sweep.items:
         assert isinstance(values, List)
         for value in values.items:
-            try:
-                resolve(overridden(tree, key.text, value, names), file, directory)
-            except ScenarioError as error:
-                given = f"with {key.text}: {value.value()}"
-                faults.extend(_in_values(fault, given, file) for fault in error.faults)
+            given = f"with {key.text}: {value.value()}"
+            for one in _ends(value):
+                try:
+                    resolve(overridden(tree, key.text, one, names), file, directory)
+                except ScenarioError as error:
+                    faults.extend(_in_values(fault, given, file) for fault in error.faults)
     faults.raise_if_any()
+
+
+def _ends(value: Node) -> list[Node]:
+    """Return the ends of a range, and of all else the value itself."""
+    if isinstance(value, Leaf) and is_range(value.value()):
+        return [replace(value, text=end) for end in ends_of(value.text)]
+    return [value]
 
 
 def _in_values(fault: Fault, given: str, file: str) -> Fault:

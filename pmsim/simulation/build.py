@@ -7,9 +7,10 @@ from functools import partial
 
 import numpy as np
 
-from pmsim.errors import PmsimError, ProgramError
+from pmsim.errors import ScenarioError, SimulationError
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.task import Task
+from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.kernel import Kernel
 from pmsim.kernel.operations import Sink
 from pmsim.kernel.profile import KernelProfile
@@ -21,6 +22,7 @@ from pmsim.workloads.locks import Locks
 from pmsim.workloads.registry import Workload
 from pmsim.workloads.task import Failure, Steps, TaskSpec
 from pmsim.workloads.together import machine_info
+from pmsim.workloads.waiting import as_program_error, checked_steps
 
 
 @dataclass(slots=True)
@@ -62,6 +64,11 @@ class Simulation:
     kernel: Kernel
     tasks: list[PlacedTask]
     failures: list[Failure] = field(default_factory=list)
+
+    def windows(self) -> int:
+        """Return how long its tasks asked for interrupts off up to now, in picoseconds."""
+        now = self.machine.now
+        return sum(task.cpu.windows_until(now) for task in self.tasks if task.cpu is not None)
 
 
 def build(scenario: ResolvedScenario, replication: int, sink: Sink | None = None) -> Simulation:
@@ -150,22 +157,20 @@ def _lowest_free(taken: set[int]) -> int:
 def _steps(
     simulation: Simulation, placed: PlacedTask, locks: Locks, seed: tuple[int, int], task: Task
 ) -> Steps:
-    """Return the steps of a task, with its end noted and foreign errors given a place."""
+    """Return the steps of a task, with its end noted and what it does wrong given a place."""
 
     def stream_for(purpose: str) -> np.random.Generator:
         return stream(*seed, placed.workload.name, f"{placed.spec.stream}:{purpose}")
 
     placed.cpu = cpu = Cpu(task, locks, stream_for, simulation.failures)
-    return _watched(placed, placed.spec.run(simulation.kernel.bind(task), cpu), task)
+    return _watched(placed, simulation.kernel.bind(task), cpu)
 
 
-def _watched(placed: PlacedTask, steps: Steps, task: Task) -> Steps:
+def _watched(placed: PlacedTask, kernel: KernelHandle, cpu: Cpu) -> Steps:
     try:
-        yield from steps
-    except PmsimError:
+        yield from checked_steps(placed.spec.run, kernel, cpu)
+    except (SimulationError, ScenarioError):
         raise
     except Exception as error:
-        raise ProgramError(
-            f"the workload raised {type(error).__name__}: {error}", task.now, task.place
-        ) from error
-    placed.end_ps = task.now
+        raise as_program_error(error, cpu) from error
+    placed.end_ps = cpu.task.now

@@ -18,6 +18,7 @@ from pmsim.confidence import (
 )
 from pmsim.simulation.files import TableFiles
 from pmsim.simulation.metrics import absent, metric_of, ordered
+from pmsim.simulation.parts import SPENT
 from pmsim.simulation.streams import MACHINE, stream
 
 PURPOSE: Final = "bootstrap"
@@ -61,7 +62,7 @@ def over_replications(rows: Sequence[Mapping[str, float]], seed: int) -> dict[st
 
 
 def within(files: TableFiles, summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how well one run knows its own means, from the end of its transient on.
+    """Return how well one run knows the means of its steady part; empty where it has none.
 
     Parameters
     ----------
@@ -70,20 +71,21 @@ def within(files: TableFiles, summary: Mapping[str, Any]) -> dict[str, Any]:
     summary
         Its headline numbers.
     """
-    end = summary["transients"][0]["end_ps"]
-    if end is None:
+    found = summary["transients"][0]
+    end = found["end_ps"]
+    if end is None or not found["broadcasts_after"]:
         return {}
     timeline = files.frame("timeline")
     length = timeline["end_ps"] - timeline["start_ps"]
-    # The last interval may be shorter than the others; its values would weigh too much.
-    late = timeline[(timeline["start_ps"] >= end) & (length == length.max())]
-    stolen = late["stolen_ps"] / (length.max() * summary["cpus"])
-    found = {
-        "latency_mean_ps": batch_means(_latencies(files, end)),
-        "after_per_s": batch_means(late["broadcasts_per_s"].to_numpy()),
-        "after_stolen_share": batch_means(stolen.to_numpy()),
+    # The last interval may have another length than all others, and its values another weight.
+    late = timeline[(timeline["start_ps"] >= end) & (length == length.iloc[0])]
+    spent = late[list(SPENT)].sum(axis=1) - late["windows_ps"]
+    series = {
+        "after_per_s": late["broadcasts_per_s"],
+        "after_lost_share": spent / (length.iloc[0] * summary["cpus"]),
+        "after_latency_mean_ps": _latencies(files, end),
     }
-    return {name: one.as_dict() for name, one in found.items()}
+    return {name: batch_means(values).as_dict() for name, values in series.items()}
 
 
 def _latencies(files: TableFiles, start: int) -> npt.NDArray[np.float64]:

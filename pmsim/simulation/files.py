@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,10 +48,17 @@ class TableFiles:
         """
         with self._reading(table):
             rows = pq.read_table(self.path(table))
+        self._check_columns(table, TABLES[table].names, rows.column_names)
         return _frame(rows, table)
 
     def batches(self, table: str, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
-        """Yield the rows of a table in order, some columns of it, never all rows at once."""
+        """Yield the rows of a table in order, some columns of it, never all rows at once.
+
+        Raises
+        ------
+        ResultError
+            If its file cannot be read, or does not have the columns.
+        """
         for rows in self.arrow_batches(table, columns):
             yield _frame(pa.Table.from_batches([rows]), table)
 
@@ -59,7 +66,13 @@ class TableFiles:
         """Yield the same as Arrow record batches, which cost less."""
         with self._reading(table):
             file = pq.ParquetFile(self.path(table))
+            self._check_columns(table, columns, file.schema_arrow.names)
             yield from file.iter_batches(BATCH_ROWS, columns=list(columns))
+
+    def _check_columns(self, table: str, wanted: Iterable[str], found: Iterable[str]) -> None:
+        missing = [name for name in wanted if name not in set(found)]
+        if missing:
+            raise ResultError(f"{self.path(table)} has no column {', '.join(missing)}")
 
     @contextmanager
     def _reading(self, table: str) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -25,11 +25,16 @@ def result_html(result: Result) -> str:
     )
 
 
-def html_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a table of text."""
+def html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of text; columns that begin with a word stand left, where notebooks do not."""
+    words = [not any(map(str.isdigit, cell[:2])) for cell in (rows or [head])[0]]
+    left = [' style="text-align: left"' if word else "" for word in words]
 
-    def line(cells: Iterable[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+    def line(cells: Sequence[str], tag: str) -> str:
+        aligned = zip(cells, left, strict=True)
+        return (
+            "<tr>" + "".join(f"<{tag}{a}>{escape(cell)}</{tag}>" for cell, a in aligned) + "</tr>"
+        )
 
     body = "".join(line(row, "td") for row in rows)
     return f"<table><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>"

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from pmsim.errors import Fault, ScenarioError
+from pmsim.simulation.code import code_sha256
 
-FORMAT = 1
+FORMAT = 2
 """Version of the result directory's layout."""
 
 PACKAGES = ("pmsim", "simpy", "numpy", "numba", "pandas", "pyarrow", "pydantic")
 """Packages whose versions a result depends on, or is read with."""
+DECISIVE = ("pmsim", "numpy", "simpy")
+"""Those of them that decide its numbers: the program, its draws, the order of its events."""
 
 
 def scenario_hash(scenario: Mapping[str, Any]) -> str:
@@ -47,7 +50,7 @@ def provenance(
         "seed": seed,
         "replications": replications,
         "inputs": {name: _file_hash(Path(name)) for name in inputs},
-        "versions": {"python": platform.python_version(), **_versions()},
+        **made_by(),
         "host": {
             "system": platform.system(),
             "release": platform.release(),
@@ -56,6 +59,30 @@ def provenance(
             "cpus": os.cpu_count(),
         },
     }
+
+
+def made_by() -> dict[str, Any]:
+    """Return which program runs: ``versions`` of packages, and ``code_sha256`` of pmsim itself."""
+    versions = {"python": platform.python_version(), **_versions()}
+    return {"versions": versions, "code_sha256": code_sha256()}
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Say why two programs may give different numbers; empty where they may not.
+
+    Parameters
+    ----------
+    one, other
+        What `made_by` returned, as manifests hold it.
+    """
+    said = [
+        f"{name} {one['versions'].get(name)} and {other['versions'].get(name)}"
+        for name in DECISIVE
+        if one["versions"].get(name) != other["versions"].get(name)
+    ]
+    if not said and one.get("code_sha256") != other.get("code_sha256"):
+        said = ["two states of pmsim's own code"]
+    return ", ".join(said)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from pmsim.scenario.faults import did_you_mean
 from pmsim.simulation.files import TableFiles
 from pmsim.simulation.summary import summarize
 from pmsim.simulation.tally import Tally
@@ -96,7 +97,7 @@ class Measured:
         return self.summary["cost"][key] / self.cpu_time if self.cpu_time else None
 
     def transient(self, key: str) -> Any:
-        """Return what is known of the transient, `None` where it has no end."""
+        """Return what is known of the transient and its end, `None` where it has none."""
         return self.summary["transients"][0].get(key)
 
     def mean_latency(self) -> float | None:
@@ -156,6 +157,8 @@ def metric_of(name: str) -> tuple[Metric, str]:
         If it is no metric's.
     """
     bare, _, rest = name.partition("[")
+    if bare not in METRICS:
+        raise KeyError(f"no metric is called '{bare}': {did_you_mean(bare, METRICS)}")
     return METRICS[bare], rest.removesuffix("]")
 
 
@@ -222,6 +225,26 @@ def _latency(name: str, key: str, kind: Kind, label: str, *, headline: bool = Fa
     )  # fmt: skip
 
 
+def _part(side: str, when: str) -> tuple[Metric, ...]:
+    """Return what the initial or the steady part of a run is measured by."""
+    return (
+        Metric(
+            f"{side}_per_s", "1/s", "rate", f"broadcasts per second {when}",
+            f"Broadcasts per second {when}.", lambda m: m.transient(f"per_s_{side}"),
+        ),
+        Metric(
+            f"{side}_lost_share", "1", "share", f"CPU time lost {when}",
+            f"Share of all CPU time {when} that synchronization took.",
+            lambda m: m.transient(f"lost_share_{side}"),
+        ),
+        Metric(
+            f"{side}_latency_mean_ps", "ps", "mean", f"mean latency of a broadcast {when}",
+            f"Mean latency of the broadcasts that began {when}.",
+            lambda m: m.transient(f"latency_mean_ps_{side}"),
+        ),
+    )  # fmt: skip
+
+
 _DECLARED = (
     Metric(
         "duration_ps", "ps", "time", "simulated time", "Length of the run.",
@@ -264,21 +287,8 @@ _DECLARED = (
         "Where the transient at the start ends; unknown where the run never becomes steady.",
         lambda m: m.transient("end_ps"),
     ),
-    Metric(
-        "before_per_s", "1/s", "rate", "broadcasts per second in the transient",
-        "Broadcasts per second before the end of the transient.",
-        lambda m: m.transient("per_s_before"),
-    ),
-    Metric(
-        "after_per_s", "1/s", "rate", "broadcasts per second after the transient",
-        "Broadcasts per second after the end of the transient.",
-        lambda m: m.transient("per_s_after"),
-    ),
-    Metric(
-        "after_stolen_share", "1", "share", "CPU time in handlers after the transient",
-        "Share of all CPU time after the transient that handlers and waking for them took.",
-        lambda m: m.transient("stolen_share_after"),
-    ),
+    *_part("before", "in the transient"),
+    *_part("after", "after the transient"),
     Metric(
         "slowdown", "1", "share", "slowdown of user work",
         "How much longer user work took than it would have taken alone.",

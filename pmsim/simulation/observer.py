@@ -64,7 +64,7 @@ def observe(
     clock = machine.clock
     while True:
         yield clock.timeout(recorder.timeline.next_sample - clock.now)
-        recorder.timeline.sample(machine.sample())
+        recorder.sample(machine)
         report()
         check_deadlock(machine)
         if clock.peek() == math.inf:
@@ -78,9 +78,7 @@ def check_deadlock(machine: Machine) -> None:
     something always can; but a lock whose owner waits in turn is never released.
     """
     waiting, owners = [], set()
-    for task in machine.tasks.values():
-        if task.role != "foreground":
-            continue
+    for task in machine.foreground.values():
         lock = task.waiting_for
         if not isinstance(lock, Mutex | Spinlock):
             return  # as a rule the first: this is asked at every sample

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pmsim.errors import OutputError
+from pmsim.simulation.scratch import clear_away, scratch
 
 MANIFEST = "manifest.json"
 """The file that makes a directory a result; without it ``--force`` replaces nothing."""
@@ -39,14 +39,12 @@ def result_directory(path: Path, *, force: bool = False) -> Iterator[Path]:
     check_place(path, force=force)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
-    try:
-        with writing(path):
-            work.chmod(0o777 & ~_umask())  # mkdtemp made it for its owner alone
+        place = (path.parent, f".{path.name}.", ".partial")
+        clear_away(*place)
+        with scratch(*place) as work:
+            work.chmod(0o777 & ~_umask())  # until now it was its owner's alone
             yield work
             _put(work, path, force=force)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def check_place(path: Path, *, force: bool = False) -> None:
@@ -81,17 +79,27 @@ def _put(work: Path, path: Path, *, force: bool) -> None:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn what the file system says about ``path`` into an `OutputError` for people."""
+def writing(path: Path, left: str = "nothing was left behind there") -> Iterator[None]:
+    """Turn what the file system says about ``path`` into an `OutputError` for people.
+
+    Parameters
+    ----------
+    path
+        What is written.
+    left
+        What becomes of it where the file system is full.
+    """
     try:
         yield
     except OSError as error:
-        raise OutputError(_in_words(path, error)) from error
+        raise OutputError(_in_words(path, error, left)) from error
 
 
-def _in_words(path: Path, error: OSError) -> str:
-    if error.errno == errno.ENOSPC:
-        return f"no space left for {path}; nothing was left behind there"
+def _in_words(path: Path, error: OSError, left: str) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"no space left for {path}; {left}"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return f"{path} cannot be written: one of the directories above it is a file"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{path} cannot be written: {os.strerror(error.errno).lower()}"
     return f"{path} cannot be written: {error.strerror or error}"

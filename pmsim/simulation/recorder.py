@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from pmsim.hardware.fabric import CROSSCALL_COLUMNS, SlowestReason
+from pmsim.hardware.detail import Detail, Stretch
+from pmsim.hardware.fabric import ACCOUNT_COLUMNS, CROSSCALL_COLUMNS, SlowestReason
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.shootdown.calls import Protocol
-from pmsim.hardware.specimens import Specimen, specimens
+from pmsim.hardware.specimens import WholeCalls, specimens
 from pmsim.hardware.tlb import CallKind
 from pmsim.kernel.tlbflush import Cause
 from pmsim.simulation.store import TableStore, Values, none_where, words
-from pmsim.simulation.tables import LATENCY_PARTS
+from pmsim.simulation.tables import DETAILED, LATENCY_PARTS
 from pmsim.simulation.timeline import Timeline
 
 _KINDS = [kind.name.lower() for kind in CallKind]
@@ -37,10 +38,22 @@ class Recorder:
         The number of the run.
     interval
         Length of the timeline's intervals in picoseconds; `None` chooses one.
+    end
+        The end of the run in picoseconds, where it is known.
+
+    Attributes
+    ----------
+    windows, lazy_pages
+        Tell how many picoseconds workloads spent in windows with interrupts off up to now, and how
+        many pages are freed lazily at present; there are none without workloads and a kernel.
     """
 
-    def __init__(self, store: TableStore, replication: int, interval: int | None) -> None:
-        self.timeline = Timeline(interval)
+    def __init__(
+        self, store: TableStore, replication: int, interval: int | None, end: int | None = None
+    ) -> None:
+        self.timeline = Timeline(interval, end)
+        self.windows: Callable[[], int] = lambda: 0
+        self.lazy_pages: Callable[[], int] = lambda: 0
         self.crosscalls_seen = 0
         self._store = store
         self._replication = replication
@@ -56,17 +69,44 @@ class Recorder:
         parent = none_where(np.array(rows["parent"], dtype=np.int64))
         self._add("operations", {**rows, "parent": parent})
 
+    def sample(self, machine: Machine) -> None:
+        """Note how things stand at the end of an interval of the timeline."""
+        self.timeline.sample(machine.fabric.accounts(), self.windows(), self.lazy_pages())
+
     def cpus(self, machine: Machine) -> None:
         """Record the accounts of all CPUs, and the timelines that end with them."""
-        accounts = machine.accounts()
-        self._add("cpus", {"cpu": np.arange(machine.n_cpus), **accounts})
-        self._add("timeline", self.timeline.columns(machine.now, accounts))
-        self._add("cpu_timeline", self.timeline.cpu_columns(machine.now, accounts))
+        end, accounts = machine.now, machine.fabric.accounts()
+        columns = dict(zip(ACCOUNT_COLUMNS, accounts[:-1].T, strict=True))
+        self._add("cpus", {"cpu": np.arange(machine.n_cpus), **columns})
+        levels = self.windows(), self.lazy_pages()
+        self._add("timeline", self.timeline.columns(end, accounts, *levels))
+        self._add("cpu_timeline", self.timeline.cpu_columns(end, accounts))
 
     def anatomy(self, machine: Machine) -> None:
         """Record what happened at each target of a few of the machine's cross-calls."""
-        for which, specimen in specimens(machine.fabric).items():
-            self._add("anatomy", anatomy_columns(which, specimen))
+        for which, calls in specimens(machine.fabric).items():
+            self._add("anatomy", anatomy_columns(which, calls))
+
+    def whole_calls(self, calls: WholeCalls) -> None:
+        """Record the same of calls of the part of the run that is kept in detail."""
+        self._add("anatomy", anatomy_columns(DETAILED, calls))
+
+    def stretches(self, stretches: Sequence[Stretch]) -> None:
+        """Record what tasks were in, in that part."""
+        columns = zip(*stretches, strict=True)
+        self._add("stretches", dict(zip(Stretch._fields, columns, strict=True)))
+
+    def detail(self, detail: Detail) -> None:
+        """Record how much of that part was kept."""
+        row = {
+            "start_ps": detail.start,
+            "end_ps": detail.end,
+            "cut_ps": detail.cut_ps,
+            "calls": detail.calls,
+            "targets": detail.targets,
+            "stretches": detail.stretches,
+        }
+        self.rows("detail", [row])
 
     def rows(self, table: str, rows: Sequence[Mapping[str, object]]) -> None:
         """Record rows of a short table."""
@@ -89,38 +129,36 @@ def crosscall_columns(calls: npt.NDArray[np.int64]) -> dict[str, Values]:
     }
 
 
-def anatomy_columns(which: str, specimen: Specimen) -> dict[str, Values]:
-    """Return the columns of ``anatomy`` for one cross-call; what all rows share is repeated."""
-    n = len(specimen.cpu)
-    row = {name: np.full(n, value, dtype=np.int64) for name, value in specimen.row.items()}
-    reason = specimen.reason
-    rides = reason == SlowestReason.RIDE
+def anatomy_columns(which: str, calls: WholeCalls) -> dict[str, Values]:
+    """Return the columns of ``anatomy``, a row per target; what is a call's own is repeated."""
+    row = {name: values[calls.call] for name, values in calls.row.items()}
+    rides = calls.reason == SlowestReason.RIDE
     of_the_call = {
-        "told_ps": specimen.told,
-        "all_sent_ps": specimen.sent,
-        "own_start_ps": specimen.own_start,
-        "own_end_ps": specimen.own_end,
-        "looks_ps": specimen.looks,
-        "visited_ps": specimen.visited,
+        "told_ps": calls.told,
+        "all_sent_ps": calls.sent,
+        "own_start_ps": calls.own_start,
+        "own_end_ps": calls.own_end,
+        "looks_ps": calls.looks,
+        "visited_ps": calls.visited,
     }
     return {
-        "which": [which] * n,
+        "which": [which] * len(calls.call),
         "initiator": row["cpu"],
         **{name: row[name] for name in ("task", "start_ps", "end_ps")},
         "protocol": words(row["protocol"], _PROTOCOLS),
         "kind": words(row["kind"], _KINDS),
         "cause": words(row["cause"], _CAUSES),
         "operation": none_where(row["operation"]),
-        **{name: np.full(n, value, dtype=np.int64) for name, value in of_the_call.items()},
-        "cpu": specimen.cpu,
-        "queued_ps": specimen.queued,
-        "sent_ps": none_where(np.where(rides, -1, specimen.sent_to)),
-        "arrives_ps": none_where(np.where(rides, -1, specimen.arrives)),
-        "reason": words(reason, _REASONS),
-        "handler_ps": specimen.handler,
-        "taken_ps": specimen.taken,
-        "runs_ps": specimen.runs,
-        "ack_ps": specimen.ack,
-        "exit_ps": specimen.exit,
-        "seen_ps": specimen.seen,
+        **{name: values[calls.call] for name, values in of_the_call.items()},
+        "cpu": calls.cpu,
+        "queued_ps": calls.queued,
+        "sent_ps": none_where(np.where(rides, -1, calls.sent_to)),
+        "arrives_ps": none_where(np.where(rides, -1, calls.arrives)),
+        "reason": words(calls.reason, _REASONS),
+        "handler_ps": calls.handler,
+        "taken_ps": calls.taken,
+        "runs_ps": calls.runs,
+        "ack_ps": calls.ack,
+        "exit_ps": calls.exit,
+        "seen_ps": calls.seen,
     }

@@ -24,6 +24,11 @@ SUMMARY = "summary.json"
 """The file with the headline numbers."""
 METRICS = "metrics.parquet"
 """The file with what each replication measured."""
+_KEYS = {
+    MANIFEST: ("scenario", "seed", "versions", "host"),
+    SUMMARY: ("duration_ps", "replications", "cpus", "broadcasts", "latency_ps", "cost", "paid"),
+}
+"""What the files with keys hold at least."""
 
 
 class Result:
@@ -56,7 +61,11 @@ class Result:
         self._files = TableFiles(path)
         found = self.manifest.get("format")
         if found != FORMAT:
-            raise ResultError(f"{path} holds a result of format {found}, this pmsim reads {FORMAT}")
+            raise ResultError(
+                f"{path} is the result of another version of pmsim: it has format {found}, and this"
+                f" one reads format {FORMAT} (the scenario in its {MANIFEST} can be run again)"
+            )
+        self._check_whole(MANIFEST, self.manifest)
         if self._files.missing:
             missing = ", ".join(self._files.missing)
             raise ResultError(f"{path} is not a whole result: {missing} missing")
@@ -71,13 +80,13 @@ class Result:
     @cached_property
     def manifest(self) -> Mapping[str, Any]:
         """Scenario as run, its hash and seed, versions and host."""
-        manifest: dict[str, Any] = self._json(MANIFEST)
-        return manifest
+        return self._json(MANIFEST)
 
     @cached_property
     def summary(self) -> Mapping[str, Any]:
         """The headline numbers (`pmsim.simulation.summary`)."""
-        summary: dict[str, Any] = self._json(SUMMARY)
+        summary = self._json(SUMMARY)
+        self._check_whole(SUMMARY, summary)
         return summary
 
     @cached_property
@@ -89,6 +98,8 @@ class Result:
         ResultError
             If its file is missing or cannot be read.
         """
+        if not (self.path / METRICS).is_file():
+            raise ResultError(f"{self.path} is not a whole result: there is no {METRICS} in it")
         try:
             return frame_of(read_rows(self.path / METRICS))
         except UNREADABLE as error:
@@ -136,8 +147,18 @@ class Result:
 
     @property
     def anatomy(self) -> pd.DataFrame:
-        """One row per target of the median, the p99 and the slowest cross-call."""
+        """One row per target of the median, the p99 and the slowest cross-call, and of others."""
         return self.table("anatomy")
+
+    @property
+    def stretches(self) -> pd.DataFrame:
+        """One row per stretch in which a task kept interrupts off or waited."""
+        return self.table("stretches")
+
+    @property
+    def detail(self) -> pd.DataFrame:
+        """One row per run with ``measure.detail``: how much was kept."""
+        return self.table("detail")
 
     def table(self, name: str) -> pd.DataFrame:
         """Return a table by its name.
@@ -189,14 +210,24 @@ class Result:
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *TABLES]
 
-    def _json(self, name: str) -> Any:
+    def _json(self, name: str) -> Mapping[str, Any]:
         path = self.path / name
         if not path.is_file():
             raise ResultError(f"{self.path} is not a whole result: there is no {name} in it")
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ResultError(f"{path} cannot be read: {error}") from error
+        if not isinstance(content, dict):
+            raise ResultError(f"{path} is not as it was written: it holds no keys")
+        return content
+
+    def _check_whole(self, name: str, content: Mapping[str, Any]) -> None:
+        missing = [key for key in _KEYS[name] if key not in content]
+        if missing:
+            raise ResultError(
+                f"{self.path / name} is not as it was written: {', '.join(missing)} missing"
+            )
 
 
 def open_result(directory: str | Path) -> Result:
@@ -208,6 +239,8 @@ def open_result(directory: str | Path) -> Result:
         If there is none, or not a whole one, or one of another format.
     """
     path = Path(directory)
+    if path.is_file():
+        raise ResultError(f"{path} is a file; a result is a directory, as `pmsim run` leaves it")
     if not path.is_dir():
         raise ResultError(f"there is no result at {path}: no such directory")
     return Result(path)

@@ -6,12 +6,11 @@ than some replications take to run.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,7 +18,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pmsim.errors import OutputError
 from pmsim.simulation.metrics import absent, is_metric, metric_of, ordered
 
 Row: TypeAlias = Mapping[str, Any]
@@ -30,10 +28,10 @@ UNREADABLE = (OSError, ValueError, KeyError, pa.ArrowException)
 
 
 def write_row(path: Path, row: Row) -> None:
-    """Write one replication; raise `OutputError` if the file system refuses or is full."""
+    """Write one replication; raise `OSError` if the file system refuses or is full."""
     text = json.dumps(row)
     whole = json.dumps({"sha256": hashlib.sha256(text.encode()).hexdigest(), "row": row})
-    _place(path, lambda half: half.write_text(whole, encoding="ascii"))
+    put_whole(path, lambda half: half.write_text(whole, encoding="ascii"))
 
 
 def read_row(path: Path) -> dict[str, Any]:
@@ -46,8 +44,8 @@ def read_row(path: Path) -> dict[str, Any]:
 
 
 def write_rows(path: Path, rows: pa.Table) -> None:
-    """Write many replications; raise `OutputError` if the file system refuses or is full."""
-    _place(
+    """Write many replications; raise `OSError` if the file system refuses or is full."""
+    put_whole(
         path,
         lambda half: pq.write_table(rows, half, compression="zstd", write_page_checksum=True),
     )
@@ -93,30 +91,14 @@ def numbered(measured: Sequence[Mapping[str, float]]) -> pa.Table:
     )
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn what the file system says about ``path`` into an `OutputError` for people."""
-    try:
-        yield
-    except OSError as error:
-        reason = os.strerror(error.errno).lower() if error.errno else str(error)
-        if error.errno == errno.ENOSPC:
-            reason = "no space left"
-        raise OutputError(
-            f"{path} cannot be written: {reason}. What is finished stays, and the same command"
-            " goes on from there"
-        ) from error
-
-
-def _place(path: Path, write: Callable[[Path], object]) -> None:
+def put_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let a file appear at ``path`` whole or not at all."""
     half = path.with_name(f".{path.name}.tmp")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            write(half)
-            os.replace(half, path)
-        except BaseException:
-            with suppress(OSError):
-                half.unlink(missing_ok=True)
-            raise
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        write(half)
+        os.replace(half, path)
+    except BaseException:
+        with suppress(OSError):
+            half.unlink(missing_ok=True)
+        raise

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from pmsim.hardware.detail import Detail
 from pmsim.scenario.resolve import ResolvedScenario
 from pmsim.scenario.scenario import Scenario, load
 from pmsim.simulation.build import build
@@ -85,9 +86,9 @@ def run(
 
 
 def _resolved(scenario: Scenario | ResolvedScenario | str | Path) -> ResolvedScenario:
-    if isinstance(scenario, str | Path):
-        scenario = load(scenario)
-    return scenario.resolve() if isinstance(scenario, Scenario) else scenario
+    if isinstance(scenario, ResolvedScenario):
+        return scenario
+    return (scenario if isinstance(scenario, Scenario) else load(scenario)).resolve()
 
 
 def _run_in_temporary(
@@ -118,11 +119,11 @@ def run_into(
         rows = store.rows
     files = TableFiles(directory)
     summary = summarize(files, durations, warmup_of(scenario))
+    steady: dict[str, Any] = {}
     if not measured:
         measured = [measure(files, 0, durations[0], warmup_of(scenario))]
-        summary["intervals"] = within(files, summary)
-    else:
-        summary["intervals"] = over_replications(measured, scenario.seed)
+        steady = within(files, summary)
+    summary["intervals"] = over_replications(measured, scenario.seed) | steady
     write_rows(directory / METRICS, numbered(measured))
     write_json(directory / SUMMARY, summary)
     as_run = replace(scenario, replications=len(durations)).as_dict()
@@ -194,9 +195,12 @@ def run_once(
 ) -> int:
     """Run one replication into the tables; return how long it was in simulated picoseconds."""
     interval = scenario.measure.timeline
-    recorder = Recorder(store, replication, None if interval == "auto" else interval)
+    given = None if interval == "auto" else interval
+    recorder = Recorder(store, replication, given, scenario.duration)
     simulation = build(scenario, replication, recorder.operations)
     machine, kernel = simulation.machine, simulation.kernel
+    recorder.lazy_pages = lambda: kernel.purge.lazy_pages
+    recorder.windows = simulation.windows
 
     def report() -> None:
         if progress is not None:
@@ -209,12 +213,17 @@ def run_once(
         report()
 
     machine.on_crosscalls = record_and_report
+    part = scenario.measure.detail
+    if part is not None:
+        machine.detail = Detail(machine.fabric, part.from_, part.to, recorder)
     report()
     machine.clock.process(observe(machine, recorder, report))
     end = machine.run(scenario.duration)
     kernel.operations.flush()
     recorder.cpus(machine)
     recorder.anatomy(machine)
+    if machine.detail is not None:
+        recorder.detail(machine.detail)
     for table, rows in final_rows(simulation).items():
         recorder.rows(table, rows)
     report()

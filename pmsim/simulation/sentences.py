@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from pmsim.units import S, format_time
@@ -38,7 +39,7 @@ def sentences(summary: Summary) -> list[str]:
     """Return the answers that a summary gives, one sentence or two each."""
     if not summary["broadcasts"]["total"]:
         quiet = "No CPU had to be told anything: nothing was broadcast."
-        return [quiet, *_calls(summary), *_failures(summary)]
+        return [quiet, *_calls(summary), *_failures(summary), *_detail(summary)]
     return [
         _cost(summary),
         _latency(summary),
@@ -48,6 +49,7 @@ def sentences(summary: Summary) -> list[str]:
         _transient(summary),
         *_user_work(summary),
         *_failures(summary),
+        *_detail(summary),
     ]
 
 
@@ -61,7 +63,7 @@ def share(part: float) -> str:
     percent = 100 * part
     if 0 < percent < 0.001:
         return "less than 0.001 %"
-    return f"{percent:.3g} %"
+    return f"{_number(percent)} %"
 
 
 def rate(per_second: float) -> str:
@@ -171,19 +173,28 @@ def _who_paid(summary: Summary) -> str:
 
 
 def _transient(summary: Summary) -> str:
-    found = summary["transients"][0]
-    if found["end_ps"] is None:
-        return "The transient does not end within the run: the broadcasts never become steady."
-    end = about(found["end_ps"])
-    if not found["broadcasts_after"]:
-        return f"The transient ends at {end}: nothing is broadcast after it."
-    if not found["end_ps"]:
-        return f"There is no transient: {rate(found['per_s_after'])} from the start."
-    return (
-        f"The transient ends at {end}: {rate(found['per_s_before'])} before,"
-        f" {rate(found['per_s_after'])} after, when other work loses"
-        f" {share(found['stolen_share_after'])} of all CPU time."
-    )
+    runs = summary["transients"]
+    steady = [one for one in runs if one["end_ps"] is not None]
+    if not steady:
+        within = "the run" if len(runs) == 1 else f"any of the {len(runs):,} runs"
+        return f"The transient does not end within {within}: the broadcasts never become steady."
+    never = len(runs) - len(steady)
+    text = f"In {never:,} of {len(runs):,} runs the transient does not end. " if never else ""
+    mean = "" if len(steady) == 1 else f" (means of {len(steady):,} runs)"
+    end = fmean(one["end_ps"] for one in steady)
+    after = _part(steady, "after")
+    if not end:
+        return f"{text}There is no transient: {after} from the start{mean}."
+    if not any(one["broadcasts_after"] for one in steady):
+        return f"{text}The transient ends at {about(end)}{mean}: nothing is broadcast after it."
+    before = _part(steady, "before")
+    return f"{text}The transient ends at {about(end)}{mean}: {before} before, {after} after it."
+
+
+def _part(runs: Sequence[Mapping[str, Any]], side: str) -> str:
+    """Say how often was broadcast in a part of some runs, and what that cost, on average."""
+    per_s, lost = (fmean(one[f"{name}_{side}"] for one in runs) for name in ("per_s", "lost_share"))
+    return f"{rate(per_s)} and {share(lost)} of all CPU time"
 
 
 def _user_work(summary: Summary) -> list[str]:
@@ -216,3 +227,19 @@ def _failures(summary: Summary) -> list[str]:
         f" {one['first_by']}: {one['first']}."
         for one in summary["failures"]
     ]
+
+
+def _detail(summary: Summary) -> list[str]:
+    """Say of which part of the first run everything was kept, and whether all of it."""
+    if not summary["detail"]:
+        return []
+    kept = summary["detail"][0]
+    start = about(kept["start_ps"]) if kept["start_ps"] else "the start"
+    end = "the end" if kept["end_ps"] is None else about(kept["end_ps"])
+    text = (
+        f"Everything from {start} to {end} is kept: {kept['calls']:,} cross-calls with their"
+        f" {kept['targets']:,} targets"
+    )
+    if kept["cut_ps"] is not None:
+        text += f"; after {about(kept['cut_ps'])} there was no room for more"
+    return [f"{text}."]

@@ -142,15 +142,17 @@ def stopping_of(
         If the numbers make no sense.
     """
     if replications < 1:
-        raise _fault(f"{replications} replications are none", "at least 1")
+        raise _fault("replications", f"{replications} replications are none", "at least 1")
     if precision is None:
         if most is not None:
-            raise _fault("a most number of replications goes with a precision", "--precision 5%")
+            message = "an end of adding replications says nothing without a precision"
+            raise _fault("max_replications", message, "give a precision too, such as 5%")
         return Fixed(replications)
     most = MOST_REPLICATIONS if most is None else most
     first = max(replications, LEAST)
     if most < first:
-        raise _fault(f"at most {most} replications, but {first} come first", f"at least {first}")
+        message = f"at most {most} replications, but the first {first} are run together"
+        raise _fault("max_replications", message, f"at least {first}")
     return Precise(precision_of(precision), first, most, seed)
 
 
@@ -162,7 +164,7 @@ def precision_of(given: float | str) -> float:
     except (ValueError, ZeroDivisionError):
         number = Fraction(0)
     if not 0 < number < 1:
-        raise _fault(f"'{given}' is no precision", "a share such as 5% or 0.05")
+        raise _fault("precision", f"'{given}' is no precision", "a share such as 5% or 0.05")
     return float(number)
 
 
@@ -171,5 +173,5 @@ def _value(row: Mapping[str, Any], name: str) -> float:
     return absent(name) if value is None else float(value)
 
 
-def _fault(message: str, hint: str) -> ScenarioError:
-    return ScenarioError([Fault("replications", 0, 0, "out-of-range", message, hint)])
+def _fault(option: str, message: str, hint: str) -> ScenarioError:
+    return ScenarioError([Fault(option, 0, 0, "out-of-range", message, hint)])

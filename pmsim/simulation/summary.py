@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from pmsim.simulation.files import TableFiles
 from pmsim.simulation.kernelcalls import KERNEL_WORKER, kernel_calls
+from pmsim.simulation.parts import lost, parts_of_runs
 from pmsim.simulation.slowest import find_slowest
+from pmsim.simulation.tables import DETAIL
 from pmsim.simulation.tally import Tally
-from pmsim.simulation.transient import Transient, find_transient
 from pmsim.units import S
 
 Ints = npt.NDArray[np.int64]
@@ -53,11 +54,8 @@ def summarize(
     tasks = files.frame("tasks")
     calls = _Calls(files)
     names = _names(tasks)
-    timeline = files.frame("timeline")
-    transients = [
-        _transient(timeline[timeline["replication"] == number], last_end, warmup)
-        for number, last_end in enumerate(calls.last_ends(first, len(durations)), first)
-    ]
+    lengths = dict(enumerate(durations, first))
+    transients = parts_of_runs(files, lengths, calls.last_ends, warmup)
     return {
         "duration_ps": sum(durations),
         "replications": len(durations),
@@ -73,6 +71,7 @@ def summarize(
         "calls": kernel_calls(files, set(names.values()), sum(durations)),
         "operations": _operations(files),
         "failures": _failures(files),
+        "detail": _detail(files),
     }
 
 
@@ -89,8 +88,9 @@ KEYS: Mapping[str, str] = {
     " time; and the latency of all cross-calls together (initiators), which overlaps with them.",
     "paid": "The CPUs that lost most to interrupts, and the tasks that waited longest.",
     "transient_end_ps": "Where the transient of the first replication ends; none if never.",
-    "transients": "The same for each replication, with the rule that found it, and the broadcasts"
-    " before and after.",
+    "transients": "The same for each replication, with the rule that found it; and of the parts"
+    " before and after the broadcasts, their rate, their mean latency, and the share of CPU time"
+    " lost.",
     "slowest": "The broadcast that took longest: when, by whom, why, and for which CPU it waited.",
     "user_work": "How much slower user work became, for each such workload, and how often the CPUs"
     " that it runs on were interrupted.",
@@ -98,12 +98,12 @@ KEYS: Mapping[str, str] = {
     " long on average and at most, and with how many broadcasts.",
     "operations": "Kernel operations by kind: how many, how long on average, with how many calls.",
     "failures": "Simulated faults and failed calls by kind: how many, and the first.",
+    "detail": "Of each run with measure.detail: which part was kept in full, how much that was, and"
+    " when there was no more room, if ever (the columns of the table detail).",
     "intervals": "How well means are known: over replications, or within a single run. Of each"
     " metric its mean, the ends of the interval (none: not enough data), and the method.",
 }
 """The keys of a summary, with a sentence each."""
-
-_SPENT = ("stolen_ps", "spin_ps", "irqs_off_ps", "refill_ps")
 
 
 _CALL_COLUMNS = (
@@ -119,7 +119,7 @@ class _Calls:
         self.causes: Counter[str] = Counter()
         self.protocols: Counter[str] = Counter()
         self.targets = 0
-        self._last_end: dict[int, int] = {}
+        self.last_ends: dict[int, int] = {}
         self.waited: Counter[tuple[int, int]] = Counter()
         self.latencies = Tally()
         for batch in files.arrow_batches("crosscalls", _CALL_COLUMNS):
@@ -132,12 +132,8 @@ class _Calls:
                     counter[item["values"]] += item["counts"]
             for number in np.unique(replication).tolist():
                 last = int(end[replication == number].max())
-                self._last_end[number] = max(last, self._last_end.get(number, 0))
+                self.last_ends[number] = max(last, self.last_ends.get(number, 0))
             _add_by_key(self.waited, cpu, task, latency)
-
-    def last_ends(self, first: int, replications: int) -> list[int]:
-        """Return when the last call of each replication ended, 0 where there was none."""
-        return [self._last_end.get(first + number, 0) for number in range(replications)]
 
     def totals(self, duration: int) -> dict[str, Any]:
         count = self.latencies.count
@@ -190,43 +186,10 @@ def _paying_cpus(cpus: Any) -> list[dict[str, int]]:
 
 def _lost(cpus: Any, tasks: Any, duration: int) -> dict[str, Any]:
     """Return the CPU time that synchronization took, by what it was spent on."""
-    spent = {name: int(cpus[name].sum()) for name in _SPENT}
-    # Windows are a workload's own doing; what remains of interrupts-off is the start of calls.
-    windows = int(tasks["windows_ps"].sum())
-    spent["irqs_off_ps"] = max(0, spent["irqs_off_ps"] - windows)
-    lost = sum(spent.values())
+    spent = lost(cpus, int(tasks["windows_ps"].sum()))
     all_time = duration * int(cpus["cpu"].nunique())
-    return {**spent, "lost_ps": lost, "share": lost / all_time if all_time else 0.0}
-
-
-def _transient(timeline: Any, last_end: int, warmup: int | None) -> dict[str, Any]:
-    edges = np.append(timeline["start_ps"].to_numpy(), timeline["end_ps"].to_numpy()[-1:])
-    counts = timeline["broadcasts"].to_numpy()
-    found = find_transient(edges, counts, last_end)
-    if warmup is not None:
-        found = Transient(warmup, "given")
-    result: dict[str, Any] = {"end_ps": found.end_ps, "rule": found.rule}
-    if found.end_ps is None:
-        return result
-    early = timeline["start_ps"].to_numpy() < found.end_ps
-    after = int(edges[-1]) - found.end_ps if len(edges) else 0
-    later = int(counts[~early].sum())
-    return result | {
-        "broadcasts_before": int(counts[early].sum()),
-        "broadcasts_after": later,
-        "per_s_before": int(counts[early].sum()) * S / found.end_ps if found.end_ps else 0.0,
-        "per_s_after": later * S / after if after > 0 else 0.0,
-        "stolen_share_after": _share(timeline[~early], "stolen_ps"),
-    }
-
-
-def _share(timeline: Any, name: str) -> float:
-    """Return the share of all CPU time in some intervals that went into one thing."""
-    whole = sum(int(timeline[part].sum()) for part in _PARTS)
-    return int(timeline[name].sum()) / whole if whole else 0.0
-
-
-_PARTS = ("busy_ps", "spin_ps", "irqs_off_ps", "stolen_ps", "idle_ps")
+    total = sum(spent.values())
+    return {**spent, "lost_ps": total, "share": total / all_time if all_time else 0.0}
 
 
 def _names(tasks: Any) -> dict[tuple[int, int], str]:
@@ -298,3 +261,8 @@ def _failures(files: TableFiles) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _detail(files: TableFiles) -> list[dict[str, int | None]]:
+    batches = files.arrow_batches("detail", DETAIL.names)
+    return [row for batch in batches for row in batch.to_pylist()]

@@ -204,6 +204,8 @@ TIMELINE = Table(
         _count("handlers", "Interrupt handlers run."),
         *CPU_TIMES,
         _time("refill_ps", "The part of busy that refilled TLBs."),
+        _time("windows_ps", "The part of irqs_off that workloads asked for."),
+        _pages("lazy_pages", "Pages freed and not yet purged, at the interval's end."),
     ),
 )
 
@@ -274,14 +276,17 @@ FAULTS = Table(
     ),
 )
 
+DETAILED = "detail"
+"""What column ``which`` of `ANATOMY` says of the calls that ``measure.detail`` asks for."""
+
 ANATOMY = Table(
     "anatomy",
-    "One row per target of the median, the p99 and the slowest cross-call of a run: every instant"
-    " of it. The first two are calls whose latency is within a 32nd of that quantile (an eighth on"
-    " more than 256 CPUs).",
+    "One row per target of the median, the p99 and the slowest cross-call of a run, and of all that"
+    " began in the part of it that measure.detail gives: every instant of it. The first two are"
+    " calls whose latency is within a 32nd of that quantile (an eighth on more than 256 CPUs).",
     (
         REPLICATION,
-        _text("which", "Which call: median, p99 or slowest."),
+        _text("which", "Which call: median, p99 or slowest; detail: one of that part."),
         _count("initiator", "The initiator's CPU."),
         _count("task", "Number of the initiating task on that CPU."),
         _time("start_ps", "When the initiator began to queue the call."),
@@ -310,6 +315,48 @@ ANATOMY = Table(
     ),
 )
 
+STRETCHES = Table(
+    "stretches",
+    "One row per stretch in which a task kept interrupts off or waited: of those that began in the"
+    " part of the run that measure.detail gives, and ended.",
+    (
+        REPLICATION,
+        _count("cpu", "The task's CPU."),
+        _count("task", "Its number there."),
+        _text("workload", "The workload, or the kernel's own task."),
+        _text(
+            "kind",
+            "irqs_off: interrupts off; spinlock: spinning for one; mutex, completion, sleep: asleep"
+            " until one was there, or for a time.",
+        ),
+        _text("thing", "The lock or completion it waited for.", nullable=True),
+        _time("start_ps", "When it began."),
+        _time(
+            "end_ps",
+            "When it ended: of a window its own end (through the firmware, and of everything else,"
+            " the task's next step).",
+        ),
+    ),
+)
+
+DETAIL = Table(
+    "detail",
+    "One row per run with measure.detail: which part was kept in full, and how much that was.",
+    (
+        REPLICATION,
+        _time("start_ps", "Where the part begins."),
+        _time("end_ps", "Where it ends; none: with the run.", nullable=True),
+        _time(
+            "cut_ps",
+            "When room ran out: only what ended before was kept; none: there was room for all.",
+            nullable=True,
+        ),
+        _count("calls", "Cross-calls that were kept whole."),
+        _count("targets", "Their targets: rows of anatomy."),
+        _count("stretches", "Rows of stretches."),
+    ),
+)
+
 TABLES: Mapping[str, Table] = MappingProxyType(
     {
         table.name: table
@@ -323,6 +370,8 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             POOLS,
             FAULTS,
             ANATOMY,
+            STRETCHES,
+            DETAIL,
         )
     }
 )

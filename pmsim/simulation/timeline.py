@@ -2,13 +2,14 @@
 
 A run may have any length, and one ``until: done`` does not even know its own. So intervals start
 short, and whenever there are too many, neighbours are merged: five into one, then two into one, and
-so on, which keeps their length a round number (1 us, 5 us, 10 us, 50 us, ...).
+so on, which keeps their length a round number (1 us, 5 us, 10 us, 50 us, ...). Where a run's length
+is known, they start with the length that they would end with.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,7 @@ MOST_CPU_INTERVALS = 400
 """The same for the timeline of every single CPU."""
 
 _TIMES = tuple(column.name for column in CPU_TIMES)
+_PLACES = [ACCOUNT_COLUMNS.index(name) for name in _TIMES]
 _START = CROSSCALL_COLUMNS.index("start_ps")
 _KIND = CROSSCALL_COLUMNS.index("kind")
 _TARGETS = CROSSCALL_COLUMNS.index("targets")
@@ -44,13 +46,17 @@ class Series:
         Length of the first intervals, in picoseconds.
     most
         Intervals beyond which neighbours are merged; a multiple of 10.
+    end
+        The end of the run, where it is known.
     """
 
-    def __init__(self, interval: int, most: int) -> None:
+    def __init__(self, interval: int, most: int, end: int | None) -> None:
         self.interval = interval
         self._most = most
         self._factors = itertools.cycle((5, 2))
         self._totals: list[Ints] = []
+        while end is not None and (end - 1) // self.interval >= most:
+            self.interval *= next(self._factors)
 
     @property
     def next_end(self) -> int:
@@ -100,12 +106,14 @@ class Timeline:
     ----------
     interval
         Length of the intervals; `None` chooses one.
+    end
+        The end of the run, where it is known; in picoseconds.
     """
 
-    def __init__(self, interval: int | None) -> None:
+    def __init__(self, interval: int | None, end: int | None = None) -> None:
         most = MOST_INTERVALS if interval is None else MOST_GIVEN_INTERVALS
-        self._all = Series(interval or FIRST_INTERVAL, most)
-        self._each = Series(interval or FIRST_INTERVAL, MOST_CPU_INTERVALS)
+        self._all = Series(interval or FIRST_INTERVAL, most, end)
+        self._each = Series(interval or FIRST_INTERVAL, MOST_CPU_INTERVALS, end)
         self._calls = np.zeros((0, len(CallKind) + 1), dtype=np.int64)
 
     @property
@@ -113,12 +121,22 @@ class Timeline:
         """When `sample` is to be called next, in picoseconds."""
         return self._all.next_end
 
-    def sample(self, accounts: Mapping[str, Ints]) -> None:
-        """Note the CPUs' accounts as they stand at `next_sample`."""
+    def sample(self, accounts: Ints, windows: int, lazy_pages: int) -> None:
+        """Note how things stand at `next_sample`.
+
+        Parameters
+        ----------
+        accounts
+            As `Fabric.accounts` tells them.
+        windows
+            Picoseconds in windows with interrupts off that workloads asked for.
+        lazy_pages
+            Pages that are freed lazily.
+        """
         # Merging leaves both series with ends that are multiples of the one that samples.
         if self._each.next_end == self._all.next_end:
             self._each.add(_per_cpu(accounts))
-        factor = self._all.add(_sums(accounts))
+        factor = self._all.add(_sums(accounts, windows, lazy_pages))
         if factor is not None:
             self._calls = _merged(self._calls, factor)
 
@@ -132,9 +150,9 @@ class Timeline:
         np.add.at(self._calls, (place, calls[:, _KIND]), 1)
         np.add.at(self._calls[:, -1], place, calls[:, _TARGETS])
 
-    def columns(self, end: int, accounts: Mapping[str, Ints]) -> dict[str, Ints]:
-        """Return the columns of ``timeline`` for a run that ended at ``end``."""
-        edges, gains = self._all.intervals(end, _sums(accounts))
+    def columns(self, end: int, accounts: Ints, windows: int, lazy_pages: int) -> dict[str, Ints]:
+        """Return the columns of ``timeline`` for a run that ended at ``end``; see `sample`."""
+        edges, gains = self._all.intervals(end, _sums(accounts, windows, lazy_pages))
         length = np.diff(edges)
         calls = np.zeros((len(length), self._calls.shape[1]), dtype=np.int64)
         if len(length):
@@ -152,12 +170,14 @@ class Timeline:
             **kinds,
             "targets": calls[:, -1],
             **{name: spent[name] for name in ("handlers", *_TIMES, "refill_ps")},
+            "windows_ps": gains[:, -2],
+            "lazy_pages": gains[:, -1].cumsum(),
         }
 
-    def cpu_columns(self, end: int, accounts: Mapping[str, Ints]) -> dict[str, Ints]:
+    def cpu_columns(self, end: int, accounts: Ints) -> dict[str, Ints]:
         """Return the columns of ``cpu_timeline``: interval by interval, CPU by CPU."""
         edges, gains = self._each.intervals(end, _per_cpu(accounts))
-        n = len(accounts["busy_ps"])
+        n = len(accounts) - 1
         return {
             "start_ps": np.repeat(edges[:-1], n),
             "end_ps": np.repeat(edges[1:], n),
@@ -166,12 +186,17 @@ class Timeline:
         }
 
 
-def _sums(accounts: Mapping[str, Ints]) -> Ints:
-    return np.array([accounts[name].sum() for name in ACCOUNT_COLUMNS], dtype=np.int64)
+def _sums(accounts: Ints, windows: int, lazy_pages: int) -> Ints:
+    """Return the accounts of all CPUs together, and behind them the windows and the pages."""
+    sums = np.empty(len(ACCOUNT_COLUMNS) + 2, dtype=np.int64)
+    sums[:-2] = accounts[-1]
+    sums[-2:] = windows, lazy_pages
+    return sums
 
 
-def _per_cpu(accounts: Mapping[str, Ints]) -> Ints:
-    return np.stack([accounts[name] for name in _TIMES])
+def _per_cpu(accounts: Ints) -> Ints:
+    """Return the times of every CPU, shape ``(len(CPU_TIMES), n_cpus)``."""
+    return accounts[:-1, _PLACES].T
 
 
 def _merged(rows: Ints, factor: int) -> Ints:

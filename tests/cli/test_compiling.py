@@ -37,7 +37,7 @@ def write_index(folder: Path, source: Path, age: float) -> None:
 
 def test_an_empty_cache_is_announced(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     announce_compilation()
-    assert capsys.readouterr().err.startswith("compiling the fabric, once: about")
+    assert capsys.readouterr().err.startswith("pmsim: the first run compiles")
 
 
 @pytest.mark.parametrize("where", ["beside", "chosen", "user"])

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import pmsim as pmsim_face
+from pmsim.hardware.detail import Detail
 from tests.cli.conftest import Pmsim
 from tests.report.traces import read
 
@@ -19,9 +20,56 @@ def here(inside: Pmsim, policy_file: Path, tmp_path: Path) -> Path:
 
 def test_export_writes_a_timeline_for_perfetto(pmsim: Pmsim, here: Path) -> None:
     done = pmsim("export", "here", "--perfetto")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "here/timeline.pftrace\n"
+    assert (done.returncode, done.stdout) == (0, "here/timeline.pftrace\n")
     assert read(here / "timeline.pftrace").named("pmalloc_protect_pool")
+    (said,) = done.stderr.splitlines()
+    assert "the slowest target alone" in said
+    assert "--set 'measure.detail={from: 0ms, to: 5ms}'" in said
+
+
+def test_what_export_says_to_do_for_every_handler_is_right(
+    pmsim: Pmsim, policy_file: Path, tmp_path: Path
+) -> None:
+    change = ("--set", "measure.detail={from: 0ms, to: 5ms}")
+    done = pmsim("run", policy_file, *change, "--out", "all", "--no-figures")
+    assert done.returncode == 0
+    assert "Everything from the start to 5ms is kept:" in " ".join(done.stdout.split())
+    done = pmsim("export", "all", "--perfetto")
+    assert (done.returncode, done.stderr) == (0, "")
+    timeline = read(tmp_path / "all" / "timeline.pftrace")
+    calls = [one for one in timeline.slices if one.category == "broadcast"]
+    assert calls
+    assert all(len(one.begins) == one.facts["targets"] for one in calls)
+
+
+def test_export_says_from_when_on_there_was_no_room_to_keep_everything(
+    inside: Pmsim, policy_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Detail.__init__, "__defaults__", (4,))
+    change = ("--set", "measure.detail={}", "--out", "cut", "--quiet", "--no-figures")
+    assert inside("run", policy_file, *change).returncode == 0
+    end = str(pmsim_face.open("cut").summary["detail"][0]["cut_ps"])
+    said = "there was no room to keep everything after "
+    assert said in inside("export", "cut", "--perfetto").stdout
+    part = ("export", "cut", "--perfetto", "--to", f"{end}ps", "-o", "part.pftrace")
+    assert said not in inside(*part).stdout
+
+
+@pytest.mark.parametrize(
+    ("detail", "said"),
+    [
+        ("{from: 2ms, to: 1ms}", "a part from 2ms to 1ms holds nothing"),
+        ("{form: 2ms}", "did you mean from?"),
+        ("5ms", "'5ms' is no mapping of keys"),
+        ("{to: 5}", "'5' has no unit"),
+    ],
+)
+def test_a_part_that_cannot_be_kept_is_refused_with_what_is_wrong(
+    inside: Pmsim, policy_file: Path, detail: str, said: str
+) -> None:
+    done = inside("run", policy_file, "--set", f"measure.detail={detail}", "--out", "new")
+    assert done.returncode == 2
+    assert said in done.stdout
 
 
 def test_export_shows_a_part_of_the_run(inside: Pmsim, here: Path, tmp_path: Path) -> None:

@@ -4,10 +4,13 @@ import json
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+import pmsim
+from pmsim.cli.app import app
 from pmsim.kernel.profile import KernelProfile
 from pmsim.kernel.profiles import profile_differences, profile_names
 from pmsim.scenario.platform import platform_names
@@ -22,6 +25,21 @@ def test_help_lists_every_command(pmsim: Pmsim) -> None:
     assert done.returncode == 0
     for command in ("run", "check", "list", "costs", "plot", "schema"):
         assert f"  {command} " in done.stdout
+
+
+def test_help_says_of_every_command_what_it_does_in_a_whole_sentence(
+    inside: Pmsim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = inside("--help").stdout.split("Commands:\n")[1].split("\n\n")[0]
+    assert len(listed.splitlines()) == len(app.registered_commands)
+    assert [line for line in listed.splitlines() if not line.endswith(".") or "..." in line] == []
+
+
+def test_the_version_is_that_of_the_package(inside: Pmsim) -> None:
+    said = inside("--version")
+    assert (said.returncode, said.stdout) == (0, f"pmsim {pmsim.__version__}\n")
+    assert pmsim.__version__ == metadata.version("pmsim")
 
 
 def test_no_command_at_all_shows_the_help(pmsim: Pmsim) -> None:
@@ -87,6 +105,30 @@ def test_list_names_everything_there_is(inside: Pmsim, what: str, entries: list[
     said = done.stdout
     assert done.returncode == 0
     assert set(entries) <= set(said.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "detail"),
+    [
+        ("kernels", "linux-6.12-x86_64", "source: "),
+        ("platforms", "skylake-sp-2s", "costs.ipi.queue"),
+        ("workloads", "pool_churn", "allocations"),
+        ("scenarios", "pool-churn", "kind"),
+        ("protocols", "ipi", "acknowledges"),
+    ],
+)
+def test_list_shows_one_thing_alone_with_its_details(
+    inside: Pmsim, what: str, name: str, detail: str
+) -> None:
+    said = inside("list", what, name).stdout
+    assert [line for line in said.splitlines() if line and not line.startswith(" ")] == [name]
+    assert detail in said
+
+
+def test_list_offers_the_nearest_name_for_a_wrong_one(inside: Pmsim) -> None:
+    done = inside("list", "workloads", "pool_chrun")
+    assert done.returncode == 2
+    assert "there is no 'pool_chrun' among the workloads: did you mean pool_churn?" in done.stdout
 
 
 def test_list_runs_as_a_command(pmsim: Pmsim) -> None:

@@ -10,10 +10,13 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pmsim.simulation.tables import TABLES
+from pmsim.workloads import registry
+from pmsim.workloads.registry import workload, workload_kinds
 from tests.cli.conftest import COMMAND, POLICY, WORK, Pmsim, environment
 from tests.machines import scenario
 from tests.scenario_files import write_scenario
@@ -289,7 +292,7 @@ def test_an_interrupted_run_says_so_and_leaves_nothing_behind(
     said, complained = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "interrupted" in complained
-    assert "no half result is left behind" in complained
+    assert "nothing half-done is left behind" in complained
     assert "Traceback" not in complained
     assert said == ""
     assert list(results.iterdir()) == []
@@ -309,6 +312,59 @@ def test_whoever_stops_reading_is_no_error(policy_file: Path, tmp_path: Path) ->
     assert b"Traceback" not in complained
     assert b"Broken" not in complained
     assert (tmp_path / "results" / "test").is_dir()
+
+
+def test_an_error_in_a_workload_of_one_s_own_shows_its_lines_and_no_others(
+    inside: Pmsim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workload_kinds()
+    monkeypatch.setattr(registry._registry, "_kinds", dict(registry._registry._kinds))
+
+    def helper() -> None:
+        raise LookupError("no such rule")
+
+    @workload("careless")
+    class Careless:
+        def run(self, kernel: Any, cpu: Any) -> Any:
+            yield from cpu.compute("3ns")
+            helper()
+
+    done = inside("run", write_scenario(tmp_path, scenario({"kind": "careless"}).as_dict()))
+    assert done.returncode == 1
+    failed, _, code = done.stdout.partition("\nin your code:\n")
+    assert (
+        "the workload raised LookupError: no such rule (careless, task 0 on CPU 0, at 3,000 ps)"
+        in (failed)
+    )
+    files = [line.split('"')[1] for line in code.splitlines() if line.startswith("  File ")]
+    assert files == [__file__, __file__]
+    assert "    helper()" in code.splitlines()
+
+
+def test_so_does_a_call_that_the_kernel_leaves_undefined(
+    inside: Pmsim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workload_kinds()
+    monkeypatch.setattr(registry._registry, "_kinds", dict(registry._registry._kinds))
+
+    @workload("twice")
+    class Twice:
+        def run(self, kernel: Any, cpu: Any) -> Any:
+            area = yield from kernel.vmalloc("4KiB")
+            yield from kernel.vfree(area)
+            yield from kernel.vfree(area)
+
+    done = inside("run", write_scenario(tmp_path, scenario({"kind": "twice"}).as_dict()))
+    assert done.returncode == 1
+    code = done.stdout.split("\nin your code:\n")[1]
+    assert code.count("  File ") == 1
+    assert code.strip().endswith("yield from kernel.vfree(area)")
+
+
+def test_an_error_in_a_workload_of_pmsim_s_shows_no_code(inside: Pmsim, tmp_path: Path) -> None:
+    done = inside("run", trace_file(tmp_path, "0,mutex_unlock,1\n"))
+    assert done.returncode == 1
+    assert done.stdout.strip().count("\n") == 0
 
 
 def test_work_alone_shows_that_nothing_was_broadcast(inside: Pmsim, tmp_path: Path) -> None:

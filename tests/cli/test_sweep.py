@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import pmsim as face
+from pmsim.figures import gallery
 from tests.cli.conftest import Pmsim
 from tests.experiments.small import POLICY, small
 from tests.experiments.test_dataset import files
@@ -116,7 +119,7 @@ def test_a_precise_sweep_that_is_interrupted_ends_with_the_same_files(
         (("--set", "seed=0..9"), "--sample lhs:N"),
         (("--sample", "best:3"), "lhs:N or sobol:N"),
         (("--precision", "narrow"), "no precision"),
-        (("--max-replications", "3"), "goes with a precision"),
+        (("--max-replications", "3"), "without a precision"),
     ],
 )
 def test_bad_usage_is_told_and_leaves_nothing(
@@ -181,3 +184,68 @@ def test_a_scheduler_that_does_not_answer_is_told_and_leaves_nothing(
     assert done.returncode == 2
     assert "no scheduler answers at tcp://127.0.0.1:9" in done.stdout
     assert not Path("s").exists()
+
+
+@pytest.fixture
+def swept(inside: Pmsim, small_file: Path) -> Callable[..., Any]:
+    """Return a function that runs one small sweep, and goes on with it when called again."""
+    return lambda *more: inside("sweep", small_file, *ENTRY, "--out", "s", "--workers", 1, *more)
+
+
+def drawn() -> dict[str, int]:
+    """Return when each of its figures was drawn."""
+    return {file.name: file.stat().st_mtime_ns for file in Path("s/figures").iterdir()}
+
+
+def test_figures_are_drawn_beside_the_rows_and_said(swept: Callable[..., Any]) -> None:
+    done = swept()
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == "figures: s/figures"
+    assert set(drawn()) >= {"curves-lost_share.png", "curves-broadcasts_per_s.png"}
+    assert {path.name for path in Path("s").iterdir()} == {"figures", "replications", "sweep.json"}
+
+
+def test_no_figures_are_drawn_if_none_are_wanted(swept: Callable[..., Any]) -> None:
+    assert "figures:" not in swept("--no-figures").stdout
+    assert not Path("s/figures").exists()
+
+
+def test_figures_are_drawn_anew_only_where_something_was_run_or_one_is_missing(
+    swept: Callable[..., Any],
+) -> None:
+    swept()
+    Path("s/figures/mine.png").write_text("a user's own")
+    first = drawn()
+    assert swept().stdout.splitlines()[-1] == "figures: s/figures"
+    assert drawn() == first
+    Path("s/figures/curves-lost_share.png").unlink()
+    swept()
+    second = drawn()
+    assert set(second) == set(first)
+    swept("--replications", 2)
+    third = drawn()
+    assert all(third[name] > second[name] for name in first if name != "mine.png")
+    assert third["mine.png"] == first["mine.png"]
+
+
+def test_a_figure_that_fails_loses_nothing_of_the_sweep(
+    swept: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError("a figure of nothing")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gallery, "draw_all", fails)
+        done = swept()
+    assert done.returncode == 1
+    assert "rows of all replications: s" in done.stdout
+    assert "the figures could not be drawn: a figure of nothing" in done.stdout
+    assert len(face.open("s").frame) == 2
+    assert {path.name for path in Path("s").iterdir()} == {"replications", "sweep.json"}
+    assert swept().returncode == 0
+    assert "curves-lost_share.png" in drawn()
+
+
+def test_a_sweep_over_nothing_has_no_figures(inside: Pmsim, small_file: Path) -> None:
+    done = inside("sweep", small_file, "--out", "s", "--workers", 1)
+    assert (done.returncode, "figures:" in done.stdout) == (0, False)

@@ -17,6 +17,7 @@ import pmsim
 from pmsim.errors import SchedulerError
 from pmsim.experiments import cluster
 from pmsim.experiments.driver import SweepProgress
+from pmsim.simulation.manifest import made_by
 from tests.experiments.small import entry, small
 from tests.experiments.test_dataset import files
 
@@ -134,10 +135,11 @@ def test_a_worker_of_another_version_is_refused(monkeypatch: pytest.MonkeyPatch)
         def shutdown(self, **_: object) -> None:
             self.closed = True
 
-        def run(self, _ask: object) -> dict[str, dict[str, str]]:
-            return {"tcp://a:1": {**cluster._versions(), "numpy": "1.0"}}
+        def run(self, _ask: object) -> dict[str, dict[str, object]]:
+            own = made_by()
+            return {"tcp://a:1": {**own, "versions": {**own["versions"], "numpy": "1.0"}}}
 
     client = OtherVersions()
-    with pytest.raises(SchedulerError, match=r"tcp://a:1 has pmsim .* numpy 1\.0.* this process"):
+    with pytest.raises(SchedulerError, match=r"tcp://a:1 would .* \(numpy .* and 1\.0\)"):
         pmsim.sweep(small(), scheduler=client)
     assert client.closed

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 import pmsim
 from pmsim.simulation import build
+from pmsim.workloads.registry import workload_kinds
 from tests.experiments.small import MEASURE, NOISE, POOLS, WORK, small
 from tests.machines import machine, scenario
 
@@ -16,6 +18,36 @@ Draws = dict[tuple[Any, ...], list[float]]
 BURST = {"kind": "module_burst", "name": "burst", "cpu": 2, "modules": 2,
          "arrival": {"poisson": "9000/s"}}  # fmt: skip
 LOUD = {**NOISE, "name": "more noise", "cpus": [3]}
+METHODS = ("exponential", "normal", "uniform", "random", "integers", "choice", "shuffle")
+"""All that is drawn with, anywhere in pmsim."""
+
+AT_RANDOM = {"arrival": {"poisson": "20000/s"}}
+LASTING = {"lifetime": {"dist": "exponential", "scale": "50us"}}
+SIZES = {"size": {"least": "4KiB", "most": "64KiB"}}
+EVERY: dict[str, dict[str, Any]] = {
+    "bpf_programs": AT_RANDOM | LASTING,
+    "ftrace_toggle": {"on_for": {"dist": "exponential", "scale": "50us"}, "sites": 5},
+    "ioremap_churn": AT_RANDOM | LASTING | SIZES,
+    "irq_off_noise": {
+        "cpus": [2],
+        "rate": "40000/s",
+        "length": {"dist": "exponential", "scale": "2us"},
+    },
+    "module_burst": AT_RANDOM | {"modules": 4},
+    "module_storm": {"modules": 4},
+    "policy_load": {"allocations": 16, "size": "512B"},
+    "pool_churn": AT_RANDOM,
+    "rare_writes": AT_RANDOM,
+    "static_keys": AT_RANDOM,
+    "thread_churn": AT_RANDOM | LASTING,
+    "trace": {},
+    "user_mprotect": AT_RANDOM,
+    "user_munmap": AT_RANDOM,
+    "user_work": {},
+    "vmalloc_churn": AT_RANDOM | LASTING | SIZES,
+    "vmap_touch": {},
+}
+"""Each kind of workload, drawing all that it may."""
 
 
 @pytest.fixture
@@ -25,23 +57,20 @@ def draws(monkeypatch: pytest.MonkeyPatch) -> Callable[[pmsim.Scenario], Draws]:
     def run(one: pmsim.Scenario) -> Draws:
         drawn: Draws = {}
 
-        class Recording(np.random.Generator):
-            """A generator that notes what it gave."""
-
-            key: tuple[Any, ...]
-
-            def exponential(self, *args: Any, **options: Any) -> Any:
-                value = super().exponential(*args, **options)
-                drawn.setdefault(self.key, []).extend(np.atleast_1d(value).tolist())
+        def noting(name: str) -> Callable[..., Any]:
+            def draw(self: Any, *args: Any, **options: Any) -> Any:
+                value = getattr(np.random.Generator, name)(self, *args, **options)
+                given = args[0] if value is None else value  # shuffling gives nothing back
+                drawn.setdefault(self.key, []).extend(np.atleast_1d(given).tolist())
                 return value
 
-            def normal(self, *args: Any, **options: Any) -> Any:
-                value = super().normal(*args, **options)
-                drawn.setdefault(self.key, []).extend(np.atleast_1d(value).tolist())
-                return value
+            return draw
 
-        def stream(*key: Any) -> np.random.Generator:
-            recording = Recording(original(*key).bit_generator)
+        methods = {name: noting(name) for name in METHODS} | {"key": None}
+        recording_kind = type("Recording", (np.random.Generator,), methods)
+
+        def stream(*key: Any) -> Any:
+            recording: Any = recording_kind(original(*key).bit_generator)
             recording.key = key
             return recording
 
@@ -83,6 +112,35 @@ def test_adding_a_workload_leaves_the_draws_of_every_other_unchanged(
     assert {key[2] for key in beside} > {key[2] for key in alone}
     for name in ("pools", "noise"):
         assert shared(alone, beside, name) >= 3
+
+
+def test_every_kind_of_workload_is_looked_at() -> None:
+    assert set(EVERY) == set(workload_kinds())
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_a_workload_of_any_kind_draws_the_same_beside_others_and_changes_no_draw_of_theirs(
+    draws: Callable[[pmsim.Scenario], Draws], kind: str, tmp_path: Path
+) -> None:
+    one = {"kind": kind, "name": "one", **EVERY[kind]}
+    if kind == "trace":
+        (tmp_path / "program.csv").write_text("cpu,op,arg\n2,flush_kernel,1\n")
+        one["file"] = str(tmp_path / "program.csv")
+    kernel = {"profile": "linux-6.1-x86_64", "pmalloc": "prmem"}  # which has rare writes
+    without, alone, beside = (
+        draws(jittery(*workloads, WORK, kernel=kernel))
+        for workloads in ([NOISE], [one], [LOUD, one, NOISE, BURST])
+    )
+    assert shared(without, beside, "noise") >= 3
+    if any(key[2] == "one" for key in alone):
+        assert shared(alone, beside, "one") >= 1
+    else:
+        assert kind in (
+            "policy_load",
+            "trace",
+            "user_work",
+            "vmap_touch",
+        )  # nothing in them is random
 
 
 def test_arms_that_differ_in_a_cost_share_every_draw_of_their_workloads(

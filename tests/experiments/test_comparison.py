@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from pmsim.errors import ResultError
 from pmsim.experiments import comparison
 from pmsim.experiments.arms import Arm, arms_of
 from pmsim.experiments.comparison import Comparison, Difference, compare
+from pmsim.simulation.manifest import made_by
 from tests.experiments.small import entry, small
 from tests.machines import scenario
 
@@ -19,7 +21,7 @@ DEAR = {"machine.costs.ipi.entry": "2us"}
 
 def arm(name: str, values: Sequence[float], *, seed: int = 1, metric: str = "lost_share") -> Arm:
     rows = pd.DataFrame({metric: values}, index=pd.RangeIndex(len(values), name="replication"))
-    return Arm(name, seed, rows)
+    return Arm(name, seed, rows, made_by())
 
 
 def difference(base: Sequence[float], other: Sequence[float], **keys: object) -> Difference:
@@ -65,6 +67,8 @@ def test_the_effect_is_cohen_s_d() -> None:
     assert found.effect == pytest.approx(3 / 2.5**0.5)
     assert difference([1] * 5, [2] * 5).effect is None
     assert difference([1], [2]).effect is None
+    thirds = [sum([0.1] * 3), 0.3, 0.1 + 0.2, 0.3, 0.3]  # three tenths, but for rounding
+    assert difference(thirds, [0.7] * 5).effect is None
 
 
 @pytest.mark.parametrize(
@@ -73,17 +77,17 @@ def test_the_effect_is_cohen_s_d() -> None:
         (
             [0.010, 0.011, 0.012, 0.013, 0.014], [0.015, 0.0165, 0.018, 0.0195, 0.021],
             "B: CPU time lost rises by 50 %, from 1.2 % to 1.8 % (95 % interval of the difference"
-            " +0.502 points to +0.698 points, 5 pairs).",
+            " +0.502 to +0.698 points, 5 pairs).",
         ),
         (
             [0.02] * 5, [0.01, 0.01, 0.01, 0.01, 0.01],
             "B: CPU time lost falls by 50 %, from 2 % to 1 % (95 % interval of the difference"
-            " -1 points to -1 points, 5 pairs).",
+            " -1 to -1 points, 5 pairs).",
         ),
         (
             [0.01, 0.02, 0.01, 0.02, 0.01], [0.02, 0.01, 0.01, 0.02, 0.01],
             "B: CPU time lost does not change measurably: 1.4 % and 1.4 % (95 % interval of the"
-            " difference -0.878 points to +0.878 points, 5 pairs).",
+            " difference -0.878 to +0.878 points, 5 pairs).",
         ),
         ([0.01] * 5, [0.01] * 5, "B: CPU time lost stays exactly the same, 1 %."),
         (
@@ -188,3 +192,13 @@ def test_a_metric_that_one_side_does_not_know_is_left_out() -> None:
     metrics = set(compare(loud, silent).frame["metric"])
     assert "lost_share" in metrics
     assert "latency_mean_ps" not in metrics
+
+
+def test_arms_of_other_programs_are_told_apart() -> None:
+    base, same = arm("A", [1] * 5), arm("B", [2] * 5)
+    other = replace(same, name="C", program={**made_by(), "code_sha256": "another"})
+    older = replace(same, name="D", program={"versions": {**made_by()["versions"], "numpy": "1"}})
+    assert list(comparison._doubts(base, [same])) == []
+    code, version = comparison._doubts(base, [same, other, older])
+    assert code.startswith("A was made by another program than C (two states of pmsim's own code)")
+    assert version.startswith("A was made by another program than D (numpy ")

@@ -11,6 +11,8 @@ from pmsim.errors import OutputError, ResultError
 from pmsim.experiments.dataset import Dataset
 from pmsim.experiments.directory import MANIFEST, alone, is_sweep, prepare, read_manifest
 from pmsim.experiments.plan import Plan, plan_of
+from pmsim.simulation import manifest
+from pmsim.simulation.manifest import made_by
 from tests.experiments.small import entry, small
 
 ASKED = {"replications": 3}
@@ -26,13 +28,13 @@ def rewrite(path: Path, **values: object) -> None:
 
 
 def test_the_manifest_says_what_the_sweep_is_of(tmp_path: Path) -> None:
-    prepare(tmp_path / "sweep", plan(), ASKED)
-    manifest = read_manifest(tmp_path / "sweep")
-    assert is_sweep(tmp_path / "sweep")
-    assert manifest["cells"] == {"grid": entry()}
-    assert manifest["scenario"]["workloads"][0]["name"] == "pools"
-    assert (manifest["name"], manifest["seed"], manifest["replications"]) == ("test", 5, 3)
-    assert manifest["versions"]["pmsim"]
+    prepare(tmp_path, plan(), ASKED)
+    found = read_manifest(tmp_path)
+    assert is_sweep(tmp_path)
+    assert found["cells"] == {"grid": entry()}
+    assert found["scenario"]["workloads"][0]["name"] == "pools"
+    assert (found["name"], found["seed"], found["replications"]) == ("test", 5, 3)
+    assert found["versions"]["pmsim"]
 
 
 def test_the_same_plan_goes_on_with_what_is_there(tmp_path: Path) -> None:
@@ -55,9 +57,22 @@ def test_another_scenario_or_grid_is_refused_and_stays(tmp_path: Path) -> None:
 
 def test_another_version_of_pmsim_is_refused(tmp_path: Path) -> None:
     prepare(tmp_path, plan(), ASKED)
-    rewrite(tmp_path, versions={"pmsim": "0.0.7"})
-    with pytest.raises(OutputError, match=r"pmsim 0\.0\.7 made, and this is pmsim"):
+    rewrite(tmp_path, versions={**made_by()["versions"], "pmsim": "0.0.7"})
+    with pytest.raises(OutputError, match=r"cannot be mixed \(pmsim 0\.0\.7 and 0\.1\.0\)"):
         prepare(tmp_path, plan(), ASKED)
+
+
+def test_rows_of_other_code_are_not_mixed_with_new_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(tmp_path, plan(), ASKED)
+    Dataset(tmp_path).add(0, 0, {}, None)
+    monkeypatch.setattr(manifest, "code_sha256", lambda: "of a kernel that was changed")
+    with pytest.raises(OutputError, match=r"cannot be mixed \(two states of pmsim's own code\)"):
+        prepare(tmp_path, plan(), ASKED)
+    assert Dataset(tmp_path).examine().done == {0: {0}}
+    prepare(tmp_path, plan(), ASKED, force=True)
+    assert Dataset(tmp_path).examine().done == {}
 
 
 def test_another_format_is_refused_and_not_read(tmp_path: Path) -> None:
@@ -65,11 +80,11 @@ def test_another_format_is_refused_and_not_read(tmp_path: Path) -> None:
     rewrite(tmp_path, format=99)
     with pytest.raises(OutputError, match="format 99"):
         prepare(tmp_path, plan(), ASKED)
-    with pytest.raises(ResultError, match="format 99, this pmsim reads 1"):
+    with pytest.raises(ResultError, match="format 99, and this one reads format 2"):
         read_manifest(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"sweep"', "{}"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"sweep"', "{}", '{"format": 2}'])
 def test_a_manifest_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / MANIFEST).write_text(text)
     with pytest.raises(ResultError):
@@ -97,7 +112,7 @@ def test_what_is_no_sweep_is_never_touched(tmp_path: Path) -> None:
     file = tmp_path / "thesis.txt"
     file.write_text("years of work")
     for path in (tmp_path, file):
-        with pytest.raises(OutputError, match="no sweep"):
+        with alone(path), pytest.raises(OutputError, match="no sweep"):
             prepare(path, plan(), ASKED, force=True)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
     assert file.read_text() == "years of work"
@@ -121,6 +136,7 @@ def test_two_processes_cannot_work_in_one_directory(tmp_path: Path) -> None:
     with other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"in\n"
+        prepare(tmp_path, plan(), ASKED)  # whatever happens to the files in it
         with pytest.raises(OutputError, match="another pmsim is at work"):
             with alone(tmp_path):
                 pass
@@ -131,5 +147,11 @@ def test_two_processes_cannot_work_in_one_directory(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be written"):
-        prepare(tmp_path / "file" / "sweep", plan(), ASKED)
+    with pytest.raises(OutputError, match="cannot be written"), alone(tmp_path / "file" / "sweep"):
+        pass
+
+
+def test_a_directory_is_made_where_there_is_none(tmp_path: Path) -> None:
+    with alone(tmp_path / "new" / "sweep"):
+        prepare(tmp_path / "new" / "sweep", plan(), ASKED)
+    assert is_sweep(tmp_path / "new" / "sweep")

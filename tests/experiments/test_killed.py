@@ -18,7 +18,14 @@ from tests.experiments.small import small
 from tests.experiments.test_dataset import files
 from tests.scenario_files import write_scenario
 
-OPTIONS = ["--set", "machine.costs.ipi.entry=200ns,2us", "--replications", "30", "--quiet"]
+OPTIONS = [
+    "--set",
+    "machine.costs.ipi.entry=200ns,2us",
+    "--replications",
+    "30",
+    "--quiet",
+    "--no-figures",
+]
 
 
 def start(scenario: Path, out: Path, workers: int) -> subprocess.Popen[bytes]:

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import pandas as pd
 import pytest
 
 from pmsim.errors import Fault, ScenarioError
@@ -32,6 +36,19 @@ def test_each_cell_resolves_to_the_scenario_with_its_values() -> None:
 
 def test_a_single_value_stands_for_itself() -> None:
     assert len(plan_of(small(), {"seed": 3}).cells) == 1
+
+
+@pytest.mark.parametrize("several", [np.array([3, 4]), pd.Series([3, 4]), range(3, 5)])
+def test_the_values_of_an_array_are_those_of_a_list(several: Any) -> None:
+    plan = plan_of(small(), {"seed": several})
+    assert [cell.changes for cell in plan.cells] == [{"seed": 3}, {"seed": 4}]
+    assert {type(cell.changes["seed"]) for cell in plan.cells} == {int}
+
+
+@pytest.mark.parametrize("wrong", [0, -1, "3", 2.5])
+def test_a_number_of_replications_that_is_none_is_refused(wrong: Any) -> None:
+    (fault,) = faults_of(small(), {"seed": [1]}, replications=wrong)
+    assert "with replications" in fault.message
 
 
 @pytest.mark.parametrize(
@@ -79,6 +96,36 @@ def test_ten_million_cells_are_refused_with_their_number() -> None:
 def test_a_range_without_a_sample_is_refused() -> None:
     (fault,) = faults_of(small(), {"machine.costs.ipi.entry": "1ns..9ns"})
     assert (fault.code, "--sample" in fault.hint) == ("range-without-sample", True)
+
+
+def test_a_path_to_a_file_above_is_no_range() -> None:
+    assert (
+        faults_of(small(), {"kernel": ["../old.yaml", "../new.yaml"]})[0].code == "unknown-kernel"
+    )
+
+
+def test_a_value_that_is_given_twice_is_refused() -> None:
+    (fault,) = faults_of(small(), {"seed": [1, 2, 1], **entry()})
+    assert (fault.code, fault.message) == ("value-twice", "seed is given 1 more than once")
+
+
+def test_replications_are_asked_for_and_not_varied() -> None:
+    (fault,) = faults_of(small(), {"replications": [1, 2]})
+    assert "--replications N" in fault.hint
+
+
+def test_ranges_may_stand_in_the_file() -> None:
+    base = small(sweep={"seed": [3], "machine.costs.ipi.entry": ["1us..2us"]})
+    (fault,) = faults_of(base, {})
+    assert fault.code == "range-without-sample"
+    points = [cell.changes for cell in plan_of(base, {}, sample="sobol:4").cells]
+    assert {point["seed"] for point in points} == {3}
+    assert len({point["machine.costs.ipi.entry"] for point in points}) == 4
+
+
+def test_the_ends_of_a_range_in_the_file_are_checked_with_it() -> None:
+    with pytest.raises(ScenarioError, match=r"with seed: 1\.\.x: 'x' is no whole number"):
+        small(sweep={"seed": ["1..x"]})
 
 
 def test_no_values_are_refused() -> None:

@@ -92,6 +92,10 @@ def test_drawing_all_leaves_no_open_window_and_no_changed_setting(tmp_path):
     assert dict(mpl.rcParams) == settings
 
 
+def test_completion_offers_the_figures_and_nothing_else():
+    assert dir(pmsim.figures) == sorted(pmsim.figures.__all__)
+
+
 OF_SWEEPS = ("curves", "heat_map", "phase_diagram", "tornado")
 FIGURES = [
     getattr(pmsim.figures, name)

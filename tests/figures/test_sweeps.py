@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
+from matplotlib.contour import ContourSet
 
-from pmsim.errors import ResultError
+from pmsim.errors import ResultError, UnitError
 from pmsim.figures import curves, flush_cost, heat_map, phase_diagram, tornado
 from pmsim.figures.choice import sweep_figures
 from pmsim.figures.swept import axis_of
@@ -31,8 +33,12 @@ class MadeUpSweep:
     n: int = 5
 
     @property
+    def points(self) -> list[tuple[Any, ...]]:
+        return list(product(*self.axes.values()))
+
+    @property
     def cells(self) -> pd.DataFrame:
-        return pd.DataFrame(list(product(*self.axes.values())), columns=list(self.axes))
+        return pd.DataFrame(self.points, columns=list(self.axes))
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -40,7 +46,7 @@ class MadeUpSweep:
             {"cell": cell, **dict(zip(self.axes, values, strict=True)), "replication": number,
              "lost_share": self.share(*values) * (1 + 0.1 * (number - (self.n - 1) / 2)),
              "latency_mean_ps": 1e6 * (cell + 1)}
-            for cell, values in enumerate(product(*self.axes.values()))
+            for cell, values in enumerate(self.points)
             for number in range(self.n)
         ]  # fmt: skip
         return pd.DataFrame(rows)
@@ -53,6 +59,14 @@ class MadeUpSweep:
             for cell, rows in self.frame.groupby("cell")
         ]  # fmt: skip
         return pd.DataFrame(rows).astype({"low": float, "high": float, "mean": float})
+
+
+class Chosen(MadeUpSweep):
+    """Points of the space instead of a grid: each axis's values are those of one point each."""
+
+    @property
+    def points(self) -> list[tuple[Any, ...]]:
+        return list(zip(*self.axes.values(), strict=True))
 
 
 def lost(cpus: int, rate: str = "20/s", *_: Any) -> float:
@@ -123,6 +137,112 @@ def test_cells_whose_interval_holds_the_threshold_are_hatched():
     assert [len(one.get_paths()) for one in hatched] == [undecided.sum()]
     # Each mean by 2.776 * 0.158 / sqrt(5) = 19.6 %: 0.8 % ends at 0.957 %, 1.12 % begins at 0.9 %.
     assert undecided.sum() == 1
+
+
+def test_the_line_of_a_phase_diagram_is_where_the_metric_is_the_threshold():
+    # Both axes are powers of two, so cell (i, j) loses 2 ** (i + j) / 1e5 and the line is straight.
+    axes = {"machine.cpus": (1, 2, 4, 8, 16), RATE: ("1/s", "2/s", "4/s", "8/s", "16/s")}
+    ax = phase_diagram(MadeUpSweep(axes, lost), "lost_share", RATE, "machine.cpus", 2**4.5 / 1e5)
+    (line,) = [one for one in ax.collections if isinstance(one, ContourSet)]
+    (points,) = line.allsegs[0]
+    inside = points[((points >= 0) & (points <= 4)).all(axis=1)]
+    assert len(inside) > 4
+    assert inside.sum(axis=1) == pytest.approx(4.5)
+
+
+def test_a_number_on_a_tile_gives_way_to_the_line():
+    ax = phase_diagram(PLANE, "lost_share", RATE, "machine.cpus", 0.0112)
+    (line,) = [one for one in ax.collections if isinstance(one, ContourSet)]
+    crossed = next(text for text in ax.texts if text.get_text() == "1.1 %")
+    others = [text for text in ax.texts[:9] if text is not crossed]
+    assert np.abs(line.allsegs[0][0] - crossed.get_position()).max(axis=1).min() > 0.1
+    assert crossed.get_position() != (1, 2)
+    assert sum(text.get_position() == (round(text.get_position()[0]), round(text.get_position()[1]))
+               for text in others) >= 5  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("metric", "text", "said"),
+    [
+        ("lost_share", "1%", "above 1 % from 20/s on, at 56 CPUs"),
+        ("lost_share", "0.01", "above 1 % from 20/s on, at 56 CPUs"),
+        ("latency_mean_ps", "8.5us", "above 8.5 µs from 100/s on, at 56 CPUs"),
+    ],
+)
+def test_a_threshold_can_be_text_with_the_unit_of_the_metric(metric: str, text: str, said: str):
+    # Cells are numbered along the rates 100/s, 2/s, 20/s: the ninth, of 56 CPUs, takes 9 us.
+    sweep = MadeUpSweep({**AXES, RATE: ("2/s", "20/s", "100/s")}, lost)
+    assert title(phase_diagram(sweep, metric, RATE, "machine.cpus", text)).endswith(said)
+
+
+@pytest.mark.parametrize("text", ["", "much", "3us", "-1%", "0", "nan", "inf%", "1 % %"])
+def test_a_threshold_that_is_no_share_is_an_error_that_says_what_would_be(text: str):
+    with pytest.raises(UnitError, match=r"1% or 0\.01"):
+        phase_diagram(PLANE, "lost_share", threshold=text)
+
+
+@pytest.mark.parametrize("text", ["", "30", "1%", "-3us", "0us"])
+def test_a_threshold_that_is_no_time_is_an_error_that_says_what_would_be(text: str):
+    with pytest.raises(UnitError, match="20us"):
+        phase_diagram(PLANE, "latency_mean_ps", threshold=text)
+
+
+def test_words_have_bars_of_their_own_and_no_band_between_them():
+    sweep = MadeUpSweep({"kernel": ("linux-6.1-x86_64", "linux-6.18-x86_64")}, lambda _: 0.01)
+    ax = curves(sweep)
+    (bars,) = ax.collections
+    ends = [segment[:, 1] for segment in bars.get_segments()]
+    rows = sweep.intervals("lost_share")
+    assert ends == [pytest.approx([row.low, row.high]) for row in rows.itertuples()]
+    assert ax.texts[-1].get_text().startswith("Bars")
+
+
+def test_long_words_below_the_axes_are_slanted_and_short_ones_are_not():
+    names = tuple(f"linux-6.{number}-x86_64" for number in range(8))
+    ax = curves(MadeUpSweep({"kernel": names}, lambda _: 0.01))
+    assert {label.get_rotation() for label in ax.get_xticklabels()} == {30}
+    assert {label.get_rotation() for label in curves(LINE).get_xticklabels()} == {0}
+
+
+def test_numbers_go_from_left_to_right_even_where_there_are_more_words():
+    axes = {"kernel": ("a", "b", "c", "d"), "machine.cpus": (2, 8)}
+    sweep = MadeUpSweep(axes, lambda _kernel, cpus: cpus)
+    assert heat_map(sweep).get_xlabel() == curves(sweep).get_xlabel() == "CPUs"
+
+
+def test_no_title_is_cut_off_beside_long_names():
+    path = "workloads.a_name_that_somebody_chose.arrival.poisson"
+    ax = tornado(MadeUpSweep({path: ("1/s", "2/s"), "machine.cpus": (2, 8)},
+                             lambda rate, cpus: lost(cpus, rate) * 100))  # fmt: skip
+    ax.figure.canvas.draw()
+    for text in (ax.title, ax._left_title, *ax.texts):
+        assert text.get_window_extent().x1 <= ax.figure.bbox.x1
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names[1] == "workloads.a_name_that_somebody_chose.\narrival.poisson"
+
+
+def test_of_chosen_points_a_tornado_compares_the_outer_thirds():
+    # 30 points; the metric is the rate alone: means of 1 to 10 and of 21 to 30 thousandths.
+    rates = [(7 * number) % 31 + 0.123456 for number in range(1, 31)]
+    axes = {RATE: tuple(f"{rate:.6f}/s" for rate in rates), "machine.cpus": tuple(range(2, 32))}
+    ax = tornado(Chosen(axes, lambda rate, _cpus: float(rate[:-2]) / 1000))
+    assert ax.get_yticklabels()[0].get_text() == "workloads.modules.\narrival.poisson"
+    ends = sorted(bar.get_x() + bar.get_width() for bar in ax.patches[:2])
+    assert ends == pytest.approx([0.005623456, 0.025623456])
+    assert {"1.12/s to 10.1/s", "21.1/s to 30.1/s"} <= {text.get_text() for text in ax.texts}
+    assert "lowest and the highest third" in ax.texts[-1].get_text().replace("\n", " ")
+
+
+def test_the_axis_of_a_tornado_has_no_ticks_where_the_metric_cannot_be():
+    ax = tornado(LINE)
+    assert min(ax.get_xticks()) >= 0 > ax.get_xlim()[0]
+
+
+@pytest.mark.parametrize("figure", [curves, heat_map, phase_diagram, tornado, flush_cost])
+def test_a_figure_of_a_sweep_is_drawn_on_the_axes_given(figure: Callable[..., Any]):
+    ax = plt.figure().add_subplot()
+    assert figure(PLANE, ax=ax) is ax
+    assert ax.get_title(loc="left")
 
 
 def test_a_tornado_puts_the_axis_that_matters_most_on_top():

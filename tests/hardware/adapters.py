@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pmsim.hardware.costs import Jitter, MachineCosts
+from pmsim.hardware.detail import Detail, Stretch
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS
 from pmsim.hardware.locks import Mutex, Spinlock
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.shootdown.calls import Protocol
 from pmsim.hardware.shootdown.tlbi import Invalidation, invalidate_everything, invalidate_pages
-from pmsim.hardware.specimens import Specimen, specimens
+from pmsim.hardware.specimens import WholeCalls, specimens
 from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import FlushFunction, empty_call, flush, sync_core
 from tests.reference.machine import run as run_reference
@@ -45,11 +46,43 @@ def rows_of(program: Program) -> list[tuple[dict[str, int], dict[int, int]]]:
     return list(zip(fabric.rows, fabric.machine.acks, strict=True))
 
 
-def kept_of(program: Program) -> dict[str, Specimen]:
+def kept_of(program: Program) -> dict[str, WholeCalls]:
     """Return the calls that the fabric has kept whole at the end of the run."""
     fabric = _FabricRun(program)
     fabric.result()
     return specimens(fabric.machine.fabric)
+
+
+class Kept:
+    """Everything that is kept of a part of a run, piece by piece as it comes."""
+
+    def __init__(self) -> None:
+        self.pieces: list[WholeCalls] = []
+        self.waits: list[Stretch] = []
+        self.detail: Detail | None = None
+
+    def whole_calls(self, calls: WholeCalls) -> None:
+        self.pieces.append(calls)
+
+    def stretches(self, stretches: Sequence[Stretch]) -> None:
+        self.waits += stretches
+
+    def targets(self, name: str) -> list[int]:
+        """Return one of the arrays of `WholeCalls` that have an item per target, or per call."""
+        return [value for one in self.pieces for value in getattr(one, name).tolist()]
+
+    def row(self, name: str) -> list[int]:
+        """Return what the rows of the calls say in a column, call by call."""
+        return [value for one in self.pieces for value in one.row[name].tolist()]
+
+
+def detail_of(
+    program: Program, start: int = 0, end: int | None = None, most: int = 10**6
+) -> tuple[Kept, Result]:
+    """Return what is kept of a part of a run, and the result of the run."""
+    fabric, kept = _FabricRun(program), Kept()
+    kept.detail = fabric.machine.detail = Detail(fabric.machine.fabric, start, end, kept, most)
+    return kept, fabric.result()
 
 
 IMPLEMENTATIONS: dict[str, Callable[[Program], Result]] = {

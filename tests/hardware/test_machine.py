@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pmsim.errors import DeadlockError, ProgramError
+from pmsim.errors import AccountingError, DeadlockError, ProgramError
+from pmsim.hardware import _passes as p
 from pmsim.hardware.locks import Completion, Mutex
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.task import Steps, Task
@@ -98,6 +99,15 @@ def test_a_run_until_done_waits_for_the_last_handler_beside_endless_tasks() -> N
     accounts = one.accounts()
     assert accounts["stolen_ps"].tolist() == [0, 100]
     assert accounts["busy_ps"].tolist() == [0, 1100]
+
+
+def test_an_account_with_a_gap_or_an_overlap_is_an_error_that_names_the_cpu() -> None:
+    one = machine()
+    one.spawn(1, lambda task: task.compute(100))
+    one.run()
+    one.fabric.state[p.HEADER + p.CPU_WORDS + p.SPIN] += 7
+    with pytest.raises(AccountingError, match=r"CPU 1's time does not add up: .*spin_ps 7"):
+        one.accounts()
 
 
 def test_a_deadlock_has_the_instant_after_which_nothing_happens() -> None:

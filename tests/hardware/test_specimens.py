@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from pmsim.hardware import _passes as p
 from pmsim.hardware.fabric import SlowestReason
 from pmsim.hardware.shootdown.calls import Protocol
-from pmsim.hardware.specimens import Specimen
+from pmsim.hardware.specimens import WholeCalls
 from tests.hardware.adapters import kept_of
 from tests.hardware.machines import EVERYTHING, call, compute, irqs_off, on, program
 from tests.hardware.strategies import programs
@@ -21,8 +21,8 @@ from tests.reference.machine import run as run_reference
 from tests.reference.program import Program, Result
 
 
-def latency(kept: Specimen) -> int:
-    return kept.row["end_ps"] - kept.row["start_ps"]
+def latency(kept: WholeCalls) -> int:
+    return int((kept.row["end_ps"] - kept.row["start_ps"]).item())
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -35,10 +35,8 @@ def test_a_kept_call_is_one_of_the_reference_with_its_acknowledgements(program: 
     kept = kept_of(program)
     assert set(kept) == ({"median", "p99", "slowest"} if calls else set())
     for specimen in kept.values():
-        row, acks = (
-            specimen.row,
-            dict(zip(specimen.cpu.tolist(), specimen.ack.tolist(), strict=True)),
-        )
+        row = specimen.row
+        acks = dict(zip(specimen.cpu.tolist(), specimen.ack.tolist(), strict=True))
         assert any(
             (one.cpu, one.start, one.end) == (row["cpu"], row["start_ps"], row["end_ps"])
             and one.acks == acks
@@ -49,9 +47,12 @@ def test_a_kept_call_is_one_of_the_reference_with_its_acknowledgements(program: 
         assert latency(kept["slowest"]) == max(one.end - one.start for one in calls)
 
 
-def check_instants(program: Program, kept: Specimen) -> None:
+def check_instants(program: Program, kept: WholeCalls) -> None:
     """Compare with the formulas: queues, the visit, and the order of what happens at a target."""
-    row, topology = kept.row, program.topology
+    row, topology = (
+        {name: int(values.item()) for name, values in kept.row.items()},
+        program.topology,
+    )
     sbi = program.protocol == "sbi"
     costs = program.costs.sbi if sbi else program.costs.ipi
     trap = program.costs.sbi.trap if sbi and program.costs.sbi else 0

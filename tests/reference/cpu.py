@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tests.reference.clock import Phase
 from tests.reference.crosscall import Call, Process
@@ -23,6 +23,14 @@ class Spent(Enum):
     IRQS_OFF = "irqs_off"
     STOLEN = "stolen"
     IDLE = "idle"
+
+
+class Handled(NamedTuple):
+    """One handler that has ended: when it ran, and whose calls it answered, in order."""
+
+    start: int
+    end: int
+    initiators: tuple[int, ...]
 
 
 class Cpu:
@@ -55,6 +63,7 @@ class Cpu:
         self.spent = dict.fromkeys(Spent, 0)
         self.refill = 0
         self.handlers = 0
+        self.handled: list[Handled] = []
 
     # -- time passes --------------------------------------------------------------------------
 
@@ -184,6 +193,7 @@ class Cpu:
             call.acks[self.number].succeed(clock.now)
         yield clock.at(clock.now + costs.exit)
         self.handler_runs = False
+        self.handled.append(Handled(start, clock.now, tuple(call.initiator for call in calls)))
         self.machine.last_handler_end = clock.now
 
     def calls_in_queue_order(self) -> list[Call]:

@@ -111,12 +111,45 @@ def test_what_is_unknown_stands_last_either_way(browser: Browser, tmp_path: Path
     assert order == ["cab", "acb"]
 
 
+def test_the_comparison_of_two_results_is_a_table_that_sorts_by_the_difference(
+    browser: Browser, result: pmsim.Result, tmp_path: Path
+) -> None:
+    from tests.experiments.small import POLICY, small
+
+    slow = small(POLICY, replications=2).with_(**{"machine.costs.ipi.entry": "2us"})
+    other = pmsim.run(slow, tmp_path / "other")
+    browser.open(write_report([result, other], tmp_path / "page.html"))
+    table = "[aria-label='Differences from test (1)'] table"
+    numbers = (
+        f'Array.from(document.querySelectorAll("{table} tbody tr"),'
+        " row => Number(row.cells[3].dataset.number))"
+    )
+    before = browser.value(numbers)
+    assert any(before)
+    browser.click(f"{table} th:nth-child(4) button")
+    assert browser.value(numbers) == sorted(before, reverse=True)
+    assert browser.value("document.querySelector('main h1').textContent") == (
+        "test (2) compared with test (1)"
+    )
+    assert browser.complaints == []
+
+
 @pytest.mark.parametrize("width", [360, 390, 768, 1280])
 def test_the_page_never_scrolls_sideways(browser: Browser, page: Path, width: int) -> None:
     browser.open(page, width)
     browser.value("document.querySelectorAll('details').forEach(one => { one.open = true })")
     assert browser.value("document.documentElement.scrollWidth") <= width
     assert browser.value("window.innerWidth") == width
+
+
+def test_on_paper_no_table_is_wider_than_the_page(browser: Browser, page: Path) -> None:
+    # A4 between margins of 1 cm, in pixels of 1/96 inch
+    browser.open(page, 718)
+    browser.ask("Emulation.setEmulatedMedia", media="print")
+    widths = browser.value("Array.from(document.querySelectorAll('table'), one => one.offsetWidth)")
+    browser.ask("Emulation.setEmulatedMedia", media="")
+    assert len(widths) > 8
+    assert max(widths) <= 718
 
 
 def test_on_a_phone_wide_tables_scroll_by_themselves_and_by_keyboard(

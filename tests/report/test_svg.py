@@ -59,7 +59,7 @@ def test_names_do_not_depend_on_chance(drawn: Path, found: Inline) -> None:
 def test_colours_of_the_page_take_the_place_of_those_of_paper(found: Inline) -> None:
     for colour in (style.PAPER, style.INK, style.FAINT, style.RED):
         assert colour not in found.svg
-    assert "fill: var(--pale, #dde2e1)" in found.svg
+    assert "fill: var(--pale-dde2e1, var(--pale, #dde2e1))" in found.svg
 
 
 def test_no_names_of_other_documents_are_left(found: Inline) -> None:

@@ -74,7 +74,23 @@ def read(path: Path) -> Timeline:
             value = event.counter_value if whole else event.double_counter_value
             timeline.counters.setdefault(track, []).append((now, value))
     assert not any(stacks.values())
+    _check_arrows(timeline)
     return timeline
+
+
+def _check_arrows(timeline: Timeline) -> None:
+    """See that each arrow begins once and ends once; in the file and in time, in that order."""
+    begun: dict[int, int] = {}
+    ended: set[int] = set()
+    for one in timeline.slices:
+        for arrow in one.begins:
+            assert arrow not in begun
+            begun[arrow] = one.start
+        for arrow in one.ends:
+            assert begun[arrow] <= one.start
+            assert arrow not in ended
+            ended.add(arrow)
+    assert ended == set(begun)
 
 
 def _slice(event: TrackEvent, track: int, now: int, parent: Slice | None) -> Slice:

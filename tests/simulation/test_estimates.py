@@ -59,15 +59,27 @@ def test_a_single_run_tells_by_batch_means_from_the_end_of_its_transient() -> No
         scenario(many, NOISE, duration="400ms", measure={"timeline": "1ms", "warmup": "50ms"})
     )
     found = run.summary["intervals"]
-    assert {one["method"] for one in found.values()} == {"batch means"}
+    steady = {name: one for name, one in found.items() if one["method"] == "batch means"}
+    assert set(steady) == {"after_per_s", "after_lost_share", "after_latency_mean_ps"}
     late = run.crosscalls[run.crosscalls["start_ps"] >= 50 * 10**9]
-    assert found["latency_mean_ps"]["n"] == len(late)
+    assert steady["after_latency_mean_ps"]["n"] == len(late)
     mean = (late["end_ps"] - late["start_ps"]).mean()
-    assert found["latency_mean_ps"]["mean"] == pytest.approx(mean)
-    assert found["after_per_s"]["n"] == 350
-    assert found["after_per_s"]["mean"] == pytest.approx(len(late) / 0.35, rel=0.01)
+    assert steady["after_latency_mean_ps"]["mean"] == pytest.approx(mean)
+    assert steady["after_per_s"]["n"] == 350
+    assert steady["after_per_s"]["mean"] == pytest.approx(len(late) / 0.35, rel=0.01)
+    (after,) = run.summary["transients"]
+    assert steady["after_lost_share"]["mean"] == pytest.approx(after["lost_share_after"])
 
 
-def test_a_short_single_run_is_not_enough_data() -> None:
-    found = pmsim.run(scenario(POOLS, NOISE)).summary["intervals"]
-    assert {one["method"] for one in found.values()} <= {"not enough data", "constant"}
+def test_a_single_run_knows_no_mean_of_the_whole_of_it() -> None:
+    run = pmsim.run(scenario(POOLS, NOISE))
+    found = run.summary["intervals"]
+    assert {one["method"] for one in found.values()} == {"not enough data"}
+    assert found["lost_share"]["mean"] == run.summary["cost"]["share"] > 0
+    assert found["lost_share"]["n"] == 1
+
+
+def test_a_run_that_falls_silent_has_no_steady_part_to_know_means_of() -> None:
+    policy = {"kind": "policy_load", "allocations": 64, "size": "512B"}
+    found = pmsim.run(scenario(policy, duration="10ms")).summary["intervals"]
+    assert {one["n"] for one in found.values()} == {1}

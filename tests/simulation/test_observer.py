@@ -28,8 +28,8 @@ class Samples:
     def next_sample(self) -> int:
         return 100 * (len(self.taken) + 1)
 
-    def sample(self, accounts: dict[str, Any]) -> None:
-        self.taken.append(int(accounts["busy_ps"][0] + accounts["idle_ps"][0]))
+    def sample(self, machine: Machine) -> None:
+        self.taken.append(machine.now)
 
 
 @pytest.fixture

@@ -75,7 +75,8 @@ def test_a_result_shows_itself_in_a_notebook(copy: Path) -> None:
     assert "a &lt;b&gt; &amp; c" in html
     assert "Synchronization cost" in html
     for name in TABLES:
-        assert f"<td>{name}</td>" in html
+        assert f">{name}</td>" in html
+    assert html.count('<td style="text-align: left">') == 2 * len(TABLES)  # names and sentences
 
 
 def test_no_directory_is_no_result(tmp_path: Path) -> None:
@@ -92,6 +93,49 @@ def test_a_manifest_that_is_no_json_is_named(copy: Path) -> None:
     (copy / "manifest.json").write_text("{")
     with pytest.raises(ResultError, match=r"manifest\.json cannot be read"):
         pmsim.open(copy)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "fault"),
+    [
+        ("manifest.json", "[]", "it holds no keys"),
+        (
+            "manifest.json",
+            '{"format": 2, "scenario": {}, "versions": {}, "host": {}}',
+            "seed missing",
+        ),
+        ("summary.json", "3", "it holds no keys"),
+        ("summary.json", '{"cpus": 4}', "duration_ps, replications, .* missing"),
+    ],
+)
+def test_a_file_that_lacks_its_keys_is_named(
+    copy: Path, file: str, content: str, fault: str
+) -> None:
+    (copy / file).write_text(content)
+    with pytest.raises(ResultError, match=f"{file} is not as it was written: {fault}"):
+        _ = pmsim.open(copy).summary
+
+
+def test_a_file_that_is_given_for_a_result_is_told_apart(tmp_path: Path) -> None:
+    file = tmp_path / "scenario.yaml"
+    file.write_text("pmsim: 1\n")
+    with pytest.raises(ResultError, match=r"scenario\.yaml is a file; a result is a directory"):
+        pmsim.open(file)
+
+
+def test_a_result_without_its_metrics_is_not_whole(copy: Path) -> None:
+    (copy / "metrics.parquet").unlink()
+    with pytest.raises(ResultError, match=r"there is no metrics\.parquet in it"):
+        _ = pmsim.open(copy).replications
+
+
+def test_a_table_in_the_place_of_another_is_named_with_what_it_lacks(copy: Path) -> None:
+    shutil.copy(copy / "cpus.parquet", copy / "crosscalls.parquet")
+    result = pmsim.open(copy)
+    with pytest.raises(ResultError, match=r"crosscalls\.parquet has no column task, start_ps"):
+        _ = result.crosscalls
+    with pytest.raises(ResultError, match=r"crosscalls\.parquet has no column cause"):
+        list(result.batches("crosscalls", ["cpu", "cause"]))
 
 
 def test_a_result_of_another_format_is_refused(copy: Path) -> None:

@@ -226,7 +226,7 @@ def test_an_error_in_a_workload_s_own_code_is_told_with_its_place(own_kinds: Non
     class Buggy:
         def run(self, kernel: Any, cpu: Any) -> Any:
             yield from cpu.compute("5ns")
-            kernel.no_such_call()
+            yield from kernel.no_such_call()
 
     with pytest.raises(ProgramError, match="AttributeError") as caught:
         pmsim.run(scenario({"kind": "buggy", "cpu": 2}))

@@ -55,6 +55,10 @@ def made(tmp_path: Path, *chunks: np.ndarray, **tables: Any) -> dict[str, Any]:
     return summarize(TableFiles(tmp_path), [DURATION], tables.get("warmup"))
 
 
+BEFORE = {"broadcasts_before": 9, "per_s_before": 12_345.0, "lost_share_before": 0.4}
+AFTER = {"broadcasts_after": 5, "per_s_after": 50.0, "lost_share_after": 0.0125}
+
+
 def test_every_key_of_a_summary_is_described() -> None:
     summary = pmsim.run(scenario({"kind": "user_work", "compute": "1us"})).summary
     assert set(summary) == set(KEYS)
@@ -259,16 +263,13 @@ def test_operations_are_summed_by_kind_the_costliest_first() -> None:
             "The transient does not end within the run: the broadcasts never become steady.",
         ),
         (
-            {"end_ps": 0, "broadcasts_after": 5, "per_s_after": 50.0},
-            "There is no transient: 50 broadcasts/s from the start.",
+            {"end_ps": 0, "broadcasts_after": 5, "per_s_after": 50.0, "lost_share_after": 0.02},
+            "There is no transient: 50 broadcasts/s and 2 % of all CPU time from the start.",
         ),
         (
-            {
-                "end_ps": 2_000_000, "broadcasts_after": 5, "per_s_before": 12_345.0,
-                "per_s_after": 50.0, "stolen_share_after": 0.0125,
-            },
-            "The transient ends at 2us: 12,300 broadcasts/s before, 50 broadcasts/s after, when"
-            " other work loses 1.25 % of all CPU time.",
+            {"end_ps": 2_000_000, **BEFORE, **AFTER},
+            "The transient ends at 2us: 12,300 broadcasts/s and 40 % of all CPU time before, 50"
+            " broadcasts/s and 1.25 % of all CPU time after it.",
         ),
     ],
 )  # fmt: skip
@@ -280,8 +281,40 @@ def test_how_the_transient_ends_is_said_in_a_sentence(
 
 
 @pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (
+            [{"end_ps": None}, {"end_ps": None}],
+            "The transient does not end within any of the 2 runs: the broadcasts never become"
+            " steady.",
+        ),
+        (
+            [{"end_ps": 1_000, **BEFORE, **AFTER}, {"end_ps": 3_000, **BEFORE, **AFTER}],
+            "The transient ends at 2ns (means of 2 runs): 12,300 broadcasts/s and 40 % of all CPU"
+            " time before, 50 broadcasts/s and 1.25 % of all CPU time after it.",
+        ),
+        (
+            [{"end_ps": None}, {"end_ps": 3_000, **BEFORE, **AFTER, "broadcasts_after": 0}],
+            "In 1 of 2 runs the transient does not end. The transient ends at 3ns: nothing is"
+            " broadcast after it.",
+        ),
+    ],
+)
+def test_of_several_runs_the_mean_end_is_said_and_how_many_have_none(
+    tmp_path: Path, found: list[dict[str, Any]], said: str
+) -> None:
+    assert said in sentences(made(tmp_path, calls([5])) | {"transients": found})
+
+
+@pytest.mark.parametrize(
     ("part", "said"),
-    [(0, "0 %"), (1e-9, "less than 0.001 %"), (0.00123, "0.123 %"), (0.5, "50 %"), (1, "100 %")],
+    [
+        (0, "0 %"),
+        (1e-9, "less than 0.001 %"),
+        (0.00123, "0.123 %"),
+        (0.5, "50 %"),
+        (13.688, "1,370 %"),
+    ],
 )
 def test_shares_are_said_in_per_cent(part: float, said: str) -> None:
     assert share(part) == said

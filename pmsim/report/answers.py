@@ -1,0 +1,136 @@
+"""What interrupted each CPU: handlers with the calls they answered, and waking up for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
+
+from pmsim.report.span import Span, facts_of, parts_of
+
+if TYPE_CHECKING:
+    from pmsim.simulation.result import Result
+
+ANATOMY: Final = (
+    "which", "initiator", "start_ps", "end_ps", "kind", "cause", "own_start_ps", "own_end_ps",
+    "looks_ps", "cpu", "queued_ps", "sent_ps", "arrives_ps", "reason", "handler_ps", "taken_ps",
+    "runs_ps", "ack_ps", "exit_ps",
+)  # fmt: skip
+"""The columns of ``anatomy`` that `of_target` reads."""
+
+_ON_THE_WAY: Final = ("queue_ps", "send_ps", "delivery_ps")
+_WAITING: Final = ("irqs_off_ps", "idle_exit_ps", "busy_handler_ps")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One call at one target, its instants in picoseconds.
+
+    Attributes
+    ----------
+    cpu, initiator, kind
+        Who answered, whom, and by what.
+    woken
+        When the CPU began to wake up for the handler; the handler's begin where it did not.
+    handler, taken, exit
+        When the handler that took the call began, took it, and was over if nothing followed.
+    runs, ack
+        When the function began, or what is known not to be later; and ended.
+    arrow
+        The number of the arrow that ends here.
+    facts
+        What else is known.
+    """
+
+    cpu: int
+    initiator: int
+    kind: str
+    woken: int
+    handler: int
+    taken: int
+    exit: int
+    runs: int
+    ack: int
+    arrow: int
+    facts: Mapping[str, int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerCosts:
+    """How long a handler takes before the first function, and after the last."""
+
+    entry: int
+    exit: int
+
+
+def handler_costs(result: Result, replication: int) -> HandlerCosts:
+    """Return what handlers cost in a run; every call with targets that was kept whole tells it."""
+    columns = ("replication", "handler_ps", "taken_ps", "ack_ps", "exit_ps")
+    for batch in result.batches("anatomy", columns):
+        rows = batch[batch["replication"] == replication]
+        if len(rows):
+            one = rows.iloc[0]
+            entry, leave = one["taken_ps"] - one["handler_ps"], one["exit_ps"] - one["ack_ps"]
+            return HandlerCosts(int(entry), int(leave))
+    return HandlerCosts(0, 0)  # no CPU was ever called
+
+
+def of_target(row: Mapping[str, Any], arrow: int) -> Answer:
+    """Return the answer of a row of ``anatomy``."""
+    handler = int(row["handler_ps"])
+    woken = int(row["arrives_ps"]) if row["reason"] == "idle_exit" else handler
+    return Answer(
+        int(row["cpu"]), int(row["initiator"]), str(row["kind"]), woken, handler,
+        int(row["taken_ps"]), int(row["exit_ps"]), int(row["runs_ps"]), int(row["ack_ps"]), arrow,
+        facts_of(row, ("cause", "reason", "queued_ps", "sent_ps", "arrives_ps")),
+    )  # fmt: skip
+
+
+def of_slowest(row: Mapping[str, Any], costs: HandlerCosts, arrow: int) -> Answer:
+    """Return the answer that a row of ``crosscalls`` tells of, of the slowest target.
+
+    Its function may have begun after those of other calls: no row says when.
+    """
+    start, reason = int(row["start_ps"]), row["slowest_reason"]
+    if reason == "ride":
+        taken = start + int(row["queue_ps"]) + int(row["ride_ps"])
+    else:
+        before = sum(int(row[name]) for name in (*_ON_THE_WAY, *_WAITING))
+        taken = start + before + costs.entry
+    handler = taken - costs.entry
+    ack = taken + int(row["function_ps"])
+    return Answer(
+        int(row["slowest_cpu"]), int(row["cpu"]), str(row["kind"]),
+        handler - int(row["idle_exit_ps"]), handler, taken, ack + costs.exit, taken, ack, arrow,
+        {"cause": row["cause"], "reason": reason},
+    )  # fmt: skip
+
+
+def handler_spans(answers: Iterable[Answer]) -> dict[int, list[Span]]:
+    """Return what interrupted each CPU, one span after the other: its handlers, and its waking."""
+    found: dict[int, list[Span]] = {}
+    in_order = sorted(answers, key=attrgetter("cpu", "handler", "ack", "arrow"))
+    for (cpu, _), taken in groupby(in_order, attrgetter("cpu", "handler")):
+        found.setdefault(cpu, []).extend(_of_handler(list(taken)))
+    return found
+
+
+def _of_handler(calls: list[Answer]) -> Iterator[Span]:
+    """Yield the waking before a handler, if any, and the handler with the calls that it took."""
+    first, end = calls[0], max(one.exit for one in calls)
+    woken = min(one.woken for one in calls)
+    yield from parts_of([("waking", woken, first.handler)])
+    inside = parts_of([("entry", first.handler, first.taken)])
+    done = first.taken
+    for one in calls:
+        inside.append(
+            Span(
+                f"{one.kind} for CPU {one.initiator}", "answer", max(done, one.runs), one.ack,
+                one.facts, ends=one.arrow,
+            )
+        )  # fmt: skip
+        done = one.ack
+    inside += parts_of([("exit", done, end)])
+    yield Span("handler", "handler", first.handler, end, inside=inside)

@@ -1,0 +1,98 @@
+"""Several results side by side: what was set otherwise, and what that changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from pmsim.confidence import LEVEL
+from pmsim.experiments.comparison import Comparison, Difference
+from pmsim.experiments.said import quantity, signed
+from pmsim.report.sheets import Cell, Sheet, count, word
+from pmsim.simulation.metrics import metric_of
+
+if TYPE_CHECKING:
+    from pmsim.simulation.result import Result
+
+MOST_SETTINGS: Final = 40
+"""Keys of scenarios that are shown, the first."""
+NOT_SETTINGS: Final = ("name", "description")
+"""Keys of a scenario that change nothing."""
+
+
+def contrast_sheets(found: Comparison, sides: Mapping[str, Result]) -> list[Sheet]:
+    """Return the tables of a comparison, those without rows left out.
+
+    Parameters
+    ----------
+    found
+        The comparison.
+    sides
+        The results by the names that the comparison calls them by, the first one first.
+    """
+    sheets = (settings(sides), differences(found))
+    return [sheet for sheet in sheets if sheet.rows]
+
+
+def settings(sides: Mapping[str, Result]) -> Sheet:
+    """Return the keys of the scenarios as run that are not the same on all sides."""
+    flat = [dict(_keys(one.manifest["scenario"])) for one in sides.values()]
+    every = dict.fromkeys(key for keys in flat for key in keys)
+    rows = [
+        (word(key), *(word(keys.get(key, "–")) for keys in flat))
+        for key in every
+        if key not in NOT_SETTINGS and len({repr(keys.get(key)) for keys in flat}) > 1
+    ]
+    shown = rows[:MOST_SETTINGS]
+    more = f"The first {len(shown):,} of {len(rows):,}." if len(shown) < len(rows) else ""
+    return Sheet("what was set otherwise", ("key", *sides), tuple(shown), more)
+
+
+def differences(found: Comparison) -> Sheet:
+    """Return how every metric of whole runs differs from the first side."""
+    paired = all(one.paired for one in found.differences)
+    note = (
+        "Replication by replication: both sides drew the same random numbers."
+        if paired
+        else "Replications are not paired: the seeds differ."
+    ) + " Effect: Cohen's d, the difference in units of the spread."
+    others = list(dict.fromkeys(one.arm for one in found.differences))
+    alone = len(others) == 1
+    rows = [
+        (word(metric_of(one.metric)[0].label), *([] if alone else [word(one.arm)]), *_row(one))
+        for one in found.differences
+        if not metric_of(one.metric)[1]
+    ]
+    sides = (found.base, others[0]) if alone else ("side", found.base, "there")
+    head = ("what", *sides, "difference", f"{LEVEL:.0%} interval", "effect", "runs")
+    return Sheet(f"differences from {found.base}", head, tuple(rows), note)
+
+
+def _row(one: Difference) -> tuple[Cell, ...]:
+    metric, _ = metric_of(one.metric)
+    gap = one.difference
+    interval = Cell("not enough data")
+    if gap.low is not None and gap.high is not None:
+        ends = f"{signed(metric, gap.low)} to {signed(metric, gap.high)}"
+        interval = Cell(ends.replace(" points to", " to"), gap.half_width)
+    return (
+        Cell(quantity(metric, one.base), one.base),
+        Cell(quantity(metric, one.other), one.other),
+        Cell(signed(metric, gap.mean), gap.mean),
+        interval,
+        Cell("") if one.effect is None else Cell(f"{one.effect:+.2g}", one.effect),
+        count(gap.n),
+    )
+
+
+def _keys(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted path of each value; workloads go by their names."""
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            yield from _keys(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, Sequence) and not isinstance(node, str) and node:
+        for number, value in enumerate(node):
+            key = value.get("name", number) if isinstance(value, Mapping) else number
+            yield from _keys(value, f"{path}.{key}")
+    else:
+        yield path, node
