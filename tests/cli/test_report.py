@@ -25,13 +25,13 @@ def test_report_writes_one_page_into_the_result(pmsim: Pmsim, here: Path) -> Non
     assert "Synchronization cost" in text
 
 
-def test_report_of_several_results_is_one_page_here(
+def test_report_of_several_results_is_one_page_here_that_begins_with_their_comparison(
     inside: Pmsim, here: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(here, tmp_path / "there")
     done = inside("report", "here", "there")
     assert (done.returncode, done.stdout) == (0, "report.html\n")
-    assert (tmp_path / "report.html").read_text(encoding="utf-8").count("<article") == 2
+    assert (tmp_path / "report.html").read_text(encoding="utf-8").count("<article") == 3
 
 
 def test_report_of_a_sweep(inside: Pmsim, policy_file: Path, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_report_of_another_version_is_bad_input(inside: Pmsim, here: Path) -> No
     (here / "manifest.json").write_text(json.dumps({**manifest, "format": 99}))
     done = inside("report", "here")
     assert done.returncode == 2
-    assert "result of format 99" in done.stdout
+    assert "it has format 99" in done.stdout
 
 
 @pytest.mark.parametrize("table", ["operations", "crosscalls", "cpus", "cpu_timeline"])
