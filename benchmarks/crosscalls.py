@@ -12,9 +12,9 @@ from pmsim.hardware.machine import Machine
 from pmsim.hardware.task import Steps, Task
 from pmsim.hardware.tlb import flush
 from pmsim.hardware.topology import Topology
-from pmsim.simulation.observer import observe
-from pmsim.simulation.recorder import Recorder
-from pmsim.simulation.store import TableStore
+from pmsim.simulation.run.observer import observe
+from pmsim.simulation.run.recorder import Recorder
+from pmsim.simulation.tables.store import TableStore
 from pmsim.units import MS, NS, US
 from tests.reference.machine import run as run_reference
 from tests.reference.program import Program, TaskSpec

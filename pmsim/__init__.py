@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from pmsim.experiments.results import Sweep
     from pmsim.experiments.sweep import sweep
     from pmsim.scenario.scenario import Scenario, load
-    from pmsim.simulation.result import Result
-    from pmsim.simulation.run import run
+    from pmsim.simulation.result.result import Result
+    from pmsim.simulation.run.replications import run
     from pmsim.workloads.registry import workload
 
 __all__ = [
@@ -45,11 +45,11 @@ __all__ = [
 _HOMES = {
     "load": ("pmsim.scenario.scenario", "load"),
     "Scenario": ("pmsim.scenario.scenario", "Scenario"),
-    "run": ("pmsim.simulation.run", "run"),
+    "run": ("pmsim.simulation.run.replications", "run"),
     "sweep": ("pmsim.experiments.sweep", "sweep"),
     "compare": ("pmsim.experiments.comparison", "compare"),
     "open": ("pmsim.experiments.opening", "open_path"),
-    "Result": ("pmsim.simulation.result", "Result"),
+    "Result": ("pmsim.simulation.result.result", "Result"),
     "Sweep": ("pmsim.experiments.results", "Sweep"),
     "workload": ("pmsim.workloads.registry", "workload"),
     "plot": ("pmsim.figures", ""),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pmsim.simulation.prices.formats import as_markdown, overview
-from pmsim.simulation.prices.listing import PriceList, price_list
-from pmsim.simulation.prices.offers import Offer, offers
+from pmsim.prices.formats import as_markdown, overview
+from pmsim.prices.listing import PriceList, price_list
+from pmsim.prices.offers import Offer, offers
 
 VARIANTS = {
     "linux-6.18-x86_64": ("linux-6.18-x86_64", "epyc-turin"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from docs._generate.markdown import code, table
-from pmsim.simulation.metrics import METRICS
-from pmsim.simulation.tables import TABLES
+from pmsim.simulation.answer.metrics import METRICS
+from pmsim.simulation.tables.columns import TABLES
 
 TABLES_HEAD = """\
 # Tables

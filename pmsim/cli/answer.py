@@ -12,7 +12,7 @@ from pmsim.report.answer import answer_sheets, answer_words
 from pmsim.report.sheets import Sheet
 
 if TYPE_CHECKING:
-    from pmsim.simulation.result import Result
+    from pmsim.simulation.result.result import Result
 
 
 def print_answer(result: Result) -> None:

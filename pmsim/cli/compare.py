@@ -43,7 +43,7 @@ def compare(
 
     from pmsim.cli.console import Output
     from pmsim.experiments.comparison import compare as compared
-    from pmsim.simulation.metrics import metric_of
+    from pmsim.simulation.answer.metrics import metric_of
 
     with termination_as_interrupt():
         found = compared(*given, replications=replications, workers=workers)
@@ -71,7 +71,7 @@ def _table(arm: str, differences: Sequence[Difference]) -> Table:
 
     from pmsim.confidence import LEVEL
     from pmsim.experiments.said import quantity, signed, signed_interval
-    from pmsim.simulation.metrics import metric_of
+    from pmsim.simulation.answer.metrics import metric_of
 
     table = Table(title=arm, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("metric", overflow="fold")

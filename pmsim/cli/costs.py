@@ -48,10 +48,10 @@ def costs(
     format_: Annotated[Format, typer.Option("--format", help="How.")] = Format.MARKDOWN,
 ) -> None:
     """Print the price list: what one kernel operation costs alone."""
-    from pmsim.simulation.prices.catalogue import Sizes
-    from pmsim.simulation.prices.formats import FORMATS
-    from pmsim.simulation.prices.listing import price_list
-    from pmsim.simulation.prices.offers import offers
+    from pmsim.prices.catalogue import Sizes
+    from pmsim.prices.formats import FORMATS
+    from pmsim.prices.listing import price_list
+    from pmsim.prices.offers import offers
 
     sizes = Sizes(areas, pages, sites)
     lists = [

@@ -25,8 +25,8 @@ def draw_sweep(sweep: Sweep) -> Path | None:
         Where they are; `None` if the sweep has none, for it varies nothing.
     """
     from pmsim.figures.gallery import draw_all, figures_of
-    from pmsim.simulation.place import writing
-    from pmsim.simulation.scratch import clear_away, scratch
+    from pmsim.simulation.result.place import writing
+    from pmsim.simulation.result.scratch import clear_away, scratch
 
     place = sweep.path / FIGURES
     names = [f"{name}.png" for name in figures_of(sweep)]

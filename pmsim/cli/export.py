@@ -12,7 +12,7 @@ from pmsim.cli.status import BAD_INPUT, leave, reporting
 if TYPE_CHECKING:
     from pmsim.experiments.results import Sweep
     from pmsim.report.spans import Window
-    from pmsim.simulation.result import Result
+    from pmsim.simulation.result.result import Result
 
 TIMELINE = "timeline.pftrace"
 """The file of a timeline that is not sent elsewhere."""
@@ -97,7 +97,7 @@ def _window(replication: int, start: str | None, end: str | None) -> Window:
 
 def _export_timeline(found: Result | Sweep, path: Path, window: Window, force: bool) -> None:
     from pmsim.report.perfetto import write_perfetto
-    from pmsim.simulation.result import Result
+    from pmsim.simulation.result.result import Result
 
     if not isinstance(found, Result):
         leave(

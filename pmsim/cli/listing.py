@@ -178,13 +178,13 @@ def _scenario(console: Console, name: str, details: bool) -> None:
 
 
 def _protocols() -> Iterable[str]:
-    from pmsim.simulation.tables import PROTOCOLS
+    from pmsim.simulation.tables.columns import PROTOCOLS
 
     return PROTOCOLS
 
 
 def _protocol(console: Console, name: str, _details: bool) -> None:
-    from pmsim.simulation.tables import PROTOCOLS
+    from pmsim.simulation.tables.columns import PROTOCOLS
 
     _entry(console, name, PROTOCOLS[name])
 

@@ -52,7 +52,7 @@ def plot(
 
     found = open_path(result)
     from pmsim.figures.gallery import draw_all, figures_of
-    from pmsim.simulation.result import Result
+    from pmsim.simulation.result.result import Result
 
     if isinstance(found, Result):
         for option, value in (("--metric", metrics), ("--threshold", threshold)):

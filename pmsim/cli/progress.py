@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pmsim.units import format_time
 
 if TYPE_CHECKING:
-    from pmsim.simulation.observer import Progress
+    from pmsim.simulation.run.observer import Progress
 
 PER_SECOND = 10
 """How often it is drawn at most; a run reports far more often."""

@@ -14,7 +14,7 @@ from pmsim.errors import Fault, ScenarioError
 
 if TYPE_CHECKING:
     from pmsim.scenario.scenario import Scenario
-    from pmsim.simulation.result import Result
+    from pmsim.simulation.result.result import Result
 
 RESULTS = Path("results")
 """Where results go that are not sent elsewhere."""
@@ -62,7 +62,7 @@ def run(
         from pmsim.cli.compiling import announce_compilation
 
         announce_compilation()
-    from pmsim.simulation.place import check_place
+    from pmsim.simulation.result.place import check_place
 
     for place in places:
         check_place(place, force=force)
@@ -124,7 +124,7 @@ def _run_one(
     scenario: Scenario, place: Path, *, quiet: bool, figures: bool, **options: Any
 ) -> None:
     from pmsim.cli.progress import Bar
-    from pmsim.simulation.run import run as simulate
+    from pmsim.simulation.run.replications import run as simulate
 
     if scenario.sweep and not quiet:
         paths = ", ".join(scenario.sweep)

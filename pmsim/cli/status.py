@@ -23,7 +23,7 @@ BAD_INPUT = 2
 """Bad usage, a bad scenario, a place where results cannot go, or a run that was interrupted."""
 
 PACKAGE = Path(__file__).parents[1]
-STARTS_TASKS = PACKAGE / "simulation" / "build.py"
+STARTS_TASKS = PACKAGE / "simulation" / "run" / "build.py"
 """Where the steps of a workload are taken: what a traceback shows above it is not the user's."""
 
 P = ParamSpec("P")

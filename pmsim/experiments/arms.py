@@ -15,7 +15,7 @@ from pmsim.experiments.directory import is_sweep
 from pmsim.experiments.results import Sweep
 from pmsim.experiments.sweep import sweep
 from pmsim.scenario.scenario import Scenario, load
-from pmsim.simulation.result import Result, open_result
+from pmsim.simulation.result.result import Result, open_result
 
 Comparable = Result | Sweep | Scenario | str | Path
 """What an arm can be given as: a result, a sweep, a scenario, or where one of them is."""

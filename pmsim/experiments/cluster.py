@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pmsim.errors import SchedulerError
 from pmsim.experiments.replicate import tidy
 from pmsim.experiments.workers import AHEAD
-from pmsim.simulation.manifest import differences, made_by
+from pmsim.simulation.result.manifest import differences, made_by
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -14,9 +14,9 @@ import pandas as pd
 from pmsim.confidence import LEAST, LEVEL, ROUNDING, Estimate, is_constant
 from pmsim.experiments.arms import Arm, Comparable, arms_of
 from pmsim.experiments.said import quantity, signed_interval
-from pmsim.simulation.estimates import estimate
-from pmsim.simulation.manifest import differences
-from pmsim.simulation.metrics import HEADLINES, is_metric, metric_of, ordered
+from pmsim.simulation.answer.estimates import estimate
+from pmsim.simulation.answer.metrics import HEADLINES, is_metric, metric_of, ordered
+from pmsim.simulation.result.manifest import differences
 
 
 @dataclass(frozen=True, slots=True)

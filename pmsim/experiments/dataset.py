@@ -19,8 +19,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from pmsim.errors import ResultError
-from pmsim.simulation.place import writing
-from pmsim.simulation.rows import (
+from pmsim.simulation.result.place import writing
+from pmsim.simulation.result.rows import (
     UNREADABLE,
     read_row,
     read_rows,

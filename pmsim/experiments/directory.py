@@ -14,9 +14,9 @@ from typing import Any, Final
 from pmsim.errors import OutputError, ResultError
 from pmsim.experiments.dataset import ROWS
 from pmsim.experiments.plan import Plan
-from pmsim.simulation.manifest import differences, made_by, provenance, write_json
-from pmsim.simulation.place import writing
-from pmsim.simulation.rows import put_whole
+from pmsim.simulation.result.manifest import differences, made_by, provenance, write_json
+from pmsim.simulation.result.place import writing
+from pmsim.simulation.result.rows import put_whole
 
 MANIFEST: Final = "sweep.json"
 """The file that makes a directory a sweep."""

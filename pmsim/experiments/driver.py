@@ -18,7 +18,7 @@ from pmsim.experiments.dataset import Dataset, Found
 from pmsim.experiments.plan import Plan
 from pmsim.experiments.replicate import Outcome, replicate
 from pmsim.experiments.workers import Workers
-from pmsim.simulation.stopping import Rows, Stopping
+from pmsim.simulation.run.stopping import Rows, Stopping
 
 REPORT_S: Final = 0.2
 """How often progress is reported at most."""

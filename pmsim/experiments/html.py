@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from pmsim.experiments.said import cell_table
-from pmsim.simulation.html import html_table
+from pmsim.simulation.result.html import html_table
 
 if TYPE_CHECKING:
     from pmsim.experiments.results import Sweep

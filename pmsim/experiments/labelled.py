@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pmsim.experiments.axes import Cells, Grid, labels
-from pmsim.simulation.metrics import METRICS, is_metric, metric_of
+from pmsim.simulation.answer.metrics import METRICS, is_metric, metric_of
 
 if TYPE_CHECKING:
     import xarray as xr

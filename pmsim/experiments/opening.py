@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pmsim.experiments.directory import is_sweep
 from pmsim.experiments.results import Sweep
-from pmsim.simulation.result import Result, open_result
+from pmsim.simulation.result.result import Result, open_result
 
 
 def open_path(directory: str | Path) -> Result | Sweep:

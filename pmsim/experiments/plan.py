@@ -18,7 +18,7 @@ from pmsim.scenario.faults import did_you_mean
 from pmsim.scenario.ranges import is_range
 from pmsim.scenario.resolve import ResolvedScenario
 from pmsim.scenario.scenario import Scenario
-from pmsim.simulation.manifest import provenance
+from pmsim.simulation.result.manifest import provenance
 
 MOST_CELLS: Final = 100_000
 """Cells above which a sweep is refused unless it is forced: most likely it is a mistake."""

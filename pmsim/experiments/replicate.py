@@ -11,8 +11,8 @@ from typing import Final
 
 from pmsim.errors import SimulationError
 from pmsim.scenario.resolve import ResolvedScenario
-from pmsim.simulation.run import run_measured
-from pmsim.simulation.scratch import clear_away, scratch
+from pmsim.simulation.result.scratch import clear_away, scratch
+from pmsim.simulation.run.replications import run_measured
 
 SCRATCH: Final = "pmsim-replication-"
 """How the names of the directories begin in which replications run."""

@@ -15,10 +15,10 @@ from pmsim.confidence import LEVEL, Estimate
 from pmsim.experiments.axes import Cells, Grid, cells_of, labels
 from pmsim.experiments.dataset import Dataset
 from pmsim.experiments.directory import read_manifest
-from pmsim.simulation.estimates import estimate
-from pmsim.simulation.metrics import HEADLINES, is_metric, metric_of
-from pmsim.simulation.rows import frame_of
-from pmsim.simulation.stopping import headline_estimates, too_wide, too_wide_said
+from pmsim.simulation.answer.estimates import estimate
+from pmsim.simulation.answer.metrics import HEADLINES, is_metric, metric_of
+from pmsim.simulation.result.rows import frame_of
+from pmsim.simulation.run.stopping import headline_estimates, too_wide, too_wide_said
 
 if TYPE_CHECKING:
     import xarray as xr

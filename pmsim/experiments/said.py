@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pmsim.confidence import Estimate
-from pmsim.simulation.metrics import HEADLINES, Metric, metric_of
-from pmsim.simulation.sentences import about, share
+from pmsim.simulation.answer.metrics import HEADLINES, Metric, metric_of
+from pmsim.simulation.answer.sentences import about, share
 from pmsim.units import format_size
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from pmsim.experiments.progress import shown_progress
 from pmsim.experiments.results import Sweep
 from pmsim.experiments.workers import Workers, local_workers
 from pmsim.scenario.scenario import Scenario, load
-from pmsim.simulation.stopping import Stopping, stopping_of
+from pmsim.simulation.run.stopping import Stopping, stopping_of
 
 if TYPE_CHECKING:
     from distributed import Client

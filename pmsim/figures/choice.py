@@ -13,7 +13,7 @@ from pmsim.figures import curve, effects, heat, phases
 from pmsim.figures.measures import measure_of
 from pmsim.figures.panels import Panel
 from pmsim.figures.swept import Swept, check_metric, is_grid, metrics_of
-from pmsim.simulation.metrics import HEADLINES, metric_of
+from pmsim.simulation.answer.metrics import HEADLINES, metric_of
 
 
 def along_axes(sweep: Swept, metric: str, ax: Axes | None) -> Axes:

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from pmsim import units
 from pmsim.errors import UnitError
 from pmsim.figures.words import about_count, about_share, about_time, tick_time
-from pmsim.simulation.metrics import metric_of
+from pmsim.simulation.answer.metrics import metric_of
 from pmsim.units import format_size
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from pmsim import units
 from pmsim.errors import ResultError, UnitError
 from pmsim.scenario.faults import did_you_mean
-from pmsim.simulation.metrics import is_metric
+from pmsim.simulation.answer.metrics import is_metric
 
 Floats = npt.NDArray[np.float64]
 

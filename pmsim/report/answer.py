@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 from pmsim.confidence import LEVEL, Estimate
 from pmsim.experiments.said import interval, quantity
 from pmsim.report.sheets import Cell, Sheet, count, part, size, time, word
-from pmsim.simulation.metrics import metric_of
-from pmsim.simulation.sentences import sentences
-from pmsim.simulation.stopping import too_wide, too_wide_said
+from pmsim.simulation.answer.metrics import metric_of
+from pmsim.simulation.answer.sentences import sentences
+from pmsim.simulation.run.stopping import too_wide, too_wide_said
 
 if TYPE_CHECKING:
-    from pmsim.simulation.result import Result
+    from pmsim.simulation.result.result import Result
 
 Summary = Mapping[str, Any]
 

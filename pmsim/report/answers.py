@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pmsim.report.span import Span, facts_of, parts_of
 
 if TYPE_CHECKING:
-    from pmsim.simulation.result import Result
+    from pmsim.simulation.result.result import Result
 
 ANATOMY: Final = (
     "which", "initiator", "start_ps", "end_ps", "kind", "cause", "own_start_ps", "own_end_ps",

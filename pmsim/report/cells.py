@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pmsim.confidence import LEVEL, Estimate
 from pmsim.experiments.said import quantity, with_interval
 from pmsim.report.sheets import Cell, Sheet, count, ident, word
-from pmsim.simulation.metrics import HEADLINES, is_metric, metric_of
+from pmsim.simulation.answer.metrics import HEADLINES, is_metric, metric_of
 
 if TYPE_CHECKING:
     from pmsim.experiments.results import Sweep

@@ -9,10 +9,10 @@ from pmsim.confidence import LEVEL
 from pmsim.experiments.comparison import Comparison, Difference
 from pmsim.experiments.said import quantity, signed
 from pmsim.report.sheets import Cell, Sheet, count, word
-from pmsim.simulation.metrics import metric_of
+from pmsim.simulation.answer.metrics import metric_of
 
 if TYPE_CHECKING:
-    from pmsim.simulation.result import Result
+    from pmsim.simulation.result.result import Result
 
 MOST_SETTINGS: Final = 40
 """Keys of scenarios that are shown, the first."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 
 from pmsim.report.sheets import Cell, Sheet, count, ident, part, time, word
-from pmsim.simulation.tables import CPU_TIMES, LATENCY_PARTS
+from pmsim.simulation.tables.columns import CPU_TIMES, LATENCY_PARTS
 
 if TYPE_CHECKING:
-    from pmsim.simulation.result import Result
+    from pmsim.simulation.result.result import Result
 
 MOST_CPUS: Final = 64
 """CPUs that are shown, those that lost most."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pmsim.errors import OutputError
-from pmsim.simulation.place import writing
+from pmsim.simulation.result.place import writing
 
 
 @contextmanager

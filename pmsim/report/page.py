@@ -19,8 +19,8 @@ from pmsim.report.details import detail_sheets
 from pmsim.report.files import new_files
 from pmsim.report.html import facts_html, figure_html, folded_html, sheet_html, words_html
 from pmsim.report.svg import result_figures
-from pmsim.simulation.result import Result
-from pmsim.simulation.sentences import about
+from pmsim.simulation.answer.sentences import about
+from pmsim.simulation.result.result import Result
 
 POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"

@@ -20,7 +20,7 @@ from pmsim.report.spans import Spans, Window, spans_of
 from pmsim.units import NS
 
 if TYPE_CHECKING:
-    from pmsim.simulation.result import Result
+    from pmsim.simulation.result.result import Result
 
 IN_FLIGHT: Final = "calls in flight"
 """The counter of broadcasts that have begun and not ended."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pmsim.simulation.sentences import about, share
+from pmsim.simulation.answer.sentences import about, share
 from pmsim.units import format_size
 
 

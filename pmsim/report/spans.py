@@ -13,11 +13,11 @@ from pmsim.errors import OutputError
 from pmsim.report import answers, stretches
 from pmsim.report.answers import Answer
 from pmsim.report.span import Span, facts_of, parts_of, put_in_order
-from pmsim.simulation.kernelcalls import KERNEL_WORKER
-from pmsim.simulation.tables import DETAILED, LATENCY_PARTS
+from pmsim.simulation.answer.kernelcalls import KERNEL_WORKER
+from pmsim.simulation.tables.columns import DETAILED, LATENCY_PARTS
 
 if TYPE_CHECKING:
-    from pmsim.simulation.result import Result
+    from pmsim.simulation.result.result import Result
 
 MOST_ROWS: Final = 100_000
 """Operations, broadcasts, targets and waits of one timeline: half a million spans, 50 MB."""

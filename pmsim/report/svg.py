@@ -14,7 +14,7 @@ from pmsim.figures import style
 
 if TYPE_CHECKING:
     from pmsim.experiments.results import Sweep
-    from pmsim.simulation.result import Result
+    from pmsim.simulation.result.result import Result
 
 COLOURS: Final = {
     style.PAPER: "var(--paper)",

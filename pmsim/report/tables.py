@@ -15,9 +15,9 @@ import pyarrow.csv as pa_csv
 from pmsim.errors import OutputError
 from pmsim.experiments.results import Sweep
 from pmsim.report.files import new_files
-from pmsim.simulation.files import TableFiles
-from pmsim.simulation.result import Result
-from pmsim.simulation.tables import TABLES
+from pmsim.simulation.result.result import Result
+from pmsim.simulation.tables.columns import TABLES
+from pmsim.simulation.tables.files import TableFiles
 
 Batches: TypeAlias = Iterator[pa.RecordBatch]
 

@@ -11,8 +11,9 @@ A kind is a class whose annotated attributes are its keys in a scenario file. Th
             pool = yield from kernel.pmalloc_create_pool(refill="4KiB", align_order=3)
             ...
 
-pmsim's own kinds are the modules of this package; those of other packages are found through the
-entry-point group ``pmsim.workloads``, whose entries name a decorated class or a module of them.
+pmsim's own kinds are the modules of `pmsim.workloads.kinds`; those of other packages are found
+through the entry-point group ``pmsim.workloads``, whose entries name a decorated class or a module
+of them.
 """
 
 from __future__ import annotations
@@ -132,9 +133,9 @@ def _origin(model: type) -> tuple[str, str]:
 
 
 def _import_own_kinds() -> None:
-    package = importlib.import_module("pmsim.workloads")
+    package = importlib.import_module("pmsim.workloads.kinds")
     for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"pmsim.workloads.{module.name}")
+        importlib.import_module(f"{package.__name__}.{module.name}")
 
 
 def _import_entry_points() -> None:

@@ -7,7 +7,7 @@ import io
 import json
 
 from pmsim.kernel.profiles import profile_names
-from pmsim.simulation.prices.catalogue import CATALOGUE
+from pmsim.prices.catalogue import CATALOGUE
 from tests.cli.conftest import Pmsim
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from pmsim.cli import progress
 from pmsim.cli.progress import Bar
-from pmsim.simulation.observer import Progress
+from pmsim.simulation.run.observer import Progress
 from pmsim.units import MS
 
 

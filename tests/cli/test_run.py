@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pmsim.simulation.tables import TABLES
+from pmsim.simulation.tables.columns import TABLES
 from pmsim.workloads import registry
 from pmsim.workloads.registry import workload, workload_kinds
 from tests.cli.conftest import COMMAND, POLICY, WORK, Pmsim, environment

@@ -10,7 +10,7 @@ import pytest
 from docs._generate.pages import write_all
 from docs._generate.schema import holds
 from pmsim.scenario.schema import schema
-from pmsim.simulation.tables import TABLES
+from pmsim.simulation.tables.columns import TABLES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

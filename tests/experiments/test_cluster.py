@@ -17,7 +17,7 @@ import pmsim
 from pmsim.errors import SchedulerError
 from pmsim.experiments import cluster
 from pmsim.experiments.driver import SweepProgress
-from pmsim.simulation.manifest import made_by
+from pmsim.simulation.result.manifest import made_by
 from tests.experiments.small import entry, small
 from tests.experiments.test_dataset import files
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import pmsim
-from pmsim.simulation import build
+from pmsim.simulation.run import build
 from pmsim.workloads.registry import workload_kinds
 from tests.experiments.small import MEASURE, NOISE, POOLS, WORK, small
 from tests.machines import machine, scenario

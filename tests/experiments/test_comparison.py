@@ -12,7 +12,7 @@ from pmsim.errors import ResultError
 from pmsim.experiments import comparison
 from pmsim.experiments.arms import Arm, arms_of
 from pmsim.experiments.comparison import Comparison, Difference, compare
-from pmsim.simulation.manifest import made_by
+from pmsim.simulation.result.manifest import made_by
 from tests.experiments.small import entry, small
 from tests.machines import scenario
 

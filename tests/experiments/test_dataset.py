@@ -9,7 +9,7 @@ import pytest
 from pmsim.errors import OutputError
 from pmsim.experiments import dataset as module
 from pmsim.experiments.dataset import Dataset, Found
-from pmsim.simulation.metrics import METRICS
+from pmsim.simulation.answer.metrics import METRICS
 
 VALUES = {"lost_share": 0.25, "operation_mean_ps[vfree]": 7.0}
 

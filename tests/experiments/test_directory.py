@@ -11,8 +11,8 @@ from pmsim.errors import OutputError, ResultError
 from pmsim.experiments.dataset import Dataset
 from pmsim.experiments.directory import MANIFEST, alone, is_sweep, prepare, read_manifest
 from pmsim.experiments.plan import Plan, plan_of
-from pmsim.simulation import manifest
-from pmsim.simulation.manifest import made_by
+from pmsim.simulation.result import manifest
+from pmsim.simulation.result.manifest import made_by
 from tests.experiments.small import entry, small
 
 ASKED = {"replications": 3}

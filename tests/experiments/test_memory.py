@@ -15,7 +15,7 @@ from pmsim.experiments.dataset import Dataset
 from pmsim.experiments.directory import prepare
 from pmsim.experiments.plan import plan_of
 from pmsim.experiments.results import Sweep
-from pmsim.simulation.rows import table_of
+from pmsim.simulation.result.rows import table_of
 from tests.experiments.small import small
 
 PARENT = """
@@ -23,7 +23,7 @@ import sys
 import pmsim
 from pmsim.experiments import driver
 from pmsim.experiments.replicate import Outcome
-from pmsim.simulation.metrics import METRICS
+from pmsim.simulation.answer.metrics import METRICS
 from tests.experiments.small import entry, small
 from tests.memory import peak_kib
 

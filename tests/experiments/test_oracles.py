@@ -19,8 +19,8 @@ from simpy.events import Event
 import pmsim
 from pmsim.confidence import batch_means, mean_interval
 from pmsim.hardware.locks import Mutex, Spinlock
-from pmsim.simulation import run as running
-from pmsim.simulation.tables import CPU_TIMES
+from pmsim.simulation.run import replications as running
+from pmsim.simulation.tables.columns import CPU_TIMES
 from pmsim.units import US, S
 from pmsim.workloads import registry
 from pmsim.workloads.registry import Workload, workload, workload_kinds

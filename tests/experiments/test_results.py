@@ -8,7 +8,7 @@ import pmsim
 from pmsim.confidence import LEAST, mean_interval
 from pmsim.errors import ResultError
 from pmsim.experiments.results import Sweep
-from pmsim.simulation.metrics import HEADLINES, METRICS
+from pmsim.simulation.answer.metrics import HEADLINES, METRICS
 from tests.experiments.small import entry, small
 
 AXES = {**entry(), "machine.cpus": [2, 3]}

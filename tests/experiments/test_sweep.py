@@ -17,7 +17,7 @@ from pmsim.experiments import driver
 from pmsim.experiments.driver import SweepProgress
 from pmsim.experiments.results import Sweep
 from pmsim.experiments.workers import Here, Processes, cores, local_workers
-from pmsim.simulation.metrics import METRICS, is_metric
+from pmsim.simulation.answer.metrics import METRICS, is_metric
 from pmsim.workloads import registry
 from pmsim.workloads.registry import workload_kinds
 from tests.experiments.small import MEASURE, WORK, entry, small

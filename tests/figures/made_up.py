@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pmsim.figures.flushes import PARTS as LATENCY_PARTS
-from pmsim.simulation.tables import TABLES
+from pmsim.simulation.tables.columns import TABLES
 
 MS = 1_000_000_000
 

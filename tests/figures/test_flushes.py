@@ -4,7 +4,7 @@ import pytest
 
 from pmsim.figures import flush_cost
 from pmsim.figures.flushes import PARTS, mean_parts
-from pmsim.simulation.tables import LATENCY_PARTS
+from pmsim.simulation.tables.columns import LATENCY_PARTS
 from tests.figures.made_up import InPieces, MadeUp, crosscalls, many_crosscalls
 
 THREE = crosscalls(

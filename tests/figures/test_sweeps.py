@@ -15,7 +15,7 @@ from pmsim.errors import ResultError, UnitError
 from pmsim.figures import curves, flush_cost, heat_map, phase_diagram, tornado
 from pmsim.figures.choice import sweep_figures
 from pmsim.figures.swept import axis_of
-from pmsim.simulation.estimates import estimate
+from pmsim.simulation.answer.estimates import estimate
 
 RATE = "workloads.modules.arrival.poisson"
 AXES: Mapping[str, tuple[Any, ...]] = {

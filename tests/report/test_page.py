@@ -11,7 +11,7 @@ from pmsim.errors import OutputError, ResultError
 from pmsim.figures.choice import sweep_figures
 from pmsim.figures.gallery import GALLERY
 from pmsim.report.page import report_html, write_report
-from pmsim.simulation.sentences import sentences
+from pmsim.simulation.answer.sentences import sentences
 
 
 class Page(HTMLParser):

@@ -11,7 +11,7 @@ import pmsim
 from pmsim.errors import OutputError, ResultError
 from pmsim.report import tables
 from pmsim.report.tables import write_csv, write_json
-from pmsim.simulation.tables import TABLES
+from pmsim.simulation.tables.columns import TABLES
 
 
 def plain(frame: pd.DataFrame) -> list[dict[str, object]]:

@@ -14,8 +14,8 @@ from pmsim.errors import Fault, ScenarioError
 from pmsim.scenario.scenario import MAX_SWEEP_VALUES, Scenario, load
 from pmsim.scenario.shipped import scenario_names
 from pmsim.units import MS, US, S
-from pmsim.workloads.module_burst import ModuleBurst
-from pmsim.workloads.policy_load import PolicyLoad
+from pmsim.workloads.kinds.module_burst import ModuleBurst
+from pmsim.workloads.kinds.policy_load import PolicyLoad
 
 TEXT = """\
 pmsim: 1

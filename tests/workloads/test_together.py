@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from pmsim.workloads.irq_off_noise import IrqOffNoise
-from pmsim.workloads.policy_load import PolicyLoad
+from pmsim.workloads.kinds.irq_off_noise import IrqOffNoise
+from pmsim.workloads.kinds.policy_load import PolicyLoad
+from pmsim.workloads.kinds.trace import Trace
+from pmsim.workloads.kinds.user_work import UserWork
 from pmsim.workloads.together import machine_info, with_names, workload_faults
-from pmsim.workloads.trace import Trace
-from pmsim.workloads.user_work import UserWork
 
 
 def policy(**keys: object) -> PolicyLoad:

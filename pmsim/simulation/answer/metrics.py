@@ -1,0 +1,346 @@
+"""What one replication is measured by: every metric declared once, with its unit and a sentence.
+
+The columns of a sweep, the labels of its figures, the rows of a comparison and the reference pages
+all come from here. The number itself is taken from the replication's summary and tables.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from pmsim.scenario.faults import did_you_mean
+from pmsim.simulation.answer.summary import summarize
+from pmsim.simulation.tables.files import TableFiles
+from pmsim.simulation.tables.tally import Tally
+
+Kind = Literal["mean", "quantile", "extreme", "rate", "share", "time", "count", "amount"]
+"""What sort of number it is; over replications, quantiles and extremes are bootstrapped."""
+
+Dimension = Literal["", "operation", "workload", "cause"]
+"""What there is one number for each of; empty: one number for the whole replication."""
+
+QUANTILE: Final = 0.99
+"""The quantile of the times of kernel operations that is reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One thing that a replication is measured by.
+
+    Attributes
+    ----------
+    name
+        Its name in tables; with a dimension, one column ``name[label]`` for each label.
+    unit
+        ``ps``, ``1/s``, ``B``, ``B s``, ``pages`` or ``1`` (a share, a number of things).
+    kind, dimension
+        What sort of number it is, and of what there is one each.
+    label
+        What the axis of a figure says, without the unit.
+    sentence
+        What it means.
+    take
+        The number, from what was `Measured`; a mapping by label where there is a dimension. `None`
+        where the replication does not tell it.
+    headline
+        Whether ``--precision`` waits for it, and the terminal shows it.
+    """
+
+    name: str
+    unit: str
+    kind: Kind
+    label: str
+    sentence: str
+    take: Callable[[Measured], Any]
+    dimension: Dimension = ""
+    headline: bool = False
+
+    @property
+    def skewed(self) -> bool:
+        """Whether replications of it have a tail to one side, so that t would mislead."""
+        return self.kind in ("quantile", "extreme")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What metrics are taken from: one replication.
+
+    Attributes
+    ----------
+    summary
+        Its headline numbers, as of a run of this replication alone.
+    operations
+        The times of each kind of kernel operation in picoseconds.
+    handlers
+        Interrupt handlers run.
+    pools
+        Sums over its pools.
+    """
+
+    summary: Mapping[str, Any]
+    operations: Mapping[str, Tally]
+    handlers: int
+    pools: Mapping[str, float]
+
+    @property
+    def cpu_time(self) -> int:
+        """All CPU time, in picoseconds."""
+        return int(self.summary["duration_ps"]) * int(self.summary["cpus"])
+
+    def of_cpu_time(self, key: str) -> float | None:
+        """Return the share of all CPU time that went into one thing."""
+        return self.summary["cost"][key] / self.cpu_time if self.cpu_time else None
+
+    def transient(self, key: str) -> Any:
+        """Return what is known of the transient and its end, `None` where it has none."""
+        return self.summary["transients"][0].get(key)
+
+    def mean_latency(self) -> float | None:
+        """Return the mean latency of cross-calls, unrounded."""
+        total = self.summary["broadcasts"]["total"]
+        return self.summary["cost"]["initiators_ps"] / total if total else None
+
+
+def measure(
+    files: TableFiles, replication: int, duration: int, warmup: int | None
+) -> dict[str, float]:
+    """Return every metric of one replication by its column; what it does not tell is left out.
+
+    Parameters
+    ----------
+    files
+        Its tables, with the rows of this replication alone.
+    replication
+        Its number in them.
+    duration
+        Its length in picoseconds.
+    warmup
+        Where the transient ends, if the scenario says so.
+    """
+    measured = Measured(
+        summarize(files, [duration], warmup, first=replication),
+        _operation_times(files),
+        int(files.frame("cpus")["handlers"].sum()),
+        _pools(files),
+    )
+    return dict(_columns(measured))
+
+
+def _columns(measured: Measured) -> Iterator[tuple[str, float]]:
+    for metric in METRICS.values():
+        taken = metric.take(measured)
+        if metric.dimension:
+            labelled = {column(metric.name, label): value for label, value in taken.items()}
+        else:
+            labelled = {metric.name: taken}
+        for name, value in labelled.items():
+            if value is not None:
+                yield name, float(value)
+
+
+def column(metric: str, label: str = "") -> str:
+    """Return the column of a metric, for one label of its dimension where it has one."""
+    return f"{metric}[{label}]" if label else metric
+
+
+def metric_of(name: str) -> tuple[Metric, str]:
+    """Return the metric and the label that a column stands for.
+
+    Raises
+    ------
+    KeyError
+        If it is no metric's.
+    """
+    bare, _, rest = name.partition("[")
+    if bare not in METRICS:
+        raise KeyError(f"no metric is called '{bare}': {did_you_mean(bare, METRICS)}")
+    return METRICS[bare], rest.removesuffix("]")
+
+
+def is_metric(name: str) -> bool:
+    """Return whether a column is that of a metric."""
+    return name.partition("[")[0] in METRICS
+
+
+def absent(name: str) -> float:
+    """Return what a column is in a replication that does not mention it.
+
+    What was counted by label and is not there did not occur; of all else nothing is known.
+    """
+    metric, label = metric_of(name)
+    return 0.0 if label and metric.kind == "count" else math.nan
+
+
+def ordered(names: set[str]) -> list[str]:
+    """Return columns in the order of declaration, labels in alphabetical order."""
+    place = {name: number for number, name in enumerate(METRICS)}
+    return sorted(names, key=lambda name: (place[name.partition("[")[0]], name))
+
+
+def _operation_times(files: TableFiles) -> dict[str, Tally]:
+    """Return the times of each kind of operation."""
+    times: dict[str, Tally] = {}
+    for frame in files.batches("operations", ["kind", "start_ps", "end_ps"]):
+        taken = (frame["end_ps"] - frame["start_ps"]).to_numpy(dtype=np.int64)
+        for kind, rows in frame.groupby(frame["kind"].astype(str)).indices.items():
+            times.setdefault(str(kind), Tally()).add(taken[rows])
+    return dict(sorted(times.items()))
+
+
+def _pools(files: TableFiles) -> dict[str, float]:
+    pools = files.frame("pools")
+    if not len(pools):
+        return {}
+    lost = pools[["slack", "wasted", "relinquished"]].to_numpy().sum()
+    exposed = float(pools["exposed_byte_s"].sum())
+    return {"pages": int(pools["pages"].sum()), "lost": int(lost), "exposed": exposed}
+
+
+def _mean(times: Tally) -> float:
+    return times.total / times.count
+
+
+def _operation(what: Callable[[Any], Any]) -> Callable[[Measured], dict[str, Any]]:
+    """Return a metric's `take`: something of the times of each kind of operation."""
+    return lambda m: {kind: what(times) for kind, times in m.operations.items()}
+
+
+def _cost(name: str, key: str, what: str, label: str, *, headline: bool = False) -> Metric:
+    return Metric(
+        name, "1", "share", label, f"Share of all CPU time {what}.",
+        lambda m: m.of_cpu_time(key), headline=headline,
+    )  # fmt: skip
+
+
+def _latency(name: str, key: str, kind: Kind, label: str, *, headline: bool = False) -> Metric:
+    sentence = f"{label[0].upper()}{label[1:]}, from its start to its initiator's next step."
+    return Metric(
+        name, "ps", kind, label, sentence, lambda m: m.summary["latency_ps"][key],
+        headline=headline,
+    )  # fmt: skip
+
+
+def _part(side: str, when: str) -> tuple[Metric, ...]:
+    """Return what the initial or the steady part of a run is measured by."""
+    return (
+        Metric(
+            f"{side}_per_s", "1/s", "rate", f"broadcasts per second {when}",
+            f"Broadcasts per second {when}.", lambda m: m.transient(f"per_s_{side}"),
+        ),
+        Metric(
+            f"{side}_lost_share", "1", "share", f"CPU time lost {when}",
+            f"Share of all CPU time {when} that synchronization took.",
+            lambda m: m.transient(f"lost_share_{side}"),
+        ),
+        Metric(
+            f"{side}_latency_mean_ps", "ps", "mean", f"mean latency of a broadcast {when}",
+            f"Mean latency of the broadcasts that began {when}.",
+            lambda m: m.transient(f"latency_mean_ps_{side}"),
+        ),
+    )  # fmt: skip
+
+
+_DECLARED = (
+    Metric(
+        "duration_ps", "ps", "time", "simulated time", "Length of the run.",
+        lambda m: m.summary["duration_ps"],
+    ),
+    _cost("lost_share", "lost_ps", "that synchronization took", "CPU time lost", headline=True),
+    _cost("stolen_share", "stolen_ps", "that handlers and waking for them took",
+          "CPU time in handlers"),
+    _cost("spin_share", "spin_ps", "that initiators and waiters for spinlocks spun",
+          "CPU time spinning"),
+    _cost("irqs_off_share", "irqs_off_ps", "that the start of broadcasts took",
+          "CPU time starting broadcasts"),
+    _cost("refill_share", "refill_ps", "that refilling TLBs took", "CPU time refilling TLBs"),
+    Metric(
+        "broadcasts", "1", "count", "broadcasts", "Cross-calls that ended.",
+        lambda m: m.summary["broadcasts"]["total"],
+    ),
+    Metric(
+        "broadcasts_per_s", "1/s", "rate", "broadcasts per second", "The same per second.",
+        lambda m: m.summary["broadcasts"]["per_s"], headline=True,
+    ),
+    Metric(
+        "broadcasts_by_cause", "1", "count", "broadcasts", "Cross-calls by their cause.",
+        lambda m: m.summary["broadcasts"]["by_cause"], "cause",
+    ),
+    Metric(
+        "handlers", "1", "count", "handlers", "Interrupt handlers run.", lambda m: m.handlers
+    ),
+    Metric(
+        "latency_mean_ps", "ps", "mean", "mean latency of a broadcast",
+        "Mean latency of a broadcast, from its start to its initiator's next step.",
+        Measured.mean_latency, headline=True,
+    ),
+    _latency("latency_p50_ps", "p50", "quantile", "median latency of a broadcast"),
+    _latency("latency_p99_ps", "p99", "quantile", "p99 of the latency of a broadcast",
+             headline=True),
+    _latency("latency_max_ps", "max", "extreme", "latency of the slowest broadcast"),
+    Metric(
+        "transient_end_ps", "ps", "time", "end of the transient",
+        "Where the transient at the start ends; unknown where the run never becomes steady.",
+        lambda m: m.transient("end_ps"),
+    ),
+    *_part("before", "in the transient"),
+    *_part("after", "after the transient"),
+    Metric(
+        "slowdown", "1", "share", "slowdown of user work",
+        "How much longer user work took than it would have taken alone.",
+        lambda m: {one["workload"]: one["slowdown"] for one in m.summary["user_work"]},
+        "workload",
+    ),
+    Metric(
+        "operation_count", "1", "count", "operations", "Kernel operations of a kind.",
+        _operation(lambda times: times.count), "operation",
+    ),
+    Metric(
+        "operation_mean_ps", "ps", "mean", "mean time of an operation",
+        "Mean time of a kernel operation of a kind.", _operation(_mean), "operation",
+    ),
+    Metric(
+        "operation_p99_ps", "ps", "quantile", "p99 of the time of an operation",
+        "p99 of the time of a kernel operation of a kind; unknown for fewer than a hundred.",
+        _operation(lambda times: times.quantile(QUANTILE)), "operation",
+    ),
+    Metric(
+        "operation_max_ps", "ps", "extreme", "time of the slowest operation",
+        "Time of the slowest kernel operation of a kind.",
+        _operation(lambda times: times.at(times.count)), "operation",
+    ),
+    Metric(
+        "operation_crosscalls", "1", "count", "broadcasts",
+        "Cross-calls made by the operations of a kind, those inside them included.",
+        lambda m: {one["kind"]: one["crosscalls"] for one in m.summary["operations"]},
+        "operation",
+    ),
+    Metric(
+        "pool_pages", "pages", "amount", "pages of pools", "Pages of all pools.",
+        lambda m: m.pools.get("pages"),
+    ),
+    Metric(
+        "pool_lost_bytes", "B", "amount", "bytes of pools lost",
+        "Bytes of all pools lost to alignment, to ends of areas, and to protection.",
+        lambda m: m.pools.get("lost"),
+    ),
+    Metric(
+        "pool_exposed_byte_s", "B s", "amount", "exposure",
+        "Bytes of pools allocated and writable, times how long.",
+        lambda m: m.pools.get("exposed"),
+    ),
+    Metric(
+        "failures", "1", "count", "failures", "Simulated faults and failed calls.",
+        lambda m: sum(one["count"] for one in m.summary["failures"]),
+    ),
+)  # fmt: skip
+
+METRICS: Final[Mapping[str, Metric]] = {metric.name: metric for metric in _DECLARED}
+"""Every metric by its name, in the order of tables."""
+
+HEADLINES: Final = tuple(metric.name for metric in _DECLARED if metric.headline)
+"""The metrics that ``--precision`` waits for, and that the terminal shows."""

@@ -1,0 +1,120 @@
+"""The initial and the steady part of each run, reported apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from pmsim.simulation.answer.transient import Transient, find_transient
+from pmsim.simulation.tables.files import TableFiles
+from pmsim.units import S
+
+SPENT: Final = ("stolen_ps", "spin_ps", "irqs_off_ps", "refill_ps")
+"""What synchronization takes from CPUs, by the columns of their accounts."""
+
+_CPU_TIME = ("busy_ps", "spin_ps", "irqs_off_ps", "stolen_ps", "idle_ps")
+_SIDES = ("before", "after")
+
+
+def parts_of_runs(
+    files: TableFiles,
+    durations: Mapping[int, int],
+    last_ends: Mapping[int, int],
+    warmup: int | None,
+) -> list[dict[str, Any]]:
+    """Return where the transient of each replication ends, and what came before and after.
+
+    Parameters
+    ----------
+    files
+        The tables.
+    durations
+        Length of each replication in picoseconds, by its number.
+    last_ends
+        When the last broadcast of each ended, where there was one.
+    warmup
+        Where the transients end, if the scenario says so; `None` looks for their ends.
+
+    Returns
+    -------
+    list of dict
+        ``end_ps``, `None` where no part of the run is steady, and ``rule``. Where it is known, also
+        of each part, as ``..._before`` and ``..._after``: ``broadcasts`` that began in it,
+        ``per_s``, their mean latency ``latency_mean_ps`` (`None` without any), and ``lost_share``,
+        the share of all CPU time in the intervals of the timeline that began in it.
+    """
+    timeline = files.frame("timeline")
+    rows = {number: timeline[timeline["replication"] == number] for number in durations}
+    found = {
+        number: _transient(rows[number], last_ends.get(number, 0), warmup) for number in durations
+    }
+    ends = {number: one.end_ps for number, one in found.items() if one.end_ps is not None}
+    calls = _calls(files, ends)
+    parts = []
+    for number, one in found.items():
+        part: dict[str, Any] = {"end_ps": one.end_ps, "rule": one.rule}
+        if number in ends:
+            end, whole = ends[number], durations[number]
+            lengths = (min(end, whole), max(0, whole - end))
+            part |= _rates(calls[number], lengths) | _lost(rows[number], end)
+        parts.append(part)
+    return parts
+
+
+def lost(spent: pd.DataFrame, windows: int) -> dict[str, int]:
+    """Return the CPU time that synchronization took, by what it was spent on.
+
+    Parameters
+    ----------
+    spent
+        The columns `SPENT` of accounts or of a timeline.
+    windows
+        Time in windows with interrupts off that workloads asked for: their own doing. What remains
+        of interrupts-off is the start of calls.
+    """
+    parts = {name: int(spent[name].sum()) for name in SPENT}
+    parts["irqs_off_ps"] = max(0, parts["irqs_off_ps"] - windows)
+    return parts
+
+
+def _transient(timeline: pd.DataFrame, last_end: int, warmup: int | None) -> Transient:
+    if warmup is not None:
+        return Transient(warmup, "given")
+    edges = np.append(timeline["start_ps"].to_numpy(), timeline["end_ps"].to_numpy()[-1:])
+    return find_transient(edges, timeline["broadcasts"].to_numpy(), last_end)
+
+
+def _calls(files: TableFiles, ends: Mapping[int, int]) -> dict[int, list[tuple[int, int]]]:
+    """Return of each replication the number and the latencies' sum of calls before and after."""
+    found = {number: [(0, 0), (0, 0)] for number in ends}
+    for batch in files.arrow_batches("crosscalls", ("replication", "start_ps", "end_ps")):
+        replication, start, end = (batch.column(i).to_numpy() for i in range(3))
+        for number in set(np.unique(replication).tolist()) & set(ends):
+            late = start >= ends[number]
+            for side, of_side in enumerate((~late, late)):
+                latency = (end - start)[of_side & (replication == number)]
+                count, total = found[number][side]
+                found[number][side] = (count + len(latency), total + int(latency.sum()))
+    return found
+
+
+def _rates(calls: Sequence[tuple[int, int]], lengths: Sequence[int]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for side, (count, total), length in zip(_SIDES, calls, lengths, strict=True):
+        found[f"broadcasts_{side}"] = count
+        found[f"per_s_{side}"] = count * S / length if length else 0.0
+        found[f"latency_mean_ps_{side}"] = total / count if count else None
+    return found
+
+
+def _lost(timeline: pd.DataFrame, end: int) -> dict[str, float]:
+    early = timeline["start_ps"] < end
+    found = {}
+    for side, rows in zip(_SIDES, (timeline[early], timeline[~early]), strict=True):
+        whole = sum(int(rows[name].sum()) for name in _CPU_TIME)
+        spent = sum(lost(rows, int(rows["windows_ps"].sum())).values())
+        found[f"lost_share_{side}"] = spent / whole if whole else 0.0
+    return found

@@ -1,0 +1,52 @@
+"""The slowest broadcast of a result: when it was, who waited, and for whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from pmsim.simulation.answer.kernelcalls import KERNEL_WORKER
+from pmsim.simulation.tables.files import TableFiles
+
+_COLUMNS = (
+    "start_ps", "end_ps", "cpu", "task", "cause", "protocol", "slowest_cpu", "slowest_reason",
+)  # fmt: skip
+
+
+def find_slowest(
+    files: TableFiles, names: Mapping[tuple[int, int], str]
+) -> dict[str, int | str | None] | None:
+    """Return the broadcast that took longest, the first of several; `None` if there is none.
+
+    Parameters
+    ----------
+    files
+        The tables of the result.
+    names
+        The workload of each task, by CPU and number.
+
+    Returns
+    -------
+    dict
+        ``at_ps`` and ``latency_ps``; ``cpu`` and ``workload`` of the initiator; ``cause`` and
+        ``protocol``; ``slowest_cpu`` (`None` where no CPU was waited for) and ``slowest_reason``.
+    """
+    longest, row = -1, None
+    for batch in files.arrow_batches("crosscalls", _COLUMNS):
+        latency = batch.column(1).to_numpy() - batch.column(0).to_numpy()
+        place = int(np.argmax(latency))
+        if latency[place] > longest:
+            longest, row = int(latency[place]), batch.slice(place, 1).to_pylist()[0]
+    if row is None:
+        return None
+    return {
+        "at_ps": row["start_ps"],
+        "latency_ps": longest,
+        "cpu": row["cpu"],
+        "workload": names.get((row["cpu"], row["task"]), KERNEL_WORKER),
+        "cause": row["cause"],
+        "protocol": row["protocol"],
+        "slowest_cpu": row["slowest_cpu"],
+        "slowest_reason": row["slowest_reason"],
+    }

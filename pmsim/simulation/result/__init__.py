@@ -1,0 +1,1 @@
+"""A result directory: where it stands, where it comes from, what is in it."""

@@ -1,0 +1,29 @@
+"""Which state of pmsim runs: its version alone does not tell, for whoever works on it."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+_PACKAGE: Final = Path(__file__).parents[2]
+_LATER: Final = ("cli", "experiments", "figures", "prices", "report")
+"""Rooms that only do something with what runs gave."""
+_KINDS: Final = (".py", ".yaml", ".csv", ".json")
+"""Files that are code, or facts that it reads; beside them lie compiled ones, which follow."""
+
+
+@cache
+def code_sha256() -> str:
+    """Return a hash of all code and data of pmsim that decide what a run gives.
+
+    It is that of the files as they are when it is first asked for.
+    """
+    found = hashlib.sha256()
+    for path in sorted(_PACKAGE.rglob("*")):
+        place = path.relative_to(_PACKAGE)
+        if path.suffix in _KINDS and place.parts[0] not in _LATER:
+            content = path.read_bytes()
+            found.update(f"{place.as_posix()}:{len(content)}:".encode() + content)
+    return found.hexdigest()

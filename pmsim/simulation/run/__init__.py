@@ -1,0 +1,1 @@
+"""From a resolved scenario to a result directory: building, running, recording."""

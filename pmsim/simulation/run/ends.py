@@ -1,0 +1,89 @@
+"""What is known only at the end of a run: what tasks got done, how pools stand, what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pmsim.kernel.pagetables.writes import WriteFault
+from pmsim.kernel.pmalloc.pools import Pool
+from pmsim.simulation.run.build import PlacedTask, Simulation
+from pmsim.units import S
+from pmsim.workloads.task import Failure
+
+Row = dict[str, Any]
+
+
+def final_rows(simulation: Simulation) -> Mapping[str, Sequence[Row]]:
+    """Return the rows of the tables ``tasks``, ``pools`` and ``faults`` of a run that ended."""
+    machine = simulation.machine
+    stolen = machine.accounts()["stolen_ps"].tolist()
+    faults = [_write_row(fault) for fault in simulation.kernel.faults]
+    faults += [_failure_row(failure) for failure in simulation.failures]
+    return {
+        "tasks": [_task_row(task, machine.now, stolen[task.spec.cpu]) for task in simulation.tasks],
+        "pools": [_pool_row(pool, machine.now) for pool in simulation.kernel.pmalloc.pools],
+        "faults": sorted(faults, key=lambda row: row["at_ps"]),
+    }
+
+
+def _task_row(task: PlacedTask, now: int, stolen: int) -> Row:
+    assert task.cpu is not None
+    finished = task.end_ps is not None
+    return {
+        "workload": task.workload.name,
+        "kind": task.workload.kind,
+        "cpu": task.spec.cpu,
+        "task": task.number,
+        "start_ps": 0,
+        "end_ps": task.end_ps if finished else now,
+        "finished": finished,
+        "work_ps": task.cpu.work_until_now(stolen) if task.spec.measured else None,
+        "windows_ps": task.cpu.windows_until(now),
+    }
+
+
+def _pool_row(pool: Pool, now: int) -> Row:
+    did = pool.statistics
+    return {
+        "pool": pool.number,
+        "refill": pool.refill,
+        "align": pool.align,
+        "mode": pool.mode,
+        "areas": did.areas,
+        "pages": did.pages,
+        "allocations": did.allocations,
+        "requested": did.requested,
+        "slack": did.slack,
+        "wasted": did.wasted,
+        "relinquished": did.relinquished,
+        "protects": did.protects,
+        "rare_writes": did.rare_writes,
+        "exposed_byte_s": pool.exposure.at(now) / S,
+        "destroyed": pool.destroyed,
+    }
+
+
+def _write_row(fault: WriteFault) -> Row:
+    address = f"{fault.address:#x}"
+    return {
+        "at_ps": fault.at_ps,
+        "workload": fault.workload,
+        "cpu": fault.cpu,
+        "task": fault.task,
+        "kind": "write",
+        "address": address,
+        "detail": f"wrote to {address}, which is {fault.reason.replace('_', ' ')}",
+    }
+
+
+def _failure_row(failure: Failure) -> Row:
+    return {
+        "at_ps": failure.at_ps,
+        "workload": failure.workload,
+        "cpu": failure.cpu,
+        "task": failure.task,
+        "kind": failure.kind,
+        "address": None,
+        "detail": failure.detail,
+    }

@@ -1,0 +1,164 @@
+"""What a run leaves behind, written as it comes: from the machine and the kernel to the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from pmsim.hardware.detail import Detail, Stretch
+from pmsim.hardware.fabric import ACCOUNT_COLUMNS, CROSSCALL_COLUMNS, SlowestReason
+from pmsim.hardware.machine import Machine
+from pmsim.hardware.shootdown.calls import Protocol
+from pmsim.hardware.specimens import WholeCalls, specimens
+from pmsim.hardware.tlb import CallKind
+from pmsim.kernel.tlbflush import Cause
+from pmsim.simulation.run.timeline import Timeline
+from pmsim.simulation.tables.columns import DETAILED, LATENCY_PARTS
+from pmsim.simulation.tables.store import TableStore, Values, none_where, words
+
+_KINDS = [kind.name.lower() for kind in CallKind]
+_CAUSES = [cause.name.lower() for cause in Cause]
+_PROTOCOLS = [protocol.name.lower() for protocol in Protocol]
+_REASONS = [reason.name.lower() for reason in SlowestReason]
+_NULLABLE = ("operation", "pages", "slowest_cpu")
+_COUNTS = ("cpu", "task", "start_ps", "end_ps", "targets", "invalidations")
+_PLAIN = (*_COUNTS, *(part.name for part in LATENCY_PARTS))
+
+
+class Recorder:
+    """Takes what one replication produces to the tables.
+
+    Parameters
+    ----------
+    store
+        The tables.
+    replication
+        The number of the run.
+    interval
+        Length of the timeline's intervals in picoseconds; `None` chooses one.
+    end
+        The end of the run in picoseconds, where it is known.
+
+    Attributes
+    ----------
+    windows, lazy_pages
+        Tell how many picoseconds workloads spent in windows with interrupts off up to now, and how
+        many pages are freed lazily at present; there are none without workloads and a kernel.
+    """
+
+    def __init__(
+        self, store: TableStore, replication: int, interval: int | None, end: int | None = None
+    ) -> None:
+        self.timeline = Timeline(interval, end)
+        self.windows: Callable[[], int] = lambda: 0
+        self.lazy_pages: Callable[[], int] = lambda: 0
+        self.crosscalls_seen = 0
+        self._store = store
+        self._replication = replication
+
+    def crosscalls(self, calls: npt.NDArray[np.int64]) -> None:
+        """Record finished cross-calls, given as the fabric's rows."""
+        self.crosscalls_seen += len(calls)
+        self.timeline.count(calls)
+        self._add("crosscalls", crosscall_columns(calls))
+
+    def operations(self, rows: Mapping[str, Sequence[int | str]]) -> None:
+        """Record finished operations, given column by column."""
+        parent = none_where(np.array(rows["parent"], dtype=np.int64))
+        self._add("operations", {**rows, "parent": parent})
+
+    def sample(self, machine: Machine) -> None:
+        """Note how things stand at the end of an interval of the timeline."""
+        self.timeline.sample(machine.fabric.accounts(), self.windows(), self.lazy_pages())
+
+    def cpus(self, machine: Machine) -> None:
+        """Record the accounts of all CPUs, and the timelines that end with them."""
+        end, accounts = machine.now, machine.fabric.accounts()
+        columns = dict(zip(ACCOUNT_COLUMNS, accounts[:-1].T, strict=True))
+        self._add("cpus", {"cpu": np.arange(machine.n_cpus), **columns})
+        levels = self.windows(), self.lazy_pages()
+        self._add("timeline", self.timeline.columns(end, accounts, *levels))
+        self._add("cpu_timeline", self.timeline.cpu_columns(end, accounts))
+
+    def anatomy(self, machine: Machine) -> None:
+        """Record what happened at each target of a few of the machine's cross-calls."""
+        for which, calls in specimens(machine.fabric).items():
+            self._add("anatomy", anatomy_columns(which, calls))
+
+    def whole_calls(self, calls: WholeCalls) -> None:
+        """Record the same of calls of the part of the run that is kept in detail."""
+        self._add("anatomy", anatomy_columns(DETAILED, calls))
+
+    def stretches(self, stretches: Sequence[Stretch]) -> None:
+        """Record what tasks were in, in that part."""
+        columns = zip(*stretches, strict=True)
+        self._add("stretches", dict(zip(Stretch._fields, columns, strict=True)))
+
+    def detail(self, detail: Detail) -> None:
+        """Record how much of that part was kept."""
+        row = {
+            "start_ps": detail.start,
+            "end_ps": detail.end,
+            "cut_ps": detail.cut_ps,
+            "calls": detail.calls,
+            "targets": detail.targets,
+            "stretches": detail.stretches,
+        }
+        self.rows("detail", [row])
+
+    def rows(self, table: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Record rows of a short table."""
+        self._store.add_rows(table, rows, self._replication)
+
+    def _add(self, table: str, columns: Mapping[str, Values]) -> None:
+        self._store.add(table, columns, self._replication)
+
+
+def crosscall_columns(calls: npt.NDArray[np.int64]) -> dict[str, Values]:
+    """Return the columns of ``crosscalls``: numbers as they are, codes as words, -1 as none."""
+    column = {name: calls[:, i] for i, name in enumerate(CROSSCALL_COLUMNS)}
+    return {
+        **{name: column[name] for name in _PLAIN},
+        **{name: none_where(column[name]) for name in _NULLABLE},
+        "protocol": words(column["protocol"], _PROTOCOLS),
+        "kind": words(column["kind"], _KINDS),
+        "cause": words(column["cause"], _CAUSES),
+        "slowest_reason": words(column["slowest_reason"], _REASONS),
+    }
+
+
+def anatomy_columns(which: str, calls: WholeCalls) -> dict[str, Values]:
+    """Return the columns of ``anatomy``, a row per target; what is a call's own is repeated."""
+    row = {name: values[calls.call] for name, values in calls.row.items()}
+    rides = calls.reason == SlowestReason.RIDE
+    of_the_call = {
+        "told_ps": calls.told,
+        "all_sent_ps": calls.sent,
+        "own_start_ps": calls.own_start,
+        "own_end_ps": calls.own_end,
+        "looks_ps": calls.looks,
+        "visited_ps": calls.visited,
+    }
+    return {
+        "which": [which] * len(calls.call),
+        "initiator": row["cpu"],
+        **{name: row[name] for name in ("task", "start_ps", "end_ps")},
+        "protocol": words(row["protocol"], _PROTOCOLS),
+        "kind": words(row["kind"], _KINDS),
+        "cause": words(row["cause"], _CAUSES),
+        "operation": none_where(row["operation"]),
+        **{name: values[calls.call] for name, values in of_the_call.items()},
+        "cpu": calls.cpu,
+        "queued_ps": calls.queued,
+        "sent_ps": none_where(np.where(rides, -1, calls.sent_to)),
+        "arrives_ps": none_where(np.where(rides, -1, calls.arrives)),
+        "reason": words(calls.reason, _REASONS),
+        "handler_ps": calls.handler,
+        "taken_ps": calls.taken,
+        "runs_ps": calls.runs,
+        "ack_ps": calls.ack,
+        "exit_ps": calls.exit,
+        "seen_ps": calls.seen,
+    }

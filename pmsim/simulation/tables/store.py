@@ -1,0 +1,143 @@
+"""Writing tables as they come: columns in, Parquet files out, memory bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pmsim.simulation.tables.columns import TABLES, Column, Table
+from pmsim.simulation.tables.files import TableFiles
+
+ROW_GROUP = 131_072
+"""Rows that gather before they are written: a few tens of megabytes for the widest table."""
+
+Values: TypeAlias = Sequence[Any] | npt.NDArray[Any] | pa.Array
+"""One column of some rows."""
+
+
+class TableWriter:
+    """Writes one table to one file.
+
+    Parameters
+    ----------
+    path
+        The Parquet file, which must not exist.
+    table
+        Its declaration.
+    """
+
+    def __init__(self, path: Path, table: Table) -> None:
+        self._table = table
+        self._schema = table.schema()
+        self._file = pq.ParquetWriter(path, self._schema, compression="zstd")
+        self._waiting: list[pa.RecordBatch] = []
+        self._waiting_rows = 0
+        self.rows = 0
+
+    def add(self, columns: Mapping[str, Values], replication: int) -> None:
+        """Append rows, given as one sequence for each column but ``replication``."""
+        arrays = [
+            _array(column, columns[column.name], self._schema.field(column.name).type)
+            for column in self._table.columns
+            if column.name != "replication"
+        ]
+        count = len(arrays[0])
+        arrays.insert(0, pa.array(np.full(count, replication, dtype=np.int64)))
+        self.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+
+    def append(self, rows: pa.RecordBatch) -> None:
+        """Append rows that have all columns."""
+        self._waiting.append(pa.RecordBatch.from_arrays(rows.columns, schema=self._schema))
+        self._waiting_rows += len(rows)
+        self.rows += len(rows)
+        if self._waiting_rows >= ROW_GROUP:
+            self._write()
+
+    def close(self) -> None:
+        """Write what has gathered, and finish the file."""
+        self._write()
+        self._file.close()
+
+    def _write(self) -> None:
+        if self._waiting:
+            rows = pa.Table.from_batches(self._waiting, self._schema).unify_dictionaries()
+            self._file.write_table(rows, row_group_size=ROW_GROUP)
+            self._waiting = []
+            self._waiting_rows = 0
+
+
+class TableStore:
+    """The files of all tables of a result, written together.
+
+    Use it as a context manager: the files are finished when the block ends.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._writers = {
+            name: TableWriter(directory / f"{name}.parquet", table)
+            for name, table in TABLES.items()
+        }
+
+    def __enter__(self) -> TableStore:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def add(self, table: str, columns: Mapping[str, Values], replication: int) -> None:
+        """Append rows to one table."""
+        self._writers[table].add(columns, replication)
+
+    def add_rows(self, table: str, rows: Iterable[Mapping[str, Any]], replication: int) -> None:
+        """Append rows given one by one; for the short tables."""
+        rows = list(rows)
+        if rows:
+            self.add(table, {name: [row[name] for row in rows] for name in rows[0]}, replication)
+
+    def append(self, tables: TableFiles) -> None:
+        """Append all rows of other files of the same tables."""
+        for name, writer in self._writers.items():
+            for rows in tables.arrow_batches(name, TABLES[name].names):
+                writer.append(rows)
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Rows of each table so far."""
+        return {name: writer.rows for name, writer in self._writers.items()}
+
+    def close(self) -> None:
+        """Finish every file, even where one of them fails."""
+        failed: OSError | None = None
+        for writer in self._writers.values():
+            try:
+                writer.close()
+            except OSError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+
+def words(codes: npt.NDArray[np.int64], names: Sequence[str]) -> pa.Array:
+    """Return a column of words from numbers: ``names[code]`` for each."""
+    return pa.DictionaryArray.from_arrays(
+        pa.array(codes.astype(np.int32)), pa.array(list(names), pa.string())
+    )
+
+
+def none_where(values: npt.NDArray[np.int64], missing: int = -1) -> pa.Array:
+    """Return a column of integers in which ``missing`` stands for none."""
+    return pa.array(values, pa.int64(), mask=values == missing)
+
+
+def _array(column: Column, values: Values, kind: pa.DataType) -> pa.Array:
+    if isinstance(values, pa.Array):
+        return values
+    if column.dtype == "text":
+        return pa.array(values, pa.string()).dictionary_encode()
+    return pa.array(values, kind)

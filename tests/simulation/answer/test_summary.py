@@ -1,0 +1,383 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pmsim
+from pmsim.hardware.fabric import CROSSCALL_COLUMNS, SlowestReason
+from pmsim.hardware.tlb import CallKind
+from pmsim.kernel.tlbflush import Cause
+from pmsim.simulation.answer.sentences import sentences, share
+from pmsim.simulation.answer.summary import KEYS, summarize
+from pmsim.simulation.run.recorder import Recorder
+from pmsim.simulation.tables.columns import CPUS, TASKS
+from pmsim.simulation.tables.files import TableFiles
+from pmsim.simulation.tables.store import TableStore
+from pmsim.units import S
+from tests.machines import scenario
+
+DURATION = 1000
+
+
+def calls(latencies: list[int], cpu: int = 0, kind: int = CallKind.FULL) -> np.ndarray:
+    rows = np.zeros((len(latencies), len(CROSSCALL_COLUMNS)), dtype=np.int64)
+    place = CROSSCALL_COLUMNS.index
+    rows[:, place("cpu")] = cpu
+    rows[:, place("end_ps")] = latencies
+    rows[:, place("kind")] = kind
+    rows[:, place("cause")] = Cause.PURGE
+    rows[:, place("targets")] = 1
+    return rows
+
+
+def cpu_rows(*rows: dict[str, int]) -> dict[str, list[int]]:
+    names = [name for name in CPUS.names if name != "replication"]
+    return {n: [row.get(n, i if n == "cpu" else 0) for i, row in enumerate(rows)] for n in names}
+
+
+def task(**values: Any) -> dict[str, Any]:
+    row = dict.fromkeys(TASKS.names[1:], 0)
+    return row | {"workload": "w", "kind": "k", "finished": True, "work_ps": None} | values
+
+
+def made(tmp_path: Path, *chunks: np.ndarray, **tables: Any) -> dict[str, Any]:
+    """Return the summary of a run of 1,000 ps on two CPUs."""
+    with TableStore(tmp_path) as store:
+        recorder = Recorder(store, 0, None)
+        for chunk in chunks:
+            recorder.crosscalls(chunk)
+        store.add("cpus", tables.get("cpus", cpu_rows({}, {})), 0)
+        store.add_rows("tasks", tables.get("tasks", [task()]), 0)
+        store.add_rows("faults", tables.get("faults", []), 0)
+    return summarize(TableFiles(tmp_path), [DURATION], tables.get("warmup"))
+
+
+BEFORE = {"broadcasts_before": 9, "per_s_before": 12_345.0, "lost_share_before": 0.4}
+AFTER = {"broadcasts_after": 5, "per_s_after": 50.0, "lost_share_after": 0.0125}
+
+
+def test_every_key_of_a_summary_is_described() -> None:
+    summary = pmsim.run(scenario({"kind": "user_work", "compute": "1us"})).summary
+    assert set(summary) == set(KEYS)
+
+
+def test_calls_are_counted_by_kind_and_cause(tmp_path: Path) -> None:
+    broadcasts = made(tmp_path, calls([5, 5]), calls([7], kind=CallKind.RANGE))["broadcasts"]
+    assert broadcasts["total"] == 3
+    assert broadcasts["by_kind"] == {"full": 2, "range": 1}
+    assert broadcasts["by_cause"] == {"purge": 3}
+    assert broadcasts["targets"] == 3
+    assert broadcasts["per_s"] == 3 * 10**12 / DURATION
+
+
+@pytest.mark.parametrize(
+    ("protocols", "said"),
+    [
+        ([0], "for 1 broadcast (1 full)."),
+        ([1], "(1 full), all of them by broadcast instructions (tlbi), which interrupt nobody."),
+        ([0, 1, 1], "2 of them by broadcast instructions (tlbi), which interrupt nobody."),
+        ([2], "(1 full), all of them through the firmware (sbi)."),
+    ],
+)
+def test_how_cpus_were_told_is_counted_and_said(
+    tmp_path: Path, protocols: list[int], said: str
+) -> None:
+    rows = calls([5] * len(protocols))
+    rows[:, CROSSCALL_COLUMNS.index("protocol")] = protocols
+    summary = made(tmp_path, rows)
+    assert sum(summary["broadcasts"]["by_protocol"].values()) == len(protocols)
+    assert sentences(summary)[0].endswith(said)
+
+
+def one_slow_call(reason: SlowestReason, slowest_cpu: int) -> np.ndarray:
+    """Return 99 calls of 1 ps, and one of 500 ps on CPU 1 at 300 ps."""
+    rows = calls([1] * 99 + [500])
+    place = CROSSCALL_COLUMNS.index
+    rows[-1, [place("start_ps"), place("end_ps"), place("cpu")]] = (300, 800, 1)
+    rows[-1, [place("slowest_cpu"), place("slowest_reason")]] = (slowest_cpu, reason)
+    return rows
+
+
+def test_the_slowest_broadcast_is_told_with_the_cpu_that_it_waited_for(tmp_path: Path) -> None:
+    rows = one_slow_call(SlowestReason.IRQS_OFF, 0)
+    summary = made(tmp_path, rows, tasks=[task(cpu=1, workload="drm")])
+    assert summary["slowest"] == {
+        "at_ps": 300, "latency_ps": 500, "cpu": 1, "workload": "drm", "cause": "purge",
+        "protocol": "ipi", "slowest_cpu": 0, "slowest_reason": "irqs_off",
+    }  # fmt: skip
+    assert (
+        "The slowest broadcast (purge) was made by drm on CPU 1, from 300ps on: it waited for CPU"
+        " 0, which had interrupts off."
+    ) in sentences(summary)
+
+
+def test_a_slowest_broadcast_that_waited_for_no_cpu_names_none(tmp_path: Path) -> None:
+    summary = made(tmp_path, one_slow_call(SlowestReason.LOCAL, -1))
+    assert summary["slowest"]["slowest_cpu"] is None
+    assert (
+        "The slowest broadcast (purge) was made by kernel worker on CPU 1, from 300ps on."
+        in sentences(summary)
+    )
+
+
+def test_a_slowest_broadcast_that_is_like_the_others_is_not_worth_a_sentence(
+    tmp_path: Path,
+) -> None:
+    summary = made(tmp_path, calls([5, 6]))
+    assert summary["slowest"]["latency_ps"] == 6
+    assert not any("The slowest broadcast" in said for said in sentences(summary))
+
+
+def test_without_calls_there_is_no_slowest(tmp_path: Path) -> None:
+    assert made(tmp_path)["slowest"] is None
+
+
+def test_latency_quantiles_are_values_that_occurred(tmp_path: Path) -> None:
+    # 1 to 1,000: half of the calls took at most 500, 990 of them at most 990.
+    latency = made(tmp_path, calls(list(range(1000, 0, -1))))["latency_ps"]
+    assert latency == {"mean": 500, "p50": 500, "p99": 990, "p99_9": 999, "max": 1000}
+
+
+@pytest.mark.parametrize(("n", "known"), [(1, []), (2, ["p50"]), (100, ["p50", "p99"])])
+def test_a_quantile_is_known_only_where_a_call_lies_beyond_it(
+    tmp_path: Path, n: int, known: list[str]
+) -> None:
+    latency = made(tmp_path, calls([7] * n))["latency_ps"]
+    names = [name for name in ("p50", "p99", "p99_9") if latency[name] is not None]
+    assert names == known
+
+
+def test_without_calls_no_latency_is_known(tmp_path: Path) -> None:
+    assert set(made(tmp_path)["latency_ps"].values()) == {None}
+
+
+def test_the_cost_is_what_handlers_waits_starts_and_refills_took(tmp_path: Path) -> None:
+    cpus = cpu_rows(
+        {"stolen_ps": 10, "spin_ps": 20, "irqs_off_ps": 40, "refill_ps": 80}, {"stolen_ps": 5}
+    )
+    cost = made(tmp_path, calls([30]), cpus=cpus, tasks=[task(windows_ps=15)])["cost"]
+    assert cost == {
+        "initiators_ps": 30,
+        "stolen_ps": 15,
+        "spin_ps": 20,
+        "irqs_off_ps": 25,  # the windows are not synchronization
+        "refill_ps": 80,
+        "lost_ps": 140,
+        "share": 140 / (2 * DURATION),
+    }
+
+
+def test_who_paid_most_comes_first(tmp_path: Path) -> None:
+    cpus = cpu_rows({"stolen_ps": 1}, {"stolen_ps": 9})
+    tasks = [task(cpu=0, workload="selinux")]
+    paid = made(tmp_path, calls([5]), calls([50], cpu=1), cpus=cpus, tasks=tasks)["paid"]
+    assert [one["cpu"] for one in paid["cpus"]] == [1, 0]
+    assert [(one["workload"], one["waited_ps"]) for one in paid["initiators"]] == [
+        ("kernel worker", 50),
+        ("selinux", 5),
+    ]
+
+
+def test_user_work_is_as_much_slower_as_it_took_longer(tmp_path: Path) -> None:
+    tasks = [task(work_ps=800, end_ps=1000), task(cpu=1, work_ps=1000, end_ps=1000)]
+    (work,) = made(tmp_path, tasks=tasks)["user_work"]
+    assert (work["tasks"], work["work_ps"], work["elapsed_ps"]) == (2, 1800, 2000)
+    assert work["slowdown"] == pytest.approx(1 / 9)
+
+
+def test_user_work_is_told_with_the_interrupts_of_its_cpus_alone(tmp_path: Path) -> None:
+    cpus = cpu_rows({"handlers": 7}, {"handlers": 4}, {"handlers": 1})
+    tasks = [task(cpu=cpu, work_ps=500, end_ps=1000) for cpu in (1, 1, 2)]
+    summary = made(tmp_path, calls([5]), cpus=cpus, tasks=tasks)
+    (work,) = summary["user_work"]
+    assert (work["cpus"], work["interrupts"]) == (2, 5)
+    # Five in 1,000 ps on two CPUs.
+    said = "its CPUs were interrupted 5 times, each 2,500,000,000 times a second."
+    assert any(sentence.endswith(said) for sentence in sentences(summary))
+
+
+def test_user_work_on_cpus_that_nobody_interrupted_says_so(tmp_path: Path) -> None:
+    tasks = [task(cpu=1, work_ps=1000, end_ps=1000)]
+    said = sentences(made(tmp_path, calls([5]), tasks=tasks))
+    assert "User work (w, 1 task) took 0 % longer; its CPUs were never interrupted." in said
+
+
+def test_user_work_that_got_nothing_done_has_no_slowdown(tmp_path: Path) -> None:
+    summary = made(tmp_path, calls([5]), tasks=[task(work_ps=0, end_ps=1000)])
+    assert summary["user_work"][0]["slowdown"] is None
+    assert "User work (w) got nothing done." in sentences(summary)
+
+
+def test_failures_are_counted_by_kind_with_the_first(tmp_path: Path) -> None:
+    fault = {"at_ps": 5, "workload": "w", "cpu": 0, "task": 0, "address": None}
+    faults = [fault | {"kind": "write", "detail": "one"}, fault | {"kind": "write", "detail": "2"}]
+    summary = made(tmp_path, faults=faults)
+    assert summary["failures"] == [
+        {"kind": "write", "count": 2, "first_at_ps": 5, "first_by": "w", "first": "one"}
+    ]
+    assert "2 x write failed; first at 5ps, w: one." in sentences(summary)
+
+
+def test_a_warm_up_that_is_given_is_taken(tmp_path: Path) -> None:
+    (found,) = made(tmp_path, calls([5]), warmup=400)["transients"]
+    assert (found["end_ps"], found["rule"]) == (400, "given")
+
+
+def test_a_burst_in_peace_ends_with_its_last_broadcast() -> None:
+    policy = {"kind": "policy_load", "allocations": 64, "size": "512B"}
+    result = pmsim.run(scenario(policy, duration="10ms"))
+    (found,) = result.summary["transients"]
+    assert found["end_ps"] == result.crosscalls["end_ps"].max()
+    assert (found["broadcasts_before"], found["broadcasts_after"]) == (len(result.crosscalls), 0)
+    assert any("nothing is broadcast after it" in said for said in sentences(result.summary))
+
+
+def test_a_run_without_broadcasts_says_so() -> None:
+    result = pmsim.run(scenario({"kind": "user_work"}, duration="1ms"))
+    assert sentences(result.summary) == [
+        "No CPU had to be told anything: nothing was broadcast.",
+    ]
+    assert result.summary["transient_end_ps"] == 0
+
+
+def test_operations_are_summed_by_kind_the_costliest_first() -> None:
+    result = pmsim.run(scenario({"kind": "policy_load", "allocations": 64, "size": "512B"}))
+    rows = result.operations
+    for one in result.summary["operations"]:
+        mine = rows[rows["kind"] == one["kind"]]
+        assert one["count"] == len(mine)
+        assert one["total_ps"] == (mine["end_ps"] - mine["start_ps"]).sum()
+        assert one["crosscalls"] == mine["crosscalls"].sum()
+    totals = [one["total_ps"] for one in result.summary["operations"]]
+    assert totals == sorted(totals, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (
+            {"end_ps": None, "rule": "none"},
+            "The transient does not end within the run: the broadcasts never become steady.",
+        ),
+        (
+            {"end_ps": 0, "broadcasts_after": 5, "per_s_after": 50.0, "lost_share_after": 0.02},
+            "There is no transient: 50 broadcasts/s and 2 % of all CPU time from the start.",
+        ),
+        (
+            {"end_ps": 2_000_000, **BEFORE, **AFTER},
+            "The transient ends at 2us: 12,300 broadcasts/s and 40 % of all CPU time before, 50"
+            " broadcasts/s and 1.25 % of all CPU time after it.",
+        ),
+    ],
+)  # fmt: skip
+def test_how_the_transient_ends_is_said_in_a_sentence(
+    tmp_path: Path, found: dict[str, Any], said: str
+) -> None:
+    summary = made(tmp_path, calls([5])) | {"transients": [found]}
+    assert said in sentences(summary)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (
+            [{"end_ps": None}, {"end_ps": None}],
+            "The transient does not end within any of the 2 runs: the broadcasts never become"
+            " steady.",
+        ),
+        (
+            [{"end_ps": 1_000, **BEFORE, **AFTER}, {"end_ps": 3_000, **BEFORE, **AFTER}],
+            "The transient ends at 2ns (means of 2 runs): 12,300 broadcasts/s and 40 % of all CPU"
+            " time before, 50 broadcasts/s and 1.25 % of all CPU time after it.",
+        ),
+        (
+            [{"end_ps": None}, {"end_ps": 3_000, **BEFORE, **AFTER, "broadcasts_after": 0}],
+            "In 1 of 2 runs the transient does not end. The transient ends at 3ns: nothing is"
+            " broadcast after it.",
+        ),
+    ],
+)
+def test_of_several_runs_the_mean_end_is_said_and_how_many_have_none(
+    tmp_path: Path, found: list[dict[str, Any]], said: str
+) -> None:
+    assert said in sentences(made(tmp_path, calls([5])) | {"transients": found})
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (0, "0 %"),
+        (1e-9, "less than 0.001 %"),
+        (0.00123, "0.123 %"),
+        (0.5, "50 %"),
+        (13.688, "1,370 %"),
+    ],
+)
+def test_shares_are_said_in_per_cent(part: float, said: str) -> None:
+    assert share(part) == said
+
+
+def test_a_summary_answers_what_it_cost_who_paid_and_when_the_transient_ended() -> None:
+    policy = {"kind": "policy_load", "name": "selinux", "allocations": 64, "size": "512B"}
+    work = {"kind": "user_work", "name": "victims", "cpus": [1, 2]}
+    result = pmsim.run(scenario(policy, work, duration="10ms", replications=2))
+    text = "\n".join(sentences(result.summary))
+    assert "Synchronization cost" in text
+    assert "20ms (2 runs)" in text
+    assert "The initiators (selinux) waited" in text
+    assert "The transient ends at" in text
+    assert "User work (victims, 4 tasks) took" in text
+
+
+def test_calls_are_those_that_workloads_made_and_none_inside_of_them() -> None:
+    churn = {"kind": "pool_churn", "pools": 5, "allocations": 4, "arrival": {"every": "1ms"}}
+    result = pmsim.run(scenario(churn))
+    outermost = result.operations[result.operations["parent"].isna()]
+    found = {one["kind"]: one for one in result.summary["calls"]}
+    assert set(found) == set(outermost["kind"].astype(str))
+    protect = found["pmalloc_protect_pool"]
+    rows = outermost[outermost["kind"] == "pmalloc_protect_pool"]
+    lengths = rows["end_ps"] - rows["start_ps"]
+    assert (protect["workload"], protect["count"]) == ("pool_churn", 5)
+    assert protect["broadcasts"] == rows["crosscalls"].sum()
+    assert (protect["total_ps"], protect["longest_ps"]) == (lengths.sum(), lengths.max())
+    assert protect["longest_at_ps"] == rows["start_ps"].to_numpy()[lengths.argmax()]
+    assert protect["per_s"] == pytest.approx(5 * S / result.summary["duration_ps"])
+
+
+def test_calls_of_the_kernels_own_tasks_are_put_together() -> None:
+    load = {"kind": "module_burst", "modules": 2, "segments": ["nls_utf8"]}
+    found = pmsim.run(scenario(load)).summary["calls"]
+    assert {(one["workload"], one["kind"]) for one in found} == {
+        ("module_burst", "load_module"),
+        ("kernel worker", "do_free_init"),
+    }
+
+
+CALL = {
+    "workload": "drm", "kind": "vfree", "count": 100, "per_s": 1234.5, "mean_ps": 2_000,
+    "total_ps": 200_000, "broadcasts": 1, "lock_wait_ps": 0, "longest_ps": 90_000,
+    "longest_at_ps": 5,
+}  # fmt: skip
+
+
+def test_the_costliest_calls_are_told_with_how_often_and_how_long(tmp_path: Path) -> None:
+    rare = CALL | {"kind": "vmalloc", "count": 1, "total_ps": 50_000, "broadcasts": 3}
+    said = sentences(made(tmp_path) | {"calls": [CALL, rare]})
+    assert said[1:] == [
+        "drm called vfree 100 times (1,230/s): 2ns each, once 90ns, 1 broadcast in all.",
+        "drm called vmalloc once: 50ns, 3 broadcasts.",
+    ]
+
+
+def test_every_workload_has_its_costliest_calls_told_and_not_its_trifles(tmp_path: Path) -> None:
+    kinds = ("vfree", "vmap", "vmalloc", "vunmap")
+    rows = [CALL | {"kind": kind, "total_ps": 100 - place} for place, kind in enumerate(kinds)]
+    trifle = CALL | {"workload": "pools", "kind": "pmalloc", "total_ps": 1}
+    own = CALL | {"workload": "pools", "kind": "destroy", "total_ps": 20}
+    said = sentences(made(tmp_path) | {"calls": [*rows, own, trifle]})
+    told = [sentence.split(" 100 times")[0] for sentence in said[1:]]
+    assert told == ["drm called vfree", "drm called vmap", "pools called destroy"]
