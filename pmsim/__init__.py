@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pmsim import figures as plot
     from pmsim.experiments.comparison import compare
-    from pmsim.experiments.opening import open_path as open
     from pmsim.experiments.results import Sweep
+    from pmsim.experiments.results import open_path as open
     from pmsim.experiments.sweep import sweep
     from pmsim.scenario.scenario import Scenario, load
     from pmsim.simulation.result.result import Result
@@ -48,7 +48,7 @@ _HOMES = {
     "run": ("pmsim.simulation.run.replications", "run"),
     "sweep": ("pmsim.experiments.sweep", "sweep"),
     "compare": ("pmsim.experiments.comparison", "compare"),
-    "open": ("pmsim.experiments.opening", "open_path"),
+    "open": ("pmsim.experiments.results", "open_path"),
     "Result": ("pmsim.simulation.result.result", "Result"),
     "Sweep": ("pmsim.experiments.results", "Sweep"),
     "workload": ("pmsim.workloads.registry", "workload"),

@@ -68,13 +68,13 @@ def export(
         leave(BAD_INPUT, "--table goes with --csv and --json; a timeline is made of several tables")
     if not perfetto and (output or replication or from_ or to):
         leave(BAD_INPUT, "--output, --replication, --from and --to go with --perfetto")
-    from pmsim.experiments.opening import open_path
+    from pmsim.experiments.results import open_path
 
     found = open_path(result)
     if perfetto:
         _export_timeline(found, output or result / TIMELINE, _window(replication, from_, to), force)
         return
-    from pmsim.report.tables import write_csv, write_json
+    from pmsim.report.csv_json import write_csv, write_json
 
     if csv is not None:
         for path in write_csv(found, csv, tables or (), force=force):

@@ -48,7 +48,7 @@ def plot(
     ] = False,
 ) -> None:
     """Draw the figures of a result or a sweep again, in any format."""
-    from pmsim.experiments.opening import open_path
+    from pmsim.experiments.results import open_path
 
     found = open_path(result)
     from pmsim.figures.gallery import draw_all, figures_of

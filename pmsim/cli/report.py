@@ -40,7 +40,7 @@ def report(
 
     page = output or (results[0] / PAGE if len(results) == 1 else Path(PAGE))
     check_files([page], force=force)
-    from pmsim.experiments.opening import open_path
+    from pmsim.experiments.results import open_path
 
     found = [open_path(path) for path in results]
     from pmsim.report.page import write_report

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pmsim.confidence import LEVEL, Estimate
 from pmsim.experiments.said import interval, quantity
-from pmsim.report.sheets import Cell, Sheet, count, part, size, time, word
+from pmsim.report.table import Cell, Table, count, part, size, time, word
 from pmsim.simulation.answer.metrics import metric_of
 from pmsim.simulation.answer.sentences import sentences
 from pmsim.simulation.run.stopping import too_wide, too_wide_said
@@ -47,16 +47,16 @@ def answer_words(result: Result) -> list[str]:
     return [*said, *(f"{too_wide_said(name, one, precision, most)}." for name, one in wide.items())]
 
 
-def answer_sheets(result: Result) -> list[Sheet]:
+def answer_tables(result: Result) -> list[Table]:
     """Return the tables of a result's answer, those without rows left out."""
     summary = result.summary
-    sheets = (
+    tables = (
         means(summary), costs(summary), broadcasts(summary), operations(summary), pools(result),
     )  # fmt: skip
-    return [sheet for sheet in sheets if sheet.rows]
+    return [table for table in tables if table.rows]
 
 
-def means(summary: Summary) -> Sheet:
+def means(summary: Summary) -> Table:
     """Return how well the means are known."""
     rows = []
     for name, one in summary["intervals"].items():
@@ -73,28 +73,28 @@ def means(summary: Summary) -> Sheet:
                 count(found.n),
             )
         )
-    return Sheet("means", ("what", "mean", f"{LEVEL:.0%} interval", "by", "from"), tuple(rows))
+    return Table("means", ("what", "mean", f"{LEVEL:.0%} interval", "by", "from"), tuple(rows))
 
 
-def costs(summary: Summary) -> Sheet:
+def costs(summary: Summary) -> Table:
     """Return where CPU time was lost."""
     cost = summary["cost"]
     per_ps = cost["share"] / cost["lost_ps"] if cost["lost_ps"] else 0.0
     rows = [(word(name), time(cost[key]), part(cost[key] * per_ps)) for key, name in LOST.items()]
-    return Sheet("where CPU time was lost", ("what", "time", "share of all CPU time"), tuple(rows))
+    return Table("where CPU time was lost", ("what", "time", "share of all CPU time"), tuple(rows))
 
 
-def broadcasts(summary: Summary) -> Sheet:
+def broadcasts(summary: Summary) -> Table:
     """Return what broadcasts were made for."""
     total = summary["broadcasts"]["total"]
     rows = [
         (word(cause), count(number), part(number / total))
         for cause, number in summary["broadcasts"]["by_cause"].items()
     ]
-    return Sheet("broadcasts by cause", ("cause", "number", "share"), tuple(rows))
+    return Table("broadcasts by cause", ("cause", "number", "share"), tuple(rows))
 
 
-def operations(summary: Summary) -> Sheet:
+def operations(summary: Summary) -> Table:
     """Return the costliest kinds of operation."""
     found = summary["operations"]
     rows = [
@@ -108,7 +108,7 @@ def operations(summary: Summary) -> Sheet:
         for one in found[:MOST_OPERATIONS]
     ]
     more = len(rows) < len(found)
-    return Sheet(
+    return Table(
         "kernel operations, nested ones too",
         ("kind", "number", "mean", "total", "broadcasts"),
         tuple(rows),
@@ -116,13 +116,13 @@ def operations(summary: Summary) -> Sheet:
     )
 
 
-def pools(result: Result) -> Sheet:
+def pools(result: Result) -> Table:
     """Return what became of the memory of all pools together."""
     columns = ("all pools", "areas", "pages", "asked for", "wasted", "relinquished")
     found = result.pools
     if not len(found):
-        return Sheet("pools", columns, ())
+        return Table("pools", columns, ())
     sums = found[["areas", "pages", "requested", "wasted", "relinquished"]].sum()
     cells = [count(len(found)), count(sums["areas"]), count(sums["pages"])]
     cells += [size(sums[name]) for name in ("requested", "wasted", "relinquished")]
-    return Sheet("pools", columns, (tuple(cells),))
+    return Table("pools", columns, (tuple(cells),))

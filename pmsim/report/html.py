@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from html import escape
 
-from pmsim.report.sheets import Cell, Sheet
 from pmsim.report.svg import Inline
+from pmsim.report.table import Cell, Table
 
 
-def sheet_html(sheet: Sheet) -> str:
+def table_html(table: Table) -> str:
     """Return a table that can be sorted by each of its columns."""
-    numeric = [_is_numeric(row[place] for row in sheet.rows) for place in range(len(sheet.columns))]
+    numeric = [_is_numeric(row[place] for row in table.rows) for place in range(len(table.columns))]
     head = "".join(
         f'<th scope="col"{_kind(number)}>{_breakable(name)}</th>'
-        for name, number in zip(sheet.columns, numeric, strict=True)
+        for name, number in zip(table.columns, numeric, strict=True)
     )
-    body = "\n".join(_row(row, numeric) for row in sheet.rows)
-    title = escape(sheet.title[0].upper() + sheet.title[1:])
-    note = f'<p class="note">{escape(sheet.note)}</p>' if sheet.note else ""
-    sortable = ' class="sortable"' if len(sheet.rows) > 1 else ""
+    body = "\n".join(_row(row, numeric) for row in table.rows)
+    title = escape(table.title[0].upper() + table.title[1:])
+    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
+    sortable = ' class="sortable"' if len(table.rows) > 1 else ""
     return (
-        f'<section class="sheet"><h3>{title}</h3>{note}'
+        f'<section class="table"><h3>{title}</h3>{note}'
         f'<div class="scroll" role="group" aria-label="{title}"><table{sortable}>'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div></section>"
     )

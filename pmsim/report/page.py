@@ -12,13 +12,13 @@ from typing import Any, Final
 from pmsim.experiments.arms import names_apart
 from pmsim.experiments.comparison import compare
 from pmsim.experiments.results import Sweep
-from pmsim.report.answer import answer_sheets, answer_words
-from pmsim.report.cells import sweep_sheets
-from pmsim.report.contrast import contrast_sheets
-from pmsim.report.details import detail_sheets
+from pmsim.report.answer import answer_tables, answer_words
+from pmsim.report.comparison_tables import comparison_tables
+from pmsim.report.detail_tables import detail_tables
 from pmsim.report.files import new_files
-from pmsim.report.html import facts_html, figure_html, folded_html, sheet_html, words_html
+from pmsim.report.html import facts_html, figure_html, folded_html, table_html, words_html
 from pmsim.report.svg import result_figures
+from pmsim.report.sweep_tables import sweep_tables
 from pmsim.simulation.answer.sentences import about
 from pmsim.simulation.result.result import Result
 
@@ -95,10 +95,10 @@ def _comparison(sides: Mapping[str, Result]) -> str:
     """Return what the page says about all results together."""
     base, *others = sides
     compared = compare(*sides.values())
-    sheets = "\n".join(map(sheet_html, contrast_sheets(compared, sides)))
+    tables = "\n".join(map(table_html, comparison_tables(compared, sides)))
     return _article(
         f"<h1>{escape(', '.join(others))} compared with {escape(base)}</h1>\n"
-        f"{words_html([*compared.doubts, *compared.sentences()])}\n{sheets}",
+        f"{words_html([*compared.doubts, *compared.sentences()])}\n{tables}",
         "comparison",
     )
 
@@ -125,11 +125,11 @@ def _result(result: Result, name: str, prefix: str) -> str:
         f"seed {manifest['seed']}",
     ]
     figures = "\n".join(map(figure_html, result_figures(result, prefix)))
-    sheets = "\n".join(map(sheet_html, [*answer_sheets(result), *detail_sheets(result)]))
+    tables = "\n".join(map(table_html, [*answer_tables(result), *detail_tables(result)]))
     return (
         f"{_head(name, manifest['scenario'].get('description', ''), facts)}\n"
         f"{words_html(answer_words(result))}\n"
-        f"<h2>Figures</h2>\n{figures}\n<h2>Tables</h2>\n{sheets}\n{_origin(manifest)}"
+        f"<h2>Figures</h2>\n{figures}\n<h2>Tables</h2>\n{tables}\n{_origin(manifest)}"
     )
 
 
@@ -145,10 +145,10 @@ def _sweep(sweep: Sweep, name: str, prefix: str) -> str:
     said = [text for text in (over, *sweep.imprecise()) if text]
     figures = "\n".join(map(figure_html, result_figures(sweep, prefix)))
     drawn = f"<h2>Figures</h2>\n{figures}\n" if figures else ""
-    sheets = "\n".join(map(sheet_html, sweep_sheets(sweep)))
+    tables = "\n".join(map(table_html, sweep_tables(sweep)))
     return (
         f"{_head(name, sweep.manifest.get('description', ''), facts)}\n{words_html(said)}\n"
-        f"{drawn}<h2>Tables</h2>\n{sheets}\n{_origin(sweep.manifest)}"
+        f"{drawn}<h2>Tables</h2>\n{tables}\n{_origin(sweep.manifest)}"
     )
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 
 from pmsim.errors import OutputError
-from pmsim.report import answers, stretches
-from pmsim.report.answers import Answer
+from pmsim.report import handlers, stretches
+from pmsim.report.handlers import Answer
 from pmsim.report.span import Span, facts_of, parts_of, put_in_order
 from pmsim.simulation.answer.kernelcalls import KERNEL_WORKER
 from pmsim.simulation.tables.columns import DETAILED, LATENCY_PARTS
@@ -115,8 +115,8 @@ def spans_of(result: Result, window: Window) -> Spans:
     for listed in _lists(spans):
         put_in_order(listed)
     stretches.add_waits(spans.tasks, rows.stretches)
-    costs = answers.handler_costs(result, window.replication)
-    spans.handlers = answers.handler_spans(_answers(rows, calls, costs))
+    costs = handlers.handler_costs(result, window.replication)
+    spans.handlers = handlers.handler_spans(_answers(rows, calls, costs))
     spans.irqs_off = _windows(result, rows, window.replication)
     return spans
 
@@ -128,7 +128,7 @@ def _rows(result: Result, window: Window) -> _Rows:
         "operations": _OPERATION,
         "crosscalls": _CROSSCALL,
         "stretches": stretches.COLUMNS,
-        "anatomy": answers.ANATOMY,
+        "anatomy": handlers.ANATOMY,
     }
     for table, columns in tables.items():
         listed = found[table] = []
@@ -221,17 +221,17 @@ def _parts(row: Row, names: tuple[str, ...]) -> list[Span]:
     )
 
 
-def _answers(rows: _Rows, calls: list[Span], costs: answers.HandlerCosts) -> Iterator[Answer]:
+def _answers(rows: _Rows, calls: list[Span], costs: handlers.HandlerCosts) -> Iterator[Answer]:
     """Yield the answers to each broadcast that are known, at the end of an arrow from it."""
     arrow = 0
     for row, call in zip(rows.crosscalls, calls, strict=True):
         targets = rows.targets.get((int(row["cpu"]), int(row["start_ps"])), [])
         for target in targets:
             call.begins.append(arrow := arrow + 1)
-            yield answers.of_target(target, arrow)
+            yield handlers.of_target(target, arrow)
         if not targets and not pd.isna(row["slowest_cpu"]):
             call.begins.append(arrow := arrow + 1)
-            yield answers.of_slowest(row, costs, arrow)
+            yield handlers.of_slowest(row, costs, arrow)
 
 
 def _windows(result: Result, rows: _Rows, replication: int) -> dict[int, list[Span]]:

@@ -16,9 +16,9 @@ from pmsim.scenario.model import DEFAULT_KERNEL, MeasureKeys, ScenarioKeys
 from pmsim.scenario.nodes import Leaf, List, Node, Table, find
 from pmsim.scenario.platform import machine_of
 from pmsim.units import format_time
-from pmsim.workloads.keyfault import KeyFault
+from pmsim.workloads.placement import with_names, workload_faults
 from pmsim.workloads.registry import Workload, workload_kinds
-from pmsim.workloads.together import with_names, workload_faults
+from pmsim.workloads.validation import KeyFault
 
 
 @dataclass(frozen=True, slots=True)

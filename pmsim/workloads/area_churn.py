@@ -15,9 +15,9 @@ from pmsim.quantities import MAPPING_OR_OTHER, Keys, PositiveSize, Time, refused
 from pmsim.units import PAGE_SIZE
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import PositiveCount
+from pmsim.workloads.lifetimes import Lifetimes
 from pmsim.workloads.recurring import Recurring
 from pmsim.workloads.spread import Length, draw_length
-from pmsim.workloads.stays import Stays
 from pmsim.workloads.task import Steps
 
 
@@ -102,9 +102,9 @@ class AreaChurn(Recurring):
     def _by_time(self, kernel: Any, cpu: Cpu, sizes: Iterator[int]) -> Steps:
         assert self.lifetime is not None
         lifetimes = cpu.rng("lifetime")
-        stays = Stays(cpu, partial(self.free, kernel))
+        present = Lifetimes(cpu, partial(self.free, kernel))
         for instant in self.arrivals(cpu):
-            yield from stays.end_due(instant)
+            yield from present.end_due(instant)
             yield from cpu.sleep_until(instant)
             size = next(sizes)
             area = yield from self.allocate(kernel, size)
@@ -112,8 +112,8 @@ class AreaChurn(Recurring):
                 self._report(cpu, size)
                 continue
             yield from cpu.compute(self.use)
-            stays.begin(area, draw_length(self.lifetime, lifetimes))
-        yield from stays.end_all()
+            present.begin(area, draw_length(self.lifetime, lifetimes))
+        yield from present.end_all()
 
     def _report(self, cpu: Cpu, size: int) -> None:
         cpu.report_failure(self.call, f"no addresses or no memory for {size} bytes")

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pydantic import Field
 
 from pmsim.errors import Fault
-from pmsim.workloads.keyfault import KeyFault, cpu_faults
 from pmsim.workloads.keys import CpuSet
 from pmsim.workloads.registry import Workload
 from pmsim.workloads.task import MachineInfo
+from pmsim.workloads.validation import KeyFault, cpu_faults
 
 
 class OnCpus(Workload):

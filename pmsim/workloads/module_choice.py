@@ -12,8 +12,8 @@ from pydantic import Field, Tag, model_validator
 
 from pmsim.kernel.modules.segments import ModuleSegments, known_modules, segments_of
 from pmsim.quantities import MAPPING_OR_OTHER, Keys, PageCount, refused
-from pmsim.workloads.keyfault import KeyFault
 from pmsim.workloads.keys import Count, NotEmpty, PositiveCount
+from pmsim.workloads.validation import KeyFault
 
 if TYPE_CHECKING:
     import numpy as np

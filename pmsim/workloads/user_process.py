@@ -12,10 +12,10 @@ from pmsim.errors import Fault
 from pmsim.quantities import LIST_OR_OTHER, PositivePages, PositiveTime
 from pmsim.units import MS, S
 from pmsim.workloads.cpu import Cpu
-from pmsim.workloads.keyfault import KeyFault, cpu_faults
 from pmsim.workloads.keys import Count, CpuNumber, PositiveCount
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec, role_of
 from pmsim.workloads.timed import Timed
+from pmsim.workloads.validation import KeyFault, cpu_faults
 
 Threads = Annotated[
     Annotated[Literal["all", "others"], Tag("other")]

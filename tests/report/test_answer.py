@@ -3,29 +3,29 @@ from __future__ import annotations
 import pytest
 
 import pmsim
-from pmsim.report import details
-from pmsim.report.answer import answer_sheets, answer_words, broadcasts, costs, operations
-from pmsim.report.cells import sweep_sheets
-from pmsim.report.details import cpus, detail_sheets, slowest_broadcasts
-from pmsim.report.sheets import Sheet
+from pmsim.report import detail_tables as details
+from pmsim.report.answer import answer_tables, answer_words, broadcasts, costs, operations
+from pmsim.report.detail_tables import cpus, detail_tables, slowest_broadcasts
+from pmsim.report.sweep_tables import sweep_tables
+from pmsim.report.table import Table
 
 
-def numbers(sheet: Sheet, column: str) -> list[float | None]:
-    place = sheet.columns.index(column)
-    return [row[place].number for row in sheet.rows]
+def numbers(table: Table, column: str) -> list[float | None]:
+    place = table.columns.index(column)
+    return [row[place].number for row in table.rows]
 
 
-def texts(sheet: Sheet, column: str) -> list[str]:
-    place = sheet.columns.index(column)
-    return [row[place].text for row in sheet.rows]
+def texts(table: Table, column: str) -> list[str]:
+    place = table.columns.index(column)
+    return [row[place].text for row in table.rows]
 
 
 def test_every_row_has_a_cell_in_each_column(result: pmsim.Result, swept: pmsim.Sweep) -> None:
-    sheets = [*answer_sheets(result), *detail_sheets(result), *sweep_sheets(swept)]
-    assert len(sheets) > 8
-    for sheet in sheets:
-        assert sheet.rows
-        assert {len(row) for row in sheet.rows} == {len(sheet.columns)}, sheet.title
+    tables = [*answer_tables(result), *detail_tables(result), *sweep_tables(swept)]
+    assert len(tables) > 8
+    for table in tables:
+        assert table.rows
+        assert {len(row) for row in table.rows} == {len(table.columns)}, table.title
 
 
 def test_costs_add_up_to_all_of_it(result: pmsim.Result) -> None:
@@ -106,7 +106,7 @@ def test_a_run_without_broadcasts_has_no_table_of_them() -> None:
     from tests.machines import scenario
 
     quiet = pmsim.run(scenario({"kind": "user_work", "name": "work"}, duration="1ms"))
-    titles = [sheet.title for sheet in [*answer_sheets(quiet), *detail_sheets(quiet)]]
+    titles = [table.title for table in [*answer_tables(quiet), *detail_tables(quiet)]]
     assert "broadcasts by cause" not in titles
     assert "slowest broadcasts" not in titles
     assert "CPUs" in titles

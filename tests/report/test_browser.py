@@ -91,13 +91,13 @@ def test_the_keyboard_sorts_and_a_screen_reader_is_told(browser: Browser, page: 
 
 
 def test_what_is_unknown_stands_last_either_way(browser: Browser, tmp_path: Path) -> None:
-    from pmsim.report.html import sheet_html
-    from pmsim.report.sheets import Cell, Sheet, count, word
+    from pmsim.report.html import table_html
+    from pmsim.report.table import Cell, Table, count, word
 
     rows = tuple((word(name), cell) for name, cell in
                  (("a", count(2)), ("b", Cell("unknown")), ("c", count(10))))  # fmt: skip
     script = Path(pmsim.__path__[0], "report", "page.js").read_text()
-    table = sheet_html(Sheet("some", ("who", "how many"), rows))
+    table = table_html(Table("some", ("who", "how many"), rows))
     path = tmp_path / "table.html"
     path.write_text(
         f"<!DOCTYPE html>{table}<p class='said'></p><script>{script}</script>", encoding="utf-8"

@@ -8,10 +8,10 @@ from pydantic import Field
 
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import PositiveCount
+from pmsim.workloads.lifetimes import Lifetimes
 from pmsim.workloads.recurring import Recurring, SizeOrSizes, drawn
 from pmsim.workloads.registry import workload
 from pmsim.workloads.spread import Length, draw_length
-from pmsim.workloads.stays import Stays
 from pmsim.workloads.task import Steps
 
 
@@ -44,14 +44,14 @@ class BpfPrograms(Recurring):
     def run(self, kernel: Any, cpu: Cpu) -> Steps:
         """Load at the arrivals and free when programs have stayed long enough."""
         sizes = drawn(cpu, "size", self.size)
-        stays = Stays(cpu, kernel.bpf_prog_free)
+        present = Lifetimes(cpu, kernel.bpf_prog_free)
         for instant in self.arrivals(cpu):
-            yield from stays.end_due(instant)
+            yield from present.end_due(instant)
             yield from cpu.sleep_until(instant)
             size = next(sizes)
             program = yield from kernel.bpf_prog_load(size)
             if program is None:
                 cpu.report_failure("bpf_prog_load", f"no room for {size:,} bytes of code")
             elif self.lifetime is not None:
-                stays.begin(program, draw_length(self.lifetime, cpu.rng("lifetime")))
-        yield from stays.end_all()
+                present.begin(program, draw_length(self.lifetime, cpu.rng("lifetime")))
+        yield from present.end_all()

@@ -10,13 +10,13 @@ from pydantic import Field, Tag
 from pmsim.errors import Fault
 from pmsim.quantities import MAPPING_OR_OTHER, Keys, Time
 from pmsim.workloads.cpu import Cpu
-from pmsim.workloads.keyfault import KeyFault
 from pmsim.workloads.keys import Count
+from pmsim.workloads.lifetimes import Lifetimes
 from pmsim.workloads.module_choice import SEGMENTS, ModuleChoices, chosen_modules, module_faults
 from pmsim.workloads.registry import CpuWorkload, workload
-from pmsim.workloads.stays import Stays
 from pmsim.workloads.task import MachineInfo, Steps
 from pmsim.workloads.timed import Timed
+from pmsim.workloads.validation import KeyFault
 
 
 class After(Keys):
@@ -57,13 +57,13 @@ class ModuleBurst(Timed, CpuWorkload):
         """Load at the arrivals and unload when modules have stayed long enough."""
         choices = chosen_modules(self.segments, cpu.rng("segments"))
         stay = self.unload.after if isinstance(self.unload, After) else 0
-        stays = Stays(cpu, kernel.unload_module)
+        present = Lifetimes(cpu, kernel.unload_module)
         for instant in self.arrivals(cpu):
-            yield from stays.end_due(instant)
+            yield from present.end_due(instant)
             yield from cpu.sleep_until(instant)
             module = yield from kernel.load_module(next(choices))
             if module is None:
                 cpu.report_failure("load_module", kernel.load_refusal().reason)
             elif self.unload is not False:
-                stays.begin(module, stay)
-        yield from stays.end_all()
+                present.begin(module, stay)
+        yield from present.end_all()

@@ -13,11 +13,11 @@ from pmsim.errors import Fault
 from pmsim.quantities import Time
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.cpu_set import OnCpus
-from pmsim.workloads.keyfault import KeyFault
 from pmsim.workloads.keys import Count, CpuSet, PositiveCount
 from pmsim.workloads.module_choice import SEGMENTS, ModuleChoices, chosen_modules, module_faults
 from pmsim.workloads.registry import workload
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec
+from pmsim.workloads.validation import KeyFault
 
 
 @workload("module_storm")

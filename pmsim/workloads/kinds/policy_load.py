@@ -10,10 +10,10 @@ from pydantic import Field
 from pmsim.errors import Fault
 from pmsim.quantities import Size
 from pmsim.workloads.cpu import Cpu
-from pmsim.workloads.keyfault import KeyFault, pool_faults
 from pmsim.workloads.keys import Count, Every, PoolKeys, ProtectCadence
 from pmsim.workloads.registry import CpuWorkload, workload
 from pmsim.workloads.task import MachineInfo, Steps
+from pmsim.workloads.validation import KeyFault, pool_faults
 
 
 @workload("policy_load")

@@ -13,12 +13,12 @@ from pmsim.kernel.pmalloc.generations import REWRITABLE
 from pmsim.quantities import PositivePages, PositiveSize, refused
 from pmsim.units import PAGE_SIZE
 from pmsim.workloads.cpu import Cpu
-from pmsim.workloads.keyfault import KeyFault, pool_faults
 from pmsim.workloads.keys import PoolKeys, PositiveCount
 from pmsim.workloads.kinds.policy_load import create_pool, fill_pool
 from pmsim.workloads.registry import CpuWorkload, workload
 from pmsim.workloads.task import MachineInfo, Steps
 from pmsim.workloads.timed import Timed
+from pmsim.workloads.validation import KeyFault, pool_faults
 
 
 @workload("rare_writes")

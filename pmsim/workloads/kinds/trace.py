@@ -11,11 +11,11 @@ from pydantic import AfterValidator, Field, ValidationInfo
 
 from pmsim.errors import Fault, ScenarioError
 from pmsim.workloads.cpu import Cpu
-from pmsim.workloads.keyfault import KeyFault
 from pmsim.workloads.keys import Count
 from pmsim.workloads.program import Op, Programs, Row, read_programs
 from pmsim.workloads.registry import Workload, workload
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec
+from pmsim.workloads.validation import KeyFault
 
 
 def _beside_scenario(file: str, info: ValidationInfo) -> str:

@@ -11,10 +11,10 @@ from pmsim.errors import Fault
 from pmsim.quantities import Time
 from pmsim.units import NS
 from pmsim.workloads.cpu import Cpu
-from pmsim.workloads.keyfault import KeyFault
 from pmsim.workloads.keys import PositiveCount
 from pmsim.workloads.registry import Workload, workload
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec
+from pmsim.workloads.validation import KeyFault
 
 MAX_ORDER = 6
 """64 pages: the most that one mapping of ``vm_map_ram`` carves from a block."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pmsim.confidence import LEVEL
 from pmsim.experiments.comparison import Comparison, Difference
 from pmsim.experiments.said import quantity, signed
-from pmsim.report.sheets import Cell, Sheet, count, word
+from pmsim.report.table import Cell, Table, count, word
 from pmsim.simulation.answer.metrics import metric_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ NOT_SETTINGS: Final = ("name", "description")
 """Keys of a scenario that change nothing."""
 
 
-def contrast_sheets(found: Comparison, sides: Mapping[str, Result]) -> list[Sheet]:
+def comparison_tables(found: Comparison, sides: Mapping[str, Result]) -> list[Table]:
     """Return the tables of a comparison, those without rows left out.
 
     Parameters
@@ -30,11 +30,11 @@ def contrast_sheets(found: Comparison, sides: Mapping[str, Result]) -> list[Shee
     sides
         The results by the names that the comparison calls them by, the first one first.
     """
-    sheets = (settings(sides), differences(found))
-    return [sheet for sheet in sheets if sheet.rows]
+    tables = (settings(sides), differences(found))
+    return [table for table in tables if table.rows]
 
 
-def settings(sides: Mapping[str, Result]) -> Sheet:
+def settings(sides: Mapping[str, Result]) -> Table:
     """Return the keys of the scenarios as run that are not the same on all sides."""
     flat = [dict(_keys(one.manifest["scenario"])) for one in sides.values()]
     every = dict.fromkeys(key for keys in flat for key in keys)
@@ -45,10 +45,10 @@ def settings(sides: Mapping[str, Result]) -> Sheet:
     ]
     shown = rows[:MOST_SETTINGS]
     more = f"The first {len(shown):,} of {len(rows):,}." if len(shown) < len(rows) else ""
-    return Sheet("what was set otherwise", ("key", *sides), tuple(shown), more)
+    return Table("what was set otherwise", ("key", *sides), tuple(shown), more)
 
 
-def differences(found: Comparison) -> Sheet:
+def differences(found: Comparison) -> Table:
     """Return how every metric of whole runs differs from the first side."""
     paired = all(one.paired for one in found.differences)
     note = (
@@ -65,7 +65,7 @@ def differences(found: Comparison) -> Sheet:
     ]
     sides = (found.base, others[0]) if alone else ("side", found.base, "there")
     head = ("what", *sides, "difference", f"{LEVEL:.0%} interval", "effect", "runs")
-    return Sheet(f"differences from {found.base}", head, tuple(rows), note)
+    return Table(f"differences from {found.base}", head, tuple(rows), note)
 
 
 def _row(one: Difference) -> tuple[Cell, ...]:

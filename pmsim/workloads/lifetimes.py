@@ -11,7 +11,7 @@ from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.task import Steps
 
 
-class Stays:
+class Lifetimes:
     """What a task has brought, and takes away again in the order in which it is due.
 
     Parameters

@@ -7,9 +7,9 @@ import pytest
 
 import pmsim
 from pmsim.experiments.comparison import compare
-from pmsim.report.contrast import contrast_sheets, differences, settings
+from pmsim.report.comparison_tables import comparison_tables, differences, settings
 from pmsim.report.page import report_html
-from pmsim.report.sheets import Sheet
+from pmsim.report.table import Table
 from tests.experiments.small import small
 
 ENTRY = "machine.costs.ipi.entry"
@@ -32,29 +32,29 @@ def page(sides: dict[str, pmsim.Result]) -> str:
     return report_html(list(sides.values()))
 
 
-def texts(sheet: Sheet) -> list[tuple[str, ...]]:
-    return [tuple(cell.text for cell in row) for row in sheet.rows]
+def texts(table: Table) -> list[tuple[str, ...]]:
+    return [tuple(cell.text for cell in row) for row in table.rows]
 
 
 def test_only_what_was_set_otherwise_is_told(sides: dict[str, pmsim.Result]) -> None:
-    sheet = settings(sides)
-    assert sheet.columns == ("key", "test (1)", "test (2)")
-    assert texts(sheet) == [(ENTRY, "200ns", "2us")]
+    table = settings(sides)
+    assert table.columns == ("key", "test (1)", "test (2)")
+    assert texts(table) == [(ENTRY, "200ns", "2us")]
 
 
 def test_equal_scenarios_have_no_table_of_settings(sides: dict[str, pmsim.Result]) -> None:
     first = sides["test (1)"]
-    found = contrast_sheets(compare(first, first), {"test (1)": first, "test (2)": first})
-    assert [sheet.title for sheet in found] == ["differences from test (1)"]
+    found = comparison_tables(compare(first, first), {"test (1)": first, "test (2)": first})
+    assert [table.title for table in found] == ["differences from test (1)"]
 
 
 def test_a_difference_is_that_of_the_means_with_its_interval(
     sides: dict[str, pmsim.Result],
 ) -> None:
     one, two = (side.replications["latency_mean_ps"] for side in sides.values())
-    sheet = differences(compare(*sides.values()))
-    assert sheet.columns[:4] == ("what", "test (1)", "test (2)", "difference")
-    (row,) = [row for row in sheet.rows if row[0].text == "mean latency of a broadcast"]
+    table = differences(compare(*sides.values()))
+    assert table.columns[:4] == ("what", "test (1)", "test (2)", "difference")
+    (row,) = [row for row in table.rows if row[0].text == "mean latency of a broadcast"]
     assert row[1].number == pytest.approx(one.mean())
     assert row[2].number == pytest.approx(two.mean())
     assert row[3].number == pytest.approx((two - one).mean())
@@ -65,9 +65,9 @@ def test_a_difference_is_that_of_the_means_with_its_interval(
 
 def test_of_more_than_two_sides_each_row_names_its_own(sides: dict[str, pmsim.Result]) -> None:
     first, second = sides.values()
-    sheet = differences(compare(first, second, second))
-    assert sheet.columns[:4] == ("what", "side", "test (1)", "there")
-    assert {row[1].text for row in sheet.rows} == {"test (2)", "test (3)"}
+    table = differences(compare(first, second, second))
+    assert table.columns[:4] == ("what", "side", "test (1)", "there")
+    assert {row[1].text for row in table.rows} == {"test (2)", "test (3)"}
 
 
 def test_a_page_of_several_results_begins_with_what_differs(

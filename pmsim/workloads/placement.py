@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pmsim.errors import Fault
-from pmsim.workloads.keyfault import KeyFault
 from pmsim.workloads.registry import Workload
 from pmsim.workloads.task import MachineInfo
+from pmsim.workloads.validation import KeyFault
 
 if TYPE_CHECKING:
     from pmsim.kernel.profile import KernelProfile

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
-from pmsim.report.sheets import Cell, Sheet, count, ident, part, time, word
+from pmsim.report.table import Cell, Table, count, ident, part, time, word
 from pmsim.simulation.tables.columns import CPU_TIMES, LATENCY_PARTS
 
 if TYPE_CHECKING:
@@ -26,16 +26,16 @@ _NAMES: Final = {column.name: column.name.removesuffix("_ps").replace("_", " ")
                  for column in (*CPU_TIMES, *LATENCY_PARTS)}  # fmt: skip
 
 
-def detail_sheets(result: Result) -> list[Sheet]:
+def detail_tables(result: Result) -> list[Table]:
     """Return the tables that go into detail, those without rows left out."""
-    sheets = (
+    tables = (
         calls(result.summary), user_work(result.summary), slowest_broadcasts(result), cpus(result),
         faults(result),
     )  # fmt: skip
-    return [sheet for sheet in sheets if sheet.rows]
+    return [table for table in tables if table.rows]
 
 
-def calls(summary: Mapping[str, Any]) -> Sheet:
+def calls(summary: Mapping[str, Any]) -> Table:
     """Return what each workload asked of the kernel."""
     found = summary["calls"]
     rows = [
@@ -50,7 +50,7 @@ def calls(summary: Mapping[str, Any]) -> Sheet:
         )
         for one in found[:MOST_CALLS]
     ]
-    return Sheet(
+    return Table(
         "calls into the kernel",
         ("workload", "call", "number", "mean", "longest", "waited for locks", "broadcasts"),
         tuple(rows),
@@ -58,7 +58,7 @@ def calls(summary: Mapping[str, Any]) -> Sheet:
     )
 
 
-def user_work(summary: Mapping[str, Any]) -> Sheet:
+def user_work(summary: Mapping[str, Any]) -> Table:
     """Return how much longer user work took."""
     rows = [
         (
@@ -72,10 +72,10 @@ def user_work(summary: Mapping[str, Any]) -> Sheet:
         for one in summary["user_work"]
     ]
     columns = ("workload", "tasks", "work done", "took", "longer by", "interrupts")
-    return Sheet("user work", columns, tuple(rows))
+    return Table("user work", columns, tuple(rows))
 
 
-def slowest_broadcasts(result: Result) -> Sheet:
+def slowest_broadcasts(result: Result) -> Table:
     """Return the broadcasts that took longest, and where their time went."""
     parts = [column.name for column in LATENCY_PARTS]
     plain = ["start_ps", "end_ps", "cpu", "cause", "kind", "targets", "slowest_cpu",
@@ -101,7 +101,7 @@ def slowest_broadcasts(result: Result) -> Sheet:
         "waited for CPU",
         "held up by",
     )
-    return Sheet(
+    return Table(
         "slowest broadcasts",
         (*head, *(_NAMES[name] for name in shown)),
         tuple(rows),
@@ -124,7 +124,7 @@ def _broadcast(one: Mapping[Any, Any], shown: list[str]) -> tuple[Cell, ...]:
     )
 
 
-def cpus(result: Result) -> Sheet:
+def cpus(result: Result) -> Table:
     """Return how the time of each CPU splits, all runs together."""
     times = [column.name for column in CPU_TIMES]
     counts = ["refill_ps", "handlers", "crosscalls_sent"]
@@ -142,10 +142,10 @@ def cpus(result: Result) -> Sheet:
         for cpu, row in sums.loc[order].iterrows()
     ]
     head = ("CPU", *(_NAMES[name] for name in times), "refilling TLBs", "interrupts", "broadcasts")
-    return Sheet("CPUs", head, tuple(rows), _left_out(len(sums), len(rows), "Those that lost most"))
+    return Table("CPUs", head, tuple(rows), _left_out(len(sums), len(rows), "Those that lost most"))
 
 
-def faults(result: Result) -> Sheet:
+def faults(result: Result) -> Table:
     """Return the first simulated faults and failed calls."""
     found = result.faults
     rows = [
@@ -154,7 +154,7 @@ def faults(result: Result) -> Sheet:
         for one in found.head(MOST_FAULTS).to_dict("records")
     ]  # fmt: skip
     head = ("at", "workload", "CPU", "kind", "what happened")
-    return Sheet("faults", head, tuple(rows), _left_out(len(found), len(rows), "The first"))
+    return Table("faults", head, tuple(rows), _left_out(len(found), len(rows), "The first"))
 
 
 def _left_out(total: int, shown: int, which: str) -> str:

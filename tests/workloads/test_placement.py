@@ -8,7 +8,7 @@ from pmsim.workloads.kinds.irq_off_noise import IrqOffNoise
 from pmsim.workloads.kinds.policy_load import PolicyLoad
 from pmsim.workloads.kinds.trace import Trace
 from pmsim.workloads.kinds.user_work import UserWork
-from pmsim.workloads.together import machine_info, with_names, workload_faults
+from pmsim.workloads.placement import machine_info, with_names, workload_faults
 
 
 def policy(**keys: object) -> PolicyLoad:

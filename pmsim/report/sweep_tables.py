@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pmsim.confidence import LEVEL, Estimate
 from pmsim.experiments.said import quantity, with_interval
-from pmsim.report.sheets import Cell, Sheet, count, ident, word
+from pmsim.report.table import Cell, Table, count, ident, word
 from pmsim.simulation.answer.metrics import HEADLINES, is_metric, metric_of
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ MOST_FAILURES: Final = 50
 """Failed replications that are shown."""
 
 
-def sweep_sheets(sweep: Sweep) -> list[Sheet]:
+def sweep_tables(sweep: Sweep) -> list[Table]:
     """Return the tables of a sweep, those without rows left out."""
-    return [sheet for sheet in (headlines(sweep), means(sweep), failures(sweep)) if sheet.rows]
+    return [table for table in (headlines(sweep), means(sweep), failures(sweep)) if table.rows]
 
 
-def headlines(sweep: Sweep) -> Sheet:
+def headlines(sweep: Sweep) -> Table:
     """Return the headline metrics cell by cell, with what each mean may be off by."""
     found = sweep.estimates()
     known = [name for name in HEADLINES if any(column == name for _, column in found)]
@@ -36,10 +36,10 @@ def headlines(sweep: Sweep) -> Sheet:
     note = f"Means; ± is half of the {LEVEL:.0%} interval."
     if len(sweep.cells) > len(rows):
         note += f" The first {len(rows):,} of {len(sweep.cells):,} cells."
-    return Sheet("cells", head, tuple(rows), note)
+    return Table("cells", head, tuple(rows), note)
 
 
-def means(sweep: Sweep) -> Sheet:
+def means(sweep: Sweep) -> Table:
     """Return every metric's mean over all cells, and its smallest and largest one in a cell."""
     columns = [name for name in sweep.frame.columns if is_metric(name)]
     by_cell = sweep.frame.groupby("cell")[columns].mean()
@@ -53,10 +53,10 @@ def means(sweep: Sweep) -> Sheet:
             said = f"{metric.label}, {label}" if label else metric.label
             rows.append((word(said), *cells))
     head = ("what", "mean of all cells", "in the lowest cell", "in the highest cell")
-    return Sheet("all metrics", head, tuple(rows))
+    return Table("all metrics", head, tuple(rows))
 
 
-def failures(sweep: Sweep) -> Sheet:
+def failures(sweep: Sweep) -> Table:
     """Return the replications that went wrong in simulated time."""
     found = sweep.failures
     rows = [
@@ -64,7 +64,7 @@ def failures(sweep: Sweep) -> Sheet:
         for one in found.head(MOST_FAILURES).to_dict("records")
     ]
     more = f"The first {len(rows):,} of {len(found):,}." if len(rows) < len(found) else ""
-    return Sheet("failures", ("cell", "replication", "error"), tuple(rows), more)
+    return Table("failures", ("cell", "replication", "error"), tuple(rows), more)
 
 
 def _place(sweep: Sweep, cell: int, row: Any) -> tuple[Cell, ...]:

@@ -9,8 +9,8 @@ import pytest
 
 import pmsim
 from pmsim.errors import OutputError, ResultError
-from pmsim.report import tables
-from pmsim.report.tables import write_csv, write_json
+from pmsim.report import csv_json
+from pmsim.report.csv_json import write_csv, write_json
 from pmsim.simulation.tables.columns import TABLES
 
 
@@ -47,7 +47,7 @@ def test_csv_of_a_table_without_rows_has_its_head(result: pmsim.Result, tmp_path
 def test_json_holds_manifest_summary_and_every_row(
     result: pmsim.Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "ROWS", 7)
+    monkeypatch.setattr(csv_json, "ROWS", 7)
     found = json.loads(write_json(result, tmp_path / "all.json").read_text(encoding="utf-8"))
     assert found["manifest"] == result.manifest
     assert found["summary"] == result.summary

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 
 from pmsim.errors import DeadlockError, ProgramError
 from pmsim.hardware.fabric import SlowestReason
-from pmsim.report.answers import HandlerCosts, handler_spans, of_slowest, of_target
+from pmsim.report.handlers import HandlerCosts, handler_spans, of_slowest, of_target
 from pmsim.report.span import Span
 from tests.hardware.adapters import Kept, detail_of
 from tests.hardware.strategies import programs
