@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pmsim.kernel.addresses.thread_stacks import Stack
     from pmsim.kernel.addresses.vm_area import VmArea
     from pmsim.kernel.addresses.vmap_blocks import RamMapping
+    from pmsim.kernel.ftrace import Tracer
     from pmsim.kernel.kernel import Kernel
     from pmsim.kernel.modules.module import Module, Refusal
     from pmsim.kernel.modules.segments import ModuleSegments
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from pmsim.kernel.pmalloc.generations import PoolMode
     from pmsim.kernel.pmalloc.pools import Allocations, Pool
     from pmsim.kernel.text.bpf import BpfProgram
-    from pmsim.kernel.text.ftrace import Tracer
     from pmsim.kernel.text.kprobes import Kprobe
     from pmsim.kernel.user_mm import UserMm
 

@@ -11,9 +11,12 @@ from pmsim.kernel.addresses.purge import Purge
 from pmsim.kernel.addresses.ranges import address_ranges
 from pmsim.kernel.addresses.search import address_search
 from pmsim.kernel.addresses.thread_stacks import ThreadStacks
+from pmsim.kernel.addresses.top_level import top_level_followers
 from pmsim.kernel.addresses.vmalloc import Vmalloc
 from pmsim.kernel.addresses.vmap_blocks import VmapBlocks
+from pmsim.kernel.addresses.writes import WriteFault, Writes
 from pmsim.kernel.costs import KernelCosts
+from pmsim.kernel.ftrace import Ftrace, TextGuard
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.modules.loader import Modules
 from pmsim.kernel.modules.memory import module_memory
@@ -22,8 +25,6 @@ from pmsim.kernel.pagetables.directmap import DirectMap
 from pmsim.kernel.pagetables.frames import Frames
 from pmsim.kernel.pagetables.page_blocks import PageBlocks
 from pmsim.kernel.pagetables.pagetable import PageTable
-from pmsim.kernel.pagetables.toplevel import top_level_followers
-from pmsim.kernel.pagetables.writes import WriteFault, Writes
 from pmsim.kernel.permissions.set_memory import SetMemory
 from pmsim.kernel.permissions.strategy import Ground
 from pmsim.kernel.pmalloc.pmalloc import Pmalloc
@@ -32,7 +33,6 @@ from pmsim.kernel.text.bpf import Bpf
 from pmsim.kernel.text.code_pages import CodePages, code_pages
 from pmsim.kernel.text.code_sync import CodeSync
 from pmsim.kernel.text.execmem import RoxCache
-from pmsim.kernel.text.ftrace import Ftrace, TextGuard
 from pmsim.kernel.text.kprobes import Kprobes
 from pmsim.kernel.text.static_keys import StaticKeys
 from pmsim.kernel.text.text_poke import TextPoke

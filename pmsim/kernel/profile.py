@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from pmsim.kernel.pagetables.geometry import PAGE_BITS, Geometry
+from pmsim.kernel.geometry import PAGE_BITS, Geometry
 from pmsim.quantities import PageCount, PositiveSize, Size, refused
 from pmsim.units import GIB, KIB, MIB, PAGE_SIZE, format_size
 

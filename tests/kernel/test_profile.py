@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pmsim.errors import ScenarioError
-from pmsim.kernel.pagetables.geometry import Geometry
+from pmsim.kernel.geometry import Geometry
 from pmsim.kernel.profile import KernelProfile
 from pmsim.kernel.profiles import (
     load_profile,

@@ -5,7 +5,7 @@ an address is not mapped, so that Linux flushed after every new mapping (arch/ri
 ``flush_cache_vmap``) and since 6.12 lets each CPU find out by a fault (``mark_new_valid_map`` in
 arch/riscv/include/asm/cacheflush.h, ``new_vmalloc_check`` in arch/riscv/kernel/entry.S). And where
 address spaces have top-level entries of their own, those must follow
-(`pmsim.kernel.pagetables.toplevel`).
+(`pmsim.kernel.addresses.top_level`).
 
 A task that maps an area is taken to touch it at once; so do writes. Left out: CPUs that never
 remember missing mappings (Svvptc), on which the fault of 6.12 does not happen.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pmsim.hardware.locks import Completion, Mutex, Spinlock
 from pmsim.kernel.addresses.drain import drain_by
 from pmsim.kernel.addresses.ranges import AddressSearch, FreedArea, Share, merged
-from pmsim.kernel.pagetables.geometry import ULONG_MAX
+from pmsim.kernel.geometry import ULONG_MAX
 from pmsim.kernel.tlbflush import Cause, TlbFlush
 from pmsim.kernel.workqueue import Workqueue
 from pmsim.units import PAGE_SIZE

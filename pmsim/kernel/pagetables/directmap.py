@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from pmsim.hardware.locks import Mutex
+from pmsim.kernel.geometry import ULONG_MAX
 from pmsim.kernel.pagetables.entries import NX, PAGE_KERNEL, PRESENT, RW, Change, Run
 from pmsim.kernel.pagetables.entry_changes import (
     Changed,
@@ -20,7 +21,6 @@ from pmsim.kernel.pagetables.entry_changes import (
     Span,
     whole_leaves,
 )
-from pmsim.kernel.pagetables.geometry import ULONG_MAX
 from pmsim.kernel.tlbflush import Cause, TlbFlush
 from pmsim.units import PAGE_SIZE
 

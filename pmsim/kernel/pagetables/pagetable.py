@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pmsim.kernel.geometry import PAGE_BITS, Geometry
 from pmsim.kernel.pagetables.entries import (
     FEW,
     PAGE_KERNEL,
@@ -23,7 +24,6 @@ from pmsim.kernel.pagetables.entries import (
     Run,
     fill,
 )
-from pmsim.kernel.pagetables.geometry import PAGE_BITS, Geometry
 from pmsim.kernel.pagetables.tables import LinearRange, Table, uniform
 from pmsim.units import PAGE_SIZE, Pages
 

@@ -1,1 +1,1 @@
-"""Code that changes while it may run: patching, tracing, probes, BPF programs."""
+"""Code that changes while it may run: patching, probes, BPF programs."""

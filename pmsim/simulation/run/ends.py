@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pmsim.kernel.pagetables.writes import WriteFault
+from pmsim.kernel.addresses.writes import WriteFault
 from pmsim.kernel.pmalloc.pools import Pool
 from pmsim.simulation.run.build import PlacedTask, Simulation
 from pmsim.units import S

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pmsim.kernel.geometry import Geometry
 from pmsim.kernel.pagetables.entries import GLOBAL, NX, PAGE_KERNEL, PRESENT, PSE, RW, Leaf
-from pmsim.kernel.pagetables.geometry import Geometry
 from pmsim.kernel.pagetables.pagetable import PageTable
 from pmsim.units import GIB, MIB, PAGE_SIZE, TIB
 

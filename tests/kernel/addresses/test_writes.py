@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from pmsim.errors import ProgramError
+from pmsim.kernel.addresses.writes import WriteFault
 from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.handle import KernelHandle
-from pmsim.kernel.pagetables.writes import WriteFault
 from pmsim.units import PAGE_SIZE, US
 from tests.kernel.booted import Booted
 
