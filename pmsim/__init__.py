@@ -10,6 +10,9 @@ Everything that scripts and notebooks need is here::
     sweep = pmsim.sweep(scenario, {"machine.cpus": [8, 64]}, replications=10)
     pmsim.plot.broadcast_timeline(result)     # Matplotlib axes
 
+What goes wrong is a `PmsimError`, or one of its kinds: `ScenarioError` for a file with faults,
+`SimulationError` for a run that failed.
+
 Names are looked up when they are first used, so that importing pmsim costs next to nothing.
 """
 
@@ -20,6 +23,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pmsim import figures as plot
+    from pmsim.errors import (
+        AccountingError,
+        DeadlockError,
+        OutputError,
+        PmsimError,
+        ProgramError,
+        ResultError,
+        ScenarioError,
+        SchedulerError,
+        SimulationError,
+        UndefinedBehaviour,
+        UnitError,
+    )
     from pmsim.experiments.comparison import compare
     from pmsim.experiments.results import Sweep
     from pmsim.experiments.results import open_path as open
@@ -40,6 +56,17 @@ __all__ = [
     "Sweep",
     "workload",
     "plot",
+    "PmsimError",
+    "ScenarioError",
+    "UnitError",
+    "OutputError",
+    "ResultError",
+    "SchedulerError",
+    "SimulationError",
+    "ProgramError",
+    "UndefinedBehaviour",
+    "DeadlockError",
+    "AccountingError",
 ]
 
 _HOMES = {
@@ -53,6 +80,17 @@ _HOMES = {
     "Sweep": ("pmsim.experiments.results", "Sweep"),
     "workload": ("pmsim.workloads.registry", "workload"),
     "plot": ("pmsim.figures", ""),
+    "PmsimError": ("pmsim.errors", "PmsimError"),
+    "ScenarioError": ("pmsim.errors", "ScenarioError"),
+    "UnitError": ("pmsim.errors", "UnitError"),
+    "OutputError": ("pmsim.errors", "OutputError"),
+    "ResultError": ("pmsim.errors", "ResultError"),
+    "SchedulerError": ("pmsim.errors", "SchedulerError"),
+    "SimulationError": ("pmsim.errors", "SimulationError"),
+    "ProgramError": ("pmsim.errors", "ProgramError"),
+    "UndefinedBehaviour": ("pmsim.errors", "UndefinedBehaviour"),
+    "DeadlockError": ("pmsim.errors", "DeadlockError"),
+    "AccountingError": ("pmsim.errors", "AccountingError"),
 }
 """Where each name lives: a module, and the name there (none: the module itself)."""
 

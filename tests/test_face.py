@@ -18,6 +18,17 @@ NAMES = {
     "Sweep",
     "workload",
     "plot",
+    "PmsimError",
+    "ScenarioError",
+    "UnitError",
+    "OutputError",
+    "ResultError",
+    "SchedulerError",
+    "SimulationError",
+    "ProgramError",
+    "UndefinedBehaviour",
+    "DeadlockError",
+    "AccountingError",
 }
 
 
@@ -29,6 +40,29 @@ def test_the_public_names_are_these_and_no_others() -> None:
 def test_every_public_name_is_there() -> None:
     for name in pmsim.__all__:
         assert getattr(pmsim, name) is not None
+
+
+def test_every_error_that_pmsim_raises_is_public() -> None:
+    kinds, waiting = set(), [pmsim.PmsimError]
+    while waiting:
+        kind = waiting.pop()
+        kinds.add(kind)
+        waiting += kind.__subclasses__()
+    assert kinds == {getattr(pmsim, kind.__name__) for kind in kinds}
+
+
+def test_an_error_caught_by_its_public_name_is_the_one_raised() -> None:
+    with pytest.raises(pmsim.ScenarioError) as raised:
+        pmsim.load("no-such-scenario")
+    assert raised.value.faults[0].code == "no-such-file"
+
+
+def test_python_m_pmsim_is_the_command_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pmsim", "list", "--help"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "Usage: pmsim list" in done.stdout
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
