@@ -131,6 +131,20 @@ def test_only_what_begins_in_the_part_is_kept() -> None:
     assert [one.start_ps for one in kept.waits] == [all_of_it.waits[2].start_ps]
 
 
+def test_a_part_holds_its_first_instant_and_not_its_last() -> None:
+    steps = (compute(1000), irqs_off(10), call(1))
+    both = program(on(0, *steps, *steps, *steps), on(1, compute(20_000)))
+    all_of_it, _ = detail_of(both)
+    windows = [one.start_ps for one in all_of_it.waits]
+    calls = all_of_it.row("start_ps")
+    kept, _ = detail_of(both, windows[0], windows[2])
+    assert [one.start_ps for one in kept.waits] == windows[:2]
+    assert kept.row("start_ps") == calls[:2]
+    kept, _ = detail_of(both, calls[0], calls[2])
+    assert kept.row("start_ps") == calls[:2]
+    assert [one.start_ps for one in kept.waits] == windows[1:]
+
+
 def test_beyond_its_room_nothing_is_kept_and_it_is_said_from_when_on() -> None:
     steps = (irqs_off(10), call(1, 2)) * 3
     both = program(on(0, *steps), on(1, compute(20_000)), on(2, compute(20_000)))

@@ -199,6 +199,20 @@ def test_user_work_is_told_with_the_interrupts_of_its_cpus_alone(tmp_path: Path)
     assert any(sentence.endswith(said) for sentence in sentences(summary))
 
 
+def test_interrupts_a_second_are_those_of_one_run_among_several(tmp_path: Path) -> None:
+    with TableStore(tmp_path) as store:
+        for replication, handlers in enumerate((3, 5, 4)):
+            recorder = Recorder(store, replication, None)
+            recorder.crosscalls(calls([5]))
+            store.add("cpus", cpu_rows({}, {"handlers": handlers}), replication)
+            store.add_rows("tasks", [task(cpu=1, work_ps=500, end_ps=1000)], replication)
+            store.add_rows("faults", [], replication)
+    summary = summarize(TableFiles(tmp_path), [DURATION] * 3, None)
+    # Four in 1,000 ps, in the mean of three runs.
+    said = "its CPUs were interrupted 12 times, each 4,000,000,000 times a second."
+    assert any(sentence.endswith(said) for sentence in sentences(summary))
+
+
 def test_user_work_on_cpus_that_nobody_interrupted_says_so(tmp_path: Path) -> None:
     tasks = [task(cpu=1, work_ps=1000, end_ps=1000)]
     said = sentences(made(tmp_path, calls([5]), tasks=tasks))

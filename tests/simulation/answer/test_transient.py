@@ -68,6 +68,16 @@ def test_a_burst_that_lasts_for_most_of_the_run_leaves_no_steady_part() -> None:
     assert (found.end_ps, found.rule) == (None, "none")
 
 
+def test_a_burst_that_lasts_for_exactly_half_of_the_run_still_leaves_a_steady_part() -> None:
+    counts = np.full(200, 4)
+    counts[:100] = 500
+    found = find_transient(edges(200), counts, last_end_ps=200_000)
+    assert (found.end_ps, found.rule) == (100_000, "mser5")
+    counts[:105] = 500  # one batch more than half
+    found = find_transient(edges(200), counts, last_end_ps=200_000)
+    assert (found.end_ps, found.rule) == (None, "none")
+
+
 def test_too_short_a_series_says_nothing() -> None:
     found = find_transient(edges(49), np.full(49, 3), last_end_ps=49_000)
     assert found.rule == "none"
