@@ -66,12 +66,17 @@ class QuantityKey:
     bare
         Whether a whole number may stand without its unit, in a file too: where the key's name says
         what is counted.
+    smallest, largest
+        The ends of what can mean anything here, in the base unit, where they are narrower than the
+        kind's own.
     """
 
     kind: units.Quantity
     positive: bool = False
     words: tuple[str, ...] = ()
     bare: bool = False
+    smallest: int = 0
+    largest: int | None = None
 
     def validate(self, value: Any, info: ValidationInfo) -> int | Fraction | str:
         """Return the value in its base unit; a bare number in a file is a fault."""
@@ -89,7 +94,16 @@ class QuantityKey:
         if self.positive and read == 0:
             raise refused("not-positive", f"{self.kind.name} of zero cannot stand here",
                          f"for example {self.kind.example}")  # fmt: skip
+        self._check_ends(read)
         return read
+
+    def _check_ends(self, read: int | Fraction) -> None:
+        if read < self.smallest:
+            raise refused("out-of-range", f"{self.write(read)} is too little here",
+                         f"the smallest is {self.write(self.smallest)}")  # fmt: skip
+        if self.largest is not None and read > self.largest:
+            raise refused("out-of-range", f"{self.write(read)} is too much here",
+                         f"the largest is {self.write(self.largest)}")  # fmt: skip
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -117,8 +131,20 @@ class QuantityKey:
             "type": "string",
             "pattern": rf"^\s*({'|'.join((number, *self.words))})\s*$",
             "description": f"{self.kind.name}: a number with a unit ({self.kind.fits})",
+            **self._ends(),
         }
-        return {"anyOf": [text, {"type": "integer", "minimum": 0}]} if self.bare else text
+        if not self.bare:
+            return text
+        most = {} if self.largest is None else {"maximum": self.largest}
+        return {"anyOf": [text, {"type": "integer", "minimum": self.smallest, **most}]}
+
+    def _ends(self) -> dict[str, str]:
+        """Return the key's own ends as text: JSON Schema compares numbers only."""
+        ends = {
+            "x-smallest": self.smallest if self.smallest > 1 else None,
+            "x-largest": self.largest,
+        }
+        return {name: self.write(end) for name, end in ends.items() if end is not None}
 
 
 def refused(code: str, message: str, hint: str = "") -> PydanticCustomError:
@@ -152,6 +178,8 @@ Time = Annotated[int, QuantityKey(units.TIME)]
 """Picoseconds, zero included."""
 PositiveTime = Annotated[int, QuantityKey(units.TIME, positive=True)]
 """Picoseconds, at least one."""
+RunLength = Annotated[int, QuantityKey(units.TIME, positive=True, largest=units.LONGEST_RUN)]
+"""Picoseconds of simulated time, at least one, `pmsim.units.LONGEST_RUN` at most."""
 TimeOrAuto = Annotated[int | Literal["auto"], QuantityKey(units.TIME, words=("auto",))]
 """Picoseconds, or ``auto``: found while running."""
 PositiveTimeOrAuto = Annotated[

@@ -37,6 +37,11 @@ PAGE_SIZE: Final = 4096
 
 MAX_TIME: Final = 2**63 - 1
 """The longest time, about 107 days: what a signed 64-bit column of picoseconds can hold."""
+LONGEST_RUN: Final = 864_000 * S
+"""The longest run, ten days: any two such times add up to one that the calendar can hold.
+
+A wait as long as this never ends within a run, and so may stand for any longer one.
+"""
 MAX_SIZE: Final = 2**64
 """The largest size: a 64-bit address space."""
 MAX_PAGES: Final = MAX_SIZE // PAGE_SIZE

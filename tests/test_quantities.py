@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from pmsim import units
 from pmsim.quantities import (
     FROM_FILE,
     PageCount,
     PositivePages,
     PositiveSize,
     PositiveTime,
+    QuantityKey,
     Rate,
+    RunLength,
     Size,
     Time,
     TimeOrAuto,
@@ -39,6 +42,28 @@ def fault(**values: Any) -> dict[str, str]:
         Keys.model_validate(values, context=FROM_FILE)
     (found,) = caught.value.errors()
     return dict(found["ctx"])
+
+
+def test_a_value_beyond_the_ends_of_its_key_is_told_them() -> None:
+    class Ends(BaseModel):
+        run: RunLength = 1
+        nap: Annotated[int, QuantityKey(units.TIME, smallest=units.NS)] = units.NS
+        pages: Annotated[int, QuantityKey(units.PAGES, bare=True, largest=8)] = 1
+
+    assert Ends(run=units.LONGEST_RUN, nap=1000, pages=8).pages == 8
+    for key, value, end in (
+        ("run", units.LONGEST_RUN + 1, "the largest is 864000s"),
+        ("nap", 999, "the smallest is 1ns"),
+        ("pages", 9, "the largest is 8 pages"),
+    ):
+        with pytest.raises(ValidationError) as caught:
+            Ends.model_validate({key: value})
+        (found,) = caught.value.errors()
+        assert (found["ctx"]["code"], found["ctx"]["hint"]) == ("out-of-range", end)
+    schema = Ends.model_json_schema()["properties"]
+    assert schema["run"]["x-largest"] == "864000s"
+    assert schema["nap"]["x-smallest"] == "1ns"
+    assert schema["pages"]["anyOf"][1]["maximum"] == 8
 
 
 def test_text_becomes_a_number_in_the_base_unit() -> None:

@@ -94,8 +94,15 @@ def _text(schema: Schema) -> str:
         spelled = "|".join(unit.replace("/", r"/\s*") for unit in quantity.units)
         if f"({spelled}" in pattern:
             word = " or `auto`" if "|auto" in pattern else ""
-            return words + word
+            return words + _ends(schema) + word
     return "text"
+
+
+def _ends(schema: Schema) -> str:
+    """Return the ends of a quantity that a key has of its own."""
+    ends = (("from", "x-smallest"), ("to", "x-largest"))
+    parts = [f"{word} {schema[name]}" for word, name in ends if name in schema]
+    return f", {' '.join(parts)}" if parts else ""
 
 
 def _limits(schema: Schema) -> str:

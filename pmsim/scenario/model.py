@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from pmsim.quantities import Keys, PositiveTime, PositiveTimeOrAuto, Time, TimeOrAuto
+from pmsim.quantities import Keys, PositiveTime, PositiveTimeOrAuto, RunLength, Time, TimeOrAuto
 from pmsim.scenario.faults import DIRECTORY_NAME
 from pmsim.scenario.machine import FormatVersion
 from pmsim.units import format_time
@@ -83,7 +83,7 @@ class ScenarioKeys(Keys):
         description="A kernel profile by name, or {profile: NAME, ...} with keys that replace the"
         " profile's.",
     )
-    duration: PositiveTime | None = Field(
+    duration: RunLength | None = Field(
         default=None, description="Simulated time. Without it the run is `until: done`."
     )
     until: Literal["done"] | None = Field(
