@@ -1,11 +1,22 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from pmsim.confidence import BATCHES, LEAST, batch_means, bootstrap_interval, mean_interval
+from pmsim.confidence import (
+    BATCHES,
+    LEAST,
+    batch_means,
+    bootstrap_interval,
+    difference_interval,
+    mean_interval,
+    t_quantile,
+)
 
 
 def rng(seed: int = 7) -> np.random.Generator:
@@ -119,3 +130,38 @@ def test_batch_means_of_dependent_values_hold_the_truth_as_often_as_they_say() -
     # The plain t interval takes dependent values for independent ones, and fails.
     plain = [mean_interval(correlated(seed, 4000)) for seed in range(200)]
     assert sum(one.low <= 0 <= one.high for one in plain) < 120
+
+
+@pytest.mark.parametrize("freedom", [1, 4, 7.5, 28.5, 99, 1e6])
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.999])
+def test_the_quantile_of_t_is_scipy_s_to_the_bit(freedom: float, level: float) -> None:
+    assert t_quantile(freedom, level) == stats.t.ppf((1 + level) / 2, freedom)
+
+
+def test_the_interval_of_a_mean_is_scipy_s() -> None:
+    values = rng(4).exponential(size=17)
+    found, theirs = mean_interval(values, 0.9), stats.ttest_1samp(values, 0)
+    assert (found.low, found.high) == pytest.approx(theirs.confidence_interval(0.9), rel=1e-14)
+
+
+def test_the_interval_of_a_difference_is_that_of_welch() -> None:
+    first, second = rng(5).normal(3, 1, 9), rng(6).normal(5, 4, 30)
+    found = difference_interval(first, second, 0.99)
+    theirs = stats.ttest_ind(second, first, equal_var=False).confidence_interval(0.99)
+    assert (found.low, found.high) == pytest.approx(tuple(theirs), rel=1e-13)
+    assert (found.mean, found.n) == (second.mean() - first.mean(), 9)
+
+
+def test_a_difference_of_few_values_or_of_constants_has_no_t() -> None:
+    assert difference_interval([1, 2, 3], [4, 5, 6, 7, 8]).method == "not enough data"
+    constant = difference_interval([1] * 5, [3] * 6)
+    assert (constant.low, constant.mean, constant.high, constant.method) == (2, 2, 2, "constant")
+
+
+def test_a_t_quantile_does_not_load_scipy_stats() -> None:
+    program = (
+        "import sys; from pmsim.confidence import batch_means, mean_interval\n"
+        "mean_interval([1, 2, 3, 4, 5]); batch_means(range(100)); "
+        "assert 'scipy.stats' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pmsim.confidence import LEAST, LEVEL, ROUNDING, Estimate, is_constant
+from pmsim.confidence import (
+    LEAST,
+    LEVEL,
+    ROUNDING,
+    Estimate,
+    difference_interval,
+    is_constant,
+)
 from pmsim.experiments.arms import Arm, Comparable, arms_of
 from pmsim.experiments.said import quantity, signed_interval
 from pmsim.simulation.answer.estimates import estimate
@@ -201,28 +207,11 @@ def _difference(base: Arm, other: Arm, name: str, level: float) -> Difference | 
         apart = np.where(np.isclose(first, second, rtol=ROUNDING, atol=0), 0, second - first)
         gap = estimate(name, apart, base.seed, level)
     else:
-        gap = _unpaired(first, second, level)
+        gap = difference_interval(first, second, level)
     effect = _effect(first, second)
     return Difference(
         other.name, name, float(first.mean()), float(second.mean()), gap, effect, paired
     )
-
-
-def _unpaired(
-    first: npt.NDArray[np.float64], second: npt.NDArray[np.float64], level: float
-) -> Estimate:
-    """Return the difference of independent means, by Welch's t."""
-    gap = float(second.mean() - first.mean())
-    n = min(len(first), len(second))
-    if n < LEAST:
-        return Estimate(gap, None, None, n, level, "not enough data")
-    if is_constant(first) and is_constant(second):
-        return Estimate(gap, gap, gap, n, level, "constant")
-    from scipy import stats
-
-    found: Any = stats.ttest_ind(second, first, equal_var=False)
-    low, high = found.confidence_interval(level)
-    return Estimate(gap, float(low), float(high), n, level, "t")
 
 
 def _effect(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float | None:
