@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Final
@@ -13,6 +14,7 @@ from pmsim.errors import SimulationError
 from pmsim.scenario.resolve import ResolvedScenario
 from pmsim.simulation.result.scratch import clear_away, scratch
 from pmsim.simulation.run.replications import run_measured
+from pmsim.simulation.tables.memory import MemoryTables
 
 SCRATCH: Final = "pmsim-replication-"
 """How the names of the directories begin in which replications run."""
@@ -45,9 +47,9 @@ def replicate(scenario: ResolvedScenario, replication: int) -> Outcome:
     started = time.perf_counter()
     error: str | None = None
     values: dict[str, float] = {}
-    with scratch(Path(gettempdir()), SCRATCH) as directory:
+    with MemoryTables(partial(scratch, Path(gettempdir()), SCRATCH)) as tables:
         try:
-            _, values = run_measured(scenario, replication, directory)
+            _, values = run_measured(scenario, replication, tables)
         except SimulationError as failure:
             error = str(failure)
     return Outcome(values, error, time.perf_counter() - started)

@@ -19,7 +19,7 @@ from pmsim.confidence import (
 from pmsim.simulation.answer.metrics import absent, metric_of, ordered
 from pmsim.simulation.answer.parts import SPENT
 from pmsim.simulation.streams import MACHINE, stream
-from pmsim.simulation.tables.files import TableFiles
+from pmsim.simulation.tables.source import TableSource, whole
 
 PURPOSE: Final = "bootstrap"
 """The purpose under which bootstrap samples are drawn, apart from all that is drawn in runs."""
@@ -61,7 +61,7 @@ def over_replications(rows: Sequence[Mapping[str, float]], seed: int) -> dict[st
     }
 
 
-def within(files: TableFiles, summary: Mapping[str, Any]) -> dict[str, Any]:
+def within(files: TableSource, summary: Mapping[str, Any]) -> dict[str, Any]:
     """Return how well one run knows the means of its steady part; empty where it has none.
 
     Parameters
@@ -75,20 +75,23 @@ def within(files: TableFiles, summary: Mapping[str, Any]) -> dict[str, Any]:
     end = found["end_ps"]
     if end is None or not found["broadcasts_after"]:
         return {}
-    timeline = files.frame("timeline")
+    timeline = whole(
+        files, "timeline", ("start_ps", "end_ps", "broadcasts_per_s", *SPENT, "windows_ps")
+    )
     length = timeline["end_ps"] - timeline["start_ps"]
     # The last interval may have another length than all others, and its values another weight.
-    late = timeline[(timeline["start_ps"] >= end) & (length == length.iloc[0])]
-    spent = late[list(SPENT)].sum(axis=1) - late["windows_ps"]
+    chosen = (timeline["start_ps"] >= end) & (length == length[0])
+    late = {name: values[chosen] for name, values in timeline.items()}
+    spent = sum(late[name] for name in SPENT) - late["windows_ps"]
     series = {
         "after_per_s": late["broadcasts_per_s"],
-        "after_lost_share": spent / (length.iloc[0] * summary["cpus"]),
+        "after_lost_share": spent / (length[0] * summary["cpus"]),
         "after_latency_mean_ps": _latencies(files, end),
     }
     return {name: batch_means(values).as_dict() for name, values in series.items()}
 
 
-def _latencies(files: TableFiles, start: int) -> npt.NDArray[np.float64]:
+def _latencies(files: TableSource, start: int) -> npt.NDArray[np.float64]:
     """Return the latencies of the cross-calls that began late enough, in order of their end."""
     pieces = [np.empty(0)]
     for batch in files.arrow_batches("crosscalls", ["start_ps", "end_ps"]):

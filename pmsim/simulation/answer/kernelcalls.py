@@ -6,10 +6,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
-import pandas as pd
+import numpy as np
+import numpy.typing as npt
 
-from pmsim.simulation.tables.files import TableFiles
+from pmsim.simulation.tables.source import TableSource, coded
 from pmsim.units import S
+
+Ints = npt.NDArray[np.int64]
 
 _COLUMNS = ("parent", "workload", "kind", "start_ps", "end_ps", "crosscalls", "lock_wait_ps")
 
@@ -25,16 +28,16 @@ class _Sum:
     longest: int = -1
     longest_at: int = 0
 
-    def add(self, rows: pd.DataFrame) -> None:
-        length = rows["end_ps"] - rows["start_ps"]
-        self.count += len(rows)
+    def add(self, start: Ints, end: Ints, crosscalls: Ints, lock_wait: Ints) -> None:
+        length = end - start
+        self.count += len(length)
         self.total += int(length.sum())
-        self.broadcasts += int(rows["crosscalls"].sum())
-        self.lock_wait += int(rows["lock_wait_ps"].sum())
+        self.broadcasts += int(crosscalls.sum())
+        self.lock_wait += int(lock_wait.sum())
         place = int(length.argmax())
-        if length.iloc[place] > self.longest:
-            self.longest = int(length.iloc[place])
-            self.longest_at = int(rows["start_ps"].iloc[place])
+        if length[place] > self.longest:
+            self.longest = int(length[place])
+            self.longest_at = int(start[place])
 
 
 KERNEL_WORKER: Final = "kernel worker"
@@ -42,7 +45,7 @@ KERNEL_WORKER: Final = "kernel worker"
 
 
 def kernel_calls(
-    files: TableFiles, workloads: Collection[str], duration: int
+    files: TableSource, workloads: Collection[str], duration: int
 ) -> list[dict[str, Any]]:
     """Return the calls that workloads made, by workload and kind, the costliest first.
 
@@ -62,11 +65,16 @@ def kernel_calls(
         ``lock_wait_ps`` (sums), ``longest_ps`` and ``longest_at_ps``, of each.
     """
     sums: dict[tuple[str, str], _Sum] = {}
-    for frame in files.batches("operations", _COLUMNS):
-        outermost = frame[frame["parent"].isna()]
-        for (workload, kind), rows in outermost.groupby(["workload", "kind"], observed=True):
-            who = str(workload) if str(workload) in workloads else KERNEL_WORKER
-            sums.setdefault((who, str(kind)), _Sum()).add(rows)
+    for batch in files.arrow_batches("operations", _COLUMNS):
+        outermost = batch.column(0).is_null().to_numpy(zero_copy_only=False)
+        (by, names), (what, kinds) = coded(batch.column(1)), coded(batch.column(2))
+        columns = [batch.column(place).to_numpy()[outermost] for place in range(3, 7)]
+        both = by[outermost] * np.int64(len(kinds)) + what[outermost]
+        for pair in np.unique(both).tolist():
+            workload, kind = names[pair // len(kinds)], kinds[pair % len(kinds)]
+            who = workload if workload in workloads else KERNEL_WORKER
+            rows = both == pair
+            sums.setdefault((who, kind), _Sum()).add(*(column[rows] for column in columns))
     ordered = sorted(sums.items(), key=lambda item: -item[1].total)
     return [
         {

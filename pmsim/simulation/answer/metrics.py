@@ -14,8 +14,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from pmsim.scenario.faults import did_you_mean
-from pmsim.simulation.answer.summary import summarize
-from pmsim.simulation.tables.files import TableFiles
+from pmsim.simulation.tables.source import TableSource, coded, whole
 from pmsim.simulation.tables.tally import Tally
 
 Kind = Literal["mean", "quantile", "extreme", "rate", "share", "time", "count", "amount"]
@@ -24,6 +23,8 @@ Kind = Literal["mean", "quantile", "extreme", "rate", "share", "time", "count", 
 Dimension = Literal["", "operation", "workload", "cause"]
 """What there is one number for each of; empty: one number for the whole replication."""
 
+_LOST_BYTES = ("slack", "wasted", "relinquished")
+"""What is lost of a pool, by the columns of the table ``pools``."""
 QUANTILE: Final = 0.99
 """The quantile of the times of kernel operations that is reported."""
 
@@ -106,29 +107,18 @@ class Measured:
         return self.summary["cost"]["initiators_ps"] / total if total else None
 
 
-def measure(
-    files: TableFiles, replication: int, duration: int, warmup: int | None
-) -> dict[str, float]:
+def measure(files: TableSource, summary: Mapping[str, Any]) -> dict[str, float]:
     """Return every metric of one replication by its column; what it does not tell is left out.
 
     Parameters
     ----------
     files
         Its tables, with the rows of this replication alone.
-    replication
-        Its number in them.
-    duration
-        Its length in picoseconds.
-    warmup
-        Where the transient ends, if the scenario says so.
+    summary
+        Their headline numbers.
     """
-    measured = Measured(
-        summarize(files, [duration], warmup, first=replication),
-        _operation_times(files),
-        int(files.frame("cpus")["handlers"].sum()),
-        _pools(files),
-    )
-    return dict(_columns(measured))
+    handlers = int(whole(files, "cpus", ("handlers",))["handlers"].sum())
+    return dict(_columns(Measured(summary, _operation_times(files), handlers, _pools(files))))
 
 
 def _columns(measured: Measured) -> Iterator[tuple[str, float]]:
@@ -182,23 +172,24 @@ def ordered(names: set[str]) -> list[str]:
     return sorted(names, key=lambda name: (place[name.partition("[")[0]], name))
 
 
-def _operation_times(files: TableFiles) -> dict[str, Tally]:
+def _operation_times(files: TableSource) -> dict[str, Tally]:
     """Return the times of each kind of operation."""
     times: dict[str, Tally] = {}
-    for frame in files.batches("operations", ["kind", "start_ps", "end_ps"]):
-        taken = (frame["end_ps"] - frame["start_ps"]).to_numpy(dtype=np.int64)
-        for kind, rows in frame.groupby(frame["kind"].astype(str)).indices.items():
-            times.setdefault(str(kind), Tally()).add(taken[rows])
+    for batch in files.arrow_batches("operations", ("kind", "start_ps", "end_ps")):
+        codes, kinds = coded(batch.column(0))
+        taken = batch.column(2).to_numpy() - batch.column(1).to_numpy()
+        for code in np.unique(codes).tolist():
+            times.setdefault(kinds[code], Tally()).add(taken[codes == code])
     return dict(sorted(times.items()))
 
 
-def _pools(files: TableFiles) -> dict[str, float]:
-    pools = files.frame("pools")
-    if not len(pools):
+def _pools(files: TableSource) -> dict[str, float]:
+    pools = whole(files, "pools", ("pages", *_LOST_BYTES, "exposed_byte_s"))
+    if not len(pools["pages"]):
         return {}
-    lost = pools[["slack", "wasted", "relinquished"]].to_numpy().sum()
+    lost = sum(int(pools[name].sum()) for name in _LOST_BYTES)
     exposed = float(pools["exposed_byte_s"].sum())
-    return {"pages": int(pools["pages"].sum()), "lost": int(lost), "exposed": exposed}
+    return {"pages": int(pools["pages"].sum()), "lost": lost, "exposed": exposed}
 
 
 def _mean(times: Tally) -> float:

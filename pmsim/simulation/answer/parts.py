@@ -6,21 +6,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
+import numpy.typing as npt
 
 from pmsim.simulation.answer.transient import Transient, find_transient
-from pmsim.simulation.tables.files import TableFiles
+from pmsim.simulation.tables.source import TableSource, whole
 from pmsim.units import S
 
 SPENT: Final = ("stolen_ps", "spin_ps", "irqs_off_ps", "refill_ps")
 """What synchronization takes from CPUs, by the columns of their accounts."""
 
+Ints = npt.NDArray[np.int64]
+Columns = Mapping[str, Ints]
+
 _CPU_TIME = ("busy_ps", "spin_ps", "irqs_off_ps", "stolen_ps", "idle_ps")
+_TIMELINE = (
+    "replication", "start_ps", "end_ps", "broadcasts", *_CPU_TIME, "refill_ps", "windows_ps",
+)  # fmt: skip
 _SIDES = ("before", "after")
 
 
 def parts_of_runs(
-    files: TableFiles,
+    files: TableSource,
     durations: Mapping[int, int],
     last_ends: Mapping[int, int],
     warmup: int | None,
@@ -46,8 +52,8 @@ def parts_of_runs(
         ``per_s``, their mean latency ``latency_mean_ps`` (`None` without any), and ``lost_share``,
         the share of all CPU time in the intervals of the timeline that began in it.
     """
-    timeline = files.frame("timeline")
-    rows = {number: timeline[timeline["replication"] == number] for number in durations}
+    timeline = whole(files, "timeline", _TIMELINE)
+    rows = {number: _rows(timeline, timeline["replication"] == number) for number in durations}
     found = {
         number: _transient(rows[number], last_ends.get(number, 0), warmup) for number in durations
     }
@@ -57,14 +63,14 @@ def parts_of_runs(
     for number, one in found.items():
         part: dict[str, Any] = {"end_ps": one.end_ps, "rule": one.rule}
         if number in ends:
-            end, whole = ends[number], durations[number]
-            lengths = (min(end, whole), max(0, whole - end))
+            end, length = ends[number], durations[number]
+            lengths = (min(end, length), max(0, length - end))
             part |= _rates(calls[number], lengths) | _lost(rows[number], end)
         parts.append(part)
     return parts
 
 
-def lost(spent: pd.DataFrame, windows: int) -> dict[str, int]:
+def lost(spent: Columns, windows: int) -> dict[str, int]:
     """Return the CPU time that synchronization took, by what it was spent on.
 
     Parameters
@@ -80,14 +86,18 @@ def lost(spent: pd.DataFrame, windows: int) -> dict[str, int]:
     return parts
 
 
-def _transient(timeline: pd.DataFrame, last_end: int, warmup: int | None) -> Transient:
+def _rows(columns: Columns, chosen: npt.NDArray[np.bool_]) -> dict[str, Ints]:
+    return {name: values[chosen] for name, values in columns.items()}
+
+
+def _transient(timeline: Columns, last_end: int, warmup: int | None) -> Transient:
     if warmup is not None:
         return Transient(warmup, "given")
-    edges = np.append(timeline["start_ps"].to_numpy(), timeline["end_ps"].to_numpy()[-1:])
-    return find_transient(edges, timeline["broadcasts"].to_numpy(), last_end)
+    edges = np.append(timeline["start_ps"], timeline["end_ps"][-1:])
+    return find_transient(edges, timeline["broadcasts"], last_end)
 
 
-def _calls(files: TableFiles, ends: Mapping[int, int]) -> dict[int, list[tuple[int, int]]]:
+def _calls(files: TableSource, ends: Mapping[int, int]) -> dict[int, list[tuple[int, int]]]:
     """Return of each replication the number and the latencies' sum of calls before and after."""
     found = {number: [(0, 0), (0, 0)] for number in ends}
     for batch in files.arrow_batches("crosscalls", ("replication", "start_ps", "end_ps")):
@@ -110,10 +120,10 @@ def _rates(calls: Sequence[tuple[int, int]], lengths: Sequence[int]) -> dict[str
     return found
 
 
-def _lost(timeline: pd.DataFrame, end: int) -> dict[str, float]:
+def _lost(timeline: Columns, end: int) -> dict[str, float]:
     early = timeline["start_ps"] < end
     found = {}
-    for side, rows in zip(_SIDES, (timeline[early], timeline[~early]), strict=True):
+    for side, rows in zip(_SIDES, (_rows(timeline, early), _rows(timeline, ~early)), strict=True):
         whole = sum(int(rows[name].sum()) for name in _CPU_TIME)
         spent = sum(lost(rows, int(rows["windows_ps"].sum())).values())
         found[f"lost_share_{side}"] = spent / whole if whole else 0.0

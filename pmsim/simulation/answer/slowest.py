@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from pmsim.simulation.answer.kernelcalls import KERNEL_WORKER
-from pmsim.simulation.tables.files import TableFiles
+from pmsim.simulation.tables.source import TableSource
 
 _COLUMNS = (
     "start_ps", "end_ps", "cpu", "task", "cause", "protocol", "slowest_cpu", "slowest_reason",
@@ -15,7 +15,7 @@ _COLUMNS = (
 
 
 def find_slowest(
-    files: TableFiles, names: Mapping[tuple[int, int], str]
+    files: TableSource, names: Mapping[tuple[int, int], str]
 ) -> dict[str, int | str | None] | None:
     """Return the broadcast that took longest, the first of several; `None` if there is none.
 

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pmsim.simulation.answer.kernelcalls import KERNEL_WORKER, kernel_calls
-from pmsim.simulation.answer.parts import lost, parts_of_runs
+from pmsim.simulation.answer.parts import SPENT, lost, parts_of_runs
 from pmsim.simulation.answer.slowest import find_slowest
 from pmsim.simulation.tables.columns import DETAIL
-from pmsim.simulation.tables.files import TableFiles
+from pmsim.simulation.tables.source import TableSource, coded, whole
 from pmsim.simulation.tables.tally import Tally
 from pmsim.units import S
 
@@ -30,14 +30,14 @@ TOP = 5
 
 
 def summarize(
-    files: TableFiles, durations: Sequence[int], warmup: int | None = None, *, first: int = 0
+    files: TableSource, durations: Sequence[int], warmup: int | None = None, *, first: int = 0
 ) -> dict[str, Any]:
     """Return the headline numbers of a finished result.
 
     Parameters
     ----------
     files
-        Its tables.
+        Its tables, wherever they are.
     durations
         Simulated length of each replication in picoseconds.
     warmup
@@ -50,8 +50,8 @@ def summarize(
     dict
         Plain data for ``summary.json``; every key is described in `KEYS`.
     """
-    cpus = files.frame("cpus")
-    tasks = files.frame("tasks")
+    cpus = whole(files, "cpus", _CPU_COLUMNS)
+    tasks = whole(files, "tasks", _TASK_COLUMNS)
     calls = _Calls(files)
     names = _names(tasks)
     lengths = dict(enumerate(durations, first))
@@ -59,7 +59,7 @@ def summarize(
     return {
         "duration_ps": sum(durations),
         "replications": len(durations),
-        "cpus": int(cpus["cpu"].nunique()),
+        "cpus": len(np.unique(cpus["cpu"])),
         "broadcasts": calls.totals(sum(durations)),
         "latency_ps": calls.latency(),
         "cost": {"initiators_ps": calls.latencies.total, **_lost(cpus, tasks, sum(durations))},
@@ -106,6 +106,11 @@ KEYS: Mapping[str, str] = {
 """The keys of a summary, with a sentence each."""
 
 
+_CPU_COLUMNS = ("replication", "cpu", *SPENT, "handlers")
+_TASK_COLUMNS = (
+    "replication", "workload", "cpu", "task", "start_ps", "end_ps", "work_ps", "windows_ps",
+)  # fmt: skip
+_PAID = ("stolen_ps", "spin_ps", "refill_ps", "handlers")
 _CALL_COLUMNS = (
     "replication", "cpu", "task", "start_ps", "end_ps", "kind", "cause", "targets", "protocol",
 )  # fmt: skip
@@ -114,7 +119,7 @@ _CALL_COLUMNS = (
 class _Calls:
     """One pass over the cross-calls, adding up."""
 
-    def __init__(self, files: TableFiles) -> None:
+    def __init__(self, files: TableSource) -> None:
         self.kinds: Counter[str] = Counter()
         self.causes: Counter[str] = Counter()
         self.protocols: Counter[str] = Counter()
@@ -174,66 +179,78 @@ def _add_by_key(into: Counter[tuple[int, int]], cpu: Ints, task: Ints, values: I
         into[(one_cpu, one_task)] += total
 
 
-def _paying_cpus(cpus: Any) -> list[dict[str, int]]:
-    total = cpus.groupby("cpu")[["stolen_ps", "spin_ps", "refill_ps", "handlers"]].sum()
-    most = total.nlargest(TOP, "stolen_ps")
+def _paying_cpus(cpus: Mapping[str, Ints]) -> list[dict[str, int]]:
+    numbers, place = np.unique(cpus["cpu"], return_inverse=True)
+    paid = {name: _sums(place, cpus[name], len(numbers)) for name in _PAID}
+    most = np.argsort(-paid["stolen_ps"], kind="stable")[:TOP]
     return [
-        {"cpu": int(row.Index), **{name: int(getattr(row, name)) for name in total.columns}}
-        for row in most.itertuples()
-        if row.stolen_ps > 0
+        {"cpu": int(numbers[row]), **{name: int(paid[name][row]) for name in _PAID}}
+        for row in most.tolist()
+        if paid["stolen_ps"][row] > 0
     ]
 
 
-def _lost(cpus: Any, tasks: Any, duration: int) -> dict[str, Any]:
+def _lost(cpus: Mapping[str, Ints], tasks: Mapping[str, Ints], duration: int) -> dict[str, Any]:
     """Return the CPU time that synchronization took, by what it was spent on."""
     spent = lost(cpus, int(tasks["windows_ps"].sum()))
-    all_time = duration * int(cpus["cpu"].nunique())
+    all_time = duration * len(np.unique(cpus["cpu"]))
     total = sum(spent.values())
     return {**spent, "lost_ps": total, "share": total / all_time if all_time else 0.0}
 
 
-def _names(tasks: Any) -> dict[tuple[int, int], str]:
+def _names(tasks: Mapping[str, Ints]) -> dict[tuple[int, int], str]:
     """Return the workload of each task, by CPU and number."""
-    return {
-        (int(row.cpu), int(row.task)): str(row.workload)
-        for row in tasks[["cpu", "task", "workload"]].itertuples()
-    }
+    places = zip(tasks["cpu"].tolist(), tasks["task"].tolist(), strict=True)
+    return dict(zip(places, tasks["workload"].tolist(), strict=True))
 
 
-def _user_work(tasks: Any, cpus: Any) -> list[dict[str, Any]]:
-    measured = tasks[tasks["work_ps"].notna()]
+def _user_work(tasks: Mapping[str, Ints], cpus: Mapping[str, Ints]) -> list[dict[str, Any]]:
+    measured = tasks["work_ps"] >= 0
+    handlers = dict(
+        zip(
+            zip(cpus["replication"].tolist(), cpus["cpu"].tolist(), strict=True),
+            cpus["handlers"].tolist(),
+            strict=True,
+        )
+    )
     rows = []
-    for name, group in measured.groupby(measured["workload"].astype(str)):
-        work = int(group["work_ps"].sum())
-        elapsed = int((group["end_ps"] - group["start_ps"]).sum())
-        slowdown = elapsed / work - 1 if work else None
-        places = group[["replication", "cpu"]].drop_duplicates()
+    for name in sorted(set(tasks["workload"][measured].tolist())):
+        group = measured & (tasks["workload"] == name)
+        of = {key: values[group] for key, values in tasks.items()}
+        work = int(of["work_ps"].sum())
+        elapsed = int((of["end_ps"] - of["start_ps"]).sum())
+        places = set(zip(of["replication"].tolist(), of["cpu"].tolist(), strict=True))
         rows.append(
             {
-                "workload": str(name),
-                "tasks": len(group),
+                "workload": name,
+                "tasks": len(of["cpu"]),
                 "work_ps": work,
                 "elapsed_ps": elapsed,
-                "slowdown": slowdown,
+                "slowdown": elapsed / work - 1 if work else None,
                 "cpus": len(places),
-                "interrupts": int(places.merge(cpus)["handlers"].sum()),
+                "interrupts": sum(handlers[place] for place in places),
             }
         )
     return rows
 
 
-def _operations(files: TableFiles) -> list[dict[str, Any]]:
+def _operations(files: TableSource) -> list[dict[str, Any]]:
     count: Counter[str] = Counter()
     time: Counter[str] = Counter()
     calls: Counter[str] = Counter()
-    columns = ["kind", "start_ps", "end_ps", "crosscalls"]
-    for frame in files.batches("operations", columns):
-        frame["time"] = frame["end_ps"] - frame["start_ps"]
-        groups = frame.groupby(frame["kind"].astype(str))
-        for kind, row in groups.agg({"time": ["size", "sum"], "crosscalls": "sum"}).iterrows():
-            count[str(kind)] += int(row[("time", "size")])
-            time[str(kind)] += int(row[("time", "sum")])
-            calls[str(kind)] += int(row[("crosscalls", "sum")])
+    for batch in files.arrow_batches("operations", ("kind", "start_ps", "end_ps", "crosscalls")):
+        codes, kinds = coded(batch.column(0))
+        start, end, crosscalls = (batch.column(i).to_numpy() for i in range(1, 4))
+        found = np.bincount(codes, minlength=len(kinds)).tolist()
+        times = _sums(codes, end - start, len(kinds)).tolist()
+        made = _sums(codes, crosscalls, len(kinds)).tolist()
+        for kind, one_found, one_time, one_made in sorted(
+            zip(kinds, found, times, made, strict=True)
+        ):
+            if one_found:
+                count[kind] += one_found
+                time[kind] += one_time
+                calls[kind] += one_made
     return [
         {
             "kind": kind,
@@ -246,23 +263,31 @@ def _operations(files: TableFiles) -> list[dict[str, Any]]:
     ]
 
 
-def _failures(files: TableFiles) -> list[dict[str, Any]]:
-    faults = files.frame("faults")
+def _sums(place: Ints, values: Ints, length: int) -> Ints:
+    """Return the sums of values that belong to the same place, exact as floats would not be."""
+    sums = np.zeros(length, dtype=np.int64)
+    np.add.at(sums, place, values)
+    return sums
+
+
+def _failures(files: TableSource) -> list[dict[str, Any]]:
+    faults = whole(files, "faults", ("kind", "at_ps", "workload", "detail"))
+    kinds = faults["kind"].tolist()
     rows = []
-    for kind, group in faults.groupby(faults["kind"].astype(str), sort=False):
-        first = group.iloc[0]
+    for kind, number in Counter(kinds).items():
+        first = kinds.index(kind)
         rows.append(
             {
-                "kind": str(kind),
-                "count": len(group),
-                "first_at_ps": int(first["at_ps"]),
-                "first_by": str(first["workload"]),
-                "first": str(first["detail"]),
+                "kind": kind,
+                "count": number,
+                "first_at_ps": int(faults["at_ps"][first]),
+                "first_by": faults["workload"][first],
+                "first": faults["detail"][first],
             }
         )
     return rows
 
 
-def _detail(files: TableFiles) -> list[dict[str, int | None]]:
+def _detail(files: TableSource) -> list[dict[str, int | None]]:
     batches = files.arrow_batches("detail", DETAIL.names)
     return [row for batch in batches for row in batch.to_pylist()]

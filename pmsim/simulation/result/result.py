@@ -9,9 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from pmsim.errors import ResultError
 from pmsim.simulation.result.manifest import FORMAT
@@ -19,6 +17,9 @@ from pmsim.simulation.result.place import MANIFEST, result_directory
 from pmsim.simulation.result.rows import UNREADABLE, frame_of, read_rows
 from pmsim.simulation.tables.columns import TABLES
 from pmsim.simulation.tables.files import TableFiles
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SUMMARY = "summary.json"
 """The file with the headline numbers."""

@@ -12,13 +12,15 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pmsim.simulation.answer.metrics import absent, is_metric, metric_of, ordered
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Row: TypeAlias = Mapping[str, Any]
 """One replication: ``replication``, ``error``, and its metrics by column."""

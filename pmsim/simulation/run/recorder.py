@@ -16,7 +16,7 @@ from pmsim.hardware.tlb import CallKind
 from pmsim.kernel.tlbflush import Cause
 from pmsim.simulation.run.timeline import Timeline
 from pmsim.simulation.tables.columns import DETAILED, LATENCY_PARTS
-from pmsim.simulation.tables.store import TableStore, Values, none_where, words
+from pmsim.simulation.tables.store import TableSink, Values, none_where, words
 
 _KINDS = [kind.name.lower() for kind in CallKind]
 _CAUSES = [cause.name.lower() for cause in Cause]
@@ -33,7 +33,7 @@ class Recorder:
     Parameters
     ----------
     store
-        The tables.
+        Where the rows go.
     replication
         The number of the run.
     interval
@@ -49,7 +49,7 @@ class Recorder:
     """
 
     def __init__(
-        self, store: TableStore, replication: int, interval: int | None, end: int | None = None
+        self, store: TableSink, replication: int, interval: int | None, end: int | None = None
     ) -> None:
         self.timeline = Timeline(interval, end)
         self.windows: Callable[[], int] = lambda: 0

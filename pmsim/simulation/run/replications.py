@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,7 +27,8 @@ from pmsim.simulation.run.observer import Progress, ProgressCallback, observe
 from pmsim.simulation.run.recorder import Recorder
 from pmsim.simulation.run.stopping import Stopping, stopping_of
 from pmsim.simulation.tables.files import TableFiles
-from pmsim.simulation.tables.store import TableStore
+from pmsim.simulation.tables.memory import MemoryTables
+from pmsim.simulation.tables.store import TableSink, TableStore
 
 
 def run(
@@ -121,7 +124,7 @@ def run_into(
     summary = summarize(files, durations, warmup_of(scenario))
     steady: dict[str, Any] = {}
     if not measured:
-        measured = [measure(files, 0, durations[0], warmup_of(scenario))]
+        measured = [measure(files, summary)]
         steady = within(files, summary)
     summary["intervals"] = over_replications(measured, scenario.seed) | steady
     write_rows(directory / METRICS, numbered(measured))
@@ -160,25 +163,32 @@ def _replications(
             durations.append(run_once(scenario, 0, store, progress))
             continue
         for number in range(len(durations), target):
-            with TemporaryDirectory(prefix=".replication-", dir=directory) as name:
-                duration, values = run_measured(scenario, number, Path(name), progress)
-                store.append(TableFiles(Path(name)))
+            with MemoryTables(partial(_too_long, directory)) as tables:
+                duration, values = run_measured(scenario, number, tables, progress)
+                store.append(tables.finished())
             durations.append(duration)
             measured.append(values)
     return durations, measured
 
 
+@contextmanager
+def _too_long(directory: Path) -> Iterator[Path]:
+    """Give a place in the result's own directory for tables that memory does not hold."""
+    with TemporaryDirectory(prefix=".replication-", dir=directory) as name:
+        yield Path(name)
+
+
 def run_measured(
     scenario: ResolvedScenario,
     replication: int,
-    directory: Path,
+    tables: MemoryTables,
     progress: ProgressCallback | None = None,
 ) -> tuple[int, dict[str, float]]:
     """Run one replication into tables of its own; return its length, and what it measured."""
-    with TableStore(directory) as store:
-        duration = run_once(scenario, replication, store, progress)
-    values = measure(TableFiles(directory), replication, duration, warmup_of(scenario))
-    return duration, values
+    duration = run_once(scenario, replication, tables, progress)
+    source = tables.finished()
+    summary = summarize(source, [duration], warmup_of(scenario), first=replication)
+    return duration, measure(source, summary)
 
 
 def warmup_of(scenario: ResolvedScenario) -> int | None:
@@ -190,7 +200,7 @@ def warmup_of(scenario: ResolvedScenario) -> int | None:
 def run_once(
     scenario: ResolvedScenario,
     replication: int,
-    store: TableStore,
+    store: TableSink,
     progress: ProgressCallback | None = None,
 ) -> int:
     """Run one replication into the tables; return how long it was in simulated picoseconds."""

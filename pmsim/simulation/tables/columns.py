@@ -36,6 +36,20 @@ class Column:
     sentence: str
     nullable: bool = False
 
+    def arrow_type(self) -> pa.DataType:
+        """Return the type of the column in Arrow."""
+        import pyarrow as pa
+
+        match self.dtype:
+            case "int":
+                return pa.int64()
+            case "float":
+                return pa.float64()
+            case "bool":
+                return pa.bool_()
+            case "text":
+                return pa.dictionary(pa.int32(), pa.string())
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -54,14 +68,8 @@ class Table:
         """Return the Arrow schema, each field with its unit and sentence as metadata."""
         import pyarrow as pa
 
-        types = {
-            "int": pa.int64(),
-            "float": pa.float64(),
-            "text": pa.dictionary(pa.int32(), pa.string()),
-            "bool": pa.bool_(),
-        }
         fields = [
-            pa.field(c.name, types[c.dtype], c.nullable, {"unit": c.unit, "sentence": c.sentence})
+            pa.field(c.name, c.arrow_type(), c.nullable, {"unit": c.unit, "sentence": c.sentence})
             for c in self.columns
         ]
         return pa.schema(fields, {"sentence": self.sentence})

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pmsim.errors import ResultError
 from pmsim.simulation.tables.columns import TABLES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BATCH_ROWS = 131_072
 """Rows of a batch: as many as `pmsim.simulation.tables.store` writes at once."""
@@ -93,8 +96,12 @@ def _frame(rows: pa.Table, table: str) -> pd.DataFrame:
     for name in wide:
         # Without this, pandas would turn a column with a hole in it into floats.
         place = rows.column_names.index(name)
-        frame.insert(place, name, rows[name].to_pandas(types_mapper=_NULLABLE.get))
+        frame.insert(place, name, rows[name].to_pandas(types_mapper=_nullable))
     return frame
 
 
-_NULLABLE = {pa.int64(): pd.Int64Dtype()}
+def _nullable(kind: pa.DataType) -> Any:
+    """Return the type of pandas that integers with holes take."""
+    import pandas as pd
+
+    return pd.Int64Dtype() if kind == pa.int64() else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pmsim.simulation.tables.columns import TABLES, Column, Table
-from pmsim.simulation.tables.files import TableFiles
+from pmsim.simulation.tables.source import TableSource
 
 ROW_GROUP = 131_072
 """Rows that gather before they are written: a few tens of megabytes for the widest table."""
@@ -43,7 +43,7 @@ class TableWriter:
     def add(self, columns: Mapping[str, Values], replication: int) -> None:
         """Append rows, given as one sequence for each column but ``replication``."""
         arrays = [
-            _array(column, columns[column.name], self._schema.field(column.name).type)
+            arrow_array(column, columns[column.name])
             for column in self._table.columns
             if column.name != "replication"
         ]
@@ -72,6 +72,16 @@ class TableWriter:
             self._waiting_rows = 0
 
 
+class TableSink(Protocol):
+    """What takes the rows of a run."""
+
+    def add(self, table: str, columns: Mapping[str, Values], replication: int) -> None:
+        """Append rows to one table, given as one sequence for each column but ``replication``."""
+
+    def add_rows(self, table: str, rows: Iterable[Mapping[str, Any]], replication: int) -> None:
+        """Append rows given one by one; for the short tables."""
+
+
 class TableStore:
     """The files of all tables of a result, written together.
 
@@ -96,12 +106,12 @@ class TableStore:
 
     def add_rows(self, table: str, rows: Iterable[Mapping[str, Any]], replication: int) -> None:
         """Append rows given one by one; for the short tables."""
-        rows = list(rows)
-        if rows:
-            self.add(table, {name: [row[name] for row in rows] for name in rows[0]}, replication)
+        columns = by_column(rows)
+        if columns:
+            self.add(table, columns, replication)
 
-    def append(self, tables: TableFiles) -> None:
-        """Append all rows of other files of the same tables."""
+    def append(self, tables: TableSource) -> None:
+        """Append all rows of the same tables elsewhere."""
         for name, writer in self._writers.items():
             for rows in tables.arrow_batches(name, TABLES[name].names):
                 writer.append(rows)
@@ -135,9 +145,16 @@ def none_where(values: npt.NDArray[np.int64], missing: int = -1) -> pa.Array:
     return pa.array(values, pa.int64(), mask=values == missing)
 
 
-def _array(column: Column, values: Values, kind: pa.DataType) -> pa.Array:
+def by_column(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Turn rows with the same keys into columns; without rows there are none."""
+    rows = list(rows)
+    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+
+
+def arrow_array(column: Column, values: Values) -> pa.Array:
+    """Return a column of some rows as Arrow holds it."""
     if isinstance(values, pa.Array):
         return values
     if column.dtype == "text":
         return pa.array(values, pa.string()).dictionary_encode()
-    return pa.array(values, kind)
+    return pa.array(values, column.arrow_type())

@@ -33,7 +33,7 @@ def result() -> pmsim.Result:
 
 @pytest.fixture(scope="module")
 def values(result: pmsim.Result) -> dict[str, float]:
-    return measure(TableFiles(result.path), 0, result.manifest["durations_ps"][0], None)
+    return measure(TableFiles(result.path), result.summary)
 
 
 def test_every_metric_says_its_unit_and_what_it_means() -> None:
@@ -103,7 +103,7 @@ def test_slowdown_is_told_by_workload(result: pmsim.Result, values: dict[str, fl
 
 def test_what_a_run_does_not_tell_is_left_out() -> None:
     run = pmsim.run(scenario({"kind": "user_work", "compute": "1ms"}))
-    values = measure(TableFiles(run.path), 0, run.manifest["durations_ps"][0], None)
+    values = measure(TableFiles(run.path), run.summary)
     assert (values["broadcasts"], values["lost_share"], values["failures"]) == (0, 0, 0)
     assert not {"latency_mean_ps", "latency_p99_ps", "pool_pages"} & set(values)
 
