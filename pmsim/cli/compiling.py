@@ -4,43 +4,47 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.util import find_spec
-from pathlib import Path
 
 import typer
 
-SECONDS = 15
-"""What compiling takes on a slow machine, to a round number."""
+SECONDS = 10
+"""CPU time that compiling takes on a slow machine, to a round number."""
 
 
-def announce_compilation() -> None:
-    """Say that the first run compiles, where it does."""
-    if needs_compiling():
-        message = f"pmsim: the first run compiles the simulated machine, once: about {SECONDS} s"
-        typer.echo(message, err=True)
+def compile_passes() -> None:
+    """Compile the passes where that was not done before, and show how far that is."""
+    from pmsim.hardware.passes import cache
+
+    if os.environ.get("NUMBA_DISABLE_JIT") == "1" or cache.is_complete():
+        return
+    message = f"pmsim: the first run compiles the simulated machine, once: about {SECONDS} s"
+    typer.echo(message, err=True)
+    cache.forget_others()
+    _compile(cache.functions(), shown=sys.stderr.isatty())
 
 
-def needs_compiling() -> bool:
-    """Return whether Numba's cache holds nothing for this Python that is newer than the source."""
-    if os.environ.get("NUMBA_DISABLE_JIT") == "1":
-        return False
-    spec = find_spec("pmsim.hardware._passes")
-    if spec is None or spec.origin is None:
-        return False
-    source = Path(spec.origin)
-    # Numba names its index files after module, function and Python version.
-    pattern = f"_passes.*.py{sys.version_info.major}{sys.version_info.minor}.nbi"
-    return not any(
-        index.stat().st_mtime >= source.stat().st_mtime
-        for folder in _cache_folders(source)
-        for index in folder.glob(pattern)
+def _compile(functions: int, *, shown: bool) -> None:
+    """Compile everything; a bar counts the functions."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    bars = Progress(
+        TextColumn("compiling"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True, highlight=False),
+        transient=True,
+        disable=not shown,
     )
+    task = bars.add_task("compiling", total=functions)
+    if shown:
+        bars.start()
+    try:
+        from pmsim.hardware.passes import jit, steps
 
-
-def _cache_folders(source: Path) -> list[Path]:
-    """Return where Numba may keep what it compiled: beside the source, or in the user's cache."""
-    folders = [source.parent / "__pycache__"]
-    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
-        folders += [path for path in Path(chosen).glob("*") if path.is_dir()]
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return folders + [path for path in (cache / "numba").glob("*") if path.is_dir()]
+        with jit.watched(lambda: bars.advance(task)):
+            steps.prepare(invalidates=True)
+    finally:
+        if shown:
+            bars.stop()

@@ -59,9 +59,9 @@ def run(
     scenarios = _loaded(files, changes)
     places = _places(scenarios, out)
     if not quiet:
-        from pmsim.cli.compiling import announce_compilation
+        from pmsim.cli.compiling import compile_passes
 
-        announce_compilation()
+        compile_passes()
     from pmsim.simulation.result.place import check_place
 
     for place in places:

@@ -84,9 +84,9 @@ def sweep(
         scenario = scenario.with_(seed=seed)
     place = out or RESULTS / f"{scenario.name}-sweep"
     if not quiet:
-        from pmsim.cli.compiling import announce_compilation
+        from pmsim.cli.compiling import compile_passes
 
-        announce_compilation()
+        compile_passes()
     result = _run(
         place,
         quiet,

@@ -8,12 +8,14 @@ else: samplers, timers of other models, the end of a run. At one instant SimPy's
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import simpy
 from simpy.core import Infinity, SimTime
 
-from pmsim.hardware import _passes as p
+from pmsim.hardware.passes import layout
+from pmsim.hardware.passes.steps import act
 
 if TYPE_CHECKING:
     from simpy.events import Event
@@ -51,7 +53,7 @@ class Clock(simpy.Environment):
         self._state = fabric.state
         self._on_log = on_log
         self._on_end = on_end
-        self._end_key = p.INF
+        self._end_key = layout.INF
         self.senders: list[Any] = [None] * fabric.max_tasks  # each task's `send`
         self.finished = False
         self.quiet_since: int | None = None
@@ -59,40 +61,40 @@ class Clock(simpy.Environment):
     @property
     def now(self) -> int:
         """The present instant in picoseconds."""
-        return int(self._state[p.NOW])
+        return int(self._state[layout.NOW])
 
     def schedule(self, event: Event, priority: Any = 1, delay: SimTime = 0) -> None:
         """Put an event on SimPy's heap; the tasks stop in time for it."""
         self._now = self.now
         super().schedule(event, priority, delay)
-        self._state[p.LIMIT] = min(int(self._state[p.LIMIT]), 2 * int(self._queue[0][0]))
+        self._state[layout.LIMIT] = min(int(self._state[layout.LIMIT]), 2 * int(self._queue[0][0]))
 
     def peek(self) -> SimTime:
         """Return the time of the next event of either calendar, `Infinity` if there is none."""
         key = self._next_key()
-        tasks = Infinity if key >= p.INF else key >> 1
+        tasks = Infinity if key >= layout.INF else key >> 1
         return min(super().peek(), tasks)
 
     def _next_key(self) -> int:
-        return int(self._state[int(self._state[p.TREE_AT]) + 1])
+        return int(self._state[int(self._state[layout.TREE_AT]) + 1])
 
     def step(self) -> None:
         """Run the tasks up to SimPy's next event, then that event."""
         if self._queue:
-            self._state[p.LIMIT] = min(self._end_key, 2 * int(self._queue[0][0]))
+            self._state[layout.LIMIT] = min(self._end_key, 2 * int(self._queue[0][0]))
         else:
-            self._state[p.LIMIT] = self._end_key
+            self._state[layout.LIMIT] = self._end_key
         self._run_tasks()
         if self.finished:
             return
-        if self._next_key() < p.INF:
+        if self._next_key() < layout.INF:
             self.quiet_since = None
         elif self.quiet_since is None:
             self.quiet_since = self.now
         if self._queue and 2 * int(self._queue[0][0]) < self._end_key:
-            self._state[p.NOW] = int(self._queue[0][0])
+            self._state[layout.NOW] = int(self._queue[0][0])
             super().step()
-        elif self._next_key() >= p.INF or self._end_key < p.INF:
+        elif self._next_key() >= layout.INF or self._end_key < layout.INF:
             raise simpy.core.EmptySchedule
 
     def drive(self, end: int | None) -> None:
@@ -100,7 +102,7 @@ class Clock(simpy.Environment):
 
         Returns early, with `finished` set, where the last task that counts has ended.
         """
-        self._end_key = p.INF if end is None else 2 * end
+        self._end_key = layout.INF if end is None else 2 * end
         try:
             while not self.finished:
                 self.step()
@@ -111,8 +113,8 @@ class Clock(simpy.Environment):
         """Step task after task until nothing more happens before the limit."""
         state = self._state
         senders = self.senders
-        advance = p.advance
-        task = advance(state)
+        advance = partial(act, state, layout.DO_ADVANCE, 0, 0)
+        task = advance()
         while True:
             while task >= 0:
                 stepping = task
@@ -120,9 +122,9 @@ class Clock(simpy.Environment):
                     task = senders[stepping](None)
                 except StopIteration:
                     task = self._on_end(stepping)
-            if task == p.LOG_FULL:
+            if task == layout.LOG_FULL:
                 self._on_log()
-                task = advance(state)
+                task = advance()
             else:
                 self.finished = self.finished or task == FINISHED
                 return

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
-from pmsim.hardware import _passes as p
 from pmsim.hardware.fabric import LOG_CAPACITY
+from pmsim.hardware.passes import layout
 from pmsim.hardware.specimens import WholeCalls, whole_calls
 
 if TYPE_CHECKING:
@@ -89,15 +89,15 @@ class Detail:
         self._most = most
         self._waiting: list[Stretch] = []
         self._stretches_cut: int | None = None
-        fabric.state[p.DETAIL_FROM] = start
-        fabric.state[p.DETAIL_TO] = p.INF if end is None else end
-        fabric.state[p.DETAIL_LEFT] = most
+        fabric.state[layout.DETAIL_FROM] = start
+        fabric.state[layout.DETAIL_TO] = layout.INF if end is None else end
+        fabric.state[layout.DETAIL_LEFT] = most
 
     @property
     def cut_ps(self) -> int | None:
         """When room ran out: what ended before was kept; `None` where all was."""
-        call = self._fabric.words[p.DETAIL_CUT]
-        cuts = [at for at in (call, self._stretches_cut) if at is not None and at != p.NONE]
+        call = self._fabric.words[layout.DETAIL_CUT]
+        cuts = [at for at in (call, self._stretches_cut) if at is not None and at != layout.NONE]
         return min(cuts, default=None)
 
     def add(
@@ -118,11 +118,11 @@ class Detail:
         """Give the sink what has gathered."""
         self._hand_over_stretches()
         state = self._fabric.state
-        calls, targets = int(state[p.DETAIL_CALLS]), int(state[p.DETAIL_ENTRIES])
+        calls, targets = int(state[layout.DETAIL_CALLS]), int(state[layout.DETAIL_ENTRIES])
         if not calls:
             return
-        heads, entries = int(state[p.DETAIL_HEADS_AT]), int(state[p.DETAIL_ENTRIES_AT])
-        state[p.DETAIL_CALLS] = state[p.DETAIL_ENTRIES] = 0
+        heads, entries = int(state[layout.DETAIL_HEADS_AT]), int(state[layout.DETAIL_ENTRIES_AT])
+        state[layout.DETAIL_CALLS] = state[layout.DETAIL_ENTRIES] = 0
         self.calls += calls
         self.targets += targets
         self._sink.whole_calls(whole_calls(self._fabric, heads, calls, entries, targets))

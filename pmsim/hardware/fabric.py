@@ -1,72 +1,34 @@
-"""The cross-call fabric's state: one flat array for `_passes`, laid out from a machine's facts.
+"""The cross-call fabric's state: one flat array for the passes, laid out from a machine's facts.
 
-Every index and every rule lives in `pmsim.hardware._passes`; here the array is made, and what comes
-out of it gets its names.
+Every index lives in `passes.layout`, every rule in the other passes; here the array is made, and
+what comes out of it gets its names.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from pmsim.errors import AccountingError
-from pmsim.hardware import _passes as p
 from pmsim.hardware.costs import CrosscallOrder, MachineCosts
+from pmsim.hardware.passes import layout
+from pmsim.hardware.passes.accounts import accounts
 from pmsim.hardware.shootdown.calls import CallTable
 from pmsim.hardware.topology import Topology
 
 State = npt.NDArray[np.int64]
 
-CROSSCALL_COLUMNS = (
-    "cpu",
-    "task",
-    "start_ps",
-    "end_ps",
-    "kind",
-    "cause",
-    "operation",
-    "targets",
-    "pages",
-    "slowest_cpu",
-    "slowest_reason",
-    "queue_ps",
-    "send_ps",
-    "delivery_ps",
-    "irqs_off_ps",
-    "idle_exit_ps",
-    "busy_handler_ps",
-    "ride_ps",
-    "entry_ps",
-    "function_ps",
-    "local_ps",
-    "visit_ps",
-    "resume_ps",
-    "protocol",
-    "invalidations",
-)
+CROSSCALL_COLUMNS: Final = layout.LOG_COLUMNS
 """Columns of a chunk of finished cross-calls; ``queue_ps`` to ``resume_ps`` are the latency."""
 
-LATENCY_COLUMNS = CROSSCALL_COLUMNS[
-    CROSSCALL_COLUMNS.index("queue_ps") : CROSSCALL_COLUMNS.index("resume_ps") + 1
-]
+LATENCY_COLUMNS: Final = CROSSCALL_COLUMNS[layout.L_QUEUE : layout.L_RESUME + 1]
 """The parts of a latency, which add up to it."""
 
-ACCOUNT_COLUMNS = (
-    "busy_ps",
-    "spin_ps",
-    "irqs_off_ps",
-    "stolen_ps",
-    "idle_ps",
-    "refill_ps",
-    "handlers",
-    "crosscalls_sent",
-)
-"""Columns of `accounts`; the first `TIMES` add up to the duration, ``refill_ps`` is in busy."""
-
-TIMES = 5
-"""How many columns of `ACCOUNT_COLUMNS` are all that a CPU's time went to."""
+ACCOUNT_COLUMNS: Final = layout.ACCOUNT_COLUMNS
+"""Columns of `accounts`; the first `layout.TIMES` add up to the duration; refills are busy."""
 
 LOG_CAPACITY = 8192
 """Finished cross-calls held before they go to the recorder (a buffer; no result depends on it)."""
@@ -86,13 +48,13 @@ class SlowestReason(IntEnum):
     ``BUSY_SERVER``: it had to wait for the server first.
     """
 
-    LOCAL = p.R_LOCAL
-    DISTANCE = p.R_DISTANCE
-    IRQS_OFF = p.R_IRQS_OFF
-    IDLE_EXIT = p.R_IDLE_EXIT
-    BUSY_HANDLER = p.R_BUSY_HANDLER
-    RIDE = p.R_RIDE
-    BUSY_SERVER = p.R_SERVER
+    LOCAL = layout.R_LOCAL
+    DISTANCE = layout.R_DISTANCE
+    IRQS_OFF = layout.R_IRQS_OFF
+    IDLE_EXIT = layout.R_IDLE_EXIT
+    BUSY_HANDLER = layout.R_BUSY_HANDLER
+    RIDE = layout.R_RIDE
+    BUSY_SERVER = layout.R_SERVER
 
 
 def _by_code(table: tuple[int, ...], max_code: int) -> list[int]:
@@ -115,8 +77,9 @@ class Fabric:
     Attributes
     ----------
     state
-        The array ``S`` of `_passes`. Entries are allocated for every (initiator, target) pair, but
-        the operating system provides memory only for those that are touched.
+        The array ``S`` of the passes, by `passes.layout`. Entries are allocated for every
+        (initiator, target) pair, but the operating system provides memory only for those that are
+        touched.
     words
         The same array, for reading and writing single words: three times as fast as by NumPy.
     distances
@@ -138,25 +101,25 @@ class Fabric:
         self.state = self._allocate(topology, costs, calls, max_tasks)
         self.words = self.state.data
         header = {
-            p.LIMIT: p.INF,
-            p.N_CPUS: n,
-            p.SERIAL: int(order == "serial"),
-            p.PROTOCOL: calls.protocol,
-            p.TRAP: calls.trap,
-            p.QUEUE: calls.queue,
-            p.SEND: calls.send,
-            p.FANOUT: calls.fanout,
-            p.ENTRY: calls.entry,
-            p.EXIT: calls.exit,
-            p.HELD_OFF: int(calls.held_off),
-            p.SHARE: costs.tlbi.victim_share_ppm if costs.tlbi is not None else 0,
-            p.QUANTUM: costs.sched.quantum,
-            p.SWITCH_COST: costs.sched.context_switch,
-            p.LOG_CAP: LOG_CAPACITY,
-            p.SPECIMENS: 1,
-            p.SLOWEST: p.NONE,
-            p.DETAIL_FROM: p.INF,
-            p.DETAIL_CUT: p.NONE,
+            layout.LIMIT: layout.INF,
+            layout.N_CPUS: n,
+            layout.SERIAL: int(order == "serial"),
+            layout.PROTOCOL: calls.protocol,
+            layout.TRAP: calls.trap,
+            layout.QUEUE: calls.queue,
+            layout.SEND: calls.send,
+            layout.FANOUT: calls.fanout,
+            layout.ENTRY: calls.entry,
+            layout.EXIT: calls.exit,
+            layout.HELD_OFF: int(calls.held_off),
+            layout.SHARE: costs.tlbi.victim_share_ppm if costs.tlbi is not None else 0,
+            layout.QUANTUM: costs.sched.quantum,
+            layout.SWITCH_COST: costs.sched.context_switch,
+            layout.LOG_CAP: LOG_CAPACITY,
+            layout.SPECIMENS: 1,
+            layout.SLOWEST: layout.NONE,
+            layout.DETAIL_FROM: layout.INF,
+            layout.DETAIL_CUT: layout.NONE,
         }
         for index, value in header.items():
             self.state[index] = value
@@ -171,83 +134,91 @@ class Fabric:
         code = topology.max_code()
         idle = [value for state in costs.idle for value in (state.residency, state.exit)]
         tables = {
-            p.IDLE_AT: idle,
-            p.DELIVERY_AT: _by_code(calls.delivery, code),
-            p.LINE_AT: _by_code(calls.line, code),
+            layout.IDLE_AT: idle,
+            layout.DELIVERY_AT: _by_code(calls.delivery, code),
+            layout.LINE_AT: _by_code(calls.line, code),
         }
         if costs.tlbi is not None:
-            tables[p.ROUND_TRIP_AT] = _by_code(costs.tlbi.round_trip, code)
+            tables[layout.ROUND_TRIP_AT] = _by_code(costs.tlbi.round_trip, code)
         sizes = {
-            p.TASKS_AT: max_tasks * p.TASK_ROW,
-            p.TREE_AT: 2 * leaves,
-            p.DIRTY_AT: n,
-            p.LOG_AT: (LOG_CAPACITY + 1) * p.LOG_COLUMNS,
+            layout.TASKS_AT: max_tasks * layout.TASK_ROW,
+            layout.TREE_AT: 2 * leaves,
+            layout.DIRTY_AT: n,
+            layout.LOG_AT: (LOG_CAPACITY + 1) * layout.LOG_ROW,
         }
         sub_bits = 5 if n <= FINE_CPUS else 3
-        buckets = p.buckets(sub_bits)
-        specimen = p.SPECIMEN_HEAD + n * p.ENTRY_ROW
+        buckets = layout.buckets(sub_bits)
+        specimen = layout.SPECIMEN_HEAD + n * layout.ENTRY_ROW
         sizes |= {index: len(values) for index, values in tables.items()}
-        sizes |= {p.BUCKETS_AT: 2 * buckets, p.SPECIMENS_AT: (1 + buckets) * specimen}
+        sizes |= {layout.BUCKETS_AT: 2 * buckets, layout.SPECIMENS_AT: (1 + buckets) * specimen}
         detail = DETAIL_CAPACITY + n
         sizes |= {
-            p.DETAIL_HEADS_AT: detail * p.SPECIMEN_HEAD,
-            p.DETAIL_ENTRIES_AT: detail * p.ENTRY_ROW,
+            layout.DETAIL_HEADS_AT: detail * layout.SPECIMEN_HEAD,
+            layout.DETAIL_ENTRIES_AT: detail * layout.ENTRY_ROW,
         }
-        at = p.HEADER + p.PLANES * p.PLANE
+        at = layout.HEADER + layout.PLANES * layout.PLANE
         places = {}
         for index, size in sizes.items():
             places[index] = at
             at += size
-        places[p.ENTRIES_AT] = -(-at // p.ENTRY_ROW) * p.ENTRY_ROW
-        state: State = np.zeros(places[p.ENTRIES_AT] + n * n * p.ENTRY_ROW, dtype=np.int64)
+        places[layout.ENTRIES_AT] = -(-at // layout.ENTRY_ROW) * layout.ENTRY_ROW
+        state: State = np.zeros(
+            places[layout.ENTRIES_AT] + n * n * layout.ENTRY_ROW, dtype=np.int64
+        )
         for index, at in places.items():
             state[index] = at
         for index, values in tables.items():
             state[places[index] : places[index] + len(values)] = values
-        state[places[p.TREE_AT] : places[p.TREE_AT] + 2 * leaves] = p.INF
-        state[p.LEAVES] = leaves
-        state[p.N_IDLE] = len(costs.idle)
-        state[p.SUB_BITS] = sub_bits
-        state[p.SPECIMEN_ROW] = specimen
-        state[p.DETAIL_CAP] = detail
+        state[places[layout.TREE_AT] : places[layout.TREE_AT] + 2 * leaves] = layout.INF
+        state[layout.LEAVES] = leaves
+        state[layout.N_IDLE] = len(costs.idle)
+        state[layout.SUB_BITS] = sub_bits
+        state[layout.SPECIMEN_ROW] = specimen
+        state[layout.DETAIL_CAP] = detail
         return state
 
     def _clear_rows(self) -> None:
-        rows = p.HEADER + p.CPU_WORDS * np.arange(self.n_cpus)
-        for field in (p.HEAD, p.TAIL, p.PIN, p.IDLE_SINCE, p.CURRENT, p.LAST_TASK):
-            self.state[rows + field] = p.NONE
-        for field in (p.READY_HEAD, p.READY_TAIL, p.SLEEP_HEAD):
-            self.state[rows + field] = p.NONE
+        rows = layout.HEADER + layout.CPU_WORDS * np.arange(self.n_cpus)
+        for field in layout.NONE_AT_FIRST:
+            self.state[rows + field] = layout.NONE
 
     @property
     def now(self) -> int:
         """The present instant in picoseconds."""
-        return self.words[p.NOW]
+        return self.words[layout.NOW]
+
+    def last_handler_end(self) -> int:
+        """Return when the last handler that is known of ends."""
+        first = layout.HEADER + layout.PLAN_END
+        ends = self.state[first : first + self.n_cpus * layout.CPU_WORDS : layout.CPU_WORDS]
+        return max(self.now, int(ends.max()))
 
     def add_task(self, index: int, cpu: int, number: int, refill: int) -> None:
         """Write the row of a new task; ``refill`` is its whole debt after a full flush."""
-        at = int(self.state[p.TASKS_AT]) + index * p.TASK_ROW
-        self.state[at : at + p.TASK_ROW] = 0
-        self.state[at + p.T_CPU] = cpu
-        self.state[at + p.T_NUMBER] = number
-        self.state[at + p.T_NEXT] = p.NONE
-        self.state[at + p.T_REFILL] = refill
-        self.state[at + p.T_EPOCH] = self.state[p.HEADER + cpu * p.CPU_WORDS + p.FLUSHES]
+        at = int(self.state[layout.TASKS_AT]) + index * layout.TASK_ROW
+        self.state[at : at + layout.TASK_ROW] = 0
+        self.state[at + layout.T_CPU] = cpu
+        self.state[at + layout.T_NUMBER] = number
+        self.state[at + layout.T_NEXT] = layout.NONE
+        self.state[at + layout.T_REFILL] = refill
+        self.state[at + layout.T_EPOCH] = self.state[
+            layout.HEADER + cpu * layout.CPU_WORDS + layout.FLUSHES
+        ]
 
     def take_log(self) -> npt.NDArray[np.int64]:
         """Return the finished cross-calls logged since the last time, and forget them."""
-        rows = int(self.state[p.LOG_ROWS])
-        at = int(self.state[p.LOG_AT])
-        self.state[p.LOG_ROWS] = 0
-        self.state[p.LOG_CAP] = LOG_CAPACITY
-        log = self.state[at : at + rows * p.LOG_COLUMNS].reshape(rows, p.LOG_COLUMNS)
+        rows = int(self.state[layout.LOG_ROWS])
+        at = int(self.state[layout.LOG_AT])
+        self.state[layout.LOG_ROWS] = 0
+        self.state[layout.LOG_CAP] = LOG_CAPACITY
+        log = self.state[at : at + rows * layout.LOG_ROW].reshape(rows, layout.LOG_ROW)
         return log.copy()
 
     def acknowledgements(self, initiator: int, targets: list[int]) -> dict[int, int]:
         """Return when each target of the initiator's last call acknowledged, in ps."""
-        base = int(self.state[p.ENTRIES_AT])
-        rows = ((c, base + (initiator * self.n_cpus + c) * p.ENTRY_ROW) for c in targets)
-        return {c: int(self.state[at + p.E_ACK]) for c, at in rows}
+        base = int(self.state[layout.ENTRIES_AT])
+        rows = ((c, base + (initiator * self.n_cpus + c) * layout.ENTRY_ROW) for c in targets)
+        return {c: int(self.state[at + layout.E_ACK]) for c, at in rows}
 
     def work_left(self, index: int, cpu: int, stolen: int) -> int | None:
         """Return what a task has still to compute of its present `compute`, refill debt left out.
@@ -264,13 +235,13 @@ class Fabric:
         int or None
             Picoseconds; None where it is in no `compute`, or has not come to begin it.
         """
-        state, r = self.state, p.HEADER + cpu * p.CPU_WORDS
-        t = int(state[p.TASKS_AT]) + index * p.TASK_ROW
-        if state[r + p.CURRENT] == index and state[r + p.MODE] == p.M_COMPUTE:
-            own = self.now - state[r + p.SINCE] - (stolen - state[r + p.SINCE_STOLEN])
-            debt = max(0, state[r + p.DEBT] - (own - state[r + p.DEBT_AT]))
-            return int(state[r + p.NEED] - own - debt)
-        return int(state[t + p.T_WORK]) if state[t + p.T_COMPUTING] else None
+        state, r = self.state, layout.HEADER + cpu * layout.CPU_WORDS
+        t = int(state[layout.TASKS_AT]) + index * layout.TASK_ROW
+        if state[r + layout.CURRENT] == index and state[r + layout.MODE] == layout.M_COMPUTE:
+            own = self.now - state[r + layout.SINCE] - (stolen - state[r + layout.SINCE_STOLEN])
+            debt = max(0, state[r + layout.DEBT] - (own - state[r + layout.DEBT_AT]))
+            return int(state[r + layout.NEED] - own - debt)
+        return int(state[t + layout.T_WORK]) if state[t + layout.T_COMPUTING] else None
 
     def accounts(self) -> npt.NDArray[np.int64]:
         """Return every CPU's account up to now, and in the last row the sums over all CPUs.
@@ -286,9 +257,9 @@ class Fabric:
             If a CPU's time has a gap or an overlap.
         """
         out = np.empty((self.n_cpus + 1, len(ACCOUNT_COLUMNS)), dtype=np.int64)
-        wrong = p.accounts(self.state, out)
-        if wrong != p.NONE:
-            times = zip(ACCOUNT_COLUMNS, out[wrong, :TIMES].tolist(), strict=False)
+        wrong = accounts(self.state, out)
+        if wrong != layout.NONE:
+            times = zip(ACCOUNT_COLUMNS, out[wrong, : layout.TIMES].tolist(), strict=False)
             parts = ", ".join(f"{name} {ps}" for name, ps in times)
             raise AccountingError(f"CPU {wrong}'s time does not add up: {parts}", self.now)
         return out

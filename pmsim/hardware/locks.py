@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from pmsim.hardware import _passes as p
+from pmsim.hardware.passes import layout
+from pmsim.hardware.passes.steps import act
 
 if TYPE_CHECKING:
     from pmsim.hardware.machine import Machine
@@ -111,7 +112,7 @@ class Spinlock:
         if not self.try_lock(task):
             task.spinlocks += 1
             task.held += 1
-            self._words[task.row + p.SPINS] += 1
+            self._words[task.row + layout.SPINS] += 1
             self._waiters.append(task)
             yield from task.spin_for(self)
 
@@ -122,7 +123,7 @@ class Spinlock:
         self.owner = task
         task.spinlocks += 1
         task.held += 1
-        self._words[task.row + p.SPINS] += 1
+        self._words[task.row + layout.SPINS] += 1
         return True
 
     def unlock(self, task: Task) -> None:
@@ -137,13 +138,13 @@ class Spinlock:
             raise task.error(f"releases {self.name}, which it does not hold")
         task.spinlocks -= 1
         task.held -= 1
-        self._words[task.row + p.SPINS] -= 1
+        self._words[task.row + layout.SPINS] -= 1
         self.owner = self._waiters.popleft() if self._waiters else None
         if self.owner is not None:
             machine = self._machine
             line = machine.topology.cost(machine.costs.ipi.line, task.cpu, self.owner.cpu)
             self.owner.waiting_for = None
-            p.grant(machine.fabric.state, self.owner.cpu, machine.now + line)
+            act(machine.fabric.state, layout.DO_GRANT, self.owner.cpu, machine.now + line)
 
 
 class Completion:

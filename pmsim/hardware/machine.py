@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pmsim.errors import DeadlockError, ProgramError
-from pmsim.hardware import _passes as p
 from pmsim.hardware.clock import FINISHED, Clock
 from pmsim.hardware.costs import CrosscallOrder, MachineCosts
 from pmsim.hardware.fabric import ACCOUNT_COLUMNS, Fabric
 from pmsim.hardware.jitter import draw
 from pmsim.hardware.locks import Completion
+from pmsim.hardware.passes import layout
+from pmsim.hardware.passes.steps import act, prepare
 from pmsim.hardware.shootdown import ipi, sbi
 from pmsim.hardware.shootdown.calls import CallProtocol
 from pmsim.hardware.task import Role, Steps, Task
@@ -72,6 +73,7 @@ class Machine:
         protocol: CallProtocol = "ipi",
     ) -> None:
         calls = _CALL_TABLES[protocol](costs)
+        prepare(invalidates=costs.tlbi is not None)
         self.topology = topology
         self.costs = costs
         self.n_cpus = topology.n_cpus
@@ -98,7 +100,7 @@ class Machine:
     @property
     def now(self) -> int:
         """The present instant in picoseconds."""
-        return self.fabric.words[p.NOW]
+        return self.fabric.words[layout.NOW]
 
     def spawn(
         self,
@@ -155,7 +157,7 @@ class Machine:
         self.clock.senders[index] = steps.send
         self.active += role != "background"
         if self._begun:
-            p.wake(self.fabric.state, index, self.now)
+            act(self.fabric.state, layout.DO_WAKE, index, self.now)
         return task
 
     def run(self, duration: int | None = None) -> int:
@@ -176,19 +178,19 @@ class Machine:
         state = self.fabric.state
         if not self._begun:
             for index in self.tasks:
-                p.make_ready(state, index)
+                act(state, layout.DO_MAKE_READY, index, 0)
             self._begun = True
-            p.begin(state)
+            act(state, layout.DO_BEGIN, 0, 0)
         self.until_done = duration is None
         if self.active or not self.until_done:
             self.clock.drive(duration)
         self._report_deadlock()
-        end = p.last_handler_end(state) if duration is None else duration
+        end = self.fabric.last_handler_end() if duration is None else duration
         if self.clock.finished and end > self.now:
             # Tasks that nobody waits for go on to the end of the last handler.
             self.until_done = self.clock.finished = False
             self.clock.drive(end)
-        state[p.NOW] = end
+        state[layout.NOW] = end
         self._flush_log()
         return self.now
 
@@ -214,15 +216,15 @@ class Machine:
 
     def running(self, cpu: int) -> Task | None:
         """Return the task that a CPU runs or is switching to, None where it is idle."""
-        current = int(self.fabric.state[p.HEADER + cpu * p.CPU_WORDS + p.CURRENT])
-        return None if current == p.NONE else self.tasks.get(current)
+        current = int(self.fabric.state[layout.HEADER + cpu * layout.CPU_WORDS + layout.CURRENT])
+        return None if current == layout.NONE else self.tasks.get(current)
 
     def wake(self, task: Task, after: int) -> None:
         """Make a task that sleeps in a queue runnable ``after`` picoseconds from now."""
         if task.role == "daemon" and isinstance(task.waiting_for, Completion):
             self.active += 1
         task.waiting_for = None
-        p.wake(self.fabric.state, task.index, self.now + after)
+        act(self.fabric.state, layout.DO_WAKE, task.index, self.now + after)
 
     def checked_targets(self, task: Task, targets: Sequence[int]) -> npt.NDArray[np.int64]:
         """Return targets ascending and without the initiator; see `Task.cross_call`."""
@@ -247,7 +249,7 @@ class Machine:
 
     def flush_log_if_full(self) -> None:
         """Empty the log where calls that take no time may fill it within one step."""
-        if self.fabric.state[p.LOG_ROWS] >= self.fabric.state[p.LOG_CAP]:
+        if self.fabric.state[layout.LOG_ROWS] >= self.fabric.state[layout.LOG_CAP]:
             self._flush_log()
 
     def _flush_log(self) -> None:
@@ -267,9 +269,9 @@ class Machine:
         self._free.append(index)
         self.active -= task.role != "background"
         if self.active == 0 and self.until_done:
-            p.leave(self.fabric.state, task.cpu)
+            act(self.fabric.state, layout.DO_LEAVE, task.cpu, 0)
             return FINISHED
-        return int(p.block(self.fabric.state, task.cpu))
+        return int(act(self.fabric.state, layout.DO_BLOCK, task.cpu, 0))
 
     def _report_deadlock(self) -> None:
         stuck = [

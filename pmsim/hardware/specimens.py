@@ -2,8 +2,8 @@
 
 Which call is the median one is known only at the end of a run, and what happened at its targets is
 gone by then. So the fabric keeps the first call of each latency, where latencies count as the same
-that share a bucket (`_passes._bucket`); and the slowest. `pmsim.hardware.detail` keeps all calls of
-a part of the run.
+that share a bucket (`passes.specimens`); and the slowest. `pmsim.hardware.detail` keeps all calls
+of a part of the run.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pmsim.hardware import _passes as p
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS, Fabric
+from pmsim.hardware.passes import layout
 
 Ints = npt.NDArray[np.int64]
 
@@ -99,7 +99,10 @@ def specimens(fabric: Fabric) -> dict[str, WholeCalls]:
 
 def _buckets(fabric: Fabric) -> tuple[Ints, Ints]:
     """Return, by ascending latency, how many calls a bucket has seen and which was kept."""
-    at, size = int(fabric.state[p.BUCKETS_AT]), p.buckets(int(fabric.state[p.SUB_BITS]))
+    at, size = (
+        int(fabric.state[layout.BUCKETS_AT]),
+        layout.buckets(int(fabric.state[layout.SUB_BITS])),
+    )
     pairs = fabric.state[at : at + 2 * size].reshape(-1, 2)
     used = pairs[pairs[:, 0] > 0]
     return used[:, 0], used[:, 1]
@@ -107,13 +110,13 @@ def _buckets(fabric: Fabric) -> tuple[Ints, Ints]:
 
 def _specimen(fabric: Fabric, number: int) -> WholeCalls:
     state = fabric.state
-    at = int(state[p.SPECIMENS_AT] + number * state[p.SPECIMEN_ROW])
+    at = int(state[layout.SPECIMENS_AT] + number * state[layout.SPECIMEN_ROW])
     targets = int(state[at + CROSSCALL_COLUMNS.index("targets")])
-    return whole_calls(fabric, at, 1, at + p.SPECIMEN_HEAD, targets)
+    return whole_calls(fabric, at, 1, at + layout.SPECIMEN_HEAD, targets)
 
 
 def whole_calls(fabric: Fabric, heads_at: int, calls: int, at: int, targets: int) -> WholeCalls:
-    """Read calls that `_passes._copy_call` has written: their heads, and their entries apart.
+    """Read calls that `passes.specimens` has written: their heads, and their entries apart.
 
     Parameters
     ----------
@@ -125,22 +128,27 @@ def whole_calls(fabric: Fabric, heads_at: int, calls: int, at: int, targets: int
         The same of the entries.
     """
     state = fabric.state
-    heads = state[heads_at : heads_at + calls * p.SPECIMEN_HEAD].reshape(-1, p.SPECIMEN_HEAD).T
-    entries = state[at : at + targets * p.ENTRY_ROW].reshape(-1, p.ENTRY_ROW).T.copy()
+    heads = (
+        state[heads_at : heads_at + calls * layout.SPECIMEN_HEAD]
+        .reshape(-1, layout.SPECIMEN_HEAD)
+        .T
+    )
+    entries = state[at : at + targets * layout.ENTRY_ROW].reshape(-1, layout.ENTRY_ROW).T.copy()
     row = {name: heads[k].copy() for k, name in enumerate(CROSSCALL_COLUMNS)}
-    looks, visited, local, after = heads[p.K_LOCAL_END : p.K_AFTER + 1].copy()
+    looks, visited, local, after = heads[layout.K_LOCAL_END : layout.K_AFTER + 1].copy()
     call = np.repeat(np.arange(calls), row["targets"])
-    told = row["start_ps"] + state[p.TRAP] + row["targets"] * state[p.QUEUE]
-    sent_to = told[call] + (entries[p.E_META] >> 16 & 0xFFFF) * state[p.SEND]
+    told = row["start_ps"] + state[layout.TRAP] + row["targets"] * state[layout.QUEUE]
+    sent_to = told[call] + (entries[layout.E_META] >> 16 & 0xFFFF) * state[layout.SEND]
     sent = sent_to[np.cumsum(row["targets"]) - 1]
     own_start = np.where(after, visited, sent)
-    reason = entries[p.E_META] >> 32
-    ack = entries[p.E_ACK]
+    reason = entries[layout.E_META] >> 32
+    ack = entries[layout.E_ACK]
     return WholeCalls(
         row, told, sent, looks, visited, own_start, own_start + local, call,
-        cpu=entries[p.E_NEXT], reason=np.where(reason == p.R_WAKING, p.R_IDLE_EXIT, reason),
-        queued=entries[p.E_QUEUED], sent_to=sent_to, arrives=entries[p.E_ARRIVES],
-        handler=entries[p.E_START], taken=entries[p.E_START] + state[p.ENTRY],
-        runs=ack - (entries[p.E_COST] >> 1), ack=ack, exit=ack + state[p.EXIT],
-        seen=entries[p.E_PREFIX],
+        cpu=entries[layout.E_NEXT],
+        reason=np.where(reason == layout.R_WAKING, layout.R_IDLE_EXIT, reason),
+        queued=entries[layout.E_QUEUED], sent_to=sent_to, arrives=entries[layout.E_ARRIVES],
+        handler=entries[layout.E_START], taken=entries[layout.E_START] + state[layout.ENTRY],
+        runs=ack - (entries[layout.E_COST] >> 1), ack=ack, exit=ack + state[layout.EXIT],
+        seen=entries[layout.E_PREFIX],
     )  # fmt: skip

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pmsim.errors import ProgramError
-from pmsim.hardware import _passes as p
 from pmsim.hardware.clock import FINISHED
 from pmsim.hardware.locks import Completion
+from pmsim.hardware.passes import layout
+from pmsim.hardware.passes.steps import act, call, invalidate
 
 if TYPE_CHECKING:
     from pmsim.hardware.detail import StretchKind
@@ -79,14 +80,14 @@ class Task:
         self.waiting_for: Mutex | Spinlock | Completion | None = None
         self._state = machine.fabric.state
         self._words = machine.fabric.words
-        self.row = p.HEADER + cpu * p.CPU_WORDS
+        self.row = layout.HEADER + cpu * layout.CPU_WORDS
         self._shared = machine.shared
         self._jitter = machine.jitter is not None
 
     @property
     def now(self) -> int:
         """The present instant in picoseconds."""
-        return self._words[p.NOW]
+        return self._words[layout.NOW]
 
     def error(self, message: str) -> ProgramError:
         """Return the error that this task has broken a rule."""
@@ -107,14 +108,14 @@ class Task:
         Every primitive does so by itself; only what takes no time and goes through none needs it.
         """
         if self._shared[self.cpu]:
-            task = p.boundary(self._state, self.cpu)
-            if task != self.index and task - p.RETRY != self.index:
-                yield task - p.RETRY
+            task = act(self._state, layout.DO_BOUNDARY, self.cpu, 0)
+            if task != self.index and task - layout.RETRY != self.index:
+                yield task - layout.RETRY
 
     @property
     def keeps_turn(self) -> bool:
         """Whether `boundary` would surely not cost the task its turn: nobody else can run."""
-        return not self._shared[self.cpu] or self._words[self.row + p.READY_HEAD] < 0
+        return not self._shared[self.cpu] or self._words[self.row + layout.READY_HEAD] < 0
 
     def compute(self, work: int) -> Steps:
         """Use ``work`` picoseconds of CPU time, after any refill debt."""
@@ -127,14 +128,14 @@ class Task:
         """
         if work < 0:
             raise self.error(f"computes for a negative time, {work} ps")
-        if self._shared[self.cpu] and self._words[self.row + p.READY_HEAD] >= 0:
+        if self._shared[self.cpu] and self._words[self.row + layout.READY_HEAD] >= 0:
             return self._compute_in_turn(work)
-        task = p.compute(self._state, self.cpu, work)
+        task = act(self._state, layout.DO_COMPUTE, self.cpu, work)
         return () if task == self.index else (task,)
 
     def _compute_in_turn(self, work: int) -> Steps:
         yield from self.boundary()
-        task = p.compute(self._state, self.cpu, work)
+        task = act(self._state, layout.DO_COMPUTE, self.cpu, work)
         if task != self.index:
             yield task
 
@@ -144,12 +145,12 @@ class Task:
             raise self.error(f"keeps interrupts off for a negative time, {length} ps")
         yield from self.boundary()
         since = self.now
-        task = p.irqs_off(self._state, self.cpu, length)
+        task = act(self._state, layout.DO_IRQS_OFF, self.cpu, length)
         if task != self.index:
             yield task
         if self.machine.detail is not None:
             # The firmware's handlers prolong a window; others come after it.
-            end = since + length if self._words[p.HELD_OFF] else self.now
+            end = since + length if self._words[layout.HELD_OFF] else self.now
             self.machine.detail.add(self, "irqs_off", since, end)
 
     def sleep(self, length: int) -> Steps:
@@ -160,7 +161,7 @@ class Task:
             raise self.error("sleeps while it holds a spinlock")
         yield from self.boundary()
         since = self.now
-        task = p.sleep(self._state, self.cpu, length)
+        task = act(self._state, layout.DO_SLEEP, self.cpu, length)
         if task != self.index:
             yield task
         if self.machine.detail is not None:
@@ -197,7 +198,7 @@ class Task:
         n = machine.n_cpus - 1 if targets is None else len(chosen)
         if targets is not None and n == 0:
             chosen = np.array([self.cpu], dtype=np.int64)
-        task = p.call(
+        task = call(
             self._state,
             machine.fabric.distances,
             chosen,
@@ -244,9 +245,9 @@ class Task:
         if costs is None:
             raise self.error("invalidates by broadcast (tlbi), which this machine cannot")
         service = invalidation.service(costs)
-        if service >= p.HORIZON:
+        if service >= layout.HORIZON:
             raise self.error(f"invalidates for {service} ps, longer than any run")
-        task = p.invalidate(
+        invalidate(
             self._state,
             machine.fabric.distances,
             self.cpu,
@@ -258,6 +259,7 @@ class Task:
             pages,
             invalidation.operations,
         )
+        task = act(self._state, layout.DO_ADVANCE, 0, 0)
         if task != self.index:
             yield task
         if machine.keep_acks:
@@ -271,10 +273,10 @@ class Task:
         if self.role == "daemon" and isinstance(thing, Completion):
             machine.active -= 1
         if machine.active == 0 and machine.until_done:
-            p.leave(self._state, self.cpu)
+            act(self._state, layout.DO_LEAVE, self.cpu, 0)
             yield FINISHED
         else:
-            yield p.block(self._state, self.cpu)
+            yield act(self._state, layout.DO_BLOCK, self.cpu, 0)
         if machine.detail is not None:
             kind: StretchKind = "completion" if isinstance(thing, Completion) else "mutex"
             machine.detail.add(self, kind, since, self.now, thing.name)
@@ -283,7 +285,7 @@ class Task:
         """Spin until the lock is handed over; the caller has put the task into its queue."""
         self.waiting_for = lock
         since = self.now
-        task = p.spin(self._state, self.cpu)
+        task = act(self._state, layout.DO_SPIN, self.cpu, 0)
         if task != self.index:
             yield task
         if self.machine.detail is not None:

@@ -1,73 +1,121 @@
 from __future__ import annotations
 
-import os
+import shutil
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from pmsim.cli import compiling
-from pmsim.cli.compiling import announce_compilation, needs_compiling
-
-INDEX = f"_passes.advance-1.py{sys.version_info.major}{sys.version_info.minor}.nbi"
+from pmsim.cli.compiling import compile_passes
+from pmsim.hardware.passes import cache
 
 
 @pytest.fixture
-def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let the compiled passes be a file in an empty directory, and every cache be empty."""
-    path = tmp_path / "package" / "_passes.py"
-    path.parent.mkdir()
-    path.write_text("")
-    spec = SimpleNamespace(origin=str(path))
-    monkeypatch.setattr(compiling, "find_spec", lambda _name: spec)
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let every place where compiled code is kept be empty; return the package's copy."""
+    room = tmp_path / "passes"
+    shutil.copytree(cache.ROOM, room, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(cache, "ROOM", room)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("NUMBA_DISABLE_JIT", raising=False)
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
-    return path
+    cache.fingerprint.cache_clear()
+    return room
 
 
-def write_index(folder: Path, source: Path, age: float) -> None:
-    """Leave what Numba leaves, so many seconds older than the source."""
-    folder.mkdir(parents=True)
-    (folder / INDEX).write_text("")
-    written = source.stat().st_mtime - age
-    os.utime(folder / INDEX, (written, written))
+@pytest.fixture(autouse=True)
+def _forget_the_fingerprint() -> Iterator[None]:
+    yield
+    cache.fingerprint.cache_clear()
 
 
-def test_an_empty_cache_is_announced(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    announce_compilation()
+def keep_code(place: Path, *names: str) -> None:
+    """Leave what Numba leaves of functions that it has compiled."""
+    place.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (place / f"{name}-pmsim.py311.nbi").write_text("")
+
+
+ENTRIES = ("steps.act", "steps.call", "steps.invalidate", "accounts.accounts")
+
+
+def test_compiling_is_announced_where_nothing_is_kept(
+    empty: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pmsim.cli.compiling._compile", lambda _functions, shown: None)
+    compile_passes()
     assert capsys.readouterr().err.startswith("pmsim: the first run compiles")
 
 
-@pytest.mark.parametrize("where", ["beside", "chosen", "user"])
-def test_a_cache_that_is_newer_than_the_source_is_not(
-    source: Path, where: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_code_of_every_entry_point_is_enough(empty: Path, tmp_path: Path) -> None:
+    place = cache.directory()
+    assert place is not None
+    keep_code(place, *ENTRIES[:-1])
+    assert not cache.is_complete()
+    keep_code(place, ENTRIES[-1])
+    assert cache.is_complete()
+
+
+@pytest.mark.parametrize("where", ["chosen", "beside", "user"])
+def test_kept_code_is_found_in_each_place(
+    empty: Path, where: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    folders = {
-        "beside": source.parent / "__pycache__",
-        "chosen": tmp_path / "chosen" / "package_1234",
-        "user": tmp_path / "cache" / "numba" / "package_1234",
-    }
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "chosen"))
-    write_index(folders[where], source, age=-10)
-    assert not needs_compiling()
+    folders = {
+        "chosen": tmp_path / "chosen",
+        "beside": empty / "__pycache__",
+        "user": tmp_path / "cache" / "pmsim",
+    }
+    name = cache.directory()
+    assert name is not None
+    keep_code(folders[where] / name.name, *ENTRIES)
+    assert cache.is_complete()
 
 
-def test_a_cache_that_is_older_than_the_source_is(source: Path) -> None:
-    write_index(source.parent / "__pycache__", source, age=10)
-    assert needs_compiling()
+def test_an_installation_that_cannot_be_written_is_kept_in_the_users_cache(
+    empty: Path, tmp_path: Path
+) -> None:
+    (empty / "__pycache__").write_text("no directory can be made here")
+    place = cache.directory()
+    assert place is not None
+    assert place.parent == tmp_path / "cache" / "pmsim"
+
+
+@pytest.mark.parametrize("room", ["layout.py", "handlers.py", "steps.py"])
+def test_code_of_other_sources_is_never_found(empty: Path, room: str) -> None:
+    place = cache.directory()
+    assert place is not None
+    keep_code(place, *ENTRIES)
+    with (empty / room).open("a") as source:
+        source.write("# changed\n")
+    cache.fingerprint.cache_clear()
+    assert cache.directory() != place
+    assert not cache.is_complete()
+    cache.forget_others()
+    assert not place.exists()
 
 
 def test_nothing_is_compiled_where_compilation_is_switched_off(
-    source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    empty: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
-    announce_compilation()
+    compile_passes()
     assert capsys.readouterr().err == ""
 
 
-def test_after_a_run_the_real_cache_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    if os.environ.get("NUMBA_DISABLE_JIT") != "1":
-        import pmsim.hardware.machine  # noqa: F401 - compiles, and fills the cache
-    assert not needs_compiling()
+@pytest.mark.slow
+def test_what_is_compiled_is_kept_and_loaded_again(tmp_path: Path) -> None:
+    script = (
+        "import time; from pmsim.hardware.passes import cache, steps; t = time.process_time();"
+        "steps.prepare(invalidates=True); print(cache.is_complete(), time.process_time() - t)"
+    )
+    run = [sys.executable, "-c", script]
+    env = {"PATH": "", "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(Path.cwd())}
+    cold, warm = (
+        subprocess.run(run, env=env, check=True, capture_output=True, text=True).stdout.split()
+        for _ in range(2)
+    )
+    assert cold[0] == warm[0] == "True"
+    assert float(warm[1]) < 0.1 * float(cold[1])

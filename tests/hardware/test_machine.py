@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pmsim.errors import AccountingError, DeadlockError, ProgramError
-from pmsim.hardware import _passes as p
 from pmsim.hardware.locks import Completion, Mutex
 from pmsim.hardware.machine import Machine
+from pmsim.hardware.passes import layout
 from pmsim.hardware.task import Steps, Task
 from pmsim.hardware.tlb import empty_call
 from pmsim.hardware.topology import Topology
@@ -105,7 +105,7 @@ def test_an_account_with_a_gap_or_an_overlap_is_an_error_that_names_the_cpu() ->
     one = machine()
     one.spawn(1, lambda task: task.compute(100))
     one.run()
-    one.fabric.state[p.HEADER + p.CPU_WORDS + p.SPIN] += 7
+    one.fabric.state[layout.HEADER + layout.CPU_WORDS + layout.SPIN] += 7
     with pytest.raises(AccountingError, match=r"CPU 1's time does not add up: .*spin_ps 7"):
         one.accounts()
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
-from pmsim.hardware import _passes as p
 from pmsim.hardware.fabric import SlowestReason
+from pmsim.hardware.passes import layout, specimens
 from pmsim.hardware.shootdown.calls import Protocol
 from pmsim.hardware.specimens import WholeCalls
 from tests.hardware.adapters import kept_of
@@ -128,13 +128,14 @@ def test_a_call_through_the_firmware_is_kept_with_its_protocol() -> None:
 
 @pytest.mark.parametrize("sub_bits", [3, 5])
 def test_buckets_are_in_the_order_of_latencies_and_as_narrow_as_said(sub_bits: int) -> None:
-    state = np.zeros(p.HEADER, dtype=np.int64)
-    state[p.SUB_BITS] = sub_bits
+    bucket = getattr(specimens.bucket, "py_func", specimens.bucket)
+    state = np.zeros(layout.HEADER, dtype=np.int64)
+    state[layout.SUB_BITS] = sub_bits
     edges = sorted({(1 << k) + d for k in range(62) for d in (-1, 0, 1, (1 << k) // 3)})
-    found = [int(p._bucket(state, value)) for value in edges]
+    found = [int(bucket(state, value)) for value in edges]
     assert found == sorted(found)
     assert found[0] == 0
-    assert found[-1] < p.buckets(sub_bits)
+    assert found[-1] < layout.buckets(sub_bits)
     for value in edges:
         width = max(1, value >> sub_bits)
-        assert p._bucket(state, value + width + 1) > p._bucket(state, value)
+        assert bucket(state, value + width + 1) > bucket(state, value)

@@ -1,0 +1,68 @@
+"""Where each CPU's time went: busy + spin + irqs_off + stolen + idle is all of it."""
+
+from __future__ import annotations
+
+from pmsim.hardware.passes.handlers import retire, stolen_by
+from pmsim.hardware.passes.jit import compiled, entry_point
+from pmsim.hardware.passes.layout import *
+from pmsim.hardware.passes.rows import entry_of, row_of
+
+
+@compiled
+def _stolen_before(S: State, c: int, time: int, out: State) -> None:
+    """Write stolen time and handlers of ``c`` before ``time``; a handler counts when it starts."""
+    r = row_of(c)
+    retire(S, c, time)
+    stolen = stolen_by(S, c, time)
+    handlers = S[r + PLAN_HANDLERS] if S[r + HEAD] < 0 else S[r + BASE_HANDLERS]
+    head = S[r + HEAD]
+    if head >= 0 and S[entry_of(S, head, c) + E_START] < time:
+        handlers += 1
+    still_to_come = max(0, S[r + REACHED] - (time - stolen))  # of a loss that was charged in full
+    out[c, A_STOLEN] = stolen - still_to_come
+    out[c, A_HANDLERS] = handlers
+
+
+@entry_point("int64(int64[::1], int64[:, ::1])")
+def accounts(S: State, out: State) -> int:
+    """Write every CPU's account up to now, then the sums: shape ``(n_cpus + 1, ACCOUNT_ROW)``.
+
+    Returns a CPU whose times do not add up to the present instant, `NONE` where all do.
+    """
+    now = S[NOW]
+    n = S[N_CPUS]
+    wrong = NONE
+    out[n, :] = 0
+    for c in range(n):
+        r = row_of(c)
+        _stolen_before(S, c, now, out)
+        out[c, A_BUSY] = S[r + BUSY]
+        out[c, A_SPIN] = S[r + SPIN]
+        out[c, A_IRQS_OFF] = S[r + IRQS_OFF]
+        out[c, A_IDLE] = S[r + IDLE]
+        out[c, A_REFILL] = S[r + REFILL]
+        out[c, A_SENT] = S[r + SENT]
+        mode = S[r + MODE]
+        own = now - S[r + SINCE] - (out[c, A_STOLEN] - S[r + SINCE_STOLEN])
+        if mode == M_COMPUTE or mode == M_SWITCH:
+            out[c, A_BUSY] += own
+            if mode == M_COMPUTE:
+                out[c, A_REFILL] += min(S[r + DEBT], own - S[r + DEBT_AT])
+        elif mode == M_CALL and S[r + C_PHASE] == 0:
+            window = min(S[r + C_LOCAL_END], now) - S[r + C_START]
+            out[c, A_IRQS_OFF] += window
+            out[c, A_SPIN] += own - window
+        elif mode == M_WINDOW or mode == M_CALL:
+            out[c, A_IRQS_OFF] += own
+        elif mode == M_SPINLOCK or mode == M_FENCE:
+            out[c, A_SPIN] += own
+        elif mode == M_IDLE or mode == M_WAKE or mode == M_READY:
+            out[c, A_IDLE] += own
+        total = 0
+        for k in range(TIMES):
+            total += out[c, k]
+        if total != now:
+            wrong = c
+        for k in range(ACCOUNT_ROW):
+            out[n, k] += out[c, k]
+    return wrong

@@ -1,0 +1,253 @@
+"""Cross-calls: queued and sent in one pass over the targets, and visited by a maximum.
+
+The initiator leaves target c at max(w before, ack_c) + line. Unrolled over all targets, with P_c
+the ``line`` costs of the targets before c and L those of all:
+w = L + max(l, max over c of (ack_c - P_c)). So a later acknowledgement changes the end in constant
+time, and only one that was the maximum and becomes earlier needs a look at all targets.
+"""
+
+from __future__ import annotations
+
+from pmsim.hardware.passes.calendar import file_step
+from pmsim.hardware.passes.handlers import plan, retire, settle_maxima, start_of
+from pmsim.hardware.passes.jit import compiled
+from pmsim.hardware.passes.layout import *
+from pmsim.hardware.passes.log import log_call
+from pmsim.hardware.passes.occupation import begin_window, own_time
+from pmsim.hardware.passes.rows import entry_of, row_of
+
+
+@compiled
+def _insert_sorted(S: State, c: int, i: int) -> None:
+    """Put the entry of call ``i`` into the open list of ``c``, sorted by (q, initiator)."""
+    r = row_of(c)
+    e = entry_of(S, i, c)
+    q = S[e + E_QUEUED]
+    before = NONE
+    k = S[r + HEAD]
+    while k >= 0:
+        other = S[entry_of(S, k, c) + E_QUEUED]
+        if other > q or (other == q and k > i):
+            break
+        before = k
+        k = S[entry_of(S, k, c) + E_NEXT]
+    S[e + E_NEXT] = k
+    if before < 0:
+        S[r + HEAD] = i
+    else:
+        S[entry_of(S, before, c) + E_NEXT] = i
+    if k < 0:
+        S[r + TAIL] = i
+
+
+@compiled
+def _append(S: State, c: int, i: int) -> None:
+    """Plan call ``i`` behind the last open entry of ``c``: it rides along or opens a group."""
+    r = row_of(c)
+    e = entry_of(S, i, c)
+    cost = S[e + E_COST] >> 1
+    last = entry_of(S, S[r + TAIL], c)
+    if S[e + E_QUEUED] <= S[r + LAST_TAKE]:
+        start = S[last + E_START]
+        reason = R_RIDE
+        ack = S[r + PLAN_END] - S[EXIT] + cost
+        S[r + PLAN_STOLEN] += cost
+    else:
+        packed = start_of(S, r, S[e + E_ARRIVES], S[r + PLAN_END])
+        start = packed >> 3
+        reason = packed & 7
+        S[r + LAST_TAKE] = start + S[ENTRY]
+        ack = S[r + LAST_TAKE] + cost
+        stolen_from = S[e + E_ARRIVES] if reason == R_IDLE_EXIT else start
+        S[r + PLAN_STOLEN] += ack + S[EXIT] - stolen_from
+        S[r + PLAN_HANDLERS] += 1
+    S[r + PLAN_END] = ack + S[EXIT]
+    S[r + PLAN_FULL] |= S[e + E_COST] & 1
+    S[e + E_START] = start
+    S[e + E_META] |= reason << 32
+    S[e + E_ACK] = ack
+    S[last + E_NEXT] = i
+    S[r + TAIL] = i
+
+
+@compiled
+def _queue_behind(S: State, c: int, i: int) -> None:
+    """Queue call ``i`` on a target with open entries: behind the last, or between others."""
+    tail = S[row_of(c) + TAIL]
+    q = S[entry_of(S, i, c) + E_QUEUED]
+    last = S[entry_of(S, tail, c) + E_QUEUED]
+    if q > last or (q == last and i > tail):
+        _append(S, c, i)
+    else:
+        _insert_sorted(S, c, i)
+        plan(S, c)
+
+
+@compiled
+def send(
+    S: State, D: Codes, targets: State, jitter: State, i: int, n: int, cost: int, full: int
+) -> None:
+    """Queue and send call ``i`` to its targets, ascending (machine-model page, section 4).
+
+    q_k = t + trap + (k+1) queue; a = t + trap + n queue + (g+1) send + delivery + jitter; the visit
+    leaves c at w_c = max(w_previous, ack_c) + line, so that the prefix of lines turns it into a
+    maximum. (Only the firmware has a trap.)
+    """
+    o = row_of(i)
+    t = S[NOW]
+    trap = S[TRAP]
+    queue = S[QUEUE]
+    fanout = S[FANOUT]
+    entry = S[ENTRY]
+    exit_ = S[EXIT]
+    entries_at = S[ENTRIES_AT] + i * S[N_CPUS] * ENTRY_ROW
+    delivery_at = S[DELIVERY_AT]
+    line_at = S[LINE_AT]
+    everyone = targets.size == 0
+    count = S[N_CPUS] if everyone else targets.size
+    q = t + trap
+    sent = q + n * queue
+    groups = 0
+    group_end = 0
+    prefix = 0
+    best = -INF
+    slowest = NONE
+    k = 0
+    if everyone:
+        S[o + C_FIRST] = 1 if i == 0 else 0
+    else:
+        S[o + C_FIRST] = targets[0]
+    for j in range(count):
+        c = j if everyone else targets[j]
+        if c == i:
+            continue
+        if c >= group_end:
+            group_end = (c // fanout + 1) * fanout
+            groups += 1
+            sent += S[SEND]
+        following = j + 1
+        if everyone:
+            following += following == i
+        after = 0
+        if following < count:
+            after = (following if everyone else targets[following]) + 1
+        q += queue
+        code = D[i, c]
+        arrives = sent + S[delivery_at + code]
+        if jitter.size:
+            arrives += jitter[k]
+        k += 1
+        r = row_of(c)
+        e = entries_at + c * ENTRY_ROW
+        if r < 0 or r > FAR or e < 0 or e > FAR:
+            break  # never: but now the compiler knows
+        if S[r + HEAD] >= 0:
+            # before the entry of this initiator's previous call is written over
+            if S[r + LAST_TAKE] > t or S[r + PLAN_FULL] != 0:
+                retire(S, c, t)
+            else:
+                S[r + HEAD] = NONE
+                S[r + PIN] = NONE
+        S[e + E_QUEUED] = q
+        S[e + E_ARRIVES] = arrives
+        S[e + E_COST] = 2 * cost + full
+        S[e + E_PREFIX] = prefix
+        S[e + E_NEXT] = NONE
+        if S[r + HEAD] < 0:
+            end = S[r + PLAN_END]
+            start = max(arrives, end)
+            reason = R_DISTANCE
+            if S[r + IDLE_SINCE] >= 0 or S[r + FLOOR] > start or end > arrives:
+                packed = start_of(S, r, arrives, end)
+                start = packed >> 3
+                reason = packed & 7
+            ack = start + entry + cost
+            S[r + BASE_END] = end
+            end = ack + exit_
+            stolen = S[r + PLAN_STOLEN]
+            handlers = S[r + PLAN_HANDLERS]
+            S[r + BASE_STOLEN] = stolen
+            S[r + BASE_HANDLERS] = handlers
+            S[r + HEAD] = i
+            S[r + TAIL] = i
+            S[r + LAST_TAKE] = start + entry
+            S[r + PLAN_END] = end
+            S[r + PLAN_STOLEN] = stolen + end - (arrives if reason == R_IDLE_EXIT else start)
+            S[r + PLAN_HANDLERS] = handlers + 1
+            S[r + PLAN_FULL] = full
+            S[e + E_START] = start
+            S[e + E_META] = reason << 32 | groups << 16 | after
+            S[e + E_ACK] = ack
+        else:
+            S[e + E_META] = groups << 16 | after
+            S[e + E_ACK] = NONE
+            _queue_behind(S, c, i)
+            ack = S[e + E_ACK]
+        if ack - prefix > best:
+            best = ack - prefix
+            slowest = c
+        prefix += S[line_at + code]
+    S[o + C_MAX] = best
+    S[o + C_SLOWEST] = slowest
+    S[o + C_LINE] = prefix
+    S[o + C_LOCAL_END] = sent
+
+
+@compiled
+def look_call(S: State, c: int) -> int:
+    """Every target may have been visited; in the serial order the function itself follows."""
+    r = row_of(c)
+    now = S[NOW]
+    if S[r + C_PHASE] == 0:
+        visited = S[r + C_LINE] + max(S[r + C_LOCAL_END], S[r + C_MAX])
+        if visited > now:
+            file_step(S, c, visited)
+            return 0
+        irqs_off = S[r + C_LOCAL_END] - S[r + C_START]
+        S[r + IRQS_OFF] += irqs_off
+        S[r + SPIN] += own_time(S, r) - irqs_off
+        S[r + C_VISITED] = visited
+        if S[SERIAL] and S[r + C_TARGETS] > 0 and S[r + C_LOCAL] > 0:
+            S[r + C_PHASE] = 1
+            begin_window(S, c, M_CALL, S[r + C_LOCAL])
+            return 0
+    else:
+        left = S[r + NEED] - own_time(S, r)
+        if left > 0:
+            file_step(S, c, now + left)
+            return 0
+        S[r + IRQS_OFF] += S[r + NEED]
+    S[r + MODE] = M_STEP
+    log_call(S, c)
+    return 1
+
+
+@compiled
+def begin_call(
+    S: State, D: Codes, targets: State, jitter: State, i: int, n: int, cost: int, full: int
+) -> None:
+    """CPU ``i`` begins a call: told, with interrupts off up to l, and filed for the visit's end.
+
+    In the concurrent order l is the end of sending plus the function's cost on ``i`` itself, in the
+    serial order it is the end of sending. A call without targets is a window for the function.
+    """
+    o = row_of(i)
+    retire(S, i, S[NOW])
+    S[o + C_START] = S[NOW]
+    S[o + C_LOCAL_END] = S[NOW]
+    S[o + C_TARGETS] = n
+    S[o + C_LINE] = 0
+    S[o + C_MAX] = -INF
+    S[o + C_SLOWEST] = NONE
+    S[o + C_FIRST] = NONE
+    S[o + C_LOCAL] = cost
+    S[o + C_PHASE] = 0
+    S[o + SENT] += 1
+    S[o + FLUSHES] += full
+    if n > 0:
+        send(S, D, targets, jitter, i, n, cost, full)
+    if n == 0 or S[SERIAL] == 0:
+        S[o + C_LOCAL_END] += cost
+    begin_window(S, i, M_CALL, S[o + C_LOCAL_END] - S[NOW])
+    settle_maxima(S)
+    file_step(S, i, S[o + C_LINE] + max(S[o + C_LOCAL_END], S[o + C_MAX]))

@@ -1,0 +1,264 @@
+"""A CPU's handlers: what is history, and the plan on top of it.
+
+Handlers are planned, not simulated. A step at one instant changes only later ones, because
+``queue`` and ``entry`` are at least 1 ps; so a CPU's handlers are a function of its history, of the
+end of its window or the start of its idleness, and of its open calls in order of (q, initiator):
+a recurrence over the few calls in flight (`plan`). Groups whose take has passed are history
+(`retire`); what is open is planned again when the CPU's own state changes (`revise`).
+"""
+
+from __future__ import annotations
+
+from pmsim.hardware.passes.calendar import file_step
+from pmsim.hardware.passes.jit import compiled
+from pmsim.hardware.passes.layout import *
+from pmsim.hardware.passes.rows import entry_of, row_of
+
+
+@compiled
+def exit_latency(S: State, idle_for: int) -> int:
+    """Return the exit latency of the deepest state whose residency has passed."""
+    at = S[IDLE_AT]
+    for k in range(S[N_IDLE] - 1, -1, -1):
+        if S[at + 2 * k] <= idle_for:
+            return S[at + 2 * k + 1]
+    return 0
+
+
+@compiled
+def history_end(S: State, r: int) -> int:
+    """Return when the last handler ends that is history."""
+    return S[r + PLAN_END] if S[r + HEAD] < 0 else S[r + BASE_END]
+
+
+@compiled
+def history_stolen(S: State, r: int) -> int:
+    """Return the time stolen by all that is history."""
+    return S[r + PLAN_STOLEN] if S[r + HEAD] < 0 else S[r + BASE_STOLEN]
+
+
+@compiled
+def flush_tlb(S: State, r: int, reached: int) -> None:
+    """A full flush, the CPU's own clock standing at ``reached``: the debt is the whole again."""
+    S[r + FLUSHES] += 1
+    if S[r + MODE] != M_COMPUTE:
+        return
+    task = S[TASKS_AT] + S[r + CURRENT] * TASK_ROW
+    whole = S[task + T_REFILL]
+    if whole == 0:
+        return
+    served = reached - (S[r + SINCE] - S[r + SINCE_STOLEN])
+    if served >= S[r + NEED]:
+        return  # the compute is over: the next one pays
+    left = max(0, S[r + DEBT] - (served - S[r + DEBT_AT]))
+    S[r + REFILL] += S[r + DEBT] - left
+    S[r + NEED] += whole - left
+    S[r + DEBT] = whole
+    S[r + DEBT_AT] = served
+    S[task + T_EPOCH] = S[r + FLUSHES]
+
+
+@compiled
+def _retire_groups(S: State, c: int, now: int) -> None:
+    """Move the groups whose take has passed from the plan into history, one by one."""
+    r = row_of(c)
+    head = S[r + HEAD]
+    while head >= 0:
+        e = entry_of(S, head, c)
+        start = S[e + E_START]
+        if start + S[ENTRY] > now:
+            break
+        stolen_from = start
+        if S[e + E_META] >> 32 == R_IDLE_EXIT:
+            stolen_from = S[e + E_ARRIVES]
+        full = 0
+        ack = 0
+        while head >= 0:
+            e = entry_of(S, head, c)
+            if S[e + E_START] != start:
+                break
+            ack = S[e + E_ACK]
+            full |= S[e + E_COST] & 1
+            head = S[e + E_NEXT]
+        if full:
+            flush_tlb(S, r, max(start - S[r + BASE_STOLEN], S[r + REACHED]))
+        end = ack + S[EXIT]
+        S[r + BASE_END] = end
+        S[r + BASE_STOLEN] += end - stolen_from
+        S[r + BASE_HANDLERS] += 1
+        S[r + PIN] = NONE
+    S[r + HEAD] = head
+    if S[r + PLAN_FULL]:  # whether what is left holds a full flush is not known
+        S[r + PLAN_FULL] = 0 if head < 0 else 2
+
+
+@compiled
+def retire(S: State, c: int, now: int) -> None:
+    """Make history of every handler of ``c`` whose take has passed (``<=``: q is after now)."""
+    r = row_of(c)
+    if S[r + HEAD] < 0:
+        return
+    if S[r + LAST_TAKE] > now:
+        _retire_groups(S, c, now)
+        return
+    if S[r + PLAN_FULL]:
+        if S[r + PLAN_FULL] > 1 or S[r + PLAN_HANDLERS] - S[r + BASE_HANDLERS] > 1:
+            _retire_groups(S, c, now)
+            return
+        start = S[r + LAST_TAKE] - S[ENTRY]
+        flush_tlb(S, r, max(start - S[r + BASE_STOLEN], S[r + REACHED]))
+        S[r + PLAN_FULL] = 0
+    S[r + HEAD] = NONE
+    S[r + PIN] = NONE
+
+
+@compiled
+def _acknowledge(S: State, owner: int, c: int, ack: int) -> None:
+    """Set the time of one acknowledgement and with it, where it matters, the call's maximum."""
+    e = entry_of(S, owner, c)
+    before = S[e + E_ACK]
+    if ack == before:
+        return
+    S[e + E_ACK] = ack
+    o = row_of(owner)
+    value = ack - S[e + E_PREFIX]
+    if value > S[o + C_MAX]:
+        S[o + C_MAX] = value
+        S[o + C_SLOWEST] = c
+    elif S[o + C_SLOWEST] == c and ack < before:
+        if S[o + C_DIRTY] == 0:
+            S[o + C_DIRTY] = 1
+            S[S[DIRTY_AT] + S[DIRTY_COUNT]] = owner
+            S[DIRTY_COUNT] += 1
+    elif value == S[o + C_MAX] and c < S[o + C_SLOWEST]:
+        S[o + C_SLOWEST] = c
+
+
+@compiled
+def settle_maxima(S: State) -> None:
+    """Look for the maximum again in the calls whose slowest target has become faster."""
+    for k in range(S[DIRTY_COUNT]):
+        owner = S[S[DIRTY_AT] + k]
+        o = row_of(owner)
+        best = -INF
+        slowest = NONE
+        c = S[o + C_FIRST]
+        while c >= 0:
+            e = entry_of(S, owner, c)
+            value = S[e + E_ACK] - S[e + E_PREFIX]
+            if value > best:
+                best = value
+                slowest = c
+            c = (S[e + E_META] & 0xFFFF) - 1
+        S[o + C_MAX] = best
+        S[o + C_SLOWEST] = slowest
+        S[o + C_DIRTY] = 0
+        if S[o + MODE] == M_CALL:
+            file_step(S, owner, S[o + C_LINE] + max(S[o + C_LOCAL_END], best))
+    S[DIRTY_COUNT] = 0
+
+
+@compiled
+def start_of(S: State, r: int, arrives: int, end: int) -> int:
+    """Return when the handler starts whose interrupt arrives then, times 8, plus the reason.
+
+    The first instant at which the bit is set, no handler runs, and interrupts are on; on an idle
+    CPU after the exit latency of the state it has reached.
+    """
+    if S[r + IDLE_SINCE] >= 0:
+        if arrives <= end:
+            return end * 8 + (R_BUSY_HANDLER if arrives < end else R_DISTANCE)
+        latency = exit_latency(S, arrives - max(S[r + IDLE_SINCE], end))
+        return (arrives + latency) * 8 + (R_IDLE_EXIT if latency > 0 else R_DISTANCE)
+    start = max(arrives, end)
+    if S[r + FLOOR] > start:
+        return S[r + FLOOR] * 8 + S[r + FLOOR_REASON]
+    return start * 8 + (R_BUSY_HANDLER if start > arrives else R_DISTANCE)
+
+
+@compiled
+def plan(S: State, c: int) -> None:
+    """Plan all open groups of ``c`` anew: opener, riders, acknowledgements in queue order.
+
+    start_g = start rule over (arrival of the opener, end_{g-1}); take_g = start_g + entry; every
+    entry with q <= take_g rides; end_g = last acknowledgement + exit.
+    """
+    r = row_of(c)
+    end = S[r + BASE_END]
+    stolen = S[r + BASE_STOLEN]
+    handlers = S[r + BASE_HANDLERS]
+    full = 0
+    k = S[r + HEAD]
+    take = S[r + LAST_TAKE]
+    while k >= 0:
+        e = entry_of(S, k, c)
+        if handlers == S[r + BASE_HANDLERS] and S[r + PIN] >= 0:
+            start = S[r + PIN] >> 3
+            reason = S[r + PIN] & 7
+        else:
+            packed = start_of(S, r, S[e + E_ARRIVES], end)
+            start = packed >> 3
+            reason = packed & 7
+        stolen_from = S[e + E_ARRIVES] if reason == R_IDLE_EXIT else start
+        take = start + S[ENTRY]
+        ack = take
+        while k >= 0:
+            e = entry_of(S, k, c)
+            if S[e + E_QUEUED] > take:
+                break
+            ack += S[e + E_COST] >> 1
+            full |= S[e + E_COST] & 1
+            S[e + E_START] = start
+            S[e + E_META] = (S[e + E_META] & 0xFFFFFFFF) | (reason << 32)
+            reason = R_RIDE
+            _acknowledge(S, k, c, ack)
+            k = S[e + E_NEXT]
+        end = ack + S[EXIT]
+        stolen += end - stolen_from
+        handlers += 1
+    S[r + LAST_TAKE] = take
+    S[r + PLAN_END] = end
+    S[r + PLAN_STOLEN] = stolen
+    S[r + PLAN_HANDLERS] = handlers
+    S[r + PLAN_FULL] = full
+
+
+@compiled
+def revise(S: State, c: int) -> None:
+    """Plan ``c`` again after its own state has changed, if anything is open there."""
+    if S[row_of(c) + HEAD] >= 0:
+        plan(S, c)
+        settle_maxima(S)
+
+
+@compiled
+def busy_until(S: State, c: int, now: int) -> int:
+    """Return when the handler ends that runs, or starts, on ``c`` now; ``now`` if there is none.
+
+    History must be up to date. The end may still move: whoever waits for it looks again then.
+    """
+    r = row_of(c)
+    end = history_end(S, r)
+    if end > now:
+        return end
+    head = S[r + HEAD]
+    if head >= 0:
+        start = S[entry_of(S, head, c) + E_START]
+        if start <= now:
+            return start + S[ENTRY] + S[EXIT]
+    return now
+
+
+@compiled
+def stolen_by(S: State, c: int, time: int) -> int:
+    """Return what handlers have taken of ``c`` before ``time``, up to which history is known."""
+    r = row_of(c)
+    stolen = history_stolen(S, r) - max(0, history_end(S, r) - time)
+    head = S[r + HEAD]
+    if head >= 0:
+        e = entry_of(S, head, c)
+        begin = S[e + E_START]
+        if S[e + E_META] >> 32 == R_IDLE_EXIT:
+            begin = S[e + E_ARRIVES]
+        stolen += max(0, time - begin)
+    return stolen

@@ -1,0 +1,89 @@
+"""Invalidations that the interconnect broadcasts: one server, a way back, and what others lose.
+
+A loss is time stolen in advance: take a CPU's clock to be the time less all that was stolen. A loss
+is added to the stolen time as a whole when the service ends, and sets that clock back; the compute
+goes on when the clock is where it had been (`REACHED`), which is at the end of the loss and of
+every handler that comes in between.
+"""
+
+from __future__ import annotations
+
+from pmsim.hardware.passes.calendar import file_step, file_step_or_timer
+from pmsim.hardware.passes.handlers import flush_tlb, retire, stolen_by
+from pmsim.hardware.passes.jit import compiled
+from pmsim.hardware.passes.layout import *
+from pmsim.hardware.passes.occupation import occupy
+from pmsim.hardware.passes.rows import row_of
+
+
+@compiled
+def _stand_still(S: State, r: int, clock: int, service: int) -> None:
+    """A compute that is not over stands still for its share of the service.
+
+    ``clock``, the time less what was stolen, is set back by the loss; the compute goes on when the
+    clock is at ``REACHED`` again.
+    """
+    reached = max(clock, S[r + REACHED])
+    served = reached - (S[r + SINCE] - S[r + SINCE_STOLEN])
+    if served >= S[r + NEED]:
+        return
+    exposed = min(service, served)
+    # floor(exposed * share / 10^6), without a product that may not fit
+    loss = exposed // PPM * S[SHARE] + exposed % PPM * S[SHARE] // PPM
+    S[r + REACHED] = reached
+    S[r + BASE_STOLEN] += loss
+    S[r + PLAN_STOLEN] += loss
+
+
+@compiled
+def serve(S: State, i: int) -> None:
+    """The service of CPU ``i``'s invalidation ends now: all CPUs are charged for it."""
+    o = row_of(i)
+    now = S[NOW]
+    S[o + C_PHASE] = 1
+    for c in range(S[N_CPUS]):
+        r = row_of(c)
+        if S[o + I_EMPTIES] == 0 and S[r + MODE] != M_COMPUTE:
+            continue
+        retire(S, c, now)
+        clock = now - stolen_by(S, c, now)
+        if S[o + I_EMPTIES]:
+            flush_tlb(S, r, max(clock, S[r + REACHED]))
+        if S[r + MODE] == M_COMPUTE:
+            _stand_still(S, r, clock, S[o + I_SERVICE])
+
+
+@compiled
+def await_fence(S: State, c: int) -> None:
+    """File an invalidation: the end of its service is interrupt work, its own end a step."""
+    r = row_of(c)
+    if S[r + C_PHASE] == 0:
+        file_step_or_timer(S, c, 2 * S[r + I_SERVED] if S[r + I_SERVED] < HORIZON else INF)
+    else:
+        file_step(S, c, S[r + NEED])
+
+
+@compiled
+def begin_invalidation(S: State, D: Codes, i: int, service: int, empties: int) -> None:
+    """CPU ``i`` begins an invalidation, and spins until all have answered.
+
+    begin = max(now, server free); served = begin + service; done = served + longest round trip.
+    """
+    o = row_of(i)
+    retire(S, i, S[NOW])
+    longest = 0
+    for c in range(S[N_CPUS]):
+        if c != i:
+            longest = max(longest, S[S[ROUND_TRIP_AT] + D[i, c]])
+    longest = min(longest, HORIZON)
+    served = min(max(S[NOW], S[SERVER_FREE]) + service, HORIZON)
+    S[SERVER_FREE] = served
+    S[o + C_START] = S[NOW]
+    S[o + I_SERVED] = served
+    S[o + I_SERVICE] = service
+    S[o + I_EMPTIES] = empties
+    S[o + C_TARGETS] = S[N_CPUS] - 1
+    S[o + C_PHASE] = 0
+    S[o + SENT] += 1
+    occupy(S, i, M_FENCE, served + longest)
+    await_fence(S, i)

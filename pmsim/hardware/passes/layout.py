@@ -1,0 +1,140 @@
+"""Where everything stands in the state of a machine: one flat array of ``int64``, by arithmetic.
+
+The array ``S`` holds a header, four planes with a row per CPU, a row per task, a tournament tree
+over the CPUs' next instants, an entry per (initiator, target), and buffers of finished cross-calls.
+One array and a few integers are what a compiled function is passed fastest; views of rows, or an
+array a noun, were three to four times slower.
+
+Every name below is an index or a code, and stands here alone: the compiled rooms import all of
+them, the Python side says ``layout.NAME``. Nothing here needs Numba.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+State = npt.NDArray[Any]
+Codes = npt.NDArray[np.uint8]
+
+INF = 1 << 62
+HORIZON = INF // 2  # what is later never happens, and may stand for any later time
+NONE = -1
+PPM = 1_000_000
+
+# --- header ---------------------------------------------------------------------------------------
+NOW, LIMIT, N_CPUS, SERIAL = 0, 1, 2, 3
+# what a cross-call costs, and who makes it (`shootdown.calls.CallTable`)
+QUEUE, SEND, FANOUT, ENTRY, EXIT, TRAP, HELD_OFF, PROTOCOL = range(4, 12)
+DELIVERY_AT, LINE_AT = 12, 13  # tables by distance code
+QUANTUM, SWITCH_COST = 14, 15
+N_IDLE, IDLE_AT = 16, 17  # idle states: pairs (residency, exit)
+SERVER_FREE, SHARE, ROUND_TRIP_AT = 18, 19, 20  # of invalidations: when, ppm, by distance code
+TASKS_AT, TREE_AT, LEAVES, ENTRIES_AT = 21, 22, 23, 24
+DIRTY_AT, DIRTY_COUNT = 25, 26  # initiators whose maximum has to be looked for again
+LOG_AT, LOG_ROWS, LOG_CAP = 27, 28, 29
+BUCKETS_AT, SUB_BITS = 30, 31  # finished calls by latency: pairs (how many, which specimen)
+SPECIMENS_AT, SPECIMEN_ROW, SPECIMENS, SLOWEST = 32, 33, 34, 35
+DETAIL_FROM, DETAIL_TO, DETAIL_LEFT, DETAIL_CUT = 36, 37, 38, 39  # calls that are all kept whole
+DETAIL_HEADS_AT, DETAIL_ENTRIES_AT, DETAIL_CAP = 40, 41, 42
+DETAIL_CALLS, DETAIL_ENTRIES = 43, 44  # of them in the buffer
+HEADER = 48
+
+# --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---
+CPU_WORDS = 16
+PLANE = 4096 * CPU_WORDS  # `topology.MAX_CPUS` rows; only what is touched takes memory
+PLANES = 4
+
+# plane 0: open entries (a list sorted by (q, initiator)) and the plan on top of what is history
+HEAD, TAIL, LAST_TAKE, PLAN_END, PLAN_STOLEN, PLAN_HANDLERS, FLOOR, IDLE_SINCE = range(8)
+BASE_END, BASE_STOLEN, BASE_HANDLERS, PLAN_FULL, PIN, FLOOR_REASON, MODE, FLUSHES = range(8, 16)
+# plane 1: the present occupation (since when, stolen time then, CPU time needed, refill debt within
+# it), the run queue, and how far the occupation had come when an invalidation made it stand still
+SINCE, SINCE_STOLEN, NEED, DEBT, DEBT_AT, USED, LAST_TASK, SPINS = range(PLANE, PLANE + 8)
+CURRENT, READY_HEAD, READY_TAIL, SLEEP_HEAD, REACHED = range(PLANE + 8, PLANE + 13)
+# plane 2: the call or the invalidation that this CPU has in flight
+C_START, C_LOCAL_END, C_TARGETS, C_LINE, C_MAX, C_SLOWEST, C_FIRST, C_DIRTY = range(
+    2 * PLANE, 2 * PLANE + 8
+)
+C_LOCAL, C_PHASE, C_KIND, C_CAUSE, C_OPERATION, C_PAGES, C_VISITED, C_INVALIDATIONS = range(
+    2 * PLANE + 8, 2 * PLANE + 16
+)
+# an invalidation's own: when its service ends and how long it takes, whether it empties the TLBs
+I_SERVED, I_SERVICE, I_EMPTIES = C_LOCAL_END, C_LOCAL, C_FIRST
+# plane 3: accounts
+BUSY, SPIN, IRQS_OFF, IDLE, REFILL, SENT = range(3 * PLANE, 3 * PLANE + 6)
+
+NONE_AT_FIRST = HEAD, TAIL, PIN, IDLE_SINCE, CURRENT, LAST_TASK, READY_HEAD, READY_TAIL, SLEEP_HEAD
+
+# --- a task's row ---------------------------------------------------------------------------------
+T_CPU, T_NUMBER, T_NEXT, T_WAKE, T_DEBT, T_WORK, T_COMPUTING, T_EPOCH, T_REFILL = range(9)
+TASK_ROW = 10
+
+# --- an entry: one call at one target -------------------------------------------------------------
+E_QUEUED, E_ARRIVES, E_COST, E_ACK, E_START, E_META, E_PREFIX, E_NEXT = range(8)
+ENTRY_ROW = 8
+# `E_COST` is twice the function's cost, plus 1 for a full flush. `E_META` holds, from bit 32 on,
+# why the handler started when it did; from bit 16, which group was sent to; below, the next target
+# plus 1
+
+# --- what a CPU is doing --------------------------------------------------------------------------
+M_IDLE, M_WAKE, M_READY, M_SWITCH, M_COMPUTE, M_WINDOW, M_CALL, M_SPINLOCK, M_STEP = range(9)
+M_FENCE = 9  # an invalidation: its service until `C_PHASE` is 1, then the way back
+
+# --- why a handler started when it did (`fabric.SlowestReason` gives these numbers their names) ---
+R_LOCAL, R_DISTANCE, R_IRQS_OFF, R_IDLE_EXIT, R_BUSY_HANDLER, R_RIDE, R_SERVER, R_WAKING = range(8)
+
+# --- who told the others (`shootdown.calls.Protocol` gives these numbers their names) -------------
+BY_TLBI = 1
+
+# --- the log of finished calls: the columns' names, and where each stands -------------------------
+LOG_COLUMNS = (
+    "cpu", "task", "start_ps", "end_ps", "kind", "cause", "operation", "targets", "pages",
+    "slowest_cpu", "slowest_reason", "queue_ps", "send_ps", "delivery_ps", "irqs_off_ps",
+    "idle_exit_ps", "busy_handler_ps", "ride_ps", "entry_ps", "function_ps", "local_ps",
+    "visit_ps", "resume_ps", "protocol", "invalidations",
+)  # fmt: skip
+(
+    L_CPU, L_TASK, L_START, L_END, L_KIND, L_CAUSE, L_OPERATION, L_TARGETS, L_PAGES,
+    L_SLOWEST_CPU, L_SLOWEST_REASON, L_QUEUE, L_SEND, L_DELIVERY, L_IRQS_OFF,
+    L_IDLE_EXIT, L_BUSY_HANDLER, L_RIDE, L_ENTRY, L_FUNCTION, L_LOCAL,
+    L_VISIT, L_RESUME, L_PROTOCOL, L_INVALIDATIONS,
+) = range(len(LOG_COLUMNS))  # fmt: skip
+LOG_ROW = len(LOG_COLUMNS)
+
+# --- a call that is kept whole: finished, with what happened at each target -----------------------
+# its row of the log and what the row does not tell; then the entries, `E_NEXT` being the CPU and
+# `E_PREFIX` when the initiator went on from there
+K_LOCAL_END, K_VISITED, K_LOCAL, K_AFTER = range(LOG_ROW, LOG_ROW + 4)
+SPECIMEN_HEAD = 32
+
+
+def buckets(sub_bits: int) -> int:
+    """Return how many buckets latencies fall into; see `_bucket`."""
+    return (INF.bit_length() - sub_bits + 1) << sub_bits
+
+
+# --- accounts: the columns' names, and where each stands ------------------------------------------
+ACCOUNT_COLUMNS = (
+    "busy_ps", "spin_ps", "irqs_off_ps", "stolen_ps", "idle_ps", "refill_ps", "handlers",
+    "crosscalls_sent",
+)  # fmt: skip
+(
+    A_BUSY, A_SPIN, A_IRQS_OFF, A_STOLEN, A_IDLE, A_REFILL, A_HANDLERS, A_SENT,
+) = range(len(ACCOUNT_COLUMNS))  # fmt: skip
+ACCOUNT_ROW = len(ACCOUNT_COLUMNS)
+TIMES = 5  # the first columns add up to the duration
+
+# --- what `steps.act` is asked to do --------------------------------------------------------------
+# these end with the calendar loop: on a CPU, what its task asks for
+DO_ADVANCE, DO_BOUNDARY, DO_COMPUTE, DO_IRQS_OFF, DO_SLEEP, DO_BLOCK, DO_SPIN = range(7)
+# these do not: on a task, or a CPU
+DO_WAKE, DO_GRANT, DO_LEAVE, DO_MAKE_READY, DO_BEGIN = range(7, 12)
+
+# --- what the functions that end a step return ----------------------------------------------------
+NOTHING = -1  # nothing before the limit
+LOG_FULL = -2  # the log must be emptied before anything else happens
+FAR = 1 << 40  # beyond every index: a bound that spares the hot loop its wrap-around checks
+RETRY = 1 << 40  # added where the quantum was over and the task has gone to the tail

@@ -1,0 +1,110 @@
+"""The log of finished calls: one row each, whose parts add up to the latency exactly.
+
+The parts follow the one target that decided when the visit ended, from queue to visit; where nobody
+was waited for they follow the initiator (machine-model page, section 7).
+"""
+
+from __future__ import annotations
+
+from pmsim.hardware.passes.jit import compiled
+from pmsim.hardware.passes.layout import *
+from pmsim.hardware.passes.rows import entry_of, row_of
+from pmsim.hardware.passes.specimens import keep_call
+
+
+@compiled
+def _log_row(S: State, i: int) -> int:
+    """Begin the row of what CPU ``i`` had in flight: all that does not depend on the protocol."""
+    r = row_of(i)
+    at = S[LOG_AT] + S[LOG_ROWS] * LOG_ROW
+    S[LOG_ROWS] += 1
+    for k in range(LOG_ROW):
+        S[at + k] = 0
+    S[at + L_CPU] = i
+    S[at + L_TASK] = S[S[TASKS_AT] + S[r + CURRENT] * TASK_ROW + T_NUMBER]
+    S[at + L_START] = S[r + C_START]
+    S[at + L_END] = S[NOW]
+    S[at + L_KIND] = S[r + C_KIND]
+    S[at + L_CAUSE] = S[r + C_CAUSE]
+    S[at + L_OPERATION] = S[r + C_OPERATION]
+    S[at + L_TARGETS] = S[r + C_TARGETS]
+    S[at + L_PAGES] = S[r + C_PAGES]
+    return at
+
+
+@compiled
+def _log_local(S: State, r: int, at: int) -> None:
+    """Every acknowledgement was in when the initiator began to look."""
+    S[at + L_SLOWEST_CPU] = NONE
+    S[at + L_SLOWEST_REASON] = R_LOCAL
+    if S[r + C_TARGETS] > 0:
+        S[at + L_QUEUE] = S[TRAP] + S[r + C_TARGETS] * S[QUEUE]
+    if S[SERIAL] == 0 or S[r + C_TARGETS] == 0:
+        S[at + L_LOCAL] = S[r + C_LOCAL]
+    S[at + L_SEND] = S[r + C_LOCAL_END] - S[r + C_START] - S[at + L_QUEUE] - S[at + L_LOCAL]
+    S[at + L_VISIT] = S[r + C_LINE]
+
+
+@compiled
+def _log_slowest(S: State, i: int, at: int) -> None:
+    """Follow the target whose acknowledgement ended the waiting from queue to visit."""
+    r = row_of(i)
+    c = S[r + C_SLOWEST]
+    e = entry_of(S, i, c)
+    begin = S[e + E_START]
+    reason = S[e + E_META] >> 32
+    take = begin + S[ENTRY]
+    S[at + L_SLOWEST_CPU] = c
+    S[at + L_SLOWEST_REASON] = R_IDLE_EXIT if reason == R_WAKING else reason
+    if reason == R_RIDE:
+        S[at + L_QUEUE] = S[e + E_QUEUED] - S[r + C_START]
+        S[at + L_RIDE] = take - S[e + E_QUEUED]
+    else:
+        S[at + L_QUEUE] = S[TRAP] + S[r + C_TARGETS] * S[QUEUE]
+        S[at + L_SEND] = ((S[e + E_META] >> 16) & 0xFFFF) * S[SEND]
+        S[at + L_DELIVERY] = S[e + E_ARRIVES] - S[r + C_START] - S[at + L_QUEUE] - S[at + L_SEND]
+        waited = begin - S[e + E_ARRIVES]
+        if reason == R_IRQS_OFF:
+            S[at + L_IRQS_OFF] = waited
+        elif reason == R_IDLE_EXIT or reason == R_WAKING:
+            S[at + L_IDLE_EXIT] = waited
+        else:
+            S[at + L_BUSY_HANDLER] = waited
+        S[at + L_ENTRY] = S[ENTRY]
+    S[at + L_FUNCTION] = S[e + E_ACK] - take
+    S[at + L_VISIT] = S[r + C_VISITED] - S[e + E_ACK]
+
+
+@compiled
+def log_call(S: State, i: int) -> None:
+    """Write the row of a call that has ended: the parts of its latency add up exactly."""
+    r = row_of(i)
+    at = _log_row(S, i)
+    S[at + L_PROTOCOL] = S[PROTOCOL]
+    local_after = S[r + C_LOCAL] if S[r + C_PHASE] == 1 else 0
+    if S[r + C_MAX] <= S[r + C_LOCAL_END]:
+        _log_local(S, r, at)
+    else:
+        _log_slowest(S, i, at)
+    S[at + L_LOCAL] += local_after
+    S[at + L_RESUME] = S[NOW] - S[r + C_VISITED] - local_after  # until the handler's end
+    if S[r + C_TARGETS] > 0:
+        keep_call(S, i, at)
+
+
+@compiled
+def log_fence(S: State, i: int) -> None:
+    """Write the row of an invalidation that has ended."""
+    r = row_of(i)
+    at = _log_row(S, i)
+    S[at + L_SLOWEST_CPU] = NONE
+    begins = S[r + I_SERVED] - S[r + I_SERVICE]
+    S[at + L_SLOWEST_REASON] = R_DISTANCE if S[r + C_TARGETS] > 0 else R_LOCAL
+    if begins > S[r + C_START]:
+        S[at + L_SLOWEST_REASON] = R_SERVER
+    S[at + L_QUEUE] = begins - S[r + C_START]
+    S[at + L_DELIVERY] = S[r + NEED] - S[r + I_SERVED]
+    S[at + L_FUNCTION] = S[r + I_SERVICE]
+    S[at + L_RESUME] = S[NOW] - S[r + NEED]
+    S[at + L_PROTOCOL] = BY_TLBI
+    S[at + L_INVALIDATIONS] = S[r + C_INVALIDATIONS]

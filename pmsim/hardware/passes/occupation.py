@@ -1,0 +1,60 @@
+"""What a CPU's task is occupied with: since when, and how much CPU time it takes."""
+
+from __future__ import annotations
+
+from pmsim.hardware.passes.calendar import file_step
+from pmsim.hardware.passes.handlers import history_stolen, revise
+from pmsim.hardware.passes.jit import compiled
+from pmsim.hardware.passes.layout import *
+from pmsim.hardware.passes.rows import row_of
+
+
+@compiled
+def occupy(S: State, c: int, mode: int, need: int) -> None:
+    """Begin an occupation of the CPU that takes ``need`` of its time."""
+    r = row_of(c)
+    S[r + MODE] = mode
+    S[r + SINCE] = S[NOW]
+    S[r + SINCE_STOLEN] = history_stolen(S, r)
+    S[r + NEED] = need
+
+
+@compiled
+def own_time(S: State, r: int) -> int:
+    """Return the time of the present occupation so far, less what was stolen from it."""
+    return S[NOW] - S[r + SINCE] - (history_stolen(S, r) - S[r + SINCE_STOLEN])
+
+
+@compiled
+def begin_compute(S: State, c: int, work: int) -> int:
+    """Start or continue the current task's compute, debt first; return 0 if it takes no time."""
+    r = row_of(c)
+    t = S[TASKS_AT] + S[r + CURRENT] * TASK_ROW
+    if S[t + T_EPOCH] < S[r + FLUSHES]:
+        S[t + T_EPOCH] = S[r + FLUSHES]
+        S[t + T_DEBT] = S[t + T_REFILL]
+    debt = S[t + T_DEBT]
+    S[t + T_COMPUTING] = 0
+    if debt + work == 0:
+        return 0
+    occupy(S, c, M_COMPUTE, debt + work)
+    S[r + DEBT] = debt
+    S[r + DEBT_AT] = 0
+    S[t + T_DEBT] = 0
+    due = S[NOW] + S[r + NEED]
+    if S[r + READY_HEAD] >= 0 and S[r + SPINS] == 0:
+        due = min(due, S[NOW] + max(0, S[QUANTUM] - S[r + USED]))
+    file_step(S, c, due)
+    return 1
+
+
+@compiled
+def begin_window(S: State, c: int, mode: int, length: int) -> None:
+    """Interrupts off for ``length`` from now on; a task's own do not hold the firmware off."""
+    r = row_of(c)
+    occupy(S, c, mode, length)
+    if mode == M_CALL or S[HELD_OFF]:
+        S[r + FLOOR] = S[NOW] + length
+        S[r + FLOOR_REASON] = R_IRQS_OFF
+        revise(S, c)
+    file_step(S, c, S[NOW] + length)

@@ -1,0 +1,162 @@
+"""Tasks that take turns on a CPU: sleeping, runnable, chosen, switched in, preempted."""
+
+from __future__ import annotations
+
+from pmsim.hardware.passes.calendar import file_step
+from pmsim.hardware.passes.handlers import exit_latency, history_end, history_stolen, retire, revise
+from pmsim.hardware.passes.jit import compiled
+from pmsim.hardware.passes.layout import *
+from pmsim.hardware.passes.occupation import begin_compute, occupy, own_time
+from pmsim.hardware.passes.rows import entry_of, row_of
+
+
+@compiled
+def enqueue(S: State, r: int, task: int) -> None:
+    """Put a task at the tail of the run queue."""
+    t = S[TASKS_AT] + task * TASK_ROW
+    S[t + T_NEXT] = NONE
+    if S[r + READY_HEAD] < 0:
+        S[r + READY_HEAD] = task
+    else:
+        S[S[TASKS_AT] + S[r + READY_TAIL] * TASK_ROW + T_NEXT] = task
+    S[r + READY_TAIL] = task
+
+
+@compiled
+def sleep_until(S: State, task: int, time: int) -> None:
+    """Put a task among the sleepers of its CPU, in the order of (time, number)."""
+    tasks = S[TASKS_AT]
+    t = tasks + task * TASK_ROW
+    r = row_of(S[t + T_CPU])
+    S[t + T_WAKE] = time
+    before = NONE
+    k = S[r + SLEEP_HEAD]
+    while k >= 0:
+        other = tasks + k * TASK_ROW
+        if S[other + T_WAKE] > time or (
+            S[other + T_WAKE] == time and S[other + T_NUMBER] > S[t + T_NUMBER]
+        ):
+            break
+        before = k
+        k = S[other + T_NEXT]
+    S[t + T_NEXT] = k
+    if before < 0:
+        S[r + SLEEP_HEAD] = task
+    else:
+        S[tasks + before * TASK_ROW + T_NEXT] = task
+
+
+@compiled
+def switched_in(S: State, c: int) -> None:
+    """The chosen task has the CPU: it goes on computing, or takes its next step."""
+    r = row_of(c)
+    t = S[TASKS_AT] + S[r + CURRENT] * TASK_ROW
+    if S[t + T_COMPUTING] and begin_compute(S, c, S[t + T_WORK]):
+        return
+    S[r + MODE] = M_STEP
+    file_step(S, c, S[NOW])
+
+
+@compiled
+def choose(S: State, c: int) -> None:
+    """Take the head of the run queue; switching to another task than the last costs time."""
+    r = row_of(c)
+    task = S[r + READY_HEAD]
+    S[r + READY_HEAD] = S[S[TASKS_AT] + task * TASK_ROW + T_NEXT]
+    S[r + CURRENT] = task
+    S[r + USED] = 0
+    last = S[r + LAST_TASK]
+    S[r + LAST_TASK] = task
+    if last >= 0 and last != task and S[SWITCH_COST] > 0:
+        occupy(S, c, M_SWITCH, S[SWITCH_COST])
+        file_step(S, c, S[NOW] + S[SWITCH_COST])
+    else:
+        switched_in(S, c)
+
+
+@compiled
+def leave_cpu(S: State, c: int) -> None:
+    """The current task has given the CPU up: the next one takes it, or it goes idle."""
+    r = row_of(c)
+    S[r + CURRENT] = NONE
+    if S[r + READY_HEAD] >= 0:
+        choose(S, c)
+        return
+    occupy(S, c, M_IDLE, 0)
+    S[r + IDLE_SINCE] = S[NOW]
+    revise(S, c)
+    file_step(S, c, INF)
+
+
+@compiled
+def wake_cpu(S: State, c: int) -> None:
+    """A task has become runnable on a CPU without one."""
+    r = row_of(c)
+    now = S[NOW]
+    retire(S, c, now)
+    end = history_end(S, r)
+    idle_since = S[r + IDLE_SINCE]
+    S[r + IDLE_SINCE] = NONE
+    S[r + MODE] = M_READY
+    due = now
+    head = S[r + HEAD]
+    if end > now:
+        due = end
+    elif head >= 0 and S[entry_of(S, head, c) + E_ARRIVES] <= now:
+        # a wake-up or handler that is under way stays as it is
+        e = entry_of(S, head, c)
+        S[r + PIN] = S[e + E_START] * 8 + (S[e + E_META] >> 32)
+        due = max(now, S[e + E_START])
+        S[r + FLOOR] = due
+        S[r + FLOOR_REASON] = R_WAKING
+    elif end < now or end <= idle_since:
+        latency = exit_latency(S, now - max(idle_since, end))
+        if latency > 0:
+            S[r + MODE] = M_WAKE
+            S[r + FLOOR] = now + latency
+            S[r + FLOOR_REASON] = R_WAKING
+            due = now + latency
+    revise(S, c)
+    file_step(S, c, due)
+
+
+@compiled
+def _preempt_compute(S: State, c: int, served: int) -> None:
+    """The quantum is over in the middle of a compute: to the tail, with what is left to do."""
+    r = row_of(c)
+    task = S[r + CURRENT]
+    t = S[TASKS_AT] + task * TASK_ROW
+    debt = max(0, S[r + DEBT] - (served - S[r + DEBT_AT]))
+    S[r + REFILL] += S[r + DEBT] - debt
+    S[r + BUSY] += served
+    S[t + T_DEBT] = debt
+    S[t + T_WORK] = S[r + NEED] - served - debt
+    S[t + T_COMPUTING] = 1
+    enqueue(S, r, task)
+    choose(S, c)
+
+
+@compiled
+def look_compute(S: State, c: int) -> int:
+    """The compute, or the quantum, may be over."""
+    r = row_of(c)
+    stands_still = S[r + REACHED] - (S[NOW] - history_stolen(S, r))
+    if stands_still > 0:
+        file_step(S, c, S[NOW] + stands_still)
+        return 0
+    served = own_time(S, r)
+    left = S[r + NEED] - served
+    if left <= 0:
+        S[r + REFILL] += S[r + DEBT]
+        S[r + USED] += S[r + NEED]
+        S[r + BUSY] += S[r + NEED]
+        S[r + MODE] = M_STEP
+        return 1
+    if S[r + READY_HEAD] >= 0 and S[r + SPINS] == 0:
+        slice_left = S[QUANTUM] - S[r + USED] - served
+        if slice_left <= 0:
+            _preempt_compute(S, c, served)
+            return 0
+        left = min(left, slice_left)
+    file_step(S, c, S[NOW] + left)
+    return 0

@@ -1,0 +1,197 @@
+"""What Python calls: what a task's step asks for, and the way to the step that comes next.
+
+There are few entry points on purpose. Each holds the whole calendar loop in machine code of its
+own, so that `act` does everything that a task may ask for but telling other CPUs, by number.
+"""
+
+from __future__ import annotations
+
+from pmsim.hardware.passes import jit
+from pmsim.hardware.passes.accounts import accounts
+from pmsim.hardware.passes.calendar import file_at, file_step
+from pmsim.hardware.passes.calls import begin_call, look_call
+from pmsim.hardware.passes.handlers import retire
+from pmsim.hardware.passes.instants import advance
+from pmsim.hardware.passes.invalidations import begin_invalidation
+from pmsim.hardware.passes.jit import compiled, entry_point
+from pmsim.hardware.passes.layout import *
+from pmsim.hardware.passes.occupation import begin_compute, begin_window, occupy
+from pmsim.hardware.passes.rows import row_of
+from pmsim.hardware.passes.runqueue import choose, enqueue, leave_cpu, sleep_until
+
+
+@compiled
+def _quantum_is_over(S: State, c: int) -> int:
+    """Between two steps: a task whose quantum is over goes to the tail while others can run."""
+    r = row_of(c)
+    if S[r + READY_HEAD] < 0 or S[r + USED] < S[QUANTUM] or S[r + SPINS] > 0:
+        return 0
+    task = S[r + CURRENT]
+    S[S[TASKS_AT] + task * TASK_ROW + T_COMPUTING] = 0
+    retire(S, c, S[NOW])
+    enqueue(S, r, task)
+    choose(S, c)
+    return 1
+
+
+@compiled
+def _wake(S: State, task: int, time: int) -> None:
+    """Make a sleeping task runnable at ``time``, as a timer would."""
+    sleep_until(S, task, time)
+    c = S[S[TASKS_AT] + task * TASK_ROW + T_CPU]
+    key = 2 * time
+    if key < S[S[TREE_AT] + S[LEAVES] + c]:
+        file_at(S, c, key)
+
+
+@compiled
+def _begin(S: State) -> None:
+    """Time 0: every CPU with a task takes the first one, the others are idle."""
+    for c in range(S[N_CPUS]):
+        r = row_of(c)
+        if S[r + READY_HEAD] >= 0:
+            choose(S, c)
+        else:
+            occupy(S, c, M_IDLE, 0)
+            S[r + IDLE_SINCE] = 0
+            file_step(S, c, INF)
+
+
+@compiled
+def _prepare(S: State, what: int, on: int, x: int) -> None:
+    """Do what takes no step: nobody goes on because of it, not before the present step is over."""
+    if what == DO_WAKE:
+        _wake(S, on, x)
+    elif what == DO_GRANT:  # a spinlock has been handed to the task that spins there
+        S[row_of(on) + NEED] = x
+        file_step(S, on, x)
+    elif what == DO_LEAVE:
+        retire(S, on, S[NOW])
+        leave_cpu(S, on)
+    elif what == DO_MAKE_READY:
+        enqueue(S, row_of(S[S[TASKS_AT] + on * TASK_ROW + T_CPU]), on)
+    elif what == DO_BEGIN:
+        _begin(S)
+
+
+@entry_point("int64(int64[::1], int64, int64, int64)")
+def act(S: State, what: int, on: int, x: int) -> int:
+    """Do what the task that has the CPU asks for, or what is asked for it.
+
+    Parameters
+    ----------
+    S
+        The machine.
+    what
+        One of the `layout.DO_ADVANCE` family, which says what ``on`` and ``x`` are.
+    on
+        The CPU; of `DO_WAKE` and `DO_MAKE_READY`, the task.
+    x
+        A length or an instant in picoseconds.
+
+    Returns
+    -------
+    int
+        The task that steps next; of what takes no step, `NOTHING`. `DO_BOUNDARY` adds `RETRY` where
+        the task has lost its turn.
+    """
+    retry = 0
+    if what == DO_COMPUTE:
+        retire(S, on, S[NOW])
+        if begin_compute(S, on, x) == 0:
+            return S[row_of(on) + CURRENT]
+    elif what == DO_IRQS_OFF:
+        if x == 0:
+            return S[row_of(on) + CURRENT]
+        retire(S, on, S[NOW])
+        begin_window(S, on, M_WINDOW, x)
+    elif what == DO_SLEEP:
+        retire(S, on, S[NOW])
+        sleep_until(S, S[row_of(on) + CURRENT], S[NOW] + x)
+        leave_cpu(S, on)
+    elif what == DO_BLOCK:  # the task ends, or sleeps until it is woken
+        retire(S, on, S[NOW])
+        leave_cpu(S, on)
+    elif what == DO_SPIN:  # until `DO_GRANT`
+        retire(S, on, S[NOW])
+        occupy(S, on, M_SPINLOCK, HORIZON)
+        file_step(S, on, INF)
+    elif what == DO_BOUNDARY:
+        if _quantum_is_over(S, on) == 0:
+            return S[row_of(on) + CURRENT]
+        retry = RETRY
+    elif what != DO_ADVANCE:
+        _prepare(S, what, on, x)
+        return NOTHING
+    return retry + advance(S)
+
+
+@entry_point(
+    "int64(int64[::1], uint8[:, ::1], int64[::1], int64[::1],"
+    " int64, int64, int64, int64, int64, int64, int64, int64)"
+)
+def call(
+    S: State,
+    D: Codes,
+    targets: State,
+    jitter: State,
+    i: int,
+    n: int,
+    cost: int,
+    full: int,
+    kind: int,
+    cause: int,
+    operation: int,
+    pages: int,
+) -> int:
+    """The current task of ``i`` calls a function on ``n`` others; return the task that steps next.
+
+    ``targets`` is empty for every other CPU, ``jitter`` where the platform has none.
+    """
+    begin_call(S, D, targets, jitter, i, n, cost, full)
+    o = row_of(i)
+    S[o + C_KIND] = kind
+    S[o + C_CAUSE] = cause
+    S[o + C_OPERATION] = operation
+    S[o + C_PAGES] = pages
+    if n == 0 and cost == 0:
+        look_call(S, i)
+        return S[o + CURRENT]
+    return advance(S)
+
+
+@entry_point(
+    "void(int64[::1], uint8[:, ::1], int64, int64, int64, int64, int64, int64, int64, int64)"
+)
+def invalidate(
+    S: State,
+    D: Codes,
+    i: int,
+    service: int,
+    empties: int,
+    kind: int,
+    cause: int,
+    operation: int,
+    pages: int,
+    operations: int,
+) -> None:
+    """The current task of ``i`` has the TLBs of all CPUs invalidated; `DO_ADVANCE` goes on."""
+    begin_invalidation(S, D, i, service, empties)
+    o = row_of(i)
+    S[o + C_KIND] = kind
+    S[o + C_CAUSE] = cause
+    S[o + C_OPERATION] = operation
+    S[o + C_PAGES] = pages
+    S[o + C_INVALIDATIONS] = operations
+
+
+def prepare(*, invalidates: bool) -> None:
+    """Compile the entry points that a machine needs, or load their code from disk.
+
+    Parameters
+    ----------
+    invalidates
+        Whether the machine can broadcast invalidations (``tlbi``).
+    """
+    for entry in (act, call, accounts, *([invalidate] if invalidates else [])):
+        jit.compile_entry(entry)
