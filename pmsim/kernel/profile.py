@@ -31,6 +31,11 @@ LOWEST_ADDRESS: Final = 1 << 31
 Arch = Literal["x86_64", "x86_32", "arm64", "arm32", "riscv64"]
 """An architecture, by the name that profiles end in."""
 
+ModuleTable = Literal[
+    "none", "6.1-x86_64", "6.12-x86_64", "6.1-arm64", "6.12-arm64", "6.1-arm32", "6.12-riscv64"
+]
+"""A measured table of modules, by the kernel that they were built for."""
+
 
 def _pages_from_number(value: Any) -> Any:
     """Let a bare number stand where only a number of pages can be meant."""
@@ -237,6 +242,10 @@ class KernelProfile(BaseModel):
         "seven_areas_rox_once",
         "rox_cache",
     ] = Field(description="Into which areas a module is loaded, and how they are protected.")
+    module_table: ModuleTable = Field(
+        description="The kernel whose measured modules a workload can name: a module has another"
+        " size on each architecture, and in each version (none: segments have to be given)."
+    )
     idempotent_loads: bool = Field(
         description="Whether a load of a module that is being loaded waits for that load."
     )

@@ -10,13 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, Tag, model_validator
 
-from pmsim.kernel.modules.segments import ModuleSegments, known_modules, segments_of
+from pmsim.kernel.modules.segments import (
+    ModuleSegments,
+    known_modules,
+    segments_of,
+    tables_with,
+)
 from pmsim.quantities import MAPPING_OR_OTHER, Keys, PageCount, refused
 from pmsim.workloads.keys import Count, NotEmpty, PositiveCount
 from pmsim.workloads.validation import KeyFault
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from pmsim.kernel.profile import KernelProfile, ModuleTable
+    from pmsim.workloads.task import MachineInfo
 
 LEAST_PAGES = 6
 """Pages of the smallest module that is drawn: one for each of six segments."""
@@ -35,6 +43,10 @@ class SegmentKeys(Keys):
     init_ro_after_init: PageCount = Field(default=0, description="Always empty in practice.")
     init_data: PageCount = Field(default=0, description="Data freed after init.")
     static_call_sites: Count = Field(default=0, description="Sites patched during the load.")
+    traced_functions: Count = Field(
+        default=0, description="Functions that ftrace makes ready during the load."
+    )
+    alternatives: Count = Field(default=0, description="Alternatives applied during the load.")
     enabled_keys: tuple[PositiveCount, ...] = Field(
         default=(), description="Sites of each static key that is enabled when the module comes."
     )
@@ -127,14 +139,14 @@ ModuleChoices = Annotated[
 
 SEGMENTS = Field(
     default=None,
-    description="Modules in turn: names of the measured table, or their segments; or the"
-    " distribution of their sizes; none: each drawn from the table.",
+    description="Modules in turn: names of the table that was measured for this kernel, or their"
+    " segments; or the distribution of their sizes; none: each drawn from the table.",
 )
 """What the key ``segments`` of a workload is."""
 
 
 def chosen_modules(
-    choices: tuple[Any, ...] | ModuleSizes | None, rng: np.random.Generator
+    choices: tuple[Any, ...] | ModuleSizes | None, rng: np.random.Generator, built_for: ModuleTable
 ) -> Iterator[ModuleSegments]:
     """Yield the modules to load, without end.
 
@@ -144,32 +156,56 @@ def chosen_modules(
         What the key ``segments`` holds.
     rng
         Where sizes, or modules of the table, are drawn from.
+    built_for
+        Which table names are looked up in.
     """
     if isinstance(choices, ModuleSizes):
         return (choices.draw(rng) for _ in repeat(None))
     if choices is not None:
-        return cycle([_as_segments(choice) for choice in choices])
-    table = list(known_modules().values())
+        return cycle([_as_segments(choice, built_for) for choice in choices])
+    table = list(known_modules(built_for).values())
     return (table[int(rng.integers(len(table)))] for _ in repeat(None))
 
 
-def module_faults(choices: Sequence[Any] | ModuleSizes | None) -> list[KeyFault]:
-    """Return a fault for each module of the key ``segments`` that the table does not have."""
-    if choices is None or isinstance(choices, ModuleSizes):
+def module_faults(
+    choices: Sequence[Any] | ModuleSizes | None, machine: MachineInfo
+) -> list[KeyFault]:
+    """Return a fault for each module of the key ``segments`` that the kernel's table has not."""
+    kernel = machine.kernel
+    if kernel is None or isinstance(choices, ModuleSizes):
         return []
+    if choices is None:
+        return [] if known_modules(kernel.module_table) else [_no_table((), kernel)]
     return [
-        _unknown_module(index, choice)
+        _unknown_module(index, choice, kernel)
         for index, choice in enumerate(choices)
-        if isinstance(choice, str) and choice.replace("-", "_") not in known_modules()
+        if isinstance(choice, str)
+        and choice.replace("-", "_") not in known_modules(kernel.module_table)
     ]
 
 
-def _as_segments(choice: str | SegmentKeys) -> ModuleSegments:
-    return segments_of(choice) if isinstance(choice, str) else choice.segments()
+def _as_segments(choice: str | SegmentKeys, built_for: ModuleTable) -> ModuleSegments:
+    return segments_of(choice, built_for) if isinstance(choice, str) else choice.segments()
 
 
-def _unknown_module(index: int, name: str) -> KeyFault:
-    near = get_close_matches(name, known_modules(), n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {len(known_modules())}, such as crc7"
+def _unknown_module(index: int, name: str, kernel: KernelProfile) -> KeyFault:
+    path = ("segments", index)
+    table = known_modules(kernel.module_table)
+    if not table:
+        return _no_table(path, kernel)
+    if others := tables_with(name):
+        message = (
+            f"'{name}' was measured for {' and '.join(others)}, not for {kernel.module_table},"
+            " where it has another size"
+        )
+        return KeyFault(path, "unknown-module", message, "give its pages as segments")
+    near = get_close_matches(name, table, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {len(table)}, such as crc7"
     message = f"the table of measured modules has no '{name}'"
-    return KeyFault(("segments", index), "unknown-module", message, hint)
+    return KeyFault(path, "unknown-module", message, hint)
+
+
+def _no_table(path: tuple[str | int, ...], kernel: KernelProfile) -> KeyFault:
+    message = f"no modules were measured for {kernel.name}; they have other sizes elsewhere"
+    hint = "give segments: their pages, or a distribution such as {mean: 42 pages}"
+    return KeyFault(path, "no-module-table", message, hint)

@@ -21,7 +21,7 @@ from pmsim.kernel.modules.memory import ModuleArea
 from pmsim.kernel.modules.module import Module
 from pmsim.kernel.modules.segments import segments_of
 from tests.ground_truth.noise import SEVERAL_STACKS, STACK, Counts, UnexplainedError
-from tests.ground_truth.observed import HUGE
+from tests.ground_truth.observed import HUGE, LINUX_6_1
 from tests.ground_truth.simulated import GUARD, Calls, Simulation
 
 MOST_STACKS = 4
@@ -98,11 +98,11 @@ def _ways(name: str, spans: tuple[int, ...], waiting: int) -> Iterator[tuple[int
     that can be freed after it, and how many of its flushes have stacks in them.
     """
     huge = _leading(spans)
-    if segments_of(name).init_fails:
+    if segments_of(name, LINUX_6_1.modules).init_fails:
         if huge >= FAILED:
             yield 0, FAILED, waiting, 0
         return
-    file = segments_of(name).file_pages + GUARD
+    file = segments_of(name, LINUX_6_1.modules).file_pages + GUARD
     if spans and spans[0] != HUGE and spans[0] == file:
         yield 0, 1, waiting + 1, 0
     elif spans and spans[0] != HUGE and spans[0] >= file + STACK:
@@ -171,7 +171,7 @@ def replay(cpus: int, modules: tuple[str, ...], visits: Schedule) -> Counts:
         for name, visit in zip(modules, visits, strict=True):
             yield from worker.free(kernel.task, visit.before)
             within[:] = [visit.within]
-            yield from kernel.load_module(segments_of(name))
+            yield from kernel.load_module(segments_of(name, LINUX_6_1.modules))
         worker.free_later(len(worker.areas))
 
     simulation.run([burst])

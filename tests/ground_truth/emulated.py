@@ -33,6 +33,7 @@ from pmsim.kernel.tlbflush import Cause
 from pmsim.quantities import FROM_FILE
 from pmsim.scenario.machine import MachineKeys, describe
 from pmsim.units import MS, PAGE_SIZE, S
+from tests.ground_truth.observed import LINUX_6_1
 from tests.ground_truth.simulated import Calls
 
 SLOWER: Final = 20
@@ -206,7 +207,7 @@ def _loader(queue: Iterator[str]) -> tuple[Body, Body]:
 
     def load(handle: KernelHandle) -> Calls:
         for name in queue:
-            module = yield from handle.load_module(segments_of(name))
+            module = yield from handle.load_module(segments_of(name, LINUX_6_1.modules))
             loaded.extend([module] if module else [])
 
     def unload(handle: KernelHandle) -> Calls:

@@ -27,6 +27,7 @@ CEILING = 33
 
 EXACT = (
     "n_set_memory_ro",
+    "n_set_memory_rox",
     "n_set_memory_rw",
     "n_set_memory_x",
     "n_set_memory_nx",

@@ -16,6 +16,7 @@ from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.modules.segments import ModuleSegments, segments_of
 from pmsim.units import US, Pages
 from tests.ground_truth.noise import Counts
+from tests.ground_truth.observed import Counted
 from tests.ground_truth.simulated import Calls, Simulation
 
 GAP = 400 * US
@@ -37,38 +38,52 @@ class Replay:
     tokens: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Left:
+    """Pages of what a module leaves to be freed: two areas, or one if either has no page."""
+
+    init_text: Pages
+    init_data: Pages
+
+    def module(self) -> ModuleSegments:
+        """Return a module that leaves this."""
+        return replace(FIRST, init_text=self.init_text, init_data=self.init_data)
+
+
 @cache
-def replays(cpus: int, module: str, left: Pages) -> tuple[Replay, ...]:
-    """Return the load of a module with the area of another freed before, during and after it.
+def replays(kernel: Counted, cpus: int, module: str, left: Left) -> tuple[Replay, ...]:
+    """Return the load of a module with the areas of another freed before, during and after it.
 
     Parameters
     ----------
+    kernel
+        The kernel that loads.
     cpus
         CPUs of the machine.
     module
         Its name.
     left
-        Pages of the init area that the load before it left.
+        What the load before it left.
     """
     # A load takes about 4 ms: a grace period of less than the gap, some within the load and one
     # that is over when all is done.
     periods = [GAP // 8, *range(3 * GAP // 8, 4000 * US, 150 * US), 20_000 * US]
     found: list[Replay] = []
     for period in periods:
-        one = _replay(cpus, module, left, period)
+        one = _replay(kernel, cpus, module, left, period)
         found += [one] if one not in found else []
     return tuple(found)
 
 
-def _replay(cpus: int, module: str, left: Pages, grace_period: int) -> Replay:
-    def before(kernel: KernelHandle) -> Calls:
-        yield from kernel.load_module(replace(FIRST, init_data=left))
+def _replay(kernel: Counted, cpus: int, module: str, left: Left, grace_period: int) -> Replay:
+    def before(handle: KernelHandle) -> Calls:
+        yield from handle.load_module(left.module())
 
-    def load(kernel: KernelHandle) -> Calls:
-        yield from kernel.load_module(segments_of(module))
+    def load(handle: KernelHandle) -> Calls:
+        yield from handle.load_module(segments_of(module, kernel.modules))
 
     costs = COSTS.model_copy(update={"rcu_grace_period": grace_period})
-    simulation = Simulation(cpus, costs, settle=GAP, quantum=20 * US)
+    simulation = Simulation(cpus, kernel, costs, settle=GAP, quantum=20 * US)
     simulation.run([before, load, _nothing])
     return Replay(simulation.counts(1), tuple(simulation.tokens(1)))
 

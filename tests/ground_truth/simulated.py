@@ -1,4 +1,4 @@
-"""Runs steps on a simulated Linux 6.1 and counts what a tracer on a real one counts."""
+"""Runs steps on a simulated kernel and counts what a tracer on a real one counts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pmsim.kernel.profiles import load_profile
 from pmsim.kernel.tlbflush import Cause
 from pmsim.units import MS, NS, US, S
 from tests.ground_truth.noise import Counts, is_ranged
-from tests.ground_truth.observed import HUGE, as_span
+from tests.ground_truth.observed import HUGE, LINUX_6_1, Counted, as_span
 
 GUARD = 1
 SETTLE = 10 * S
@@ -56,12 +56,14 @@ class Event:
 
 @dataclass
 class Simulation:
-    """One simulated kernel of 6.1, and the events of each step that it ran.
+    """One simulated kernel, and the events of each step that it ran.
 
     Attributes
     ----------
     cpus
         CPUs of its machine.
+    counted
+        The kernel that it stands for.
     costs
         CPU time of its work.
     settle
@@ -71,6 +73,7 @@ class Simulation:
     """
 
     cpus: int
+    counted: Counted = LINUX_6_1
     costs: KernelCosts | None = None
     settle: int = SETTLE
     quantum: int = 3 * MS
@@ -86,7 +89,7 @@ class Simulation:
     def run(self, steps: list[Step]) -> None:
         """Run steps one after the other."""
         machine = small_machine(self.cpus, self.quantum)
-        profile = load_profile("linux-6.1-x86_64")
+        profile = load_profile(self.counted.profile)
         self.kernel = Kernel(machine, profile, self.costs, sink=self._note)
         machine.on_crosscalls = self._crosscalls.append
         self._probe_aliases(machine)
@@ -203,7 +206,7 @@ def _calls(events: list[Event]) -> dict[str, int]:
     freed = [event.pages + GUARD for event in events if event.kind == "vfree"]
     by_kind = {
         f"n_set_memory_{name}": sum(e.kind == f"set_memory_{name}" for e in set_memory)
-        for name in ("ro", "rw", "x", "nx")
+        for name in ("ro", "rox", "rw", "x", "nx")
     }
     return {
         **by_kind,

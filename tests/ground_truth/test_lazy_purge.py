@@ -13,14 +13,17 @@ import pytest
 from pmsim.kernel.handle import KernelHandle
 from pmsim.units import NS, PAGE_SIZE
 from tests.ground_truth.noise import SPANS_KEPT, STACK, Counts, Tally, UnexplainedError, is_ranged
-from tests.ground_truth.observed import Row, rows
+from tests.ground_truth.observed import LINUX_6_1, LINUX_6_12, X86, Counted, Row, rows
 from tests.ground_truth.simulated import Calls, Simulation, Step
 
 POINTERS_PER_PAGE = 512
 MOST_STACKS = 4
 """How many stacks freed in the background a purge has on its list at most."""
 
-NEVER = ("ro", "rw", "x", "nx", "empty")
+MOST_LATE = {LINUX_6_1: 0, LINUX_6_12: 22}
+"""After how many more areas the purge starts at most."""
+
+NEVER = ("ro", "rox", "rw", "x", "nx", "empty")
 
 
 class Churn(NamedTuple):
@@ -29,6 +32,7 @@ class Churn(NamedTuple):
     cpus: int
     pages: int
     cycles: int
+    kernel: Counted = LINUX_6_1
 
     @property
     def freed(self) -> tuple[int, ...]:
@@ -48,7 +52,7 @@ class Churn(NamedTuple):
 @cache
 def predict(churn: Churn) -> tuple[Counts, tuple[int, ...]]:
     """Return the counts of a churn, and how many pages were lazily freed at each purge."""
-    simulation = Simulation(churn.cpus)
+    simulation = Simulation(churn.cpus, churn.kernel)
     simulation.run([churn.program()])
     purges = [event.pages for event in simulation.step_events(0) if event.kind == "purge"]
     return simulation.counts(0, several=True), tuple(purges)
@@ -63,16 +67,20 @@ class Walk:
         Pages that may gather.
     frees
         Pages of each free, in order.
+    late
+        Pages that may be freed until the purge starts.
 
     Attributes
     ----------
     codes
-        Rules found at work: V for stacks on the list, R for frees made while a purge ran.
+        Rules found at work: V for stacks on the list, R for frees made while a purge ran, D for a
+        purge that is delayed.
     """
 
-    def __init__(self, limit: int, frees: Iterable[int]) -> None:
+    def __init__(self, limit: int, frees: Iterable[int], late: int = 0) -> None:
         self.codes: set[str] = set()
         self._limit = limit
+        self._late = late
         # Pages freed up to each free; what has been purged of them.
         self._sums = [0, *accumulate(frees)]
         self._purged = 0
@@ -93,6 +101,8 @@ class Walk:
             raise UnexplainedError(f"nobody purges {seen} pages, where {self._limit} may gather")
         if seen <= self._limit:
             self.codes.add("R")
+        elif seen - self._last(total, stacks) > self._limit:
+            self.codes.add("D")
         if stacks:
             self.codes.add("V")
         self._purged = total
@@ -104,9 +114,12 @@ class Walk:
             return False
         if seen <= self._limit:
             return second
-        # What came last made it too much: an area, or a stack.
-        last = max(total - self._sums[at - 1], STACK if stacks else 0)
-        return seen - last <= self._limit
+        return seen - self._last(total, stacks) <= self._limit + self._late
+
+    def _last(self, total: int, stacks: int) -> int:
+        """Return the pages of what came last: an area, or a stack. It made it too much."""
+        area = total - self._sums[bisect_left(self._sums, total) - 1]
+        return max(area, STACK if stacks else 0)
 
     def rest(self) -> None:
         """Free what is left, which must not be too much."""
@@ -117,7 +130,8 @@ class Walk:
 
 def walk(churn: Churn, limit: int, lazies: list[int]) -> set[str]:
     """Return the rules by which a churn is purged at such numbers of pages."""
-    state = Walk(limit, churn.freed * churn.cycles)
+    late = MOST_LATE[churn.kernel] * (churn.pages + 1)
+    state = Walk(limit, churn.freed * churn.cycles, late)
     for number, seen in enumerate(lazies):
         state.purge(seen, second=number > 0)
     state.rest()
@@ -125,7 +139,7 @@ def walk(churn: Churn, limit: int, lazies: list[int]) -> set[str]:
 
 
 def churn_of(row: Row) -> Churn:
-    return Churn(*(row.number(name) for name in ("smp", "area_pages", "cycles")))
+    return Churn(*(row.number(name) for name in ("smp", "area_pages", "cycles")), row.kernel)
 
 
 def judge(row: Row) -> str:
@@ -179,10 +193,10 @@ def _broadcasts(row: Row, counts: Counts, purges: int, spans: list[int]) -> None
         raise UnexplainedError("some CPU ran another number of flush functions")
 
 
-@pytest.fixture(scope="module")
-def judged() -> tuple[Tally, list[tuple[Row, str | None]]]:
-    tally = Tally("lazy_purge")
-    return tally, [(row, tally.add(str(row), partial(judge, row))) for row in rows("lazy_purge")]
+@pytest.fixture(scope="module", params=X86, ids=str)
+def judged(request: pytest.FixtureRequest) -> tuple[Tally, list[tuple[Row, str | None]]]:
+    tally, table = Tally(f"{request.param}: lazy_purge"), rows("lazy_purge", request.param)
+    return tally, [(row, tally.add(str(row), partial(judge, row))) for row in table]
 
 
 def test_every_row_is_predicted_exactly_or_explained_by_a_rule(
@@ -197,7 +211,7 @@ def test_the_limit_is_that_of_the_formula(
     judged: tuple[Tally, list[tuple[Row, str | None]]],
 ) -> None:
     for row, _ in judged[1]:
-        kernel = Simulation(row.number("smp"))
+        kernel = Simulation(row.number("smp"), row.kernel)
         kernel.run([])
         assert kernel.kernel.purge.lazy_max_pages == row.number("lazy_max_pages_formula")
 
@@ -241,17 +255,21 @@ def test_what_a_simulated_purge_finds_again_obeys_the_same_rule(pages: int) -> N
 
 
 @pytest.mark.parametrize(
-    ("lazies", "codes"),
+    ("kernel", "lazies", "codes"),
     [
-        ([12, 12, 12], ""),
-        ([12, 4, 12, 12], "R"),
-        ([13, 12, 12], "V"),
-        ([12, 9, 15, 12], "RV"),
+        (LINUX_6_1, [12, 12, 12], ""),
+        (LINUX_6_1, [12, 4, 12, 12], "R"),
+        (LINUX_6_1, [13, 12, 12], "V"),
+        (LINUX_6_1, [12, 9, 15, 12], "RV"),
+        (LINUX_6_12, [12, 12, 12], ""),
+        (LINUX_6_12, [12, 22, 6], "DR"),
     ],
 )
-def test_stacks_and_second_purges_are_told_apart(lazies: list[int], codes: str) -> None:
+def test_stacks_second_and_late_purges_are_told_apart(
+    kernel: Counted, lazies: list[int], codes: str
+) -> None:
     # At most 10 pages may gather; areas of 1 page and a guard, and stacks of 5 pages.
-    assert walk(Churn(2, 1, 20), 10, lazies) == set(codes)
+    assert walk(Churn(2, 1, 20, kernel), 10, lazies) == set(codes)
 
 
 @pytest.mark.parametrize("lazies", [[10], [14], [12, 3], [4, 12], [12], [12, 12, 12, 13]])

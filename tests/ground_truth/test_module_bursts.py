@@ -22,7 +22,7 @@ from tests.ground_truth.noise import (
     explain,
     is_ranged,
 )
-from tests.ground_truth.observed import HUGE, SPANS_KEPT, Row, rows
+from tests.ground_truth.observed import HUGE, LINUX_6_1, SPANS_KEPT, Row, rows
 from tests.ground_truth.simulated import GUARD, Calls, Simulation
 from tests.kernel.booted import Booted
 
@@ -50,7 +50,7 @@ def predict(cpus: int) -> dict[str, Counts]:
 
     def load(kernel: KernelHandle) -> Calls:
         for name in BURST:
-            module = yield from kernel.load_module(segments_of(name))
+            module = yield from kernel.load_module(segments_of(name, LINUX_6_1.modules))
             loaded.extend([module] if module else [])
 
     def unload(kernel: KernelHandle) -> Calls:
@@ -143,7 +143,11 @@ def load_purges(row: Row) -> set[str]:
     if not frees <= huge + alone <= frees + alone:
         raise UnexplainedError(f"{huge} flushes up to the modules, and {alone} without the list")
     codes = {"P"} if alone else set()
-    files = [segments_of(name).file_pages + GUARD for name in BURST if name != "nls_koi8-ru"]
+    files = [
+        segments_of(name, LINUX_6_1.modules).file_pages + GUARD
+        for name in BURST
+        if name != "nls_koi8-ru"
+    ]
     others = [span for span in spans if span != HUGE]
     left = Counter(files) - Counter(others)
     extra = Counter(others) - Counter(files)
@@ -216,7 +220,7 @@ def test_loads_at_the_same_time_flush_for_themselves_as_often_as_one_after_the_o
 
         def load(kernel: KernelHandle, names: tuple[str, ...] = BURST[worker::workers]) -> Calls:
             for name in names:
-                yield from kernel.load_module(segments_of(name))
+                yield from kernel.load_module(segments_of(name, LINUX_6_1.modules))
 
         booted.spawn(load, worker)
     causes = Counter(flush.cause for flush in booted.run().flushes)
@@ -255,6 +259,6 @@ def test_the_simulated_burst_itself_obeys_the_rules_for_purges() -> None:
     assert counts["n_set_memory_ro"] == 31 * 9 + 4
     assert counts["n_vm_unmap_aliases"] == 31 * 17 + 11 + 2
     assert counts.spans.count(HUGE) == 33
-    files = Counter(segments_of(name).file_pages + GUARD for name in BURST)
+    files = Counter(segments_of(name, LINUX_6_1.modules).file_pages + GUARD for name in BURST)
     seen = Counter(span for span in counts.spans if span != HUGE)
     assert seen <= files

@@ -1,4 +1,4 @@
-"""Every row of the pool's table of counts, predicted by the simulated kernel."""
+"""Every row of the pool's tables of counts, predicted by the simulated kernel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pmsim.kernel.pagetables.page_blocks import PageBlock
 from pmsim.kernel.pmalloc.pools import Pool, PoolStatistics
 from pmsim.units import PAGE_SIZE
 from tests.ground_truth.noise import Counts, Tally, UnexplainedError, explain
-from tests.ground_truth.observed import Row, rows
+from tests.ground_truth.observed import X86, Counted, Row, rows
 from tests.ground_truth.simulated import Calls, Simulation, Step
 
 
@@ -38,25 +38,25 @@ class Predicted(NamedTuple):
 
 
 @cache
-def predict_pool(cpus: int, test: PoolTest) -> Predicted:
+def predict_pool(kernel: Counted, cpus: int, test: PoolTest) -> Predicted:
     pools: list[Pool] = []
 
-    def create(kernel: KernelHandle) -> Calls:
-        pool = yield from kernel.pmalloc_create_pool(test.refill * PAGE_SIZE, test.align_order)
+    def create(handle: KernelHandle) -> Calls:
+        pool = yield from handle.pmalloc_create_pool(test.refill * PAGE_SIZE, test.align_order)
         pools.append(pool)
         for number in range(1, test.n + 1):
-            yield from kernel.pmalloc(pool, test.size)
+            yield from handle.pmalloc(pool, test.size)
             if test.every and number % test.every == 0:
-                yield from kernel.pmalloc_protect_pool(pool)
-        yield from kernel.pmalloc_protect_pool(pool)
+                yield from handle.pmalloc_protect_pool(pool)
+        yield from handle.pmalloc_protect_pool(pool)
 
-    def drain(kernel: KernelHandle) -> Calls:
-        yield from kernel.vm_unmap_aliases()
+    def drain(handle: KernelHandle) -> Calls:
+        yield from handle.vm_unmap_aliases()
 
-    def destroy(kernel: KernelHandle) -> Calls:
-        yield from kernel.pmalloc_destroy_pool(pools[0])
+    def destroy(handle: KernelHandle) -> Calls:
+        yield from handle.pmalloc_destroy_pool(pools[0])
 
-    simulation = Simulation(cpus)
+    simulation = Simulation(cpus, kernel)
     simulation.run([create, drain, destroy])
     return Predicted(simulation.counts(0), simulation.counts(2), pools[0].statistics)
 
@@ -111,9 +111,9 @@ class Memory:
 
 
 @cache
-def predict_memory(cpus: int, commands: tuple[str, ...]) -> list[Counts]:
+def predict_memory(kernel: Counted, cpus: int, commands: tuple[str, ...]) -> list[Counts]:
     memory = Memory()
-    simulation = Simulation(cpus)
+    simulation = Simulation(cpus, kernel)
     simulation.run([memory.step(command) for command in commands])
     several = len(memory.areas) > 1
     return [
@@ -135,7 +135,7 @@ def judge_pool_rows(found: list[Row], tally: Tally) -> list[Judged]:
     for create, destroy in zip(found[::2], found[1::2], strict=True):
         columns = ("p_refill", "p_align", "p_n", "p_size", "p_k")
         test = PoolTest(*(create.number(column) for column in columns))
-        predicted = predict_pool(create.number("smp"), test)
+        predicted = predict_pool(create.kernel, create.number("smp"), test)
         for row, counts in ((create, predicted.create), (destroy, predicted.destroy)):
             codes = tally.add(str(row), partial(pool_row, row, counts, predicted.pool))
             judged.append(Judged(row, (row["step"], *test), codes))
@@ -161,17 +161,17 @@ def judge_memory_rows(found: list[Row], tally: Tally) -> list[Judged]:
     judged = []
     for (cpus, mode, _), group in groupby(found, lambda r: (r["smp"], r["mode"], r["rep"])):
         steps = list(group)
-        predicted = predict_memory(int(cpus), tuple(row["cmd"] for row in steps))
+        predicted = predict_memory(steps[0].kernel, int(cpus), tuple(row["cmd"] for row in steps))
         for number, (row, counts) in enumerate(zip(steps, predicted, strict=True)):
             codes = tally.add(str(row), partial(explain, counts, row))
             judged.append(Judged(row, (mode, number), codes))
     return judged
 
 
-@pytest.fixture(scope="module")
-def judged() -> tuple[list[Judged], list[Tally]]:
-    table = rows("pmalloc_counts")
-    pools, memory = Tally("pmalloc_counts, pools"), Tally("pmalloc_counts, areas and blocks")
+@pytest.fixture(scope="module", params=X86, ids=str)
+def judged(request: pytest.FixtureRequest) -> tuple[list[Judged], list[Tally]]:
+    table, name = rows("pmalloc_counts", request.param), f"{request.param}: pmalloc_counts"
+    pools, memory = Tally(f"{name}, pools"), Tally(f"{name}, areas and blocks")
     found = judge_pool_rows([row for row in table if row["mode"] == "grid"], pools)
     found += judge_memory_rows([row for row in table if row["mode"] != "grid"], memory)
     assert len(found) == len(table)
@@ -194,10 +194,11 @@ def test_every_set_of_parameters_has_a_repetition_whose_broadcasts_no_noise_touc
     repetitions: dict[tuple[object, ...], list[str]] = defaultdict(list)
     for one in judged[0]:
         repetitions[one.key].append("U" if one.codes is None else one.codes)
-    # What is left are stacks freed meanwhile (F), and the spans of purges of several areas (L).
+    # What is left are stacks freed meanwhile (F), and the spans of purges of several areas (L). Of
+    # some sets of parameters the table shows one repetition only.
     touched = [
         key
         for key, repeated in repetitions.items()
-        if all(set(codes) & set("KMSU") for codes in repeated)
+        if len(repeated) > 1 and all(set(codes) & set("KMSU") for codes in repeated)
     ]
     assert touched == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from pmsim.kernel.modules.segments import (
     known_modules,
     segments_of,
 )
+from pmsim.kernel.profile import ModuleTable
+from pmsim.kernel.profiles import load_profile
 from pmsim.workloads.module_choice import (
     LEAST_PAGES,
     ModuleSizes,
@@ -21,9 +24,11 @@ from pmsim.workloads.module_choice import (
     chosen_modules,
     module_faults,
 )
+from pmsim.workloads.task import MachineInfo
 from tests.ground_truth.published import published
 
 PAGE = 4096
+TABLE: ModuleTable = "6.1-x86_64"
 
 
 def drawn(sizes: ModuleSizes, count: int = 20_000) -> list[ModuleSegments]:
@@ -42,7 +47,7 @@ def test_the_mean_module_is_that_of_chamberlains_boot() -> None:
 
 
 def test_pages_are_spread_and_divided_as_those_of_the_measured_modules() -> None:
-    table = list(known_modules().values())
+    table = list(known_modules(TABLE).values())
     modules = drawn(ModuleSizes())
 
     def deviation(modules: list[ModuleSegments]) -> float:
@@ -76,17 +81,38 @@ def test_a_mean_that_has_not_a_page_for_each_segment_is_refused() -> None:
 
 def test_a_list_is_gone_through_in_turn() -> None:
     own = SegmentKeys(file_pages=1, core_text=1)
-    modules = list(islice(chosen_modules(("crc7", own), np.random.default_rng(1)), 3))
-    assert modules == [segments_of("crc7"), own.segments(), segments_of("crc7")]
+    modules = list(islice(chosen_modules(("crc7", own), np.random.default_rng(1), TABLE), 3))
+    assert modules == [segments_of("crc7", TABLE), own.segments(), segments_of("crc7", TABLE)]
 
 
 def test_modules_of_the_table_are_drawn_where_nothing_is_said() -> None:
-    modules = set(islice(chosen_modules(None, np.random.default_rng(1)), 500))
-    assert modules <= set(known_modules().values())
+    modules = set(islice(chosen_modules(None, np.random.default_rng(1), TABLE), 500))
+    assert modules <= set(known_modules(TABLE).values())
     assert len(modules) > 20
+
+
+def machine(kernel: str) -> MachineInfo:
+    return MachineInfo(1, kernel=load_profile(kernel))
 
 
 def test_only_names_can_be_unknown() -> None:
     own = SegmentKeys(file_pages=1, core_text=1)
-    assert [fault.path for fault in module_faults((own, "crc77"))] == [("segments", 1)]
-    assert module_faults(ModuleSizes()) == module_faults(None) == []
+    here = machine("linux-6.1-x86_64")
+    assert [fault.path for fault in module_faults((own, "crc77"), here)] == [("segments", 1)]
+    assert module_faults(ModuleSizes(), here) == module_faults(None, here) == []
+
+
+def test_a_module_that_was_measured_for_other_kernels_only_is_refused_and_they_are_named() -> None:
+    (fault,) = module_faults(("sunrpc",), machine("linux-6.1-arm64"))
+    assert fault.code == "unknown-module"
+    assert fault.message == (
+        "'sunrpc' was measured for 6.1-x86_64 and 6.12-x86_64, not for 6.1-arm64, where it has"
+        " another size"
+    )
+
+
+@pytest.mark.parametrize("choices", [None, ("crc7",)])
+def test_where_no_module_was_measured_segments_have_to_be_given(choices: Any) -> None:
+    (fault,) = module_faults(choices, machine("linux-4.16-x86_32"))
+    assert fault.code == "no-module-table"
+    assert module_faults(ModuleSizes(), machine("linux-4.16-x86_32")) == []

@@ -20,6 +20,8 @@ from pmsim.units import Pages
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pmsim.kernel.profile import ModuleTable
+
 SegmentName = Literal[
     "core_text",
     "core_rodata",
@@ -33,6 +35,9 @@ SegmentName = Literal[
 """The segments of a module: *core* stays as long as the module, *init* goes after its init."""
 
 SEGMENT_NAMES: tuple[SegmentName, ...] = get_args(SegmentName)
+
+_COUNTED = ("static_call_sites", "traced_functions", "alternatives")
+"""What a module has a number of, besides pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,11 @@ class ModuleSegments:
         The init area: freed some time after the init function.
     static_call_sites
         Sites that are patched while the module loads, each by a batch of its own.
+    traced_functions
+        Entries of ``__patchable_function_entries`` or ``__mcount_loc``: functions that ftrace makes
+        ready while the module loads.
+    alternatives
+        Alternatives that are applied while the module loads.
     enabled_keys
         Sites of each static key that is enabled when the module comes: those of one key are patched
         together. The sites of all other keys are as they should be.
@@ -75,11 +85,13 @@ class ModuleSegments:
     init_data: Pages
     static_call_sites: int = 0
     enabled_keys: tuple[int, ...] = ()
+    traced_functions: int = 0
+    alternatives: int = 0
     init_fails: bool = False
     formation_fails: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("file_pages", *SEGMENT_NAMES, "static_call_sites"):
+        for name in ("file_pages", *SEGMENT_NAMES, *_COUNTED):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} of a module is negative")
         if any(sites < 1 for sites in self.enabled_keys):
@@ -103,20 +115,35 @@ class ModuleSegments:
 
 
 @cache
-def known_modules() -> Mapping[str, ModuleSegments]:
-    """Return the modules of the measured table, by name.
+def _tables() -> Mapping[str, Mapping[str, ModuleSegments]]:
+    """Return the measured tables by the kernel that their modules were built for.
 
     Notes
     -----
-    ``pmsim/data/measurements/module_segments.csv``: 39 modules of Debian's 6.1.0-56-amd64.
+    ``pmsim/data/measurements/module_segments.csv``, from the module files of Debian's kernels.
     """
+    tables: dict[str, dict[str, ModuleSegments]] = {}
     table = files("pmsim") / "data" / "measurements" / "module_segments.csv"
     with table.open(encoding="utf-8") as lines:
-        return MappingProxyType({row["module"]: _segments(row) for row in csv.DictReader(lines)})
+        for row in csv.DictReader(lines):
+            built_for = f"{row['kernel']}-{row['architecture']}"
+            tables.setdefault(built_for, {})[row["module"]] = _segments(row)
+    return MappingProxyType({name: MappingProxyType(table) for name, table in tables.items()})
 
 
-def segments_of(name: str) -> ModuleSegments:
-    """Return a module's segments from the measured table.
+def known_modules(built_for: ModuleTable) -> Mapping[str, ModuleSegments]:
+    """Return the modules of a measured table by name; none of a kernel that has no table.
+
+    Parameters
+    ----------
+    built_for
+        The kernel that they were built for (`KernelProfile.module_table`).
+    """
+    return _tables().get(built_for, MappingProxyType({}))
+
+
+def segments_of(name: str, built_for: ModuleTable) -> ModuleSegments:
+    """Return a module's segments from a measured table.
 
     Dashes and underscores are the same in a module's name, as for the kernel.
 
@@ -125,10 +152,15 @@ def segments_of(name: str) -> ModuleSegments:
     KeyError
         If the table does not have it.
     """
-    return known_modules()[name.replace("-", "_")]
+    return known_modules(built_for)[name.replace("-", "_")]
+
+
+def tables_with(name: str) -> tuple[str, ...]:
+    """Return the kernels whose tables have a module of this name."""
+    return tuple(kernel for kernel, table in _tables().items() if name.replace("-", "_") in table)
 
 
 def _segments(row: Mapping[str, str]) -> ModuleSegments:
-    numbers = ("file_pages", *SEGMENT_NAMES, "static_call_sites")
-    values: dict[str, Any] = {name: int(row[name]) for name in numbers}
+    numbers = ("file_pages", *SEGMENT_NAMES, *_COUNTED)
+    values: dict[str, Any] = {name: int(row[name] or 0) for name in numbers}
     return ModuleSegments(**values, init_fails=row["init_fails"] == "1")

@@ -51,11 +51,12 @@ class ModuleBurst(Timed, CpuWorkload):
     def check(self, machine: MachineInfo) -> Iterable[KeyFault | Fault]:
         """Return a fault for the CPU, and for each module that the table does not have."""
         yield from super().check(machine)
-        yield from module_faults(self.segments)
+        yield from module_faults(self.segments, machine)
 
     def run(self, kernel: Any, cpu: Cpu) -> Steps:
         """Load at the arrivals and unload when modules have stayed long enough."""
-        choices = chosen_modules(self.segments, cpu.rng("segments"))
+        built_for = kernel.kernel.profile.module_table
+        choices = chosen_modules(self.segments, cpu.rng("segments"), built_for)
         stay = self.unload.after if isinstance(self.unload, After) else 0
         present = Lifetimes(cpu, kernel.unload_module)
         for instant in self.arrivals(cpu):

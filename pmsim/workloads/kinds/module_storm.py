@@ -57,11 +57,13 @@ class ModuleStorm(OnCpus):
     def check(self, machine: MachineInfo) -> Iterable[KeyFault | Fault]:
         """Return a fault for each CPU that the machine does not have, and for unknown modules."""
         yield from super().check(machine)
-        yield from module_faults(self.segments)
+        yield from module_faults(self.segments, machine)
 
     def _run(self, kernel: Any, cpu: Cpu, worker: int) -> Steps:
         # The stream goes by the workload's name: every worker draws the same modules.
-        modules = list(islice(chosen_modules(self.segments, cpu.rng("segments")), self.modules))
+        built_for = kernel.kernel.profile.module_table
+        choices = chosen_modules(self.segments, cpu.rng("segments"), built_for)
+        modules = list(islice(choices, self.modules))
         numbers = list(range(self.modules))
         if self.order == "own":
             cpu.rng(f"order{worker}").shuffle(numbers)

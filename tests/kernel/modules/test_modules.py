@@ -78,7 +78,7 @@ def test_a_load_is_5_7_or_8_broadcasts_by_the_segments_that_it_has(
     name: str, broadcasts: int
 ) -> None:
     booted = Booted()
-    loaded(booted, replace(segments_of(name), static_call_sites=0))
+    loaded(booted, replace(segments_of(name, "6.1-x86_64"), static_call_sites=0))
     assert len(booted.flushes) == broadcasts
 
 
@@ -170,7 +170,7 @@ def test_for_a_module_without_an_init_part_a_worker_waits_and_frees_nothing() ->
 
 def test_a_module_whose_init_fails_is_taken_out_with_two_full_flushes() -> None:
     booted = Booted()
-    assert loaded(booted, segments_of("nls_koi8-ru")) is None
+    assert loaded(booted, segments_of("nls_koi8-ru", "6.1-x86_64")) is None
     assert [call.rstrip("0123456789") for call in calls(booted)] == (
         ["ro"] * 4 + ["nx"] * 5 + ["x"] * 2
     )
