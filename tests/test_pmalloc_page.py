@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from pmsim.kernel.handle import KernelHandle
-from pmsim.kernel.pmalloc.generations import PoolMode
+from pmsim.kernel.pmalloc.modes import PoolMode
 from pmsim.units import PAGE_SIZE
 from tests.kernel.booted import Booted, Flush
 from tests.kernel.pool_programs import Calls

@@ -16,21 +16,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pmsim.errors import ProgramError, UndefinedBehaviour
 from pmsim.hardware.locks import Mutex
+from pmsim.kernel.addresses.purge import Purge
+from pmsim.kernel.modules.loader import Modules
+from pmsim.kernel.permissions.set_memory import SetMemory
+from pmsim.kernel.text.code_pages import code_pages
+from pmsim.kernel.text.code_sync import CodeSync
+from pmsim.kernel.text.text_poke import TextPoke
 from pmsim.kernel.tlbflush import Cause
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine
     from pmsim.hardware.task import Task
-    from pmsim.kernel.addresses.purge import Purge
-    from pmsim.kernel.costs import KernelCosts
-    from pmsim.kernel.modules.loader import Modules
-    from pmsim.kernel.operations import OperationLog, Steps
-    from pmsim.kernel.permissions.set_memory import SetMemory
-    from pmsim.kernel.profile import KernelProfile
-    from pmsim.kernel.text.code_pages import CodeArea, CodePages
-    from pmsim.kernel.text.code_sync import CodeSync
-    from pmsim.kernel.text.text_poke import TextPoke
-    from pmsim.kernel.tlbflush import TlbFlush
+    from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.operations import Steps
+    from pmsim.kernel.text.code_pages import CodeArea
 
 TRAMPOLINE_PAGES: Final = 1
 """Pages of a trampoline: a copy of ``ftrace_caller``, some hundred bytes."""
@@ -64,27 +62,17 @@ class TextGuard:
 
     Parameters
     ----------
-    set_memory, modules, purge, tlbflush
-        The kernel underneath.
-    operations, costs
-        Where time is charged, and what a change costs.
+    context
+        What it stands on.
     """
 
-    def __init__(
-        self,
-        set_memory: SetMemory,
-        modules: Modules,
-        purge: Purge,
-        tlbflush: TlbFlush,
-        operations: OperationLog,
-        costs: KernelCosts,
-    ) -> None:
-        self._set_memory = set_memory
-        self._modules = modules
-        self._purge = purge
-        self._tlbflush = tlbflush
-        self._operations = operations
-        self._costs = costs
+    def __init__(self, context: KernelContext) -> None:
+        self._costs = context.costs
+        self._tlbflush = context.tlbflush
+        self._operations = context.operations
+        self._purge = context.part(Purge)
+        self._set_memory = context.part(SetMemory)
+        self._modules = context.part(Modules)
 
     def open(self, task: Task) -> Steps:
         """Make the code of the kernel and of all modules writable."""
@@ -122,14 +110,8 @@ class Ftrace:
 
     Parameters
     ----------
-    machine, profile, costs
-        Where the mutex lives, how sites are patched, what work costs.
-    guard
-        What opens and closes the code where that is needed.
-    pages, text_poke, code_sync
-        The kernel underneath.
-    operations
-        Where the calls are noted.
+    context
+        What it stands on.
 
     Attributes
     ----------
@@ -137,26 +119,17 @@ class Ftrace:
         Held while tracing is switched, with all broadcasts.
     """
 
-    def __init__(
-        self,
-        machine: Machine,
-        profile: KernelProfile,
-        costs: KernelCosts,
-        guard: TextGuard,
-        pages: CodePages,
-        text_poke: TextPoke,
-        code_sync: CodeSync,
-        operations: OperationLog,
-    ) -> None:
-        self.ftrace_lock = Mutex(machine, "ftrace_lock")
-        self._guard = guard if profile.ftrace_opens_text else None
+    def __init__(self, context: KernelContext) -> None:
+        profile = context.profile
+        self.ftrace_lock = Mutex(context.machine, "ftrace_lock")
+        self._guard = TextGuard(context) if profile.ftrace_opens_text else None
         self._trampolines = profile.ftrace_trampolines
         self._way = profile.ftrace
-        self._pages = pages
-        self._text_poke = text_poke
-        self._code_sync = code_sync
-        self._operations = operations
-        self._costs = costs
+        self._costs = context.costs
+        self._operations = context.operations
+        self._pages = context.part(code_pages)
+        self._text_poke = context.part(TextPoke)
+        self._code_sync = context.part(CodeSync)
 
     def enable(
         self, task: Task, sites: int, *, trampoline: bool = True

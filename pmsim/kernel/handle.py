@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pmsim.kernel.modules.module import Module, Refusal
     from pmsim.kernel.modules.segments import ModuleSegments
     from pmsim.kernel.pagetables.page_blocks import PageBlock
-    from pmsim.kernel.pmalloc.generations import PoolMode
+    from pmsim.kernel.pmalloc.modes import PoolMode
     from pmsim.kernel.pmalloc.pools import Allocations, Pool
     from pmsim.kernel.text.bpf import BpfProgram
     from pmsim.kernel.text.kprobes import Kprobe
@@ -167,12 +167,12 @@ class KernelHandle:
         return self.kernel.vmap_blocks.vm_unmap_ram(self.task, mapping)
 
     def vm_unmap_aliases(self) -> Steps:
-        """Flush and give back all that was lazily freed; see `Vmalloc.unmap_aliases`."""
-        return self._noted("vm_unmap_aliases", self.kernel.vmalloc.unmap_aliases(self.task))
+        """Flush and give back all that was lazily freed; see `Purge.unmap_aliases`."""
+        return self._noted("vm_unmap_aliases", self.kernel.purge.unmap_aliases(self.task))
 
     def drain_vmap_area(self) -> Steps:
-        """Do what the work item does that purges lazily freed areas; see `Purge.drain`."""
-        return self._noted("drain_vmap_area", self.kernel.purge.drain(self.task))
+        """Do what the work item does that purges lazily freed areas; see `LazyFree.drain`."""
+        return self._noted("drain_vmap_area", self.kernel.lazy_free.drain(self.task))
 
     # Permissions
 

@@ -29,11 +29,9 @@ from pmsim.units import CpuId, Pages, Picoseconds
 
 if TYPE_CHECKING:
     from pmsim.hardware.costs import TlbiCosts
-    from pmsim.hardware.machine import Machine
     from pmsim.hardware.task import Task
-    from pmsim.kernel.costs import KernelCosts
-    from pmsim.kernel.operations import OperationLog, Steps
-    from pmsim.kernel.profile import KernelProfile
+    from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.operations import Steps
 
 GLOBAL_ASID_CPUS: Final = 3
 """CPUs above which a process is flushed by INVLPGB (``consider_global_asid``, arch/x86/mm/tlb.c,
@@ -86,19 +84,16 @@ class UserMms:
 
     Parameters
     ----------
-    machine, profile, costs
-        What it runs on, how this kernel tells CPUs, what work costs.
-    operations
-        Where calls are noted.
+    context
+        What they stand on.
     """
 
-    def __init__(
-        self, machine: Machine, profile: KernelProfile, costs: KernelCosts, operations: OperationLog
-    ) -> None:
+    def __init__(self, context: KernelContext) -> None:
+        machine, profile = context.machine, context.profile
         self._machine = machine
         self._profile = profile
-        self._costs = costs
-        self._operations = operations
+        self._costs = context.costs
+        self._operations = context.operations
         self._tlb = machine.costs.tlb
         self._tlbi = machine.costs.tlbi if profile.invalidate_by.startswith("tlbi") else None
         # Arm's broadcasts reach every CPU, so that none can come back too late.

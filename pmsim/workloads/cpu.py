@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pmsim import units
-from pmsim.workloads.task import Failure
+from pmsim.workloads.failure import Failure
 
 if TYPE_CHECKING:
     # Imported for their names only: reading a scenario must not load the compiled hardware.
     import numpy as np
 
     from pmsim.hardware.task import Task
+    from pmsim.kernel.operations import Steps
     from pmsim.workloads.locks import Locks
-    from pmsim.workloads.task import Steps
 
 
 class Cpu:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, Tag
 
 from pmsim import units
-from pmsim.kernel.pmalloc.generations import PoolMode
+from pmsim.kernel.pmalloc.modes import PoolMode
 from pmsim.quantities import LIST_OR_OTHER, MAPPING_OR_OTHER, Keys, Size, refused
 
 Count = Annotated[int, Field(ge=0, le=2**63 - 1, strict=True)]

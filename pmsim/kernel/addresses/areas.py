@@ -10,19 +10,18 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final
 
 from pmsim.hardware.locks import Spinlock
-from pmsim.kernel.addresses.purge import EagerRelease, LazyRelease, Purge, Release
-from pmsim.kernel.addresses.ranges import AddressRange, AddressSearch, FreedArea
+from pmsim.kernel.addresses.purge import Purge
+from pmsim.kernel.addresses.ranges import AddressRange, FreedArea
+from pmsim.kernel.addresses.release import release
+from pmsim.kernel.addresses.search import AddressSpace
+from pmsim.kernel.pagetables.pagetable import kernel_page_table
 from pmsim.units import PAGE_SIZE, Pages, Picoseconds
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine
     from pmsim.hardware.task import Task
     from pmsim.kernel.addresses.vm_area import VmArea
-    from pmsim.kernel.costs import KernelCosts
-    from pmsim.kernel.operations import OperationLog, Steps
-    from pmsim.kernel.pagetables.pagetable import PageTable
-    from pmsim.kernel.profile import KernelProfile
-    from pmsim.kernel.tlbflush import TlbFlush
+    from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.operations import Steps
 
 GUARD: Final = 1
 """Unmapped pages behind every area (``__get_vm_area_node``)."""
@@ -33,43 +32,29 @@ class Areas:
 
     Parameters
     ----------
-    machine, profile, costs
-        What it runs on, which generation it is, what work costs.
-    ranges, search
-        The address ranges by name, ``vmalloc`` and ``modules``, and how a place in them is found.
-    purge
-        Where freed address space goes.
-    pagetable, tlbflush, operations
-        What maps areas, how CPUs are told, where time is charged.
+    context
+        What they stand on.
 
     Attributes
     ----------
-    ranges, purge
-        As given.
+    ranges
+        The address ranges by name: ``vmalloc`` and ``modules``.
     """
 
-    def __init__(
-        self,
-        machine: Machine,
-        profile: KernelProfile,
-        costs: KernelCosts,
-        ranges: dict[str, AddressRange],
-        search: AddressSearch,
-        purge: Purge,
-        pagetable: PageTable,
-        tlbflush: TlbFlush,
-        operations: OperationLog,
-    ) -> None:
-        self.ranges = ranges
-        self.purge = purge
+    def __init__(self, context: KernelContext) -> None:
+        space = context.part(AddressSpace)
+        self.ranges = space.ranges
         self._by_start: dict[int, VmArea] = {}
-        self._locks = [Spinlock(machine, "vmap_area_lock") for _ in range(search.locks)]
-        eager = profile.purge_by == "unmap"
-        self._release: Release = EagerRelease(tlbflush, search) if eager else LazyRelease(purge)
-        self._costs = costs
-        self._search = search
-        self._pagetable = pagetable
-        self._operations = operations
+        self._search = space.search
+        self._locks = [
+            Spinlock(context.machine, "vmap_area_lock") for _ in range(space.search.locks)
+        ]
+        self._holds = space.holds
+        self._costs = context.costs
+        self._operations = context.operations
+        self._pagetable = context.part(kernel_page_table)
+        self._purge = context.part(Purge)
+        self._release = release(context)
 
     def __len__(self) -> int:
         return len(self._by_start)
@@ -105,7 +90,7 @@ class Areas:
             lock.unlock(task)
             if page is not None or purged:
                 return page
-            yield from self.purge.purge(task)
+            yield from self._purge.purge(task)
             purged = True
 
     def add(self, area: VmArea) -> None:
@@ -119,7 +104,7 @@ class Areas:
         pages does. Only a mapping of ``vm_map_ram`` may end right below it, without a guard; then
         the start is looked for page by page.
         """
-        if not any(where.start <= address < where.end for where in self.ranges.values()):
+        if not self._holds(address):
             return None
         start = self._pagetable.run_start(address)
         if start is None:

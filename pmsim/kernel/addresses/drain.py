@@ -1,22 +1,23 @@
-"""Who purges when too much address space has been freed lazily.
+"""Freeing address space lazily, and who purges when too much of it has gathered.
 
-Stands for what ``free_vmap_area_noflush`` of mm/vmalloc.c does above ``lazy_max_pages``: up to 5.17
-the task that freed the last area purges itself (``try_purge_vmap_area_lazy``), from 6.1 on a work
-item does (``drain_vmap_area_work``).
+Stands for ``free_vmap_area_noflush`` of mm/vmalloc.c and what it does above ``lazy_max_pages``: up
+to 5.17 the task that freed the last area purges itself (``try_purge_vmap_area_lazy``), from 6.1 on
+a work item does (``drain_vmap_area_work``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pmsim.kernel.workqueue import Work, Workqueue
+from pmsim.kernel.addresses.purge import Purge
+from pmsim.kernel.workqueue import Work
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
-    from pmsim.kernel.addresses.purge import Purge
+    from pmsim.kernel.addresses.ranges import FreedArea
+    from pmsim.kernel.context import KernelContext
     from pmsim.kernel.operations import OperationLog, Steps
-    from pmsim.kernel.profile import KernelProfile
 
 
 class Drain(Protocol):
@@ -29,14 +30,29 @@ class Drain(Protocol):
         """Purge, as whoever does it would."""
 
 
-def drain_by(
-    purge: Purge, profile: KernelProfile, operations: OperationLog, workqueue: Workqueue
-) -> Drain:
-    """Return how this kernel drains its lazy list."""
-    if profile.purge_by == "task":
-        return TaskDrain(purge, operations)
-    until_below = profile.purge_passes == "until_below"
-    return WorkDrain(purge, operations, workqueue, until_below)
+class LazyFree:
+    """What frees address space and leaves its flush to others.
+
+    Parameters
+    ----------
+    context
+        What it stands on.
+    """
+
+    def __init__(self, context: KernelContext) -> None:
+        self._purge = context.part(Purge)
+        self._drain: Drain = (
+            TaskDrain(context) if context.profile.purge_by == "task" else WorkDrain(context)
+        )
+
+    def free(self, task: Task, freed: FreedArea) -> Iterable[Any]:
+        """Put an area on the list, and have it purged when there is too much on it."""
+        self._purge.put(freed)
+        return self._drain.ask(task) if self._purge.due else ()
+
+    def drain(self, task: Task) -> Steps:
+        """Do what is done when there is too much on the list: ``drain_vmap_area_work``."""
+        return self._drain.run(task)
 
 
 class TaskDrain:
@@ -44,13 +60,13 @@ class TaskDrain:
 
     Parameters
     ----------
-    purge, operations
-        The list, and where time is charged.
+    context
+        What it stands on.
     """
 
-    def __init__(self, purge: Purge, operations: OperationLog) -> None:
-        self._purge = purge
-        self._operations = operations
+    def __init__(self, context: KernelContext) -> None:
+        self._operations = context.operations
+        self._purge = context.part(Purge)
 
     def ask(self, task: Task) -> Steps:
         """Purge now, unless somebody else holds the lock: ``try_purge_vmap_area_lazy``."""
@@ -66,21 +82,19 @@ class TaskDrain:
 class WorkDrain:
     """A work item purges (6.1 and later).
 
+    Up to 6.8 it purges on until no more is left than may gather, later once.
+
     Parameters
     ----------
-    purge, operations, workqueue
-        The list, where time is charged, and the workers.
-    until_below
-        Whether it purges on until no more is left than may gather (up to 6.8), or once.
+    context
+        What it stands on.
     """
 
-    def __init__(
-        self, purge: Purge, operations: OperationLog, workqueue: Workqueue, until_below: bool
-    ) -> None:
-        self._purge = purge
-        self._operations = operations
-        self._workqueue = workqueue
-        self._until_below = until_below
+    def __init__(self, context: KernelContext) -> None:
+        self._operations = context.operations
+        self._workqueue = context.workqueue
+        self._until_below = context.profile.purge_passes == "until_below"
+        self._purge = context.part(Purge)
         self._work = Work(self.run)
 
     def ask(self, task: Task) -> Steps:
@@ -92,14 +106,14 @@ class WorkDrain:
         if self._workqueue.schedule_work(task, self._work) and task.role != "daemon":
             yield from self._workqueue.give_way(task)
 
-    def run(self, task: Task) -> Generator[Any, Any, None]:
+    def run(self, task: Task) -> Steps:
         """Purge: ``drain_vmap_area_work``.
 
         What is freed while a purge waits for the other CPUs still counts on top of what is being
         purged, so that it asks for the work again, which then finds less than the limit.
         """
         yield from _purge_once(self._purge, self._operations, task)
-        while self._until_below and self._purge.lazy_pages > self._purge.lazy_max_pages:
+        while self._until_below and self._purge.due:
             yield from _purge_once(self._purge, self._operations, task)
 
 

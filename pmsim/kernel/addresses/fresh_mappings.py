@@ -16,15 +16,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pmsim.kernel.tlbflush import Cause, TlbFlush
+from pmsim.kernel.addresses.search import AddressSpace
+from pmsim.kernel.addresses.top_level import top_level_copies
+from pmsim.kernel.tlbflush import Cause
 from pmsim.units import PAGE_SIZE, CpuId, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
-    from pmsim.kernel.addresses.ranges import AddressRange
-    from pmsim.kernel.costs import KernelCosts
-    from pmsim.kernel.operations import OperationLog, Steps
-    from pmsim.kernel.profile import KernelProfile
+    from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.operations import Steps
 
 
 class Follower(Protocol):
@@ -42,10 +42,8 @@ class FreshMappings:
 
     Parameters
     ----------
-    followers
-        What there is to do, in this order.
-    ranges
-        Where areas lie; touches elsewhere cost nothing.
+    context
+        What they stand on.
 
     Attributes
     ----------
@@ -53,9 +51,9 @@ class FreshMappings:
         Whether a touch may cost anything.
     """
 
-    def __init__(self, followers: Iterable[Follower], ranges: Iterable[AddressRange]) -> None:
-        self._followers = list(followers)
-        self._ranges = list(ranges)
+    def __init__(self, context: KernelContext) -> None:
+        self._followers: list[Follower] = [*top_level_copies(context), *_cpus_follow(context)]
+        self._space = context.part(AddressSpace)
         self.touches = bool(self._followers)
 
     def mapped(self, task: Task, address: int, pages: Pages) -> Iterable[Any]:
@@ -63,8 +61,8 @@ class FreshMappings:
         return self._all_mapped(task, address, pages) if self._followers else ()
 
     def touched(self, task: Task, address: int, pages: Pages) -> Steps:
-        """Note a touch of some address."""
-        if any(where.start <= address < where.end for where in self._ranges):
+        """Note a touch of some address; where no area lies it costs nothing."""
+        if self._space.holds(address):
             for follower in self._followers:
                 yield from follower.touched(task, address, pages)
 
@@ -73,14 +71,12 @@ class FreshMappings:
             yield from follower.mapped(task, address, pages)
 
 
-def new_mapping_followers(
-    profile: KernelProfile, costs: KernelCosts, tlbflush: TlbFlush, operations: OperationLog
-) -> list[Follower]:
+def _cpus_follow(context: KernelContext) -> list[Follower]:
     """Return what a kernel does so that CPUs see new mappings."""
-    if profile.new_mapping == "flush":
-        return [FlushOnNew(tlbflush)]
-    if profile.new_mapping == "fault":
-        return [FaultOnNew(costs, operations)]
+    if context.profile.new_mapping == "flush":
+        return [FlushOnNew(context)]
+    if context.profile.new_mapping == "fault":
+        return [FaultOnNew(context)]
     return []
 
 
@@ -89,12 +85,12 @@ class FlushOnNew:
 
     Parameters
     ----------
-    tlbflush
-        How CPUs are told.
+    context
+        What it stands on.
     """
 
-    def __init__(self, tlbflush: TlbFlush) -> None:
-        self._tlbflush = tlbflush
+    def __init__(self, context: KernelContext) -> None:
+        self._tlbflush = context.tlbflush
 
     def mapped(self, task: Task, address: int, pages: Pages) -> Steps:
         """Flush the range: ``flush_cache_vmap``."""
@@ -111,15 +107,15 @@ class FaultOnNew:
 
     Parameters
     ----------
-    costs, operations
-        What work costs, and where it is charged.
+    context
+        What it stands on.
     """
 
-    def __init__(self, costs: KernelCosts, operations: OperationLog) -> None:
+    def __init__(self, context: KernelContext) -> None:
         self._made = 0
         self._known: dict[CpuId, int] = {}
-        self._costs = costs
-        self._operations = operations
+        self._costs = context.costs
+        self._operations = context.operations
 
     def mapped(self, task: Task, address: int, pages: Pages) -> Iterable[Any]:
         """Set every CPU's bit (``new_vmalloc``)."""

@@ -52,7 +52,7 @@ class HintSearch(WithoutNodes):
 
         The size of the holes that were passed is not brought up to date, as in the kernel.
         """
-        for page, pages, where in merged(share[1]):
+        for page, pages, where in merged(share.areas):
             block = where.space.give(page, pages)
             if self._place is None:
                 continue

@@ -13,27 +13,27 @@ from typing import TYPE_CHECKING
 
 from pmsim.kernel.addresses.vm_area import VmArea
 from pmsim.kernel.addresses.vmalloc import Allocation, Vmalloc
-from pmsim.units import PAGE_SIZE, Bytes, Pages
+from pmsim.kernel.pagetables.frames import page_frames
+from pmsim.units import PAGE_SIZE, Bytes
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
+    from pmsim.kernel.context import KernelContext
     from pmsim.kernel.operations import Steps
 
 
 class Ioremap:
-    """The mappings of devices.
+    """The mappings of devices, whose registers lie behind all memory.
 
     Parameters
     ----------
-    vmalloc
-        Where areas come from.
-    first_frame
-        A page frame that is no memory; devices lie from there on.
+    context
+        What they stand on.
     """
 
-    def __init__(self, vmalloc: Vmalloc, first_frame: Pages) -> None:
-        self._vmalloc = vmalloc
-        self._first_frame = first_frame
+    def __init__(self, context: KernelContext) -> None:
+        self._vmalloc = context.part(Vmalloc)
+        self._first_frame = context.part(page_frames).total
 
     def ioremap(self, task: Task, size: Bytes) -> Allocation:
         """Map a device of so many bytes: ``ioremap``.

@@ -92,7 +92,7 @@ class NodePools:
         for area in areas:
             node = self._owner.get(area.page, area.page // ZONE_PAGES % self.nodes)
             shares.setdefault(node, []).append(area)
-        return sorted(shares.items())
+        return [Share(node, shares[node]) for node in sorted(shares)]
 
     def give(self, share: Share, *, full: bool) -> None:
         """Put a node's areas into its pools, those that are too large or not its own elsewhere."""

@@ -1,42 +1,29 @@
 """Freed address space: kept until all CPUs have forgotten it, then flushed and given back.
 
-Stands for the lazy list of mm/vmalloc.c (``free_vmap_area_noflush``, ``__purge_vmap_area_lazy``,
-``_vm_unmap_aliases``, from 4.16 to 6.18), and for what there was before it (2.6.27:
-``unmap_vm_area``). Who purges is one of `pmsim.kernel.addresses.drain`; where areas go afterwards,
-one of `pmsim.kernel.addresses.ranges`. What is dirty in the blocks of ``vm_map_ram``
-(`pmsim.kernel.addresses.vmap_blocks`) is flushed with the list.
+Stands for the lazy list of mm/vmalloc.c (``__purge_vmap_area_lazy``, ``_vm_unmap_aliases``, from
+4.16 to 6.18). What is put on it, and who purges then, is in `pmsim.kernel.addresses.drain`; where
+areas go afterwards, in `pmsim.kernel.addresses.ranges`. What is dirty in the blocks of
+``vm_map_ram`` (`pmsim.kernel.addresses.vmap_block_queues`) is flushed with the list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from pmsim.hardware.locks import Completion, Mutex, Spinlock
-from pmsim.kernel.addresses.drain import drain_by
-from pmsim.kernel.addresses.ranges import AddressSearch, FreedArea, Share, merged
+from pmsim.hardware.locks import Completion, Mutex
+from pmsim.kernel.addresses.ranges import FreedArea, Share, merged
+from pmsim.kernel.addresses.search import AddressSpace
+from pmsim.kernel.addresses.vmap_block_queues import VmapBlockQueues
 from pmsim.kernel.geometry import ULONG_MAX
-from pmsim.kernel.tlbflush import Cause, TlbFlush
-from pmsim.kernel.workqueue import Workqueue
+from pmsim.kernel.tlbflush import Cause
 from pmsim.units import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine
     from pmsim.hardware.task import Task
-    from pmsim.kernel.costs import KernelCosts
-    from pmsim.kernel.operations import OperationLog, Steps
-    from pmsim.kernel.profile import KernelProfile
-
-
-class DirtyBlocks(Protocol):
-    """Blocks of address space, parts of which were unmapped and not flushed."""
-
-    def dirty_span(self) -> tuple[int, int] | None:
-        """Return first address and end of all that is to be flushed, None if nothing is."""
-
-    def take_fragmented(self, *, forced: bool) -> list[FreedArea]:
-        """Give up blocks of which nothing is mapped any more; all of them, if ``forced``."""
+    from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.operations import Steps
 
 
 class Purge:
@@ -44,12 +31,8 @@ class Purge:
 
     Parameters
     ----------
-    machine, profile, costs
-        What it runs on, how much may gather, what work costs.
-    search
-        Where addresses go once they are flushed.
-    tlbflush, operations, workqueue
-        How CPUs are told, where time is charged, who does the work.
+    context
+        What it stands on.
 
     Attributes
     ----------
@@ -61,45 +44,34 @@ class Purge:
         online CPUs (``lazy_max_pages``).
     purge_lock
         Mutex around every purge, its broadcast included (``vmap_purge_lock``).
-    blocks
-        The blocks of ``vm_map_ram``, once there are any.
     """
 
-    def __init__(
-        self,
-        machine: Machine,
-        profile: KernelProfile,
-        costs: KernelCosts,
-        search: AddressSearch,
-        tlbflush: TlbFlush,
-        operations: OperationLog,
-        workqueue: Workqueue,
-    ) -> None:
+    def __init__(self, context: KernelContext) -> None:
+        machine, profile, costs = context.machine, context.profile, context.costs
         self.lazy_pages = 0
         self.lazy_max_pages = machine.n_cpus.bit_length() * (profile.lazy_max_unit // PAGE_SIZE)
         self.purge_lock = Mutex(machine, "vmap_purge_lock")
-        self.blocks: DirtyBlocks | None = None
         self._lazy: list[FreedArea] = []
-        self._drain = drain_by(self, profile, operations, workqueue)
-        self._search = search
         self._merges = profile.lazy_merges
         self._scan_locked = profile.alias_lock == "scan"
         self._scan = costs.alias_scan_cpu * machine.n_cpus
         self._costs = costs
         self._machine = machine
-        self._tlbflush = tlbflush
-        self._operations = operations
-        self._workqueue = workqueue
+        self._tlbflush = context.tlbflush
+        self._operations = context.operations
+        self._workqueue = context.workqueue
+        self._search = context.part(AddressSpace).search
+        self._blocks = context.part(VmapBlockQueues)
 
-    def add(self, task: Task, freed: FreedArea) -> Iterable[Any]:
-        """Put a freed area on the list; have it purged when there is too much on it."""
+    @property
+    def due(self) -> bool:
+        """Whether more has gathered than may."""
+        return self.lazy_pages > self.lazy_max_pages
+
+    def put(self, freed: FreedArea) -> None:
+        """Put a freed area on the list."""
         self._lazy.append(freed)
         self.lazy_pages += freed.pages
-        return self._drain.ask(task) if self.lazy_pages > self.lazy_max_pages else ()
-
-    def drain(self, task: Task) -> Steps:
-        """Do what is done when there is too much on the list: ``drain_vmap_area_work``."""
-        return self._drain.run(task)
 
     def purge(self, task: Task) -> Steps:
         """Empty the list and all that is kept aside, for address space that is needed now.
@@ -160,7 +132,7 @@ class Purge:
         if not self._lazy:
             return False
         areas, self._lazy = sorted(self._lazy), []
-        operation = self._operations.begin(task, "purge", sum(area[1] for area in areas))
+        operation = self._operations.begin(task, "purge", sum(area.pages for area in areas))
         start = min(start, areas[0].page * PAGE_SIZE)
         end = max(end, (areas[-1].page + areas[-1].pages) * PAGE_SIZE)
         yield from self._tlbflush.flush_tlb_kernel_range(task, start, end, cause)
@@ -172,7 +144,7 @@ class Purge:
         if self._scan_locked:
             yield from self._operations.lock(task, self.purge_lock)
         yield from self._operations.compute(task, self._scan)
-        dirty = self.blocks.dirty_span() if self.blocks else None
+        dirty = self._blocks.dirty_span()
         if dirty is not None:
             start, end = min(start, dirty[0]), max(end, dirty[1])
         if not self._scan_locked:
@@ -185,10 +157,8 @@ class Purge:
 
     def _take_fragmented_blocks(self, *, forced: bool) -> None:
         """Put the blocks of which nothing is mapped on the list (``purge_fragmented_blocks``)."""
-        if self.blocks is not None:
-            for freed in self.blocks.take_fragmented(forced=forced):
-                self._lazy.append(freed)
-                self.lazy_pages += freed.pages
+        for freed in self._blocks.take_fragmented(forced=forced):
+            self.put(freed)
 
     def _give_back(self, task: Task, shares: list[Share], full: bool) -> Steps:
         """Give freed areas back, node by node.
@@ -201,7 +171,7 @@ class Purge:
         done = Completion(self._machine, "purge_vmap_node")
         for share in shares[:helped]:
             work = partial(self._help, share=share, full=full, done=done)
-            self._workqueue.queue_work_on(share[0], work)
+            self._workqueue.queue_work_on(share.node, work)
         for share in shares[helped:]:
             yield from self._give_share(task, share, full)
         for _ in range(helped):
@@ -213,56 +183,8 @@ class Purge:
 
     def _give_share(self, task: Task, share: Share, full: bool) -> Steps:
         """Give one node's areas back: ``purge_vmap_node``."""
-        areas = share[1]
+        areas = share.areas
         entries = len(merged(areas)) if self._merges else len(areas)
         yield from self._operations.compute(task, entries * self._costs.purge_area)
         self._search.give(share, full=full)
-        self.lazy_pages -= sum(area[1] for area in areas)
-
-
-class Release(Protocol):
-    """How the address space of an unmapped area is given up."""
-
-    def release(self, task: Task, freed: FreedArea, area_lock: Spinlock) -> Iterable[Any]:
-        """Give it up; ``area_lock`` is held before, and not after."""
-
-
-class LazyRelease:
-    """Gather, and flush for all at once (2.6.28 and later).
-
-    Parameters
-    ----------
-    purge
-        Where it gathers.
-    """
-
-    def __init__(self, purge: Purge) -> None:
-        self._purge = purge
-
-    def release(self, task: Task, freed: FreedArea, area_lock: Spinlock) -> Iterable[Any]:
-        """Put the area on the lazy list."""
-        area_lock.unlock(task)
-        return self._purge.add(task, freed)
-
-
-class EagerRelease:
-    """Flush every area by itself, all others waiting for the lock (2.6.27 and before).
-
-    Parameters
-    ----------
-    tlbflush
-        How CPUs are told.
-    search
-        Where its addresses go.
-    """
-
-    def __init__(self, tlbflush: TlbFlush, search: AddressSearch) -> None:
-        self._tlbflush = tlbflush
-        self._search = search
-
-    def release(self, task: Task, freed: FreedArea, area_lock: Spinlock) -> Steps:
-        """Flush the area, guard included, and give its address space back at once."""
-        yield from self._tlbflush.flush_pages(task, freed.pages, Cause.PURGE)
-        for share in self._search.shares([freed]):
-            self._search.give(share, full=True)
-        area_lock.unlock(task)
+        self.lazy_pages -= sum(area.pages for area in areas)

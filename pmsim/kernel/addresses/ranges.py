@@ -43,8 +43,11 @@ class FreedArea(NamedTuple):
     range: AddressRange
 
 
-Share = tuple[int, list[FreedArea]]
-"""The number of a node, and those of some freed areas that are its own."""
+class Share(NamedTuple):
+    """The number of a node, and those of some freed areas that are its own."""
+
+    node: int
+    areas: list[FreedArea]
 
 
 class AddressSearch(Protocol):
@@ -101,7 +104,7 @@ class WithoutNodes:
 
     def shares(self, areas: list[FreedArea]) -> list[Share]:
         """Return all areas as one share."""
-        return [(0, areas)]
+        return [Share(0, areas)]
 
 
 class FirstFit(WithoutNodes):
@@ -113,7 +116,7 @@ class FirstFit(WithoutNodes):
 
     def give(self, share: Share, *, full: bool) -> None:
         """Free the areas' addresses."""
-        for page, pages, where in merged(share[1]):
+        for page, pages, where in merged(share.areas):
             where.space.give(page, pages)
 
 
@@ -139,8 +142,8 @@ def merged(areas: Sequence[FreedArea]) -> list[FreedArea]:
         return blocks
     page, pages, where = areas[0]
     for area in areas[1:]:
-        if area[0] == page + pages and area[2] is where:
-            pages += area[1]
+        if area.page == page + pages and area.range is where:
+            pages += area.pages
         else:
             blocks.append(FreedArea(page, pages, where))
             page, pages, where = area

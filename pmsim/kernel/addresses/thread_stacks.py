@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 from pmsim.kernel.addresses.vm_area import VmArea
 from pmsim.kernel.addresses.vmalloc import Vmalloc
 from pmsim.kernel.pagetables.page_blocks import PageBlock, PageBlocks
-from pmsim.kernel.workqueue import Work, Workqueue
-from pmsim.units import PAGE_SIZE, CpuId, Picoseconds
+from pmsim.kernel.workqueue import Work
+from pmsim.units import PAGE_SIZE, CpuId
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
-    from pmsim.kernel.costs import KernelCosts
+    from pmsim.kernel.context import KernelContext
     from pmsim.kernel.operations import Steps
-    from pmsim.kernel.profile import KernelProfile
 
 CACHED_STACKS: Final = 2
 """Stacks that a CPU keeps (``NR_CACHED_STACKS``)."""
@@ -40,27 +39,18 @@ class ThreadStacks:
 
     Parameters
     ----------
-    profile, costs
-        How large stacks are and how they are freed, and how long a grace period is.
-    vmalloc, blocks, workqueue
-        Where stacks come from, and who frees them.
+    context
+        What they stand on.
     """
 
-    def __init__(
-        self,
-        profile: KernelProfile,
-        costs: KernelCosts,
-        vmalloc: Vmalloc,
-        blocks: PageBlocks,
-        workqueue: Workqueue,
-    ) -> None:
+    def __init__(self, context: KernelContext) -> None:
+        profile = context.profile
         self._size = profile.thread_stack
         self._align = profile.thread_align // PAGE_SIZE
-        self._grace_period = costs.rcu_grace_period
         self._after_rcu = profile.stack_free == "rcu"
-        self._vmalloc = vmalloc
-        self._blocks = blocks
-        self._workqueue = workqueue
+        self._context = context
+        self._vmalloc = context.part(Vmalloc)
+        self._blocks = context.part(PageBlocks)
         self._cpus: dict[CpuId, _CpuStacks] = {}
 
     def alloc(self, task: Task) -> Generator[Any, Any, Stack | None]:
@@ -93,18 +83,18 @@ class ThreadStacks:
 
     def _of(self, task: Task) -> _CpuStacks:
         if task.cpu not in self._cpus:
-            self._cpus[task.cpu] = _CpuStacks(self._vmalloc, self._workqueue, self._grace_period)
+            self._cpus[task.cpu] = _CpuStacks(self._context)
         return self._cpus[task.cpu]
 
 
 class _CpuStacks:
     """What one CPU keeps, and what waits there to be freed."""
 
-    def __init__(self, vmalloc: Vmalloc, workqueue: Workqueue, grace_period: Picoseconds) -> None:
+    def __init__(self, context: KernelContext) -> None:
         self.cached: list[VmArea] = []
-        self._vmalloc = vmalloc
-        self._workqueue = workqueue
-        self._grace_period = grace_period
+        self._workqueue = context.workqueue
+        self._grace_period = context.costs.rcu_grace_period
+        self._vmalloc = context.part(Vmalloc)
         self._to_free: list[VmArea] = []
         self._work = Work(self._free_all)
         # Those of the grace period that runs, and those that came since it began.

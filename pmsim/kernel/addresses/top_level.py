@@ -12,62 +12,31 @@ NMIs; that a switch comes later than the next touch.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pmsim.hardware.locks import Spinlock
+from pmsim.kernel.addresses.search import AddressSpace
+from pmsim.kernel.user_mm import UserMms
 from pmsim.units import GIB, PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine
     from pmsim.hardware.task import Task
-    from pmsim.kernel.addresses.fresh_mappings import Follower
-    from pmsim.kernel.addresses.ranges import AddressRange
-    from pmsim.kernel.costs import KernelCosts
-    from pmsim.kernel.operations import OperationLog, Steps
-    from pmsim.kernel.profile import KernelProfile
+    from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.operations import Steps
 
 
-class AddressSpaces(Protocol):
-    """The address spaces of a machine's tasks."""
-
-    def of(self, task: Task) -> Hashable | None:
-        """Return a task's own; None for the kernel's, which workers use."""
-
-    def __len__(self) -> int:
-        """Return how many there are, the kernel's own left out."""
-
-
-def top_level_followers(
-    machine: Machine,
-    profile: KernelProfile,
-    costs: KernelCosts,
-    ranges: Iterable[AddressRange],
-    spaces: AddressSpaces,
-    operations: OperationLog,
-) -> list[Follower]:
-    """Return what a kernel does so that address spaces have its top-level entries.
+class _TopLevel:
+    """The kernel's own top-level entries: which there are.
 
     Entries of less than 1 GiB are all new: what the boot has mapped fills those that it uses.
     Larger ones are there from the boot on where a range of areas begins.
     """
-    span = profile.top_level_span
-    booted = {where.start // span for where in ranges} if span >= GIB else set()
-    if profile.top_level_copies == "fault":
-        return [FaultCopies(span, booted, costs, spaces, operations)]
-    if profile.top_level_copies == "walk":
-        return [WalkCopies(span, booted, machine, costs, spaces, operations)]
-    if profile.top_level_copies == "switch":
-        entries = profile.vmalloc_size // span
-        return [SwitchCopies(span, booted, entries, costs, spaces, operations)]
-    return []
 
-
-class _TopLevel:
-    """The kernel's own top-level entries: which there are."""
-
-    def __init__(self, span: int, booted: set[int]) -> None:
-        self._span = span
-        self.entries = set(booted)
+    def __init__(self, context: KernelContext) -> None:
+        self._span = span = context.profile.top_level_span
+        ranges = context.part(AddressSpace).ranges.values()
+        self.booted = {where.start // span for where in ranges} if span >= GIB else set()
+        self.entries = set(self.booted)
 
     def of(self, address: int, pages: Pages) -> range:
         """Return the numbers of the entries that cover a range."""
@@ -86,26 +55,16 @@ class FaultCopies:
 
     Parameters
     ----------
-    span, booted
-        What an entry covers, and which ones every address space has from the start.
-    costs, spaces, operations
-        What work costs, whose entries they are, where time is charged.
+    context
+        What it stands on.
     """
 
-    def __init__(
-        self,
-        span: int,
-        booted: set[int],
-        costs: KernelCosts,
-        spaces: AddressSpaces,
-        operations: OperationLog,
-    ) -> None:
-        self._kernel = _TopLevel(span, booted)
-        self._booted = booted
+    def __init__(self, context: KernelContext) -> None:
+        self._kernel = _TopLevel(context)
         self._copied: dict[Hashable, set[int]] = {}
-        self._costs = costs
-        self._spaces = spaces
-        self._operations = operations
+        self._costs = context.costs
+        self._operations = context.operations
+        self._spaces = context.part(UserMms)
 
     def mapped(self, task: Task, address: int, pages: Pages) -> Iterable[Any]:
         """Change the kernel's own table only."""
@@ -117,7 +76,7 @@ class FaultCopies:
         space = self._spaces.of(task)
         if space is None:
             return
-        copied = self._copied.setdefault(space, set(self._booted))
+        copied = self._copied.setdefault(space, set(self._kernel.booted))
         for entry in self._kernel.of(address, pages):
             if entry in self._kernel.entries and entry not in copied:
                 copied.add(entry)
@@ -131,26 +90,16 @@ class WalkCopies:
 
     Parameters
     ----------
-    span, booted
-        As for `FaultCopies`.
-    machine, costs, spaces, operations
-        Where the lock lives, what work costs, how many must be told, where time is charged.
+    context
+        What it stands on.
     """
 
-    def __init__(
-        self,
-        span: int,
-        booted: set[int],
-        machine: Machine,
-        costs: KernelCosts,
-        spaces: AddressSpaces,
-        operations: OperationLog,
-    ) -> None:
-        self._kernel = _TopLevel(span, booted)
-        self._pgd_lock = Spinlock(machine, "pgd_lock")
-        self._costs = costs
-        self._spaces = spaces
-        self._operations = operations
+    def __init__(self, context: KernelContext) -> None:
+        self._kernel = _TopLevel(context)
+        self._pgd_lock = Spinlock(context.machine, "pgd_lock")
+        self._costs = context.costs
+        self._operations = context.operations
+        self._spaces = context.part(UserMms)
 
     def mapped(self, task: Task, address: int, pages: Pages) -> Steps:
         """Walk the list of all tables once for each new entry, under its lock."""
@@ -168,33 +117,23 @@ class WalkCopies:
 
 
 class SwitchCopies:
-    """An address space that is behind copies all entries as it is switched to.
+    """An address space that is behind copies all entries of the vmalloc range as it is switched to.
 
     Parameters
     ----------
-    span, booted
-        As for `FaultCopies`.
-    entries
-        How many entries are copied: those of the vmalloc range.
-    costs, spaces, operations
-        As for `FaultCopies`.
+    context
+        What it stands on.
     """
 
-    def __init__(
-        self,
-        span: int,
-        booted: set[int],
-        entries: int,
-        costs: KernelCosts,
-        spaces: AddressSpaces,
-        operations: OperationLog,
-    ) -> None:
-        self._kernel = _TopLevel(span, booted)
+    def __init__(self, context: KernelContext) -> None:
+        profile = context.profile
+        entries = profile.vmalloc_size // profile.top_level_span
+        self._kernel = _TopLevel(context)
         self._sequence = 0
         self._seen: dict[Hashable, int] = {}
-        self._copy = entries * costs.copy_entry
-        self._spaces = spaces
-        self._operations = operations
+        self._copy = entries * context.costs.copy_entry
+        self._operations = context.operations
+        self._spaces = context.part(UserMms)
 
     def mapped(self, task: Task, address: int, pages: Pages) -> Iterable[Any]:
         """Count the change, if there is a new entry (``vmalloc_seq``)."""
@@ -210,3 +149,23 @@ class SwitchCopies:
             operation = self._operations.begin(task, "check_vmalloc_seq")
             yield from self._operations.compute(task, self._copy)
             self._operations.end(operation)
+
+
+TopLevelCopies: TypeAlias = FaultCopies | WalkCopies | SwitchCopies
+"""How address spaces come to have the kernel's top-level entries."""
+
+
+def top_level_copies(context: KernelContext) -> list[TopLevelCopies]:
+    """Return what a kernel does so that address spaces have its top-level entries; mostly nothing.
+
+    What they share they need not copy.
+    """
+    match context.profile.top_level_copies:
+        case "fault":
+            return [FaultCopies(context)]
+        case "walk":
+            return [WalkCopies(context)]
+        case "switch":
+            return [SwitchCopies(context)]
+        case _:
+            return []

@@ -19,16 +19,15 @@ from pmsim.kernel.addresses.ranges import AddressRange
 from pmsim.kernel.addresses.vm_area import VmArea
 from pmsim.kernel.pagetables.directmap import DirectMap
 from pmsim.kernel.pagetables.entries import PAGE_KERNEL, Run
-from pmsim.kernel.pagetables.frames import Frames
-from pmsim.kernel.pagetables.pagetable import PageTable
-from pmsim.kernel.tlbflush import Cause, TlbFlush
+from pmsim.kernel.pagetables.frames import page_frames
+from pmsim.kernel.pagetables.pagetable import kernel_page_table
+from pmsim.kernel.tlbflush import Cause
 from pmsim.units import PAGE_SIZE, Bytes, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
-    from pmsim.kernel.costs import KernelCosts
-    from pmsim.kernel.operations import OperationLog, Steps
-    from pmsim.kernel.profile import KernelProfile
+    from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.operations import Steps
 
 _HUGE: Final = 512
 """Pages of a huge leaf: 2 MiB (``PMD_SHIFT`` with pages of 4 KiB)."""
@@ -54,36 +53,21 @@ class Vmalloc:
 
     Parameters
     ----------
-    profile, costs
-        Which generation it is, what work costs.
-    areas
-        Where addresses come from.
-    pagetable, direct_map, frames
-        What areas are made of.
-    fresh, tlbflush, operations
-        What a new mapping costs beyond its entries, how CPUs are told, where time is charged.
+    context
+        What they stand on.
 
     Attributes
     ----------
-    areas, purge, ranges
-        The areas, their lazy list, and the address ranges by name: ``vmalloc`` and ``modules``.
+    areas
+        The areas.
+    ranges
+        The address ranges by name: ``vmalloc`` and ``modules``.
     """
 
-    def __init__(
-        self,
-        profile: KernelProfile,
-        costs: KernelCosts,
-        areas: Areas,
-        pagetable: PageTable,
-        direct_map: DirectMap,
-        frames: Frames,
-        fresh: FreshMappings,
-        tlbflush: TlbFlush,
-        operations: OperationLog,
-    ) -> None:
-        self.areas = areas
-        self.purge: Purge = areas.purge
-        self.ranges = areas.ranges
+    def __init__(self, context: KernelContext) -> None:
+        profile = context.profile
+        self.areas = context.part(Areas)
+        self.ranges = self.areas.ranges
         self._profile = profile
         self._pointer = profile.word_bytes
         fallback = ("vmalloc",) if profile.modules_fallback == "vmalloc" else ()
@@ -91,23 +75,19 @@ class Vmalloc:
             "vmalloc": (self.ranges["vmalloc"],),
             "modules": tuple(self.ranges[name] for name in ("modules", *fallback)),
         }
-        self._costs = costs
-        self._pagetable = pagetable
-        self._direct_map = direct_map
-        self._frames = frames
-        self._fresh = fresh
-        self._tlbflush = tlbflush
-        self._operations = operations
+        self._costs = context.costs
+        self._tlbflush = context.tlbflush
+        self._operations = context.operations
+        self._pagetable = context.part(kernel_page_table)
+        self._direct_map = context.part(DirectMap)
+        self._frames = context.part(page_frames)
+        self._fresh = context.part(FreshMappings)
+        self._purge = context.part(Purge)
 
     @property
     def lazy_pages(self) -> Pages:
         """Pages of address space that were freed and are not yet flushed and given back."""
-        return self.purge.lazy_pages
-
-    @property
-    def live_areas(self) -> int:
-        """How many areas are allocated, page-pointer arrays included."""
-        return len(self.areas)
+        return self._purge.lazy_pages
 
     def is_vmalloc_addr(self, address: int) -> bool:
         """Return whether an address lies in the vmalloc range: ``is_vmalloc_addr``."""
@@ -257,10 +237,6 @@ class Vmalloc:
         yield from self.areas.remove(task, area, self._costs.vmap, self._costs.vmap_page)
         self._operations.end(operation)
 
-    def unmap_aliases(self, task: Task) -> Steps:
-        """Leave no stale translation of freed areas: ``vm_unmap_aliases``."""
-        return self.purge.unmap_aliases(task)
-
     def _request(
         self,
         task: Task,
@@ -338,5 +314,5 @@ class Vmalloc:
         """
         start, end = self._direct_map.bounds(area.runs)
         yield from self._direct_map.set_invalid_noflush(task, area.runs)
-        yield from self.purge.flush_with_aliases(task, start, end, Cause.RESET_PERMS)
+        yield from self._purge.flush_with_aliases(task, start, end, Cause.RESET_PERMS)
         yield from self._direct_map.set_default_noflush(task, area.runs)

@@ -16,13 +16,12 @@ import numpy as np
 
 from pmsim.errors import ProgramError
 from pmsim.kernel.pagetables.entries import PRESENT, RW
-from pmsim.kernel.pagetables.pagetable import PageTable
+from pmsim.kernel.pagetables.pagetable import kernel_page_table
 from pmsim.units import PAGE_SIZE, Bytes, CpuId, Picoseconds
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
-    from pmsim.kernel.costs import KernelCosts
-    from pmsim.kernel.operations import OperationLog
+    from pmsim.kernel.context import KernelContext
 
 _WRITABLE: Final = np.uint64(PRESENT | RW)
 
@@ -56,12 +55,8 @@ class Writes:
 
     Parameters
     ----------
-    costs
-        What work costs.
-    pagetable
-        What allows and forbids.
-    operations
-        Where time is charged.
+    context
+        What they stand on.
 
     Attributes
     ----------
@@ -69,11 +64,11 @@ class Writes:
         The writes that were forbidden, in order.
     """
 
-    def __init__(self, costs: KernelCosts, pagetable: PageTable, operations: OperationLog) -> None:
+    def __init__(self, context: KernelContext) -> None:
         self.faults: list[WriteFault] = []
-        self._costs = costs
-        self._pagetable = pagetable
-        self._operations = operations
+        self._costs = context.costs
+        self._operations = context.operations
+        self._pagetable = context.part(kernel_page_table)
 
     def write(self, task: Task, address: int, size: Bytes) -> Generator[Any, Any, bool]:
         """Write ``size`` bytes from ``address`` on, up to the first that faults.

@@ -12,11 +12,10 @@ from pmsim.kernel.workqueue import Work
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
-    from pmsim.kernel.costs import KernelCosts
+    from pmsim.kernel.context import KernelContext
     from pmsim.kernel.modules.memory import ModuleArea, ModuleMemory
     from pmsim.kernel.modules.plans import LoaderPlan
-    from pmsim.kernel.operations import OperationLog, Steps
-    from pmsim.kernel.workqueue import Workqueue
+    from pmsim.kernel.operations import Steps
     from pmsim.units import Picoseconds
 
 
@@ -39,16 +38,16 @@ class FreeByCallback:
 
     Parameters
     ----------
-    free, workqueue
-        How areas are given back, and who does it.
-    grace_period
-        How long it lasts, in picoseconds.
+    context
+        What it stands on.
+    free
+        How areas are given back.
     """
 
-    def __init__(self, free: Free, workqueue: Workqueue, grace_period: Picoseconds) -> None:
+    def __init__(self, context: KernelContext, free: Free) -> None:
         self._free = free
-        self._workqueue = workqueue
-        self._grace_period = grace_period
+        self._workqueue = context.workqueue
+        self._grace_period = context.costs.rcu_grace_period
 
     def give(self, task: Task, areas: Sequence[ModuleArea]) -> None:
         """Let a worker free them when the grace period is over, which begins now."""
@@ -70,14 +69,14 @@ class FreeByWork:
 
     Parameters
     ----------
-    free, workqueue, grace_period
+    context, free
         As for `FreeByCallback`.
     """
 
-    def __init__(self, free: Free, workqueue: Workqueue, grace_period: Picoseconds) -> None:
+    def __init__(self, context: KernelContext, free: Free) -> None:
         self._free = free
-        self._workqueue = workqueue
-        self._grace_period = grace_period
+        self._workqueue = context.workqueue
+        self._grace_period = context.costs.rcu_grace_period
         self._gathered: list[Sequence[ModuleArea]] = []
         self._work = Work(self._run)
 
@@ -93,14 +92,9 @@ class FreeByWork:
         return self._free(task, newest_first, self._grace_period)
 
 
-def init_free(
-    plan: LoaderPlan,
-    memory: ModuleMemory,
-    workqueue: Workqueue,
-    operations: OperationLog,
-    costs: KernelCosts,
-) -> InitFree:
+def init_free(context: KernelContext, plan: LoaderPlan, memory: ModuleMemory) -> InitFree:
     """Return who gives init areas back in a generation."""
+    operations = context.operations
 
     def free(task: Task, areas: Sequence[ModuleArea], wait: Picoseconds) -> Steps:
         operation = operations.begin(task, "do_free_init", sum(area.pages for area in areas))
@@ -111,4 +105,4 @@ def init_free(
         operations.end(operation)
 
     kind = FreeByCallback if plan.init_free == "callback" else FreeByWork
-    return kind(free, workqueue, costs.rcu_grace_period)
+    return kind(context, free)

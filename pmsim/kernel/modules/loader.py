@@ -16,24 +16,22 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pmsim.errors import UndefinedBehaviour
 from pmsim.hardware.locks import Mutex
+from pmsim.kernel.addresses.vmalloc import Vmalloc
 from pmsim.kernel.modules.init_free import init_free
+from pmsim.kernel.modules.memory import module_memory
 from pmsim.kernel.modules.module import EINVAL, ENOMEM, Module, Refusal
 from pmsim.kernel.modules.names import EEXIST, ModuleNames, SharedLoads
 from pmsim.kernel.modules.plans import LOADER_PLANS, Changes
+from pmsim.kernel.permissions.set_memory import SetMemory
+from pmsim.kernel.text.text_poke import TextPoke
 from pmsim.units import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine
     from pmsim.hardware.task import Task
-    from pmsim.kernel.addresses.vmalloc import Vmalloc
-    from pmsim.kernel.costs import KernelCosts
-    from pmsim.kernel.modules.memory import ModuleArea, ModuleMemory
+    from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.modules.memory import ModuleArea
     from pmsim.kernel.modules.segments import ModuleSegments
-    from pmsim.kernel.operations import OperationLog, Steps
-    from pmsim.kernel.permissions.set_memory import SetMemory
-    from pmsim.kernel.profile import KernelProfile
-    from pmsim.kernel.text.text_poke import TextPoke
-    from pmsim.kernel.workqueue import Workqueue
+    from pmsim.kernel.operations import Steps
 
 Outcome: TypeAlias = Module | Refusal
 """What becomes of a load."""
@@ -44,17 +42,8 @@ class Modules:
 
     Parameters
     ----------
-    machine
-        Where the mutexes live.
-    profile, costs
-        How this generation loads; CPU time of the loader's own work, and the length of a grace
-        period.
-    memory
-        Where the areas of modules come from.
-    vmalloc, set_memory, text_poke, workqueue
-        The kernel underneath.
-    operations
-        Where the calls are noted.
+    context
+        What they stand on.
 
     Attributes
     ----------
@@ -67,32 +56,22 @@ class Modules:
         unload.
     """
 
-    def __init__(
-        self,
-        machine: Machine,
-        profile: KernelProfile,
-        costs: KernelCosts,
-        memory: ModuleMemory,
-        vmalloc: Vmalloc,
-        set_memory: SetMemory,
-        text_poke: TextPoke,
-        workqueue: Workqueue,
-        operations: OperationLog,
-    ) -> None:
-        self.plan = LOADER_PLANS[profile.module_loader]
+    def __init__(self, context: KernelContext) -> None:
+        machine, profile, operations = context.machine, context.profile, context.operations
+        self.plan = plan = LOADER_PLANS[profile.module_loader]
         self.loaded: list[Module] = []
         self.module_mutex = Mutex(machine, "module_mutex")
-        self._names = ModuleNames(machine, self.module_mutex, operations, retries=self.plan.retries)
+        self._names = ModuleNames(machine, self.module_mutex, operations, retries=plan.retries)
         self._sharing: SharedLoads[Outcome] | None = (
             SharedLoads(machine) if profile.idempotent_loads else None
         )
-        self._init_free = init_free(self.plan, memory, workqueue, operations, costs)
-        self._memory = memory
-        self._vmalloc = vmalloc
-        self._set_memory = set_memory
-        self._text_poke = text_poke
+        self._memory = module_memory(context, plan)
+        self._init_free = init_free(context, plan, self._memory)
+        self._costs = context.costs
         self._operations = operations
-        self._costs = costs
+        self._vmalloc = context.part(Vmalloc)
+        self._set_memory = context.part(SetMemory)
+        self._text_poke = context.part(TextPoke)
         self._count = 0
         self._refusals: dict[Task, Refusal] = {}
 

@@ -9,19 +9,18 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from pmsim.kernel.modules.plans import LOADER_PLANS
+from pmsim.kernel.addresses.vmalloc import Vmalloc
 from pmsim.kernel.pagetables.entries import NX
+from pmsim.kernel.pagetables.pagetable import kernel_page_table
 from pmsim.kernel.text.execmem import Piece, RoxCache
 from pmsim.units import PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.addresses.vm_area import VmArea
-    from pmsim.kernel.addresses.vmalloc import Vmalloc
+    from pmsim.kernel.context import KernelContext
     from pmsim.kernel.modules.plans import AreaPlan, LoaderPlan
     from pmsim.kernel.operations import Steps
-    from pmsim.kernel.pagetables.pagetable import PageTable
-    from pmsim.kernel.profile import KernelProfile
 
 ModuleArea: TypeAlias = "VmArea | Piece"
 """An area of a module: one of its own, or a piece of a block of executable memory."""
@@ -51,20 +50,19 @@ class OwnAreas:
 
     Parameters
     ----------
-    profile, plan
+    context
+        What they stand on.
+    plan
         When areas become ones that are flushed as they are freed; how they are mapped at first.
-    vmalloc, pagetable
-        The kernel underneath.
     """
 
-    def __init__(
-        self, profile: KernelProfile, plan: LoaderPlan, vmalloc: Vmalloc, pagetable: PageTable
-    ) -> None:
+    def __init__(self, context: KernelContext, plan: LoaderPlan) -> None:
+        profile = context.profile
         self._flagged = profile.reset_perms
         self._flagged_at_once = profile.reset_perms and plan.flagged == "allocated"
         self._executable = plan.executable and profile.nx
-        self._vmalloc = vmalloc
-        self._pagetable = pagetable
+        self._pagetable = context.part(kernel_page_table)
+        self._vmalloc = context.part(Vmalloc)
 
     def allocate(self, task: Task, plan: AreaPlan, pages: Pages) -> MaybeArea:
         """Allocate memory that is writable as it is."""
@@ -96,15 +94,15 @@ class CachedText:
 
     Parameters
     ----------
+    context
+        What it stands on.
     own
         Where the other areas come from.
-    cache
-        Where text comes from.
     """
 
-    def __init__(self, own: OwnAreas, cache: RoxCache) -> None:
+    def __init__(self, context: KernelContext, own: OwnAreas) -> None:
         self._own = own
-        self._cache = cache
+        self._cache = context.part(RoxCache)
 
     def allocate(self, task: Task, plan: AreaPlan, pages: Pages) -> MaybeArea:
         """Allocate and force it writable: two calls, which change nothing about data."""
@@ -133,9 +131,7 @@ class CachedText:
         return self._own.free(task, area)
 
 
-def module_memory(
-    profile: KernelProfile, vmalloc: Vmalloc, pagetable: PageTable, cache: RoxCache
-) -> ModuleMemory:
+def module_memory(context: KernelContext, plan: LoaderPlan) -> ModuleMemory:
     """Return where the areas of modules come from in a kernel."""
-    own = OwnAreas(profile, LOADER_PLANS[profile.module_loader], vmalloc, pagetable)
-    return CachedText(own, cache) if profile.module_loader == "rox_cache" else own
+    own = OwnAreas(context, plan)
+    return CachedText(context, own) if context.profile.module_loader == "rox_cache" else own

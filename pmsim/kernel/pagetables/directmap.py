@@ -10,27 +10,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from pmsim.hardware.locks import Mutex
 from pmsim.kernel.geometry import ULONG_MAX
 from pmsim.kernel.pagetables.entries import NX, PAGE_KERNEL, PRESENT, RW, Change, Run
 from pmsim.kernel.pagetables.entry_changes import (
     Changed,
-    ChangePageAttr,
-    EntryChanges,
-    QuietChanges,
     Span,
+    entry_changes,
     whole_leaves,
 )
-from pmsim.kernel.tlbflush import Cause, TlbFlush
+from pmsim.kernel.pagetables.pagetable import kernel_page_table
+from pmsim.kernel.tlbflush import Cause
 from pmsim.units import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine
     from pmsim.hardware.task import Task
-    from pmsim.kernel.costs import KernelCosts
-    from pmsim.kernel.operations import OperationLog, Steps
-    from pmsim.kernel.pagetables.pagetable import PageTable
-    from pmsim.kernel.profile import KernelProfile
+    from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.operations import Steps
 
 
 class DirectMap:
@@ -38,12 +33,8 @@ class DirectMap:
 
     Parameters
     ----------
-    machine, profile, costs
-        What it runs on, where it lies and how large its leaves are at the start, what work costs.
-    pagetable
-        The page table that it is a part of.
-    tlbflush, operations
-        How changes are made known, and where time is charged.
+    context
+        What it stands on.
 
     Attributes
     ----------
@@ -53,36 +44,19 @@ class DirectMap:
         How its entries, and all others, are changed.
     """
 
-    def __init__(
-        self,
-        machine: Machine,
-        profile: KernelProfile,
-        costs: KernelCosts,
-        pagetable: PageTable,
-        tlbflush: TlbFlush,
-        operations: OperationLog,
-    ) -> None:
+    def __init__(self, context: KernelContext) -> None:
+        profile = context.profile
         self.start = profile.direct_map_start
         self.end = self.start + profile.direct_map_size
+        self.changes = context.part(entry_changes)
         self._frames = profile.direct_map_size // PAGE_SIZE
         self._fixed = profile.set_memory in ("arm64", "arm32") and not profile.linear_alias
         self._whole = profile.set_memory == "riscv" and not profile.linear_alias
         self._flushes = profile.direct_map_flushes
-        self._pagetable = pagetable
-        self._tlbflush = tlbflush
-        self.changes: EntryChanges
-        match profile.set_memory:
-            case "x86":
-                self.changes = ChangePageAttr(
-                    machine, profile, costs, pagetable, tlbflush, operations
-                )
-            case "riscv":
-                mmap_lock = Mutex(machine, "init_mm.mmap_lock")
-                self.changes = QuietChanges(costs, pagetable, operations, mmap_lock)
-            case _:
-                self.changes = QuietChanges(costs, pagetable, operations)
+        self._tlbflush = context.tlbflush
+        self._pagetable = context.part(kernel_page_table)
         level = profile.direct_map_level
-        pagetable.map_linear(self.start, self._frames, 0, level, PAGE_KERNEL)
+        self._pagetable.map_linear(self.start, self._frames, 0, level, PAGE_KERNEL)
 
     def contains(self, address: int) -> bool:
         """Return whether an address lies in the direct map."""

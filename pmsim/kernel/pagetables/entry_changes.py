@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pmsim.hardware.locks import Mutex, Spinlock
 from pmsim.kernel.pagetables.entries import Change, Leaf
-from pmsim.kernel.tlbflush import Cause, TlbFlush
+from pmsim.kernel.pagetables.pagetable import PageTable, kernel_page_table
+from pmsim.kernel.tlbflush import Cause
 from pmsim.units import PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine
     from pmsim.hardware.task import Task
-    from pmsim.kernel.costs import KernelCosts
-    from pmsim.kernel.operations import OperationLog, Steps
-    from pmsim.kernel.pagetables.pagetable import PageTable
-    from pmsim.kernel.profile import KernelProfile
+    from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.operations import Steps
 
 Changed = Generator[Any, Any, int]
 """Takes simulated time; returns how many entries changed."""
@@ -60,12 +58,8 @@ class ChangePageAttr:
 
     Parameters
     ----------
-    machine, profile, costs
-        Where the locks live, which of them are held for a split's broadcast, what work costs.
-    pagetable
-        What is changed.
-    tlbflush, operations
-        How splits are made known, and where time is charged.
+    context
+        What it stands on.
 
     Attributes
     ----------
@@ -76,23 +70,15 @@ class ChangePageAttr:
         Around every change of the tables themselves.
     """
 
-    def __init__(
-        self,
-        machine: Machine,
-        profile: KernelProfile,
-        costs: KernelCosts,
-        pagetable: PageTable,
-        tlbflush: TlbFlush,
-        operations: OperationLog,
-    ) -> None:
-        self.cpa_lock = Spinlock(machine, "cpa_lock")
-        self.pgd_lock = Spinlock(machine, "pgd_lock")
-        self._both_held = profile.split_under == "cpa_and_pgd_lock"
-        self._local_flush = machine.costs.tlb.flush_all
-        self._costs = costs
-        self._pagetable = pagetable
-        self._tlbflush = tlbflush
-        self._operations = operations
+    def __init__(self, context: KernelContext) -> None:
+        self.cpa_lock = Spinlock(context.machine, "cpa_lock")
+        self.pgd_lock = Spinlock(context.machine, "pgd_lock")
+        self._both_held = context.profile.split_under == "cpa_and_pgd_lock"
+        self._local_flush = context.machine.costs.tlb.flush_all
+        self._costs = context.costs
+        self._tlbflush = context.tlbflush
+        self._operations = context.operations
+        self._pagetable = context.part(kernel_page_table)
 
     def change(self, task: Task, spans: Sequence[Span], change: Change) -> Changed:
         """Change spans one after the other, splitting what must be; see `EntryChanges`."""
@@ -166,22 +152,16 @@ class QuietChanges:
 
     Parameters
     ----------
-    costs, pagetable, operations
-        What work costs, what is changed, where time is charged.
+    context
+        What it stands on.
     lock
         Held for all spans of a call: the lock of ``init_mm`` on RISC-V, none on Arm.
     """
 
-    def __init__(
-        self,
-        costs: KernelCosts,
-        pagetable: PageTable,
-        operations: OperationLog,
-        lock: Mutex | None = None,
-    ) -> None:
-        self._costs = costs
-        self._pagetable = pagetable
-        self._operations = operations
+    def __init__(self, context: KernelContext, lock: Mutex | None = None) -> None:
+        self._costs = context.costs
+        self._operations = context.operations
+        self._pagetable = context.part(kernel_page_table)
         self._lock = lock
 
     def change(self, task: Task, spans: Sequence[Span], change: Change) -> Changed:
@@ -227,3 +207,14 @@ def first_to_split(pagetable: PageTable, span: Span, change: Change) -> Leaf | N
             return leaf
         page = leaf_end
     return None
+
+
+def entry_changes(context: KernelContext) -> EntryChanges:
+    """Return how a kernel changes entries, by its architecture."""
+    match context.profile.set_memory:
+        case "x86":
+            return context.part(ChangePageAttr)
+        case "riscv":
+            return QuietChanges(context, Mutex(context.machine, "init_mm.mmap_lock"))
+        case _:
+            return QuietChanges(context)

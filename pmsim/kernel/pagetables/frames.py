@@ -9,11 +9,14 @@ together here, and fewer large leaves of the direct map are met.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pmsim.kernel.freespace import FreeSpace
 from pmsim.kernel.pagetables.entries import Run
 from pmsim.units import MIB, PAGE_SIZE, Pages
+
+if TYPE_CHECKING:
+    from pmsim.kernel.context import KernelContext
 
 MAX_ORDER: Final = 11
 """Orders from this one on are refused (include/linux/mmzone.h, Linux 6.1)."""
@@ -104,3 +107,9 @@ class Frames:
                 return None
             runs.append((pfn, size))
         return runs
+
+
+def page_frames(context: KernelContext) -> Frames:
+    """Return the page frames of a kernel's memory, all free."""
+    profile = context.profile
+    return Frames(profile.memory // PAGE_SIZE, profile.direct_map_size // PAGE_SIZE)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from pmsim.errors import UndefinedBehaviour
 from pmsim.kernel.pagetables.directmap import DirectMap
 from pmsim.kernel.pagetables.entries import Run
-from pmsim.kernel.pagetables.frames import Frames
+from pmsim.kernel.pagetables.frames import page_frames
 from pmsim.units import PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
-    from pmsim.kernel.costs import KernelCosts
-    from pmsim.kernel.operations import OperationLog, Steps
+    from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.operations import Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +43,15 @@ class PageBlocks:
 
     Parameters
     ----------
-    costs
-        What work costs.
-    frames, direct_map
-        Where blocks come from, and where they are mapped.
-    operations
-        Where time is charged.
+    context
+        What they stand on.
     """
 
-    def __init__(
-        self, costs: KernelCosts, frames: Frames, direct_map: DirectMap, operations: OperationLog
-    ) -> None:
-        self._costs = costs
-        self._frames = frames
-        self._direct_map = direct_map
-        self._operations = operations
+    def __init__(self, context: KernelContext) -> None:
+        self._costs = context.costs
+        self._operations = context.operations
+        self._frames = context.part(page_frames)
+        self._direct_map = context.part(DirectMap)
 
     def run_of(self, block: PageBlock) -> Run:
         """Return the page frames of a block."""

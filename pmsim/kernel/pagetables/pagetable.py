@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +27,9 @@ from pmsim.kernel.pagetables.entries import (
 )
 from pmsim.kernel.pagetables.tables import LinearRange, Table, uniform
 from pmsim.units import PAGE_SIZE, Pages
+
+if TYPE_CHECKING:
+    from pmsim.kernel.context import KernelContext
 
 
 @dataclass(slots=True)
@@ -408,3 +412,8 @@ class PageTable:
                 counted = self.entries_written, self.tables_allocated
                 self._table(page, linear.level)
                 self.entries_written, self.tables_allocated = counted
+
+
+def kernel_page_table(context: KernelContext) -> PageTable:
+    """Return a kernel's own page table, nothing mapped yet."""
+    return PageTable(context.profile.geometry)

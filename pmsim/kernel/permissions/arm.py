@@ -10,15 +10,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pmsim.kernel.addresses.areas import GUARD
+from pmsim.kernel.addresses.purge import Purge
+from pmsim.kernel.addresses.vmalloc import Vmalloc
+from pmsim.kernel.pagetables.directmap import DirectMap
 from pmsim.kernel.pagetables.entries import Change
 from pmsim.kernel.pagetables.entry_changes import Span
-from pmsim.kernel.permissions.strategy import EINVAL, Ground, Status
+from pmsim.kernel.permissions.strategy import EINVAL, Status
 from pmsim.kernel.tlbflush import Cause
 from pmsim.units import PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.addresses.vm_area import VmArea
+    from pmsim.kernel.context import KernelContext
     from pmsim.kernel.operations import Steps
 
 
@@ -27,17 +31,17 @@ class Arm64Permissions:
 
     Parameters
     ----------
-    ground
+    context
         What it stands on.
     """
 
-    def __init__(self, ground: Ground) -> None:
-        self._linear_alias = ground.profile.linear_alias
-        self._purges = ground.profile.set_memory_purges
-        self._direct_map = ground.direct_map
-        self._vmalloc = ground.vmalloc
-        self._purge = ground.purge
-        self._tlbflush = ground.tlbflush
+    def __init__(self, context: KernelContext) -> None:
+        self._linear_alias = context.profile.linear_alias
+        self._purges = context.profile.set_memory_purges
+        self._tlbflush = context.tlbflush
+        self._direct_map = context.part(DirectMap)
+        self._vmalloc = context.part(Vmalloc)
+        self._purge = context.part(Purge)
 
     def change(self, task: Task, address: int, pages: Pages, change: Change) -> Status:
         """Change pages of one area; see `Permissions.change`.
@@ -73,14 +77,14 @@ class Arm32Permissions:
 
     Parameters
     ----------
-    ground
+    context
         What it stands on.
     """
 
-    def __init__(self, ground: Ground) -> None:
-        self._ranges = ground.vmalloc.ranges.values()
-        self._direct_map = ground.direct_map
-        self._tlbflush = ground.tlbflush
+    def __init__(self, context: KernelContext) -> None:
+        self._tlbflush = context.tlbflush
+        self._ranges = context.part(Vmalloc).ranges.values()
+        self._direct_map = context.part(DirectMap)
 
     def change(self, task: Task, address: int, pages: Pages, change: Change) -> Status:
         """Change pages; see `Permissions.change`. Nothing else than areas is changed."""

@@ -9,14 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pmsim.errors import UndefinedBehaviour
+from pmsim.kernel.addresses.search import AddressSpace
+from pmsim.kernel.addresses.vmalloc import Vmalloc
+from pmsim.kernel.pagetables.directmap import DirectMap
 from pmsim.kernel.pagetables.entries import Change, runs_of
 from pmsim.kernel.pagetables.entry_changes import Span, whole_leaves
-from pmsim.kernel.permissions.strategy import Ground, Status
+from pmsim.kernel.pagetables.pagetable import kernel_page_table
+from pmsim.kernel.permissions.strategy import Status
 from pmsim.kernel.tlbflush import Cause
 from pmsim.units import PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
+    from pmsim.kernel.context import KernelContext
 
 
 class RiscvPermissions:
@@ -24,16 +29,17 @@ class RiscvPermissions:
 
     Parameters
     ----------
-    ground
+    context
         What it stands on.
     """
 
-    def __init__(self, ground: Ground) -> None:
-        self._linear_alias = ground.profile.linear_alias
-        self._pagetable = ground.pagetable
-        self._direct_map = ground.direct_map
-        self._vmalloc = ground.vmalloc
-        self._tlbflush = ground.tlbflush
+    def __init__(self, context: KernelContext) -> None:
+        self._linear_alias = context.profile.linear_alias
+        self._tlbflush = context.tlbflush
+        self._pagetable = context.part(kernel_page_table)
+        self._direct_map = context.part(DirectMap)
+        self._space = context.part(AddressSpace)
+        self._vmalloc = context.part(Vmalloc)
 
     def change(self, task: Task, address: int, pages: Pages, change: Change) -> Status:
         """Change pages; see `Permissions.change`.
@@ -64,7 +70,7 @@ class RiscvPermissions:
             If no area holds the pages, though they lie where areas do: the kernel follows a pointer
             to the area that it has not tested.
         """
-        if not any(where.start <= address < where.end for where in self._vmalloc.ranges.values()):
+        if not self._space.holds(address):
             return []
         area = self._vmalloc.find(address)
         if area is None or address + pages * PAGE_SIZE > area.address + area.pages * PAGE_SIZE:

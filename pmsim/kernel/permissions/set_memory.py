@@ -15,14 +15,15 @@ from pmsim.errors import UndefinedBehaviour
 from pmsim.kernel.pagetables.entries import NX, RW, Change
 from pmsim.kernel.permissions.arm import Arm32Permissions, Arm64Permissions
 from pmsim.kernel.permissions.riscv import RiscvPermissions
-from pmsim.kernel.permissions.strategy import ROX, Ground, Permissions, Status
+from pmsim.kernel.permissions.strategy import ROX, Permissions, Status
 from pmsim.kernel.permissions.x86 import X86Permissions
 from pmsim.units import PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
+    from pmsim.kernel.context import KernelContext
 
-_WAYS: Final[dict[str, Callable[[Ground], Permissions]]] = {
+_WAYS: Final[dict[str, Callable[[KernelContext], Permissions]]] = {
     "x86": X86Permissions,
     "arm64": Arm64Permissions,
     "arm32": Arm32Permissions,
@@ -35,16 +36,17 @@ class SetMemory:
 
     Parameters
     ----------
-    ground
+    context
         What they stand on.
     """
 
-    def __init__(self, ground: Ground) -> None:
-        self._permissions = _WAYS[ground.profile.set_memory](ground)
-        self._nx = ground.profile.nx
-        self._rox_at_once = ground.profile.rox_at_once
-        self._costs = ground.costs
-        self._operations = ground.operations
+    def __init__(self, context: KernelContext) -> None:
+        profile = context.profile
+        self._permissions = _WAYS[profile.set_memory](context)
+        self._nx = profile.nx
+        self._rox_at_once = profile.rox_at_once
+        self._costs = context.costs
+        self._operations = context.operations
 
     def ro(self, task: Task, address: int, pages: Pages) -> Status:
         """Make pages read-only: ``set_memory_ro``.

@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pmsim.kernel.addresses.purge import Purge
+from pmsim.kernel.pagetables.directmap import DirectMap
 from pmsim.kernel.pagetables.entries import Change, Entries, runs_of
 from pmsim.kernel.pagetables.entry_changes import ChangePageAttr, Span
-from pmsim.kernel.permissions.strategy import EFAULT, ROX, Ground, Status
+from pmsim.kernel.pagetables.pagetable import kernel_page_table
+from pmsim.kernel.permissions.strategy import EFAULT, ROX, Status
 from pmsim.kernel.tlbflush import Cause
 from pmsim.units import PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
+    from pmsim.kernel.context import KernelContext
     from pmsim.kernel.operations import Steps
 
 
@@ -27,22 +31,21 @@ class X86Permissions:
 
     Parameters
     ----------
-    ground
+    context
         What it stands on.
     """
 
-    def __init__(self, ground: Ground) -> None:
-        changes = ground.direct_map.changes
-        assert isinstance(changes, ChangePageAttr), "an x86 direct map"
-        self._changes = changes
-        self._purges = ground.profile.set_memory_purges
-        self._alias_on_nx = ground.profile.alias_on_nx
-        self._ranged = ground.profile.cpa_ranged
-        self._collapses = ground.profile.cpa_collapse
-        self._pagetable = ground.pagetable
-        self._direct_map = ground.direct_map
-        self._purge = ground.purge
-        self._tlbflush = ground.tlbflush
+    def __init__(self, context: KernelContext) -> None:
+        profile = context.profile
+        self._purges = profile.set_memory_purges
+        self._alias_on_nx = profile.alias_on_nx
+        self._ranged = profile.cpa_ranged
+        self._collapses = profile.cpa_collapse
+        self._tlbflush = context.tlbflush
+        self._pagetable = context.part(kernel_page_table)
+        self._changes = context.part(ChangePageAttr)
+        self._direct_map = context.part(DirectMap)
+        self._purge = context.part(Purge)
 
     def change(self, task: Task, address: int, pages: Pages, change: Change) -> Status:
         """Change pages, and their aliases in the direct map; see `Permissions.change`.

@@ -11,25 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Final, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Final, get_args
+
+from pmsim.kernel.pmalloc.modes import AUTOMATIC, PoolMode
 
 if TYPE_CHECKING:
     from pmsim.kernel.pmalloc.pools import Pool, PoolArea
-
-PoolMode = Literal["ro", "wr", "auto", "auto_wr", "start"]
-"""What a pool lets be done to protected memory, and when it protects.
-
-``ro``: nothing may change it; ``wr``: rare writes may; ``auto`` and ``auto_wr``: the same two, and
-an area is protected as soon as the next one takes its place; ``start``: an area is protected before
-anything is allocated in it, and rare writes are the only way to fill it. In prmem their names are
-``PMALLOC_MODE_RO``, ``_WR``, ``_AUTO_RO``, ``_AUTO_WR`` and ``_START_WR``.
-"""
-
-REWRITABLE: Final[frozenset[PoolMode]] = frozenset({"wr", "auto_wr", "start"})
-"""Modes whose memory rare writes may change."""
-
-AUTOMATIC: Final[frozenset[PoolMode]] = frozenset({"auto", "auto_wr"})
-"""Modes in which a new area makes the one before it read-only."""
 
 
 class V21:

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pmsim.errors import UndefinedBehaviour
+from pmsim.kernel.addresses.vmalloc import Vmalloc
 from pmsim.units import PAGE_SIZE, Bytes
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
-    from pmsim.kernel.addresses.vmalloc import Vmalloc
+    from pmsim.kernel.context import KernelContext
     from pmsim.kernel.pmalloc.write_rare import Flagged
 
 
@@ -24,18 +25,16 @@ class PmallocObjects:
 
     Parameters
     ----------
-    vmalloc
-        Where areas are found.
+    context
+        What they stand on.
     flagged
         The areas of all pools, by their first address.
-    size_max
-        The largest unsigned long.
     """
 
-    def __init__(self, vmalloc: Vmalloc, flagged: Mapping[int, Flagged], size_max: int) -> None:
-        self._vmalloc = vmalloc
+    def __init__(self, context: KernelContext, flagged: Mapping[int, Flagged]) -> None:
+        self._vmalloc = context.part(Vmalloc)
         self._flagged = flagged
-        self._size_max = size_max
+        self._largest = (1 << 8 * context.profile.word_bytes) - 1
 
     def is_pmalloc_object(self, task: Task, address: int, n: Bytes) -> bool:
         """Return whether ``n`` bytes from ``address`` are taken for an object of a pool.
@@ -58,7 +57,7 @@ class PmallocObjects:
             raise UndefinedBehaviour(message, task.now, task.place)
         if area.address not in self._flagged:
             return False
-        return (address + n) & self._size_max <= area.address + area.pages * PAGE_SIZE
+        return (address + n) & self._largest <= area.address + area.pages * PAGE_SIZE
 
     def usercopy_allowed(self, task: Task, address: int, n: Bytes, *, to_user: bool) -> bool:
         """Return whether hardened usercopy lets a copy pass, as far as pools are concerned.

@@ -16,7 +16,10 @@ from typing import TYPE_CHECKING, Any, Never
 
 from pmsim.errors import ProgramError, UndefinedBehaviour
 from pmsim.hardware.locks import Mutex
-from pmsim.kernel.pmalloc.generations import GENERATIONS, PoolMode, refusal, with_mode
+from pmsim.kernel.addresses.vmalloc import Vmalloc
+from pmsim.kernel.permissions.set_memory import SetMemory
+from pmsim.kernel.pmalloc.generations import GENERATIONS, refusal, with_mode
+from pmsim.kernel.pmalloc.modes import PoolMode
 from pmsim.kernel.pmalloc.objects import PmallocObjects
 from pmsim.kernel.pmalloc.pools import Allocations, Pool, Run
 from pmsim.kernel.pmalloc.sizes import Sizes
@@ -24,14 +27,9 @@ from pmsim.kernel.pmalloc.write_rare import Flagged, WriteRare, Written
 from pmsim.units import Bytes
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine
     from pmsim.hardware.task import Task
-    from pmsim.kernel.addresses.vmalloc import Vmalloc
-    from pmsim.kernel.costs import KernelCosts
-    from pmsim.kernel.operations import OperationLog, Steps
-    from pmsim.kernel.pagetables.pagetable import PageTable
-    from pmsim.kernel.permissions.set_memory import SetMemory
-    from pmsim.kernel.profile import KernelProfile
+    from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.operations import Steps
 
 Address = Generator[Any, Any, int | None]
 """Takes simulated time; returns an address, or None for NULL."""
@@ -44,16 +42,8 @@ class Pmalloc:
 
     Parameters
     ----------
-    machine
-        Where the mutexes live.
-    profile
-        Which generation it is, and the sizes of the architecture.
-    costs
-        CPU time of the pools' own work.
-    vmalloc, set_memory, pagetable
-        The kernel underneath.
-    operations
-        Where the calls are noted.
+    context
+        What it stands on.
 
     Attributes
     ----------
@@ -65,28 +55,20 @@ class Pmalloc:
         What is taken for an object of theirs.
     """
 
-    def __init__(
-        self,
-        machine: Machine,
-        profile: KernelProfile,
-        costs: KernelCosts,
-        vmalloc: Vmalloc,
-        set_memory: SetMemory,
-        pagetable: PageTable,
-        operations: OperationLog,
-    ) -> None:
+    def __init__(self, context: KernelContext) -> None:
+        profile = context.profile
         self.generation = GENERATIONS[profile.pmalloc]
         self.pools: list[Pool] = []
-        self._machine = machine
+        self._machine = context.machine
         self._sizes = Sizes(8 * profile.word_bytes, profile.kmalloc_minalign)
-        self._vmalloc = vmalloc
-        self._set_memory = set_memory
-        self._operations = operations
-        self._costs = costs
-        self._pools_mutex = Mutex(machine, "pools_mutex")
+        self._costs = context.costs
+        self._operations = context.operations
+        self._vmalloc = context.part(Vmalloc)
+        self._set_memory = context.part(SetMemory)
+        self._pools_mutex = Mutex(context.machine, "pools_mutex")
         self._flagged: dict[int, Flagged] = {}
-        self._rare = WriteRare(vmalloc, pagetable, operations, costs, self._flagged)
-        self.objects = PmallocObjects(vmalloc, self._flagged, self._sizes.largest)
+        self._rare = WriteRare(context, self._flagged)
+        self.objects = PmallocObjects(context, self._flagged)
 
     def create_pool(
         self, task: Task, refill: Bytes = 0, align_order: int = -1, mode: PoolMode = "ro"

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, overload
 
-from pmsim.kernel.pmalloc.generations import REWRITABLE, PoolMode
+from pmsim.kernel.pmalloc.modes import REWRITABLE, PoolMode
 from pmsim.units import PAGE_SIZE, Bytes, Pages, Picoseconds
 
 if TYPE_CHECKING:

@@ -20,15 +20,14 @@ from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pmsim.kernel.addresses.areas import GUARD
+from pmsim.kernel.addresses.vmalloc import Vmalloc
+from pmsim.kernel.pagetables.pagetable import kernel_page_table
 from pmsim.units import PAGE_SIZE, Bytes
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.addresses.vm_area import VmArea
-    from pmsim.kernel.addresses.vmalloc import Vmalloc
-    from pmsim.kernel.costs import KernelCosts
-    from pmsim.kernel.operations import OperationLog
-    from pmsim.kernel.pagetables.pagetable import PageTable
+    from pmsim.kernel.context import KernelContext
     from pmsim.kernel.pmalloc.pools import Pool
 
 Written = Generator[Any, Any, bool]
@@ -47,26 +46,17 @@ class WriteRare:
 
     Parameters
     ----------
-    vmalloc, pagetable
-        Where pages are mapped once more, and found.
-    operations, costs
-        Where time is charged, and what work costs.
+    context
+        What they stand on.
     flagged
         The areas of all pools, by their first address.
     """
 
-    def __init__(
-        self,
-        vmalloc: Vmalloc,
-        pagetable: PageTable,
-        operations: OperationLog,
-        costs: KernelCosts,
-        flagged: Mapping[int, Flagged],
-    ) -> None:
-        self._vmalloc = vmalloc
-        self._pagetable = pagetable
-        self._operations = operations
-        self._costs = costs
+    def __init__(self, context: KernelContext, flagged: Mapping[int, Flagged]) -> None:
+        self._costs = context.costs
+        self._operations = context.operations
+        self._pagetable = context.part(kernel_page_table)
+        self._vmalloc = context.part(Vmalloc)
         self._flagged = flagged
 
     def write(self, task: Task, call: str, address: int, size: Bytes) -> Written:

@@ -12,34 +12,19 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pmsim.errors import ProgramError, UndefinedBehaviour
-from pmsim.kernel.text.bpf_images import Image, Images, OwnImages, PackedImages
-from pmsim.kernel.text.code_pages import OwnCodePages
+from pmsim.kernel.addresses.vmalloc import Vmalloc
+from pmsim.kernel.permissions.set_memory import SetMemory
+from pmsim.kernel.text.bpf_images import Image, program_images
 from pmsim.units import PAGE_SIZE, Bytes
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine
     from pmsim.hardware.task import Task
     from pmsim.kernel.addresses.vm_area import VmArea
-    from pmsim.kernel.addresses.vmalloc import Vmalloc
-    from pmsim.kernel.costs import KernelCosts
-    from pmsim.kernel.operations import OperationLog, Steps
-    from pmsim.kernel.pagetables.pagetable import PageTable
-    from pmsim.kernel.permissions.set_memory import SetMemory
-    from pmsim.kernel.profile import KernelProfile
-    from pmsim.kernel.text.code_sync import CodeSync
-    from pmsim.kernel.text.text_poke import TextPoke
-    from pmsim.kernel.workqueue import Workqueue
-
-WAYS: Final = {
-    "per_program_ro": "ro",
-    "per_program_ro_x": "ro_x",
-    "pack": "ro_x",
-    "pack_rox": "rox",
-}
-"""How the pages of images become executable (`pmsim.kernel.text.code_pages.CALLS`)."""
+    from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.operations import Steps
 
 
 @dataclass(slots=True, eq=False)
@@ -69,12 +54,8 @@ class Bpf:
 
     Parameters
     ----------
-    machine, profile, costs
-        Where the mutex lives, how this kernel keeps programs, what work costs.
-    vmalloc, set_memory, pagetable, text_poke, code_sync, workqueue
-        The kernel underneath.
-    operations
-        Where the calls are noted.
+    context
+        What they stand on.
 
     Attributes
     ----------
@@ -82,37 +63,18 @@ class Bpf:
         How many are loaded.
     """
 
-    def __init__(
-        self,
-        machine: Machine,
-        profile: KernelProfile,
-        costs: KernelCosts,
-        vmalloc: Vmalloc,
-        set_memory: SetMemory,
-        pagetable: PageTable,
-        text_poke: TextPoke,
-        code_sync: CodeSync,
-        workqueue: Workqueue,
-        operations: OperationLog,
-    ) -> None:
+    def __init__(self, context: KernelContext) -> None:
+        profile = context.profile
         self.programs = 0
         # The struct itself is read-only where it runs the program, and in the oldest kernels.
         self._locks_struct = profile.bpf_images in ("interpreted", "per_program_ro")
         self._flags_struct = self._locks_struct and profile.reset_perms
-        self._images: Images | None = None
-        if profile.bpf_images != "interpreted":
-            way = WAYS[profile.bpf_images]
-            pages = OwnCodePages(profile, way, ("rw",), vmalloc, set_memory, pagetable)
-            self._images = (
-                PackedImages(machine, pages, text_poke, code_sync, operations)
-                if profile.bpf_images in ("pack", "pack_rox")
-                else OwnImages(pages, code_sync)
-            )
-        self._costs = costs
-        self._vmalloc = vmalloc
-        self._set_memory = set_memory
-        self._workqueue = workqueue
-        self._operations = operations
+        self._costs = context.costs
+        self._operations = context.operations
+        self._workqueue = context.workqueue
+        self._vmalloc = context.part(Vmalloc)
+        self._set_memory = context.part(SetMemory)
+        self._images = program_images(context)
 
     def load(self, task: Task, size: Bytes) -> Generator[Any, Any, BpfProgram | None]:
         """Load a program: check and translate it, and make its code executable.

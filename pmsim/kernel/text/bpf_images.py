@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from pmsim.hardware.locks import Mutex
 from pmsim.kernel.freespace import FreeSpace
 from pmsim.kernel.text.code_pages import OwnCodePages
+from pmsim.kernel.text.code_sync import CodeSync
+from pmsim.kernel.text.text_poke import TextPoke
 from pmsim.units import MIB, PAGE_SIZE, Bytes, Pages
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine
     from pmsim.hardware.task import Task
-    from pmsim.kernel.operations import OperationLog, Steps
+    from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.operations import Steps
     from pmsim.kernel.text.code_pages import CodeArea
-    from pmsim.kernel.text.code_sync import CodeSync
-    from pmsim.kernel.text.text_poke import TextPoke
 
 HEADER: Final = 8
 """Bytes before the code (``struct bpf_binary_header``)."""
@@ -35,6 +35,15 @@ CHUNK: Final = 64
 """Bytes in which a pack is divided (``BPF_PROG_CHUNK_SIZE``)."""
 PACK_PER_NODE: Final = 2 * MIB
 """Bytes of a pack for each NUMA node (``BPF_PROG_PACK_SIZE``)."""
+
+
+WAYS: Final = {
+    "per_program_ro": "ro",
+    "per_program_ro_x": "ro_x",
+    "pack": "ro_x",
+    "pack_rox": "rox",
+}
+"""How the pages of images become executable (`pmsim.kernel.text.code_pages.CALLS`)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -89,15 +98,15 @@ class OwnImages:
 
     Parameters
     ----------
+    context
+        What they stand on.
     pages
         Where they come from and how they are protected.
-    code_sync
-        How caches of instructions learn of new code.
     """
 
-    def __init__(self, pages: OwnCodePages, code_sync: CodeSync) -> None:
+    def __init__(self, context: KernelContext, pages: OwnCodePages) -> None:
         self._pages = pages
-        self._code_sync = code_sync
+        self._code_sync = context.part(CodeSync)
 
     def allocate(self, task: Task, code: Bytes) -> MaybeImage:
         """Allocate pages, write the code, then protect them."""
@@ -119,12 +128,10 @@ class PackedImages:
 
     Parameters
     ----------
-    machine
-        Where the mutex lives; each of its packages is a NUMA node.
+    context
+        What they stand on; each package of the machine is a NUMA node.
     pages
         Where packs come from and how they are protected.
-    text_poke, code_sync, operations
-        How code is written, how caches of instructions learn of it, where time is charged.
 
     Attributes
     ----------
@@ -134,21 +141,14 @@ class PackedImages:
         Held while a place is searched, while a pack is made or freed, with all its broadcasts.
     """
 
-    def __init__(
-        self,
-        machine: Machine,
-        pages: OwnCodePages,
-        text_poke: TextPoke,
-        code_sync: CodeSync,
-        operations: OperationLog,
-    ) -> None:
+    def __init__(self, context: KernelContext, pages: OwnCodePages) -> None:
         self.packs: list[Pack] = []
-        self.pack_mutex = Mutex(machine, "pack_mutex")
-        self.pack_size = PACK_PER_NODE * machine.topology.packages
+        self.pack_mutex = Mutex(context.machine, "pack_mutex")
+        self.pack_size = PACK_PER_NODE * context.machine.topology.packages
         self._pages = pages
-        self._text_poke = text_poke
-        self._code_sync = code_sync
-        self._operations = operations
+        self._operations = context.operations
+        self._text_poke = context.part(TextPoke)
+        self._code_sync = context.part(CodeSync)
 
     def allocate(self, task: Task, code: Bytes) -> MaybeImage:
         """Find a place in a pack and copy the code there."""
@@ -192,6 +192,16 @@ class PackedImages:
         self.packs.append(pack)
         pack.chunks.take(size // CHUNK)
         return Image(area.address, size, area, pack)
+
+
+def program_images(context: KernelContext) -> Images | None:
+    """Return where a kernel puts the code of programs; None where they are interpreted."""
+    where = context.profile.bpf_images
+    if where == "interpreted":
+        return None
+    pages = OwnCodePages(context, WAYS[where], undo=("rw",))
+    packed = where in ("pack", "pack_rox")
+    return PackedImages(context, pages) if packed else OwnImages(context, pages)
 
 
 def _round_up(size: Bytes, unit: Bytes) -> Bytes:

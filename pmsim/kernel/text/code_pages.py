@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
+from pmsim.kernel.addresses.vmalloc import Vmalloc
 from pmsim.kernel.pagetables.entries import NX, RW
-from pmsim.kernel.text.execmem import Piece
+from pmsim.kernel.pagetables.pagetable import kernel_page_table
+from pmsim.kernel.permissions.set_memory import SetMemory
+from pmsim.kernel.text.execmem import Piece, RoxCache
 from pmsim.units import PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.addresses.vm_area import VmArea
-    from pmsim.kernel.addresses.vmalloc import Vmalloc
+    from pmsim.kernel.context import KernelContext
     from pmsim.kernel.operations import Steps
-    from pmsim.kernel.pagetables.pagetable import PageTable
-    from pmsim.kernel.permissions.set_memory import SetMemory
     from pmsim.kernel.profile import KernelProfile
     from pmsim.kernel.text.code_sync import Sync
-    from pmsim.kernel.text.execmem import RoxCache
 
 CodeArea: TypeAlias = "VmArea | Piece"
 """An area of its own, or a piece of a block of executable memory."""
@@ -67,33 +67,24 @@ class OwnCodePages:
 
     Parameters
     ----------
-    profile
-        Whether freeing resets permissions, and where the pages lie.
+    context
+        What they stand on.
     way
         How they become executable: a key of `CALLS`.
     undo
         The calls that make them ordinary before they are freed, where no flag does it.
-    vmalloc, set_memory, pagetable
-        The kernel underneath.
     """
 
-    def __init__(
-        self,
-        profile: KernelProfile,
-        way: str,
-        undo: tuple[str, ...],
-        vmalloc: Vmalloc,
-        set_memory: SetMemory,
-        pagetable: PageTable,
-    ) -> None:
+    def __init__(self, context: KernelContext, way: str, undo: tuple[str, ...]) -> None:
+        profile = context.profile
         self._calls = CALLS[way]
         self._range = profile.code_range
         self._flagged = profile.reset_perms
         self._born = _born_bits(way, profile)
         self._undo = undo if CALLS[way] and not profile.reset_perms else ()
-        self._vmalloc = vmalloc
-        self._set_memory = set_memory
-        self._pagetable = pagetable
+        self._pagetable = context.part(kernel_page_table)
+        self._vmalloc = context.part(Vmalloc)
+        self._set_memory = context.part(SetMemory)
 
     def allocate(self, task: Task, pages: Pages, fill: Sync | None = None) -> MaybeCode:
         """Allocate an area, fill it and protect it call by call."""
@@ -122,12 +113,12 @@ class CachedCodePages:
 
     Parameters
     ----------
-    cache
-        Where they come from.
+    context
+        What they stand on.
     """
 
-    def __init__(self, cache: RoxCache) -> None:
-        self._cache = cache
+    def __init__(self, context: KernelContext) -> None:
+        self._cache = context.part(RoxCache)
 
     def allocate(self, task: Task, pages: Pages, fill: Sync | None = None) -> MaybeCode:
         """Take a piece; what is to be filled is made writable and executable again."""
@@ -144,18 +135,12 @@ class CachedCodePages:
         return self._cache.free(task, area)
 
 
-def code_pages(
-    profile: KernelProfile,
-    vmalloc: Vmalloc,
-    set_memory: SetMemory,
-    pagetable: PageTable,
-    cache: RoxCache,
-) -> CodePages:
+def code_pages(context: KernelContext) -> CodePages:
     """Return where a kernel gets pages for kprobes and trampolines."""
-    if profile.code_pages == "rox_cache":
-        return CachedCodePages(cache)
-    undo = ("nx", "rw")
-    return OwnCodePages(profile, profile.code_pages, undo, vmalloc, set_memory, pagetable)
+    way = context.profile.code_pages
+    if way == "rox_cache":
+        return CachedCodePages(context)
+    return OwnCodePages(context, way, undo=("nx", "rw"))
 
 
 def _born_bits(way: str, profile: KernelProfile) -> int:

@@ -13,11 +13,9 @@ from pmsim.hardware.tlb import empty_call
 from pmsim.kernel.tlbflush import Cause
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine
     from pmsim.hardware.task import Task
-    from pmsim.kernel.operations import OperationLog, Steps
-    from pmsim.kernel.profile import KernelProfile
-    from pmsim.kernel.tlbflush import TlbFlush
+    from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.operations import Steps
     from pmsim.units import Picoseconds
 
 Sync = Callable[["Task"], Iterable[Any]]
@@ -29,10 +27,8 @@ class CodeSync:
 
     Parameters
     ----------
-    machine, profile
-        Whose CPUs, and what a change of code takes there.
-    tlbflush, operations
-        How CPUs are told, where time is charged.
+    context
+        What they stand on.
 
     Attributes
     ----------
@@ -42,17 +38,12 @@ class CodeSync:
         arch/arm64/include/asm/cacheflush.h; RISC-V), nothing elsewhere.
     """
 
-    def __init__(
-        self,
-        machine: Machine,
-        profile: KernelProfile,
-        tlbflush: TlbFlush,
-        operations: OperationLog,
-    ) -> None:
-        self._switches = 2 * machine.costs.sched.context_switch
-        self._tlbflush = tlbflush
-        self._operations = operations
-        self.flush_icache_range: Sync = self.text_poke_sync if profile.icache_sync else self.nothing
+    def __init__(self, context: KernelContext) -> None:
+        syncs = context.profile.icache_sync
+        self.flush_icache_range: Sync = self.text_poke_sync if syncs else self.nothing
+        self._switches = 2 * context.machine.costs.sched.context_switch
+        self._tlbflush = context.tlbflush
+        self._operations = context.operations
 
     def nothing(self, task: Task) -> Iterable[Any]:
         """Tell nobody."""

@@ -13,20 +13,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pmsim.hardware.locks import Mutex
+from pmsim.kernel.addresses.vmalloc import Vmalloc
+from pmsim.kernel.pagetables.directmap import DirectMap
+from pmsim.kernel.pagetables.frames import page_frames
+from pmsim.kernel.permissions.set_memory import SetMemory
 from pmsim.kernel.workqueue import Work
 from pmsim.units import MIB, MS, PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine
     from pmsim.hardware.task import Task
     from pmsim.kernel.addresses.vm_area import VmArea
-    from pmsim.kernel.addresses.vmalloc import Vmalloc
-    from pmsim.kernel.costs import KernelCosts
-    from pmsim.kernel.operations import OperationLog, Steps
-    from pmsim.kernel.pagetables.directmap import DirectMap
-    from pmsim.kernel.pagetables.frames import Frames
-    from pmsim.kernel.permissions.set_memory import SetMemory
-    from pmsim.kernel.workqueue import Workqueue
+    from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.operations import Steps
 
 HUGE_PAGES: Final = 2 * MIB // PAGE_SIZE
 """Pages of a leaf of 2 MiB (``PMD_SIZE``), of which blocks are made."""
@@ -48,12 +46,8 @@ class RoxCache:
 
     Parameters
     ----------
-    machine
-        Where the mutex lives.
-    vmalloc, set_memory, direct_map, frames, workqueue
-        The kernel underneath.
-    operations, costs
-        Where time is charged, and what filling memory costs.
+    context
+        What they stand on.
 
     Attributes
     ----------
@@ -64,26 +58,16 @@ class RoxCache:
         The blocks by the number of their first page.
     """
 
-    def __init__(
-        self,
-        machine: Machine,
-        vmalloc: Vmalloc,
-        set_memory: SetMemory,
-        direct_map: DirectMap,
-        frames: Frames,
-        workqueue: Workqueue,
-        operations: OperationLog,
-        costs: KernelCosts,
-    ) -> None:
-        self.mutex = Mutex(machine, "execmem_cache.mutex")
+    def __init__(self, context: KernelContext) -> None:
+        self.mutex = Mutex(context.machine, "execmem_cache.mutex")
         self.blocks: dict[int, VmArea] = {}
-        self._vmalloc = vmalloc
-        self._set_memory = set_memory
-        self._direct_map = direct_map
-        self._frames = frames
-        self._workqueue = workqueue
-        self._operations = operations
-        self._costs = costs
+        self._costs = context.costs
+        self._operations = context.operations
+        self._workqueue = context.workqueue
+        self._direct_map = context.part(DirectMap)
+        self._frames = context.part(page_frames)
+        self._vmalloc = context.part(Vmalloc)
+        self._set_memory = context.part(SetMemory)
         self._free: list[tuple[int, Pages]] = []
         self._pending: list[Piece] = []
         self._clean_work = Work(self._clean)

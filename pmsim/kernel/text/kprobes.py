@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pmsim.errors import UndefinedBehaviour
 from pmsim.hardware.locks import Mutex
+from pmsim.kernel.text.code_pages import code_pages
+from pmsim.kernel.text.code_sync import CodeSync
+from pmsim.kernel.text.text_poke import TextPoke
 from pmsim.units import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine
     from pmsim.hardware.task import Task
-    from pmsim.kernel.costs import KernelCosts
-    from pmsim.kernel.operations import OperationLog, Steps
-    from pmsim.kernel.profile import KernelProfile
-    from pmsim.kernel.text.code_pages import CodeArea, CodePages
-    from pmsim.kernel.text.code_sync import CodeSync
-    from pmsim.kernel.text.text_poke import TextPoke
+    from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.operations import Steps
+    from pmsim.kernel.text.code_pages import CodeArea
 
 SLOT_BYTES: Final = {"x86_64": 15, "x86_32": 15, "arm64": 8, "arm32": 8, "riscv64": 8}
 """Bytes of an instruction slot: ``MAX_INSN_SIZE`` (``arch/*/include/asm/insn.h``, kprobes.h)."""
@@ -50,12 +49,8 @@ class Kprobes:
 
     Parameters
     ----------
-    machine, profile, costs
-        Where the mutexes live, how probes are armed, what work costs.
-    pages, text_poke, code_sync
-        The kernel underneath.
-    operations
-        Where the calls are noted.
+    context
+        What they stand on.
 
     Attributes
     ----------
@@ -63,26 +58,17 @@ class Kprobes:
         The pages of slots, oldest first. The last one stays when it is empty.
     """
 
-    def __init__(
-        self,
-        machine: Machine,
-        profile: KernelProfile,
-        costs: KernelCosts,
-        pages: CodePages,
-        text_poke: TextPoke,
-        code_sync: CodeSync,
-        operations: OperationLog,
-    ) -> None:
+    def __init__(self, context: KernelContext) -> None:
         self.pages: list[SlotPage] = []
-        self._slots = PAGE_SIZE // SLOT_BYTES[profile.arch]
-        self._mutex = Mutex(machine, "kprobe_mutex")
-        self._slot_mutex = Mutex(machine, "kprobe_insn_slots.mutex")
-        self._arming = profile.kprobe_arming
-        self._code_pages = pages
-        self._text_poke = text_poke
-        self._code_sync = code_sync
-        self._costs = costs
-        self._operations = operations
+        self._slots = PAGE_SIZE // SLOT_BYTES[context.profile.arch]
+        self._mutex = Mutex(context.machine, "kprobe_mutex")
+        self._slot_mutex = Mutex(context.machine, "kprobe_insn_slots.mutex")
+        self._arming = context.profile.kprobe_arming
+        self._costs = context.costs
+        self._operations = context.operations
+        self._code_pages = context.part(code_pages)
+        self._text_poke = context.part(TextPoke)
+        self._code_sync = context.part(CodeSync)
 
     def register(self, task: Task) -> Generator[Any, Any, Kprobe | None]:
         """Set a probe and arm it: ``register_kprobe``.

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+from pmsim.kernel.text.code_sync import CodeSync
 from pmsim.kernel.tlbflush import Cause
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
-    from pmsim.kernel.costs import KernelCosts
-    from pmsim.kernel.operations import OperationLog, Steps
-    from pmsim.kernel.profile import KernelProfile
-    from pmsim.kernel.text.code_sync import CodeSync, Sync
-    from pmsim.kernel.tlbflush import TlbFlush
+    from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.operations import Steps
+    from pmsim.kernel.text.code_sync import Sync
 
 
 class Patching(Protocol):
@@ -43,25 +42,17 @@ class Breakpoints:
 
     Parameters
     ----------
-    profile, costs
-        How many sites go together, what a write costs.
-    tlbflush, operations
-        How CPUs are told, where time is charged.
+    context
+        What it stands on.
     """
 
-    def __init__(
-        self,
-        profile: KernelProfile,
-        costs: KernelCosts,
-        tlbflush: TlbFlush,
-        operations: OperationLog,
-    ) -> None:
-        batches = profile.text_poke == "batch"
+    def __init__(self, context: KernelContext) -> None:
+        batches = context.profile.text_poke == "batch"
         self.kind = "text_poke_bp_batch" if batches else "text_poke_bp"
-        self.batch = profile.text_poke_batch if batches else 1
-        self._costs = costs
-        self._tlbflush = tlbflush
-        self._operations = operations
+        self.batch = context.profile.text_poke_batch if batches else 1
+        self._costs = context.costs
+        self._tlbflush = context.tlbflush
+        self._operations = context.operations
 
     def steps(self, task: Task, sites: int, one_byte: bool) -> Steps:
         """Patch a batch: 3 broadcasts, 2 for instructions of one byte."""
@@ -105,30 +96,22 @@ class Instructions:
 
     Parameters
     ----------
-    profile, costs
-        Whom this kernel tells, what a write costs.
-    code_sync, tlbflush, operations
-        How CPUs are told, where time is charged.
+    context
+        What it stands on.
     """
 
     batch = 1
 
-    def __init__(
-        self,
-        profile: KernelProfile,
-        costs: KernelCosts,
-        code_sync: CodeSync,
-        tlbflush: TlbFlush,
-        operations: OperationLog,
-    ) -> None:
-        way = _WAYS[profile.text_poke]
+    def __init__(self, context: KernelContext) -> None:
+        way = _WAYS[context.profile.text_poke]
+        code_sync = context.part(CodeSync)
         self.kind = way.kind
         self._unmaps = way.unmaps
         self._each: Sync = getattr(code_sync, way.each)
         self._last: Sync = getattr(code_sync, way.last)
-        self._costs = costs
-        self._tlbflush = tlbflush
-        self._operations = operations
+        self._costs = context.costs
+        self._tlbflush = context.tlbflush
+        self._operations = context.operations
 
     def steps(self, task: Task, sites: int, one_byte: bool) -> Steps:
         """Replace one instruction."""
@@ -146,14 +129,6 @@ class Instructions:
         return self._last(task)
 
 
-def patching(
-    profile: KernelProfile,
-    costs: KernelCosts,
-    code_sync: CodeSync,
-    tlbflush: TlbFlush,
-    operations: OperationLog,
-) -> Patching:
+def patching(context: KernelContext) -> Patching:
     """Return the way in which a kernel patches code."""
-    if profile.text_poke in _WAYS:
-        return Instructions(profile, costs, code_sync, tlbflush, operations)
-    return Breakpoints(profile, costs, tlbflush, operations)
+    return Instructions(context) if context.profile.text_poke in _WAYS else Breakpoints(context)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from pmsim.errors import ProgramError
 from pmsim.hardware.locks import Mutex
+from pmsim.kernel.text.text_poke import TextPoke
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine
     from pmsim.hardware.task import Task
-    from pmsim.kernel.operations import OperationLog, Steps
-    from pmsim.kernel.text.text_poke import TextPoke
+    from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.operations import Steps
 
 
 class StaticKeys:
@@ -25,10 +25,8 @@ class StaticKeys:
 
     Parameters
     ----------
-    machine
-        Where the mutex lives.
-    text_poke, operations
-        How sites are patched, where time is charged.
+    context
+        What they stand on.
 
     Attributes
     ----------
@@ -36,10 +34,10 @@ class StaticKeys:
         Held while the sites of a key are patched, all of its batches.
     """
 
-    def __init__(self, machine: Machine, text_poke: TextPoke, operations: OperationLog) -> None:
-        self.jump_label_mutex = Mutex(machine, "jump_label_mutex")
-        self._text_poke = text_poke
-        self._operations = operations
+    def __init__(self, context: KernelContext) -> None:
+        self.jump_label_mutex = Mutex(context.machine, "jump_label_mutex")
+        self._operations = context.operations
+        self._text_poke = context.part(TextPoke)
 
     def toggle(self, task: Task, sites: int) -> Steps:
         """Turn a key on or off: patch each of its sites (``jump_label_update``).

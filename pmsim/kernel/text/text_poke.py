@@ -12,16 +12,13 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pmsim.hardware.locks import Mutex
+from pmsim.kernel.text.code_sync import CodeSync
 from pmsim.kernel.text.patching import patching
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine
     from pmsim.hardware.task import Task
-    from pmsim.kernel.costs import KernelCosts
-    from pmsim.kernel.operations import OperationLog, Steps
-    from pmsim.kernel.profile import KernelProfile
-    from pmsim.kernel.text.code_sync import CodeSync
-    from pmsim.kernel.tlbflush import TlbFlush
+    from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.operations import Steps
     from pmsim.units import Pages
 
 
@@ -30,10 +27,8 @@ class TextPoke:
 
     Parameters
     ----------
-    machine, profile, costs
-        Where the mutex lives, how this kernel patches, what work costs.
-    code_sync, tlbflush, operations
-        How CPUs are told, where time is charged.
+    context
+        What it stands on.
 
     Attributes
     ----------
@@ -41,20 +36,12 @@ class TextPoke:
         Held while a batch is patched, with all its broadcasts.
     """
 
-    def __init__(
-        self,
-        machine: Machine,
-        profile: KernelProfile,
-        costs: KernelCosts,
-        code_sync: CodeSync,
-        tlbflush: TlbFlush,
-        operations: OperationLog,
-    ) -> None:
-        self.text_mutex = Mutex(machine, "text_mutex")
-        self._static_calls = profile.static_calls
-        self._code_sync = code_sync
-        self._operations = operations
-        self._patching = patching(profile, costs, code_sync, tlbflush, operations)
+    def __init__(self, context: KernelContext) -> None:
+        self.text_mutex = Mutex(context.machine, "text_mutex")
+        self._static_calls = context.profile.static_calls
+        self._operations = context.operations
+        self._code_sync = context.part(CodeSync)
+        self._patching = patching(context)
 
     def patch(self, task: Task, sites: int, *, one_byte: bool = False) -> Steps:
         """Patch sites, as many at a time as this kernel can.

@@ -9,7 +9,7 @@ from pmsim.kernel.addresses.writes import WriteFault
 from pmsim.kernel.pmalloc.pools import Pool
 from pmsim.simulation.run.build import PlacedTask, Simulation
 from pmsim.units import S
-from pmsim.workloads.task import Failure
+from pmsim.workloads.failure import Failure
 
 Row = dict[str, Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from pmsim.errors import Fault
-from pmsim.kernel.pmalloc.generations import REWRITABLE
+from pmsim.kernel.pmalloc.modes import REWRITABLE
 from pmsim.quantities import PositivePages, PositiveSize, refused
 from pmsim.units import PAGE_SIZE
 from pmsim.workloads.cpu import Cpu

@@ -136,7 +136,7 @@ def test_addresses_are_given_once_and_all_of_them_and_all_memory_come_back(
     for cpu, actions in enumerate((one, other)):
         booted.spawn(User(actions, users), cpu)
     booted.run()
-    assert kernel.vmalloc.live_areas == 0
+    assert len(kernel.vmalloc.areas) == 0
     assert kernel.purge.lazy_pages == 0
     assert {where: where.space.blocks() for where in ranges} == before
     assert kernel.frames.free == frames

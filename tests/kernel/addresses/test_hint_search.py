@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pmsim.kernel.addresses.hint_search import HintSearch
-from pmsim.kernel.addresses.ranges import AddressRange, FreedArea, address_ranges
+from pmsim.kernel.addresses.ranges import AddressRange, FreedArea, Share, address_ranges
 from pmsim.units import PAGE_SIZE
 
 LOW, HIGH = (100, 60), (1000, 40)
@@ -101,7 +101,7 @@ def test_it_finds_what_a_walk_of_the_list_finds(
             # A purge gives several areas back at once, by address.
             at = int(str(what)) % len(live)
             purged, live[at : at + number] = live[at : at + number], []
-            search.give((0, sorted(area for area, _ in purged)), full=False)
+            search.give(Share(0, sorted(area for area, _ in purged)), full=False)
             for _, area in purged:
                 walk.free(area)
 
@@ -110,7 +110,7 @@ def test_addresses_ascend_past_holes_that_are_too_small() -> None:
     where, search = ranges()["vmalloc"], HintSearch()
     first, second, _ = (search.take(0, where, 4, 1) for _ in range(3))
     assert (first, second) == (100, 104)
-    search.give((0, [FreedArea(104, 4, where)]), full=False)
+    search.give(Share(0, [FreedArea(104, 4, where)]), full=False)
     assert search.take(0, where, 6, 1) == 112
     # A hole of 4 pages was passed by. It is no reason to look below for 4 pages, but for 3 it is.
     assert search.take(0, where, 4, 1) == 118
@@ -121,7 +121,7 @@ def test_a_request_for_modules_makes_the_next_one_for_vmalloc_begin_at_the_botto
     where, search = ranges(), HintSearch()
     for size in (4, 2, 4):
         search.take(0, where["vmalloc"], size, 1)
-    search.give((0, [FreedArea(100, 4, where["vmalloc"])]), full=False)
+    search.give(Share(0, [FreedArea(100, 4, where["vmalloc"])]), full=False)
     # The place went down with the freed area; this request goes past it.
     assert search.take(0, where["vmalloc"], 5, 1) == 110
     assert search.take(0, where["modules"], 4, 1) == 1000
@@ -131,7 +131,7 @@ def test_a_request_for_modules_makes_the_next_one_for_vmalloc_begin_at_the_botto
 def test_a_hole_of_just_the_size_that_was_passed_by_is_not_found_again() -> None:
     where, search = ranges()["vmalloc"], HintSearch()
     assert [search.take(0, where, size, 1) for size in (4, 50)] == [100, 104]
-    search.give((0, [FreedArea(100, 4, where)]), full=False)
+    search.give(Share(0, [FreedArea(100, 4, where)]), full=False)
     assert search.take(0, where, 5, 1) == 154
     # One page is left above; the kernel looks below for less than 4 pages only.
     assert search.take(0, where, 4, 1) is None
@@ -143,5 +143,5 @@ def test_nothing_is_kept_aside(full: bool) -> None:
     where, search = ranges()["vmalloc"], HintSearch()
     search.take(0, where, 60, 1)
     search.before_purge(full=full)
-    search.give((0, [FreedArea(100, 60, where)]), full=full)
+    search.give(Share(0, [FreedArea(100, 60, where)]), full=full)
     assert where.space.free == 60

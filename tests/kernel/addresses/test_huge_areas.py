@@ -85,7 +85,7 @@ def test_without_memory_for_leaves_nothing_is_lost() -> None:
         free = frames.free
         assert (yield from kernel.vmalloc_huge("60MiB")) is None
         assert frames.free == free
-        assert kernel.kernel.vmalloc.live_areas == 0
+        assert len(kernel.kernel.vmalloc.areas) == 0
 
     Booted(memory="64MiB").run(program)
 

@@ -40,7 +40,7 @@ def refused(booted: Booted, segments: ModuleSegments) -> Refusal:
 def failed(profile: str, segments: ModuleSegments) -> Step:
     booted = Booted(profile=profile)
     step, _ = life(booted, segments)
-    assert (booted.kernel.vmalloc.live_areas, booted.kernel.modules.loaded) == (0, [])
+    assert (len(booted.kernel.vmalloc.areas), booted.kernel.modules.loaded) == (0, [])
     return step
 
 
@@ -144,7 +144,7 @@ def test_a_module_larger_than_the_range_for_modules_is_refused(profile: str) -> 
     refusal = refused(booted, huge)
     assert refusal.error == -ENOMEM
     assert "no room for" in refusal.reason
-    assert booted.kernel.vmalloc.live_areas == 0
+    assert len(booted.kernel.vmalloc.areas) == 0
 
 
 def test_a_full_range_for_modules_refuses_the_next_module_and_takes_it_after_an_unload() -> None:
@@ -178,7 +178,7 @@ def test_arm_puts_modules_into_the_vmalloc_range_when_their_own_is_full(profile:
 
     booted.run(program)
     assert found == [True]
-    assert booted.kernel.vmalloc.live_areas == 0
+    assert len(booted.kernel.vmalloc.areas) == 0
 
 
 def test_up_to_6_1_memory_that_was_never_protected_is_freed_without_a_flush() -> None:

@@ -120,7 +120,7 @@ def test_an_unload_is_one_full_flush() -> None:
     booted.run(program)
     assert kinds(booted.flushes)[-1:] == [(RESET, "full")]
     assert booted.of_kind("unload_module")[0]["crosscalls"] == 1
-    assert booted.kernel.vmalloc.live_areas == 0
+    assert len(booted.kernel.vmalloc.areas) == 0
 
 
 def test_a_module_is_protected_segment_by_segment() -> None:
@@ -177,7 +177,7 @@ def test_a_module_whose_init_fails_is_taken_out_with_two_full_flushes() -> None:
     # Init, which takes the file's buffer along, then core.
     assert kinds(booted.flushes)[-2:] == [(RESET, "full")] * 2
     assert len(booted.flushes) == 5 + 2
-    assert (booted.kernel.vmalloc.live_areas, booted.kernel.modules.loaded) == (0, [])
+    assert (len(booted.kernel.vmalloc.areas), booted.kernel.modules.loaded) == (0, [])
 
 
 @pytest.mark.parametrize("room", ["16KiB", "24KiB"])
@@ -185,7 +185,7 @@ def test_a_load_without_room_for_the_module_is_refused_and_leaves_nothing(room: 
     # A module's core is 4 pages and a guard, its init part 1 and a guard.
     booted = Booted(modules_size=room)
     assert loaded(booted, SMALL) is None
-    assert booted.kernel.vmalloc.live_areas == 0
+    assert len(booted.kernel.vmalloc.areas) == 0
     # Nothing was protected yet, so that nothing has to be reset.
     assert RESET not in [flush.cause for flush in booted.flushes]
 

@@ -8,7 +8,8 @@ import pytest
 
 from pmsim.errors import ProgramError, ScenarioError
 from pmsim.kernel.handle import KernelHandle
-from pmsim.kernel.pmalloc.generations import GENERATIONS, PoolMode, refusal
+from pmsim.kernel.pmalloc.generations import GENERATIONS, refusal
+from pmsim.kernel.pmalloc.modes import PoolMode
 from pmsim.kernel.profiles import load_profile
 from pmsim.units import PAGE_SIZE
 from tests.kernel.booted import Booted, Flush, full

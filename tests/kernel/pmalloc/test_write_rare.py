@@ -8,7 +8,7 @@ import pytest
 
 from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.handle import KernelHandle
-from pmsim.kernel.pmalloc.generations import PoolMode
+from pmsim.kernel.pmalloc.modes import PoolMode
 from pmsim.units import PAGE_SIZE
 from tests.kernel.booted import Booted, Ear
 from tests.kernel.pool_programs import Calls

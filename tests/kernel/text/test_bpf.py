@@ -207,7 +207,7 @@ def test_all_memory_comes_back(profile: str) -> None:
     flushes_by_step(booted, shelf.load(), shelf.load(5000), shelf.free(), shelf.free())
     assert booted.kernel.bpf.programs == 0
     assert booted.kernel.frames.free == frames
-    assert booted.kernel.vmalloc.live_areas == 0
+    assert len(booted.kernel.vmalloc.areas) == 0
 
 
 def test_programs_are_freed_by_a_worker_of_the_cpu_that_lets_go_of_them() -> None:
@@ -257,7 +257,7 @@ def test_a_program_without_room_for_its_code_is_refused_and_leaves_nothing(profi
 
     booted.run(program)
     assert found.heard == [None]
-    assert (booted.kernel.vmalloc.live_areas, booted.kernel.bpf.programs) == (0, 0)
+    assert (len(booted.kernel.vmalloc.areas), booted.kernel.bpf.programs) == (0, 0)
 
 
 def test_an_empty_program_is_refused() -> None:

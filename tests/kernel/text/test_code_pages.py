@@ -16,10 +16,7 @@ Calls = Generator[Any, Any, Any]
 
 
 def pages_of(booted: Booted, way: str, undo: tuple[str, ...] = ("rw",)) -> OwnCodePages:
-    kernel = booted.kernel
-    return OwnCodePages(
-        kernel.profile, way, undo, kernel.vmalloc, kernel.set_memory, kernel.pagetable
-    )
+    return OwnCodePages(booted.kernel.context, way, undo)
 
 
 def set_memory_calls(booted: Booted) -> list[str]:
@@ -82,4 +79,4 @@ def test_pages_are_made_ordinary_before_they_are_freed_where_no_flag_does_it(
 
     booted.run(program)
     assert set_memory_calls(booted) == calls
-    assert booted.kernel.vmalloc.live_areas == 0
+    assert len(booted.kernel.vmalloc.areas) == 0

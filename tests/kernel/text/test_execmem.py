@@ -149,7 +149,7 @@ def test_a_block_of_which_nothing_is_used_is_freed_lazily_by_a_worker() -> None:
     booted.run(program)
     assert before == [0]
     assert cache.free_pieces == []
-    assert booted.kernel.vmalloc.live_areas == 0
+    assert len(booted.kernel.vmalloc.areas) == 0
     assert booted.kernel.vmalloc.lazy_pages > HUGE_PAGES
     (freed,) = booted.of_kind("vfree")
     assert freed["workload"].startswith("kworker")
