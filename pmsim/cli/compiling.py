@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import typer
@@ -13,20 +12,21 @@ SECONDS = 10
 
 def compile_passes() -> None:
     """Compile the passes where that was not done before, and show how far that is."""
-    from pmsim.hardware.passes import cache
+    from pmsim.simulation.run.compiling import is_compiled
 
-    if os.environ.get("NUMBA_DISABLE_JIT") == "1" or cache.is_complete():
+    if is_compiled():
         return
     message = f"pmsim: the first run compiles the simulated machine, once: about {SECONDS} s"
     typer.echo(message, err=True)
-    cache.forget_others()
-    _compile(cache.functions(), shown=sys.stderr.isatty())
+    _compile(shown=sys.stderr.isatty())
 
 
-def _compile(functions: int, *, shown: bool) -> None:
+def _compile(*, shown: bool) -> None:
     """Compile everything; a bar counts the functions."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from pmsim.simulation.run.compiling import compile_machine, functions_to_compile
 
     bars = Progress(
         TextColumn("compiling"),
@@ -37,14 +37,11 @@ def _compile(functions: int, *, shown: bool) -> None:
         transient=True,
         disable=not shown,
     )
-    task = bars.add_task("compiling", total=functions)
+    task = bars.add_task("compiling", total=functions_to_compile())
     if shown:
         bars.start()
     try:
-        from pmsim.hardware.passes import jit, steps
-
-        with jit.watched(lambda: bars.advance(task)):
-            steps.prepare(invalidates=True)
+        compile_machine(lambda: bars.advance(task))
     finally:
         if shown:
             bars.stop()

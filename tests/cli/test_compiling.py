@@ -44,7 +44,7 @@ ENTRIES = ("steps.act", "steps.call", "steps.invalidate", "accounts.accounts")
 def test_compiling_is_announced_where_nothing_is_kept(
     empty: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pmsim.cli.compiling._compile", lambda _functions, shown: None)
+    monkeypatch.setattr("pmsim.cli.compiling._compile", lambda shown: None)
     compile_passes()
     assert capsys.readouterr().err.startswith("pmsim: the first run compiles")
 
