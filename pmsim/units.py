@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fractions import Fraction
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -142,16 +143,20 @@ def parse(text: str, kind: Quantity) -> Fraction:
     return _bounded(value, text, kind)
 
 
+# Programs name the same few texts again and again.
+@lru_cache(maxsize=1024)
 def parse_time(text: str) -> Picoseconds:
     """Read a time such as ``"250ns"``; raise `UnitError` where it is none."""
     return int(parse(text, TIME))
 
 
+@lru_cache(maxsize=1024)
 def parse_size(text: str) -> Bytes:
     """Read a size such as ``"4KiB"`` (1,024) or ``"4kB"`` (1,000); raise `UnitError`."""
     return int(parse(text, SIZE))
 
 
+@lru_cache(maxsize=1024)
 def parse_pages(text: str) -> Pages:
     """Read a number of pages such as ``"4 pages"``; raise `UnitError` where it is none."""
     return int(parse(text, PAGES))
@@ -170,17 +175,17 @@ def as_time(value: int | str) -> Picoseconds:
     UnitError
         If the value is negative, absurdly large, or cannot be read.
     """
-    return _as_whole(value, TIME)
+    return parse_time(value) if isinstance(value, str) else _as_whole(value, TIME)
 
 
 def as_size(value: int | str) -> Bytes:
     """Return bytes: an ``int`` as it stands, text with its unit read; raise `UnitError`."""
-    return _as_whole(value, SIZE)
+    return parse_size(value) if isinstance(value, str) else _as_whole(value, SIZE)
 
 
 def as_pages(value: int | str) -> Pages:
     """Return pages: an ``int`` as it stands, text with its unit read; raise `UnitError`."""
-    return _as_whole(value, PAGES)
+    return parse_pages(value) if isinstance(value, str) else _as_whole(value, PAGES)
 
 
 def as_rate(value: Fraction | int | str) -> Fraction:
@@ -249,9 +254,9 @@ def format_rate(per_second: Fraction | int, digits: int | None = None) -> str:
     return _decimal(_rounded(rate, 15)) + "/s"
 
 
-def _as_whole(value: int | str, kind: Quantity) -> int:
-    if isinstance(value, str):
-        return int(parse(value, kind))
+def _as_whole(value: int, kind: Quantity) -> int:
+    if type(value) is int and 0 <= value <= kind.largest:
+        return value  # as a rule; tasks ask so for each thing that they do
     try:
         whole = int(value.__index__())  # NumPy's integers too, no float
     except AttributeError:

@@ -17,6 +17,39 @@ if TYPE_CHECKING:
     from pmsim.workloads.locks import Locks
 
 
+class Windows:
+    """How long the tasks of a run kept interrupts off by `Cpu.irqs_off`, all together."""
+
+    def __init__(self) -> None:
+        self._ended_ps = 0
+        self._open: dict[Cpu, tuple[int, int]] = {}
+
+    def begin(self, cpu: Cpu, now: int, length: int) -> None:
+        """Count a window that a task has just asked for."""
+        self._open[cpu] = (now, length)
+
+    def end(self, cpu: Cpu) -> None:
+        """Count the window of a task as over."""
+        self._ended_ps += self._open.pop(cpu)[1]
+
+    def until(self, now: int) -> int:
+        """Return the time spent in them until an instant, in picoseconds.
+
+        A window that a run's end cuts is counted from when it was asked for.
+        """
+        return self._ended_ps + sum(self._so_far(window, now) for window in self._open.values())
+
+    def open_for(self, cpu: Cpu, now: int) -> int:
+        """Return how much of that a task spent in the window that it is in, if it is in one."""
+        window = self._open.get(cpu)
+        return 0 if window is None else self._so_far(window, now)
+
+    @staticmethod
+    def _so_far(window: tuple[int, int], now: int) -> int:
+        asked, length = window
+        return min(length, now - asked)
+
+
 class Cpu:
     """What a task may do to its CPU, and ask of it.
 
@@ -34,6 +67,7 @@ class Cpu:
         self,
         task: Task,
         locks: Locks,
+        windows: Windows,
         rng: Callable[[str], np.random.Generator],
         failures: list[Failure],
     ) -> None:
@@ -42,7 +76,7 @@ class Cpu:
         self._work_ps = 0
         self._asked_ps = 0
         self._windows_ps = 0
-        self._window: tuple[int, int] | None = None
+        self._windows = windows
         self._failures = failures
         self._rng = rng
         self._streams: dict[str, np.random.Generator] = {}
@@ -92,20 +126,14 @@ class Cpu:
     def irqs_off(self, time: int | str) -> Steps:
         """Keep interrupts off for so long."""
         ps = units.as_time(time)
-        self._window = (self.now, ps)
+        self._windows.begin(self, self.now, ps)
         yield from self.task.irqs_off(ps)
-        self._window = None
+        self._windows.end(self)
         self._windows_ps += ps
 
     def windows_until(self, now: int) -> int:
-        """Return the time spent in windows of `irqs_off` until an instant, in picoseconds.
-
-        A window that a run's end cuts is counted from when it was asked for.
-        """
-        if self._window is None:
-            return self._windows_ps
-        asked, length = self._window
-        return self._windows_ps + min(length, now - asked)
+        """Return the time spent in windows of `irqs_off` until an instant, in picoseconds."""
+        return self._windows_ps + self._windows.open_for(self, now)
 
     def sleep(self, time: int | str) -> Steps:
         """Give the CPU up for so long."""

@@ -17,7 +17,7 @@ from pmsim.kernel.profile import KernelProfile
 from pmsim.scenario.machine import MachineDescription
 from pmsim.scenario.resolve import ResolvedScenario
 from pmsim.simulation.streams import MACHINE, stream
-from pmsim.workloads.cpu import Cpu
+from pmsim.workloads.cpu import Cpu, Windows
 from pmsim.workloads.failure import Failure
 from pmsim.workloads.locks import Locks
 from pmsim.workloads.placement import machine_info
@@ -59,17 +59,15 @@ class Simulation:
         The workloads' tasks, in the order in which they queue at time 0.
     failures
         What the kernel refused them, as it happens.
+    windows
+        How long they kept interrupts off, likewise.
     """
 
     machine: Machine
     kernel: Kernel
     tasks: list[PlacedTask]
     failures: list[Failure] = field(default_factory=list)
-
-    def windows(self) -> int:
-        """Return how long its tasks asked for interrupts off up to now, in picoseconds."""
-        now = self.machine.now
-        return sum(task.cpu.windows_until(now) for task in self.tasks if task.cpu is not None)
+    windows: Windows = field(default_factory=Windows)
 
 
 def build(scenario: ResolvedScenario, replication: int, sink: Sink | None = None) -> Simulation:
@@ -163,7 +161,7 @@ def _steps(
     def stream_for(purpose: str) -> np.random.Generator:
         return stream(*seed, placed.workload.name, f"{placed.spec.stream}:{purpose}")
 
-    placed.cpu = cpu = Cpu(task, locks, stream_for, simulation.failures)
+    placed.cpu = cpu = Cpu(task, locks, simulation.windows, stream_for, simulation.failures)
     return _watched(placed, simulation.kernel.bind(task), cpu)
 
 

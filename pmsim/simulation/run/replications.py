@@ -210,7 +210,7 @@ def run_once(
     simulation = build(scenario, replication, recorder.operations)
     machine, kernel = simulation.machine, simulation.kernel
     recorder.lazy_pages = lambda: kernel.purge.lazy_pages
-    recorder.windows = simulation.windows
+    recorder.windows = lambda: simulation.windows.until(machine.now)
 
     def report() -> None:
         if progress is not None:
