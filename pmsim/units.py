@@ -51,6 +51,11 @@ MAX_RATE: Final = S
 """The highest rate: one event per picosecond, in events per second."""
 
 
+def longest_run(n_cpus: int) -> Picoseconds:
+    """Return the longest run of so many CPUs: their time together fits into a column."""
+    return min(LONGEST_RUN, MAX_TIME // n_cpus)
+
+
 @dataclass(frozen=True, slots=True)
 class Quantity:
     """One kind of quantity: its units, its bounds and how it is spoken of.

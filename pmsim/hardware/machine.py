@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pmsim.errors import DeadlockError, ProgramError
+from pmsim.errors import DeadlockError, ProgramError, SimulationError
 from pmsim.hardware.clock import FINISHED, Clock
 from pmsim.hardware.costs import CrosscallOrder, MachineCosts
 from pmsim.hardware.fabric import ACCOUNT_COLUMNS, Fabric
@@ -21,6 +21,7 @@ from pmsim.hardware.shootdown.calls import CallProtocol
 from pmsim.hardware.task import Role, Steps, Task
 from pmsim.hardware.tlb import refill_debt
 from pmsim.hardware.topology import Topology
+from pmsim.units import format_time, longest_run
 
 if TYPE_CHECKING:
     from pmsim.hardware.detail import Detail
@@ -28,7 +29,15 @@ if TYPE_CHECKING:
 SPARE_TASKS = 1024
 """Room for tasks that come to life during a run, beyond four per CPU."""
 
+MOST_NAMED = 5
+"""Tasks that a message names."""
+
 _CALL_TABLES = {"ipi": ipi.call_table, "sbi": sbi.call_table}
+
+
+def room_for_tasks(n_cpus: int, tasks: int = 0) -> int:
+    """Return for how many tasks a machine has room, of which some are there from the start."""
+    return tasks + 4 * n_cpus + SPARE_TASKS
 
 
 class Machine:
@@ -77,7 +86,7 @@ class Machine:
         self.topology = topology
         self.costs = costs
         self.n_cpus = topology.n_cpus
-        room = max_tasks or 4 * self.n_cpus + SPARE_TASKS
+        room = max_tasks or room_for_tasks(self.n_cpus)
         self.fabric = Fabric(topology, costs, order, calls, room)
         self.clock = Clock(self.fabric, self._flush_log, self._task_ended)
         self.on_crosscalls: Callable[[npt.NDArray[np.int64]], None] | None = None
@@ -174,6 +183,8 @@ class Machine:
             If nothing more can happen while tasks wait for locks.
         ProgramError
             If a task breaks a rule of the machine.
+        SimulationError
+            If a run until done is not done within the longest run (`pmsim.units.longest_run`).
         """
         state = self.fabric.state
         if not self._begun:
@@ -182,8 +193,12 @@ class Machine:
             self._begun = True
             act(state, layout.DO_BEGIN, 0, 0)
         self.until_done = duration is None
-        if self.active or not self.until_done:
+        if duration is not None:
             self.clock.drive(duration)
+        elif self.active:
+            self.clock.drive(longest_run(self.n_cpus))
+            if not self.clock.finished and self.clock.peek() != float("inf"):
+                raise self._not_done()
         self._report_deadlock()
         end = self.fabric.last_handler_end() if duration is None else duration
         if self.clock.finished and end > self.now:
@@ -272,6 +287,13 @@ class Machine:
             act(self.fabric.state, layout.DO_LEAVE, task.cpu, 0)
             return FINISHED
         return int(act(self.fabric.state, layout.DO_BLOCK, task.cpu, 0))
+
+    def _not_done(self) -> SimulationError:
+        waiting = ", ".join(task.place for task in list(self.foreground.values())[:MOST_NAMED])
+        return SimulationError(
+            f"not done after {format_time(longest_run(self.n_cpus), 3)}, the longest run of"
+            f" {self.n_cpus:,} CPUs: {waiting}"
+        )
 
     def _report_deadlock(self) -> None:
         stuck = [

@@ -13,6 +13,7 @@ from pmsim.hardware.clock import FINISHED
 from pmsim.hardware.locks import Completion
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act, call, invalidate
+from pmsim.units import LONGEST_RUN
 
 if TYPE_CHECKING:
     from pmsim.hardware.detail import StretchKind
@@ -126,8 +127,8 @@ class Task:
 
         Does what `compute` does without making a generator, which is what the kernel does most.
         """
-        if work < 0:
-            raise self.error(f"computes for a negative time, {work} ps")
+        if not 0 <= work <= LONGEST_RUN:
+            work = self._within_a_run("computes", work)
         if self._shared[self.cpu] and self._words[self.row + layout.READY_HEAD] >= 0:
             return self._compute_in_turn(work)
         task = act(self._state, layout.DO_COMPUTE, self.cpu, work)
@@ -141,8 +142,7 @@ class Task:
 
     def irqs_off(self, length: int) -> Steps:
         """Keep interrupts off for exactly ``length`` picoseconds."""
-        if length < 0:
-            raise self.error(f"keeps interrupts off for a negative time, {length} ps")
+        length = self._within_a_run("keeps interrupts off", length)
         yield from self.boundary()
         since = self.now
         task = act(self._state, layout.DO_IRQS_OFF, self.cpu, length)
@@ -155,8 +155,7 @@ class Task:
 
     def sleep(self, length: int) -> Steps:
         """Give the CPU up for ``length`` picoseconds."""
-        if length < 0:
-            raise self.error(f"sleeps for a negative time, {length} ps")
+        length = self._within_a_run("sleeps", length)
         if self.spinlocks:
             raise self.error("sleeps while it holds a spinlock")
         yield from self.boundary()
@@ -166,6 +165,12 @@ class Task:
             yield task
         if self.machine.detail is not None:
             self.machine.detail.add(self, "sleep", since, self.now)
+
+    def _within_a_run(self, does: str, time: int) -> int:
+        """Return a time; one that ends in no run as the shortest such, so that sums of two fit."""
+        if time < 0:
+            raise self.error(f"{does} for a negative time, {time} ps")
+        return min(time, LONGEST_RUN)
 
     def cross_call(
         self,

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pmsim.errors import OutputError
+from pmsim.inputs import kind_of
 from pmsim.simulation.result.place import writing
 
 
@@ -48,8 +49,9 @@ def new_files(paths: Sequence[Path], *, force: bool = False) -> Iterator[list[Pa
 def check_files(paths: Sequence[Path], *, force: bool = False) -> None:
     """Raise `OutputError` if no file may be put at one of ``paths``."""
     for path in paths:
-        if path.is_dir():
-            raise OutputError(f"{path} is a directory, and a file is to be written there")
+        kind = kind_of(path) if path.exists() else ""
+        if kind:
+            raise OutputError(f"{path} is {kind}, and a file is to be written there")
         above = next(one for one in path.absolute().parents if one.exists())
         if not above.is_dir():
             raise OutputError(f"{path} cannot be written: {above} is not a directory")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from pmsim.errors import Fault, ScenarioError
+from pmsim.inputs import read_whole
 from pmsim.scenario.nodes import Node
 from pmsim.scenario.tree import TreeBuilder
 
@@ -64,17 +65,12 @@ def _refuse(*faults: Fault) -> NoReturn:
 
 def _bytes(path: Path, name: str) -> bytes:
     try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
+        return read_whole(path, name, MAX_BYTES, "put programs into trace files beside it")
     except FileNotFoundError:
         _refuse(Fault(name, 0, 0, "no-such-file", "there is no such file"))
     except OSError as error:
         reason = error.strerror or str(error)
         _refuse(Fault(name, 0, 0, "unreadable", f"the file cannot be read: {reason}"))
-    if len(content) > MAX_BYTES:
-        hint = f"the largest is {MAX_BYTES:,} bytes; put programs into trace files beside it"
-        _refuse(Fault(name, 0, 0, "too-large", "the file is too large", hint))
-    return content
 
 
 def _text(content: bytes, name: str) -> str:

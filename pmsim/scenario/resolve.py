@@ -15,7 +15,7 @@ from pmsim.scenario.machine import MachineDescription
 from pmsim.scenario.model import DEFAULT_KERNEL, MeasureKeys, ScenarioKeys
 from pmsim.scenario.nodes import Leaf, List, Node, Table, find
 from pmsim.scenario.platform import machine_of
-from pmsim.units import format_time
+from pmsim.units import MAX_TIME, format_time
 from pmsim.workloads.placement import with_names, workload_faults
 from pmsim.workloads.registry import Workload, workload_kinds
 from pmsim.workloads.validation import KeyFault
@@ -106,6 +106,8 @@ def resolve(tree: Node, file: str, directory: Path) -> ResolvedScenario:
     workloads = _workloads(tree.get("workloads"), faults, directory, machine, kernel)
     if machine is not None and kernel is not None:
         _check_fit(machine, kernel, tree, faults)
+    if machine is not None and keys is not None:
+        _check_length(keys, machine.topology.n_cpus, tree, faults)
     if not faults and keys is not None and keys.duration is None:
         _check_end(workloads, tree, faults)
     faults.raise_if_any()
@@ -133,6 +135,18 @@ def _check_fit(
     problem = misfit(machine, kernel)
     if problem is not None:
         faults.at(tree.get("kernel") or tree.key("machine") or tree, *problem)
+
+
+def _check_length(keys: ScenarioKeys, n_cpus: int, tree: Table, faults: FaultList) -> None:
+    """Report a run whose CPU time no sum over its CPUs and replications could hold."""
+    longest = MAX_TIME // (n_cpus * keys.replications)
+    if keys.duration is not None and keys.duration > longest:
+        runs = f" and {keys.replications:,} replications" if keys.replications > 1 else ""
+        message = (
+            f"{format_time(keys.duration)} on {n_cpus:,} CPUs{runs} is more than can be added up"
+        )
+        faults.at(tree.get("duration") or tree, "out-of-range", message,
+                  f"the largest is {format_time(longest)}")  # fmt: skip
 
 
 def _check_end(workloads: list[Workload], tree: Table, faults: FaultList) -> None:

@@ -104,7 +104,7 @@ class Cpu:
 
     def compute(self, time: int | str) -> Steps:
         """Need so much of the CPU's time."""
-        ps = units.as_time(time)
+        ps = _picoseconds(time)
         self._asked_ps = ps
         yield from self.task.compute(ps)
         self._asked_ps = 0
@@ -125,7 +125,7 @@ class Cpu:
 
     def irqs_off(self, time: int | str) -> Steps:
         """Keep interrupts off for so long."""
-        ps = units.as_time(time)
+        ps = _picoseconds(time)
         self._windows.begin(self, self.now, ps)
         yield from self.task.irqs_off(ps)
         self._windows.end(self)
@@ -137,7 +137,7 @@ class Cpu:
 
     def sleep(self, time: int | str) -> Steps:
         """Give the CPU up for so long."""
-        yield from self.task.sleep(units.as_time(time))
+        yield from self.task.sleep(_picoseconds(time))
 
     def sleep_until(self, instant: int) -> Steps:
         """Give the CPU up until an instant in picoseconds; go on at once where it is past."""
@@ -156,3 +156,9 @@ class Cpu:
         """
         task = self.task
         self._failures.append(Failure(self.now, task.name, task.cpu, task.number, kind, detail))
+
+
+def _picoseconds(time: int | str) -> int:
+    """Return a time in picoseconds; one that ends in no run as the shortest such."""
+    ps = time if isinstance(time, int) and time >= 0 else units.as_time(time)
+    return min(ps, units.LONGEST_RUN)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, Tag
 
 from pmsim import units
 from pmsim.kernel.pmalloc.modes import PoolMode
-from pmsim.quantities import LIST_OR_OTHER, MAPPING_OR_OTHER, Keys, Size, refused
+from pmsim.quantities import LIST_OR_OTHER, MAPPING_OR_OTHER, Keys, QuantityKey, Size, refused
 
 Count = Annotated[int, Field(ge=0, le=2**63 - 1, strict=True)]
 """A whole number, zero included; it needs no unit."""
@@ -16,7 +16,24 @@ Count = Annotated[int, Field(ge=0, le=2**63 - 1, strict=True)]
 PositiveCount = Annotated[int, Field(ge=1, le=2**63 - 1, strict=True)]
 """A whole number of at least one."""
 
-CpuNumber = Annotated[int, Field(ge=0, strict=True)]
+MOST_SITES: Final = units.GIB // 5
+"""Sites in code: the kernel's has 1 GiB at most (x86: KERNEL_IMAGE_SIZE), a site takes 5 bytes."""
+
+SiteCount = Annotated[int, Field(ge=0, le=MOST_SITES, strict=True)]
+"""A number of sites in code, zero included."""
+
+PositiveSites = Annotated[int, Field(ge=1, le=MOST_SITES, strict=True)]
+"""A number of sites in code, at least one."""
+
+MOST_USER_PAGES: Final = 128 * units.TIB // units.PAGE_SIZE
+"""Pages of a process: its half of an address space of four levels, 128 TiB."""
+
+UserPages = Annotated[
+    int, QuantityKey(units.PAGES, positive=True, bare=True, largest=MOST_USER_PAGES)
+]
+"""Pages of user space, at least one; the unit may be left out."""
+
+CpuNumber = Annotated[int, Field(ge=0, lt=1 << 63, strict=True)]
 """The number of a logical CPU; whether the machine has it is checked when the machine is known."""
 
 

@@ -17,7 +17,7 @@ from pmsim.kernel.modules.segments import (
     tables_with,
 )
 from pmsim.quantities import MAPPING_OR_OTHER, Keys, PageCount, refused
-from pmsim.workloads.keys import Count, NotEmpty, PositiveCount
+from pmsim.workloads.keys import NotEmpty, PositiveSites, SiteCount
 from pmsim.workloads.validation import KeyFault
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ class SegmentKeys(Keys):
     init_rodata: PageCount = Field(default=0, description="Constants freed after init.")
     init_ro_after_init: PageCount = Field(default=0, description="Always empty in practice.")
     init_data: PageCount = Field(default=0, description="Data freed after init.")
-    static_call_sites: Count = Field(default=0, description="Sites patched during the load.")
-    traced_functions: Count = Field(
+    static_call_sites: SiteCount = Field(default=0, description="Sites patched during the load.")
+    traced_functions: SiteCount = Field(
         default=0, description="Functions that ftrace makes ready during the load."
     )
-    alternatives: Count = Field(default=0, description="Alternatives applied during the load.")
-    enabled_keys: tuple[PositiveCount, ...] = Field(
+    alternatives: SiteCount = Field(default=0, description="Alternatives applied during the load.")
+    enabled_keys: tuple[PositiveSites, ...] = Field(
         default=(), description="Sites of each static key that is enabled when the module comes."
     )
     init_fails: bool = Field(default=False, description="Whether the init function fails.")
@@ -89,7 +89,7 @@ class ModuleSizes(Keys):
     file: Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)] = Field(
         default=1.5, description="Pages of the file for each page of the module."
     )
-    static_call_sites: Count = Field(default=0, description="Sites patched during each load.")
+    static_call_sites: SiteCount = Field(default=0, description="Sites patched during each load.")
 
     @model_validator(mode="after")
     def _large_enough(self) -> ModuleSizes:

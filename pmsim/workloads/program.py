@@ -14,8 +14,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pmsim.errors import Fault, ScenarioError
+from pmsim.inputs import read_whole, status
 from pmsim.units import MAX_TIME
 
+MAX_BYTES = 64 << 20
+"""The largest file that is read: some 4 million rows, which take about a gigabyte of memory."""
 MOST_FAULTS = 100
 """Bad rows that are reported; a file of another kind would have them without number."""
 
@@ -82,7 +85,7 @@ def read_programs(path: Path, n_cpus: int | None = None) -> Programs:
         the header being row 1; blank ones count.
     """
     try:
-        state = path.stat()
+        state = status(path)
     except OSError as error:
         raise ScenarioError([_unreadable(path, error)]) from error
     # A scenario is checked, asked for its CPUs, and run: one reading of the same file is enough.
@@ -91,7 +94,7 @@ def read_programs(path: Path, n_cpus: int | None = None) -> Programs:
 
 @lru_cache(maxsize=8)
 def _programs(path: Path, n_cpus: int | None, _modified: int, _size: int) -> Programs:
-    rows = csv.reader(io.StringIO(_text(path)), strict=True)
+    rows = csv.reader(io.StringIO(_text(path), newline=None), strict=True)
     programs: dict[tuple[int, int], list[Row]] = {}
     faults: list[Fault] = []
     try:
@@ -111,8 +114,9 @@ def _programs(path: Path, n_cpus: int | None, _modified: int, _size: int) -> Pro
 
 def _text(path: Path) -> str:
     try:
-        # Universal newlines, and a byte-order mark as spreadsheets write it.
-        return path.read_text(encoding="utf-8-sig")
+        content = read_whole(path, str(path), MAX_BYTES, "divide it by CPUs into several traces")
+        # With the byte-order mark that spreadsheets write.
+        return content.decode("utf-8-sig")
     except OSError as error:
         raise ScenarioError([_unreadable(path, error)]) from error
     except UnicodeDecodeError as error:

@@ -13,7 +13,7 @@ from pmsim.quantities import LIST_OR_OTHER, PositiveSize
 from pmsim.workloads.arrival import Arrival
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.cpu_set import OnCpus
-from pmsim.workloads.keys import Count, CpuSet, NotEmpty, PositiveCount
+from pmsim.workloads.keys import Count, CpuSet, NotEmpty, PositiveSites
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec, role_of
 from pmsim.workloads.timed import Timed
 
@@ -24,12 +24,12 @@ SizeOrSizes = Annotated[
 ]
 """Bytes, always the same, or a list of which one is drawn each time."""
 
-CountOrCounts = Annotated[
-    Annotated[PositiveCount, Tag("other")]
-    | Annotated[tuple[PositiveCount, ...], NotEmpty, Tag("list")],
+SitesOrSeveral = Annotated[
+    Annotated[PositiveSites, Tag("other")]
+    | Annotated[tuple[PositiveSites, ...], NotEmpty, Tag("list")],
     LIST_OR_OTHER,
 ]
-"""A number, always the same, or a list of which one is drawn each time."""
+"""A number of sites, always the same, or a list of which one is drawn each time."""
 
 
 class Recurring(Timed, OnCpus):

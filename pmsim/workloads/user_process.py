@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Tag
 
 from pmsim.errors import Fault
-from pmsim.quantities import LIST_OR_OTHER, PositivePages, PositiveTime
+from pmsim.quantities import LIST_OR_OTHER, PositiveTime
 from pmsim.units import MS, S
 from pmsim.workloads.cpu import Cpu
-from pmsim.workloads.keys import Count, CpuNumber, PositiveCount
+from pmsim.workloads.keys import Count, CpuNumber, PositiveCount, UserPages
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec, role_of
 from pmsim.workloads.timed import Timed
 from pmsim.workloads.validation import KeyFault, cpu_faults
@@ -44,7 +44,7 @@ class UserProcess(Timed):
     nap: PositiveTime = Field(
         default=10 * MS, description="sleep only: after how long a thread wakes, for an instant."
     )
-    pages: PositivePages = Field(default=1, description="Pages of the mapping that is changed.")
+    pages: UserPages = Field(default=1, description="Pages of the mapping that is changed.")
     changes: PositiveCount | None = Field(
         default=None, description="How often it is changed; none: without end."
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from pmsim.errors import AccountingError, DeadlockError, ProgramError
+from pmsim.errors import AccountingError, DeadlockError, ProgramError, SimulationError
 from pmsim.hardware.locks import Completion, Mutex
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.passes import layout
 from pmsim.hardware.task import Steps, Task
 from pmsim.hardware.tlb import empty_call
 from pmsim.hardware.topology import Topology
+from pmsim.units import LONGEST_RUN, MAX_TIME, S, longest_run
 from tests.hardware.machines import costs
 
 
@@ -179,3 +180,41 @@ def test_a_sample_in_the_middle_of_a_run_adds_up_to_the_present_instant() -> Non
     # A call every 100 + 1000 + 50 + 20; its handler starts 1100 after it.
     assert seen == [(at, (at - 1 - 1100) // 1170 + 1 if at > 1100 else 0) for at, _ in seen]
     assert len(seen) == 26
+
+
+@pytest.mark.parametrize("step", ["compute", "irqs_off", "sleep"])
+@pytest.mark.parametrize("length", [LONGEST_RUN, MAX_TIME, 10**30])
+def test_a_step_that_ends_in_no_run_goes_on_to_the_end_of_every_run(step: str, length: int) -> None:
+    one = machine()
+    came_back = []
+
+    def body(task: Task) -> Steps:
+        yield from task.compute(50)
+        yield from getattr(task, step)(length)
+        came_back.append(task.now)
+
+    one.spawn(0, body)
+    assert one.run(LONGEST_RUN) == LONGEST_RUN
+    assert not came_back
+    busy, off, idle = (
+        int(one.accounts()[f"{name}_ps"][0]) for name in ("busy", "irqs_off", "idle")
+    )
+    spent = {"compute": (LONGEST_RUN, 0, 0), "irqs_off": (50, LONGEST_RUN - 50, 0)}
+    assert (busy, off, idle) == spent.get(step, (50, 0, LONGEST_RUN - 50))
+
+
+def test_a_run_until_done_that_is_not_done_within_the_longest_run_says_who_is_not() -> None:
+    one = machine()
+
+    def body(task: Task) -> Steps:
+        yield from task.sleep(MAX_TIME)
+
+    one.spawn(1, body, name="sleeper")
+    with pytest.raises(SimulationError, match=r"not done after 864000s.*sleeper, task 0 on CPU 1"):
+        one.run()
+
+
+def test_the_time_of_all_cpus_in_the_longest_run_fits_into_a_column() -> None:
+    for n_cpus in (1, 10, 11, 448, 4096):
+        assert longest_run(n_cpus) * n_cpus < 2**63
+    assert longest_run(4096) > 2000 * S

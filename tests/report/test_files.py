@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,17 @@ def test_a_directory_in_the_place_of_a_file_is_an_error_even_with_force(tmp_path
     with pytest.raises(OutputError, match="is a directory"):
         with new_files([tmp_path], force=True):
             pytest.fail("it went on")
+
+
+def test_a_pipe_or_a_device_is_not_replaced_by_a_file_even_with_force(tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to("/dev/null")
+    for path, kind in ((pipe, "a pipe"), (Path("/dev/null"), "a device"), (link, "a device")):
+        with pytest.raises(OutputError, match=f"is {kind}, and a file is to be written there"):
+            with new_files([path], force=True):
+                pytest.fail("it went on")
+    assert pipe.is_fifo()
 
 
 def test_a_place_below_a_file_cannot_be_written(tmp_path: Path) -> None:

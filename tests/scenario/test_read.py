@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -155,10 +157,27 @@ def test_a_file_that_is_not_there_is_a_fault_without_a_place(tmp_path: Path) -> 
     assert (fault.code, fault.line) == ("no-such-file", 0)
 
 
-def test_a_directory_cannot_be_read(tmp_path: Path) -> None:
+def test_what_is_no_file_is_refused_as_what_it_is_and_not_waited_for(tmp_path: Path) -> None:
+    pipe, door = tmp_path / "pipe", tmp_path / "door"
+    os.mkfifo(pipe)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(door))
+        for path, kind in (
+            (tmp_path, "a directory"),
+            (pipe, "a pipe"),
+            (Path("/dev/zero"), "a device"),
+            (door, "a socket"),
+        ):
+            with pytest.raises(ScenarioError) as caught:
+                read_file(path)
+            (fault,) = caught.value.faults
+            assert (fault.code, fault.message) == ("no-file", f"this is {kind}, not a file")
+
+
+def test_a_name_that_no_file_can_have_is_that_of_none() -> None:
     with pytest.raises(ScenarioError) as caught:
-        read_file(tmp_path)
-    assert caught.value.faults[0].code == "unreadable"
+        read_file(Path("a\0b.yaml"))
+    assert caught.value.faults[0].code == "no-such-file"
 
 
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:

@@ -108,3 +108,18 @@ def test_bad_keys_are_refused(keys: dict[str, Any], code: str) -> None:
     with pytest.raises(ScenarioError) as caught:
         scenario(storm(**keys)).resolve()
     assert [fault.code for fault in caught.value.faults] == [code]
+
+
+def test_of_a_thousand_million_modules_only_those_are_drawn_that_the_run_comes_to() -> None:
+    data = storm(modules=10**9, duplicates=2, segments={"sigma": 1.0})
+    result = pmsim.run(scenario(data, duration="1ms"))
+    assert not result.tasks["finished"].any()
+    # Orders of their own need all of them.
+    with pytest.raises(ScenarioError) as caught:
+        scenario({**data, "order": "own"})
+    assert [fault.code for fault in caught.value.faults] == ["out-of-range"]
+
+
+def test_there_is_room_for_every_worker() -> None:
+    result = pmsim.run(scenario(storm(duplicates=3000), cpus=1, duration="1us"))
+    assert len(result.tasks) == 3001

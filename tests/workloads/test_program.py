@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from pmsim.errors import Fault, ScenarioError
-from pmsim.workloads.program import MOST_FAULTS, Op, Programs, read_programs
+from pmsim.workloads.program import MAX_BYTES, MOST_FAULTS, Op, Programs, read_programs
 
 
 def read(tmp_path: Path, text: str | bytes, n_cpus: int = 4) -> Programs:
@@ -143,6 +144,25 @@ def test_a_file_that_is_not_there_is_a_fault_without_line(tmp_path: Path) -> Non
         read_programs(tmp_path / "nowhere.csv")
     (fault,) = caught.value.faults
     assert (fault.line, fault.code) == (0, "unreadable")
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    for path in (tmp_path / "pipe.csv", Path("/dev/zero"), tmp_path):
+        with pytest.raises(ScenarioError) as caught:
+            read_programs(path)
+        assert [fault.code for fault in caught.value.faults] == ["no-file"]
+
+
+def test_a_file_that_is_too_large_is_not_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "large.csv"
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(ScenarioError) as caught:
+        read_programs(path)
+    (fault,) = caught.value.faults
+    assert fault.code == "too-large"
+    assert f"{MAX_BYTES:,} bytes" in fault.hint
 
 
 def test_a_binary_file_is_a_fault(tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count, filterfalse
 
 import numpy as np
 
 from pmsim.errors import ScenarioError, SimulationError
-from pmsim.hardware.machine import Machine
+from pmsim.hardware.machine import Machine, room_for_tasks
 from pmsim.hardware.task import Task
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.kernel import Kernel
@@ -83,8 +84,9 @@ def build(scenario: ResolvedScenario, replication: int, sink: Sink | None = None
         Receives the kernel's operations.
     """
     jitter = stream(scenario.seed, replication, MACHINE, "jitter")
-    machine, kernel = boot(scenario.machine, scenario.kernel, jitter, sink)
-    simulation = Simulation(machine, kernel, _placed(scenario))
+    tasks = _placed(scenario)
+    machine, kernel = boot(scenario.machine, scenario.kernel, jitter, sink, len(tasks))
+    simulation = Simulation(machine, kernel, tasks)
     locks = Locks(machine)
     for task in simulation.tasks:
         machine.spawn(
@@ -103,6 +105,7 @@ def boot(
     profile: KernelProfile,
     jitter: np.random.Generator,
     sink: Sink | None = None,
+    tasks: int = 0,
 ) -> tuple[Machine, Kernel]:
     """Build a machine and boot a kernel on it.
 
@@ -114,12 +117,15 @@ def boot(
         Where the delivery of interrupts draws from, if the machine has any jitter.
     sink
         Receives the kernel's operations.
+    tasks
+        Tasks that are there from the start.
     """
     machine = Machine(
         description.topology,
         description.costs,
         profile.crosscall_order,
         jitter_rng=jitter,
+        max_tasks=room_for_tasks(description.topology.n_cpus, tasks),
         protocol="sbi" if profile.invalidate_by == "sbi" else "ipi",
     )
     return machine, Kernel(machine, profile, description.kernel_costs, sink)
@@ -138,19 +144,11 @@ def _placed(scenario: ResolvedScenario) -> list[PlacedTask]:
     for _, spec in asked:
         if spec.number is not None:
             taken[spec.cpu].add(spec.number)
-    placed = []
-    for one, spec in asked:
-        number = spec.number if spec.number is not None else _lowest_free(taken[spec.cpu])
-        taken[spec.cpu].add(number)
-        placed.append(PlacedTask(one, spec, number))
-    return placed
-
-
-def _lowest_free(taken: set[int]) -> int:
-    number = 0
-    while number in taken:
-        number += 1
-    return number
+    free = {cpu: filterfalse(numbers.__contains__, count()) for cpu, numbers in taken.items()}
+    return [
+        PlacedTask(one, spec, next(free[spec.cpu]) if spec.number is None else spec.number)
+        for one, spec in asked
+    ]
 
 
 def _steps(

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pmsim.units import S
 from pmsim.workloads.cpu import Cpu
-from pmsim.workloads.keys import PositiveCount
+from pmsim.workloads.keys import PositiveCount, PositiveSites
 from pmsim.workloads.recurring import Recurring
 from pmsim.workloads.registry import workload
 from pmsim.workloads.spread import Length, draw_length
@@ -30,7 +30,7 @@ class FtraceToggle(Recurring):
     toggles: PositiveCount | None = Field(
         default=None, description="Starts on each CPU, each with its end; none: without end."
     )
-    sites: PositiveCount = Field(
+    sites: PositiveSites = Field(
         default=40_000,
         description="Functions that are traced; a distribution's kernel has some 40,000 to 60,000.",
     )

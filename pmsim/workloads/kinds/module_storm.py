@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from itertools import islice
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from pmsim.errors import Fault
+from pmsim.hardware.topology import MAX_CPUS
+from pmsim.kernel.modules.segments import ModuleSegments
 from pmsim.quantities import Time
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.cpu_set import OnCpus
-from pmsim.workloads.keys import Count, CpuSet, PositiveCount
+from pmsim.workloads.keys import CpuSet, PositiveCount
 from pmsim.workloads.module_choice import SEGMENTS, ModuleChoices, chosen_modules, module_faults
 from pmsim.workloads.registry import workload
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec
 from pmsim.workloads.validation import KeyFault
+
+MOST_DUPLICATES = 4 * MAX_CPUS
+"""Workers beyond the first: each is a task, and udev starts a few for each CPU."""
+MOST_IN_OWN_ORDER = 100_000
+"""Modules of which a worker can have an order of its own, which it needs all of."""
 
 
 @workload("module_storm")
@@ -30,7 +37,7 @@ class ModuleStorm(OnCpus):
     """
 
     modules: PositiveCount = Field(description="Different modules.")
-    duplicates: Count = Field(
+    duplicates: Annotated[int, Field(ge=0, le=MOST_DUPLICATES, strict=True)] = Field(
         default=0, description="Workers beyond the first: so often is each module asked for again."
     )
     cpus: CpuSet = Field(
@@ -58,17 +65,28 @@ class ModuleStorm(OnCpus):
         """Return a fault for each CPU that the machine does not have, and for unknown modules."""
         yield from super().check(machine)
         yield from module_faults(self.segments, machine)
+        if self.order == "own" and self.modules > MOST_IN_OWN_ORDER:
+            message = f"{self.modules:,} modules are too many for an order of one's own"
+            hint = f"the largest is {MOST_IN_OWN_ORDER:,}, or order: same"
+            yield KeyFault(("modules",), "out-of-range", message, hint)
 
     def _run(self, kernel: Any, cpu: Cpu, worker: int) -> Steps:
-        # The stream goes by the workload's name: every worker draws the same modules.
-        built_for = kernel.kernel.profile.module_table
-        choices = chosen_modules(self.segments, cpu.rng("segments"), built_for)
-        modules = list(islice(choices, self.modules))
-        numbers = list(range(self.modules))
-        if self.order == "own":
-            cpu.rng(f"order{worker}").shuffle(numbers)
         yield from cpu.sleep_until(worker * self.apart)
-        for number in numbers:
-            module = yield from kernel.load_module(modules[number], f"{self.name}.{number}")
+        for number, segments in self._asked_for(kernel, cpu, worker):
+            module = yield from kernel.load_module(segments, f"{self.name}.{number}")
             if module is None and not kernel.load_refusal().duplicate:
                 cpu.report_failure("load_module", kernel.load_refusal().reason)
+
+    def _asked_for(
+        self, kernel: Any, cpu: Cpu, worker: int
+    ) -> Iterable[tuple[int, ModuleSegments]]:
+        """Return the modules with their numbers, as a worker asks for them."""
+        # The stream goes by the workload's name: every worker draws the same modules.
+        built_for = kernel.kernel.profile.module_table
+        drawn = chosen_modules(self.segments, cpu.rng("segments"), built_for)
+        modules = enumerate(islice(drawn, self.modules))
+        if self.order == "same":
+            return modules  # drawn one by one: a run may end long before the last
+        own = list(modules)
+        cpu.rng(f"order{worker}").shuffle(own)
+        return own

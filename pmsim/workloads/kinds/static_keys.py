@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import PositiveCount
-from pmsim.workloads.recurring import CountOrCounts, Recurring, drawn
+from pmsim.workloads.recurring import Recurring, SitesOrSeveral, drawn
 from pmsim.workloads.registry import workload
 from pmsim.workloads.task import Steps
 
@@ -27,7 +27,7 @@ class StaticKeys(Recurring):
     flips: PositiveCount | None = Field(
         default=None, description="Flips on each CPU; none: without end."
     )
-    sites: CountOrCounts = Field(
+    sites: SitesOrSeveral = Field(
         default=8,
         description="Sites that a key has in the code; of a list one for each flip, each as"
         " likely.",
