@@ -1,5 +1,5 @@
 """``python -m pmsim``: the command line."""
 
-from pmsim.cli.app import app
+from pmsim.cli.app import main
 
-app(prog_name="pmsim")
+main()

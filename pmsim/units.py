@@ -202,37 +202,24 @@ def as_rate(value: Fraction | int | str) -> Fraction:
     return _bounded(Fraction(value), str(value), RATE)
 
 
-def format_time(ps: Picoseconds, digits: int | None = None) -> str:
-    """Write a time in the largest unit that does not exceed it, up to seconds.
+def format_time(ps: Picoseconds) -> str:
+    """Write a time, exactly, in the largest unit that does not exceed it, up to seconds.
 
-    Parameters
-    ----------
-    ps
-        Picoseconds; a negative difference is written with its sign.
-    digits
-        Significant digits to round to, for people. Without it the text is exact, and
-        `parse_time` reads it back to the same value.
+    `parse_time` reads it back to the same value; a negative difference is written with its sign.
     """
     if ps < 0:
-        return "-" + format_time(-ps, digits)
-    value = Fraction(ps) if digits is None else _rounded(Fraction(ps), digits)
+        return "-" + format_time(-ps)
+    value = Fraction(ps)
     unit = _largest_below(value, ("s", "ms", "us", "ns", "ps"), TIME)
     return _decimal(value / TIME.units[unit]) + unit
 
 
-def format_size(size: Bytes, digits: int | None = None) -> str:
-    """Write a size in binary units.
-
-    Exactly, for `parse_size`, in the largest unit that needs at most three decimals; with
-    ``digits``, rounded to so many significant digits in the largest unit that does not exceed it.
-    """
+def format_size(size: Bytes) -> str:
+    """Write a size, exactly, in the largest binary unit that needs at most three decimals."""
     if size < 0:
-        return "-" + format_size(-size, digits)
+        return "-" + format_size(-size)
     ladder = ("TiB", "GiB", "MiB", "KiB", "B")
     unit = _largest_below(Fraction(size), ladder, SIZE)
-    if digits is not None:
-        amount = size / SIZE.units[unit]
-        return _decimal(_rounded(amount, max(digits, len(str(int(amount)))))) + unit
     shorter = ladder[ladder.index(unit) :]
     unit = next(u for u in shorter if (size / SIZE.units[u] * 1000).denominator == 1)
     return _decimal(size / SIZE.units[unit]) + unit

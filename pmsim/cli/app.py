@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -63,4 +66,21 @@ app.command()(schema)
 
 def main() -> None:
     """Run the command line."""
-    app()
+    _let_outputs_spell_out()
+    app(prog_name="pmsim")
+
+
+def _let_outputs_spell_out() -> None:
+    """Let what an output's encoding cannot show appear in ASCII: ``us`` for ``µs``."""
+    codecs.register_error("pmsim", _spelled_out)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="pmsim")
+
+
+def _spelled_out(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    from pmsim.formatting import spelled_out
+
+    return spelled_out(error.object[error.start : error.end]), error.end

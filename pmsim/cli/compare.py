@@ -69,23 +69,24 @@ def _table(arm: str, differences: Sequence[Difference]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    from pmsim import formatting
     from pmsim.confidence import LEVEL
-    from pmsim.experiments.said import quantity, signed, signed_interval
     from pmsim.simulation.answer.metrics import metric_of
 
     table = Table(title=arm, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("metric", overflow="fold")
-    for name in ("first", "this", "difference", f"{LEVEL:.0%} interval", "effect", "n"):
+    interval = f"{formatting.share(LEVEL)} interval"
+    for name in ("first", "this", "difference", interval, "effect", "n"):
         table.add_column(name, justify="right", overflow="fold", no_wrap=name == "difference")
     for one in differences:
-        metric, _label = metric_of(one.metric)
+        form = metric_of(one.metric)[0].form
         table.add_row(
             Text(one.metric),
-            quantity(metric, one.base),
-            quantity(metric, one.other),
-            signed(metric, one.difference.mean),
-            signed_interval(metric, one.difference),
-            "" if one.effect is None else f"{one.effect:+.2g}",
+            formatting.quantity(one.base, form),
+            formatting.quantity(one.other, form),
+            formatting.difference(one.difference.mean, form),
+            formatting.difference_interval(one.difference, form),
+            "" if one.effect is None else formatting.difference(one.effect, "1"),
             f"{one.difference.n:,}",
         )
     return table

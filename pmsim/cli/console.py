@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from pmsim.report import table
 
 
 class Output(Console):
@@ -12,6 +17,17 @@ class Output(Console):
 
     def __init__(self) -> None:
         super().__init__(highlight=False)
+
+    def table(self, shown: table.Table) -> None:
+        """Print a table: its title, and the first column to the left, all others to the right."""
+        drawn = Table(
+            title=shown.title, title_justify="left", title_style="bold", box=None, pad_edge=False
+        )
+        for place, name in enumerate(shown.columns):
+            drawn.add_column(name, justify="right" if place else "left", overflow="fold")
+        for row in shown.rows:
+            drawn.add_row(*(Text(cell.text) for cell in row))
+        self.print(drawn)
 
     def on_broken_pipe(self) -> NoReturn:
         """Leave it to `pmsim.cli.status` that nobody reads on; rich would end with status 1."""

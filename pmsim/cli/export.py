@@ -113,7 +113,7 @@ def _export_timeline(found: Result | Sweep, path: Path, window: Window, force: b
 
 def _missing(found: Result, window: Window) -> str:
     """Say what a timeline does not show because the run did not keep it."""
-    from pmsim.units import format_time
+    from pmsim import formatting
 
     kept = [one for one in found.summary["detail"] if one["replication"] == window.replication]
     if not kept:
@@ -121,4 +121,4 @@ def _missing(found: Result, window: Window) -> str:
     cut = kept[0]["cut_ps"]
     if cut is None or (window.end_ps is not None and window.end_ps <= cut):
         return ""
-    return f"there was no room to keep everything after {format_time(cut, 3)}"
+    return f"there was no room to keep everything after {formatting.time(cut)}"

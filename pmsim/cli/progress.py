@@ -6,7 +6,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from pmsim.units import format_time
+from pmsim import formatting
 
 if TYPE_CHECKING:
     from pmsim.simulation.run.observer import Progress
@@ -79,7 +79,7 @@ class Bar:
             description=f"{self._name}{of}",
             total=total,
             completed=done + progress.now_ps,
-            simulated=f"{format_time(progress.now_ps, 3)} simulated,",
+            simulated=f"{formatting.time(progress.now_ps)} simulated,",
             calls=progress.crosscalls,
         )
         self._bars.refresh()

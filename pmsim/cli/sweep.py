@@ -161,22 +161,16 @@ def _say(message: Warning | str, *_: Any, **__: Any) -> None:
 
 def _print(result: Sweep, figures: Path | None) -> None:
     """Print the headline figures cell by cell, and where the rest is."""
-    from rich.table import Table
     from rich.text import Text
 
     from pmsim.cli.console import Output
-    from pmsim.experiments.said import cell_table
+    from pmsim.report.sweep_tables import headlines
 
     console = Output()
-    head, rows = cell_table(result, MOST_CELLS)
-    table = Table(title=result.name, title_justify="left", title_style="bold", box=None)
-    for place, name in enumerate(head):
-        table.add_column(name, justify="right" if place else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
-    if len(result.cells) > len(rows):
-        console.print(Text(f"... and {len(result.cells) - len(rows):,} cells more"))
+    table = headlines(result, MOST_CELLS)
+    console.print(Text(result.name, style="bold"))
+    console.table(table)
+    console.print(Text(table.note))
     for sentence in result.imprecise():
         console.print(Text(f"- {sentence}"))
     console.print(Text(f"rows of all replications: {result.path} (pmsim.open reads it)"))

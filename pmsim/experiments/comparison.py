@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pmsim import formatting
 from pmsim.confidence import (
     LEAST,
     LEVEL,
@@ -19,7 +20,6 @@ from pmsim.confidence import (
     is_constant,
 )
 from pmsim.experiments.arms import Arm, Comparable, arms_of
-from pmsim.experiments.said import quantity, signed_interval
 from pmsim.simulation.answer.estimates import estimate
 from pmsim.simulation.answer.metrics import HEADLINES, is_metric, metric_of, ordered
 from pmsim.simulation.result.manifest import differences
@@ -71,24 +71,27 @@ class Difference:
     def __str__(self) -> str:
         metric, label = metric_of(self.metric)
         what = f"{metric.label} ({label})" if label else metric.label
-        values = f"{quantity(metric, self.base)} and {quantity(metric, self.other)}"
+        base, other = (formatting.quantity(value, metric.form) for value in (self.base, self.other))
         n = self.difference.n
         runs = f"{n} {('pair' if self.paired else 'unpaired run') + ('s' if n > 1 else '')}"
         if self.difference.method == "not enough data":
             return (
-                f"{self.arm}: {what}: {values}; not enough data for an interval"
+                f"{self.arm}: {what}: {base} and {other}; not enough data for an interval"
                 f" ({runs}, at least {LEAST} are needed)."
             )
         if self.same:
-            return f"{self.arm}: {what} stays exactly the same, {quantity(metric, self.base)}."
-        ends = signed_interval(metric, self.difference)
-        interval = f"{100 * self.difference.level:g} % interval of the difference {ends}, {runs}"
+            return f"{self.arm}: {what} stays exactly the same, {base}."
+        ends = formatting.difference_interval(self.difference, metric.form)
+        interval = (
+            f"{formatting.share(self.difference.level)} interval of the difference {ends}, {runs}"
+        )
         if not self.certain:
-            return f"{self.arm}: {what} does not change measurably: {values} ({interval})."
+            return (
+                f"{self.arm}: {what} does not change measurably: {base} and {other} ({interval})."
+            )
         verb = "rises" if self.other > self.base else "falls"
-        ends = f"from {quantity(metric, self.base)} to {quantity(metric, self.other)}"
-        share = "" if self.relative is None else f" by {_percent(abs(self.relative))}"
-        return f"{self.arm}: {what} {verb}{share}, {ends} ({interval})."
+        share = "" if self.relative is None else f" by {formatting.share(abs(self.relative))}"
+        return f"{self.arm}: {what} {verb}{share}, from {base} to {other} ({interval})."
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +230,3 @@ def _effect(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> 
     squares = ((first - first.mean()) ** 2).sum() + ((second - second.mean()) ** 2).sum()
     spread = float(np.sqrt(squares / freedom))
     return float(second.mean() - first.mean()) / spread
-
-
-def _percent(share: float) -> str:
-    return f"{float(f'{100 * share:.3g}'):,.6g} %"  # 1,230 %, and not 1.23e+03 %

@@ -5,24 +5,30 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
+from pmsim import formatting
 from pmsim.confidence import LEVEL, Estimate
 from pmsim.experiments.axes import Cells, Grid, cells_of, labels
 from pmsim.experiments.dataset import Dataset
 from pmsim.experiments.directory import is_sweep, read_manifest
 from pmsim.simulation.answer.estimates import estimate
 from pmsim.simulation.answer.metrics import HEADLINES, is_metric, metric_of
+from pmsim.simulation.result.html import html_table
 from pmsim.simulation.result.result import Result, open_result
 from pmsim.simulation.result.rows import frame_of
 from pmsim.simulation.run.stopping import headline_estimates, too_wide, too_wide_said
 
 if TYPE_CHECKING:
     import xarray as xr
+
+SHOWN_CELLS: Final = 60
+"""Cells that a notebook shows."""
 
 
 class Sweep:
@@ -204,9 +210,34 @@ class Sweep:
         return frame_of(Dataset(self.path).table())
 
     def _repr_html_(self) -> str:
-        from pmsim.experiments.html import sweep_html
+        cells = [int(str(number)) for number in self.cells.index[:SHOWN_CELLS]]
+        more = len(self.cells) - len(cells)
+        return (
+            f"<h4>{escape(self.name)}: {len(self.cells):,} cells,"
+            f" {int(self.cells['replications'].sum()):,} replications"
+            f"{'' if self.complete else ' (unfinished)'}</h4>"
+            f"{html_table(*self._headlines(cells))}"
+            f"{f'<p>... and {more:,} cells more</p>' if more else ''}"
+            f"<p><code>{escape(str(self.path))}</code></p>"
+        )
 
-        return sweep_html(self)
+    def _headlines(self, cells: Sequence[int]) -> tuple[list[str], list[list[str]]]:
+        """Return the headline metrics of some cells as text: the heads of columns, and rows."""
+        found = self.estimates()
+        known = [name for name in HEADLINES if any(column == name for _, column in found)]
+        head = [*(self.axes or ["cell"]), "n", *(metric_of(name)[0].label for name in known)]
+        rows = []
+        for cell in cells:
+            row = self.cells.loc[cell]
+            figures = [
+                formatting.with_interval(found[cell, name], metric_of(name)[0].form)
+                if (cell, name) in found
+                else ""
+                for name in known
+            ]
+            place = [str(row[path]) for path in self.axes] or [str(cell)]
+            rows.append([*place, str(row["replications"]), *figures])
+        return head, rows
 
     def __repr__(self) -> str:
         return f"<pmsim.Sweep {self.name}: {len(self._cells):,} cells in {self.path}>"

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 
+from pmsim import formatting
 from pmsim.figures import style
 from pmsim.figures.source import Tables
-from pmsim.figures.words import about_time
 
 Which = Literal["median", "p99", "slowest"]
 """The calls of a run that are kept whole."""
@@ -288,7 +288,7 @@ def _name_the_longest(call: Call, ax: Axes, place: dict[int, float]) -> None:
         return
     below = place[cpu] < max(place.values()) / 2
     ax.annotate(
-        f"CPU {cpu}: {PARTS[longest['part']][0]}, {about_time(length)}",
+        f"CPU {cpu}: {PARTS[longest['part']][0]}, {formatting.time(length)}",
         xy=((longest["start"] + longest["end"]) / 2, place[cpu] + (0.9 if below else 0.1)),
         xytext=(0, -7 if below else 7), textcoords="offset points",
         ha="center", va="top" if below else "bottom", fontsize=8.5,
@@ -323,8 +323,8 @@ def message(call: Call) -> str:
     cpu = int(parts.pop("cpu"))
     longest = max(parts, key=lambda part: parts[part])
     what = _SPOKEN[longest].format(cpu=cpu, initiator=call.initiator)
-    part = about_time(parts[longest])
-    return f"{_NAMES[call.which]} took {about_time(call.latency)}; for {part} of it {what}"
+    part = formatting.time(parts[longest])
+    return f"{_NAMES[call.which]} took {formatting.time(call.latency)}; for {part} of it {what}"
 
 
 def _detail(call: Call, lanes: int) -> str:

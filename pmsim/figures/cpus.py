@@ -11,9 +11,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from pmsim import formatting
 from pmsim.figures import style
 from pmsim.figures.source import Tables
-from pmsim.figures.words import about_share, about_time
 
 Paid = Literal["stolen", "spin"]
 """How a CPU pays: interrupted by handlers, or waiting for answers and spinlocks."""
@@ -153,7 +153,9 @@ def draw(found: Shares, ax: Axes) -> Axes:
     style.time_axis(ax.xaxis, float(found.edges_ps[-1]), "simulated time")
     bar = ax.figure.colorbar(mesh, ax=ax, pad=0.015, fraction=0.05, aspect=25)
     bar.set_label(f"share of time {words.share}")
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g} %"))
+    bar.ax.yaxis.set_major_formatter(
+        FuncFormatter(lambda value, _place: formatting.tick_share(value / 100))
+    )
     bar.outline.set_visible(False)
     style.say(ax, message(found), _detail(found, height))
     return ax
@@ -168,12 +170,12 @@ def message(found: Shares) -> str:
     if not paying:
         return f"No CPU {words.past}"
     if paying == 1:
-        return f"Only CPU {worst} {words.past}: {about_share(per_cpu[worst])} of its time"
-    mean = about_share(float(per_cpu.mean()))
+        return f"Only CPU {worst} {words.past}: {formatting.share(per_cpu[worst])} of its time"
+    mean = formatting.share(float(per_cpu.mean()))
     who = f"{paying:,} of {len(per_cpu):,} CPUs {words.plural}"
     if paying == len(per_cpu):
         who = f"Every CPU {words.past}"
-    return f"{who}: {mean} of all CPU time, {about_share(per_cpu[worst])} on CPU {worst}"
+    return f"{who}: {mean} of all CPU time, {formatting.share(per_cpu[worst])} on CPU {worst}"
 
 
 def _rows(share: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], int]:
@@ -186,6 +188,6 @@ def _rows(share: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], int]
 
 
 def _detail(found: Shares, height: int) -> str:
-    width = about_time(float(np.median(np.diff(found.edges_ps))))
+    width = formatting.time(float(np.median(np.diff(found.edges_ps))))
     rows = f"; each row the highest of {height} CPUs" if height > 1 else ""
     return f"By intervals of {width}{rows}. White: none."

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 
+from pmsim import formatting
 from pmsim.confidence import LEVEL, Estimate, mean_interval
 from pmsim.errors import ResultError
 from pmsim.figures import style, swept
@@ -186,12 +187,12 @@ def _values(texts: list[str], sampled: bool) -> str:
 
 
 def _rounded(text: str) -> str:
-    """Write a number before its unit to three digits, without dropping any of a whole part."""
+    """Write a number before its unit to three digits; whole ones stay as they are."""
     found = _NUMBER.match(text)
     if found is None or "." not in found[0]:
         return text
     number, unit = float(found[0]), text[found.end() :]
-    return f"{number:.0f}{unit}" if number >= 100 else f"{number:.3g}{unit}"
+    return f"{formatting.number(number)}{unit}"
 
 
 def _broken(name: str) -> str:
@@ -257,7 +258,7 @@ def _make_room(ax: Axes, shown: tuple[Effect, ...], middle: float) -> None:
 def _detail(found: Effects) -> str:
     ends = "the lowest and the highest third of each" if found.sampled else "both ends of each"
     known = any(row.low.estimate.low is not None for row in found.rows)
-    whisker = f"whiskers: {LEVEL:.0%} intervals".replace("%", " %")
+    whisker = f"whiskers: {formatting.share(LEVEL)} intervals"
     sure = whisker if known else "no intervals: they need five replications"
     left = len(found.rows) - _MOST_ROWS
     more = f" {left} axes more are not shown." if left > 0 else ""

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from pmsim import formatting
 from pmsim.figures import style
 from pmsim.figures.choice import along_axes
 from pmsim.figures.source import Tables, batches
 from pmsim.figures.swept import Swept
-from pmsim.figures.words import about_count, about_share, about_time, counted
 
 PARTS: Final = (
     "queue_ps", "send_ps", "local_ps", "delivery_ps", "irqs_off_ps", "idle_exit_ps",
@@ -129,7 +129,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> Axes:
         left += width
     records = shown.to_dict("records")
     for place, row in enumerate(records):
-        text = f"{about_count(row['count'])} × {about_time(row['latency_ps'])}"
+        text = f"{formatting.count(row['count'])} × {formatting.time(row['latency_ps'])}"
         ax.text(left[place] + 0.008 * longest, place, text, va="center", fontsize=8.5)
     ax.set_yticks(range(len(shown)), [_row(row) for row in records])
     ax.tick_params(axis="y", length=0)
@@ -155,7 +155,8 @@ def message(rows: pd.DataFrame) -> str:
     share = sums[part] / sum(sums.values())
     what = "The only broadcast took" if count.sum() == 1 else "A broadcast takes"
     average = "" if count.sum() == 1 else " on average"
-    return f"{what} {about_time(mean)}{average}; {about_share(share)} of it is {_SPOKEN[part][2]}"
+    said = f"{what} {formatting.time(mean)}{average}"
+    return f"{said}; {formatting.share(share)} of it is {_SPOKEN[part][2]}"
 
 
 def _row(row: Mapping[Hashable, Any]) -> str:
@@ -170,5 +171,5 @@ def _detail(rows: pd.DataFrame) -> str:
     waits = (
         "Waits are those of the CPU that answered last." if answering else "Nobody has to answer."
     )
-    cheaper = f" {counted(left_out, 'cheaper row')} not shown." if left_out > 0 else ""
+    cheaper = f" {formatting.counted(left_out, 'cheaper row')} not shown." if left_out > 0 else ""
     return f"Rows: cause · kind. {waits}{cheaper}"

@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from pmsim import formatting
 from pmsim.figures import style
 from pmsim.figures.source import Tables, batches
-from pmsim.figures.words import about_count, about_share, about_time, counted
 
 QUANTILES: Final = ((0.5, "p50"), (0.99, "p99"), (0.999, "p99.9"))
 """Quantiles that are marked, each where there are enough calls to know it."""
@@ -102,24 +102,26 @@ def draw(calls: Latencies, ax: Axes) -> Axes:
 def message(calls: npt.NDArray[np.int64], marks: pd.DataFrame) -> str:
     """Return the sentence on top: the middle of the distribution and the end of its tail."""
     if len(calls) == 1:
-        return f"The only broadcast took {about_time(calls[0])}"
+        return f"The only broadcast took {formatting.time(calls[0])}"
     if calls[0] == calls[-1]:
-        return f"All {counted(len(calls), 'broadcast')} took {about_time(calls[0])} each"
+        every = formatting.counted(len(calls), "broadcast")
+        return f"All {every} took {formatting.time(calls[0])} each"
     middle, last = marks.iloc[0], marks.iloc[-1]
-    text = f"Half of the broadcasts take at most {about_time(middle['latency_ps'])}"
-    same = about_time(middle["latency_ps"]) == about_time(last["latency_ps"])
+    text = f"Half of the broadcasts take at most {formatting.time(middle['latency_ps'])}"
+    same = formatting.time(middle["latency_ps"]) == formatting.time(last["latency_ps"])
     if len(marks) == 1 or same:
-        return f"{text}; the slowest {about_time(calls[-1])}"
+        return f"{text}; the slowest {formatting.time(calls[-1])}"
     # Many calls may have exactly that latency, so the share is counted, not taken from the name.
     share = float((calls >= last["latency_ps"]).mean())
-    return f"{text}; {about_share(share)} take {about_time(last['latency_ps'])} or more"
+    return f"{text}; {formatting.share(share)} take {formatting.time(last['latency_ps'])} or more"
 
 
 def _detail(calls: npt.NDArray[np.int64]) -> str:
-    text = f"{counted(len(calls), 'broadcast')}; the slowest took {about_time(calls[-1])}."
+    every = formatting.counted(len(calls), "broadcast")
+    text = f"{every}; the slowest took {formatting.time(calls[-1])}."
     for share, name in ((1 - q, name) for q, name in QUANTILES[1:]):
         if len(calls) * share < 1 - 1e-9:
-            return f"{text} {name} needs at least {about_count(round(1 / share))}."
+            return f"{text} {name} needs at least {formatting.count(round(1 / share))}."
     return text
 
 
@@ -127,7 +129,7 @@ def _key(calls: Latencies) -> list[tuple[str, str]]:
     if len(calls) == 1:
         return []
     named = [
-        (f"{kind} ({about_count(len(some))})", colour)
+        (f"{kind} ({formatting.count(len(some))})", colour)
         for (kind, some), colour in zip(calls.items(), _KIND_COLOURS, strict=False)
     ]
     return [("all", style.INK), *named]
@@ -155,7 +157,7 @@ def _mark(ax: Axes, marks: pd.DataFrame) -> None:
         place = (float(mark["latency_ps"]), float(mark["share"]))
         ax.plot(*place, "o", color=style.RED, markersize=5, zorder=4)
         ax.annotate(
-            f"{mark['name']}: {about_time(mark['latency_ps'])}",
+            f"{mark['name']}: {formatting.time(mark['latency_ps'])}",
             xy=place,
             xytext=(8, 5),
             textcoords="offset points",
@@ -172,7 +174,7 @@ def _axes(ax: Axes, calls: npt.NDArray[np.int64]) -> None:
     ax.set_ylim(0.45 / len(calls), 1.25)
     style.log_time_axis(ax.xaxis, "latency: from the call to its return")
     ax.yaxis.set_major_locator(LogLocator(base=10, numticks=12))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _place: f"{100 * share:g} %"))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _place: formatting.tick_share(share)))
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.set_ylabel("share of broadcasts that take longer")
     ax.grid(visible=True)

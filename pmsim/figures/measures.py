@@ -10,11 +10,9 @@ from typing import Any, Final
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from pmsim import units
+from pmsim import formatting, units
 from pmsim.errors import UnitError
-from pmsim.figures.words import about_count, about_share, about_time, tick_time
 from pmsim.simulation.answer.metrics import metric_of
-from pmsim.units import format_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +26,12 @@ class Measure:
     name
         What it is: the metric's label, and which operation or workload it is of.
     unit
-        The metric's unit.
-    share
-        Whether it is a part of a whole, written in per cent.
+        The unit of its values, as `pmsim.formatting` knows them.
     """
 
     column: str
     name: str
     unit: str
-    share: bool
 
     @property
     def title(self) -> str:
@@ -44,26 +39,16 @@ class Measure:
         return self.name[:1].upper() + self.name[1:]
 
     def say(self, value: float) -> str:
-        """Write a value to about three digits, with its unit."""
-        if value != value:
-            return "unknown"
-        if self.unit == "ps":
-            return about_time(value)
-        if self.share:
-            return f"-{about_share(-value)}" if value < 0 else about_share(value)
-        if self.unit == "B":
-            return format_size(round(value), 3)
-        return f"{_number(value)}{self._suffix}"
+        """Write a value with its unit, unless the name tells the unit."""
+        return formatting.quantity(value, "1" if self._named else self.unit)
 
     def tick(self, value: float) -> str:
         """Write a round value, as short as it goes."""
         if self.unit == "ps":
-            return "0" if value == 0 else tick_time(value)
-        if self.share:
-            return f"{100 * value:g} %"
-        if self.unit == "B":
-            return format_size(round(value), 3)
-        return f"{value:,g}" if abs(value) < 1e6 else about_count(value)
+            return formatting.tick_time(value)
+        if self.unit == formatting.SHARE:
+            return formatting.tick_share(value)
+        return formatting.size(value) if self.unit == "B" else formatting.tick_count(value)
 
     def read(self, text: str) -> float:
         """Read a value that has the metric's unit, and is above zero: ``"1%"``, ``"20us"``.
@@ -73,15 +58,16 @@ class Measure:
         UnitError
             If it is no number, or has another unit.
         """
+        share = self.unit == formatting.SHARE
         reader, example = _READERS.get(self.unit, (float, "20"))
         try:
-            value = _part_of_whole(text) if self.share else float(reader(text.strip()))
+            value = _part_of_whole(text) if share else float(reader(text.strip()))
         except UnitError as error:
             raise UnitError(f"{error}; of {self.name} as in {example}") from None
         except ValueError:
             value = math.nan
         if not 0 < value < math.inf:
-            example = "1% or 0.01" if self.share else example
+            example = "1% or 0.01" if share else example
             raise UnitError(f"'{text}' is no value of {self.name}: one above zero, as in {example}")
         return value
 
@@ -98,12 +84,8 @@ class Measure:
     @property
     def label(self) -> str:
         """What an axis of it says; times, shares and sizes have their units at each tick."""
-        written = self.share or self.unit in ("ps", "B", "1") or self._named
+        written = self.unit in ("ps", "B", "1", formatting.SHARE) or self._named
         return self.title if written else f"{self.title} ({self.unit})"
-
-    @property
-    def _suffix(self) -> str:
-        return "" if self.unit == "1" or self._named else f" {self.unit}"
 
     @property
     def _named(self) -> bool:
@@ -127,10 +109,4 @@ def _part_of_whole(text: str) -> float:
 def measure_of(column: str) -> Measure:
     """Return how a column's values are written; it must be that of a metric."""
     metric, of = metric_of(column)
-    return Measure(
-        column, f"{metric.label}: {of}" if of else metric.label, metric.unit, metric.kind == "share"
-    )
-
-
-def _number(value: float) -> str:
-    return f"{float(f'{value:.3g}'):,g}" if abs(value) < 1e6 else about_count(value)
+    return Measure(column, f"{metric.label}: {of}" if of else metric.label, metric.form)

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from pmsim import formatting
 from pmsim.figures import style
 from pmsim.figures.calltree import PARTS, CallTree, call_tree
 from pmsim.figures.source import Tables
-from pmsim.figures.words import about_count, about_share, about_time, counted
 
 _SPOKEN: Final = {
     "run_ps": ("kernel work", style.BLUE),
@@ -91,27 +91,27 @@ def message(rows: pd.DataFrame) -> str:
     sums = {part: float(outermost[part].sum()) for part in _COSTS}
     largest = sorted(_COSTS, key=lambda part: -sums[part])
     told = [
-        f"{about_share(sums[part] / total)} {_SPOKEN[part][0]}"
+        f"{formatting.share(sums[part] / total)} {_SPOKEN[part][0]}"
         for part in largest
         if sums[part] > _WORTH_TELLING * total
     ]
-    return f"Kernel operations cost {about_time(total)}: {', '.join(told)}"
+    return f"Kernel operations cost {formatting.time(total)}: {', '.join(told)}"
 
 
 def _detail(tree: CallTree) -> str:
     detail = "Indented: called by the operation above, and part of its cost."
     if tree.left_out:
-        detail += f" {counted(tree.left_out, 'cheaper row')} not shown."
+        detail += f" {formatting.counted(tree.left_out, 'cheaper row')} not shown."
     return detail
 
 
 def _label(row: Mapping[Any, Any]) -> str:
     count, cost, delay = int(row["count"]), float(row["cost_ps"]), float(row["delay_ps"])
-    text = f"{about_count(count)} × {about_time(cost / count)}"
+    text = f"{formatting.count(count)} × {formatting.time(cost / count)}"
     if delay > 0.05 * cost:
-        text += f" + {about_time(delay / count)} delay"
+        text += f" + {formatting.time(delay / count)} delay"
     calls = int(row["crosscalls"])
-    return f"{text}, {counted(calls, 'broadcast')}" if calls else text
+    return f"{text}, {formatting.counted(calls, 'broadcast')}" if calls else text
 
 
 def _name_rows(ax: Axes, rows: pd.DataFrame) -> None:

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from pmsim.figures.words import tick_time, time_unit
+from pmsim import formatting
 
 BLUE: Final = "#3f90da"
 ORANGE: Final = "#ffa90e"
@@ -179,7 +179,7 @@ def key(ax: Axes, parts: Sequence[tuple[str, str]]) -> float:
 
 def time_axis(axis: Axis, largest: float, label: str) -> None:
     """Let an axis whose data are picoseconds speak the unit that fits its largest value."""
-    unit, factor = time_unit(largest)
+    unit, factor = formatting.time_unit(largest)
     axis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value / factor:,g}"))
     axis.set_label_text(f"{label} ({unit})")
 
@@ -194,7 +194,7 @@ def log_time_axis(axis: Axis, label: str) -> None:
     few = high <= _DECADES_WITH_STEPS * low
     subs = (1.0, 2.0, 5.0) if few else (1.0,)
     axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=16))
-    axis.set_major_formatter(FuncFormatter(lambda value, _position: tick_time(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _position: formatting.tick_time(value)))
     axis.set_minor_formatter(NullFormatter())
     axis.set_label_text(label)
 

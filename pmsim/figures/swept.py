@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pmsim import units
+from pmsim import formatting, units
 from pmsim.errors import ResultError, UnitError
 from pmsim.scenario.faults import did_you_mean
 from pmsim.simulation.answer.metrics import is_metric
@@ -58,7 +58,10 @@ class Axis:
     @property
     def texts(self) -> list[str]:
         """Its values as they are written at ticks."""
-        return [f"{one:,g}" if _is_number(one) else str(one) for one in self.labels]
+        return [
+            formatting.tick_count(one) if _is_number(one) else formatting.written(str(one))
+            for one in self.labels
+        ]
 
     @property
     def positions(self) -> Floats:
@@ -185,7 +188,7 @@ def cells(
     for path, value in (where or {}).items():
         known = axis_of(sweep, path)
         if value not in known.labels:
-            hint = did_you_mean(str(value), known.texts)
+            hint = did_you_mean(str(value), map(str, known.labels))
             raise ResultError(f"the sweep has no {path} = {value} ({hint})")
         table = table[table[path] == value]
     paths = [axis.path for axis in axes]

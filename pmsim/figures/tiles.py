@@ -104,7 +104,7 @@ def number(
         places = np.array([_beside(line, place) for place in places])
     _over(ax, places, (_WIDTH, _HEIGHT), 3.5, facecolors=colours)
     for (x, y), value in zip(places, values.flat, strict=True):
-        text = measure.say(value).replace("under ", "<") if value == value else "–"
+        text = measure.say(value).replace("< ", "<").replace("> ", ">") if value == value else "–"
         ax.text(x, y, text, ha="center", va="center", fontsize=7.5, color=MARK, zorder=4)
 
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from pmsim import formatting
 from pmsim.figures import style
 from pmsim.figures.source import Tables
-from pmsim.figures.words import about_count, about_rate, about_time, counted
 
 _MOST_BINS: Final = 500
 _LOG_BEYOND: Final = 50.0
@@ -120,21 +120,22 @@ def message(found: Rates) -> str:
     """Return the sentence on top: when the transient ends, and what rate stays."""
     end = found.transient_end_ps
     if end is None:
-        rate = about_rate(found.mean_per_second)
+        rate = formatting.number(found.mean_per_second)
         return f"{rate} broadcasts per second on average; the run shows no steady part"
     if end <= found.edges_ps[0]:
-        rate = about_rate(found.mean_per_second)
+        rate = formatting.number(found.mean_per_second)
         return f"There is no transient: {rate} broadcasts per second from the start"
     if not found.steady_per_second:
-        return f"The transient ends at {about_time(end)}; after it nothing is broadcast"
-    rate = about_rate(found.steady_per_second)
-    return f"The transient ends at {about_time(end)}; after it {rate} broadcasts per second"
+        return f"The transient ends at {formatting.time(end)}; after it nothing is broadcast"
+    rate = formatting.number(found.steady_per_second)
+    return f"The transient ends at {formatting.time(end)}; after it {rate} broadcasts per second"
 
 
 def _detail(found: Rates) -> str:
-    width = about_time(float(np.median(np.diff(found.edges_ps))))
-    length = about_time(found.edges_ps[-1] - found.edges_ps[0])
-    return f"{counted(int(found.counts.sum()), 'broadcast')} in {length}, by intervals of {width}."
+    width = formatting.time(float(np.median(np.diff(found.edges_ps))))
+    length = formatting.time(found.edges_ps[-1] - found.edges_ps[0])
+    calls = formatting.counted(int(found.counts.sum()), "broadcast")
+    return f"{calls} in {length}, by intervals of {width}."
 
 
 def _scale(ax: Axes, found: Rates) -> float:
@@ -145,16 +146,14 @@ def _scale(ax: Axes, found: Rates) -> float:
     usual = [float(np.median(some))] + [found.steady_per_second] * (found.steady_per_second > 0)
     if len(some) < 2 or top / min(usual) < _LOG_BEYOND:
         ax.set_ylim(0, top * 1.22)
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: about_count(value)))
-        if top < 10:
-            ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
+        ax.yaxis.set_major_formatter(
+            FuncFormatter(lambda value, _place: formatting.tick_count(value))
+        )
         return 0.0
     floor = min(float(some.min()), *usual) / 3
     ax.set_yscale("log")
     ax.set_ylim(floor, top * (top / floor) ** 0.18)
-    ax.yaxis.set_major_formatter(
-        FuncFormatter(lambda value, _place: f"{value:g}" if value < 1 else about_count(value))
-    )
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: formatting.tick_count(value)))
     ax.yaxis.set_minor_formatter(NullFormatter())
     return floor
 
@@ -167,7 +166,7 @@ def _mark_transient(ax: Axes, found: Rates) -> None:
     ax.axvline(end, color=style.RED, linewidth=1.4)
     late = end > found.edges_ps[0] + 0.7 * (stop - found.edges_ps[0])
     ax.annotate(
-        f"transient ends: {about_time(end)}",
+        f"transient ends: {formatting.time(end)}",
         xy=(end, 1),
         xycoords=("data", "axes fraction"),
         xytext=(-6 if late else 6, -4),
@@ -181,7 +180,7 @@ def _mark_transient(ax: Axes, found: Rates) -> None:
     if rate > 0:
         ax.hlines(rate, end, stop, color=style.INK, linewidth=1.3, linestyle=(0, (4, 2)))
         ax.annotate(
-            f"then {about_rate(rate)}/s",
+            f"then {formatting.rate(rate)}",
             xy=(stop, rate),
             xytext=(-4, 4),
             textcoords="offset points",

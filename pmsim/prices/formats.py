@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, Final
 
+from pmsim import formatting
 from pmsim.prices.catalogue import CATALOGUE, CODE, MEMORY, Sizes
 from pmsim.prices.listing import PriceList
 from pmsim.prices.meter import Price
-from pmsim.units import format_time
 
 DASH: Final = "-"
 """What stands where a kernel does not do an operation."""
@@ -33,10 +33,10 @@ _HEADS: Final[Mapping[str, Callable[[Price], str]]] = {
     "TLBIs": lambda price: f"{price.invalidations:,}",
     "CPUs": lambda price: f"{price.interrupted:,}",
     "lazy": lambda price: _lazy(price.lazy_pages),
-    "takes": lambda price: _time(price.takes_ps),
-    "waits": lambda price: _time(price.waiting_ps),
-    "stolen": lambda price: _time(price.stolen_ps),
-    "refill": lambda price: _time(price.refill_ps),
+    "takes": lambda price: formatting.time(price.takes_ps),
+    "waits": lambda price: formatting.time(price.waiting_ps),
+    "stolen": lambda price: formatting.time(price.stolen_ps),
+    "refill": lambda price: formatting.time(price.refill_ps),
 }
 
 
@@ -158,7 +158,3 @@ def _rows(one: PriceList) -> list[dict[str, Any]]:
 def _lazy(pages: int) -> str:
     """Write what was added to the lazy list; how much a purge took from it says nothing."""
     return "purged" if pages < 0 else f"{pages:+,}" if pages else "0"
-
-
-def _time(ps: int) -> str:
-    return format_time(ps, 3) if ps else "0"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from pmsim import formatting
 from pmsim.confidence import LEVEL, Estimate
-from pmsim.experiments.said import interval, quantity
 from pmsim.report.table import Cell, Table, count, part, size, time, word
 from pmsim.simulation.answer.metrics import metric_of
 from pmsim.simulation.answer.sentences import sentences
@@ -67,13 +67,15 @@ def means(summary: Summary) -> Table:
         rows.append(
             (
                 word(f"{metric.label}, {label}" if label else metric.label),
-                Cell(quantity(metric, found.mean), found.mean),
-                Cell(interval(metric, found), found.half_width),
+                Cell(formatting.quantity(found.mean, metric.form), found.mean),
+                Cell(formatting.interval(found, metric.form), found.half_width),
                 word(found.method),
                 count(found.n),
             )
         )
-    return Table("means", ("what", "mean", f"{LEVEL:.0%} interval", "by", "from"), tuple(rows))
+    return Table(
+        "means", ("what", "mean", f"{formatting.share(LEVEL)} interval", "by", "from"), tuple(rows)
+    )
 
 
 def costs(summary: Summary) -> Table:

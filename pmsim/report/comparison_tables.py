@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from pmsim import formatting
 from pmsim.confidence import LEVEL
 from pmsim.experiments.comparison import Comparison, Difference
-from pmsim.experiments.said import quantity, signed
 from pmsim.report.table import Cell, Table, count, word
 from pmsim.simulation.answer.metrics import metric_of
 
@@ -64,23 +64,20 @@ def differences(found: Comparison) -> Table:
         if not metric_of(one.metric)[1]
     ]
     sides = (found.base, others[0]) if alone else ("side", found.base, "there")
-    head = ("what", *sides, "difference", f"{LEVEL:.0%} interval", "effect", "runs")
+    head = ("what", *sides, "difference", f"{formatting.share(LEVEL)} interval", "effect", "runs")
     return Table(f"differences from {found.base}", head, tuple(rows), note)
 
 
 def _row(one: Difference) -> tuple[Cell, ...]:
-    metric, _ = metric_of(one.metric)
-    gap = one.difference
-    interval = Cell("not enough data")
-    if gap.low is not None and gap.high is not None:
-        ends = f"{signed(metric, gap.low)} to {signed(metric, gap.high)}"
-        interval = Cell(ends.replace(" points to", " to"), gap.half_width)
+    form, gap = metric_of(one.metric)[0].form, one.difference
     return (
-        Cell(quantity(metric, one.base), one.base),
-        Cell(quantity(metric, one.other), one.other),
-        Cell(signed(metric, gap.mean), gap.mean),
-        interval,
-        Cell("") if one.effect is None else Cell(f"{one.effect:+.2g}", one.effect),
+        Cell(formatting.quantity(one.base, form), one.base),
+        Cell(formatting.quantity(one.other, form), one.other),
+        Cell(formatting.difference(gap.mean, form), gap.mean),
+        Cell(formatting.difference_interval(gap, form), gap.half_width),
+        Cell("")
+        if one.effect is None
+        else Cell(formatting.difference(one.effect, "1"), one.effect),
         count(gap.n),
     )
 

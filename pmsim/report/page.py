@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
+from pmsim import formatting
 from pmsim.experiments.arms import names_apart
 from pmsim.experiments.comparison import compare
 from pmsim.experiments.results import Sweep
@@ -19,8 +20,8 @@ from pmsim.report.files import new_files
 from pmsim.report.html import facts_html, figure_html, folded_html, table_html, words_html
 from pmsim.report.svg import result_figures
 from pmsim.report.sweep_tables import sweep_tables
-from pmsim.simulation.answer.sentences import about
 from pmsim.simulation.result.result import Result
+from pmsim.units import S
 
 POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
@@ -121,7 +122,8 @@ def _result(result: Result, name: str, prefix: str) -> str:
     facts = [
         f"{summary['cpus']:,} CPUs of {_machine(manifest['scenario'])}",
         str(manifest["scenario"]["kernel"]["profile"]),
-        f"{about(summary['duration_ps'])} simulated" + (f" in {runs:,} runs" if runs > 1 else ""),
+        f"{formatting.time(summary['duration_ps'])} simulated"
+        + (f" in {runs:,} runs" if runs > 1 else ""),
         f"seed {manifest['seed']}",
     ]
     figures = "\n".join(map(figure_html, result_figures(result, prefix)))
@@ -170,7 +172,7 @@ def _origin(manifest: Mapping[str, Any]) -> str:
         "host": f"{host['name']}: {host['system']} {host['release']}, {host['machine']},"
         f" {host['cpus']} CPUs",
         "started": manifest.get("started"),
-        "took": f"{manifest['wall_s']:.3g} s" if "wall_s" in manifest else None,
+        "took": formatting.time(manifest["wall_s"] * S) if "wall_s" in manifest else None,
         **{f"hash of {name}": text for name, text in manifest.get("inputs", {}).items()},
     }
     known = {name: fact for name, fact in facts.items() if fact is not None}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from pmsim import formatting
 from pmsim.confidence import LEVEL, Estimate
-from pmsim.experiments.said import quantity, with_interval
 from pmsim.report.table import Cell, Table, count, ident, word
 from pmsim.simulation.answer.metrics import HEADLINES, is_metric, metric_of
 
@@ -23,17 +23,17 @@ def sweep_tables(sweep: Sweep) -> list[Table]:
     return [table for table in (headlines(sweep), means(sweep), failures(sweep)) if table.rows]
 
 
-def headlines(sweep: Sweep) -> Table:
-    """Return the headline metrics cell by cell, with what each mean may be off by."""
+def headlines(sweep: Sweep, most: int = MOST_CELLS) -> Table:
+    """Return the headline metrics of the first cells, with what each mean may be off by."""
     found = sweep.estimates()
     known = [name for name in HEADLINES if any(column == name for _, column in found)]
     rows = [
         (*_place(sweep, int(str(cell)), row), count(row["replications"]),
          *(_mean(name, found.get((int(str(cell)), name))) for name in known))
-        for cell, row in sweep.cells.head(MOST_CELLS).iterrows()
+        for cell, row in sweep.cells.head(most).iterrows()
     ]  # fmt: skip
     head = (*(sweep.axes or ("cell",)), "runs", *(metric_of(name)[0].label for name in known))
-    note = f"Means; ± is half of the {LEVEL:.0%} interval."
+    note = f"Means; ± is half of the {formatting.share(LEVEL)} interval."
     if len(sweep.cells) > len(rows):
         note += f" The first {len(rows):,} of {len(sweep.cells):,} cells."
     return Table("cells", head, tuple(rows), note)
@@ -49,7 +49,9 @@ def means(sweep: Sweep) -> Table:
         values = by_cell[name].dropna()
         if len(values):
             numbers = (values.mean(), values.min(), values.max())
-            cells = (Cell(quantity(metric, value), float(value)) for value in numbers)
+            cells = (
+                Cell(formatting.quantity(value, metric.form), float(value)) for value in numbers
+            )
             said = f"{metric.label}, {label}" if label else metric.label
             rows.append((word(said), *cells))
     head = ("what", "mean of all cells", "in the lowest cell", "in the highest cell")
@@ -84,4 +86,4 @@ def _label(value: Any) -> Cell:
 def _mean(name: str, found: Estimate | None) -> Cell:
     if found is None:
         return Cell("")
-    return Cell(with_interval(metric_of(name)[0], found), found.mean)
+    return Cell(formatting.with_interval(found, metric_of(name)[0].form), found.mean)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pmsim.simulation.answer.sentences import about, share
-from pmsim.units import format_size
+from pmsim import formatting
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ def word(text: object) -> Cell:
 
 def count(value: float) -> Cell:
     """Return a cell with a number of things."""
-    return Cell(f"{value:,.0f}", float(value))
+    return Cell(formatting.count(value), float(value))
 
 
 def ident(value: float) -> Cell:
@@ -62,15 +61,15 @@ def ident(value: float) -> Cell:
 
 
 def time(ps: float) -> Cell:
-    """Return a cell with a time in picoseconds, to three digits."""
-    return Cell(about(ps), float(ps))
+    """Return a cell with a time in picoseconds."""
+    return Cell(formatting.time(ps), float(ps))
 
 
 def part(value: float) -> Cell:
     """Return a cell with a part of a whole."""
-    return Cell(share(value), float(value))
+    return Cell(formatting.share(value), float(value))
 
 
 def size(value: float) -> Cell:
-    """Return a cell with a number of bytes, to three digits."""
-    return Cell(format_size(round(value), 3), float(value))
+    """Return a cell with a number of bytes."""
+    return Cell(formatting.size(value), float(value))

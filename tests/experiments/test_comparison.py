@@ -110,7 +110,7 @@ def test_a_rise_from_nothing_has_no_per_cent() -> None:
 
 def test_a_labelled_metric_names_its_label() -> None:
     text = str(difference([1e6] * 5, [2e6] * 5, metric="operation_mean_ps[vfree]"))
-    assert text.startswith("B: mean time of an operation (vfree) rises by 100 %, from 1us to 2us")
+    assert text.startswith("B: mean time of an operation (vfree) rises by 100 %, from 1 µs to 2 µs")
 
 
 @pytest.fixture(scope="module")

@@ -124,7 +124,7 @@ def test_the_message_of_equal_calls_says_so():
 
 def test_calls_of_no_time_can_be_drawn():
     ax = latency_distribution(calls(0, 0))
-    assert ax.get_title(loc="left") == "All 2 broadcasts took 0 ps each"
+    assert ax.get_title(loc="left") == "All 2 broadcasts took 0 s each"
     ax.figure.canvas.draw()
 
 

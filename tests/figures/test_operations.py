@@ -34,7 +34,7 @@ def test_the_message_counts_outermost_operations_alone():
     ax = operation_cost(MadeUp(operations(*PROTECT)))
     # 900 and 70, of which 800 broadcasts, 150 work, 20 waiting for a lock
     assert ax.get_title(loc="left").replace("\n", " ") == (
-        "Kernel operations cost 970 ps: 82 % broadcasts, 15 % kernel work, 2.1 % lock wait"
+        "Kernel operations cost 970 ps: 82.5 % broadcasts, 15.5 % kernel work, 2.06 % lock wait"
     )
 
 

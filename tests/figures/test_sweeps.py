@@ -93,7 +93,7 @@ def test_a_line_joins_the_means_of_its_cells():
     assert [line.get_label() for line in ax.get_lines()] == ["2", "8", "56"]
     assert ax.get_lines()[2].get_ydata() == pytest.approx([0.00112, 0.0112, 0.056])
     assert [text.get_text() for text in ax.texts[:3]] == ["2 CPUs", "8 CPUs", "56 CPUs"]
-    assert title(ax) == "CPU time lost, 56 CPUs: from 0.11 % at 2/s to 5.6 % at 100/s"
+    assert title(ax) == "CPU time lost, 56 CPUs: from 0.112 % at 2/s to 5.6 % at 100/s"
     assert ax.get_xlabel() == RATE
 
 
@@ -153,7 +153,7 @@ def test_the_line_of_a_phase_diagram_is_where_the_metric_is_the_threshold():
 def test_a_number_on_a_tile_gives_way_to_the_line():
     ax = phase_diagram(PLANE, "lost_share", RATE, "machine.cpus", 0.0112)
     (line,) = [one for one in ax.collections if isinstance(one, ContourSet)]
-    crossed = next(text for text in ax.texts if text.get_text() == "1.1 %")
+    crossed = next(text for text in ax.texts if text.get_text() == "1.12 %")
     others = [text for text in ax.texts[:9] if text is not crossed]
     assert np.abs(line.allsegs[0][0] - crossed.get_position()).max(axis=1).min() > 0.1
     assert crossed.get_position() != (1, 2)

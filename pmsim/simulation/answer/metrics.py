@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from pmsim import formatting
 from pmsim.scenario.faults import did_you_mean
 from pmsim.simulation.tables.source import TableSource, coded, whole
 from pmsim.simulation.tables.tally import Tally
@@ -60,6 +61,11 @@ class Metric:
     take: Callable[[Measured], Any]
     dimension: Dimension = ""
     headline: bool = False
+
+    @property
+    def form(self) -> str:
+        """The unit as `pmsim.formatting` writes values: that of a share is per cent."""
+        return formatting.SHARE if self.kind == "share" else self.unit
 
     @property
     def skewed(self) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from pmsim.units import S, format_time
+from pmsim.formatting import counted, number, rate, share, time
+from pmsim.units import S
 
 Summary = Mapping[str, Any]
 
@@ -53,31 +54,13 @@ def sentences(summary: Summary) -> list[str]:
     ]
 
 
-def about(ps: float) -> str:
-    """Write a time to three digits."""
-    return format_time(round(ps), 3)
-
-
-def share(part: float) -> str:
-    """Write a part of a whole in per cent, small ones with enough digits to differ from none."""
-    percent = 100 * part
-    if 0 < percent < 0.001:
-        return "less than 0.001 %"
-    return f"{_number(percent)} %"
-
-
-def rate(per_second: float) -> str:
-    """Write a rate to three digits."""
-    return f"{_number(per_second)} broadcasts/s"
-
-
 def _cost(summary: Summary) -> str:
     calls, cost = summary["broadcasts"], summary["cost"]
     kinds = ", ".join(f"{n:,} {kind}" for kind, n in calls["by_kind"].items())
     return (
         f"Synchronization cost {share(cost['share'])} of all CPU time:"
-        f" {about(cost['lost_ps'])} of {summary['cpus']:,} CPUs in {_duration(summary)},"
-        f" for {_broadcasts(calls['total'])} ({kinds}){_told(calls)}."
+        f" {time(cost['lost_ps'])} of {summary['cpus']:,} CPUs in {_duration(summary)},"
+        f" for {counted(calls['total'], 'broadcast')} ({kinds}){_told(calls)}."
     )
 
 
@@ -93,7 +76,7 @@ def _told(calls: Mapping[str, Any]) -> str:
 
 
 def _duration(summary: Summary) -> str:
-    text = about(summary["duration_ps"])
+    text = time(summary["duration_ps"])
     runs = summary["replications"]
     return text if runs == 1 else f"{text} ({runs:,} runs)"
 
@@ -101,12 +84,12 @@ def _duration(summary: Summary) -> str:
 def _latency(summary: Summary) -> str:
     latency = summary["latency_ps"]
     known = [
-        f"{name} {about(latency[key])}"
+        f"{name} {time(latency[key])}"
         for key, name in (("p50", "half within"), ("p99", "p99"), ("p99_9", "p99.9"))
         if latency[key] is not None
     ]
-    known.append(f"the slowest {about(latency['max'])}")
-    return f"A broadcast took {about(latency['mean'])} on average: {', '.join(known)}."
+    known.append(f"the slowest {time(latency['max'])}")
+    return f"A broadcast took {time(latency['mean'])} on average: {', '.join(known)}."
 
 
 def _slowest(summary: Summary) -> list[str]:
@@ -116,7 +99,7 @@ def _slowest(summary: Summary) -> list[str]:
         return []
     text = (
         f"The slowest broadcast ({one['cause']}) was made by {one['workload']} on CPU {one['cpu']},"
-        f" from {about(one['at_ps'])} on"
+        f" from {time(one['at_ps'])} on"
     )
     why = _WAITED_FOR.get(one["slowest_reason"])
     if one["slowest_cpu"] is not None and why is not None:
@@ -139,20 +122,11 @@ def _calls(summary: Summary) -> list[str]:
 def _call(one: Mapping[str, Any]) -> str:
     text = f"{one['workload']} called {one['kind']} "
     if one["count"] == 1:
-        return f"{text}once: {about(one['total_ps'])}, {_broadcasts(one['broadcasts'])}."
-    text += f"{one['count']:,} times ({_number(one['per_s'])}/s): {about(one['mean_ps'])} each"
+        return f"{text}once: {time(one['total_ps'])}, {counted(one['broadcasts'], 'broadcast')}."
+    text += f"{one['count']:,} times ({rate(one['per_s'])}): {time(one['mean_ps'])} each"
     if one["longest_ps"] > NOTABLE * one["mean_ps"]:
-        text += f", once {about(one['longest_ps'])}"
-    return f"{text}, {_broadcasts(one['broadcasts'])} in all."
-
-
-def _broadcasts(count: int) -> str:
-    return "1 broadcast" if count == 1 else f"{count:,} broadcasts"
-
-
-def _number(value: float) -> str:
-    rounded = float(f"{value:.3g}")
-    return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:g}"
+        text += f", once {time(one['longest_ps'])}"
+    return f"{text}, {counted(one['broadcasts'], 'broadcast')} in all."
 
 
 def _who_paid(summary: Summary) -> str:
@@ -161,14 +135,14 @@ def _who_paid(summary: Summary) -> str:
     by_protocol = summary["broadcasts"]["by_protocol"]
     takers = "handlers" if set(by_protocol) != {"tlbi"} else "standing still for them"
     text = (
-        f"The initiators ({', '.join(sorted(initiators))}) waited {about(cost['initiators_ps'])};"
-        f" {takers} took {about(cost['stolen_ps'])} from whatever else ran"
+        f"The initiators ({', '.join(sorted(initiators))}) waited {time(cost['initiators_ps'])};"
+        f" {takers} took {time(cost['stolen_ps'])} from whatever else ran"
     )
     if cost["refill_ps"]:
-        text += f", and refilling TLBs {about(cost['refill_ps'])}"
+        text += f", and refilling TLBs {time(cost['refill_ps'])}"
     if paid["cpus"]:
         worst = paid["cpus"][0]
-        text += f"; CPU {worst['cpu']} lost most, {about(worst['stolen_ps'])}"
+        text += f"; CPU {worst['cpu']} lost most, {time(worst['stolen_ps'])}"
     return text + "."
 
 
@@ -186,15 +160,15 @@ def _transient(summary: Summary) -> str:
     if not end:
         return f"{text}There is no transient: {after} from the start{mean}."
     if not any(one["broadcasts_after"] for one in steady):
-        return f"{text}The transient ends at {about(end)}{mean}: nothing is broadcast after it."
+        return f"{text}The transient ends at {time(end)}{mean}: nothing is broadcast after it."
     before = _part(steady, "before")
-    return f"{text}The transient ends at {about(end)}{mean}: {before} before, {after} after it."
+    return f"{text}The transient ends at {time(end)}{mean}: {before} before, {after} after it."
 
 
 def _part(runs: Sequence[Mapping[str, Any]], side: str) -> str:
     """Say how often was broadcast in a part of some runs, and what that cost, on average."""
     per_s, lost = (fmean(one[f"{name}_{side}"] for one in runs) for name in ("per_s", "lost_share"))
-    return f"{rate(per_s)} and {share(lost)} of all CPU time"
+    return f"{number(per_s)} broadcasts/s and {share(lost)} of all CPU time"
 
 
 def _user_work(summary: Summary) -> list[str]:
@@ -203,7 +177,7 @@ def _user_work(summary: Summary) -> list[str]:
         if one["slowdown"] is None:
             said.append(f"User work ({one['workload']}) got nothing done.")
         else:
-            tasks = "1 task" if one["tasks"] == 1 else f"{one['tasks']:,} tasks"
+            tasks = counted(one["tasks"], "task")
             said.append(
                 f"User work ({one['workload']}, {tasks}) took {share(one['slowdown'])} longer;"
                 f" {_interrupted(one, summary)}."
@@ -218,12 +192,12 @@ def _interrupted(work: Mapping[str, Any], summary: Summary) -> str:
         return "its CPUs were never interrupted"
     run = summary["duration_ps"] / summary["replications"]
     each = count / work["cpus"] * S / run
-    return f"its CPUs were interrupted {count:,} times, each {_number(each)} times a second"
+    return f"its CPUs were interrupted {count:,} times, each {number(each)} times a second"
 
 
 def _failures(summary: Summary) -> list[str]:
     return [
-        f"{one['count']:,} x {one['kind']} failed; first at {about(one['first_at_ps'])},"
+        f"{one['count']:,} x {one['kind']} failed; first at {time(one['first_at_ps'])},"
         f" {one['first_by']}: {one['first']}."
         for one in summary["failures"]
     ]
@@ -234,12 +208,12 @@ def _detail(summary: Summary) -> list[str]:
     if not summary["detail"]:
         return []
     kept = summary["detail"][0]
-    start = about(kept["start_ps"]) if kept["start_ps"] else "the start"
-    end = "the end" if kept["end_ps"] is None else about(kept["end_ps"])
+    start = time(kept["start_ps"]) if kept["start_ps"] else "the start"
+    end = "the end" if kept["end_ps"] is None else time(kept["end_ps"])
     text = (
         f"Everything from {start} to {end} is kept: {kept['calls']:,} cross-calls with their"
         f" {kept['targets']:,} targets"
     )
     if kept["cut_ps"] is not None:
-        text += f"; after {about(kept['cut_ps'])} there was no room for more"
+        text += f"; after {time(kept['cut_ps'])} there was no room for more"
     return [f"{text}."]

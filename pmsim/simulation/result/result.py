@@ -7,11 +7,14 @@ import shutil
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from pmsim.errors import ResultError
+from pmsim.simulation.answer.sentences import sentences
+from pmsim.simulation.result.html import html_table
 from pmsim.simulation.result.manifest import FORMAT
 from pmsim.simulation.result.place import MANIFEST, result_directory
 from pmsim.simulation.result.rows import UNREADABLE, frame_of, read_rows
@@ -201,9 +204,14 @@ class Result:
         return Result(target)
 
     def _repr_html_(self) -> str:
-        from pmsim.simulation.result.html import result_html
-
-        return result_html(self)
+        rows = self.manifest["rows"]
+        tables = [(name, f"{rows[name]:,}", table.sentence) for name, table in TABLES.items()]
+        said = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences(self.summary))
+        return (
+            f"<h4>{escape(self.name)}</h4><ul>{said}</ul>"
+            f"{html_table(('table', 'rows', 'what a row is'), tables)}"
+            f"<p><code>{escape(str(self.path))}</code></p>"
+        )
 
     def __repr__(self) -> str:
         return f"<pmsim.Result {self.name} in {self.path}>"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final, Protocol, TypeAlias
 
+from pmsim import formatting
 from pmsim.confidence import LEAST, Estimate
 from pmsim.errors import Fault, ScenarioError
 from pmsim.simulation.answer.estimates import estimate
@@ -124,10 +125,10 @@ def too_wide(estimates: Mapping[str, Estimate], precision: float) -> dict[str, E
 
 def too_wide_said(name: str, one: Estimate, precision: float, most: int) -> str:
     """Say of a headline figure that it is not known as well as was asked for."""
-    known = "not known" if one.relative is None else f"known to {100 * one.relative:.2g} %"
+    known = "not known" if one.relative is None else f"known to {formatting.share(one.relative)}"
     return (
         f"{METRICS[name].label}: {known} after {one.n} of at most {most} replications,"
-        f" where {100 * precision:.3g} % was asked for"
+        f" where {formatting.share(precision)} was asked for"
     )
 
 
