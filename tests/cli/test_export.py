@@ -33,7 +33,7 @@ def test_what_export_says_to_do_for_every_handler_is_right(
     change = ("--set", "measure.detail={from: 0ms, to: 5ms}")
     done = pmsim("run", policy_file, *change, "--out", "all", "--no-figures")
     assert done.returncode == 0
-    assert "Everything from the start to 5ms is kept:" in " ".join(done.stdout.split())
+    assert "Everything from the start to 5 ms is kept:" in " ".join(done.stdout.split())
     done = pmsim("export", "all", "--perfetto")
     assert (done.returncode, done.stderr) == (0, "")
     timeline = read(tmp_path / "all" / "timeline.pftrace")

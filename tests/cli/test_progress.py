@@ -32,7 +32,7 @@ def shown(terminal: io.StringIO, *reports: Progress) -> str:
 def test_the_bar_shows_simulated_time_broadcasts_and_wall_time(terminal: io.StringIO) -> None:
     said = shown(terminal, Progress(0, 1, 5 * MS, 10 * MS, 1234))
     assert "policy" in said
-    assert "5ms simulated, 1,234 broadcasts," in said
+    assert "5 ms simulated, 1,234 broadcasts," in said
     assert "wall time" in said
 
 
@@ -59,7 +59,7 @@ def test_reports_in_quick_succession_are_drawn_once(
 ) -> None:
     monkeypatch.setattr(progress, "PER_SECOND", 1e-6)
     said = shown(terminal, *(Progress(0, 1, i * MS, 10 * MS, 0) for i in range(1, 10)))
-    assert "1ms simulated" in said
+    assert "1 ms simulated" in said
     assert "2ms simulated" not in said
 
 

@@ -381,3 +381,11 @@ def test_a_sweep_in_the_file_is_left_out_and_the_command_for_it_named(
     done = pmsim("run", write_scenario(tmp_path, data), "--no-figures")
     assert done.returncode == 0, done.stderr
     assert "one run; `pmsim sweep` varies seed" in done.stderr
+
+
+def test_an_output_without_micro_signs_gets_us(policy_file: Path, tmp_path: Path) -> None:
+    command = [*COMMAND, "run", str(policy_file), "--no-figures", "--out", str(tmp_path / "one")]
+    ascii_only = environment() | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env=ascii_only, capture_output=True, check=True)
+    assert b" us" in done.stdout
+    assert b"?" not in done.stdout
