@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from pmsim import formatting
 from pmsim.errors import DeadlockError, ProgramError, SimulationError
 from pmsim.hardware.clock import FINISHED, Clock
 from pmsim.hardware.costs import CrosscallOrder, MachineCosts
@@ -21,7 +22,7 @@ from pmsim.hardware.shootdown.calls import CallProtocol
 from pmsim.hardware.task import Role, Steps, Task
 from pmsim.hardware.tlb import refill_debt
 from pmsim.hardware.topology import Topology
-from pmsim.units import format_time, longest_run
+from pmsim.units import longest_run
 
 if TYPE_CHECKING:
     from pmsim.hardware.detail import Detail
@@ -291,7 +292,7 @@ class Machine:
     def _not_done(self) -> SimulationError:
         waiting = ", ".join(task.place for task in list(self.foreground.values())[:MOST_NAMED])
         return SimulationError(
-            f"not done after {format_time(longest_run(self.n_cpus), 3)}, the longest run of"
+            f"not done after {formatting.time(longest_run(self.n_cpus))}, the longest run of"
             f" {self.n_cpus:,} CPUs: {waiting}"
         )
 
