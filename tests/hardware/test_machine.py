@@ -210,7 +210,8 @@ def test_a_run_until_done_that_is_not_done_within_the_longest_run_says_who_is_no
         yield from task.sleep(MAX_TIME)
 
     one.spawn(1, body, name="sleeper")
-    with pytest.raises(SimulationError, match=r"not done after 864,000 s.*sleeper, task 0 on CPU 1"):
+    said = r"not done after 864,000 s.*sleeper, task 0 on CPU 1"
+    with pytest.raises(SimulationError, match=said):
         one.run()
 
 
