@@ -1,24 +1,33 @@
 """Frozen cost tables of a machine. Every time is an ``int`` in picoseconds.
 
-The tables carry no numbers of their own: constants come from a platform file, each with its source
-(``pmsim/data/platforms``). Semantics: machine-model page, sections 3 to 5, 8 and 9.
+Each constant is declared once, in its field (`pmsim.constants`). The tables carry no numbers of
+their own, save a time slice: constants come from a platform file, each with its source
+(``pmsim/data/platforms``), and what a file may leave out costs nothing. Semantics: machine-model
+page, sections 3 to 5, 8 and 9.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Final, Literal
 
-from pmsim.hardware.topology import Distance
+from pmsim.constants import PPM, Constant, Group, Kind, Section
+from pmsim.hardware.topology import MAX_CPUS, Distance
+from pmsim.units import LONGEST_RUN, MS
 
 ByDistance = tuple[int, int, int, int, int]
 """Five costs in picoseconds, indexed by `Distance`."""
 
+NOTHING: Final[ByDistance] = (0, 0, 0, 0, 0)
+"""No cost at any distance."""
+
 CrosscallOrder = Literal["concurrent", "serial"]
 """Whether the initiator runs the function while the others do (5.13 and later) or after them."""
 
-PPM = 1_000_000
-"""Millionths in a whole."""
+MOST_ENTRIES: Final = 1 << 20
+"""The largest TLB, and the most pages of one operation: beyond all that is built."""
+LONGEST_WALK: Final = 1 * MS
+"""The longest refill of one entry; of all of them it makes about 18 minutes."""
 
 
 def by_distance(given: dict[Distance, int]) -> ByDistance:
@@ -43,117 +52,171 @@ def by_distance(given: dict[Distance, int]) -> ByDistance:
 
 
 @dataclass(frozen=True, slots=True)
-class Jitter:
-    """A random, never negative addition to each interrupt's delivery.
+class Jitter(Group):
+    """A random, never negative addition to each delivery."""
 
-    ``dist`` is ``half-normal`` (``scale`` its standard deviation parameter), ``exponential``
-    (``scale`` its mean) or ``uniform`` (0 to ``scale``).
-    """
+    dist: Annotated[
+        Literal["half-normal", "exponential", "uniform"],
+        Constant(
+            text="half-normal: `scale` is the deviation of the whole normal; exponential: its"
+            " mean; uniform: its upper end.",
+            kind=Kind.CHOICE,
+        ),
+    ]
+    scale: Annotated[int, Constant(text="How large.")]
 
-    dist: Literal["half-normal", "exponential", "uniform"]
-    scale: int
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IpiCosts(Group):
+    """What a cross-call by interrupts costs."""
+
+    queue: Annotated[
+        int, Constant(text="Initiator: put the call into one target's queue.", least=1)
+    ]
+    send: Annotated[int, Constant(text="Initiator: one write that sends interrupts.")] = 0
+    fanout: Annotated[
+        int,
+        Constant(
+            text="Consecutive CPU numbers that one write reaches: 16 for an x2APIC cluster, 1"
+            " for one write per target.",
+            kind=Kind.COUNT,
+            least=1,
+            most=MAX_CPUS,
+        ),
+    ] = 1
+    delivery: Annotated[
+        ByDistance, Constant(text="From the write to the handler.", kind=Kind.TIME_BY_DISTANCE)
+    ] = NOTHING
+    line: Annotated[
+        ByDistance,
+        Constant(
+            text="Initiator: read a target's acknowledgement (a cache line's way).",
+            kind=Kind.TIME_BY_DISTANCE,
+        ),
+    ] = NOTHING
+    entry: Annotated[int, Constant(text="Target: from the interrupt to the queue.", least=1)]
+    exit: Annotated[int, Constant(text="Target: back to what was interrupted.")] = 0
+    jitter: Annotated[
+        Jitter | None, Constant(text="Random addition to each delivery.", kind=Kind.JITTER)
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlbiCosts(Group):
+    """What an invalidation broadcast by the interconnect costs."""
+
+    operation: Annotated[
+        int, Constant(text="Shared server: one operation on a page, or on a range of pages.")
+    ] = 0
+    everything: Annotated[
+        int, Constant(text="Shared server: the operation that empties every TLB.")
+    ] = 0
+    barrier: Annotated[
+        int, Constant(text="Shared server: the barrier behind the operations.", least=1)
+    ]
+    round_trip: Annotated[
+        ByDistance,
+        Constant(
+            text="Initiator: from the service's end to the farthest CPU's answer.",
+            kind=Kind.TIME_BY_DISTANCE,
+        ),
+    ] = NOTHING
+    victim_share_ppm: Annotated[
+        int,
+        Constant(
+            text="The part of the service for which a computing CPU stands still, 0 to 1; read"
+            " to the millionth.",
+            kind=Kind.SHARE,
+            most=PPM,
+            key="share",
+        ),
+    ] = 0
+    pages: Annotated[
+        int,
+        Constant(
+            text="Pages that one operation covers at most (AMD: INVLPGB's count).",
+            kind=Kind.COUNT,
+            least=1,
+            most=MOST_ENTRIES,
+        ),
+    ] = 1
+    range: Annotated[
+        bool,
+        Constant(
+            text="The CPUs have operations on ranges (Arm: FEAT_TLBIRANGE).", kind=Kind.SWITCH
+        ),
+    ] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SbiCosts(Group):
+    """What a cross-call through RISC-V's firmware costs."""
+
+    trap: Annotated[int, Constant(text="Initiator: into the firmware.")] = 0
+    queue: Annotated[int, Constant(text="Initiator: put the call into one hart's queue.", least=1)]
+    send: Annotated[int, Constant(text="Initiator: one write that interrupts one hart.")] = 0
+    delivery: Annotated[
+        ByDistance, Constant(text="From the write to the handler.", kind=Kind.TIME_BY_DISTANCE)
+    ] = NOTHING
+    line: Annotated[
+        ByDistance,
+        Constant(
+            text="Initiator: read a target's acknowledgement (a cache line's way).",
+            kind=Kind.TIME_BY_DISTANCE,
+        ),
+    ] = NOTHING
+    entry: Annotated[int, Constant(text="Target: from the interrupt to the queue.", least=1)]
+    exit: Annotated[int, Constant(text="Target: back to what was interrupted.")] = 0
 
 
 @dataclass(frozen=True, slots=True)
-class IpiCosts:
-    """What a cross-call costs (machine-model page, section 4)."""
+class TlbCosts(Group):
+    """What invalidating and refilling costs on one CPU."""
 
-    queue: int
-    send: int
-    fanout: int
-    delivery: ByDistance
-    line: ByDistance
-    entry: int
-    exit: int
-    jitter: Jitter | None = None
-
-    def __post_init__(self) -> None:
-        _at_least_one(queue=self.queue, entry=self.entry, fanout=self.fanout)
-
-
-@dataclass(frozen=True, slots=True)
-class SbiCosts:
-    """What a remote fence by the firmware costs (machine-model page, section 9).
-
-    ``trap`` is the way into the firmware; the others are those of `IpiCosts`, with the firmware's
-    handler as the target's.
-    """
-
-    trap: int
-    queue: int
-    send: int
-    delivery: ByDistance
-    line: ByDistance
-    entry: int
-    exit: int
-
-    def __post_init__(self) -> None:
-        _at_least_one(queue=self.queue, entry=self.entry)
+    invlpg: Annotated[int, Constant(text="Invalidate one page.")] = 0
+    flush_all: Annotated[int, Constant(text="Invalidate everything, global entries too.")] = 0
+    walk: Annotated[int, Constant(text="Refill one entry.", most=LONGEST_WALK)] = 0
+    entries: Annotated[
+        int,
+        Constant(
+            text="Entries of the TLB; needed where `walk` is given.",
+            kind=Kind.COUNT,
+            most=MOST_ENTRIES,
+            needed_with="walk",
+            example="how many entries a full flush empties, for example 1536",
+        ),
+    ] = 0
+    sync_core: Annotated[int, Constant(text="Serialise a CPU, for patched code.")] = 0
 
 
 @dataclass(frozen=True, slots=True)
-class TlbiCosts:
-    """What an invalidation broadcast by the interconnect costs (machine-model page, section 8).
+class SchedCosts(Group):
+    """What the run queue costs."""
 
-    Parameters
-    ----------
-    operation, everything, barrier
-        How long the shared server is taken by one operation on a page or a range of pages, by the
-        one that empties every TLB, and by the barrier behind them.
-    round_trip
-        From the end of the service to the initiator's knowing that the others are done.
-    victim_share_ppm
-        Millionths of the service that a computing CPU stands still for.
-    pages
-        Pages that one operation covers at most.
-    range
-        Whether the CPUs have operations on ranges of pages (Arm's FEAT_TLBIRANGE).
-    """
-
-    operation: int
-    everything: int
-    barrier: int
-    round_trip: ByDistance
-    victim_share_ppm: int
-    pages: int = 1
-    range: bool = False
-
-    def __post_init__(self) -> None:
-        _at_least_one(barrier=self.barrier, pages=self.pages)
-        if not 0 <= self.victim_share_ppm <= PPM:
-            raise ValueError(f"a share is 0 to {PPM} ppm, not {self.victim_share_ppm}")
+    quantum: Annotated[
+        int,
+        Constant(
+            text="CPU time after which a task makes way for another.",
+            basis="derived",
+            note=": Linux 6.1, kernel/sched/fair.c, sysctl_sched_min_granularity of 0.75 ms times"
+            " 1 + log2(8), on eight or more CPUs",
+            least=1,
+            most=LONGEST_RUN,
+        ),
+    ] = 3 * MS
+    context_switch: Annotated[int, Constant(text="Switch to another task.")] = 0
+    wakeup: Annotated[int, Constant(text="From a release to the sleeper being runnable.")] = 0
 
 
 @dataclass(frozen=True, slots=True)
-class TlbCosts:
-    """What invalidating and refilling costs on one CPU (machine-model page, section 5)."""
+class IdleState(Group):
+    """One idle state."""
 
-    invlpg: int
-    flush_all: int
-    walk: int
-    entries: int
-    sync_core: int
-
-
-@dataclass(frozen=True, slots=True)
-class SchedCosts:
-    """Run queue: time slice, switch, and wake-up of a sleeping lock waiter."""
-
-    quantum: int
-    context_switch: int
-    wakeup: int
-
-    def __post_init__(self) -> None:
-        _at_least_one(quantum=self.quantum)
-
-
-@dataclass(frozen=True, slots=True)
-class IdleState:
-    """One idle state: entered after ``residency`` of idleness, left in ``exit``."""
-
-    name: str
-    exit: int
-    residency: int
+    name: Annotated[str, Constant(text="Its name.", kind=Kind.NAME)]
+    exit: Annotated[int, Constant(text="Time to leave it.")]
+    residency: Annotated[
+        int, Constant(text="Entered after so long a time of idleness.", most=LONGEST_RUN)
+    ] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,20 +226,20 @@ class MachineCosts:
     ``tlbi`` and ``sbi`` are there where the machine has that way of telling other CPUs.
     """
 
-    ipi: IpiCosts
-    tlb: TlbCosts
-    sched: SchedCosts
-    idle: tuple[IdleState, ...] = ()
-    tlbi: TlbiCosts | None = None
-    sbi: SbiCosts | None = None
+    ipi: Annotated[IpiCosts, Section("Cross-calls.")]
+    tlb: Annotated[TlbCosts, Section("Invalidation and refill.")] = TlbCosts()
+    sched: Annotated[SchedCosts, Section("Run queue.")] = SchedCosts()
+    idle: Annotated[
+        tuple[IdleState, ...], Section("Idle states; none: leaving idleness takes no time.")
+    ] = ()
+    tlbi: Annotated[
+        TlbiCosts | None, Section("Invalidation by the interconnect; none: the machine cannot.")
+    ] = None
+    sbi: Annotated[
+        SbiCosts | None, Section("Cross-calls through the firmware; none: the machine cannot.")
+    ] = None
 
     def __post_init__(self) -> None:
         residencies = [state.residency for state in self.idle]
         if residencies != sorted(residencies):
             raise ValueError("idle states must ascend by residency")
-
-
-def _at_least_one(**costs: int) -> None:
-    for name, value in costs.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, not {value}")

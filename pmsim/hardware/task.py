@@ -13,6 +13,7 @@ from pmsim.hardware.clock import FINISHED
 from pmsim.hardware.locks import Completion
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act, call, invalidate
+from pmsim.hardware.tlb import check_length
 from pmsim.units import LONGEST_RUN
 
 if TYPE_CHECKING:
@@ -242,7 +243,8 @@ class Task:
         Raises
         ------
         ProgramError
-            If the machine cannot do that: its costs have no ``tlbi``; or if it takes weeks.
+            If the machine cannot do that: its costs have no ``tlbi``; or if it takes longer than
+            `LONGEST_FLUSH`.
         """
         yield from self.boundary()
         machine = self.machine
@@ -250,8 +252,7 @@ class Task:
         if costs is None:
             raise self.error("invalidates by broadcast (tlbi), which this machine cannot")
         service = invalidation.service(costs)
-        if service >= layout.HORIZON:
-            raise self.error(f"invalidates for {service} ps, longer than any run")
+        check_length(service)
         invalidate(
             self._state,
             machine.fabric.distances,

@@ -8,7 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from pmsim.errors import ProgramError
 from pmsim.hardware.costs import TlbCosts
+from pmsim.units import S, format_time
+
+LONGEST_FLUSH = 100 * S
+"""The longest that one function, or the operations of one invalidation, may take. A CPU that runs
+those of as many initiators as there can be is still far from the last instant that can be told."""
 
 
 class CallKind(IntEnum):
@@ -26,6 +32,11 @@ class FlushFunction:
 
     ``arguments`` is the same as plain integers, for the compiled passes: cost, whether it empties
     the TLB, kind.
+
+    Raises
+    ------
+    ProgramError
+        If it takes longer than `LONGEST_FLUSH`.
     """
 
     kind: CallKind
@@ -34,8 +45,16 @@ class FlushFunction:
     arguments: tuple[int, int, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        check_length(self.cost)
         arguments = (self.cost, int(self.empties_tlb), int(self.kind))
         object.__setattr__(self, "arguments", arguments)
+
+
+def check_length(cost: int) -> None:
+    """Refuse what takes longer than `LONGEST_FLUSH`."""
+    if cost > LONGEST_FLUSH:
+        most = format_time(LONGEST_FLUSH)
+        raise ProgramError(f"a flush of {format_time(cost)} is longer than {most}")
 
 
 def full_flush(tlb: TlbCosts) -> FlushFunction:

@@ -1,280 +1,276 @@
-"""The keys of a machine's costs, and the cost tables that follow from them."""
+"""The keys of a machine's costs, derived from what the groups of constants declare.
+
+A group (`pmsim.constants.Group`) says once what its constants are. From that follow the model of
+its keys, and with it the JSON Schema, the faults and the reference (`keys_of`); the group that
+stands for what a file gives (`group_of`); and what stands in a file for a group (`as_written`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import GenericAlias, NoneType
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
-from pydantic import Field, Tag, model_validator
+from pydantic import Field, Tag, create_model, model_validator
 
-from pmsim.hardware.costs import (
-    PPM,
-    ByDistance,
-    IdleState,
-    IpiCosts,
-    Jitter,
-    MachineCosts,
-    SbiCosts,
-    SchedCosts,
-    TlbCosts,
-    TlbiCosts,
-    by_distance,
-)
+from pmsim.constants import PPM, Constant, Declared, Kind, Section, declarations
+from pmsim.hardware.costs import ByDistance, Jitter, MachineCosts, by_distance
 from pmsim.hardware.topology import MAX_CPUS, Distance
 from pmsim.kernel.costs import KernelCosts
-from pmsim.quantities import MAPPING_OR_OTHER, Keys, PositiveTime, Time, refused
-from pmsim.units import MS, format_time
+from pmsim.quantities import MAPPING_OR_OTHER, Keys, QuantityKey, refused
+from pmsim.units import TIME
+
+AnyGroup = TypeVar("AnyGroup")
 
 Count = Annotated[int, Field(ge=1, le=MAX_CPUS, strict=True)]
 
-DEFAULT_QUANTUM: Final = 3 * MS
-"""Time slice where a machine gives none: what Linux 6.1 keeps a task running for at least on eight
-or more CPUs (kernel/sched/fair.c: ``sysctl_sched_min_granularity`` of 0.75 ms, times
-``1 + log2(8)``)."""
-
-_NO_TIMES: Final = ("fanout", "entries", "name", "share", "pages", "range")
-"""Keys whose values are no times."""
+MOST_LETTERS: Final = 32
+"""The longest name of an idle state."""
+MOST_IN_LIST: Final = 32
+"""The most idle states of a machine."""
 
 
-class DistanceKeys(Keys):
+def cost_tables(keys: Keys) -> tuple[MachineCosts, KernelCosts]:
+    """Return the costs of the hardware and of kernel work that some `CostKeys` give."""
+    costs = _values(keys, MachineCosts)
+    # A stable order: states of the same residency keep theirs.
+    costs["idle"] = tuple(sorted(costs["idle"], key=lambda state: state.residency))
+    kernel: Keys = getattr(keys, "kernel")  # noqa: B009 - the model is derived
+    return MachineCosts(**costs), group_of(kernel, KernelCosts)
+
+
+def costs_as_dict(costs: MachineCosts, kernel: KernelCosts) -> dict[str, Any]:
+    """Return all costs as an inline machine has them, times as text."""
+    return {**as_written(costs), "kernel": as_written(kernel)}
+
+
+# --- groups ---------------------------------------------------------------------------------------
+
+
+@cache
+def keys_of(group: type, name: str = "") -> type[Keys]:
+    """Return the model of a group's keys, by default ``IpiKeys`` for ``IpiCosts``."""
+    keys: dict[str, Any] = {one.key: _key(one) for one in declarations(group)}
+    name = name or group.__name__.removesuffix("Costs").removesuffix("State") + "Keys"
+    checks: dict[str, Any] = {"_complete": model_validator(mode="after")(_needed(group))}
+    return create_model(name, __base__=Keys, __doc__=group.__doc__, __validators__=checks, **keys)
+
+
+def group_of(keys: Keys, group: type[AnyGroup]) -> AnyGroup:
+    """Return the group that some keys give, everything filled in."""
+    return group(**_values(keys, group))
+
+
+def as_written(group: Any) -> dict[str, Any]:
+    """Return what stands in a file for a group: every key, quantities as text."""
+    kind: type = type(group)
+    return keys_of(kind).model_validate(_held(group)).model_dump(mode="json", exclude_none=True)
+
+
+def _key(declared: Declared) -> tuple[Any, Any]:
+    """Return the type of a key and its field."""
+    if isinstance(declared.note, Section):
+        return _section_key(declared, declared.note)
+    constant = declared.note
+    conversion = _KINDS[constant.kind]
+    given = conversion.type(constant, declared.type)
+    if constant.needed_with:
+        return given | None, Field(default=None, description=constant.description)
+    if declared.required:
+        return given, Field(description=constant.description)
+    default = conversion.default(declared.default)
+    return given, Field(default=default, description=constant.description)
+
+
+def _section_key(declared: Declared, section: Section) -> tuple[Any, Any]:
+    """Return the same for a group in a group, or for a list of groups."""
+    inside = get_args(declared.type)
+    if get_origin(declared.type) is tuple:
+        described = Field(default=(), max_length=MOST_IN_LIST, description=section.text)
+        return GenericAlias(tuple, (keys_of(inside[0]), ...)), described
+    if NoneType in inside:
+        return keys_of(inside[0]) | None, Field(default=None, description=section.text)
+    keys = keys_of(declared.type)
+    if declared.required:
+        return keys, Field(description=section.text)
+    return keys, Field(default=keys(), description=section.text)
+
+
+def _needed(group: type) -> Callable[[Keys], Keys]:
+    """Return the check that no constant is missing which another one needs."""
+    needed = [one for one in declarations(group) if getattr(one.note, "needed_with", "")]
+
+    def complete(keys: Keys) -> Keys:
+        for one in needed:
+            assert isinstance(one.note, Constant)
+            other = one.note.needed_with
+            if getattr(keys, other) and getattr(keys, one.key) is None:
+                message = f"the key '{one.key}' is missing, as '{other}' is given"
+                raise refused("missing-key", message, one.note.example)
+        return keys
+
+    return complete
+
+
+def _values(keys: Keys, group: type) -> dict[str, Any]:
+    """Return the values of a group's fields."""
+    return {one.field: _value(one, getattr(keys, one.key)) for one in declarations(group)}
+
+
+def _value(declared: Declared, held: Any) -> Any:
+    """Return what a field holds where its key holds ``held``."""
+    if held is None:
+        return declared.default
+    if isinstance(declared.note, Constant):
+        return _KINDS[declared.note.kind].inward(held)
+    inside = get_args(declared.type)
+    if isinstance(held, tuple):
+        return tuple(group_of(one, inside[0]) for one in held)
+    return group_of(held, inside[0] if inside else declared.type)
+
+
+def _held(group: Any) -> dict[str, Any]:
+    """Return what the keys of a group hold, in plain numbers."""
+    kind: type = type(group)
+    return {one.key: _outward(one, getattr(group, one.field)) for one in declarations(kind)}
+
+
+def _outward(declared: Declared, value: Any) -> Any:
+    if isinstance(declared.note, Constant):
+        return _KINDS[declared.note.kind].outward(value)
+    if isinstance(value, tuple):
+        return tuple(_held(one) for one in value)
+    return None if value is None else _held(value)
+
+
+# --- how each kind of constant stands in a file ---------------------------------------------------
+
+
+class _Distances(Keys):
     """A cost for each distance of two CPUs.
 
     A class that is missing takes the next nearer one's value or, where there is none, the nearest
     present one's.
     """
 
-    self: Time | None = Field(default=None, description="A CPU to itself.")
-    thread: Time | None = Field(default=None, description="Threads of one core.")
-    core: Time | None = Field(default=None, description="Cores of one die.")
-    die: Time | None = Field(default=None, description="Dies of one package.")
-    package: Time | None = Field(default=None, description="Different packages, for each hop.")
-
     @model_validator(mode="after")
-    def _not_empty(keys) -> DistanceKeys:  # noqa: N805 - `self` is a key here
-        if not keys.given():
+    def _not_empty(self) -> _Distances:
+        if not self.given():
             raise refused("missing-key", "no distance is given", "for example {core: 600ns}")
-        return keys
+        return self
 
-    def given(keys) -> dict[Distance, int]:  # noqa: N805
+    def given(self) -> dict[Distance, int]:
         """Return the classes that are present."""
-        values = {distance: getattr(keys, distance.name.lower()) for distance in Distance}
+        values = {distance: getattr(self, distance.name.lower()) for distance in Distance}
         return {distance: value for distance, value in values.items() if value is not None}
 
 
-DistanceTable = Annotated[
-    Annotated[Time, Tag("other")] | Annotated[DistanceKeys, Tag("mapping")], MAPPING_OR_OTHER
-]
-"""A time for every distance, or a mapping by distance."""
+_BETWEEN: Final[Mapping[Distance, str]] = {
+    Distance.SELF: "A CPU to itself.",
+    Distance.THREAD: "Threads of one core.",
+    Distance.CORE: "Cores of one die.",
+    Distance.DIE: "Dies of one package.",
+    Distance.PACKAGE: "Different packages, for each hop.",
+}
 
 
-class JitterKeys(Keys):
-    """A random, never negative addition to each delivery."""
-
-    dist: Literal["half-normal", "exponential", "uniform"] = Field(
-        description="half-normal: `scale` is the deviation of the whole normal; exponential: its"
-        " mean; uniform: its upper end."
-    )
-    scale: Time = Field(description="How large.")
+def _time(constant: Constant) -> Any:
+    return Annotated[int, QuantityKey(TIME, positive=constant.least > 0, largest=constant.most)]
 
 
-JitterKey = Annotated[
-    Annotated[Time, Tag("other")] | Annotated[JitterKeys, Tag("mapping")], MAPPING_OR_OTHER
-]
-"""The scale of a half-normal distribution (0ns: no jitter), or ``{dist, scale}``."""
+@cache
+def _distance_keys(constant: Constant) -> type[_Distances]:
+    """Return the model with a key for every distance."""
+    time = _time(constant)
+    keys: dict[str, Any] = {
+        distance.name.lower(): (time | None, Field(default=None, description=_BETWEEN[distance]))
+        for distance in Distance
+    }
+    return create_model("DistanceKeys", __base__=_Distances, __doc__=_Distances.__doc__, **keys)
 
 
-class IpiKeys(Keys):
-    """What a cross-call by interrupts costs."""
-
-    queue: PositiveTime = Field(description="Initiator: put the call into one target's queue.")
-    send: Time = Field(default=0, description="Initiator: one write that sends interrupts.")
-    fanout: Count = Field(
-        default=1,
-        description="Consecutive CPU numbers that one write reaches: 16 for an x2APIC cluster, 1"
-        " for one write per target.",
-    )
-    delivery: DistanceTable = Field(default=0, description="From the write to the handler.")
-    line: DistanceTable = Field(
-        default=0, description="Initiator: read a target's acknowledgement (a cache line's way)."
-    )
-    entry: PositiveTime = Field(description="Target: from the interrupt to the queue.")
-    exit: Time = Field(default=0, description="Target: back to what was interrupted.")
-    jitter: JitterKey = Field(default=0, description="Random addition to each delivery.")
+def _or_mapping(constant: Constant, keys: type[Keys]) -> Any:
+    """Return the type of a time, or of a mapping in its place."""
+    return Annotated[
+        Annotated[_time(constant), Tag("other")] | Annotated[keys, Tag("mapping")], MAPPING_OR_OTHER
+    ]
 
 
-class TlbKeys(Keys):
-    """What invalidating and refilling costs on one CPU."""
-
-    invlpg: Time = Field(default=0, description="Invalidate one page.")
-    flush_all: Time = Field(default=0, description="Invalidate everything, global entries too.")
-    walk: Time = Field(default=0, description="Refill one entry.")
-    entries: Annotated[int, Field(ge=0, le=1 << 20, strict=True)] | None = Field(
-        default=None, description="Entries of the TLB; needed where `walk` is given."
-    )
-    sync_core: Time = Field(default=0, description="Serialise a CPU, for patched code.")
-
-    @model_validator(mode="after")
-    def _entries_where_walk(self) -> TlbKeys:
-        if self.walk and self.entries is None:
-            raise refused("missing-key", "the key 'entries' is missing, as 'walk' is given",
-                         "how many entries a full flush empties, for example 1536")  # fmt: skip
-        return self
+def _table(keys: int | _Distances) -> ByDistance:
+    return by_distance(keys.given() if isinstance(keys, _Distances) else {Distance.SELF: keys})
 
 
-class TlbiKeys(Keys):
-    """What an invalidation broadcast by the interconnect costs."""
-
-    operation: Time = Field(
-        default=0, description="Shared server: one operation on a page, or on a range of pages."
-    )
-    everything: Time = Field(
-        default=0, description="Shared server: the operation that empties every TLB."
-    )
-    barrier: PositiveTime = Field(description="Shared server: the barrier behind the operations.")
-    round_trip: DistanceTable = Field(
-        default=0, description="Initiator: from the service's end to the farthest CPU's answer."
-    )
-    share: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0,
-        description="The part of the service for which a computing CPU stands still, 0 to 1; read"
-        " to the millionth.",
-    )
-    pages: Annotated[int, Field(ge=1, le=1 << 20, strict=True)] = Field(
-        default=1, description="Pages that one operation covers at most (AMD: INVLPGB's count)."
-    )
-    range: Annotated[bool, Field(strict=True)] = Field(
-        default=False, description="The CPUs have operations on ranges (Arm: FEAT_TLBIRANGE)."
-    )
+def _jitter(keys: int | Keys) -> Jitter | None:
+    """Return a distribution, given its scale if it is half-normal; of no size it is none."""
+    jitter = group_of(keys, Jitter) if isinstance(keys, Keys) else Jitter("half-normal", keys)
+    return jitter if jitter.scale else None
 
 
-class SbiKeys(Keys):
-    """What a cross-call through RISC-V's firmware costs."""
-
-    trap: Time = Field(default=0, description="Initiator: into the firmware.")
-    queue: PositiveTime = Field(description="Initiator: put the call into one hart's queue.")
-    send: Time = Field(default=0, description="Initiator: one write that interrupts one hart.")
-    delivery: DistanceTable = Field(default=0, description="From the write to the handler.")
-    line: DistanceTable = Field(
-        default=0, description="Initiator: read a target's acknowledgement (a cache line's way)."
-    )
-    entry: PositiveTime = Field(description="Target: from the interrupt to the queue.")
-    exit: Time = Field(default=0, description="Target: back to what was interrupted.")
+def _same(value: Any) -> Any:
+    return value
 
 
-class SchedKeys(Keys):
-    """What the run queue costs."""
+@dataclass(frozen=True, slots=True)
+class _Conversion:
+    """How one kind of constant stands in a file.
 
-    quantum: PositiveTime = Field(
-        default=DEFAULT_QUANTUM, description="CPU time after which a task makes way for another."
-    )
-    context_switch: Time = Field(default=0, description="Switch to another task.")
-    wakeup: Time = Field(default=0, description="From a release to the sleeper being runnable.")
+    Attributes
+    ----------
+    type
+        Returns the type of its key; the field's own is given, too.
+    inward, outward
+        What the key holds, to what the group holds, and back.
+    default
+        What the group holds by default, to the key's default.
+    """
 
-
-class IdleKeys(Keys):
-    """One idle state."""
-
-    name: Annotated[str, Field(min_length=1, max_length=32)] = Field(description="Its name.")
-    exit: Time = Field(description="Time to leave it.")
-    residency: Time = Field(default=0, description="Entered after so long a time of idleness.")
-
-
-class CostKeys(Keys):
-    """All costs of a machine; a group that is absent costs nothing."""
-
-    ipi: IpiKeys = Field(description="Cross-calls.")
-    tlbi: TlbiKeys | None = Field(
-        default=None, description="Invalidation by the interconnect; none: the machine cannot."
-    )
-    sbi: SbiKeys | None = Field(
-        default=None, description="Cross-calls through the firmware; none: the machine cannot."
-    )
-    tlb: TlbKeys = Field(default=TlbKeys(), description="Invalidation and refill.")
-    sched: SchedKeys = Field(default=SchedKeys(), description="Run queue.")
-    idle: Annotated[tuple[IdleKeys, ...], Field(max_length=32)] = Field(
-        default=(), description="Idle states; none: leaving idleness takes no time."
-    )
-    kernel: KernelCosts = Field(default=KernelCosts(), description="CPU time of kernel work.")
+    type: Callable[[Constant, Any], Any]
+    inward: Callable[[Any], Any] = _same
+    outward: Callable[[Any], Any] = _same
+    default: Callable[[Any], Any] = _same
 
 
-def cost_tables(keys: CostKeys) -> MachineCosts:
-    """Return the costs of the hardware."""
-    tlb, sched = keys.tlb, keys.sched
-    idle = sorted(
-        keys.idle, key=lambda state: state.residency
-    )  # stable: equal ones keep their order
-    return MachineCosts(
-        ipi=_ipi(keys.ipi),
-        tlb=TlbCosts(tlb.invlpg, tlb.flush_all, tlb.walk, tlb.entries or 0, tlb.sync_core),
-        sched=SchedCosts(sched.quantum, sched.context_switch, sched.wakeup),
-        idle=tuple(IdleState(state.name, state.exit, state.residency) for state in idle),
-        tlbi=_tlbi(keys.tlbi) if keys.tlbi is not None else None,
-        sbi=_sbi(keys.sbi) if keys.sbi is not None else None,
+_KINDS: Final[Mapping[Kind, _Conversion]] = {
+    Kind.TIME: _Conversion(lambda constant, _: _time(constant)),
+    Kind.TIME_BY_DISTANCE: _Conversion(
+        lambda constant, _: _or_mapping(constant, _distance_keys(Constant(text=""))),
+        inward=_table,
+        outward=lambda table: {one.name.lower(): table[one] for one in Distance},
+        default=lambda table: table[Distance.SELF],
+    ),
+    Kind.JITTER: _Conversion(
+        lambda constant, _: _or_mapping(constant, keys_of(Jitter)),
+        inward=_jitter,
+        outward=lambda jitter: _held(jitter) if jitter is not None else 0,
+        default=lambda _: 0,
+    ),
+    Kind.COUNT: _Conversion(
+        lambda constant, _: Annotated[int, Field(ge=constant.least, le=constant.most, strict=True)]
+    ),
+    Kind.SHARE: _Conversion(
+        lambda *_: Annotated[float, Field(ge=0, le=1)],
+        inward=lambda share: round(share * PPM),
+        outward=lambda ppm: ppm / PPM,
+    ),
+    Kind.SWITCH: _Conversion(lambda *_: Annotated[bool, Field(strict=True)]),
+    Kind.NAME: _Conversion(lambda *_: Annotated[str, Field(min_length=1, max_length=MOST_LETTERS)]),
+    Kind.CHOICE: _Conversion(lambda _, plain: plain),
+}
+
+
+def _cost_keys() -> type[Keys]:
+    """Return the model of all costs of a machine, those of kernel work among them."""
+    kernel = keys_of(KernelCosts)
+    described = Field(default=kernel(), description="CPU time of kernel work.")
+    return create_model(
+        "CostKeys",
+        __base__=keys_of(MachineCosts, "CostKeys"),
+        __doc__="All costs of a machine; a group that is absent costs nothing.",
+        kernel=(kernel, described),
     )
 
 
-def _ipi(keys: IpiKeys) -> IpiCosts:
-    return IpiCosts(
-        queue=keys.queue,
-        send=keys.send,
-        fanout=keys.fanout,
-        delivery=_table(keys.delivery),
-        line=_table(keys.line),
-        entry=keys.entry,
-        exit=keys.exit,
-        jitter=_jitter(keys.jitter),
-    )
-
-
-def _tlbi(keys: TlbiKeys) -> TlbiCosts:
-    return TlbiCosts(
-        operation=keys.operation,
-        everything=keys.everything,
-        barrier=keys.barrier,
-        round_trip=_table(keys.round_trip),
-        victim_share_ppm=round(keys.share * PPM),
-        pages=keys.pages,
-        range=keys.range,
-    )
-
-
-def _sbi(keys: SbiKeys) -> SbiCosts:
-    return SbiCosts(
-        trap=keys.trap,
-        queue=keys.queue,
-        send=keys.send,
-        delivery=_table(keys.delivery),
-        line=_table(keys.line),
-        entry=keys.entry,
-        exit=keys.exit,
-    )
-
-
-def _table(keys: int | DistanceKeys) -> ByDistance:
-    return by_distance(keys.given() if isinstance(keys, DistanceKeys) else {Distance.SELF: keys})
-
-
-def _jitter(keys: int | JitterKeys) -> Jitter | None:
-    dist, scale = (keys.dist, keys.scale) if isinstance(keys, JitterKeys) else ("half-normal", keys)
-    return Jitter(dist, scale) if scale else None
-
-
-def costs_as_dict(costs: MachineCosts) -> dict[str, Any]:
-    """Return the hardware's costs as an inline machine has them, times as text."""
-    groups = {name: group for name, group in asdict(costs).items() if group is not None}
-    groups["idle"] = list(groups["idle"])
-    groups["ipi"]["jitter"] = groups["ipi"]["jitter"] or 0
-    if "tlbi" in groups:
-        groups["tlbi"]["share"] = groups["tlbi"].pop("victim_share_ppm") / PPM
-    return {name: _with_units(group) for name, group in groups.items()}
-
-
-def _with_units(data: Any) -> Any:
-    """Write every number as a time, save those behind keys that count something."""
-    if isinstance(data, dict):
-        return {k: v if k in _NO_TIMES else _with_units(v) for k, v in data.items()}
-    if isinstance(data, list):
-        return [_with_units(item) for item in data]
-    if isinstance(data, tuple):
-        return {d.name.lower(): _with_units(data[d]) for d in Distance}
-    return format_time(data) if isinstance(data, int) else data
+CostKeys: Final = _cost_keys()
+"""The keys below ``costs``."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from pmsim.hardware.tlb import LONGEST_FLUSH
 from pmsim.kernel.profile import KernelProfile
 from pmsim.kernel.profiles import profile_names
 from pmsim.scenario.machine import MachineDescription
+from pmsim.units import format_pages, format_time
 
 
 class Misfit(NamedTuple):
@@ -21,7 +23,8 @@ def misfit(machine: MachineDescription, kernel: KernelProfile) -> Misfit | None:
     """Return why a kernel does not run on a machine, `None` if it does.
 
     A kernel for another architecture does not, where the machine says what its own is; and none
-    that has the hardware tell other CPUs in a way for which the machine gives no costs.
+    that has the hardware tell other CPUs in a way for which the machine gives no costs, or that
+    drops so many pages one by one that it would take longer than any flush may.
     """
     if machine.archs and kernel.arch not in machine.archs:
         return Misfit(
@@ -36,6 +39,14 @@ def misfit(machine: MachineDescription, kernel: KernelProfile) -> Misfit | None:
             f"{kernel.name} tells other CPUs by {kernel.invalidate_by},"
             f" for which {machine.name} gives no costs",
             f"give costs: {kernel.invalidate_by}, or choose another machine or invalidate_by",
+        )
+    pages, each = kernel.ceiling, machine.costs.tlb.invlpg
+    if pages * each > LONGEST_FLUSH:
+        return Misfit(
+            "out-of-range",
+            f"{kernel.name} drops up to {format_pages(pages)} one by one, which takes"
+            f" {format_time(pages * each)} at {format_time(each)} (costs.tlb.invlpg) for each",
+            f"at most {format_time(LONGEST_FLUSH)}",
         )
     return None
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, create_model
 
 from pmsim.hardware.costs import MachineCosts
 from pmsim.hardware.topology import MAX_CPUS, Topology
@@ -33,6 +33,9 @@ FormatVersion = Annotated[
 ]
 
 
+_COSTS: Final = "What the hardware costs."
+
+
 class TopologyKeys(Keys):
     """``packages x dies x cores x threads`` logical CPUs, threads numbered innermost."""
 
@@ -53,7 +56,7 @@ class TopologyKeys(Keys):
     )  # fmt: skip
 
 
-class MachineKeys(Keys):
+class _Machine(Keys):
     """A machine described in full, in a scenario or as a platform file."""
 
     pmsim: FormatVersion = Field(default=FORMAT, description="Version of the format.")
@@ -67,7 +70,16 @@ class MachineKeys(Keys):
         default=None,
         description="Logical CPUs: cuts the topology, or extends it by packages of the same shape.",
     )
-    costs: CostKeys = Field(description="What the hardware costs.")
+    costs: Keys = Field(description=_COSTS)
+
+
+MachineKeys: Final = create_model(
+    "MachineKeys",
+    __base__=_Machine,
+    __doc__=_Machine.__doc__,
+    costs=(CostKeys, Field(description=_COSTS)),
+)
+"""The keys of a machine, its costs as they are derived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +115,11 @@ class MachineDescription:
             "archs": list(self.archs),
             "topology": topology,
             "cpus": cpus,
-            "costs": costs_as_dict(self.costs)
-            | {"kernel": self.kernel_costs.model_dump(mode="json")},
+            "costs": costs_as_dict(self.costs, self.kernel_costs),
         }
 
 
-def describe(keys: MachineKeys) -> MachineDescription:
+def describe(keys: _Machine) -> MachineDescription:
     """Return the machine that some keys describe.
 
     Raises
@@ -116,17 +127,11 @@ def describe(keys: MachineKeys) -> MachineDescription:
     ValueError
         If topology, number of CPUs and hops do not fit together.
     """
-    return MachineDescription(
-        keys.name,
-        keys.description,
-        keys.archs,
-        _topology(keys),
-        cost_tables(keys.costs),
-        keys.costs.kernel,
-    )
+    topology, costs = _topology(keys), cost_tables(keys.costs)
+    return MachineDescription(keys.name, keys.description, keys.archs, topology, *costs)
 
 
-def _topology(keys: MachineKeys) -> Topology:
+def _topology(keys: _Machine) -> Topology:
     given = keys.topology
     shape = (given.packages, given.dies, given.cores, given.threads)
     cpus = keys.cpus if keys.cpus is not None else prod(shape)

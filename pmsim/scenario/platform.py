@@ -15,7 +15,7 @@ from pmsim.scenario.faults import FaultList, did_you_mean, validated
 from pmsim.scenario.machine import MachineDescription, MachineKeys, describe
 from pmsim.scenario.nodes import Leaf, Node, Table, find, merged, node_of
 from pmsim.scenario.read import parse, read_file
-from pmsim.scenario.sources import Constant, Unsourcing
+from pmsim.scenario.sources import GivenConstant, Unsourcing
 
 _SOURCED: Final = ("topology", "costs")
 
@@ -55,7 +55,7 @@ def load_platform(name_or_path: str, directory: Path | None = None) -> MachineDe
     return machine
 
 
-def platform_constants(name_or_path: str) -> list[Constant]:
+def platform_constants(name_or_path: str) -> list[GivenConstant]:
     """Return every constant of a platform with what it rests on, in the order of its file."""
     tree, file = _platform_tree(name_or_path, Path())
     unsourcing = Unsourcing(FaultList(file))

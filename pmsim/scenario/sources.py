@@ -6,13 +6,15 @@ before the models see it; basis and source are kept aside.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from pmsim.constants import Basis
 from pmsim.scenario.faults import FaultList, did_you_mean
 from pmsim.scenario.nodes import Leaf, List, Node, Step, Table
 
-BASES: Final = {
+BASES: Final[Mapping[Basis, str]] = {
     "quoted": "read in a publication, a commit message or a mail",
     "derived": "arithmetic on quoted values",
     "memory": "from vendors' documents, not checked against them",
@@ -24,8 +26,8 @@ _KEYS: Final = ("value", "basis", "source")
 
 
 @dataclass(frozen=True, slots=True)
-class Constant:
-    """One constant of a machine, and what it rests on.
+class GivenConstant:
+    """One constant as a machine's file gives it, and what it rests on.
 
     Attributes
     ----------
@@ -60,7 +62,7 @@ class Unsourcing:
     """
 
     def __init__(self, faults: FaultList) -> None:
-        self.constants: list[Constant] = []
+        self.constants: list[GivenConstant] = []
         self._faults = faults
 
     def bare(self, node: Node, path: tuple[Step, ...] = ()) -> Node:
@@ -102,7 +104,7 @@ class Unsourcing:
         return ""
 
     def _note(self, value: Node, path: tuple[Step, ...], basis: str, source: str) -> None:
-        self.constants.append(Constant(".".join(map(str, path)), _shown(value), basis, source))
+        self.constants.append(GivenConstant(".".join(map(str, path)), _shown(value), basis, source))
 
 
 def _shown(node: Node) -> str:

@@ -14,7 +14,7 @@ The times are estimates, one set for all rows; what depends on them is checked a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, Final
 
@@ -150,7 +150,7 @@ def _boot(cpus: int, seed: int, wait: str) -> tuple[Machine, Kernel]:
     described = describe(MachineKeys.model_validate(qemu(cpus, wait), context=FROM_FILE))
     rng = np.random.default_rng((seed, 0))
     machine = Machine(described.topology, described.costs, "concurrent", jitter_rng=rng)
-    native = KernelCosts().model_dump()
+    native = asdict(KernelCosts())
     costs = {k: v if k in NOT_WORK else SLOWER * v for k, v in native.items()}
     return machine, Kernel(machine, load_profile("linux-6.1-x86_64"), KernelCosts(**costs))
 

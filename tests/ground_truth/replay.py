@@ -82,7 +82,7 @@ def _replay(kernel: Counted, cpus: int, module: str, left: Left, grace_period: i
     def load(handle: KernelHandle) -> Calls:
         yield from handle.load_module(segments_of(module, kernel.modules))
 
-    costs = COSTS.model_copy(update={"rcu_grace_period": grace_period})
+    costs = replace(COSTS, rcu_grace_period=grace_period)
     simulation = Simulation(cpus, kernel, costs, settle=GAP, quantum=20 * US)
     simulation.run([before, load, _nothing])
     return Replay(simulation.counts(1), tuple(simulation.tokens(1)))

@@ -34,7 +34,15 @@ Step = Callable[[KernelHandle], Calls]
 
 def small_machine(cpus: int, quantum: int = 3 * MS) -> Machine:
     """Return a machine of arbitrary costs: counts do not depend on them."""
-    ipi = IpiCosts(20 * NS, 80 * NS, 16, (400 * NS,) * 5, (40 * NS,) * 5, 250 * NS, 150 * NS)
+    ipi = IpiCosts(
+        queue=20 * NS,
+        send=80 * NS,
+        fanout=16,
+        delivery=(400 * NS,) * 5,
+        line=(40 * NS,) * 5,
+        entry=250 * NS,
+        exit=150 * NS,
+    )
     tlb = TlbCosts(100 * NS, 400 * NS, 15 * NS, 1536, 100 * NS)
     sched = SchedCosts(quantum, 1 * US, 2 * US)
     return Machine(Topology(cores=cpus), MachineCosts(ipi, tlb, sched))

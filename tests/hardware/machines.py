@@ -64,7 +64,14 @@ def tlbi(
 ) -> TlbiCosts:
     """Return what an invalidation costs on the plain machine, changed; ``share`` in millionths."""
     trips = round_trip if isinstance(round_trip, tuple) else same_everywhere(round_trip)
-    return TlbiCosts(operation, everything, barrier, trips, share, pages)
+    return TlbiCosts(
+        operation=operation,
+        everything=everything,
+        barrier=barrier,
+        round_trip=trips,
+        victim_share_ppm=share,
+        pages=pages,
+    )
 
 
 def sbi(
@@ -81,7 +88,15 @@ def sbi(
     by_distance = [
         table if isinstance(table, tuple) else same_everywhere(table) for table in (delivery, line)
     ]
-    return SbiCosts(trap, queue, send, by_distance[0], by_distance[1], entry, exit)
+    return SbiCosts(
+        trap=trap,
+        queue=queue,
+        send=send,
+        delivery=by_distance[0],
+        line=by_distance[1],
+        entry=entry,
+        exit=exit,
+    )
 
 
 def costs(
@@ -110,7 +125,15 @@ def costs(
         table if isinstance(table, tuple) else same_everywhere(table) for table in (delivery, line)
     ]
     return MachineCosts(
-        ipi=IpiCosts(queue, send, fanout, by_distance[0], by_distance[1], entry, exit),
+        ipi=IpiCosts(
+            queue=queue,
+            send=send,
+            fanout=fanout,
+            delivery=by_distance[0],
+            line=by_distance[1],
+            entry=entry,
+            exit=exit,
+        ),
         tlb=TlbCosts(invlpg, flush_all, walk, entries, sync_core),
         sched=SchedCosts(quantum, context_switch, wakeup),
         idle=tuple(IdleState(f"C{k}", out, after) for k, (after, out) in enumerate(idle)),

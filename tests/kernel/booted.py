@@ -67,7 +67,13 @@ def sbi(flush: Flush) -> Flush:
     return flush._replace(protocol="sbi")
 
 
-TLBI = TlbiCosts(25 * NS, 50 * NS, 100 * NS, (500 * NS,) * 5, 250_000)
+TLBI = TlbiCosts(
+    operation=25 * NS,
+    everything=50 * NS,
+    barrier=100 * NS,
+    round_trip=(500 * NS,) * 5,
+    victim_share_ppm=250_000,
+)
 """A DVM operation on each page, as Arm's CPUs without FEAT_TLBIRANGE."""
 
 TLBI_RANGE = replace(TLBI, range=True)
@@ -76,14 +82,30 @@ TLBI_RANGE = replace(TLBI, range=True)
 INVLPGB = replace(TLBI, pages=8)
 """AMD's, 8 pages each."""
 
-SBI = SbiCosts(500 * NS, 20 * NS, 80 * NS, (400 * NS,) * 5, (40 * NS,) * 5, 250 * NS, 150 * NS)
+SBI = SbiCosts(
+    trap=500 * NS,
+    queue=20 * NS,
+    send=80 * NS,
+    delivery=(400 * NS,) * 5,
+    line=(40 * NS,) * 5,
+    entry=250 * NS,
+    exit=150 * NS,
+)
 
 
 def small_machine(
     cpus: int, profile: KernelProfile | None = None, tlbi: TlbiCosts | None = None
 ) -> Machine:
     """A machine whose costs are all alike, for the architecture and the order of a kernel."""
-    by_ipi = IpiCosts(20 * NS, 80 * NS, 16, (400 * NS,) * 5, (40 * NS,) * 5, 250 * NS, 150 * NS)
+    by_ipi = IpiCosts(
+        queue=20 * NS,
+        send=80 * NS,
+        fanout=16,
+        delivery=(400 * NS,) * 5,
+        line=(40 * NS,) * 5,
+        entry=250 * NS,
+        exit=150 * NS,
+    )
     tlb = TlbCosts(100 * NS, 400 * NS, 15 * NS, 1536, 100 * NS)
     sched = SchedCosts(3 * MS, US, 2 * US)
     if profile is None:

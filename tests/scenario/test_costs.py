@@ -8,9 +8,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pmsim.hardware.costs import SbiCosts, TlbiCosts
-from pmsim.units import NS
+from pmsim.constants import LONGEST_ACT, Constant, Kind, declarations
+from pmsim.errors import Fault, ScenarioError
+from pmsim.hardware.costs import (
+    IdleState,
+    IpiCosts,
+    SbiCosts,
+    SchedCosts,
+    TlbCosts,
+    TlbiCosts,
+)
+from pmsim.kernel.costs import KernelCosts
+from pmsim.units import NS, S, format_time
 from tests.scenario.inline_machines import DISTANCES, TIME, codes, machine, read_back
+
+GROUPS: dict[str, type] = {
+    "ipi": IpiCosts,
+    "tlbi": TlbiCosts,
+    "sbi": SbiCosts,
+    "tlb": TlbCosts,
+    "sched": SchedCosts,
+    "kernel": KernelCosts,
+}
+REQUIRED: dict[str, dict[str, Any]] = {
+    "tlbi": {"barrier": "1ns"},
+    "sbi": {"queue": "1ns", "entry": "1ns"},
+    "tlb": {"entries": 1},
+}
 
 
 def test_a_machine_has_the_protocols_that_it_has_costs_for() -> None:
@@ -21,12 +45,12 @@ def test_a_machine_has_the_protocols_that_it_has_costs_for() -> None:
 
 def test_costs_of_a_broadcast_that_are_not_given_are_nothing() -> None:
     found = machine(tlbi={"barrier": "200ns"}).costs.tlbi
-    assert found == TlbiCosts(0, 0, 200 * NS, (0,) * 5, 0, 1, range=False)
+    assert found == TlbiCosts(barrier=200 * NS)
 
 
 def test_costs_of_the_firmware_that_are_not_given_are_nothing() -> None:
     found = machine(sbi={"queue": "20ns", "entry": "250ns"}).costs.sbi
-    assert found == SbiCosts(0, 20 * NS, 0, (0,) * 5, (0,) * 5, 250 * NS, 0)
+    assert found == SbiCosts(queue=20 * NS, entry=250 * NS)
 
 
 def test_every_cost_of_a_broadcast_goes_to_its_place() -> None:
@@ -40,7 +64,15 @@ def test_every_cost_of_a_broadcast_goes_to_its_place() -> None:
         "range": True,
     }
     trips = (4 * NS, 4 * NS, 4 * NS, 4 * NS, 5 * NS)
-    expected = TlbiCosts(1 * NS, 2 * NS, 3 * NS, trips, 250_000, 8, range=True)
+    expected = TlbiCosts(
+        operation=1 * NS,
+        everything=2 * NS,
+        barrier=3 * NS,
+        round_trip=trips,
+        victim_share_ppm=250_000,
+        pages=8,
+        range=True,
+    )
     assert machine(tlbi=keys).costs.tlbi == expected
 
 
@@ -123,3 +155,58 @@ def test_the_protocols_costs_read_back_as_they_were_written(
 ) -> None:
     described = machine({"packages": 2, "cores": 3}, tlbi=tlbi, sbi=sbi)
     assert read_back(described) == described
+
+
+def faults_of(group: str, key: str, value: str) -> list[Fault]:
+    """Return the faults of a machine of which one time is given."""
+    try:
+        machine(**{group: {**REQUIRED.get(group, {}), key: value}})
+    except ScenarioError as error:
+        return error.faults
+    return []
+
+
+TIMES = [
+    (group, one.key, one.note.most)
+    for group, declared in GROUPS.items()
+    for one in declarations(declared)
+    if isinstance(one.note, Constant)
+    and one.note.kind in (Kind.TIME, Kind.TIME_BY_DISTANCE, Kind.JITTER)
+]
+
+
+@pytest.mark.parametrize(("group", "key", "most"), TIMES)
+def test_every_time_has_a_largest_value_which_a_larger_one_is_told(
+    group: str, key: str, most: int
+) -> None:
+    assert faults_of(group, key, f"{most}ps") == []
+    for above in (f"{most + 1}ps", "100000min", "2305843009213693952ps", f"{2**63 - 1}ps"):
+        found = faults_of(group, key, above)
+        assert [(fault.code, fault.hint) for fault in found] == [
+            ("out-of-range", f"the largest is {format_time(most)}")
+        ]
+
+
+@pytest.mark.parametrize("key", ["exit", "residency"])
+def test_a_state_that_is_left_or_entered_after_weeks_is_a_fault(key: str) -> None:
+    state = {"name": "C6", "exit": "1us", key: "100000min"}
+    assert codes(idle=[state]) == ["out-of-range"]
+
+
+def test_a_distance_and_a_distribution_have_the_bounds_of_a_time() -> None:
+    assert codes(ipi={"delivery": {"core": "2s"}}) == ["out-of-range"]
+    assert codes(ipi={"jitter": {"dist": "uniform", "scale": "2s"}}) == ["out-of-range"]
+
+
+@pytest.mark.parametrize("bad", [{"vmalloc": "-1ns"}, {"vmalloc": 5}, {"vmaloc": "1ns"}])
+def test_what_is_wrong_with_the_cost_of_kernel_work_is_a_fault(bad: dict[str, Any]) -> None:
+    assert len(codes(kernel=bad)) == 1
+
+
+def test_a_value_outside_its_bounds_is_refused_in_python_too() -> None:
+    with pytest.raises(ValueError, match="queue must be at most 1s, not 2s"):
+        IpiCosts(queue=2 * S, entry=1)
+    with pytest.raises(ValueError, match="delivery must be at most 1s"):
+        IpiCosts(queue=1, entry=1, delivery=(0, 0, 0, 0, LONGEST_ACT + 1))
+    with pytest.raises(ValueError, match="exit must be at least 0, not -1"):
+        IdleState("C1", exit=-1)

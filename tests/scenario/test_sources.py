@@ -7,10 +7,10 @@ from typing import Any
 from pmsim.scenario.faults import FaultList
 from pmsim.scenario.nodes import node_of
 from pmsim.scenario.read import parse
-from pmsim.scenario.sources import Constant, Unsourcing
+from pmsim.scenario.sources import GivenConstant, Unsourcing
 
 
-def bare(data: Any) -> tuple[Any, list[Constant], list[str]]:
+def bare(data: Any) -> tuple[Any, list[GivenConstant], list[str]]:
     faults = FaultList("f.yaml")
     unsourcing = Unsourcing(faults)
     value = unsourcing.bare(node_of(data), ("costs",)).value()
@@ -21,26 +21,26 @@ def test_a_value_takes_the_place_of_its_mapping() -> None:
     sourced = {"entry": {"value": "250ns", "basis": "estimate", "source": "a guess"}}
     value, constants, codes = bare(sourced)
     assert value == {"entry": "250ns"}
-    assert constants == [Constant("costs.entry", "250ns", "estimate", "a guess")]
+    assert constants == [GivenConstant("costs.entry", "250ns", "estimate", "a guess")]
     assert codes == []
 
 
 def test_a_bare_value_is_a_constant_without_basis_and_source() -> None:
     value, constants, _ = bare({"entry": "250ns"})
     assert value == {"entry": "250ns"}
-    assert constants == [Constant("costs.entry", "250ns", "", "")]
+    assert constants == [GivenConstant("costs.entry", "250ns", "", "")]
 
 
 def test_a_whole_table_may_have_one_source() -> None:
     table = {"delivery": {"value": {"core": "1us", "die": "2us"}, "basis": "quoted", "source": "x"}}
     value, constants, _ = bare(table)
     assert value == {"delivery": {"core": "1us", "die": "2us"}}
-    assert constants == [Constant("costs.delivery", "core 1us, die 2us", "quoted", "x")]
+    assert constants == [GivenConstant("costs.delivery", "core 1us, die 2us", "quoted", "x")]
 
 
 def test_constants_are_found_in_lists_and_names_are_none() -> None:
     _, constants, _ = bare({"idle": [{"name": "C1", "exit": {"value": "2us", "basis": "quoted"}}]})
-    assert constants == [Constant("costs.idle.0.exit", "2us", "quoted", "")]
+    assert constants == [GivenConstant("costs.idle.0.exit", "2us", "quoted", "")]
 
 
 def test_a_source_over_several_lines_is_one_line() -> None:

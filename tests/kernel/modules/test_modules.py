@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -262,7 +262,7 @@ def test_an_unloaded_modules_frames_are_writable_in_the_direct_map_again() -> No
 
 
 def test_a_load_takes_the_loaders_time_in_three_parts_and_an_unload_its_own() -> None:
-    nothing = dict.fromkeys(KernelCosts.model_fields, 0)
+    nothing = dict.fromkeys(asdict(KernelCosts()), 0)
     parts = {"module_load": 1000, "module_link": 200, "module_init": 30, "module_unload": 4}
     booted = Booted(costs=KernelCosts(**{**nothing, **parts}))
 

@@ -1,0 +1,168 @@
+"""Constants of the simulated world, each declared once: in the annotation of its field.
+
+A group of constants is a frozen dataclass, a `Group`, whose fields are ``Annotated`` with a
+`Constant`: what it is in words, how it stands in a file, its bounds, and what its default rests on.
+Everything else is derived from that: the keys of a machine's file with their faults, the JSON
+Schema, the reference, and the way back into a file (`pmsim.scenario.costs`). A new constant is its
+declaration and its use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, Field, dataclass, fields
+from enum import Enum, auto
+from functools import cache
+from typing import Any, Final, Literal, get_args, get_type_hints
+
+from pmsim.units import S, format_time
+
+PPM: Final = 1_000_000
+"""Millionths in a whole."""
+
+LONGEST_ACT: Final = 1 * S
+"""The longest time that one act of the hardware may take. It keeps all sums over the most CPUs far
+from what 64 bits can hold."""
+
+Basis = Literal["quoted", "derived", "memory", "estimate"]
+"""What a number rests on, best first."""
+
+
+class Kind(Enum):
+    """What a constant counts, and with it how it stands in a file."""
+
+    TIME = auto()
+    """Picoseconds; in a file a number with its unit."""
+    TIME_BY_DISTANCE = auto()
+    """A time for each `Distance`; in a file one for all of them, or a mapping."""
+    JITTER = auto()
+    """A distribution of times; in a file the scale of a half-normal one, or a mapping."""
+    COUNT = auto()
+    """A whole number."""
+    SHARE = auto()
+    """Millionths; in a file a number from 0 to 1."""
+    SWITCH = auto()
+    """Yes or no."""
+    NAME = auto()
+    """A few words."""
+    CHOICE = auto()
+    """One of the words that the field's type lists."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constant:
+    """How one constant is declared.
+
+    Parameters
+    ----------
+    text
+        What it is: one sentence for the reference.
+    kind
+        What it counts.
+    least, most
+        Its bounds, in the field's unit; of a table by distance those of each entry.
+    key
+        What it is called in a file, where that is not the field's name.
+    basis, note
+        What its default rests on, where it has one that is not simply nothing; and what more there
+        is to say about that, behind the basis in the same sentence.
+    needed_with, example
+        Another field that makes no sense without this one if it is not 0, and what could stand
+        here, for messages.
+    """
+
+    text: str
+    kind: Kind = Kind.TIME
+    least: int = 0
+    most: int = LONGEST_ACT
+    key: str = ""
+    basis: Basis | None = None
+    note: str = ""
+    needed_with: str = ""
+    example: str = ""
+
+    @property
+    def description(self) -> str:
+        """What the reference says of it: the text, and what the default rests on."""
+        if self.basis is None:
+            return self.text
+        return f"{self.text} {self.basis.capitalize()}{self.note}."
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """How a group is declared, where it is a field of a larger one: what it is in words."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A constant or a section, and the field that holds it.
+
+    Attributes
+    ----------
+    field, key
+        The field's name, and what it is called in a file.
+    type
+        The field's type.
+    note
+        How it is declared.
+    default
+        Its default, `dataclasses.MISSING` where it must be given.
+    """
+
+    field: str
+    key: str
+    type: Any
+    note: Constant | Section
+    default: Any
+
+    @property
+    def required(self) -> bool:
+        """Whether it must be given."""
+        return self.default is MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Base of every group of constants: a value outside its bounds is refused, whoever gives it.
+
+    Raises
+    ------
+    ValueError
+        If a constant is outside its bounds.
+    """
+
+    def __post_init__(self) -> None:
+        kind: type = type(self)
+        for declared in declarations(kind):
+            if isinstance(declared.note, Constant):
+                for value in _numbers(declared.note.kind, getattr(self, declared.field)):
+                    _check(declared.field, declared.note, value)
+
+
+@cache
+def declarations(group: type) -> tuple[Declared, ...]:
+    """Return what a group declares, in the order of its fields."""
+    hints = get_type_hints(group, include_extras=True)
+    return tuple(_declared(field, *get_args(hints[field.name])) for field in fields(group))
+
+
+def _declared(field: Field[Any], plain: Any, note: Constant | Section) -> Declared:
+    key = note.key if isinstance(note, Constant) else ""
+    return Declared(field.name, key or field.name, plain, note, field.default)
+
+
+def _numbers(kind: Kind, value: Any) -> tuple[int, ...]:
+    if kind is Kind.TIME_BY_DISTANCE:
+        return tuple(value)
+    return (value,) if kind in (Kind.TIME, Kind.COUNT, Kind.SHARE) else ()
+
+
+def _check(name: str, constant: Constant, value: int) -> None:
+    is_time = constant.kind in (Kind.TIME, Kind.TIME_BY_DISTANCE)
+    written = format_time if is_time else str
+    if value < constant.least:
+        raise ValueError(f"{name} must be at least {constant.least}, not {value}")
+    if value > constant.most:
+        raise ValueError(f"{name} must be at most {written(constant.most)}, not {written(value)}")
