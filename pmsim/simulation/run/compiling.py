@@ -22,6 +22,5 @@ def compile_machine(compiled_one: Callable[[], None]) -> None:
     """Compile everything that any machine needs, and keep it; call back for each function."""
     from pmsim.hardware.passes import jit, steps
 
-    cache.forget_others()
     with jit.watched(compiled_one):
         steps.prepare(invalidates=True)
