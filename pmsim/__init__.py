@@ -18,7 +18,7 @@ Names are looked up when they are first used, so that importing pmsim costs next
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        from importlib import metadata
+
         return metadata.version("pmsim")
     if name not in _HOMES:
         raise AttributeError(f"module 'pmsim' has no attribute '{name}'")

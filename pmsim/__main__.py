@@ -1,5 +1,5 @@
 """``python -m pmsim``: the command line."""
 
-from pmsim.cli.app import main
+from pmsim.cli import command
 
-main()
+command()

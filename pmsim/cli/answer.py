@@ -23,4 +23,4 @@ def print_answer(result: Result) -> None:
         console.print()
         console.table(table)
     console.print()
-    console.print(Text(f"tables, summary and figures: {result.path}"))
+    console.print(Text(f"tables and summary: {result.path}"))

@@ -1,46 +1,86 @@
-"""The figures of a sweep, in its directory."""
+"""The figures of a run or a sweep, in its directory, when all else is there and has been said."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import typer
+
+from pmsim.cli.status import UNDRAWN, leave, termination_as_interrupt
+
 if TYPE_CHECKING:
     from pmsim.experiments.results import Sweep
+    from pmsim.simulation.result.result import Result
 
 FIGURES: Final = "figures"
-"""The directory of the figures, in that of the sweep."""
+"""The directory of the figures, in that of the result or the sweep."""
 
 
-def draw_sweep(sweep: Sweep) -> Path | None:
-    """Draw the figures of a sweep, unless they are there and nothing was run since.
+def draw_and_say(found: Result | Sweep, rows: Iterable[Path] = (), *, quiet: bool = False) -> str:
+    """Draw the figures, and say where they are; return why they are not there if they are not.
+
+    An interrupt ends the command; all that was written stays.
+
+    Parameters
+    ----------
+    found
+        Whose figures.
+    rows
+        The files that they are drawn from: where all figures are newer, nothing is drawn.
+    quiet
+        Whether to say nothing but errors.
+    """
+    again = f"`pmsim plot {found.path} --force` draws them"
+    try:
+        with termination_as_interrupt():
+            place = draw(found, rows, shown=not quiet)
+    except KeyboardInterrupt:
+        leave(
+            UNDRAWN,
+            f"interrupted while figures were drawn: all else is in {found.path}, and {again}",
+        )
+    except Exception as error:  # whatever it is, what was computed is worth more than its figures
+        return f"the figures could not be drawn: {error} (all else is in {found.path}, and {again})"
+    if place is not None and not quiet:
+        typer.echo(f"figures: {place}")
+    return ""
+
+
+def draw(found: Result | Sweep, rows: Iterable[Path] = (), *, shown: bool = False) -> Path | None:
+    """Draw the figures that say something, unless they are there and nothing was run since.
 
     Each figure is replaced as a whole, and what else lies beside them stays.
+
+    Parameters
+    ----------
+    found
+        Whose figures.
+    rows
+        The files that they are drawn from.
+    shown
+        Whether to say on a terminal which one is under way.
 
     Returns
     -------
     Path or None
-        Where they are; `None` if the sweep has none, for it varies nothing.
+        Where they are; `None` if there are none: nothing was varied, nothing happened.
     """
-    from pmsim.figures.gallery import draw_all, figures_of
-    from pmsim.simulation.result.place import writing
-    from pmsim.simulation.result.scratch import clear_away, scratch
+    from pmsim.cli.progress import shown_drawing
+    from pmsim.figures.gallery import drawings
 
-    place = sweep.path / FIGURES
-    names = [f"{name}.png" for name in figures_of(sweep)]
-    if not names:
+    place = found.path / FIGURES
+    chosen = drawings(found)
+    if not chosen:
         return None
-    if _newest(sweep.files) <= min(map(_drawn, (place / name for name in names))):
+    files = [place / f"{drawing.name}.png" for drawing in chosen]
+    if _newest(rows) <= min(map(_drawn, files)):
         return place
-    with writing(place):
-        clear_away(sweep.path, f".{FIGURES}-")
-        with scratch(sweep.path, f".{FIGURES}-") as half:
-            drawn = draw_all(sweep, half)
-            place.mkdir(exist_ok=True)
-            for file in drawn:
-                os.replace(file, place / file.name)
+    with shown_drawing(len(chosen), wanted=shown) as progress:
+        for number, (drawing, file) in enumerate(zip(chosen, files, strict=True)):
+            progress(number)
+            drawing.save(file)
     return place
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pmsim.cli.status import BAD_INPUT, leave, reporting
+from pmsim.cli.status import BAD_INPUT, leave, reporting, termination_as_interrupt
 
 if TYPE_CHECKING:
     from pmsim.experiments.results import Sweep
@@ -25,6 +25,7 @@ WITHOUT_DETAIL = (
 
 
 @reporting
+@termination_as_interrupt()
 def export(
     result: Annotated[
         Path, typer.Argument(metavar="RESULT", help="The directory of a result, or of a sweep.")

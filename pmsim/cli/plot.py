@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from pmsim.cli.status import BAD_INPUT, leave, reporting
+from pmsim.cli.status import BAD_INPUT, leave, reporting, termination_as_interrupt
 from pmsim.errors import OutputError
 
 
 @reporting
+@termination_as_interrupt()
 def plot(
     result: Annotated[
         Path, typer.Argument(metavar="RESULT", help="The directory of a result or a sweep.")
@@ -51,7 +52,7 @@ def plot(
     from pmsim.experiments.results import open_path
 
     found = open_path(result)
-    from pmsim.figures.gallery import draw_all, figures_of
+    from pmsim.figures.gallery import drawings
     from pmsim.simulation.result.result import Result
 
     if isinstance(found, Result):
@@ -62,12 +63,19 @@ def plot(
         leave(BAD_INPUT, "--threshold needs --metric: a threshold of what?")
     directory = out or result / "figures"
     endings = formats or ["png"]
-    names = figures_of(found, metrics, threshold)
-    if not names:
-        leave(BAD_INPUT, f"the sweep {result} varies nothing: there is nothing to draw")
-    files = [directory / f"{name}.{ending}" for name in names for ending in endings]
-    there = [str(file) for file in files if file.exists()]
+    chosen = drawings(found, metrics, threshold)
+    if not chosen:
+        nothing = "tells of no operation" if isinstance(found, Result) else "varies nothing"
+        what = "result" if isinstance(found, Result) else "sweep"
+        leave(BAD_INPUT, f"the {what} {result} {nothing}: there is nothing to draw")
+    files = {
+        drawing: [directory / f"{drawing.name}.{ending}" for ending in endings]
+        for drawing in chosen
+    }
+    there = [str(file) for several in files.values() for file in several if file.exists()]
     if there and not force:
         raise OutputError(f"{', '.join(there)} exist already (--force replaces them)")
-    for file in draw_all(found, directory, endings, metrics, threshold):
-        typer.echo(file)
+    for drawing, several in files.items():
+        drawing.save(*several)
+        for file in several:
+            typer.echo(file)

@@ -1,18 +1,59 @@
-"""A progress bar with simulated and wall time, on a terminal."""
+"""How far a run is, with simulated and wall time, and how far its figures: on a terminal."""
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from pmsim import formatting
 
 if TYPE_CHECKING:
-    from pmsim.simulation.run.observer import Progress
+    from pmsim.simulation.run.observer import Progress, ProgressCallback
 
 PER_SECOND = 10
 """How often it is drawn at most; a run reports far more often."""
+
+
+@contextmanager
+def shown_bar(name: str, *, wanted: bool) -> Iterator[ProgressCallback | None]:
+    """Give a callback that shows how far a run is; `None` where nobody would see it.
+
+    Parameters
+    ----------
+    name
+        What runs.
+    wanted
+        Whether anything is to be shown at all.
+    """
+    if not wanted or not sys.stderr.isatty():
+        yield None
+        return
+    with Bar(name) as bar:
+        yield bar.update
+
+
+@contextmanager
+def shown_drawing(total: int, *, wanted: bool) -> Iterator[Callable[[int], None]]:
+    """Give a callback that says which of the figures is being drawn, where somebody sees it.
+
+    Parameters
+    ----------
+    total
+        How many figures there are.
+    wanted
+        Whether anything is to be shown at all.
+    """
+    if not wanted or not sys.stderr.isatty():
+        yield lambda _number: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True, highlight=False).status("drawing") as status:
+        yield lambda number: status.update(f"drawing {number + 1} of {total}")
 
 
 class Bar:
@@ -22,11 +63,9 @@ class Bar:
     ----------
     name
         What runs.
-    shown
-        Whether there is anything to see: not where standard error is no terminal.
     """
 
-    def __init__(self, name: str, *, shown: bool) -> None:
+    def __init__(self, name: str) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bars
@@ -41,17 +80,14 @@ class Bar:
             TextColumn("wall time"),
             console=Console(stderr=True, highlight=False),
             transient=True,
-            disable=not shown,
             auto_refresh=False,
         )
         self._task = self._bars.add_task(name, total=None, simulated="", calls=0)
         self._name = name
-        self._shown = shown
         self._next = 0.0
 
     def __enter__(self) -> Bar:
-        if self._shown:
-            self._bars.start()
+        self._bars.start()
         return self
 
     def __exit__(
@@ -60,9 +96,7 @@ class Bar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Before version 15 rich ends even a bar that is not shown with a line.
-        if self._shown:
-            self._bars.stop()
+        self._bars.stop()
 
     def update(self, progress: Progress) -> None:
         """Show how far the run is, unless it was shown a moment ago."""

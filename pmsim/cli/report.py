@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from pmsim.cli.status import reporting
+from pmsim.cli.status import reporting, termination_as_interrupt
 
 PAGE = "report.html"
 """The file of a page that is not sent elsewhere."""
 
 
 @reporting
+@termination_as_interrupt()
 def report(
     results: Annotated[
         list[Path],

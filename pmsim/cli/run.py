@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pmsim.cli.drawing import draw_and_say
 from pmsim.cli.options import MaxReplications, Precision, Seed
-from pmsim.cli.status import BAD_INPUT, leave, reporting, termination_as_interrupt
+from pmsim.cli.process import look_for_garbage
+from pmsim.cli.status import (
+    BAD_INPUT,
+    RUN_FAILED,
+    leave,
+    reporting,
+    stop_talking,
+    termination_as_interrupt,
+)
 from pmsim.errors import Fault, ScenarioError
 
 if TYPE_CHECKING:
@@ -54,7 +62,10 @@ def run(
     precision: Precision = None,
     max_replications: MaxReplications = None,
 ) -> None:
-    """Run scenarios, and answer in words, tables, files and figures."""
+    """Run scenarios, and answer in words, tables, files and figures.
+
+    A result is whole before the first figure of it is drawn.
+    """
     changes = _changes(values or [], {"seed": seed, "replications": replications})
     scenarios = _loaded(files, changes)
     places = _places(scenarios, out)
@@ -66,17 +77,22 @@ def run(
 
     for place in places:
         check_place(place, force=force)
-    with termination_as_interrupt():
-        for scenario, place in zip(scenarios, places, strict=True):
-            _run_one(
-                scenario,
-                place,
-                quiet=quiet,
-                figures=not no_figures,
-                force=force,
-                precision=precision,
-                max_replications=max_replications,
-            )
+    undrawn = []
+    for scenario, place in zip(scenarios, places, strict=True):
+        result = _run_one(
+            scenario,
+            place,
+            quiet=quiet,
+            force=force,
+            precision=precision,
+            max_replications=max_replications,
+        )
+        if not quiet:
+            _print(result)
+        if not no_figures:
+            undrawn.append(draw_and_say(result, quiet=quiet))
+    if any(undrawn):
+        leave(RUN_FAILED, "\n".join(filter(None, undrawn)))
 
 
 def _changes(values: list[str], keys: dict[str, int | None]) -> dict[str, Any]:
@@ -120,32 +136,24 @@ def _places(scenarios: list[Scenario], out: Path | None) -> list[Path]:
     return places
 
 
-def _run_one(
-    scenario: Scenario, place: Path, *, quiet: bool, figures: bool, **options: Any
-) -> None:
-    from pmsim.cli.progress import Bar
+def _run_one(scenario: Scenario, place: Path, *, quiet: bool, **options: Any) -> Result:
+    """Run a scenario into a directory, with a bar where somebody can see it."""
+    from pmsim.cli.progress import shown_bar
     from pmsim.simulation.run.replications import run as simulate
 
     if scenario.sweep and not quiet:
         paths = ", ".join(scenario.sweep)
         typer.echo(f"pmsim: {scenario.name}: one run; `pmsim sweep` varies {paths}", err=True)
+    look_for_garbage()
+    with termination_as_interrupt(), shown_bar(scenario.name, wanted=not quiet) as progress:
+        return simulate(scenario, place, progress=progress, **options)
 
-    with Bar(scenario.name, shown=not quiet and sys.stderr.isatty()) as bar:
-        result = simulate(
-            scenario,
-            place,
-            progress=bar.update,
-            finish=_draw if figures else None,
-            **options,
-        )
-    if not quiet:
-        from pmsim.cli.answer import print_answer
 
+def _print(result: Result) -> None:
+    """Print what a result says, to whoever still listens."""
+    from pmsim.cli.answer import print_answer
+
+    try:
         print_answer(result)
-
-
-def _draw(result: Result) -> None:
-    """Draw the figures of a result into its directory."""
-    from pmsim.figures.gallery import draw_all
-
-    draw_all(result, result.path / "figures")
+    except BrokenPipeError:
+        stop_talking()  # the figures are drawn all the same

@@ -15,12 +15,15 @@ from typing import NoReturn, ParamSpec
 
 import typer
 
+from pmsim.cli.process import GIVEN_UP, INTERRUPTED
 from pmsim.errors import PmsimError, ScenarioError, SimulationError
 
 RUN_FAILED = 1
 """A run failed in simulated time."""
 BAD_INPUT = 2
 """Bad usage, a bad scenario, a place where results cannot go, or a run that was interrupted."""
+UNDRAWN = 130
+"""Interrupted when all was there but the figures."""
 
 PACKAGE = Path(__file__).parents[1]
 STARTS_TASKS = PACKAGE / "simulation" / "run" / "build.py"
@@ -44,12 +47,16 @@ def reporting(command: Callable[P, None]) -> Callable[P, None]:
         except PmsimError as error:
             leave(BAD_INPUT, str(error))
         except KeyboardInterrupt:
-            leave(BAD_INPUT, "interrupted: given up, and nothing half-done is left behind")
+            leave(INTERRUPTED, GIVEN_UP)
         except BrokenPipeError:
-            # Whoever reads the output has seen enough. Python would complain once more at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            stop_talking()
 
     return reported
+
+
+def stop_talking() -> None:
+    """Say nothing more: whoever read the output has seen enough. Python itself would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def own_code(error: SimulationError) -> str:
@@ -71,13 +78,18 @@ def leave(status: int, message: str) -> NoReturn:
 
 @contextmanager
 def termination_as_interrupt() -> Iterator[None]:
-    """Let a termination tidy up as Ctrl-C does, while the block runs."""
+    """Let Ctrl-C and a termination tidy up what has been begun, while the block runs."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {
+        number: signal.signal(number, interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pmsim.cli.drawing import draw_and_say
 from pmsim.cli.options import MaxReplications, Precision, Seed
 from pmsim.cli.run import RESULTS
 from pmsim.cli.status import (
@@ -101,9 +102,9 @@ def sweep(
         force=force,
         progress=None if quiet else "auto",
     )
-    figures, undrawn = (None, "") if no_figures else _draw(result)
     if not quiet:
-        _print(result, figures)
+        _print(result)
+    undrawn = "" if no_figures else draw_and_say(result, result.files, quiet=quiet)
     wrong = [_failed(result), undrawn]
     if any(wrong):
         leave(RUN_FAILED, "\n".join(filter(None, wrong)))
@@ -144,22 +145,11 @@ def _run(place: Path, quiet: bool, **options: Any) -> Sweep:
         )
 
 
-def _draw(result: Sweep) -> tuple[Path | None, str]:
-    """Draw the figures; return where they are, or why there are none: the sweep stays as it is."""
-    from pmsim.cli.drawing import draw_sweep
-
-    try:
-        return draw_sweep(result), ""
-    except Exception as error:  # whatever it is, the rows are worth more than the figures
-        again = f"`pmsim plot {result.path}` draws them"
-        return None, f"the figures could not be drawn: {error} (all rows are there; {again})"
-
-
 def _say(message: Warning | str, *_: Any, **__: Any) -> None:
     typer.echo(f"pmsim: {message}", err=True)
 
 
-def _print(result: Sweep, figures: Path | None) -> None:
+def _print(result: Sweep) -> None:
     """Print the headline figures cell by cell, and where the rest is."""
     from rich.text import Text
 
@@ -174,8 +164,6 @@ def _print(result: Sweep, figures: Path | None) -> None:
     for sentence in result.imprecise():
         console.print(Text(f"- {sentence}"))
     console.print(Text(f"rows of all replications: {result.path} (pmsim.open reads it)"))
-    if figures is not None:
-        console.print(Text(f"figures: {figures}"))
 
 
 def _failed(result: Sweep) -> str:

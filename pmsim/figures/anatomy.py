@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,8 @@ The initiator's come first, then those of the targets, each in the order of time
 Colours are those of `flushes`, but pale where words stand on them, in the light and in the dark.
 """
 
+_ALIKE: Final = 1.1
+"""How many times as long as another a call may take and still look like it."""
 _MOST_TARGETS: Final = 64
 _SLOWEST_SHOWN: Final = 16
 _MOST_NAMES: Final = 14
@@ -111,6 +113,31 @@ def call_anatomy(result: Tables, *, which: Which = "slowest", ax: Axes | None = 
     found = the_call(result, which)
     with style.drawing(ax, size(found)) as axes:
         return draw(found, axes)
+
+
+def distinct(result: Tables, which: Which) -> Call | None:
+    """Take one call, unless a slower one that is kept as well shows the same.
+
+    It does where it took hardly longer, most of it for the same reason.
+    """
+    call = the_call(result, which)
+    if call is None:
+        return None
+    names = list(_NAMES)
+    for other in names[names.index(which) + 1 :]:
+        slower = the_call(result, cast(Which, other))
+        if (
+            slower is not None
+            and slower.latency <= _ALIKE * call.latency
+            and _longest(slower) == _longest(call)
+        ):
+            return None
+    return call
+
+
+def says(call: Call | None) -> bool:
+    """Return whether there is a call to look into."""
+    return call is not None
 
 
 def the_call(result: Tables, which: Which) -> Call | None:
@@ -266,11 +293,16 @@ def _draw_targets(call: Call, ax: Axes, place: dict[int, float]) -> None:
     lanes = t["cpu"].map(place) + 0.5
     ax.hlines(lanes, t["ack_ps"], t["seen_ps"], color=style.GREY, linewidth=0.5)
     stretches = call.stretches[call.stretches["cpu"].isin(list(place))]
-    for part, rows in stretches.groupby("part", sort=False):
-        ax.barh(
-            rows["cpu"].map(place) + 0.5, rows["end"] - rows["start"], left=rows["start"],
-            height=0.78, color=PARTS[str(part)][1],
-        )  # fmt: skip
+    style.bars(
+        ax,
+        [
+            (start, end, place[cpu] + 0.5, 0.78)
+            for cpu, start, end in zip(
+                stretches["cpu"], stretches["start"], stretches["end"], strict=True
+            )
+        ],
+        [PARTS[part][1] for part in stretches["part"]],
+    )
     ax.plot(t["seen_ps"], lanes, ".", color=style.INK, markersize=2.5)
     _name_the_longest(call, ax, place)
     _name_the_dots(call, ax, place)
@@ -298,9 +330,7 @@ def _name_the_longest(call: Call, ax: Axes, place: dict[int, float]) -> None:
 
 def _name_the_dots(call: Call, ax: Axes, place: dict[int, float]) -> None:
     """Say in the empty corner what the dots are, where they are what took long."""
-    parts = critical(call)
-    parts.pop("cpu")
-    if len(place) >= _MANY_LANES and max(parts, key=lambda part: parts[part]) == "visit":
+    if len(place) >= _MANY_LANES and _longest(call) == "visit":
         ax.text(
             0.99 * call.latency, min(place.values()) + 0.12 * len(place),
             f"dots: CPU {call.initiator} sees the answers,\none after the other",
@@ -310,9 +340,13 @@ def _name_the_dots(call: Call, ax: Axes, place: dict[int, float]) -> None:
 
 
 def _draw_initiator(call: Call, ax: Axes, height: float) -> None:
+    style.bars(
+        ax,
+        [(start, end, height / 2, height * 0.9) for _, start, end in call.own],
+        [PARTS[part][1] for part, _, _ in call.own],
+    )
     for part, start, end in call.own:
-        name, colour = PARTS[part]
-        ax.barh(height / 2, end - start, left=start, height=height * 0.9, color=colour)
+        name = PARTS[part][0]
         if part in _WORDS_ON and end - start > 0.011 * len(name) * call.latency:
             ax.text((start + end) / 2, height / 2, name, ha="center", va="center", fontsize=8.5)
 
@@ -320,11 +354,18 @@ def _draw_initiator(call: Call, ax: Axes, height: float) -> None:
 def message(call: Call) -> str:
     """Return the sentence on top: how long the call took, and what most of that was."""
     parts = critical(call)
-    cpu = int(parts.pop("cpu"))
-    longest = max(parts, key=lambda part: parts[part])
+    cpu = int(parts["cpu"])
+    longest = _longest(call)
     what = _SPOKEN[longest].format(cpu=cpu, initiator=call.initiator)
     part = formatting.time(parts[longest])
     return f"{_NAMES[call.which]} took {formatting.time(call.latency)}; for {part} of it {what}"
+
+
+def _longest(call: Call) -> str:
+    """Return the part that most of the latency was spent on."""
+    parts = critical(call)
+    del parts["cpu"]
+    return max(parts, key=lambda part: parts[part])
 
 
 def _detail(call: Call, lanes: int) -> str:

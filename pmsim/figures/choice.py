@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -51,7 +52,10 @@ def sweep_figures(
     for metric in metrics or [name for name in HEADLINES if name in known]:
         for kind, module, take in _kinds(sweep, metric, threshold):
             name = f"{kind}-{_plain(metric)}"
-            figures[name] = (Panel(partial(take, metric=metric), module.size, module.draw),)
+            panel = Panel(partial(take, metric=metric), module.size, module.draw)
+            if metrics is None and kind == "heat_map":
+                panel = replace(panel, says=heat.says)
+            figures[name] = (panel,)
     return figures
 
 

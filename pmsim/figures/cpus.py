@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from pmsim import formatting
 from pmsim.figures import style
@@ -18,6 +18,8 @@ from pmsim.figures.source import Tables
 Paid = Literal["stolen", "spin"]
 """How a CPU pays: interrupted by handlers, or waiting for answers and spinlocks."""
 
+_UNEVEN: Final = 1.1
+"""How many times the mean the largest share is where the picture is more than one colour."""
 _MOST_COLUMNS: Final = 400
 _MOST_ROWS: Final = 512
 
@@ -128,6 +130,16 @@ def shares(result: CpuTables, paid: Paid) -> Shares:
     return Shares(paid, interrupted, edges, spent)
 
 
+def says(found: Shares) -> bool:
+    """Return whether some CPU paid more than the others, or some time was dearer than others."""
+    mean = found.spent_ps.sum() / max(found.edges_ps[-1] - found.edges_ps[0], 1)
+    if not mean:
+        return False
+    per_time = found.spent_ps.sum(axis=0) / np.diff(found.edges_ps)
+    per_cpu = found.per_cpu * len(found.spent_ps)
+    return bool(max(per_time.max(), per_cpu.max()) > _UNEVEN * mean)
+
+
 def size(found: Shares) -> tuple[float, float]:
     """Return the width and height of the figure, in inches: higher with more CPUs."""
     return 6.4, float(np.clip(2.6 + 0.03 * len(found.spent_ps), 3.2, 6.0))
@@ -151,12 +163,8 @@ def draw(found: Shares, ax: Axes) -> Axes:
     ax.set_ylabel("CPU")
     style.round_ticks(ax.xaxis, 6)
     style.time_axis(ax.xaxis, float(found.edges_ps[-1]), "simulated time")
-    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.015, fraction=0.05, aspect=25)
-    bar.set_label(f"share of time {words.share}")
-    bar.ax.yaxis.set_major_formatter(
-        FuncFormatter(lambda value, _place: formatting.tick_share(value / 100))
-    )
-    bar.outline.set_visible(False)
+    label = f"share of time {words.share}"
+    style.colour_bar(ax, mesh, label, lambda value: formatting.tick_share(value / 100))
     style.say(ax, message(found), _detail(found, height))
     return ax
 

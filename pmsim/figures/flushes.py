@@ -111,6 +111,11 @@ def _by_meaning(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**own, **others)
 
 
+def says(rows: pd.DataFrame) -> bool:
+    """Return whether anything was broadcast."""
+    return not rows.empty
+
+
 def size(rows: pd.DataFrame) -> tuple[float, float]:
     """Return the width and height, in inches, that so many rows need."""
     return 9.0, 2.2 + 0.36 * max(min(len(rows), _MOST_ROWS), 2)

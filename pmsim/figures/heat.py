@@ -89,6 +89,12 @@ def heat(
     return Heat(measure_of(metric), across, up, mean, low, swept.fixed(where))
 
 
+def says(found: Heat) -> bool:
+    """Return whether the tiles differ."""
+    known = found.mean[~np.isnan(found.mean)]
+    return len({found.measure.say(value) for value in known}) > 1
+
+
 def size(found: Heat) -> tuple[float, float]:
     """Return the width and height of the figure, in inches."""
     return tiles.size(found.x, found.y)

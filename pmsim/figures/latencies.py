@@ -75,6 +75,11 @@ def known_quantiles(calls: npt.NDArray[np.int64]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["share", "name", "latency_ps"])
 
 
+def says(calls: Latencies) -> bool:
+    """Return whether latencies differ: it takes no picture to say that all were the same."""
+    return len({int(some[place]) for some in calls.values() for place in (0, -1)}) > 1
+
+
 def size(_calls: Latencies) -> tuple[float, float]:
     """Return the width and height of the figure, in inches."""
     return 7.5, 4.6

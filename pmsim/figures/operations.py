@@ -50,6 +50,11 @@ def operation_cost(result: Tables, *, ax: Axes | None = None) -> Axes:
         return draw(tree, axes)
 
 
+def says(tree: CallTree) -> bool:
+    """Return whether any operation ran."""
+    return not tree.rows.empty
+
+
 def size(tree: CallTree) -> tuple[float, float]:
     """Return the width and height, in inches, that the tree needs."""
     return 9.0, 1.9 + 0.27 * max(len(tree.rows), 3)

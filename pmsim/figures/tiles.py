@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection, QuadMesh
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from pmsim.figures import style
 from pmsim.figures.measures import Measure
@@ -92,11 +91,7 @@ def number(
         Points of a line across the tiles, near each other, shape ``(n, 2)``.
     """
     if values.shape[1] > _MOST_COLUMNS:
-        bar = ax.figure.colorbar(mesh, ax=ax, pad=0.015, fraction=0.05, aspect=25)
-        bar.set_label(measure.label)
-        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda at, _: measure.say(value_of(at))))
-        bar.ax.yaxis.set_minor_formatter(NullFormatter())
-        bar.outline.set_visible(False)
+        style.colour_bar(ax, mesh, measure.label, lambda at: measure.say(value_of(at)))
         return
     colours = np.asarray(mesh.cmap(mesh.norm(np.ma.asarray(mesh.get_array())))).reshape(-1, 4)
     places = _tiles(np.ones_like(values, dtype=bool))

@@ -91,6 +91,11 @@ def rates(result: Tables) -> Rates:
     return Rates(edges, counts, end, float(steady))
 
 
+def says(found: Rates) -> bool:
+    """Return whether broadcasts began in more than one interval: of one the table tells all."""
+    return int(np.count_nonzero(found.counts)) > 1
+
+
 def size(_found: Rates) -> tuple[float, float]:
     """Return the width and height of the figure, in inches."""
     return 9.0, 4.0

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import io
+import sys
+import time
 
 import pytest
 from rich.console import Console
 
 from pmsim.cli import progress
-from pmsim.cli.progress import Bar
+from pmsim.cli.progress import Bar, shown_bar, shown_drawing
 from pmsim.simulation.run.observer import Progress
 from pmsim.units import MS
 
@@ -23,7 +25,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 
 def shown(terminal: io.StringIO, *reports: Progress) -> str:
-    with Bar("policy", shown=True) as bar:
+    with Bar("policy") as bar:
         for report in reports:
             bar.update(report)
     return terminal.getvalue()
@@ -41,14 +43,14 @@ def test_a_replication_says_which_it_is(terminal: io.StringIO) -> None:
 
 
 def test_a_run_without_a_known_end_has_no_total(terminal: io.StringIO) -> None:
-    with Bar("policy", shown=True) as bar:
+    with Bar("policy") as bar:
         bar.update(Progress(0, 1, 5 * MS, None, 0))
         (task,) = bar._bars.tasks
         assert task.total is None
 
 
 def test_the_bar_is_full_when_all_replications_are_done(terminal: io.StringIO) -> None:
-    with Bar("policy", shown=True) as bar:
+    with Bar("policy") as bar:
         bar.update(Progress(1, 2, 10 * MS, 10 * MS, 0))
         (task,) = bar._bars.tasks
         assert task.completed == task.total == 20 * MS
@@ -63,7 +65,19 @@ def test_reports_in_quick_succession_are_drawn_once(
     assert "2ms simulated" not in said
 
 
-def test_nothing_is_drawn_where_nothing_is_to_be_shown(terminal: io.StringIO) -> None:
-    with Bar("policy", shown=False) as bar:
-        bar.update(Progress(0, 1, 5 * MS, 10 * MS, 0))
-    assert terminal.getvalue() == ""
+def test_no_bar_is_made_where_nobody_sees_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with shown_bar("policy", wanted=True) as update:
+        assert update is None  # the tests' standard error is a file
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with shown_bar("policy", wanted=False) as update:
+        assert update is None
+
+
+def test_figures_are_counted_as_they_are_drawn(
+    terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with shown_drawing(8, wanted=True) as progress:
+        progress(2)
+        time.sleep(0.3)  # it is shown eight times a second
+    assert "drawing 3 of 8" in terminal.getvalue()

@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from pmsim.figures import gallery
+from pmsim.figures.gallery import Drawing
+from pmsim.simulation.result.result import Result, open_result
 from pmsim.simulation.tables.columns import TABLES
 from pmsim.workloads import registry
 from pmsim.workloads.registry import workload, workload_kinds
@@ -21,10 +24,8 @@ from tests.cli.conftest import COMMAND, POLICY, WORK, Pmsim, environment
 from tests.machines import scenario
 from tests.scenario_files import write_scenario
 
-FIGURES = {
-    "operation_cost.png", "flush_cost.png", "broadcast_timeline.png", "latency_distribution.png",
-    "cpus_over_time.png", "anatomy_median.png", "anatomy_p99.png", "anatomy_slowest.png",
-}  # fmt: skip
+FIGURES = {"operation_cost.png", "flush_cost.png", "broadcast_timeline.png", "cpus_over_time.png"}
+"""Those that a run with some broadcasts has at least."""
 
 ENDLESS = {"duration": "1000s"}
 CHURN = {"kind": "pool_churn", "pools": 10_000_000, "allocations": 8, "size": "8B"}
@@ -54,7 +55,50 @@ def test_a_run_answers_in_words_and_leaves_tables_and_figures(
         f"{t}.parquet" for t in TABLES
     }
     assert {path.name for path in result.iterdir()} == expected
-    assert {path.name for path in (result / "figures").iterdir()} == FIGURES
+    assert {path.name for path in (result / "figures").iterdir()} >= FIGURES
+    assert words.splitlines()[-2:] == [
+        f"tables and summary: {Path('results/test')}", f"figures: {Path('results/test/figures')}",
+    ]  # fmt: skip
+
+
+def test_the_answer_is_there_and_the_result_whole_before_a_figure_is_drawn(
+    inside: Pmsim, policy_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(result: Result) -> list[Drawing]:
+        assert len(open_result(result.path).crosscalls)
+        raise ZeroDivisionError("a figure of nothing")
+
+    monkeypatch.setattr(gallery, "drawings", fails)
+    done = inside("run", policy_file, "--out", "here")
+    assert done.returncode == 1
+    said = done.stdout.splitlines()
+    assert "tables and summary: here" in said
+    assert "the figures could not be drawn: a figure of nothing" in said[-1]
+    assert "`pmsim plot here --force` draws them" in said[-1]
+    assert not Path("here/figures").exists()
+
+
+def test_an_interrupt_while_figures_are_drawn_keeps_all_that_is_there(
+    inside: Pmsim, policy_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = Drawing.save
+
+    def interrupted(drawing: Drawing, *paths: Path) -> None:
+        if drawing.name == "flush_cost":  # the second
+            raise KeyboardInterrupt
+        save(drawing, *paths)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Drawing, "save", interrupted)
+        done = inside("run", policy_file, "--out", "here")
+    assert done.returncode == 130
+    assert "Synchronization cost" in done.stdout
+    last = done.stdout.splitlines()[-1]
+    assert "interrupted while figures were drawn: all else is in here" in last
+    assert [path.name for path in Path("here/figures").iterdir()] == ["operation_cost.png"]
+    assert len(open_result(Path("here")).crosscalls)
+    assert inside("plot", "here", "--force").returncode == 0
+    assert {path.name for path in Path("here/figures").iterdir()} >= FIGURES
 
 
 def test_a_shipped_scenario_runs_by_its_name(pmsim: Pmsim, tmp_path: Path) -> None:

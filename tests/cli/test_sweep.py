@@ -235,7 +235,7 @@ def test_a_figure_that_fails_loses_nothing_of_the_sweep(
         raise ZeroDivisionError("a figure of nothing")
 
     with monkeypatch.context() as patch:
-        patch.setattr(gallery, "draw_all", fails)
+        patch.setattr(gallery, "drawings", fails)
         done = swept()
     assert done.returncode == 1
     assert "rows of all replications: s" in done.stdout

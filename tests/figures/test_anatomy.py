@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 
 import pmsim
@@ -84,7 +85,8 @@ def test_only_what_happened_is_drawn_and_named() -> None:
     ax = call_anatomy(
         MadeUp(anatomy=one_call("median", {2: ("irqs_off", 9000)}, 4)), which="median"
     )
-    drawn = {to_hex(patch.get_facecolor()) for patch in ax.patches}
+    bars = [one for one in ax.collections if isinstance(one, PolyCollection)]
+    drawn = {to_hex(colour) for one in bars for colour in one.get_facecolor()}
     named = {text.get_text() for text in ax.get_legend().get_texts()}
     assert drawn == {PARTS[part][1] for part in PARTS if PARTS[part][0] in named}
     assert "interrupts off" in named

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,7 +13,7 @@ from PIL import Image
 import pmsim.figures
 from pmsim.errors import OutputError
 from pmsim.figures import draw_all
-from pmsim.figures.gallery import GALLERY
+from pmsim.figures.gallery import drawings
 from tests.figures.made_up import (
     MS,
     MadeUp,
@@ -46,12 +47,72 @@ def ink(path: Path) -> float:
     return float((pixels < 250).mean())
 
 
-@pytest.mark.parametrize("result", [whole(4, 1), whole(448, 5000), MadeUp()])
+TELLING = ["operation_cost", "flush_cost", "broadcast_timeline", "cpus_over_time"]
+
+
+def names(result: MadeUp) -> list[str]:
+    return [drawing.name for drawing in drawings(result)]
+
+
+@pytest.mark.parametrize("result", [whole(4, 10), whole(448, 5000)])
 def test_every_figure_is_a_picture_with_something_on_it(result, tmp_path):
     files = draw_all(result, tmp_path)
-    assert [file.name for file in files] == [f"{name}.png" for name in GALLERY]
+    assert [file.stem for file in files] == names(result)
     for file in files:
         assert 0.001 < ink(file) < 0.7, file.name
+
+
+def test_nothing_is_drawn_of_a_run_in_which_nothing_happened(tmp_path):
+    assert draw_all(MadeUp(), tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_latencies_that_are_all_the_same_have_no_distribution():
+    assert names(whole(4, 1)) == [*TELLING, "anatomy_slowest"]
+    assert "latency_distribution" in names(whole(4, 10))
+
+
+def test_broadcasts_in_one_interval_alone_have_no_timeline():
+    counts = np.zeros(20, dtype=int)
+    counts[7] = 4
+    once = replace(whole(4, 10), timeline=timeline(counts, 10 * MS))
+    assert "broadcast_timeline" not in names(once)
+    counts[9] = 1
+    twice = replace(whole(4, 10), timeline=timeline(counts, 10 * MS))
+    assert "broadcast_timeline" in names(twice)
+
+
+def of_cpus(stolen: np.ndarray, spin: np.ndarray) -> list[str]:
+    """Return what the panels of CPUs against time show."""
+    result = replace(whole(4, 10), cpu_timeline=cpu_timeline(stolen, spin, 10 * MS))
+    found = [drawing for drawing in drawings(result) if drawing.name == "cpus_over_time"]
+    return [data.paid for drawing in found for _, data in drawing.panels]
+
+
+def test_cpus_of_one_colour_are_not_drawn():
+    even, none = np.full((4, 20), MS), np.zeros((4, 20))
+    assert of_cpus(even, none) == []
+    uneven, late = even.copy(), even.copy()
+    uneven[2] *= 2
+    late[:, 15:] *= 2
+    assert of_cpus(uneven, none) == ["stolen"]
+    assert of_cpus(late, uneven) == ["stolen", "spin"]
+
+
+def anatomies(**calls: dict[int, tuple[str, int]]) -> list[str]:
+    frames = [one_call(which, waits, 4, 10**5) for which, waits in calls.items()]
+    return [name for name in names(replace(whole(4, 10), anatomy=pd.concat(frames)))
+            if name.startswith("anatomy")]  # fmt: skip
+
+
+def test_calls_that_look_like_a_slower_one_are_not_drawn():
+    late, later = {1: ("irqs_off", 10**7)}, {1: ("irqs_off", 10**7 + 10**6 // 2)}
+    much_later = {2: ("irqs_off", 2 * 10**7)}
+    asleep = {1: ("idle_exit", 10**7)}
+    drawn = anatomies(median=late, p99=late, slowest=much_later)
+    assert drawn == ["anatomy_p99", "anatomy_slowest"]
+    drawn = anatomies(median=asleep, p99=late, slowest=later)
+    assert drawn == ["anatomy_median", "anatomy_slowest"]
 
 
 def test_no_text_leaves_the_picture(tmp_path):
@@ -64,7 +125,7 @@ def test_no_text_leaves_the_picture(tmp_path):
 def test_each_format_is_written(tmp_path):
     files = draw_all(whole(4, 10), tmp_path / "new", formats=("png", "svg"))
     assert {file.suffix for file in files} == {".png", ".svg"}
-    assert len(files) == 2 * len(GALLERY)
+    assert len(files) == 2 * len(names(whole(4, 10)))
     assert all(file.stat().st_size for file in files)
 
 
@@ -76,13 +137,14 @@ def test_the_same_result_gives_the_same_bytes(tmp_path):
 
 def test_an_unknown_format_is_an_error_that_names_it(tmp_path):
     with pytest.raises(OutputError, match="gifx"):
-        draw_all(MadeUp(), tmp_path, formats=("gifx",))
+        draw_all(whole(4, 10), tmp_path, formats=("gifx",))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_place_that_cannot_be_written_is_an_error_that_names_it(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
-        draw_all(MadeUp(), tmp_path / "file")
+        draw_all(whole(4, 10), tmp_path / "file")
 
 
 def test_drawing_all_leaves_no_open_window_and_no_changed_setting(tmp_path):
