@@ -6,7 +6,7 @@
 #   make test-all  all tests, slow ones too, on every Python 3.11 to 3.13 of this machine,
 #                  and on the oldest versions that pyproject.toml allows
 #   make lint      ruff, mypy, import-linter
-#   make bench     speed, as a table of ratios
+#   make bench     speed, as tables of ratios and targets (a few minutes)
 #   make study     the headline study (5 minutes on 2 cores); figures and the paper in results/study
 #   make docs      the pages that the code writes, the README's price list, and the site
 

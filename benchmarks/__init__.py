@@ -1,1 +1,1 @@
-"""How fast pmsim is, as ratios within one run: ``python -m benchmarks``, or ``make bench``."""
+"""How fast pmsim is: ``make bench``, or ``python -m benchmarks PART...`` for some parts of it."""

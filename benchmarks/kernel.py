@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from rich.console import Console
+from rich.table import Table
+
 import pmsim
-from benchmarks.crosscalls import COSTS, SMALL
+from benchmarks.machines import COSTS, SMALL
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.task import Steps, Task
 from pmsim.kernel.kernel import Kernel
@@ -15,7 +18,6 @@ from pmsim.kernel.profiles import load_profile
 Body = Callable[[Kernel, Task], Steps]
 
 VMALLOCS = 20_000
-CHURN = 40_000
 PMALLOCS = 50_000
 MANY = 100_000_000
 PROTECTS = 5_000
@@ -70,31 +72,20 @@ def _storm() -> float:
     return float(loads) / (time.process_time() - started)
 
 
-def _churn() -> float:
-    """Return calls of vmalloc and vfree per CPU-second of a whole run, every one in its tables.
-
-    What a longer run takes more than a short one: starting and ending count for nothing.
-    """
-    short, long = (_churn_seconds(allocations) for allocations in (CHURN, 4 * CHURN))
-    return 2 * 3 * CHURN / (long - short)
-
-
-def _churn_seconds(allocations: int) -> float:
-    churn = {"kind": "vmalloc_churn", "allocations": allocations, "size": "16KiB"}
-    scenario = pmsim.Scenario.from_dict(
-        {"pmsim": 1, "name": "churn", "machine": "skylake-sp-2s", "workloads": [churn]}
-    )
-    started = time.process_time()
-    pmsim.run(scenario)
-    return time.process_time() - started
-
-
-KERNEL_CASES: tuple[tuple[str, Callable[[], float]], ...] = (
+CASES: tuple[tuple[str, Callable[[], float]], ...] = (
     ("vmalloc(16 KiB) and vfree, with the purges", lambda: _rate(_vmalloc, VMALLOCS)),
-    ("vmalloc and vfree calls of a run, recorded (83,333 is ten million in 2 min)", _churn),
     ("pmalloc(24), one by one", lambda: _rate(_pmalloc, PMALLOCS)),
     ("pmalloc(24), by alloc_many", lambda: _rate(_alloc_many, MANY)),
     ("pmalloc and pmalloc_protect_pool of one page", lambda: _rate(_protect, PROTECTS)),
     ("module requests of a boot storm (255 CPUs, 11,484 in all; 1,148 is 10 s)", _storm),
 )
 """What is timed: a name, and a function that returns operations per CPU-second."""
+
+
+def measure(console: Console) -> None:
+    """Print the table."""
+    table = Table("operations of the kernel", title="The kernel", title_justify="left")
+    table.add_column("per CPU-second", justify="right")
+    for name, rate in CASES:
+        table.add_row(name, f"{rate():,.0f}")
+    console.print(table)
