@@ -262,7 +262,7 @@ def read(changes):
     calls = result.operations
     times = calls.loc[calls["kind"] == "pmalloc_protect_pool", ["start_ps", "end_ps"]]
     return {
-        "share lost": result.summary["cost"]["share"],
+        "share lost": result.summary.cost.share,
         "p99 of a protection (µs)": (times["end_ps"] - times["start_ps"]).quantile(0.99) / 1e6,
     }
 
@@ -342,9 +342,9 @@ def owner(refill, protect):
     result = pmsim.run(peace.with_(**keys))
     (pool,) = result.pools.itertuples()
     return {
-        "broadcasts": result.summary["broadcasts"]["total"],
-        "CPU time lost (ms)": result.summary["cost"]["lost_ps"] / 1e9,
-        "p99 of a broadcast (µs)": (result.summary["latency_ps"]["p99"] or np.nan) / 1e6,
+        "broadcasts": result.summary.broadcasts.total,
+        "CPU time lost (ms)": result.summary.cost.lost_ps / 1e9,
+        "p99 of a broadcast (µs)": (result.summary.latency_ps.p99 or np.nan) / 1e6,
         "pages": pool.pages,
     }
 

@@ -94,8 +94,8 @@ import pandas as pd
 
 mean_us = pd.Series(
     {
-        "as it is, 110 ns": result.summary["latency_ps"]["mean"] / 1e6,
-        "twice as far, 220 ns": slower.summary["latency_ps"]["mean"] / 1e6,
+        "as it is, 110 ns": result.summary.latency_ps.mean / 1e6,
+        "twice as far, 220 ns": slower.summary.latency_ps.mean / 1e6,
     },
     name="mean latency of a broadcast (µs)",
 )

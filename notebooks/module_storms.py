@@ -79,7 +79,7 @@ def summed(result):
         "handed out by vmalloc (MiB)": calls.loc[calls["kind"] == "vmalloc", "pages"].sum() / 256,
         "most in use at once (MiB)": in_use(result).max(),
         "purges": counts.get("purge", 0),
-        "broadcasts": result.summary["broadcasts"]["total"],
+        "broadcasts": result.summary.broadcasts.total,
         "last load or duplicate ended (ms)": max(loads["end_ps"].max(), duplicates["end_ps"].max())
         / 1e9,
     }

@@ -44,11 +44,11 @@ def cut(refill="4KiB", align_order=3, protect="end"):
     )
     (pool,) = result.pools.itertuples()
     return {
-        "broadcasts": result.summary["broadcasts"]["total"],
+        "broadcasts": result.summary.broadcasts.total,
         "areas": pool.areas,
         "wasted (KiB)": (pool.pages * 4096 - RULES * SIZE) / 1024,
         "exposed (KiB s)": pool.exposed_byte_s / 1024,
-        "CPU time lost (ms)": result.summary["cost"]["lost_ps"] / 1e9,
+        "CPU time lost (ms)": result.summary.cost.lost_ps / 1e9,
     }
 
 

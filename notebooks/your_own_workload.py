@@ -85,7 +85,7 @@ result.cpus.set_index("cpu")[["handlers", "stolen_ps", "refill_ps", "spin_ps"]]
 # %%
 sizes = [100, 500, 2000]
 runs = {rules: pmsim.run(scenario.with_(**{"workloads.firewall.rules": rules})) for rules in sizes}
-broadcasts = pd.Series({rules: run.summary["broadcasts"]["total"] for rules, run in runs.items()})
+broadcasts = pd.Series({rules: run.summary.broadcasts.total for rules, run in runs.items()})
 broadcasts
 
 # %%

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from pmsim.record import Record
 
 LEVEL: Final = 0.95
 """The level of confidence where none is asked for."""
@@ -26,30 +28,16 @@ Method = Literal["t", "bootstrap", "batch means", "constant", "not enough data"]
 Values: TypeAlias = Sequence[float] | npt.NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A mean, and the interval that holds the true one with some confidence.
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimate(Record):
+    """A mean, and the interval that holds the true one with some confidence."""
 
-    Attributes
-    ----------
-    mean
-        Of the values that are known; `None` without any.
-    low, high
-        Ends of the interval; `None` where there are too few values.
-    n
-        Values that are known: replications, or steps of one run.
-    level
-        Probability with which such intervals hold the truth.
-    method
-        Where the interval comes from.
-    """
-
-    mean: float | None
-    low: float | None
-    high: float | None
-    n: int
-    level: float
-    method: Method
+    mean: Annotated[float | None, "Of the values that are known; none without any."]
+    low: Annotated[float | None, "Lower end of the interval; none where there are too few values."]
+    high: Annotated[float | None, "Upper end of the interval."]
+    n: Annotated[int, "Values that are known: replications, or steps of one run."]
+    level: Annotated[float, "Probability with which such intervals hold the truth."]
+    method: Annotated[Method, "Where the interval comes from."]
 
     @property
     def half_width(self) -> float | None:
@@ -67,17 +55,6 @@ class Estimate:
         if half == 0:
             return 0.0
         return half / abs(self.mean) if self.mean else None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain data, fit for JSON."""
-        return {
-            "mean": self.mean,
-            "low": self.low,
-            "high": self.high,
-            "n": self.n,
-            "level": self.level,
-            "method": self.method,
-        }
 
 
 def mean_interval(values: Values, level: float = LEVEL) -> Estimate:

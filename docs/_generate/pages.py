@@ -9,7 +9,7 @@ from docs._generate.kernels import kernel_page
 from docs._generate.parts import part_pages
 from docs._generate.platforms import platform_page
 from docs._generate.prices import all_prices, price_page, shortened
-from docs._generate.results import metric_page, table_page
+from docs._generate.results import metric_page, summary_page, table_page
 from docs._generate.scenario import scenario_page
 from docs._generate.shipped import shipped_page
 from docs._generate.workloads import workload_page
@@ -28,6 +28,7 @@ def write_all() -> dict[Path, str]:
         "workloads.md": workload_page(),
         "tables.md": table_page(),
         "metrics.md": metric_page(),
+        "summary.md": summary_page(),
         "commands.md": command_page(),
         "platforms.md": platform_page(),
         "shipped.md": shipped_page(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from docs._generate.markdown import code, table
 from pmsim.simulation.answer.metrics import METRICS
+from pmsim.simulation.answer.summary import Summary
 from pmsim.simulation.tables.columns import TABLES
 
 TABLES_HEAD = """\
@@ -25,6 +26,17 @@ intervals; those of quantiles and extremes are bootstrapped.
 """
 
 
+SUMMARY_HEAD = """\
+# Summary
+
+The headline numbers of a result are in its `summary.json`, and in Python in `result.summary`, by
+attributes (`result.summary.cost.share`) or by keys (`result.summary["cost"]["share"]`). Times are
+picoseconds; sums are over all replications where nothing else is said. `[]` marks a list of such
+entries, `{}` one entry for each name.
+
+"""
+
+
 def table_page() -> str:
     """Return every table with its columns."""
     parts = [TABLES_HEAD]
@@ -36,6 +48,12 @@ def table_page() -> str:
         head = ("column", "holds", "unit", "meaning")
         parts.append(f"\n## `{one.name}`\n\n{one.sentence}\n\n{table(head, rows)}")
     return "".join(parts)
+
+
+def summary_page() -> str:
+    """Return every number of a summary."""
+    rows = [(code(path), meaning) for path, meaning in Summary.meanings()]
+    return SUMMARY_HEAD + table(("key", "meaning"), rows)
 
 
 def metric_page() -> str:

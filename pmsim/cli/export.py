@@ -116,10 +116,10 @@ def _missing(found: Result, window: Window) -> str:
     """Say what a timeline does not show because the run did not keep it."""
     from pmsim import formatting
 
-    kept = [one for one in found.summary["detail"] if one["replication"] == window.replication]
+    kept = [one for one in found.summary.detail if one.replication == window.replication]
     if not kept:
         return WITHOUT_DETAIL
-    cut = kept[0]["cut_ps"]
+    cut = kept[0].cut_ps
     if cut is None or (window.end_ps is not None and window.end_ps <= cut):
         return ""
     return f"there was no room to keep everything after {formatting.time(cut)}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
 
 import pandas as pd
+
+from pmsim.simulation.answer.summary import Summary
 
 
 class Tables(Protocol):
@@ -25,7 +27,7 @@ class Tables(Protocol):
     @property
     def anatomy(self) -> pd.DataFrame: ...  # noqa: D102
     @property
-    def summary(self) -> Mapping[str, Any]: ...  # noqa: D102
+    def summary(self) -> Summary: ...  # noqa: D102
 
 
 @runtime_checkable

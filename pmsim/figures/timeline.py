@@ -86,9 +86,8 @@ def rates(result: Tables) -> Rates:
         # One broadcast in a rest of an interval would be a tower; the rest joins the one before.
         edges = np.delete(edges, -2)
         counts = np.append(counts[:-2], counts[-2:].sum())
-    transients = result.summary.get("transients") or [{"end_ps": None}]
-    end, steady = transients[0]["end_ps"], transients[0].get("per_s_after", 0.0)
-    return Rates(edges, counts, end, float(steady))
+    parts = result.summary.transients[0]
+    return Rates(edges, counts, parts.end_ps, parts.per_s_after or 0.0)
 
 
 def says(found: Rates) -> bool:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pmsim import formatting
-from pmsim.confidence import LEVEL, Estimate
+from pmsim.confidence import LEVEL
 from pmsim.report.table import Cell, Table, count, part, size, time, word
 from pmsim.simulation.answer.metrics import metric_of
 from pmsim.simulation.answer.sentences import sentences
+from pmsim.simulation.answer.summary import Summary
 from pmsim.simulation.run.stopping import too_wide, too_wide_said
 
 if TYPE_CHECKING:
     from pmsim.simulation.result.result import Result
-
-Summary = Mapping[str, Any]
 
 MOST_OPERATIONS: Final = 12
 """Kinds of operation that are shown, the costliest."""
@@ -24,14 +22,6 @@ MEANS: Final = (
     "operation_mean_ps",
 )  # fmt: skip
 """Metrics whose means are shown with their intervals, beside the headline ones."""
-LOST: Final = {
-    "stolen_ps": "interrupts, waking for them, invalidations",
-    "refill_ps": "refilling TLBs after full flushes",
-    "spin_ps": "spinning: for answers and spinlocks",
-    "irqs_off_ps": "starting broadcasts, interrupts off",
-    "lost_ps": "all of it",
-}
-"""Where CPU time is lost, by the key of the summary."""
 
 
 def answer_words(result: Result) -> list[str]:
@@ -40,8 +30,8 @@ def answer_words(result: Result) -> list[str]:
     precision = result.manifest.get("precision")
     if precision is None:
         return said
-    found = {name: Estimate(**one) for name, one in result.summary["intervals"].items()}
-    headlines = {name: one for name, one in found.items() if metric_of(name)[0].headline}
+    known = result.summary.intervals
+    headlines = {name: one for name, one in known.items() if metric_of(name)[0].headline}
     most = result.manifest["max_replications"]
     wide = too_wide(headlines, precision)
     return [*said, *(f"{too_wide_said(name, one, precision, most)}." for name, one in wide.items())]
@@ -59,9 +49,8 @@ def answer_tables(result: Result) -> list[Table]:
 def means(summary: Summary) -> Table:
     """Return how well the means are known."""
     rows = []
-    for name, one in summary["intervals"].items():
+    for name, found in summary.intervals.items():
         metric, label = metric_of(name)
-        found = Estimate(**one)
         if not metric.headline and (metric.name not in MEANS or found.n < 2):
             continue
         rows.append(
@@ -80,32 +69,39 @@ def means(summary: Summary) -> Table:
 
 def costs(summary: Summary) -> Table:
     """Return where CPU time was lost."""
-    cost = summary["cost"]
-    per_ps = cost["share"] / cost["lost_ps"] if cost["lost_ps"] else 0.0
-    rows = [(word(name), time(cost[key]), part(cost[key] * per_ps)) for key, name in LOST.items()]
+    cost = summary.cost
+    per_ps = cost.share / cost.lost_ps if cost.lost_ps else 0.0
+    spent = {
+        "interrupts, waking for them, invalidations": cost.stolen_ps,
+        "refilling TLBs after full flushes": cost.refill_ps,
+        "spinning: for answers and spinlocks": cost.spin_ps,
+        "starting broadcasts, interrupts off": cost.irqs_off_ps,
+        "all of it": cost.lost_ps,
+    }
+    rows = [(word(what), time(ps), part(ps * per_ps)) for what, ps in spent.items()]
     return Table("where CPU time was lost", ("what", "time", "share of all CPU time"), tuple(rows))
 
 
 def broadcasts(summary: Summary) -> Table:
     """Return what broadcasts were made for."""
-    total = summary["broadcasts"]["total"]
+    total = summary.broadcasts.total
     rows = [
         (word(cause), count(number), part(number / total))
-        for cause, number in summary["broadcasts"]["by_cause"].items()
+        for cause, number in summary.broadcasts.by_cause.items()
     ]
     return Table("broadcasts by cause", ("cause", "number", "share"), tuple(rows))
 
 
 def operations(summary: Summary) -> Table:
     """Return the costliest kinds of operation."""
-    found = summary["operations"]
+    found = summary.operations
     rows = [
         (
-            word(one["kind"]),
-            count(one["count"]),
-            time(one["mean_ps"]),
-            time(one["total_ps"]),
-            count(one["crosscalls"]),
+            word(one.kind),
+            count(one.count),
+            time(one.mean_ps),
+            time(one.total_ps),
+            count(one.crosscalls),
         )
         for one in found[:MOST_OPERATIONS]
     ]

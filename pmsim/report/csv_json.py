@@ -91,7 +91,7 @@ def write_json(
     chosen = _chosen(found, names)
     about: dict[str, Any] = {"manifest": found.manifest}
     if isinstance(found, Result):
-        about["summary"] = found.summary
+        about["summary"] = found.summary.as_dict()
     with new_files([path], force=force) as (half,), half.open("w", encoding="utf-8") as file:
         for key, content in about.items():
             file.write(f"{'{' if key == 'manifest' else ''}{_text(key)}: {_text(content)},\n")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 
 from pmsim.report.table import Cell, Table, count, ident, part, time, word
+from pmsim.simulation.answer.summary import Summary
 from pmsim.simulation.tables.columns import CPU_TIMES, LATENCY_PARTS
 
 if TYPE_CHECKING:
@@ -35,18 +36,18 @@ def detail_tables(result: Result) -> list[Table]:
     return [table for table in tables if table.rows]
 
 
-def calls(summary: Mapping[str, Any]) -> Table:
+def calls(summary: Summary) -> Table:
     """Return what each workload asked of the kernel."""
-    found = summary["calls"]
+    found = summary.calls
     rows = [
         (
-            word(one["workload"]),
-            word(one["kind"]),
-            count(one["count"]),
-            time(one["mean_ps"]),
-            time(one["longest_ps"]),
-            time(one["lock_wait_ps"]),
-            count(one["broadcasts"]),
+            word(one.workload),
+            word(one.kind),
+            count(one.count),
+            time(one.mean_ps),
+            time(one.longest_ps),
+            time(one.lock_wait_ps),
+            count(one.broadcasts),
         )
         for one in found[:MOST_CALLS]
     ]
@@ -58,18 +59,18 @@ def calls(summary: Mapping[str, Any]) -> Table:
     )
 
 
-def user_work(summary: Mapping[str, Any]) -> Table:
+def user_work(summary: Summary) -> Table:
     """Return how much longer user work took."""
     rows = [
         (
-            word(one["workload"]),
-            count(one["tasks"]),
-            time(one["work_ps"]),
-            time(one["elapsed_ps"]),
-            Cell("none done") if one["slowdown"] is None else part(one["slowdown"]),
-            count(one["interrupts"]),
+            word(one.workload),
+            count(one.tasks),
+            time(one.work_ps),
+            time(one.elapsed_ps),
+            Cell("none done") if one.slowdown is None else part(one.slowdown),
+            count(one.interrupts),
         )
-        for one in summary["user_work"]
+        for one in summary.user_work
     ]
     columns = ("workload", "tasks", "work done", "took", "longer by", "interrupts")
     return Table("user work", columns, tuple(rows))

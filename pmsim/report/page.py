@@ -118,11 +118,11 @@ def _article(body: str, place: str) -> str:
 
 def _result(result: Result, name: str, prefix: str) -> str:
     summary, manifest = result.summary, result.manifest
-    runs = summary["replications"]
+    runs = summary.replications
     facts = [
-        f"{summary['cpus']:,} CPUs of {_machine(manifest['scenario'])}",
+        f"{summary.cpus:,} CPUs of {_machine(manifest['scenario'])}",
         str(manifest["scenario"]["kernel"]["profile"]),
-        f"{formatting.time(summary['duration_ps'])} simulated"
+        f"{formatting.time(summary.duration_ps)} simulated"
         + (f" in {runs:,} runs" if runs > 1 else ""),
         f"seed {manifest['seed']}",
     ]

@@ -103,7 +103,7 @@ def spans_of(result: Result, window: Window) -> Spans:
     OutputError
         If there is no such replication, or there are too many rows for one timeline.
     """
-    runs = result.summary["replications"]
+    runs = result.summary.replications
     if window.replication >= runs:
         there = "is only replication 0" if runs == 1 else f"are replications 0 to {runs - 1}"
         raise OutputError(f"there is no replication {window.replication}; there {there}")

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 
 from pmsim.figures.flushes import PARTS as LATENCY_PARTS
+from pmsim.simulation.answer.summary import Summary
 from pmsim.simulation.tables.columns import TABLES
+from tests.summaries import EMPTY
 
 MS = 1_000_000_000
 
@@ -38,7 +40,7 @@ class MadeUp:
     timeline: pd.DataFrame = field(default_factory=lambda: empty("timeline"))
     cpu_timeline: pd.DataFrame = field(default_factory=lambda: empty("cpu_timeline"))
     anatomy: pd.DataFrame = field(default_factory=lambda: empty("anatomy"))
-    summary: Mapping[str, Any] = field(default_factory=dict)
+    summary: Summary = field(default_factory=lambda: EMPTY)
 
 
 @dataclass

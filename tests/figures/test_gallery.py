@@ -23,6 +23,7 @@ from tests.figures.made_up import (
     operations,
     timeline,
 )
+from tests.summaries import transient, with_transients
 
 
 def whole(n_cpus: int, calls: int) -> MadeUp:
@@ -37,7 +38,7 @@ def whole(n_cpus: int, calls: int) -> MadeUp:
             one_call(which, {1: ("idle_exit", 10**6), 2: ("ride", 500)}, n_cpus, 10**5)
             for which in ("median", "p99", "slowest")
         ),
-        summary={"transients": [{"end_ps": 50 * MS, "per_s_after": 500.0}]},
+        summary=with_transients(transient(50 * MS, per_s_after=500.0)),
     )
 
 

@@ -6,11 +6,12 @@ import pytest
 from pmsim.figures import broadcast_timeline
 from pmsim.figures.timeline import rates
 from tests.figures.made_up import MS, MadeUp, timeline
+from tests.summaries import transient, with_transients
 
 
 def run(counts, transient_end_ps=None, per_s_after=0.0) -> MadeUp:
-    found = {"end_ps": transient_end_ps, "per_s_after": per_s_after}
-    return MadeUp(timeline=timeline(counts, 10 * MS), summary={"transients": [found]})
+    found = with_transients(transient(transient_end_ps, per_s_after=per_s_after))
+    return MadeUp(timeline=timeline(counts, 10 * MS), summary=found)
 
 
 def test_a_count_in_an_interval_is_a_rate_per_second():

@@ -50,7 +50,7 @@ def test_json_holds_manifest_summary_and_every_row(
     monkeypatch.setattr(csv_json, "ROWS", 7)
     found = json.loads(write_json(result, tmp_path / "all.json").read_text(encoding="utf-8"))
     assert found["manifest"] == result.manifest
-    assert found["summary"] == result.summary
+    assert found["summary"] == result.summary.as_dict()
     assert list(found["tables"]) == list(TABLES)
     for name, rows in found["tables"].items():
         assert rows == plain(result.table(name)), name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from pmsim.confidence import (
 )
 from pmsim.simulation.answer.metrics import absent, metric_of, ordered
 from pmsim.simulation.answer.parts import SPENT
+from pmsim.simulation.answer.summary import Summary
 from pmsim.simulation.streams import MACHINE, stream
 from pmsim.simulation.tables.source import TableSource, whole
 
@@ -45,8 +46,8 @@ def estimate(column: str, values: Values, seed: int, level: float = LEVEL) -> Es
     return bootstrap_interval(values, stream(seed, 0, MACHINE, f"{PURPOSE} {column}"), level)
 
 
-def over_replications(rows: Sequence[Mapping[str, float]], seed: int) -> dict[str, Any]:
-    """Return the interval of every mean over replications, by the metric's column, fit for JSON.
+def over_replications(rows: Sequence[Mapping[str, float]], seed: int) -> dict[str, Estimate]:
+    """Return the interval of every mean over replications, by the metric's column.
 
     Parameters
     ----------
@@ -56,12 +57,12 @@ def over_replications(rows: Sequence[Mapping[str, float]], seed: int) -> dict[st
         The scenario's.
     """
     return {
-        name: estimate(name, [row.get(name, absent(name)) for row in rows], seed).as_dict()
+        name: estimate(name, [row.get(name, absent(name)) for row in rows], seed)
         for name in ordered({name for row in rows for name in row})
     }
 
 
-def within(files: TableSource, summary: Mapping[str, Any]) -> dict[str, Any]:
+def within(files: TableSource, summary: Summary) -> dict[str, Estimate]:
     """Return how well one run knows the means of its steady part; empty where it has none.
 
     Parameters
@@ -71,9 +72,9 @@ def within(files: TableSource, summary: Mapping[str, Any]) -> dict[str, Any]:
     summary
         Its headline numbers.
     """
-    found = summary["transients"][0]
-    end = found["end_ps"]
-    if end is None or not found["broadcasts_after"]:
+    found = summary.transients[0]
+    end = found.end_ps
+    if end is None or not found.broadcasts_after:
         return {}
     timeline = whole(
         files, "timeline", ("start_ps", "end_ps", "broadcasts_per_s", *SPENT, "windows_ps")
@@ -85,10 +86,10 @@ def within(files: TableSource, summary: Mapping[str, Any]) -> dict[str, Any]:
     spent = sum(late[name] for name in SPENT) - late["windows_ps"]
     series = {
         "after_per_s": late["broadcasts_per_s"],
-        "after_lost_share": spent / (length[0] * summary["cpus"]),
+        "after_lost_share": spent / (length[0] * summary.cpus),
         "after_latency_mean_ps": _latencies(files, end),
     }
-    return {name: batch_means(values).as_dict() for name, values in series.items()}
+    return {name: batch_means(values) for name, values in series.items()}
 
 
 def _latencies(files: TableSource, start: int) -> npt.NDArray[np.float64]:

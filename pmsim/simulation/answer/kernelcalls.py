@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from pmsim.simulation.answer.summary import Calls
 from pmsim.simulation.tables.source import TableSource, coded
 from pmsim.units import S
 
@@ -46,7 +47,7 @@ KERNEL_WORKER: Final = "kernel worker"
 
 def kernel_calls(
     files: TableSource, workloads: Collection[str], duration: int
-) -> list[dict[str, Any]]:
+) -> tuple[Calls, ...]:
     """Return the calls that workloads made, by workload and kind, the costliest first.
 
     Parameters
@@ -57,12 +58,6 @@ def kernel_calls(
         Their names; calls of others are the kernel's own.
     duration
         Simulated picoseconds, all replications together.
-
-    Returns
-    -------
-    list of dict
-        ``workload``, ``kind``, ``count``, ``per_s``, ``mean_ps``, ``total_ps``, ``broadcasts`` and
-        ``lock_wait_ps`` (sums), ``longest_ps`` and ``longest_at_ps``, of each.
     """
     sums: dict[tuple[str, str], _Sum] = {}
     for batch in files.arrow_batches("operations", _COLUMNS):
@@ -76,18 +71,18 @@ def kernel_calls(
             rows = both == pair
             sums.setdefault((who, kind), _Sum()).add(*(column[rows] for column in columns))
     ordered = sorted(sums.items(), key=lambda item: -item[1].total)
-    return [
-        {
-            "workload": workload,
-            "kind": kind,
-            "count": one.count,
-            "per_s": one.count * S / duration if duration else 0.0,
-            "mean_ps": round(one.total / one.count),
-            "total_ps": one.total,
-            "broadcasts": one.broadcasts,
-            "lock_wait_ps": one.lock_wait,
-            "longest_ps": one.longest,
-            "longest_at_ps": one.longest_at,
-        }
+    return tuple(
+        Calls(
+            workload=workload,
+            kind=kind,
+            count=one.count,
+            per_s=one.count * S / duration if duration else 0.0,
+            mean_ps=round(one.total / one.count),
+            total_ps=one.total,
+            broadcasts=one.broadcasts,
+            lock_wait_ps=one.lock_wait,
+            longest_ps=one.longest,
+            longest_at_ps=one.longest_at,
+        )
         for (workload, kind), one in ordered
-    ]
+    )

@@ -15,6 +15,7 @@ import numpy as np
 
 from pmsim import formatting
 from pmsim.scenario.faults import did_you_mean
+from pmsim.simulation.answer.summary import Cost, Latency, Parts, Summary
 from pmsim.simulation.tables.source import TableSource, coded, whole
 from pmsim.simulation.tables.tally import Tally
 
@@ -89,7 +90,7 @@ class Measured:
         Sums over its pools.
     """
 
-    summary: Mapping[str, Any]
+    summary: Summary
     operations: Mapping[str, Tally]
     handlers: int
     pools: Mapping[str, float]
@@ -97,23 +98,24 @@ class Measured:
     @property
     def cpu_time(self) -> int:
         """All CPU time, in picoseconds."""
-        return int(self.summary["duration_ps"]) * int(self.summary["cpus"])
+        return self.summary.duration_ps * self.summary.cpus
 
-    def of_cpu_time(self, key: str) -> float | None:
-        """Return the share of all CPU time that went into one thing."""
-        return self.summary["cost"][key] / self.cpu_time if self.cpu_time else None
+    def share(self, spent: int) -> float | None:
+        """Return a part of all CPU time as a share of it."""
+        return spent / self.cpu_time if self.cpu_time else None
 
-    def transient(self, key: str) -> Any:
-        """Return what is known of the transient and its end, `None` where it has none."""
-        return self.summary["transients"][0].get(key)
+    @property
+    def parts(self) -> Parts:
+        """The replication before and after its transient."""
+        return self.summary.transients[0]
 
     def mean_latency(self) -> float | None:
-        """Return the mean latency of cross-calls, unrounded."""
-        total = self.summary["broadcasts"]["total"]
-        return self.summary["cost"]["initiators_ps"] / total if total else None
+        """Return the mean latency of shootdowns, unrounded."""
+        total = self.summary.broadcasts.total
+        return self.summary.cost.initiators_ps / total if total else None
 
 
-def measure(files: TableSource, summary: Mapping[str, Any]) -> dict[str, float]:
+def measure(files: TableSource, summary: Summary) -> dict[str, float]:
     """Return every metric of one replication by its column; what it does not tell is left out.
 
     Parameters
@@ -207,37 +209,48 @@ def _operation(what: Callable[[Any], Any]) -> Callable[[Measured], dict[str, Any
     return lambda m: {kind: what(times) for kind, times in m.operations.items()}
 
 
-def _cost(name: str, key: str, what: str, label: str, *, headline: bool = False) -> Metric:
+def _cost(
+    name: str, part: Callable[[Cost], int], what: str, label: str, *, headline: bool = False
+) -> Metric:
     return Metric(
         name, "1", "share", label, f"Share of all CPU time {what}.",
-        lambda m: m.of_cpu_time(key), headline=headline,
+        lambda m: m.share(part(m.summary.cost)), headline=headline,
     )  # fmt: skip
 
 
-def _latency(name: str, key: str, kind: Kind, label: str, *, headline: bool = False) -> Metric:
+def _latency(
+    name: str,
+    which: Callable[[Latency], int | None],
+    kind: Kind,
+    label: str,
+    *,
+    headline: bool = False,
+) -> Metric:
     sentence = f"{label[0].upper()}{label[1:]}, from its start to its initiator's next step."
     return Metric(
-        name, "ps", kind, label, sentence, lambda m: m.summary["latency_ps"][key],
+        name, "ps", kind, label, sentence, lambda m: which(m.summary.latency_ps),
         headline=headline,
     )  # fmt: skip
 
 
-def _part(side: str, when: str) -> tuple[Metric, ...]:
+def _part(
+    side: str, when: str, of: Callable[[Parts], tuple[float | None, float | None, float | None]]
+) -> tuple[Metric, ...]:
     """Return what the initial or the steady part of a run is measured by."""
     return (
         Metric(
             f"{side}_per_s", "1/s", "rate", f"broadcasts per second {when}",
-            f"Broadcasts per second {when}.", lambda m: m.transient(f"per_s_{side}"),
+            f"Broadcasts per second {when}.", lambda m: of(m.parts)[0],
         ),
         Metric(
             f"{side}_lost_share", "1", "share", f"CPU time lost {when}",
             f"Share of all CPU time {when} that synchronization took.",
-            lambda m: m.transient(f"lost_share_{side}"),
+            lambda m: of(m.parts)[1],
         ),
         Metric(
             f"{side}_latency_mean_ps", "ps", "mean", f"mean latency of a broadcast {when}",
             f"Mean latency of the broadcasts that began {when}.",
-            lambda m: m.transient(f"latency_mean_ps_{side}"),
+            lambda m: of(m.parts)[2],
         ),
     )  # fmt: skip
 
@@ -245,27 +258,29 @@ def _part(side: str, when: str) -> tuple[Metric, ...]:
 _DECLARED = (
     Metric(
         "duration_ps", "ps", "time", "simulated time", "Length of the run.",
-        lambda m: m.summary["duration_ps"],
+        lambda m: m.summary.duration_ps,
     ),
-    _cost("lost_share", "lost_ps", "that synchronization took", "CPU time lost", headline=True),
-    _cost("stolen_share", "stolen_ps", "that handlers and waking for them took",
+    _cost("lost_share", lambda cost: cost.lost_ps, "that synchronization took", "CPU time lost",
+          headline=True),
+    _cost("stolen_share", lambda cost: cost.stolen_ps, "that handlers and waking for them took",
           "CPU time in handlers"),
-    _cost("spin_share", "spin_ps", "that initiators and waiters for spinlocks spun",
+    _cost("spin_share", lambda cost: cost.spin_ps, "that initiators and waiters for spinlocks spun",
           "CPU time spinning"),
-    _cost("irqs_off_share", "irqs_off_ps", "that the start of broadcasts took",
+    _cost("irqs_off_share", lambda cost: cost.irqs_off_ps, "that the start of broadcasts took",
           "CPU time starting broadcasts"),
-    _cost("refill_share", "refill_ps", "that refilling TLBs took", "CPU time refilling TLBs"),
+    _cost("refill_share", lambda cost: cost.refill_ps, "that refilling TLBs took",
+          "CPU time refilling TLBs"),
     Metric(
         "broadcasts", "1", "count", "broadcasts", "Cross-calls that ended.",
-        lambda m: m.summary["broadcasts"]["total"],
+        lambda m: m.summary.broadcasts.total,
     ),
     Metric(
         "broadcasts_per_s", "1/s", "rate", "broadcasts per second", "The same per second.",
-        lambda m: m.summary["broadcasts"]["per_s"], headline=True,
+        lambda m: m.summary.broadcasts.per_s, headline=True,
     ),
     Metric(
         "broadcasts_by_cause", "1", "count", "broadcasts", "Cross-calls by their cause.",
-        lambda m: m.summary["broadcasts"]["by_cause"], "cause",
+        lambda m: m.summary.broadcasts.by_cause, "cause",
     ),
     Metric(
         "handlers", "1", "count", "handlers", "Interrupt handlers run.", lambda m: m.handlers
@@ -275,21 +290,27 @@ _DECLARED = (
         "Mean latency of a broadcast, from its start to its initiator's next step.",
         Measured.mean_latency, headline=True,
     ),
-    _latency("latency_p50_ps", "p50", "quantile", "median latency of a broadcast"),
-    _latency("latency_p99_ps", "p99", "quantile", "p99 of the latency of a broadcast",
+    _latency("latency_p50_ps", lambda all: all.p50, "quantile", "median latency of a broadcast"),
+    _latency("latency_p99_ps", lambda all: all.p99, "quantile", "p99 of the latency of a broadcast",
              headline=True),
-    _latency("latency_max_ps", "max", "extreme", "latency of the slowest broadcast"),
+    _latency("latency_max_ps", lambda all: all.max, "extreme", "latency of the slowest broadcast"),
     Metric(
         "transient_end_ps", "ps", "time", "end of the transient",
         "Where the transient at the start ends; unknown where the run never becomes steady.",
-        lambda m: m.transient("end_ps"),
+        lambda m: m.parts.end_ps,
     ),
-    *_part("before", "in the transient"),
-    *_part("after", "after the transient"),
+    *_part(
+        "before", "in the transient",
+        lambda of: (of.per_s_before, of.lost_share_before, of.latency_mean_ps_before),
+    ),
+    *_part(
+        "after", "after the transient",
+        lambda of: (of.per_s_after, of.lost_share_after, of.latency_mean_ps_after),
+    ),
     Metric(
         "slowdown", "1", "share", "slowdown of user work",
         "How much longer user work took than it would have taken alone.",
-        lambda m: {one["workload"]: one["slowdown"] for one in m.summary["user_work"]},
+        lambda m: {one.workload: one.slowdown for one in m.summary.user_work},
         "workload",
     ),
     Metric(
@@ -313,7 +334,7 @@ _DECLARED = (
     Metric(
         "operation_crosscalls", "1", "count", "broadcasts",
         "Cross-calls made by the operations of a kind, those inside them included.",
-        lambda m: {one["kind"]: one["crosscalls"] for one in m.summary["operations"]},
+        lambda m: {one.kind: one.crosscalls for one in m.summary.operations},
         "operation",
     ),
     Metric(
@@ -332,7 +353,7 @@ _DECLARED = (
     ),
     Metric(
         "failures", "1", "count", "failures", "Simulated faults and failed calls.",
-        lambda m: sum(one["count"] for one in m.summary["failures"]),
+        lambda m: sum(one.count for one in m.summary.failures),
     ),
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from pmsim.simulation.answer.summary import Parts
 from pmsim.simulation.answer.transient import Transient, find_transient
 from pmsim.simulation.tables.source import TableSource, whole
 from pmsim.units import S
@@ -30,7 +31,7 @@ def parts_of_runs(
     durations: Mapping[int, int],
     last_ends: Mapping[int, int],
     warmup: int | None,
-) -> list[dict[str, Any]]:
+) -> tuple[Parts, ...]:
     """Return where the transient of each replication ends, and what came before and after.
 
     Parameters
@@ -43,14 +44,6 @@ def parts_of_runs(
         When the last broadcast of each ended, where there was one.
     warmup
         Where the transients end, if the scenario says so; `None` looks for their ends.
-
-    Returns
-    -------
-    list of dict
-        ``end_ps``, `None` where no part of the run is steady, and ``rule``. Where it is known, also
-        of each part, as ``..._before`` and ``..._after``: ``broadcasts`` that began in it,
-        ``per_s``, their mean latency ``latency_mean_ps`` (`None` without any), and ``lost_share``,
-        the share of all CPU time in the intervals of the timeline that began in it.
     """
     timeline = whole(files, "timeline", _TIMELINE)
     rows = {number: _rows(timeline, timeline["replication"] == number) for number in durations}
@@ -61,13 +54,13 @@ def parts_of_runs(
     calls = _calls(files, ends)
     parts = []
     for number, one in found.items():
-        part: dict[str, Any] = {"end_ps": one.end_ps, "rule": one.rule}
+        known: dict[str, Any] = {}
         if number in ends:
             end, length = ends[number], durations[number]
             lengths = (min(end, length), max(0, length - end))
-            part |= _rates(calls[number], lengths) | _lost(rows[number], end)
-        parts.append(part)
-    return parts
+            known = _rates(calls[number], lengths) | _lost(rows[number], end)
+        parts.append(Parts(one.end_ps, one.rule, **known))
+    return tuple(parts)
 
 
 def lost(spent: Columns, windows: int) -> dict[str, int]:

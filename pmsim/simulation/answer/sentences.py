@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean
-from typing import Any
 
-from pmsim.formatting import counted, number, rate, share, time
+from pmsim.formatting import counted, number, quantity, rate, share, time
+from pmsim.simulation.answer.summary import Calls, ShootdownCounts, Summary, UserWork
 from pmsim.units import S
-
-Summary = Mapping[str, Any]
 
 MOST_CALLS = 2
 """Kinds of calls into the kernel that are spoken of, of each workload the costliest."""
@@ -38,7 +36,7 @@ _WAITED_FOR = {
 
 def sentences(summary: Summary) -> list[str]:
     """Return the answers that a summary gives, one sentence or two each."""
-    if not summary["broadcasts"]["total"]:
+    if not summary.broadcasts.total:
         quiet = "No CPU had to be told anything: nothing was broadcast."
         return [quiet, *_calls(summary), *_failures(summary), *_detail(summary)]
     return [
@@ -55,18 +53,18 @@ def sentences(summary: Summary) -> list[str]:
 
 
 def _cost(summary: Summary) -> str:
-    calls, cost = summary["broadcasts"], summary["cost"]
-    kinds = ", ".join(f"{n:,} {kind}" for kind, n in calls["by_kind"].items())
+    calls, cost = summary.broadcasts, summary.cost
+    kinds = ", ".join(f"{n:,} {kind}" for kind, n in calls.by_kind.items())
     return (
-        f"Synchronization cost {share(cost['share'])} of all CPU time:"
-        f" {time(cost['lost_ps'])} of {summary['cpus']:,} CPUs in {_duration(summary)},"
-        f" for {counted(calls['total'], 'broadcast')} ({kinds}){_told(calls)}."
+        f"Synchronization cost {share(cost.share)} of all CPU time:"
+        f" {time(cost.lost_ps)} of {summary.cpus:,} CPUs in {_duration(summary)},"
+        f" for {counted(calls.total, 'broadcast')} ({kinds}){_told(calls)}."
     )
 
 
-def _told(calls: Mapping[str, Any]) -> str:
+def _told(calls: ShootdownCounts) -> str:
     """Say which broadcasts were no cross-calls; nothing where all were."""
-    counts, total = calls["by_protocol"], calls["total"]
+    counts, total = calls.by_protocol, calls.total
     said = [
         f"{'all' if counts[name] == total else format(counts[name], ',')} of them {words}"
         for name, words in _TOLD.items()
@@ -76,144 +74,146 @@ def _told(calls: Mapping[str, Any]) -> str:
 
 
 def _duration(summary: Summary) -> str:
-    text = time(summary["duration_ps"])
-    runs = summary["replications"]
+    text = time(summary.duration_ps)
+    runs = summary.replications
     return text if runs == 1 else f"{text} ({runs:,} runs)"
 
 
 def _latency(summary: Summary) -> str:
-    latency = summary["latency_ps"]
-    known = [
-        f"{name} {time(latency[key])}"
-        for key, name in (("p50", "half within"), ("p99", "p99"), ("p99_9", "p99.9"))
-        if latency[key] is not None
-    ]
-    known.append(f"the slowest {time(latency['max'])}")
-    return f"A broadcast took {time(latency['mean'])} on average: {', '.join(known)}."
+    latency = summary.latency_ps
+    found = {
+        "half within": latency.p50,
+        "p99": latency.p99,
+        "p99.9": latency.p99_9,
+        "the slowest": latency.max,
+    }
+    known = [f"{name} {time(ps)}" for name, ps in found.items() if ps is not None]
+    return f"A broadcast took {quantity(latency.mean, 'ps')} on average: {', '.join(known)}."
 
 
 def _slowest(summary: Summary) -> list[str]:
     """Tell of the slowest broadcast, where it was far slower than the others."""
-    one = summary["slowest"]
-    if one["latency_ps"] < NOTABLE * summary["latency_ps"]["mean"]:
+    one = summary.slowest
+    if one is None or one.latency_ps < NOTABLE * (summary.latency_ps.mean or 0):
         return []
     text = (
-        f"The slowest broadcast ({one['cause']}) was made by {one['workload']} on CPU {one['cpu']},"
-        f" from {time(one['at_ps'])} on"
+        f"The slowest broadcast ({one.cause}) was made by {one.workload} on CPU {one.cpu},"
+        f" from {time(one.at_ps)} on"
     )
-    why = _WAITED_FOR.get(one["slowest_reason"])
-    if one["slowest_cpu"] is not None and why is not None:
-        text += f": it waited for CPU {one['slowest_cpu']}, which {why}"
+    why = _WAITED_FOR.get(one.slowest_reason)
+    if one.slowest_cpu is not None and why is not None:
+        text += f": it waited for CPU {one.slowest_cpu}, which {why}"
     return [f"{text}."]
 
 
 def _calls(summary: Summary) -> list[str]:
     """Tell what each workload asked of the kernel, the costliest calls of it."""
-    by_workload: dict[str, list[Mapping[str, Any]]] = {}
-    for one in summary["calls"]:
-        by_workload.setdefault(one["workload"], []).append(one)
+    by_workload: dict[str, list[Calls]] = {}
+    for one in summary.calls:
+        by_workload.setdefault(one.workload, []).append(one)
     said = []
     for calls in by_workload.values():
-        least = NEGLIGIBLE * sum(one["total_ps"] for one in calls)
-        said += [_call(one) for one in calls[:MOST_CALLS] if one["total_ps"] >= least]
+        least = NEGLIGIBLE * sum(one.total_ps for one in calls)
+        said += [_call(one) for one in calls[:MOST_CALLS] if one.total_ps >= least]
     return said
 
 
-def _call(one: Mapping[str, Any]) -> str:
-    text = f"{one['workload']} called {one['kind']} "
-    if one["count"] == 1:
-        return f"{text}once: {time(one['total_ps'])}, {counted(one['broadcasts'], 'broadcast')}."
-    text += f"{one['count']:,} times ({rate(one['per_s'])}): {time(one['mean_ps'])} each"
-    if one["longest_ps"] > NOTABLE * one["mean_ps"]:
-        text += f", once {time(one['longest_ps'])}"
-    return f"{text}, {counted(one['broadcasts'], 'broadcast')} in all."
+def _call(one: Calls) -> str:
+    text = f"{one.workload} called {one.kind} "
+    if one.count == 1:
+        return f"{text}once: {time(one.total_ps)}, {counted(one.broadcasts, 'broadcast')}."
+    text += f"{one.count:,} times ({rate(one.per_s)}): {time(one.mean_ps)} each"
+    if one.longest_ps > NOTABLE * one.mean_ps:
+        text += f", once {time(one.longest_ps)}"
+    return f"{text}, {counted(one.broadcasts, 'broadcast')} in all."
 
 
 def _who_paid(summary: Summary) -> str:
-    cost, paid = summary["cost"], summary["paid"]
-    initiators = {one["workload"] for one in paid["initiators"]}
-    by_protocol = summary["broadcasts"]["by_protocol"]
+    cost, paid = summary.cost, summary.paid
+    initiators = {one.workload for one in paid.initiators}
+    by_protocol = summary.broadcasts.by_protocol
     takers = "handlers" if set(by_protocol) != {"tlbi"} else "standing still for them"
     text = (
-        f"The initiators ({', '.join(sorted(initiators))}) waited {time(cost['initiators_ps'])};"
-        f" {takers} took {time(cost['stolen_ps'])} from whatever else ran"
+        f"The initiators ({', '.join(sorted(initiators))}) waited {time(cost.initiators_ps)};"
+        f" {takers} took {time(cost.stolen_ps)} from whatever else ran"
     )
-    if cost["refill_ps"]:
-        text += f", and refilling TLBs {time(cost['refill_ps'])}"
-    if paid["cpus"]:
-        worst = paid["cpus"][0]
-        text += f"; CPU {worst['cpu']} lost most, {time(worst['stolen_ps'])}"
+    if cost.refill_ps:
+        text += f", and refilling TLBs {time(cost.refill_ps)}"
+    if paid.cpus:
+        worst = paid.cpus[0]
+        text += f"; CPU {worst.cpu} lost most, {time(worst.stolen_ps)}"
     return text + "."
 
 
 def _transient(summary: Summary) -> str:
-    runs = summary["transients"]
-    steady = [one for one in runs if one["end_ps"] is not None]
+    runs = summary.transients
+    ends = [one.end_ps for one in runs if one.end_ps is not None]
+    steady = [one for one in runs if one.end_ps is not None]
     if not steady:
         within = "the run" if len(runs) == 1 else f"any of the {len(runs):,} runs"
         return f"The transient does not end within {within}: the broadcasts never become steady."
     never = len(runs) - len(steady)
     text = f"In {never:,} of {len(runs):,} runs the transient does not end. " if never else ""
     mean = "" if len(steady) == 1 else f" (means of {len(steady):,} runs)"
-    end = fmean(one["end_ps"] for one in steady)
-    after = _part(steady, "after")
+    end = fmean(ends)
+    after = _part([(one.per_s_after, one.lost_share_after) for one in steady])
     if not end:
         return f"{text}There is no transient: {after} from the start{mean}."
-    if not any(one["broadcasts_after"] for one in steady):
+    if not any(one.broadcasts_after for one in steady):
         return f"{text}The transient ends at {time(end)}{mean}: nothing is broadcast after it."
-    before = _part(steady, "before")
+    before = _part([(one.per_s_before, one.lost_share_before) for one in steady])
     return f"{text}The transient ends at {time(end)}{mean}: {before} before, {after} after it."
 
 
-def _part(runs: Sequence[Mapping[str, Any]], side: str) -> str:
+def _part(runs: Sequence[tuple[float | None, float | None]]) -> str:
     """Say how often was broadcast in a part of some runs, and what that cost, on average."""
-    per_s, lost = (fmean(one[f"{name}_{side}"] for one in runs) for name in ("per_s", "lost_share"))
+    per_s, lost = (fmean(value or 0 for value in values) for values in zip(*runs, strict=True))
     return f"{number(per_s)} broadcasts/s and {share(lost)} of all CPU time"
 
 
 def _user_work(summary: Summary) -> list[str]:
     said = []
-    for one in summary["user_work"]:
-        if one["slowdown"] is None:
-            said.append(f"User work ({one['workload']}) got nothing done.")
+    for one in summary.user_work:
+        if one.slowdown is None:
+            said.append(f"User work ({one.workload}) got nothing done.")
         else:
-            tasks = counted(one["tasks"], "task")
+            tasks = counted(one.tasks, "task")
             said.append(
-                f"User work ({one['workload']}, {tasks}) took {share(one['slowdown'])} longer;"
+                f"User work ({one.workload}, {tasks}) took {share(one.slowdown)} longer;"
                 f" {_interrupted(one, summary)}."
             )
     return said
 
 
-def _interrupted(work: Mapping[str, Any], summary: Summary) -> str:
+def _interrupted(work: UserWork, summary: Summary) -> str:
     """Say how often the CPUs of some user work were interrupted."""
-    count = work["interrupts"]
+    count = work.interrupts
     if not count:
         return "its CPUs were never interrupted"
-    run = summary["duration_ps"] / summary["replications"]
-    each = count / work["cpus"] * S / run
+    run = summary.duration_ps / summary.replications
+    each = count / work.cpus * S / run
     return f"its CPUs were interrupted {count:,} times, each {number(each)} times a second"
 
 
 def _failures(summary: Summary) -> list[str]:
     return [
-        f"{one['count']:,} x {one['kind']} failed; first at {time(one['first_at_ps'])},"
-        f" {one['first_by']}: {one['first']}."
-        for one in summary["failures"]
+        f"{one.count:,} x {one.kind} failed; first at {time(one.first_at_ps)},"
+        f" {one.first_by}: {one.first}."
+        for one in summary.failures
     ]
 
 
 def _detail(summary: Summary) -> list[str]:
     """Say of which part of the first run everything was kept, and whether all of it."""
-    if not summary["detail"]:
+    if not summary.detail:
         return []
-    kept = summary["detail"][0]
-    start = time(kept["start_ps"]) if kept["start_ps"] else "the start"
-    end = "the end" if kept["end_ps"] is None else time(kept["end_ps"])
+    kept = summary.detail[0]
+    start = time(kept.start_ps) if kept.start_ps else "the start"
+    end = "the end" if kept.end_ps is None else time(kept.end_ps)
     text = (
-        f"Everything from {start} to {end} is kept: {kept['calls']:,} cross-calls with their"
-        f" {kept['targets']:,} targets"
+        f"Everything from {start} to {end} is kept: {kept.calls:,} cross-calls with their"
+        f" {kept.targets:,} targets"
     )
-    if kept["cut_ps"] is not None:
-        text += f"; after {time(kept['cut_ps'])} there was no room for more"
+    if kept.cut_ps is not None:
+        text += f"; after {time(kept.cut_ps)} there was no room for more"
     return [f"{text}."]

@@ -1,4 +1,4 @@
-"""The slowest broadcast of a result: when it was, who waited, and for whom."""
+"""The slowest shootdown of a result: when it was, who waited, and for whom."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from pmsim.simulation.answer.kernelcalls import KERNEL_WORKER
+from pmsim.simulation.answer.summary import Slowest
 from pmsim.simulation.tables.source import TableSource
 
 _COLUMNS = (
@@ -14,10 +15,8 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def find_slowest(
-    files: TableSource, names: Mapping[tuple[int, int], str]
-) -> dict[str, int | str | None] | None:
-    """Return the broadcast that took longest, the first of several; `None` if there is none.
+def find_slowest(files: TableSource, names: Mapping[tuple[int, int], str]) -> Slowest | None:
+    """Return the shootdown that took longest, the first of several; `None` if there is none.
 
     Parameters
     ----------
@@ -25,12 +24,6 @@ def find_slowest(
         The tables of the result.
     names
         The workload of each task, by CPU and number.
-
-    Returns
-    -------
-    dict
-        ``at_ps`` and ``latency_ps``; ``cpu`` and ``workload`` of the initiator; ``cause`` and
-        ``protocol``; ``slowest_cpu`` (`None` where no CPU was waited for) and ``slowest_reason``.
     """
     longest, row = -1, None
     for batch in files.arrow_batches("crosscalls", _COLUMNS):
@@ -40,13 +33,13 @@ def find_slowest(
             longest, row = int(latency[place]), batch.slice(place, 1).to_pylist()[0]
     if row is None:
         return None
-    return {
-        "at_ps": row["start_ps"],
-        "latency_ps": longest,
-        "cpu": row["cpu"],
-        "workload": names.get((row["cpu"], row["task"]), KERNEL_WORKER),
-        "cause": row["cause"],
-        "protocol": row["protocol"],
-        "slowest_cpu": row["slowest_cpu"],
-        "slowest_reason": row["slowest_reason"],
-    }
+    return Slowest(
+        at_ps=row["start_ps"],
+        latency_ps=longest,
+        cpu=row["cpu"],
+        workload=names.get((row["cpu"], row["task"]), KERNEL_WORKER),
+        cause=row["cause"],
+        protocol=row["protocol"],
+        slowest_cpu=row["slowest_cpu"],
+        slowest_reason=row["slowest_reason"],
+    )

@@ -1,293 +1,211 @@
-"""The headline numbers of a result: what synchronization cost, who paid, when the transient ended.
+"""The headline numbers of a result: what shootdowns cost, who paid, when the transient ended.
 
-They come from the tables alone, a batch of rows at a time. Sums are over all replications.
+Each number is declared here once. Its field is the key in ``summary.json`` and the attribute of
+``result.summary``; its meaning stands in the reference. Times are picoseconds, and sums are over
+all replications unless said otherwise.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from pmsim.simulation.answer.kernelcalls import KERNEL_WORKER, kernel_calls
-from pmsim.simulation.answer.parts import SPENT, lost, parts_of_runs
-from pmsim.simulation.answer.slowest import find_slowest
-from pmsim.simulation.tables.columns import DETAIL
-from pmsim.simulation.tables.source import TableSource, coded, whole
-from pmsim.simulation.tables.tally import Tally
-from pmsim.units import S
-
-Ints = npt.NDArray[np.int64]
-
-QUANTILES = {"p50": 0.5, "p99": 0.99, "p99_9": 0.999}
-"""Latency quantiles that are reported, where enough calls are known."""
-
-TOP = 5
-"""How many of those who paid most are listed."""
+from pmsim.confidence import Estimate
+from pmsim.record import Record
+from pmsim.simulation.answer.transient import Rule
 
 
-def summarize(
-    files: TableSource, durations: Sequence[int], warmup: int | None = None, *, first: int = 0
-) -> dict[str, Any]:
-    """Return the headline numbers of a finished result.
+@dataclass(frozen=True, slots=True, eq=False)
+class ShootdownCounts(Record):
+    """How many shootdowns there were."""
 
-    Parameters
-    ----------
-    files
-        Its tables, wherever they are.
-    durations
-        Simulated length of each replication in picoseconds.
-    warmup
-        Where the transient ends, if the scenario says so; `None` looks for its end.
-    first
-        Number of the first replication in the tables.
-
-    Returns
-    -------
-    dict
-        Plain data for ``summary.json``; every key is described in `KEYS`.
-    """
-    cpus = whole(files, "cpus", _CPU_COLUMNS)
-    tasks = whole(files, "tasks", _TASK_COLUMNS)
-    calls = _Calls(files)
-    names = _names(tasks)
-    lengths = dict(enumerate(durations, first))
-    transients = parts_of_runs(files, lengths, calls.last_ends, warmup)
-    return {
-        "duration_ps": sum(durations),
-        "replications": len(durations),
-        "cpus": len(np.unique(cpus["cpu"])),
-        "broadcasts": calls.totals(sum(durations)),
-        "latency_ps": calls.latency(),
-        "cost": {"initiators_ps": calls.latencies.total, **_lost(cpus, tasks, sum(durations))},
-        "paid": {"cpus": _paying_cpus(cpus), "initiators": calls.initiators(names)},
-        "slowest": find_slowest(files, names),
-        "transient_end_ps": transients[0]["end_ps"] if transients else None,
-        "transients": transients,
-        "user_work": _user_work(tasks, cpus),
-        "calls": kernel_calls(files, set(names.values()), sum(durations)),
-        "operations": _operations(files),
-        "failures": _failures(files),
-        "detail": _detail(files),
-    }
+    total: Annotated[int, "All of them, IPI calls, firmware calls and TLB broadcasts."]
+    per_s: Annotated[float, "The same per second."]
+    by_kind: Annotated[Mapping[str, int], "By what the CPUs had to do: full, range, sync_core."]
+    by_cause: Annotated[Mapping[str, int], "By why: attributes, split, purge, reset_perms, ..."]
+    by_protocol: Annotated[Mapping[str, int], "By how the CPUs were told: ipi, sbi, tlbi."]
+    targets: Annotated[int, "CPUs that had to answer, one for each shootdown."]
 
 
-KEYS: Mapping[str, str] = {
-    "duration_ps": "Simulated time, all replications together.",
-    "replications": "Number of runs.",
-    "cpus": "Logical CPUs of the machine.",
-    "broadcasts": "Cross-calls and invalidations: total, per second, by kind, cause and protocol,"
-    " and CPUs that had to answer.",
-    "latency_ps": "From a cross-call's start to its initiator's next step; quantiles are values"
-    " that occurred, and none where too few calls are known.",
-    "cost": "CPU time lost: interrupts and waking for them (stolen), waiting (spin), the start of"
-    " cross-calls (irqs_off), refilling TLBs (refill), their sum (lost) and its share of all CPU"
-    " time; and the latency of all cross-calls together (initiators), which overlaps with them.",
-    "paid": "The CPUs that lost most to interrupts, and the tasks that waited longest.",
-    "transient_end_ps": "Where the transient of the first replication ends; none if never.",
-    "transients": "The same for each replication, with the rule that found it; and of the parts"
-    " before and after the broadcasts, their rate, their mean latency, and the share of CPU time"
-    " lost.",
-    "slowest": "The broadcast that took longest: when, by whom, why, and for which CPU it waited.",
-    "user_work": "How much slower user work became, for each such workload, and how often the CPUs"
-    " that it runs on were interrupted.",
-    "calls": "What workloads asked of the kernel: by workload and kind how many, how often, how"
-    " long on average and at most, and with how many broadcasts.",
-    "operations": "Kernel operations by kind: how many, how long on average, with how many calls.",
-    "failures": "Simulated faults and failed calls by kind: how many, and the first.",
-    "detail": "Of each run with measure.detail: which part was kept in full, how much that was, and"
-    " when there was no more room, if ever (the columns of the table detail).",
-    "intervals": "How well means are known: over replications, or within a single run. Of each"
-    " metric its mean, the ends of the interval (none: not enough data), and the method.",
-}
-"""The keys of a summary, with a sentence each."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Latency(Record):
+    """How long shootdowns took: from the start to the initiator's next step."""
+
+    mean: Annotated[int | None, "Mean; none without a shootdown."]
+    p50: Annotated[int | None, "Median, a value that occurred."]
+    p99: Annotated[int | None, "99th percentile; none for fewer than a hundred."]
+    p99_9: Annotated[int | None, "99.9th percentile; none for fewer than a thousand."]
+    max: Annotated[int | None, "The slowest."]
 
 
-_CPU_COLUMNS = ("replication", "cpu", *SPENT, "handlers")
-_TASK_COLUMNS = (
-    "replication", "workload", "cpu", "task", "start_ps", "end_ps", "work_ps", "windows_ps",
-)  # fmt: skip
-_PAID = ("stolen_ps", "spin_ps", "refill_ps", "handlers")
-_CALL_COLUMNS = (
-    "replication", "cpu", "task", "start_ps", "end_ps", "kind", "cause", "targets", "protocol",
-)  # fmt: skip
+@dataclass(frozen=True, slots=True, eq=False)
+class Cost(Record):
+    """CPU time that shootdowns cost."""
+
+    initiators_ps: Annotated[int, "Latency of all shootdowns together; overlaps with what is lost."]
+    stolen_ps: Annotated[int, "In handlers, in waking up for them, and stalled by TLB broadcasts."]
+    spin_ps: Annotated[int, "Spinning: for acknowledgements, csd locks and spinlocks."]
+    irqs_off_ps: Annotated[int, "Enqueuing and sending with interrupts off."]
+    refill_ps: Annotated[int, "Refilling TLBs after full flushes."]
+    lost_ps: Annotated[int, "Sum of stolen, spin, irqs_off and refill."]
+    share: Annotated[float, "The lost time as a share of all CPU time."]
 
 
-class _Calls:
-    """One pass over the cross-calls, adding up."""
+@dataclass(frozen=True, slots=True, eq=False)
+class PayingCpu(Record):
+    """A CPU that was interrupted."""
 
-    def __init__(self, files: TableSource) -> None:
-        self.kinds: Counter[str] = Counter()
-        self.causes: Counter[str] = Counter()
-        self.protocols: Counter[str] = Counter()
-        self.targets = 0
-        self.last_ends: dict[int, int] = {}
-        self.waited: Counter[tuple[int, int]] = Counter()
-        self.latencies = Tally()
-        for batch in files.arrow_batches("crosscalls", _CALL_COLUMNS):
-            replication, cpu, task, start, end = (batch.column(i).to_numpy() for i in range(5))
-            latency = end - start
-            self.latencies.add(latency)
-            self.targets += int(batch.column(7).to_numpy().sum())
-            for counter, column in ((self.kinds, 5), (self.causes, 6), (self.protocols, 8)):
-                for item in batch.column(column).value_counts().to_pylist():
-                    counter[item["values"]] += item["counts"]
-            for number in np.unique(replication).tolist():
-                last = int(end[replication == number].max())
-                self.last_ends[number] = max(last, self.last_ends.get(number, 0))
-            _add_by_key(self.waited, cpu, task, latency)
-
-    def totals(self, duration: int) -> dict[str, Any]:
-        count = self.latencies.count
-        return {
-            "total": count,
-            "per_s": count * S / duration if duration else 0.0,
-            "by_kind": dict(self.kinds.most_common()),
-            "by_cause": dict(self.causes.most_common()),
-            "by_protocol": dict(self.protocols.most_common()),
-            "targets": self.targets,
-        }
-
-    def latency(self) -> dict[str, int | None]:
-        n = self.latencies.count
-        found: dict[str, int | None] = {"mean": round(self.latencies.total / n) if n else None}
-        for name, share in QUANTILES.items():
-            found[name] = self.latencies.quantile(share) if n else None
-        found["max"] = self.latencies.at(n) if n else None
-        return found
-
-    def initiators(self, names: Mapping[tuple[int, int], str]) -> list[dict[str, Any]]:
-        return [
-            {
-                "cpu": cpu,
-                "task": task,
-                "workload": names.get((cpu, task), KERNEL_WORKER),
-                "waited_ps": waited,
-            }
-            for (cpu, task), waited in self.waited.most_common(TOP)
-        ]
+    cpu: Annotated[int, "Its number."]
+    stolen_ps: Annotated[int, "Stolen from it by handlers and by waking up for them."]
+    spin_ps: Annotated[int, "Spent spinning."]
+    refill_ps: Annotated[int, "Spent on refilling its TLB."]
+    handlers: Annotated[int, "Interrupt handlers that it ran."]
 
 
-def _add_by_key(into: Counter[tuple[int, int]], cpu: Ints, task: Ints, values: Ints) -> None:
-    keys, place = np.unique(np.stack([cpu, task]), axis=1, return_inverse=True)
-    sums = np.zeros(keys.shape[1], dtype=np.int64)
-    np.add.at(sums, place.reshape(-1), values)
-    for (one_cpu, one_task), total in zip(keys.T.tolist(), sums.tolist(), strict=True):
-        into[(one_cpu, one_task)] += total
+@dataclass(frozen=True, slots=True, eq=False)
+class Initiator(Record):
+    """A task that made shootdowns."""
+
+    cpu: Annotated[int, "Where it runs."]
+    task: Annotated[int, "Its number there."]
+    workload: Annotated[str, "Whose it is."]
+    waited_ps: Annotated[int, "Latency of its shootdowns together."]
 
 
-def _paying_cpus(cpus: Mapping[str, Ints]) -> list[dict[str, int]]:
-    numbers, place = np.unique(cpus["cpu"], return_inverse=True)
-    paid = {name: _sums(place, cpus[name], len(numbers)) for name in _PAID}
-    most = np.argsort(-paid["stolen_ps"], kind="stable")[:TOP]
-    return [
-        {"cpu": int(numbers[row]), **{name: int(paid[name][row]) for name in _PAID}}
-        for row in most.tolist()
-        if paid["stolen_ps"][row] > 0
+@dataclass(frozen=True, slots=True, eq=False)
+class Paid(Record):
+    """Who paid for shootdowns, at most five of each."""
+
+    cpus: Annotated[tuple[PayingCpu, ...], "The CPUs that most was stolen from."]
+    initiators: Annotated[tuple[Initiator, ...], "The tasks that waited longest."]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slowest(Record):
+    """The shootdown that took longest."""
+
+    at_ps: Annotated[int, "When it began."]
+    latency_ps: Annotated[int, "How long it took."]
+    cpu: Annotated[int, "Its initiator's CPU."]
+    workload: Annotated[str, "Whose it was."]
+    cause: Annotated[str, "Why it was made."]
+    protocol: Annotated[str, "How the CPUs were told."]
+    slowest_cpu: Annotated[int | None, "The CPU that it waited for; none where it waited for none."]
+    slowest_reason: Annotated[str, "Why that CPU was last."]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts(Record):
+    """A replication before and after the end of its transient; none where it has no end."""
+
+    end_ps: Annotated[int | None, "Where the transient ends; none if no part is steady."]
+    rule: Annotated[Rule, "What found the end: silent, mser5, given, or none."]
+    broadcasts_before: Annotated[int | None, "Shootdowns that began before the end."] = None
+    per_s_before: Annotated[float | None, "The same per second."] = None
+    latency_mean_ps_before: Annotated[float | None, "Their mean latency; none without any."] = None
+    broadcasts_after: Annotated[int | None, "Shootdowns that began after the end."] = None
+    per_s_after: Annotated[float | None, "The same per second."] = None
+    latency_mean_ps_after: Annotated[float | None, "Their mean latency; none without any."] = None
+    lost_share_before: Annotated[
+        float | None, "Share of CPU time lost in intervals of the timeline that began before it."
+    ] = None
+    lost_share_after: Annotated[
+        float | None, "Share of CPU time lost in intervals that began after it."
+    ] = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data, fit for JSON; nothing of parts that there are not."""
+        whole = Record.as_dict(self)
+        return whole if self.end_ps is not None else {key: whole[key] for key in ("end_ps", "rule")}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UserWork(Record):
+    """What shootdowns did to the tasks of one workload that only compute."""
+
+    workload: Annotated[str, "Its name."]
+    tasks: Annotated[int, "Its tasks, of all replications."]
+    work_ps: Annotated[int, "The work that they did, as long as it takes undisturbed."]
+    elapsed_ps: Annotated[int, "How long that took."]
+    slowdown: Annotated[float | None, "How much longer it took, as a share; none for no work."]
+    cpus: Annotated[int, "CPUs that they ran on, counted in each replication."]
+    interrupts: Annotated[int, "Interrupt handlers that ran on those CPUs."]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calls(Record):
+    """What one workload asked of one function of the kernel, calls inside others left out."""
+
+    workload: Annotated[str, "Who called."]
+    kind: Annotated[str, "The kernel function."]
+    count: Annotated[int, "How many calls."]
+    per_s: Annotated[float, "The same per second."]
+    mean_ps: Annotated[int, "Mean time of a call."]
+    total_ps: Annotated[int, "Time of all calls."]
+    broadcasts: Annotated[int, "Shootdowns that they made."]
+    lock_wait_ps: Annotated[int, "Time that they waited for locks."]
+    longest_ps: Annotated[int, "Time of the longest call."]
+    longest_at_ps: Annotated[int, "When that one began."]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operations(Record):
+    """The kernel operations of one kind, those inside others too."""
+
+    kind: Annotated[str, "The kernel function."]
+    count: Annotated[int, "How many."]
+    mean_ps: Annotated[int, "Mean time."]
+    total_ps: Annotated[int, "Time of all."]
+    crosscalls: Annotated[int, "Shootdowns made in them."]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Failures(Record):
+    """Simulated faults and refused calls of one kind."""
+
+    kind: Annotated[str, "What failed."]
+    count: Annotated[int, "How often."]
+    first_at_ps: Annotated[int, "When first."]
+    first_by: Annotated[str, "The workload that it first happened to."]
+    first: Annotated[str, "The first in words."]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detail(Record):
+    """The part of one run that ``measure.detail`` kept in full: a row of the table ``detail``."""
+
+    replication: Annotated[int, "Whose."]
+    start_ps: Annotated[int, "Where the part begins."]
+    end_ps: Annotated[int | None, "Where it ends; none: with the run."]
+    cut_ps: Annotated[int | None, "When there was no room for more; none if never."]
+    calls: Annotated[int, "Shootdowns kept, each with all of its targets."]
+    targets: Annotated[int, "Their targets."]
+    stretches: Annotated[int, "Waits and windows with interrupts off that were kept."]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Summary(Record):
+    """The headline numbers of a result."""
+
+    duration_ps: Annotated[int, "Simulated time, all replications together."]
+    replications: Annotated[int, "Runs."]
+    cpus: Annotated[int, "Logical CPUs of the machine."]
+    broadcasts: Annotated[ShootdownCounts, "Shootdowns."]
+    latency_ps: Annotated[Latency, "Latency of a shootdown."]
+    cost: Annotated[Cost, "CPU time that shootdowns cost."]
+    paid: Annotated[Paid, "Who paid for them."]
+    slowest: Annotated[Slowest | None, "The shootdown that took longest; none without any."]
+    transient_end_ps: Annotated[
+        int | None, "Where the transient of the first replication ends; none if never."
     ]
-
-
-def _lost(cpus: Mapping[str, Ints], tasks: Mapping[str, Ints], duration: int) -> dict[str, Any]:
-    """Return the CPU time that synchronization took, by what it was spent on."""
-    spent = lost(cpus, int(tasks["windows_ps"].sum()))
-    all_time = duration * len(np.unique(cpus["cpu"]))
-    total = sum(spent.values())
-    return {**spent, "lost_ps": total, "share": total / all_time if all_time else 0.0}
-
-
-def _names(tasks: Mapping[str, Ints]) -> dict[tuple[int, int], str]:
-    """Return the workload of each task, by CPU and number."""
-    places = zip(tasks["cpu"].tolist(), tasks["task"].tolist(), strict=True)
-    return dict(zip(places, tasks["workload"].tolist(), strict=True))
-
-
-def _user_work(tasks: Mapping[str, Ints], cpus: Mapping[str, Ints]) -> list[dict[str, Any]]:
-    measured = tasks["work_ps"] >= 0
-    handlers = dict(
-        zip(
-            zip(cpus["replication"].tolist(), cpus["cpu"].tolist(), strict=True),
-            cpus["handlers"].tolist(),
-            strict=True,
-        )
-    )
-    rows = []
-    for name in sorted(set(tasks["workload"][measured].tolist())):
-        group = measured & (tasks["workload"] == name)
-        of = {key: values[group] for key, values in tasks.items()}
-        work = int(of["work_ps"].sum())
-        elapsed = int((of["end_ps"] - of["start_ps"]).sum())
-        places = set(zip(of["replication"].tolist(), of["cpu"].tolist(), strict=True))
-        rows.append(
-            {
-                "workload": name,
-                "tasks": len(of["cpu"]),
-                "work_ps": work,
-                "elapsed_ps": elapsed,
-                "slowdown": elapsed / work - 1 if work else None,
-                "cpus": len(places),
-                "interrupts": sum(handlers[place] for place in places),
-            }
-        )
-    return rows
-
-
-def _operations(files: TableSource) -> list[dict[str, Any]]:
-    count: Counter[str] = Counter()
-    time: Counter[str] = Counter()
-    calls: Counter[str] = Counter()
-    for batch in files.arrow_batches("operations", ("kind", "start_ps", "end_ps", "crosscalls")):
-        codes, kinds = coded(batch.column(0))
-        start, end, crosscalls = (batch.column(i).to_numpy() for i in range(1, 4))
-        found = np.bincount(codes, minlength=len(kinds)).tolist()
-        times = _sums(codes, end - start, len(kinds)).tolist()
-        made = _sums(codes, crosscalls, len(kinds)).tolist()
-        for kind, one_found, one_time, one_made in sorted(
-            zip(kinds, found, times, made, strict=True)
-        ):
-            if one_found:
-                count[kind] += one_found
-                time[kind] += one_time
-                calls[kind] += one_made
-    return [
-        {
-            "kind": kind,
-            "count": count[kind],
-            "mean_ps": round(total / count[kind]),
-            "total_ps": total,
-            "crosscalls": calls[kind],
-        }
-        for kind, total in time.most_common()
-    ]
-
-
-def _sums(place: Ints, values: Ints, length: int) -> Ints:
-    """Return the sums of values that belong to the same place, exact as floats would not be."""
-    sums = np.zeros(length, dtype=np.int64)
-    np.add.at(sums, place, values)
-    return sums
-
-
-def _failures(files: TableSource) -> list[dict[str, Any]]:
-    faults = whole(files, "faults", ("kind", "at_ps", "workload", "detail"))
-    kinds = faults["kind"].tolist()
-    rows = []
-    for kind, number in Counter(kinds).items():
-        first = kinds.index(kind)
-        rows.append(
-            {
-                "kind": kind,
-                "count": number,
-                "first_at_ps": int(faults["at_ps"][first]),
-                "first_by": faults["workload"][first],
-                "first": faults["detail"][first],
-            }
-        )
-    return rows
-
-
-def _detail(files: TableSource) -> list[dict[str, int | None]]:
-    batches = files.arrow_batches("detail", DETAIL.names)
-    return [row for batch in batches for row in batch.to_pylist()]
+    transients: Annotated[tuple[Parts, ...], "Each replication before and after its transient."]
+    user_work: Annotated[tuple[UserWork, ...], "Work that was disturbed, by workload."]
+    calls: Annotated[tuple[Calls, ...], "What workloads asked of the kernel, the costliest first."]
+    operations: Annotated[tuple[Operations, ...], "Kernel operations by kind, the costliest first."]
+    failures: Annotated[tuple[Failures, ...], "What failed, by kind."]
+    detail: Annotated[tuple[Detail, ...], "What was kept in full, for each such run."]
+    intervals: Annotated[
+        Mapping[str, Estimate],
+        "How well the mean of each metric is known: over replications, or within a single run.",
+    ] = field(default_factory=dict)

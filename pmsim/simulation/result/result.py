@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pmsim.errors import ResultError
 from pmsim.simulation.answer.sentences import sentences
+from pmsim.simulation.answer.summary import Summary
 from pmsim.simulation.result.html import html_table
 from pmsim.simulation.result.manifest import FORMAT
 from pmsim.simulation.result.place import MANIFEST, result_directory
@@ -30,7 +31,6 @@ METRICS = "metrics.parquet"
 """The file with what each replication measured."""
 _KEYS = {
     MANIFEST: ("scenario", "seed", "versions", "host"),
-    SUMMARY: ("duration_ps", "replications", "cpus", "broadcasts", "latency_ps", "cost", "paid"),
 }
 """What the files with keys hold at least."""
 
@@ -87,11 +87,20 @@ class Result:
         return self._json(MANIFEST)
 
     @cached_property
-    def summary(self) -> Mapping[str, Any]:
-        """The headline numbers (`pmsim.simulation.answer.summary`)."""
-        summary = self._json(SUMMARY)
-        self._check_whole(SUMMARY, summary)
-        return summary
+    def summary(self) -> Summary:
+        """The headline numbers (`pmsim.simulation.answer.summary.Summary`).
+
+        Each is an attribute (``result.summary.cost.share``), and a key as in ``summary.json``
+        (``result.summary["cost"]["share"]``).
+        """
+        try:
+            return Summary.from_dict(self._json(SUMMARY))
+        except KeyError as error:
+            raise ResultError(
+                f"{self.path / SUMMARY} is not as it was written: {error.args[0]} missing"
+            ) from error
+        except ValueError as error:
+            raise ResultError(f"{self.path / SUMMARY} is not as it was written: {error}") from error
 
     @cached_property
     def replications(self) -> pd.DataFrame:

@@ -11,12 +11,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from pmsim.confidence import Estimate
 from pmsim.hardware.detail import Detail
 from pmsim.scenario.resolve import ResolvedScenario
 from pmsim.scenario.scenario import Scenario, load
 from pmsim.simulation.answer.estimates import over_replications, within
 from pmsim.simulation.answer.metrics import measure
-from pmsim.simulation.answer.summary import summarize
+from pmsim.simulation.answer.summarize import summarize
 from pmsim.simulation.result.manifest import provenance, scenario_hash, write_json
 from pmsim.simulation.result.place import MANIFEST, result_directory, writing
 from pmsim.simulation.result.result import METRICS, SUMMARY, Result
@@ -122,13 +123,13 @@ def run_into(
         rows = store.rows
     files = TableFiles(directory)
     summary = summarize(files, durations, warmup_of(scenario))
-    steady: dict[str, Any] = {}
+    steady: dict[str, Estimate] = {}
     if not measured:
         measured = [measure(files, summary)]
         steady = within(files, summary)
-    summary["intervals"] = over_replications(measured, scenario.seed) | steady
+    summary = replace(summary, intervals=over_replications(measured, scenario.seed) | steady)
     write_rows(directory / METRICS, numbered(measured))
-    write_json(directory / SUMMARY, summary)
+    write_json(directory / SUMMARY, summary.as_dict())
     as_run = replace(scenario, replications=len(durations)).as_dict()
     manifest = known | {
         "scenario": as_run,

@@ -63,7 +63,7 @@ def test_where_nothing_is_steady_no_parts_are_told() -> None:
     times = [f"{round(4_000_000 * (i / 400) ** (1 / 9))}ns" for i in range(1, 401)]
     more = {**POOLS, "pools": len(times), "arrival": {"times": times}}
     result = pmsim.run(scenario(more, duration="4ms", measure={"timeline": "20us"}))
-    assert result.summary["transients"] == [{"end_ps": None, "rule": "none"}]
+    assert result.summary.as_dict()["transients"] == [{"end_ps": None, "rule": "none"}]
     assert "lost_share" in result.replications
     assert "after_lost_share" not in result.replications
     assert "after_lost_share" not in result.summary["intervals"]

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +14,15 @@ from pmsim.hardware.fabric import CROSSCALL_COLUMNS, SlowestReason
 from pmsim.hardware.tlb import CallKind
 from pmsim.kernel.tlbflush import Cause
 from pmsim.simulation.answer.sentences import sentences
-from pmsim.simulation.answer.summary import KEYS, summarize
+from pmsim.simulation.answer.summarize import summarize
+from pmsim.simulation.answer.summary import Calls, Failures, Parts, Summary
 from pmsim.simulation.run.recorder import Recorder
 from pmsim.simulation.tables.columns import CPUS, TASKS
 from pmsim.simulation.tables.files import TableFiles
 from pmsim.simulation.tables.store import TableStore
 from pmsim.units import S
 from tests.machines import scenario
+from tests.summaries import transient
 
 DURATION = 1000
 
@@ -43,7 +48,7 @@ def task(**values: Any) -> dict[str, Any]:
     return row | {"workload": "w", "kind": "k", "finished": True, "work_ps": None} | values
 
 
-def made(tmp_path: Path, *chunks: np.ndarray, **tables: Any) -> dict[str, Any]:
+def made(tmp_path: Path, *chunks: np.ndarray, **tables: Any) -> Summary:
     """Return the summary of a run of 1,000 ps on two CPUs."""
     with TableStore(tmp_path) as store:
         recorder = Recorder(store, 0, None)
@@ -61,7 +66,11 @@ AFTER = {"broadcasts_after": 5, "per_s_after": 50.0, "lost_share_after": 0.0125}
 
 def test_every_key_of_a_summary_is_described() -> None:
     summary = pmsim.run(scenario({"kind": "user_work", "compute": "1us"})).summary
-    assert set(summary) == set(KEYS)
+    written = json.loads(json.dumps(summary.as_dict()))
+    assert Summary.from_dict(written) == summary
+    assert all(meaning.endswith(".") for _path, meaning in Summary.meanings())
+    told = {re.split(r"\W", path)[0] for path, _meaning in Summary.meanings()}
+    assert told == set(written) == set(summary)
 
 
 def test_calls_are_counted_by_kind_and_cause(tmp_path: Path) -> None:
@@ -229,9 +238,7 @@ def test_failures_are_counted_by_kind_with_the_first(tmp_path: Path) -> None:
     fault = {"at_ps": 5, "workload": "w", "cpu": 0, "task": 0, "address": None}
     faults = [fault | {"kind": "write", "detail": "one"}, fault | {"kind": "write", "detail": "2"}]
     summary = made(tmp_path, faults=faults)
-    assert summary["failures"] == [
-        {"kind": "write", "count": 2, "first_at_ps": 5, "first_by": "w", "first": "one"}
-    ]
+    assert summary.failures == (Failures("write", 2, 5, "w", "one"),)
     assert "2 x write failed; first at 5 ps, w: one." in sentences(summary)
 
 
@@ -273,51 +280,50 @@ def test_operations_are_summed_by_kind_the_costliest_first() -> None:
     ("found", "said"),
     [
         (
-            {"end_ps": None, "rule": "none"},
+            transient(None),
             "The transient does not end within the run: the broadcasts never become steady.",
         ),
         (
-            {"end_ps": 0, "broadcasts_after": 5, "per_s_after": 50.0, "lost_share_after": 0.02},
+            transient(0, broadcasts_after=5, per_s_after=50.0, lost_share_after=0.02),
             "There is no transient: 50 broadcasts/s and 2 % of all CPU time from the start.",
         ),
         (
-            {"end_ps": 2_000_000, **BEFORE, **AFTER},
+            transient(2_000_000, **BEFORE, **AFTER),
             "The transient ends at 2 µs: 12,300 broadcasts/s and 40 % of all CPU time before, 50"
             " broadcasts/s and 1.25 % of all CPU time after it.",
         ),
     ],
 )  # fmt: skip
 def test_how_the_transient_ends_is_said_in_a_sentence(
-    tmp_path: Path, found: dict[str, Any], said: str
+    tmp_path: Path, found: Parts, said: str
 ) -> None:
-    summary = made(tmp_path, calls([5])) | {"transients": [found]}
-    assert said in sentences(summary)
+    assert said in sentences(replace(made(tmp_path, calls([5])), transients=(found,)))
 
 
 @pytest.mark.parametrize(
     ("found", "said"),
     [
         (
-            [{"end_ps": None}, {"end_ps": None}],
+            (transient(None), transient(None)),
             "The transient does not end within any of the 2 runs: the broadcasts never become"
             " steady.",
         ),
         (
-            [{"end_ps": 1_000, **BEFORE, **AFTER}, {"end_ps": 3_000, **BEFORE, **AFTER}],
+            (transient(1_000, **BEFORE, **AFTER), transient(3_000, **BEFORE, **AFTER)),
             "The transient ends at 2 ns (means of 2 runs): 12,300 broadcasts/s and 40 % of all CPU"
             " time before, 50 broadcasts/s and 1.25 % of all CPU time after it.",
         ),
         (
-            [{"end_ps": None}, {"end_ps": 3_000, **BEFORE, **AFTER, "broadcasts_after": 0}],
+            (transient(None), transient(3_000, **BEFORE, **AFTER | {"broadcasts_after": 0})),
             "In 1 of 2 runs the transient does not end. The transient ends at 3 ns: nothing is"
             " broadcast after it.",
         ),
     ],
 )
 def test_of_several_runs_the_mean_end_is_said_and_how_many_have_none(
-    tmp_path: Path, found: list[dict[str, Any]], said: str
+    tmp_path: Path, found: tuple[Parts, ...], said: str
 ) -> None:
-    assert said in sentences(made(tmp_path, calls([5])) | {"transients": found})
+    assert said in sentences(replace(made(tmp_path, calls([5])), transients=found))
 
 
 def test_a_summary_answers_what_it_cost_who_paid_and_when_the_transient_ended() -> None:
@@ -357,16 +363,15 @@ def test_calls_of_the_kernels_own_tasks_are_put_together() -> None:
     }
 
 
-CALL = {
-    "workload": "drm", "kind": "vfree", "count": 100, "per_s": 1234.5, "mean_ps": 2_000,
-    "total_ps": 200_000, "broadcasts": 1, "lock_wait_ps": 0, "longest_ps": 90_000,
-    "longest_at_ps": 5,
-}  # fmt: skip
+CALL = Calls(
+    workload="drm", kind="vfree", count=100, per_s=1234.5, mean_ps=2_000, total_ps=200_000,
+    broadcasts=1, lock_wait_ps=0, longest_ps=90_000, longest_at_ps=5,
+)  # fmt: skip
 
 
 def test_the_costliest_calls_are_told_with_how_often_and_how_long(tmp_path: Path) -> None:
-    rare = CALL | {"kind": "vmalloc", "count": 1, "total_ps": 50_000, "broadcasts": 3}
-    said = sentences(made(tmp_path) | {"calls": [CALL, rare]})
+    rare = replace(CALL, kind="vmalloc", count=1, total_ps=50_000, broadcasts=3)
+    said = sentences(replace(made(tmp_path), calls=(CALL, rare)))
     assert said[1:] == [
         "drm called vfree 100 times (1,230/s): 2 ns each, once 90 ns, 1 broadcast in all.",
         "drm called vmalloc once: 50 ns, 3 broadcasts.",
@@ -375,9 +380,9 @@ def test_the_costliest_calls_are_told_with_how_often_and_how_long(tmp_path: Path
 
 def test_every_workload_has_its_costliest_calls_told_and_not_its_trifles(tmp_path: Path) -> None:
     kinds = ("vfree", "vmap", "vmalloc", "vunmap")
-    rows = [CALL | {"kind": kind, "total_ps": 100 - place} for place, kind in enumerate(kinds)]
-    trifle = CALL | {"workload": "pools", "kind": "pmalloc", "total_ps": 1}
-    own = CALL | {"workload": "pools", "kind": "destroy", "total_ps": 20}
-    said = sentences(made(tmp_path) | {"calls": [*rows, own, trifle]})
+    rows = [replace(CALL, kind=kind, total_ps=100 - place) for place, kind in enumerate(kinds)]
+    trifle = replace(CALL, workload="pools", kind="pmalloc", total_ps=1)
+    own = replace(CALL, workload="pools", kind="destroy", total_ps=20)
+    said = sentences(replace(made(tmp_path), calls=(*rows, own, trifle)))
     told = [sentence.split(" 100 times")[0] for sentence in said[1:]]
     assert told == ["drm called vfree", "drm called vmap", "pools called destroy"]

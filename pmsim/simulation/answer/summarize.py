@@ -1,0 +1,258 @@
+"""How the summary of a result is made: from its tables alone, a batch of rows at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from pmsim.simulation.answer.kernelcalls import KERNEL_WORKER, kernel_calls
+from pmsim.simulation.answer.parts import SPENT, lost, parts_of_runs
+from pmsim.simulation.answer.slowest import find_slowest
+from pmsim.simulation.answer.summary import (
+    Cost,
+    Detail,
+    Failures,
+    Initiator,
+    Latency,
+    Operations,
+    Paid,
+    PayingCpu,
+    ShootdownCounts,
+    Summary,
+    UserWork,
+)  # fmt: skip
+from pmsim.simulation.tables.columns import DETAIL
+from pmsim.simulation.tables.source import TableSource, coded, whole
+from pmsim.simulation.tables.tally import Tally
+from pmsim.units import S
+
+Ints = npt.NDArray[np.int64]
+
+QUANTILES = (0.5, 0.99, 0.999)
+"""Latency quantiles that are reported, where enough calls are known."""
+
+TOP = 5
+"""How many of those who paid most are listed."""
+
+
+def summarize(
+    files: TableSource, durations: Sequence[int], warmup: int | None = None, *, first: int = 0
+) -> Summary:
+    """Return the headline numbers of a finished result, without the intervals of means.
+
+    Parameters
+    ----------
+    files
+        Its tables, wherever they are.
+    durations
+        Simulated length of each replication in picoseconds.
+    warmup
+        Where the transient ends, if the scenario says so; `None` looks for its end.
+    first
+        Number of the first replication in the tables.
+    """
+    cpus = whole(files, "cpus", _CPU_COLUMNS)
+    tasks = whole(files, "tasks", _TASK_COLUMNS)
+    calls = _Calls(files)
+    names = _names(tasks)
+    lengths = dict(enumerate(durations, first))
+    transients = parts_of_runs(files, lengths, calls.last_ends, warmup)
+    return Summary(
+        duration_ps=sum(durations),
+        replications=len(durations),
+        cpus=len(np.unique(cpus["cpu"])),
+        broadcasts=calls.totals(sum(durations)),
+        latency_ps=calls.latency(),
+        cost=_cost(calls.latencies.total, cpus, tasks, sum(durations)),
+        paid=Paid(_paying_cpus(cpus), calls.initiators(names)),
+        slowest=find_slowest(files, names),
+        transient_end_ps=transients[0].end_ps if transients else None,
+        transients=transients,
+        user_work=_user_work(tasks, cpus),
+        calls=kernel_calls(files, set(names.values()), sum(durations)),
+        operations=_operations(files),
+        failures=_failures(files),
+        detail=_detail(files),
+    )
+
+
+_CPU_COLUMNS = ("replication", "cpu", *SPENT, "handlers")
+_TASK_COLUMNS = (
+    "replication", "workload", "cpu", "task", "start_ps", "end_ps", "work_ps", "windows_ps",
+)  # fmt: skip
+_PAID = ("stolen_ps", "spin_ps", "refill_ps", "handlers")
+_CALL_COLUMNS = (
+    "replication", "cpu", "task", "start_ps", "end_ps", "kind", "cause", "targets", "protocol",
+)  # fmt: skip
+
+
+class _Calls:
+    """One pass over the cross-calls, adding up."""
+
+    def __init__(self, files: TableSource) -> None:
+        self.kinds: Counter[str] = Counter()
+        self.causes: Counter[str] = Counter()
+        self.protocols: Counter[str] = Counter()
+        self.targets = 0
+        self.last_ends: dict[int, int] = {}
+        self.waited: Counter[tuple[int, int]] = Counter()
+        self.latencies = Tally()
+        for batch in files.arrow_batches("crosscalls", _CALL_COLUMNS):
+            replication, cpu, task, start, end = (batch.column(i).to_numpy() for i in range(5))
+            latency = end - start
+            self.latencies.add(latency)
+            self.targets += int(batch.column(7).to_numpy().sum())
+            for counter, column in ((self.kinds, 5), (self.causes, 6), (self.protocols, 8)):
+                for item in batch.column(column).value_counts().to_pylist():
+                    counter[item["values"]] += item["counts"]
+            for number in np.unique(replication).tolist():
+                last = int(end[replication == number].max())
+                self.last_ends[number] = max(last, self.last_ends.get(number, 0))
+            _add_by_key(self.waited, cpu, task, latency)
+
+    def totals(self, duration: int) -> ShootdownCounts:
+        count = self.latencies.count
+        return ShootdownCounts(
+            total=count,
+            per_s=count * S / duration if duration else 0.0,
+            by_kind=dict(self.kinds.most_common()),
+            by_cause=dict(self.causes.most_common()),
+            by_protocol=dict(self.protocols.most_common()),
+            targets=self.targets,
+        )
+
+    def latency(self) -> Latency:
+        n = self.latencies.count
+        if not n:
+            return Latency(None, None, None, None, None)
+        mean, slowest = round(self.latencies.total / n), self.latencies.at(n)
+        median, p99, p99_9 = map(self.latencies.quantile, QUANTILES)
+        return Latency(mean, median, p99, p99_9, slowest)
+
+    def initiators(self, names: Mapping[tuple[int, int], str]) -> tuple[Initiator, ...]:
+        return tuple(
+            Initiator(cpu, task, names.get((cpu, task), KERNEL_WORKER), waited)
+            for (cpu, task), waited in self.waited.most_common(TOP)
+        )
+
+
+def _add_by_key(into: Counter[tuple[int, int]], cpu: Ints, task: Ints, values: Ints) -> None:
+    keys, place = np.unique(np.stack([cpu, task]), axis=1, return_inverse=True)
+    sums = np.zeros(keys.shape[1], dtype=np.int64)
+    np.add.at(sums, place.reshape(-1), values)
+    for (one_cpu, one_task), total in zip(keys.T.tolist(), sums.tolist(), strict=True):
+        into[(one_cpu, one_task)] += total
+
+
+def _paying_cpus(cpus: Mapping[str, Ints]) -> tuple[PayingCpu, ...]:
+    numbers, place = np.unique(cpus["cpu"], return_inverse=True)
+    paid = {name: _sums(place, cpus[name], len(numbers)) for name in _PAID}
+    most = np.argsort(-paid["stolen_ps"], kind="stable")[:TOP]
+    return tuple(
+        PayingCpu(int(numbers[row]), *(int(paid[name][row]) for name in _PAID))
+        for row in most.tolist()
+        if paid["stolen_ps"][row] > 0
+    )
+
+
+def _cost(
+    initiators: int, cpus: Mapping[str, Ints], tasks: Mapping[str, Ints], duration: int
+) -> Cost:
+    """Return the CPU time that shootdowns cost, by what it was spent on."""
+    spent = lost(cpus, int(tasks["windows_ps"].sum()))
+    all_time = duration * len(np.unique(cpus["cpu"]))
+    total = sum(spent.values())
+    share = total / all_time if all_time else 0.0
+    return Cost(initiators_ps=initiators, **spent, lost_ps=total, share=share)
+
+
+def _names(tasks: Mapping[str, Ints]) -> dict[tuple[int, int], str]:
+    """Return the workload of each task, by CPU and number."""
+    places = zip(tasks["cpu"].tolist(), tasks["task"].tolist(), strict=True)
+    return dict(zip(places, tasks["workload"].tolist(), strict=True))
+
+
+def _user_work(tasks: Mapping[str, Ints], cpus: Mapping[str, Ints]) -> tuple[UserWork, ...]:
+    measured = tasks["work_ps"] >= 0
+    handlers = dict(
+        zip(
+            zip(cpus["replication"].tolist(), cpus["cpu"].tolist(), strict=True),
+            cpus["handlers"].tolist(),
+            strict=True,
+        )
+    )
+    rows = []
+    for name in sorted(set(tasks["workload"][measured].tolist())):
+        group = measured & (tasks["workload"] == name)
+        of = {key: values[group] for key, values in tasks.items()}
+        work = int(of["work_ps"].sum())
+        elapsed = int((of["end_ps"] - of["start_ps"]).sum())
+        places = set(zip(of["replication"].tolist(), of["cpu"].tolist(), strict=True))
+        rows.append(
+            UserWork(
+                workload=name,
+                tasks=len(of["cpu"]),
+                work_ps=work,
+                elapsed_ps=elapsed,
+                slowdown=elapsed / work - 1 if work else None,
+                cpus=len(places),
+                interrupts=sum(handlers[place] for place in places),
+            )
+        )
+    return tuple(rows)
+
+
+def _operations(files: TableSource) -> tuple[Operations, ...]:
+    count: Counter[str] = Counter()
+    time: Counter[str] = Counter()
+    calls: Counter[str] = Counter()
+    for batch in files.arrow_batches("operations", ("kind", "start_ps", "end_ps", "crosscalls")):
+        codes, kinds = coded(batch.column(0))
+        start, end, crosscalls = (batch.column(i).to_numpy() for i in range(1, 4))
+        found = np.bincount(codes, minlength=len(kinds)).tolist()
+        times = _sums(codes, end - start, len(kinds)).tolist()
+        made = _sums(codes, crosscalls, len(kinds)).tolist()
+        for kind, one_found, one_time, one_made in sorted(
+            zip(kinds, found, times, made, strict=True)
+        ):
+            if one_found:
+                count[kind] += one_found
+                time[kind] += one_time
+                calls[kind] += one_made
+    return tuple(
+        Operations(kind, count[kind], round(total / count[kind]), total, calls[kind])
+        for kind, total in time.most_common()
+    )
+
+
+def _sums(place: Ints, values: Ints, length: int) -> Ints:
+    """Return the sums of values that belong to the same place, exact as floats would not be."""
+    sums = np.zeros(length, dtype=np.int64)
+    np.add.at(sums, place, values)
+    return sums
+
+
+def _failures(files: TableSource) -> tuple[Failures, ...]:
+    faults = whole(files, "faults", ("kind", "at_ps", "workload", "detail"))
+    kinds = faults["kind"].tolist()
+    rows = []
+    for kind, number in Counter(kinds).items():
+        first = kinds.index(kind)
+        rows.append(
+            Failures(
+                kind=kind,
+                count=number,
+                first_at_ps=int(faults["at_ps"][first]),
+                first_by=faults["workload"][first],
+                first=faults["detail"][first],
+            )
+        )
+    return tuple(rows)
+
+
+def _detail(files: TableSource) -> tuple[Detail, ...]:
+    batches = files.arrow_batches("detail", DETAIL.names)
+    return tuple(Detail(**row) for batch in batches for row in batch.to_pylist())
