@@ -40,21 +40,21 @@ def _vmalloc(kernel: Kernel, task: Task) -> Steps:
 
 
 def _pmalloc(kernel: Kernel, task: Task) -> Steps:
-    pool = yield from kernel.pmalloc.create_pool(task, 4096, 3)
+    pool = yield from kernel.pmalloc.pmalloc_create_pool(task, 4096, 3)
     for _ in range(PMALLOCS):
         yield from kernel.pmalloc.pmalloc(task, pool, 24)
 
 
 def _alloc_many(kernel: Kernel, task: Task) -> Steps:
-    pool = yield from kernel.pmalloc.create_pool(task, 2 << 20, 3)
+    pool = yield from kernel.pmalloc.pmalloc_create_pool(task, 2 << 20, 3)
     yield from kernel.pmalloc.alloc_many(task, pool, MANY, 24)
 
 
 def _protect(kernel: Kernel, task: Task) -> Steps:
-    pool = yield from kernel.pmalloc.create_pool(task, 4096, 3)
+    pool = yield from kernel.pmalloc.pmalloc_create_pool(task, 4096, 3)
     for _ in range(PROTECTS):
         yield from kernel.pmalloc.pmalloc(task, pool, 24)
-        yield from kernel.pmalloc.protect_pool(task, pool)
+        yield from kernel.pmalloc.pmalloc_protect_pool(task, pool)
 
 
 def _storm() -> float:

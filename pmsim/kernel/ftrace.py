@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pmsim.errors import ProgramError, UndefinedBehaviour
 from pmsim.hardware.locks import Mutex
 from pmsim.kernel.addresses.purge import Purge
+from pmsim.kernel.calls import call
 from pmsim.kernel.modules.loader import Modules
 from pmsim.kernel.permissions.set_memory import SetMemory
 from pmsim.kernel.text.code_pages import code_pages
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
     from pmsim.kernel.operations import Steps
+    from pmsim.kernel.permissions.strategy import PermissionCall
     from pmsim.kernel.text.code_pages import CodeArea
 
 TRAMPOLINE_PAGES: Final = 1
@@ -91,17 +93,16 @@ class TextGuard:
         yield from self._tlbflush.flush_tlb_all(task, Cause.ATTRIBUTES)
         self._operations.end(operation)
 
-    def _modules_text(self, task: Task, call: str) -> Steps:
+    def _modules_text(self, task: Task, call: PermissionCall) -> Steps:
         """Change the text of each module, and of its init part, which is gone but still asked for.
 
         Stands for ``set_all_modules_text_rw`` and ``_ro`` (kernel/module.c).
         """
-        change = getattr(self._set_memory, call)
         yield from self._operations.lock(task, self._modules.module_mutex)
         for module in self._modules.loaded:
             for name in ("core_text", "init_text"):
                 text = module.segment(name)
-                yield from change(task, text.address, text.pages)
+                yield from self._set_memory.by_name(task, call, text.address, text.pages)
         self._modules.module_mutex.unlock(task)
 
 
@@ -131,7 +132,8 @@ class Ftrace:
         self._text_poke = context.part(TextPoke)
         self._code_sync = context.part(CodeSync)
 
-    def enable(
+    @call
+    def ftrace_enable(
         self, task: Task, sites: int, *, trampoline: bool = True
     ) -> Generator[Any, Any, Tracer | None]:
         """Let call sites call a tracer: ``register_ftrace_function``.
@@ -167,7 +169,8 @@ class Ftrace:
         self._operations.end(operation)
         return None if wanted and area is None else Tracer(sites, area)
 
-    def disable(self, task: Task, tracer: Tracer | None) -> Steps:
+    @call
+    def ftrace_disable(self, task: Task, tracer: Tracer | None) -> Steps:
         """Take a tracer away: ``unregister_ftrace_function``.
 
         Raises

@@ -2,42 +2,63 @@
 
 Sizes are bytes, or text with a unit (``"4KiB"``). Calls are generators, used with ``yield from``;
 the few that take no time are plain and say so.
+
+Written by ``make docs`` from the calls that parts define (`pmsim.kernel.calls`): change them there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING
 
-from pmsim.kernel.operations import Steps
-from pmsim.kernel.tlbflush import Cause
-from pmsim.units import PAGE_SIZE, Bytes, Pages, as_size
+from pmsim.kernel.addresses.drain import LazyFree
+from pmsim.kernel.addresses.ioremap import Ioremap
+from pmsim.kernel.addresses.purge import Purge
+from pmsim.kernel.addresses.thread_stacks import ThreadStacks
+from pmsim.kernel.addresses.vmalloc import Vmalloc
+from pmsim.kernel.addresses.vmap_blocks import VmapBlocks
+from pmsim.kernel.addresses.writes import Writes
+from pmsim.kernel.flush_requests import FlushRequests
+from pmsim.kernel.ftrace import Ftrace
+from pmsim.kernel.modules.loader import Modules
+from pmsim.kernel.pagetables.page_blocks import PageBlocks
+from pmsim.kernel.permissions.set_memory import SetMemory
+from pmsim.kernel.pmalloc.objects import PmallocObjects
+from pmsim.kernel.pmalloc.pmalloc import Pmalloc
+from pmsim.kernel.text.bpf import Bpf
+from pmsim.kernel.text.kprobes import Kprobes
+from pmsim.kernel.text.static_keys import StaticKeys
+from pmsim.kernel.user_mm import UserMms
+from pmsim.units import as_size
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+    from typing import Any, Never
+
     from pmsim.hardware.task import Task
     from pmsim.kernel.addresses.thread_stacks import Stack
     from pmsim.kernel.addresses.vm_area import VmArea
-    from pmsim.kernel.addresses.vmap_blocks import RamMapping
+    from pmsim.kernel.addresses.vmalloc import Allocation
+    from pmsim.kernel.addresses.vmap_blocks import MaybeMapping, RamMapping
+    from pmsim.kernel.costs import KernelCosts
     from pmsim.kernel.ftrace import Tracer
     from pmsim.kernel.kernel import Kernel
     from pmsim.kernel.modules.module import Module, Refusal
     from pmsim.kernel.modules.segments import ModuleSegments
+    from pmsim.kernel.operations import Steps
     from pmsim.kernel.pagetables.page_blocks import PageBlock
+    from pmsim.kernel.permissions.strategy import Status
     from pmsim.kernel.pmalloc.modes import PoolMode
+    from pmsim.kernel.pmalloc.pmalloc import MaybeAddress
     from pmsim.kernel.pmalloc.pools import Allocations, Pool
+    from pmsim.kernel.pmalloc.write_rare import Written
+    from pmsim.kernel.profile import KernelProfile
     from pmsim.kernel.text.bpf import BpfProgram
     from pmsim.kernel.text.kprobes import Kprobe
     from pmsim.kernel.user_mm import UserMm
+    from pmsim.units import Pages
 
 Size = int | str
 """Bytes, or text with a unit."""
-
-MaybeAddress = Generator[Any, Any, int | None]
-"""Takes simulated time; returns an address, or None for NULL."""
-Truth = Generator[Any, Any, bool]
-"""Takes simulated time; returns whether it was done."""
-Status = Generator[Any, Any, int]
-"""Takes simulated time; returns 0 or a negated error number."""
 
 
 class KernelHandle:
@@ -51,258 +72,680 @@ class KernelHandle:
         Who calls.
     """
 
-    __slots__ = ("kernel", "task")
+    __slots__ = (
+        "_bpf",
+        "_flush_requests",
+        "_ftrace",
+        "_ioremap",
+        "_kprobes",
+        "_lazy_free",
+        "_modules",
+        "_page_blocks",
+        "_pmalloc",
+        "_pmalloc_objects",
+        "_purge",
+        "_set_memory",
+        "_static_keys",
+        "_thread_stacks",
+        "_user_mms",
+        "_vmalloc",
+        "_vmap_blocks",
+        "_writes",
+        "kernel",
+        "task",
+    )
 
     def __init__(self, kernel: Kernel, task: Task) -> None:
         self.kernel = kernel
         self.task = task
+        part = kernel.context.part
+        self._lazy_free = part(LazyFree)
+        self._ioremap = part(Ioremap)
+        self._purge = part(Purge)
+        self._thread_stacks = part(ThreadStacks)
+        self._vmalloc = part(Vmalloc)
+        self._vmap_blocks = part(VmapBlocks)
+        self._writes = part(Writes)
+        self._flush_requests = part(FlushRequests)
+        self._ftrace = part(Ftrace)
+        self._modules = part(Modules)
+        self._page_blocks = part(PageBlocks)
+        self._set_memory = part(SetMemory)
+        self._pmalloc_objects = part(PmallocObjects)
+        self._pmalloc = part(Pmalloc)
+        self._bpf = part(Bpf)
+        self._kprobes = part(Kprobes)
+        self._static_keys = part(StaticKeys)
+        self._user_mms = part(UserMms)
 
-    # Pools
+    @property
+    def profile(self) -> KernelProfile:
+        """Which kernel it is, key by key."""
+        return self.kernel.profile
 
-    def pmalloc_create_pool(
-        self, refill: Size = 0, align_order: int = -1, mode: PoolMode = "ro"
-    ) -> Generator[Any, Any, Pool]:
-        """Create a pool; see `Pmalloc.create_pool`."""
-        return self.kernel.pmalloc.create_pool(self.task, _bytes(refill), align_order, mode)
+    @property
+    def costs(self) -> KernelCosts:
+        """CPU time of the kernel's work."""
+        return self.kernel.costs
 
-    def pmalloc(self, pool: Pool | None, size: Size) -> MaybeAddress:
-        """Allocate one object; see `Pmalloc.pmalloc`."""
-        return self.kernel.pmalloc.pmalloc(self.task, pool, _bytes(size))
-
-    def pzalloc(self, pool: Pool | None, size: Size) -> MaybeAddress:
-        """Allocate one object filled with zeros; see `Pmalloc.pzalloc`."""
-        return self.kernel.pmalloc.pzalloc(self.task, pool, _bytes(size))
-
-    def pmalloc_array(self, pool: Pool | None, n: int, size: Size) -> MaybeAddress:
-        """Allocate an array; see `Pmalloc.pmalloc_array`."""
-        return self.kernel.pmalloc.pmalloc_array(self.task, pool, n, _bytes(size))
-
-    def pcalloc(self, pool: Pool | None, n: int, size: Size) -> MaybeAddress:
-        """Allocate an array filled with zeros; see `Pmalloc.pcalloc`."""
-        return self.kernel.pmalloc.pcalloc(self.task, pool, n, _bytes(size))
-
-    def pstrdup(self, pool: Pool | None, string: str | bytes | None) -> MaybeAddress:
-        """Copy a string into a pool; see `Pmalloc.pstrdup`."""
-        return self.kernel.pmalloc.pstrdup(self.task, pool, string)
-
-    def alloc_many(self, pool: Pool | None, n: int, size: Size) -> Generator[Any, Any, Allocations]:
-        """Allocate many objects of one size in few events; see `Pmalloc.alloc_many`."""
-        return self.kernel.pmalloc.alloc_many(self.task, pool, n, _bytes(size))
-
-    def wr_memset(self, address: int | None, size: Size) -> Truth:
-        """Set bytes of protected memory; see `Pmalloc.rare_write`."""
-        return self.kernel.pmalloc.rare_write(self.task, "wr_memset", address or 0, _bytes(size))
-
-    def wr_memcpy(self, address: int | None, size: Size) -> Truth:
-        """Copy bytes into protected memory; see `Pmalloc.rare_write`."""
-        return self.kernel.pmalloc.rare_write(self.task, "wr_memcpy", address or 0, _bytes(size))
-
-    def wr_ptr(self, address: int | None) -> Truth:
-        """Set a pointer in protected memory; see `Pmalloc.rare_write`."""
-        size = self.kernel.profile.word_bytes
-        return self.kernel.pmalloc.rare_write(self.task, "wr_ptr", address or 0, size)
-
-    def pmalloc_protect_pool(self, pool: Pool | None) -> Steps:
-        """Make what a pool has allocated read-only; see `Pmalloc.protect_pool`."""
-        return self.kernel.pmalloc.protect_pool(self.task, pool)
-
-    def pmalloc_destroy_pool(self, pool: Pool | None) -> Steps:
-        """Give a pool and its memory back; see `Pmalloc.destroy_pool`."""
-        return self.kernel.pmalloc.destroy_pool(self.task, pool)
-
-    def pfree(self, pool: Pool | None = None, address: int | None = None) -> Never:
-        """Raise `UndefinedBehaviour`: there is no ``pfree``, and the message says why."""
-        self.kernel.pmalloc.pfree(self.task, pool, address)
-
-    def is_pmalloc_object(self, address: int | None, size: Size) -> bool:
-        """Return at once whether bytes are part of a pool; see `PmallocObjects`."""
-        objects = self.kernel.pmalloc.objects
-        return objects.is_pmalloc_object(self.task, address or 0, _bytes(size))
-
-    # Virtually contiguous memory
-
-    def vmalloc(self, size: Size) -> Generator[Any, Any, VmArea | None]:
-        """Allocate an area; see `Vmalloc.vmalloc`."""
-        return self.kernel.vmalloc.vmalloc(self.task, _bytes(size))
-
-    def vfree(self, area: VmArea | None) -> Steps:
-        """Free an area; see `Vmalloc.vfree`."""
-        return self.kernel.vmalloc.vfree(self.task, area)
-
-    def vmalloc_huge(self, size: Size) -> Generator[Any, Any, VmArea | None]:
-        """Allocate an area of huge leaves; see `Vmalloc.vmalloc_huge`."""
-        return self.kernel.vmalloc.vmalloc_huge(self.task, _bytes(size))
-
-    def ioremap(self, size: Size) -> Generator[Any, Any, VmArea | None]:
-        """Map a device; see `Ioremap.ioremap`."""
-        return self.kernel.ioremap.ioremap(self.task, _bytes(size))
-
-    def iounmap(self, area: VmArea | None) -> Steps:
-        """Unmap a device; see `Ioremap.iounmap`."""
-        return self.kernel.ioremap.iounmap(self.task, area)
-
-    def vmap(self, block: PageBlock) -> Generator[Any, Any, VmArea | None]:
-        """Map the pages of a block once more; see `Vmalloc.vmap`."""
-        return self.kernel.vmalloc.vmap(self.task, [self.kernel.blocks.run_of(block)])
-
-    def vunmap(self, area: VmArea | None) -> Steps:
-        """Unmap what `vmap` mapped; see `Vmalloc.vunmap`."""
-        return self.kernel.vmalloc.vunmap(self.task, area)
-
-    def alloc_thread_stack(self) -> Generator[Any, Any, Stack | None]:
-        """Take a kernel stack for a thread that begins; see `ThreadStacks.alloc`."""
-        return self.kernel.thread_stacks.alloc(self.task)
-
-    def free_thread_stack(self, stack: Stack) -> Steps:
-        """Give the kernel stack of a thread back that ends; see `ThreadStacks.free`."""
-        return self.kernel.thread_stacks.free(self.task, stack)
-
-    def vm_map_ram(self, block: PageBlock) -> Generator[Any, Any, RamMapping | None]:
-        """Map the pages of a block for a short time; see `VmapBlocks.vm_map_ram`."""
-        run = self.kernel.blocks.run_of(block)
-        return self.kernel.vmap_blocks.vm_map_ram(self.task, [run])
-
-    def vm_unmap_ram(self, mapping: RamMapping) -> Steps:
-        """Unmap what `vm_map_ram` mapped; see `VmapBlocks.vm_unmap_ram`."""
-        return self.kernel.vmap_blocks.vm_unmap_ram(self.task, mapping)
-
-    def vm_unmap_aliases(self) -> Steps:
-        """Flush and give back all that was lazily freed; see `Purge.unmap_aliases`."""
-        return self._noted("vm_unmap_aliases", self.kernel.purge.unmap_aliases(self.task))
+    # addresses.drain
 
     def drain_vmap_area(self) -> Steps:
-        """Do what the work item does that purges lazily freed areas; see `LazyFree.drain`."""
-        return self._noted("drain_vmap_area", self.kernel.lazy_free.drain(self.task))
+        """Do what is done when there is too much on the list: ``drain_vmap_area_work``."""
+        return self._lazy_free.drain_vmap_area(self.task)
 
-    # Permissions
+    # addresses.ioremap
 
-    def set_memory_ro(self, address: int | None, pages: Pages) -> Status:
-        """Make pages read-only; see `SetMemory.ro`."""
-        return self.kernel.set_memory.ro(self.task, address or 0, pages)
+    def ioremap(self, size: Size) -> Allocation:
+        """Map a device of so many bytes: ``ioremap``.
 
-    def set_memory_rw(self, address: int | None, pages: Pages) -> Status:
-        """Make pages writable; see `SetMemory.rw`."""
-        return self.kernel.set_memory.rw(self.task, address or 0, pages)
+        Returns
+        -------
+        VmArea or None
+            None for no bytes, and where addresses run out.
+        """
+        return self._ioremap.ioremap(self.task, size if type(size) is int else as_size(size))
 
-    def set_memory_x(self, address: int | None, pages: Pages) -> Status:
-        """Make pages executable; see `SetMemory.x`."""
-        return self.kernel.set_memory.x(self.task, address or 0, pages)
+    def iounmap(self, area: VmArea | None) -> Steps:
+        """Unmap a device: ``iounmap``; nothing is flushed now.
 
-    def set_memory_nx(self, address: int | None, pages: Pages) -> Status:
-        """Make pages not executable; see `SetMemory.nx`."""
-        return self.kernel.set_memory.nx(self.task, address or 0, pages)
+        Raises
+        ------
+        UndefinedBehaviour
+            If it was unmapped before.
+        """
+        return self._ioremap.iounmap(self.task, area)
 
-    def set_memory_rox(self, address: int | None, pages: Pages) -> Status:
-        """Make pages read-only and executable; see `SetMemory.rox`."""
-        return self.kernel.set_memory.rox(self.task, address or 0, pages)
+    # addresses.purge
 
-    # The direct map
+    def vm_unmap_aliases(self) -> Steps:
+        """Flush and give back all that was lazily freed: ``vm_unmap_aliases``.
 
-    def alloc_pages(self, order: int) -> Generator[Any, Any, PageBlock | None]:
-        """Allocate ``2**order`` pages of the direct map; see `PageBlocks.alloc_pages`."""
-        return self.kernel.blocks.alloc_pages(self.task, order)
+        Nothing on the list and nothing dirty, nothing flushed; but a purge that somebody else is
+        running is waited for.
+        """
+        return self._purge.vm_unmap_aliases(self.task)
 
-    def free_pages(self, block: PageBlock | None) -> Steps:
-        """Free pages of the direct map; see `PageBlocks.free_pages`."""
-        return self.kernel.blocks.free_pages(self.task, block)
+    # addresses.thread_stacks
 
-    # Flushes
+    def alloc_thread_stack(self) -> Generator[Any, Any, Stack | None]:
+        """Take a stack for a thread that begins: ``alloc_thread_stack_node``.
 
-    def flush_tlb_kernel_range(self, start: int, end: int) -> Steps:
-        """Flush a range of kernel addresses on all CPUs; see `TlbFlush.flush_tlb_kernel_range`."""
-        flush = self.kernel.tlbflush.flush_tlb_kernel_range(self.task, start, end, Cause.REQUEST)
-        return self._noted("flush_tlb_kernel_range", flush, -(-(end - start) // PAGE_SIZE))
+        From the CPU's cache, if there is one.
+
+        Returns
+        -------
+        VmArea, PageBlock or None
+            None where addresses or memory run out.
+        """
+        return self._thread_stacks.alloc_thread_stack(self.task)
+
+    def free_thread_stack(self, stack: Stack) -> Steps:
+        """Give the stack of a thread back, as it ends: ``free_thread_stack``."""
+        return self._thread_stacks.free_thread_stack(self.task, stack)
+
+    # addresses.vmalloc
+
+    def vmalloc(self, size: Size) -> Allocation:
+        """Allocate at least ``size`` bytes in whole pages: ``vmalloc``.
+
+        New mappings need no flush: their addresses were flushed before they became free.
+
+        Returns
+        -------
+        VmArea or None
+            None for size 0, for more than all memory, and where addresses or frames run out.
+
+        Raises
+        ------
+        ProgramError
+            For a negative size.
+        """
+        return self._vmalloc.vmalloc(self.task, size if type(size) is int else as_size(size))
+
+    def vmalloc_huge(self, size: Size) -> Allocation:
+        """Allocate an area that is mapped by leaves of 2 MiB: ``vmalloc_huge``.
+
+        What is smaller than a leaf, or finds no room for leaves, is mapped by pages.
+
+        Parameters
+        ----------
+        size
+            In bytes; rounded up to whole leaves.
+
+        Returns
+        -------
+        VmArea or None
+            None also on a kernel without huge areas.
+        """
+        return self._vmalloc.vmalloc_huge(self.task, size if type(size) is int else as_size(size))
+
+    def vfree(self, area: VmArea | None) -> Steps:
+        """Free an area: ``vfree``. Nothing is flushed now, unless the area wants it.
+
+        The pages may be used again at once, before any CPU forgets the old translations; the
+        addresses only after a purge.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            If the area was freed before.
+        """
+        return self._vmalloc.vfree(self.task, area)
+
+    def vmap(self, block: PageBlock) -> Allocation:
+        """Map the pages of a block once more: ``vmap``.
+
+        Returns
+        -------
+        VmArea or None
+            None where addresses run out.
+        """
+        return self._vmalloc.vmap(self.task, block)
+
+    def vunmap(self, area: VmArea | None) -> Steps:
+        """Unmap what `vmap` mapped, and leave its pages to their owner: ``vunmap``.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            If the area was freed before.
+        """
+        return self._vmalloc.vunmap(self.task, area)
+
+    # addresses.vmap_blocks
+
+    def vm_map_ram(self, block: PageBlock) -> MaybeMapping:
+        """Map the pages of a block for a short time: ``vm_map_ram``.
+
+        Returns
+        -------
+        RamMapping or None
+            None if no address space is left.
+        """
+        return self._vmap_blocks.vm_map_ram(self.task, block)
+
+    def vm_unmap_ram(self, mapping: RamMapping) -> Steps:
+        """Unmap: ``vm_unmap_ram``. Nothing is flushed.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            If it was unmapped before.
+        """
+        return self._vmap_blocks.vm_unmap_ram(self.task, mapping)
+
+    # addresses.writes
+
+    def write(self, address: int | None, size: Size) -> Generator[Any, Any, bool]:
+        """Write ``size`` bytes from ``address`` on, up to the first that faults, which is noted.
+
+        Returns
+        -------
+        bool
+            Whether all of them could be written; if not, there is one more fault.
+        """
+        return self._writes.write(
+            self.task, address or 0, size if type(size) is int else as_size(size)
+        )
+
+    # flush_requests
 
     def flush_tlb_all(self) -> Steps:
-        """Flush everything on all CPUs; see `TlbFlush.flush_tlb_all`."""
-        flush = self.kernel.tlbflush.flush_tlb_all(self.task, Cause.REQUEST)
-        return self._noted("flush_tlb_all", flush)
+        """Drop every translation on every CPU, global ones included: ``flush_tlb_all``."""
+        return self._flush_requests.flush_tlb_all(self.task)
 
-    # Modules
+    def flush_tlb_kernel_range(self, start: int, end: int) -> Steps:
+        """Drop the translations of the bytes from ``start`` up to ``end`` on every CPU.
 
-    def load_module(
-        self, segments: ModuleSegments, name: str | None = None
-    ) -> Generator[Any, Any, Module | None]:
-        """Load a module; see `Modules.load_module`."""
-        return self.kernel.modules.load_module(self.task, segments, name)
+        Up to a ceiling page by page, above it everything; one broadcast either way.
 
-    def load_refusal(self) -> Refusal | None:
-        """Return at once why the last `load_module` of this task that failed did so."""
-        return self.kernel.modules.refusal(self.task)
+        Raises
+        ------
+        ProgramError
+            If the range ends before it starts.
+        """
+        return self._flush_requests.flush_tlb_kernel_range(self.task, start, end)
 
-    def unload_module(self, module: Module | None) -> Generator[Any, Any, bool]:
-        """Unload a module; see `Modules.unload_module`."""
-        return self.kernel.modules.unload_module(self.task, module)
-
-    # User space
-
-    def process(self, name: str) -> UserMm:
-        """Return at once the address space of a process; see `UserMms.process`."""
-        return self.kernel.user.process(name)
-
-    def use_mm(self, mm: UserMm) -> Steps:
-        """Become a thread of a process; see `UserMms.use_mm`."""
-        return self.kernel.user.use_mm(self.task, mm)
-
-    def mprotect(self, pages: Pages) -> Steps:
-        """Change the protection of user memory; see `UserMms.mprotect`."""
-        return self.kernel.user.mprotect(self.task, pages)
-
-    def munmap(self, pages: Pages, *, frees_tables: bool = False) -> Steps:
-        """Unmap user memory; see `UserMms.munmap`."""
-        return self.kernel.user.munmap(self.task, pages, frees_tables=frees_tables)
-
-    def madvise_dontneed(self, pages: Pages) -> Steps:
-        """Give user memory back; see `UserMms.madvise_dontneed`."""
-        return self.kernel.user.madvise_dontneed(self.task, pages)
-
-    # Code
-
-    def static_key_toggle(self, sites: int) -> Steps:
-        """Turn a static key on or off; see `StaticKeys.toggle`."""
-        return self.kernel.static_keys.toggle(self.task, sites)
-
-    def bpf_prog_load(self, size: Size) -> Generator[Any, Any, BpfProgram | None]:
-        """Load a BPF program; see `Bpf.load`."""
-        return self.kernel.bpf.load(self.task, _bytes(size))
-
-    def bpf_prog_free(self, program: BpfProgram | None) -> Steps:
-        """Let a worker free a BPF program; see `Bpf.free`."""
-        return self.kernel.bpf.free(self.task, program)
-
-    def register_kprobe(self) -> Generator[Any, Any, Kprobe | None]:
-        """Set a probe; see `Kprobes.register`."""
-        return self.kernel.kprobes.register(self.task)
-
-    def unregister_kprobe(self, probe: Kprobe | None) -> Steps:
-        """Take a probe away; see `Kprobes.unregister`."""
-        return self.kernel.kprobes.unregister(self.task, probe)
+    # ftrace
 
     def ftrace_enable(
         self, sites: int, *, trampoline: bool = True
     ) -> Generator[Any, Any, Tracer | None]:
-        """Let call sites call a tracer; see `Ftrace.enable`."""
-        return self.kernel.ftrace.enable(self.task, sites, trampoline=trampoline)
+        """Let call sites call a tracer: ``register_ftrace_function``.
+
+        Parameters
+        ----------
+        sites
+            How many.
+        trampoline
+            Whether the tracer is a new one, which gets a trampoline where kernels have such.
+
+        Returns
+        -------
+        Tracer or None
+            None if there is no room for its trampoline.
+
+        Raises
+        ------
+        ProgramError
+            For a negative number of sites.
+        """
+        return self._ftrace.ftrace_enable(self.task, sites, trampoline=trampoline)
 
     def ftrace_disable(self, tracer: Tracer | None) -> Steps:
-        """Take a tracer away; see `Ftrace.disable`."""
-        return self.kernel.ftrace.disable(self.task, tracer)
+        """Take a tracer away: ``unregister_ftrace_function``.
 
-    # Memory
+        Raises
+        ------
+        UndefinedBehaviour
+            If it was taken away before.
+        """
+        return self._ftrace.ftrace_disable(self.task, tracer)
 
-    def write(self, address: int | None, size: Size) -> Generator[Any, Any, bool]:
-        """Write to memory; where that is forbidden, a fault is noted; see `Writes.write`."""
-        if self.kernel.fresh.touches:
-            yield from self.kernel.fresh.touched(self.task, address or 0, 1)
-        return (yield from self.kernel.writes.write(self.task, address or 0, _bytes(size)))
+    # modules.loader
 
-    def _noted(self, kind: str, steps: Steps, pages: Pages = 0) -> Steps:
-        """Make an operation of a call that notes none itself, because others make it too."""
-        operation = self.kernel.operations.begin(self.task, kind, pages)
-        yield from steps
-        self.kernel.operations.end(operation)
+    def load_module(
+        self, segments: ModuleSegments, name: str | None = None
+    ) -> Generator[Any, Any, Module | None]:
+        """Load a module: ``finit_module``, from reading the file to a live module.
 
+        Its init areas are freed some time later. The operation that is noted is a ``load_module``,
+        or a ``load_duplicate`` if somebody else has loaded the module or is loading it.
 
-def _bytes(size: Size) -> Bytes:
-    """Read a size; whole numbers, which are the most, go the short way."""
-    return size if type(size) is int else as_size(size)
+        Parameters
+        ----------
+        segments
+            What the module is made of.
+        name
+            The module's name; of two loads of the same name one is a duplicate. Without a name a
+            module is no duplicate of any.
+
+        Returns
+        -------
+        Module or None
+            None if it was not loaded, for which `load_refusal` gives the reason. A duplicate that
+            waits for the load that came first, as some kernels do, gets that one's module.
+        """
+        return self._modules.load_module(self.task, segments, name)
+
+    def load_refusal(self) -> Refusal | None:
+        """Return at once why the last load of a task that failed did so; None if none has."""
+        return self._modules.load_refusal(self.task)
+
+    def unload_module(self, module: Module | None) -> Generator[Any, Any, bool]:
+        """Unload a module: ``delete_module``.
+
+        Returns
+        -------
+        bool
+            False if it is not loaded (any more), as for a name that the kernel does not know.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            For None, which is what a failed load returned: there is no module to speak of.
+        """
+        return self._modules.unload_module(self.task, module)
+
+    # pagetables.page_blocks
+
+    def alloc_pages(self, order: int) -> Generator[Any, Any, PageBlock | None]:
+        """Allocate ``2**order`` pages, aligned to their number: ``alloc_pages``.
+
+        They are mapped already, so no entry changes.
+
+        Returns
+        -------
+        PageBlock or None
+            None if the order is too large or no such block is free.
+        """
+        return self._page_blocks.alloc_pages(self.task, order)
+
+    def free_pages(self, block: PageBlock | None) -> Steps:
+        """Free a block: ``__free_pages``; nothing is flushed.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            If its pages are free already.
+        """
+        return self._page_blocks.free_pages(self.task, block)
+
+    # permissions.set_memory
+
+    def set_memory_ro(self, address: int | None, pages: Pages) -> Status:
+        """Make pages read-only: ``set_memory_ro``.
+
+        Parameters
+        ----------
+        address
+            Of the first page; rounded down to a page, as the kernel does (and warns).
+        pages
+            How many; on x86, 0 still purges lazily freed areas.
+
+        Returns
+        -------
+        int
+            0. On x86 -14 (``EFAULT``) if some page is not mapped: those before it have changed
+            then, and everything is flushed. On Arm -22 (``EINVAL``) for what it does not change.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            For a negative number of pages.
+        """
+        return self._set_memory.set_memory_ro(self.task, address or 0, pages)
+
+    def set_memory_rw(self, address: int | None, pages: Pages) -> Status:
+        """Make pages writable: ``set_memory_rw``; see `set_memory_ro`."""
+        return self._set_memory.set_memory_rw(self.task, address or 0, pages)
+
+    def set_memory_x(self, address: int | None, pages: Pages) -> Status:
+        """Make pages executable: ``set_memory_x``; see `set_memory_ro`."""
+        return self._set_memory.set_memory_x(self.task, address or 0, pages)
+
+    def set_memory_nx(self, address: int | None, pages: Pages) -> Status:
+        """Make pages not executable: ``set_memory_nx``; see `set_memory_ro`."""
+        return self._set_memory.set_memory_nx(self.task, address or 0, pages)
+
+    def set_memory_rox(self, address: int | None, pages: Pages) -> Status:
+        """Make pages read-only and executable: ``set_memory_rox``; see `set_memory_ro`.
+
+        In one change, or by calling `set_memory_ro` and then `set_memory_x`
+        (include/linux/set_memory.h, Linux 6.6; what callers of older kernels do themselves).
+        """
+        return self._set_memory.set_memory_rox(self.task, address or 0, pages)
+
+    # pmalloc.objects
+
+    def is_pmalloc_object(self, address: int | None, size: Size) -> bool:
+        """Return at once whether ``size`` bytes from ``address`` are taken for an object of a pool.
+
+        An object that runs over the end of its area is *not* taken for one, so that hardened
+        usercopy lets it pass; and the end is computed as an unsigned long, so that a length close
+        to the largest one wraps and passes for an object.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            For a vmalloc address where no page is mapped: the kernel reads through its NULL
+            ``struct page``.
+        """
+        return self._pmalloc_objects.is_pmalloc_object(
+            self.task, address or 0, size if type(size) is int else as_size(size)
+        )
+
+    def usercopy_allowed(self, address: int | None, size: Size, *, to_user: bool) -> bool:
+        """Return at once whether hardened usercopy lets a copy pass, as far as pools are concerned.
+
+        Copying *from* user space into a pool is refused, protected or not; copying out is allowed.
+        """
+        return self._pmalloc_objects.usercopy_allowed(
+            self.task, address or 0, size if type(size) is int else as_size(size), to_user=to_user
+        )
+
+    # pmalloc.pmalloc
+
+    def pmalloc_create_pool(
+        self, refill: Size = 0, align_order: int = -1, mode: PoolMode = "ro"
+    ) -> Generator[Any, Any, Pool]:
+        """Create a pool: ``pmalloc_create_pool``. No page is allocated, nothing is flushed.
+
+        Parameters
+        ----------
+        refill
+            Bytes by which the pool grows, at least; rounded up to pages, 0 for one page.
+        align_order
+            Alignment of its objects as a power of two; negative for the architecture's own.
+        mode
+            What may be done to its protected memory, and when it is protected.
+
+        Raises
+        ------
+        ProgramError
+            If this generation has no pools of the mode.
+        UndefinedBehaviour
+            For an order of a word's bits or more: the kernel shifts by it without a check.
+        """
+        return self._pmalloc.pmalloc_create_pool(
+            self.task, refill if type(refill) is int else as_size(refill), align_order, mode
+        )
+
+    def pmalloc(self, pool: Pool | None, size: Size) -> MaybeAddress:
+        """Allocate one object: ``pmalloc``.
+
+        Returns
+        -------
+        int or None
+            Its address; None if the pool had to grow and could not. For size 0 the address is that
+            of the object before, or, in a fresh area, that of its guard page.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            If there is no pool, or it was destroyed.
+        """
+        return self._pmalloc.pmalloc(self.task, pool, size if type(size) is int else as_size(size))
+
+    def pzalloc(self, pool: Pool | None, size: Size) -> MaybeAddress:
+        """Allocate one object and fill it with zeros: ``pzalloc``."""
+        return self._pmalloc.pzalloc(self.task, pool, size if type(size) is int else as_size(size))
+
+    def pmalloc_array(self, pool: Pool | None, n: int, size: Size) -> MaybeAddress:
+        """Allocate an array; NULL for no elements and for a product that no ``size_t`` holds."""
+        return self._pmalloc.pmalloc_array(
+            self.task, pool, n, size if type(size) is int else as_size(size)
+        )
+
+    def pcalloc(self, pool: Pool | None, n: int, size: Size) -> MaybeAddress:
+        """Allocate an array filled with zeros; NULL where `pmalloc_array` gives NULL."""
+        return self._pmalloc.pcalloc(
+            self.task, pool, n, size if type(size) is int else as_size(size)
+        )
+
+    def pstrdup(self, pool: Pool | None, string: str | bytes | None) -> MaybeAddress:
+        """Copy a string with its final NUL into a pool: ``pstrdup``.
+
+        Text is encoded as UTF-8; what follows a NUL inside is not part of a C string.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            For no string: ``strlen`` reads through the NULL pointer.
+        """
+        return self._pmalloc.pstrdup(self.task, pool, string)
+
+    def wr_memset(self, address: int | None, size: Size) -> Written:
+        """Set bytes of protected memory: ``wr_memset``.
+
+        Returns
+        -------
+        bool
+            Whether all of it was written: only memory of a pool that allows rare writes is.
+
+        Raises
+        ------
+        ProgramError
+            If this generation does not have the call.
+        """
+        return self._pmalloc.wr_memset(
+            self.task, address or 0, size if type(size) is int else as_size(size)
+        )
+
+    def wr_memcpy(self, address: int | None, size: Size) -> Written:
+        """Copy bytes into protected memory: ``wr_memcpy``; see `wr_memset`.
+
+        On v23 it stands for ``pmalloc_rare_write_array``.
+        """
+        return self._pmalloc.wr_memcpy(
+            self.task, address or 0, size if type(size) is int else as_size(size)
+        )
+
+    def wr_ptr(self, address: int | None) -> Written:
+        """Set a pointer in protected memory: ``wr_ptr``; see `wr_memset`.
+
+        On v23 it stands for ``pmalloc_rare_write_ptr``.
+        """
+        return self._pmalloc.wr_ptr(self.task, address or 0)
+
+    def alloc_many(self, pool: Pool | None, n: int, size: Size) -> Generator[Any, Any, Allocations]:
+        """Allocate ``n`` objects of one size: what a loop of ``pmalloc`` does, in few events.
+
+        State, statistics, exposure and simulated time are those of ``n`` calls by a loop that stops
+        at the first NULL. Two things are coarser. The mutex is released after each area instead of
+        each object, so that another user of the pool waits longer for it. And there is one row
+        ``alloc_many`` in the table of operations in place of ``n`` rows ``pmalloc``; the rows
+        ``vmalloc`` of the areas are its children.
+
+        Returns
+        -------
+        Allocations
+            The addresses; fewer than ``n`` if the pool could not grow.
+        """
+        return self._pmalloc.alloc_many(
+            self.task, pool, n, size if type(size) is int else as_size(size)
+        )
+
+    def pmalloc_protect_pool(self, pool: Pool | None) -> Steps:
+        """Make all that is allocated read-only: ``pmalloc_protect_pool``.
+
+        One ``set_memory_ro`` for each area not yet protected (prmem: for each area), newest first,
+        the pool's mutex held over them all. What the newest area still had to give is given up, but
+        by a pool that starts protected.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            If there is no pool, or it was destroyed.
+        """
+        return self._pmalloc.pmalloc_protect_pool(self.task, pool)
+
+    def pmalloc_destroy_pool(self, pool: Pool | None) -> Steps:
+        """Give a pool and all its memory back: ``pmalloc_destroy_pool``.
+
+        The object is freed first; then, without any lock, each area, newest first, is made writable
+        again (its pages are read-only in the direct map too) and vfree'd. On v23 only what was
+        protected is made writable; where freeing resets the permissions (modern), nothing is.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            If there is no pool, it was destroyed before, or somebody works on it.
+        """
+        return self._pmalloc.pmalloc_destroy_pool(self.task, pool)
+
+    def pfree(self, pool: Pool | None = None, address: int | None = None) -> Never:
+        """Refuse: there is no ``pfree``.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            Always; the message explains why.
+        """
+        self._pmalloc.pfree(self.task, pool, address)
+
+    # text.bpf
+
+    def bpf_prog_load(self, size: Size) -> Generator[Any, Any, BpfProgram | None]:
+        """Load a program: check and translate it, and make its code executable.
+
+        Parameters
+        ----------
+        size
+            Bytes of its code. Its instructions before translation are taken to be as many.
+
+        Returns
+        -------
+        BpfProgram or None
+            None for an empty program, and where addresses or memory run out.
+
+        Raises
+        ------
+        ProgramError
+            For a negative size.
+        """
+        return self._bpf.bpf_prog_load(self.task, size if type(size) is int else as_size(size))
+
+    def bpf_prog_free(self, program: BpfProgram | None) -> Steps:
+        """Free a program: ``bpf_prog_free`` leaves it to a worker of this CPU.
+
+        The grace period that most callers let pass before is theirs, and not waited for here.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            If it was freed before.
+        """
+        return self._bpf.bpf_prog_free(self.task, program)
+
+    # text.kprobes
+
+    def register_kprobe(self) -> Generator[Any, Any, Kprobe | None]:
+        """Set a probe and arm it: ``register_kprobe``.
+
+        Returns
+        -------
+        Kprobe or None
+            None if there is no room for another page of slots.
+        """
+        return self._kprobes.register_kprobe(self.task)
+
+    def unregister_kprobe(self, probe: Kprobe | None) -> Steps:
+        """Take a probe away: ``unregister_kprobe``.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            If it is not registered (any more).
+        """
+        return self._kprobes.unregister_kprobe(self.task, probe)
+
+    # text.static_keys
+
+    def static_key_toggle(self, sites: int) -> Steps:
+        """Turn a key on or off: patch each of its sites (``jump_label_update``).
+
+        Parameters
+        ----------
+        sites
+            Branches that depend on the key; for a key without any nothing is sent.
+
+        Raises
+        ------
+        ProgramError
+            For a negative number of sites.
+        """
+        return self._static_keys.static_key_toggle(self.task, sites)
+
+    # user_mm
+
+    def process(self, name: str) -> UserMm:
+        """Return at once the address space of the process of this name, a new one at first."""
+        return self._user_mms.process(name)
+
+    def use_mm(self, mm: UserMm) -> Steps:
+        """Make ``task``, which runs, a thread of a process, or let one that has slept be seen."""
+        return self._user_mms.use_mm(self.task, mm)
+
+    def mprotect(self, pages: Pages) -> Steps:
+        """Change the protection of ``pages`` pages of the caller's process: one flush."""
+        return self._user_mms.mprotect(self.task, pages)
+
+    def munmap(self, pages: Pages, *, frees_tables: bool = False) -> Steps:
+        """Unmap ``pages`` pages of the caller's process: one flush.
+
+        Parameters
+        ----------
+        pages
+            How many are mapped there.
+        frees_tables
+            Whether page tables go with them, because nothing else is mapped in the ranges that they
+            cover. CPUs may walk those while they borrow the address space, so that lazy ones have
+            to be told too; they give it up.
+        """
+        return self._user_mms.munmap(self.task, pages, frees_tables=frees_tables)
+
+    def madvise_dontneed(self, pages: Pages) -> Steps:
+        """Give the memory of ``pages`` pages back, but not their addresses: one flush."""
+        return self._user_mms.madvise_dontneed(self.task, pages)

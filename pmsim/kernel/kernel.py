@@ -15,7 +15,6 @@ from pmsim.kernel.addresses.writes import WriteFault, Writes
 from pmsim.kernel.context import KernelContext
 from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.ftrace import Ftrace
-from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.modules.loader import Modules
 from pmsim.kernel.operations import OperationLog, Sink
 from pmsim.kernel.pagetables.directmap import DirectMap
@@ -35,7 +34,6 @@ from pmsim.kernel.workqueue import Workqueue
 
 if TYPE_CHECKING:
     from pmsim.hardware.machine import Machine
-    from pmsim.hardware.task import Task
     from pmsim.kernel.profile import KernelProfile
 
 
@@ -109,7 +107,3 @@ class Kernel:
     def faults(self) -> list[WriteFault]:
         """The writes that the page table forbade, in order."""
         return self.writes.faults
-
-    def bind(self, task: Task) -> KernelHandle:
-        """Return what a workload gets: every call, made as ``task``."""
-        return KernelHandle(self, task)

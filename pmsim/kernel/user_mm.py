@@ -24,6 +24,7 @@ from pmsim.errors import ProgramError
 from pmsim.hardware.locks import Mutex
 from pmsim.hardware.shootdown.tlbi import Invalidation, invalidate_pages
 from pmsim.hardware.tlb import CallKind, flush
+from pmsim.kernel.calls import call
 from pmsim.kernel.tlbflush import Cause
 from pmsim.units import CpuId, Pages, Picoseconds
 
@@ -109,8 +110,9 @@ class UserMms:
         self._created += 1
         return UserMm(number, Mutex(self._machine, f"the mmap_lock of process {number}"))
 
+    @call
     def process(self, name: str) -> UserMm:
-        """Return the address space of the process of this name, made when it is first asked for."""
+        """Return at once the address space of the process of this name, a new one at first."""
         if name not in self._named:
             self._named[name] = self.create()
         return self._named[name]
@@ -125,16 +127,19 @@ class UserMms:
     def __len__(self) -> int:
         return len({self.of(task) for task in self._machine.tasks.values()} - {None})
 
+    @call
     def use_mm(self, task: Task, mm: UserMm) -> Steps:
         """Make ``task``, which runs, a thread of a process, or let one that has slept be seen."""
         self._mm_of[task] = mm
         yield from self._resume(task)
 
+    @call
     def mprotect(self, task: Task, pages: Pages) -> Steps:
         """Change the protection of ``pages`` pages of the caller's process: one flush."""
         return self._change(task, "mprotect", pages, frees_tables=False)
 
-    def munmap(self, task: Task, pages: Pages, *, frees_tables: bool) -> Steps:
+    @call
+    def munmap(self, task: Task, pages: Pages, *, frees_tables: bool = False) -> Steps:
         """Unmap ``pages`` pages of the caller's process: one flush.
 
         Parameters
@@ -150,6 +155,7 @@ class UserMms:
         """
         return self._change(task, "munmap", pages, frees_tables=frees_tables)
 
+    @call
     def madvise_dontneed(self, task: Task, pages: Pages) -> Steps:
         """Give the memory of ``pages`` pages back, but not their addresses: one flush."""
         return self._change(task, "madvise", pages, frees_tables=False)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS
 from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import CallKind
+from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.operations import Steps
 from pmsim.kernel.profile import KernelProfile
 from pmsim.prices.catalogue import Priced, Refused, Sizes
@@ -164,7 +165,7 @@ class _Meter:
             record.refused = True
 
     def _steps(self, task: Task, priced: Priced, sizes: Sizes, record: _Record) -> Steps:
-        handle = self._kernel.bind(task)
+        handle = KernelHandle(self._kernel, task)
         thing = yield from priced.prepare(handle, sizes)
         yield from task.sleep(SETTLING)
         if not priced.lazily_freed:

@@ -173,7 +173,7 @@ def _both(
     handlers: list[npt.NDArray[np.int64]],
 ) -> Callable[[Any], Calls]:
     def steps(task: Any) -> Calls:
-        handle = kernel.bind(task)
+        handle = KernelHandle(kernel, task)
         yield from task.sleep(starts[0])
         yield from first(handle)
         yield from task.sleep(SECOND_STEP + starts[1] - task.now)

@@ -124,7 +124,7 @@ class Simulation:
         return probe
 
     def _drive(self, machine: Machine, task: Task, steps: list[Step]) -> Calls:
-        handle = self.kernel.bind(task)
+        handle = KernelHandle(self.kernel, task)
         for step in steps:
             before = _functions_run(machine)
             self.begins.append(task.now)

@@ -39,7 +39,7 @@ def causes_of_text(profile: str, *calls: str, freed_meanwhile: bool) -> Counter[
             if freed_meanwhile:
                 other = yield from kernel.vmalloc("4KiB")
                 yield from kernel.vfree(other)
-            yield from getattr(kernel.kernel.set_memory, call)(kernel.task, text.address, 16)
+            yield from kernel.kernel.set_memory.by_name(kernel.task, call, text.address, 16)
 
     booted.run(program)
     return Counter(flush.cause for flush in booted.flushes)

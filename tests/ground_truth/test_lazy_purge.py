@@ -243,7 +243,7 @@ def test_what_a_simulated_purge_finds_again_obeys_the_same_rule(pages: int) -> N
 
     def here(kernel: KernelHandle) -> Calls:
         machine = kernel.kernel.machine
-        machine.spawn(1, lambda task: elsewhere(kernel.kernel.bind(task)))
+        machine.spawn(1, lambda task: elsewhere(KernelHandle(kernel.kernel, task)))
         while frees[0] < 60_000:
             yield from churn(kernel, 0)
 

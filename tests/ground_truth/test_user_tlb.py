@@ -108,7 +108,7 @@ def predict(trial: Trial, state: State) -> Seen:
 
 
 def _start(machine: Machine, kernel: Kernel, cpu: int, program: object) -> None:
-    machine.spawn(cpu, lambda task: program(kernel.bind(task)))  # type: ignore[operator]
+    machine.spawn(cpu, lambda task: program(KernelHandle(kernel, task)))  # type: ignore[operator]
 
 
 def _thread(mm: UserMm, trial: Trial, wakes: int, more: int) -> object:

@@ -157,7 +157,7 @@ class Booted:
         self._spawned += 1
 
         def body(task: Any) -> Generator[Any, Any, Any]:
-            return program(self.kernel.bind(task))
+            return program(KernelHandle(self.kernel, task))
 
         self.machine.spawn(cpu, body, name=f"program {self._spawned}")
 

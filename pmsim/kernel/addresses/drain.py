@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pmsim.kernel.addresses.purge import Purge
+from pmsim.kernel.calls import call
 from pmsim.kernel.workqueue import Work
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class LazyFree:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self._operations = context.operations
         self._purge = context.part(Purge)
         self._drain: Drain = (
             TaskDrain(context) if context.profile.purge_by == "task" else WorkDrain(context)
@@ -50,9 +52,12 @@ class LazyFree:
         self._purge.put(freed)
         return self._drain.ask(task) if self._purge.due else ()
 
-    def drain(self, task: Task) -> Steps:
+    @call
+    def drain_vmap_area(self, task: Task) -> Steps:
         """Do what is done when there is too much on the list: ``drain_vmap_area_work``."""
-        return self._drain.run(task)
+        operation = self._operations.begin(task, "drain_vmap_area")
+        yield from self._drain.run(task)
+        self._operations.end(operation)
 
 
 class TaskDrain:

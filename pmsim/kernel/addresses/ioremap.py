@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pmsim.kernel.addresses.vm_area import VmArea
 from pmsim.kernel.addresses.vmalloc import Allocation, Vmalloc
+from pmsim.kernel.calls import call
 from pmsim.kernel.pagetables.frames import page_frames
 from pmsim.units import PAGE_SIZE, Bytes
 
@@ -35,6 +36,7 @@ class Ioremap:
         self._vmalloc = context.part(Vmalloc)
         self._first_frame = context.part(page_frames).total
 
+    @call
     def ioremap(self, task: Task, size: Bytes) -> Allocation:
         """Map a device of so many bytes: ``ioremap``.
 
@@ -47,6 +49,7 @@ class Ioremap:
         runs = [(self._first_frame, pages)] if pages > 0 else []
         return self._vmalloc.map_frames(task, "ioremap", runs)
 
+    @call
     def iounmap(self, task: Task, area: VmArea | None) -> Steps:
         """Unmap a device: ``iounmap``; nothing is flushed now.
 

@@ -16,6 +16,7 @@ from pmsim.hardware.locks import Completion, Mutex
 from pmsim.kernel.addresses.ranges import FreedArea, Share, merged
 from pmsim.kernel.addresses.search import AddressSpace
 from pmsim.kernel.addresses.vmap_block_queues import VmapBlockQueues
+from pmsim.kernel.calls import call
 from pmsim.kernel.geometry import ULONG_MAX
 from pmsim.kernel.tlbflush import Cause
 from pmsim.units import PAGE_SIZE
@@ -84,12 +85,19 @@ class Purge:
         self.purge_lock.unlock(task)
 
     def unmap_aliases(self, task: Task) -> Steps:
-        """Leave no stale translation of freed areas: ``vm_unmap_aliases``.
+        """Do what `vm_unmap_aliases` does, as a part of another operation."""
+        return self._unmap_aliases(task, ULONG_MAX, 0, Cause.PURGE)
+
+    @call
+    def vm_unmap_aliases(self, task: Task) -> Steps:
+        """Flush and give back all that was lazily freed: ``vm_unmap_aliases``.
 
         Nothing on the list and nothing dirty, nothing flushed; but a purge that somebody else is
         running is waited for.
         """
-        return self._unmap_aliases(task, ULONG_MAX, 0, Cause.PURGE)
+        operation = self._operations.begin(task, "vm_unmap_aliases")
+        yield from self.unmap_aliases(task)
+        self._operations.end(operation)
 
     def flush_with_aliases(self, task: Task, start: int, end: int, cause: Cause) -> Steps:
         """Flush a range and everything on the list in one: ``_vm_unmap_aliases`` with ``flush``.

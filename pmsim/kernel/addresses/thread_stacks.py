@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pmsim.kernel.addresses.vm_area import VmArea
 from pmsim.kernel.addresses.vmalloc import Vmalloc
+from pmsim.kernel.calls import call
 from pmsim.kernel.pagetables.page_blocks import PageBlock, PageBlocks
 from pmsim.kernel.workqueue import Work
 from pmsim.units import PAGE_SIZE, CpuId
@@ -53,8 +54,11 @@ class ThreadStacks:
         self._blocks = context.part(PageBlocks)
         self._cpus: dict[CpuId, _CpuStacks] = {}
 
-    def alloc(self, task: Task) -> Generator[Any, Any, Stack | None]:
-        """Take a stack from the CPU's cache, or allocate one: ``alloc_thread_stack_node``.
+    @call
+    def alloc_thread_stack(self, task: Task) -> Generator[Any, Any, Stack | None]:
+        """Take a stack for a thread that begins: ``alloc_thread_stack_node``.
+
+        From the CPU's cache, if there is one.
 
         Returns
         -------
@@ -66,10 +70,11 @@ class ThreadStacks:
         cached = self._of(task).cached
         if cached:
             return cached.pop()
-        return (yield from self._vmalloc.vmalloc(task, self._size, align=self._align))
+        return (yield from self._vmalloc.vmalloc_in(task, self._size, "vmalloc", align=self._align))
 
-    def free(self, task: Task, stack: Stack) -> Steps:
-        """Give a stack back, as its thread ends: ``free_thread_stack``."""
+    @call
+    def free_thread_stack(self, task: Task, stack: Stack) -> Steps:
+        """Give the stack of a thread back, as it ends: ``free_thread_stack``."""
         if isinstance(stack, PageBlock):
             yield from self._blocks.free_pages(task, stack)
             return

@@ -9,7 +9,7 @@ notifiers by which graphics drivers give mappings up when addresses run out.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from pmsim.errors import ProgramError
 from pmsim.kernel.addresses.areas import GUARD, Areas
@@ -17,6 +17,7 @@ from pmsim.kernel.addresses.fresh_mappings import FreshMappings
 from pmsim.kernel.addresses.purge import Purge
 from pmsim.kernel.addresses.ranges import AddressRange
 from pmsim.kernel.addresses.vm_area import VmArea
+from pmsim.kernel.calls import call
 from pmsim.kernel.pagetables.directmap import DirectMap
 from pmsim.kernel.pagetables.entries import PAGE_KERNEL, Run
 from pmsim.kernel.pagetables.frames import page_frames
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
     from pmsim.kernel.operations import Steps
+    from pmsim.kernel.pagetables.page_blocks import PageBlock
 
 _HUGE: Final = 512
 """Pages of a huge leaf: 2 MiB (``PMD_SHIFT`` with pages of 4 KiB)."""
@@ -43,6 +45,12 @@ class Shape(NamedTuple):
     align: Pages
     flush_reset_perms: bool
 
+
+_BY_PAGES: Final = Shape(1, 1, False)
+_BY_HUGE_LEAVES: Final = Shape(_HUGE, _HUGE, False)
+
+RangeName = Literal["vmalloc", "modules"]
+"""A range in which areas are allocated."""
 
 Allocation = Generator[Any, Any, VmArea | None]
 """Takes simulated time; returns an area, or None for NULL."""
@@ -98,18 +106,54 @@ class Vmalloc:
         """Return the area that has a page mapped at an address; see `Areas.find`."""
         return self.areas.find(address)
 
-    def vmalloc(
+    @call
+    def vmalloc(self, task: Task, size: Bytes) -> Allocation:
+        """Allocate at least ``size`` bytes in whole pages: ``vmalloc``.
+
+        New mappings need no flush: their addresses were flushed before they became free.
+
+        Returns
+        -------
+        VmArea or None
+            None for size 0, for more than all memory, and where addresses or frames run out.
+
+        Raises
+        ------
+        ProgramError
+            For a negative size.
+        """
+        return self._request(task, "vmalloc", size, _BY_PAGES, self._places["vmalloc"])
+
+    @call
+    def vmalloc_huge(self, task: Task, size: Bytes) -> Allocation:
+        """Allocate an area that is mapped by leaves of 2 MiB: ``vmalloc_huge``.
+
+        What is smaller than a leaf, or finds no room for leaves, is mapped by pages.
+
+        Parameters
+        ----------
+        task
+            Who calls.
+        size
+            In bytes; rounded up to whole leaves.
+
+        Returns
+        -------
+        VmArea or None
+            None also on a kernel without huge areas.
+        """
+        return self.vmalloc_huge_in(task, size, "vmalloc")
+
+    def vmalloc_in(
         self,
         task: Task,
         size: Bytes,
+        range: RangeName,
         *,
-        range: str = "vmalloc",
         align: Pages = 1,
         flush_reset_perms: bool = False,
     ) -> Allocation:
-        """Allocate at least ``size`` bytes in whole pages: ``vmalloc``, or ``module_alloc``.
-
-        New mappings need no flush: their addresses were flushed before they became free.
+        """Allocate at least ``size`` bytes in a range: ``__vmalloc_node_range``, ``module_alloc``.
 
         Parameters
         ----------
@@ -123,49 +167,23 @@ class Vmalloc:
             Of what the number of the first page is a multiple: a power of two.
         flush_reset_perms
             As in `VmArea`.
-
-        Returns
-        -------
-        VmArea or None
-            None for size 0, for more than all memory, and where addresses or frames run out.
-
-        Raises
-        ------
-        ProgramError
-            For a negative size.
         """
         shape = Shape(1, align, flush_reset_perms)
         return self._request(task, "vmalloc", size, shape, self._places[range])
 
-    def vmalloc_huge(
-        self, task: Task, size: Bytes, *, range: str = "vmalloc", flush_reset_perms: bool = False
-    ) -> Allocation:
-        """Allocate an area that is mapped by leaves of 2 MiB: ``vmalloc_huge``.
-
-        What is smaller than a leaf, or finds no room for leaves, is mapped by pages.
-
-        Parameters
-        ----------
-        task, size, range, flush_reset_perms
-            As for `vmalloc`; the size is rounded up to whole leaves.
-
-        Returns
-        -------
-        VmArea or None
-            None also on a kernel without huge areas.
-        """
+    def vmalloc_huge_in(self, task: Task, size: Bytes, range: RangeName) -> Allocation:
+        """Allocate an area of huge leaves in a range; see `vmalloc_huge` and `vmalloc_in`."""
         if not self._profile.huge_vmalloc:
             return None
         area = None
         if size >= _HUGE * PAGE_SIZE:
-            shape = Shape(_HUGE, _HUGE, flush_reset_perms)
-            area = yield from self._request(task, "vmalloc_huge", size, shape, self._places[range])
+            places = self._places[range]
+            area = yield from self._request(task, "vmalloc_huge", size, _BY_HUGE_LEAVES, places)
         if area is not None:
             return area
-        return (
-            yield from self.vmalloc(task, size, range=range, flush_reset_perms=flush_reset_perms)
-        )
+        return (yield from self.vmalloc_in(task, size, range))
 
+    @call
     def vfree(self, task: Task, area: VmArea | None) -> Steps:
         """Free an area: ``vfree``. Nothing is flushed now, unless the area wants it.
 
@@ -189,16 +207,18 @@ class Vmalloc:
             yield from self.vfree(task, area.page_array)
         self._operations.end(operation)
 
-    def vmap(self, task: Task, runs: list[Run]) -> Allocation:
-        """Map pages that exist already, one after the other: ``vmap``.
+    @call
+    def vmap(self, task: Task, block: PageBlock) -> Allocation:
+        """Map the pages of a block once more: ``vmap``.
 
         Returns
         -------
         VmArea or None
-            None for no pages, and where addresses run out.
+            None where addresses run out.
         """
-        return self.map_frames(task, "vmap", runs)
+        return self.map_frames(task, "vmap", [block.run])
 
+    @call
     def vunmap(self, task: Task, area: VmArea | None) -> Steps:
         """Unmap what `vmap` mapped, and leave its pages to their owner: ``vunmap``.
 
@@ -210,7 +230,7 @@ class Vmalloc:
         return self.unmap_frames(task, "vunmap", area)
 
     def map_frames(self, task: Task, kind: str, runs: list[Run]) -> Allocation:
-        """Map frames that others own, in an operation of some kind; see `vmap`."""
+        """Map frames that others own, in an operation of some kind; None also for no frames."""
         pages = sum(count for _, count in runs)
         operation = self._operations.begin(task, kind, pages)
         area = None

@@ -19,6 +19,7 @@ from pmsim.kernel.addresses.drain import LazyFree
 from pmsim.kernel.addresses.ranges import FreedArea
 from pmsim.kernel.addresses.search import AddressSpace
 from pmsim.kernel.addresses.vmap_block_queues import Block, VmapBlockQueues
+from pmsim.kernel.calls import call
 from pmsim.kernel.pagetables.pagetable import kernel_page_table
 from pmsim.units import PAGE_SIZE, Pages
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pmsim.kernel.context import KernelContext
     from pmsim.kernel.operations import Steps
     from pmsim.kernel.pagetables.entries import Run
+    from pmsim.kernel.pagetables.page_blocks import PageBlock
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +56,10 @@ class RamMapping:
         return self.address // PAGE_SIZE
 
 
+MaybeMapping = Generator[Any, Any, RamMapping | None]
+"""Takes simulated time; returns a mapping, or None if there is no room for it."""
+
+
 class VmapBlocks:
     """Mappings of pages for a short time.
 
@@ -74,14 +80,19 @@ class VmapBlocks:
         self._where = context.part(AddressSpace).ranges["vmalloc"]
         self._queues = context.part(VmapBlockQueues)
 
-    def vm_map_ram(self, task: Task, runs: list[Run]) -> Generator[Any, Any, RamMapping | None]:
-        """Map pages for a short time: ``vm_map_ram``.
+    @call
+    def vm_map_ram(self, task: Task, block: PageBlock) -> MaybeMapping:
+        """Map the pages of a block for a short time: ``vm_map_ram``.
 
         Returns
         -------
         RamMapping or None
-            None for no pages, and if no address space is left.
+            None if no address space is left.
         """
+        return self.map_frames(task, [block.run])
+
+    def map_frames(self, task: Task, runs: list[Run]) -> MaybeMapping:
+        """Map frames for a short time; None also for no frames."""
         pages = sum(count for _, count in runs)
         operation = self._operations.begin(task, "vm_map_ram", pages)
         mapping = None
@@ -93,6 +104,7 @@ class VmapBlocks:
         self._operations.end(operation)
         return mapping
 
+    @call
     def vm_unmap_ram(self, task: Task, mapping: RamMapping) -> Steps:
         """Unmap: ``vm_unmap_ram``. Nothing is flushed.
 
@@ -115,7 +127,7 @@ class VmapBlocks:
             yield from self._free(task, block.page, block.pages)
         self._operations.end(operation)
 
-    def _reserve(self, task: Task, pages: Pages) -> Generator[Any, Any, RamMapping | None]:
+    def _reserve(self, task: Task, pages: Pages) -> MaybeMapping:
         if pages > self._block_limit:
             page = yield from self._areas.alloc_vmap_area(task, pages)
             return None if page is None else RamMapping(page * PAGE_SIZE, pages, None)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pmsim.errors import ProgramError
+from pmsim.kernel.addresses.fresh_mappings import FreshMappings
+from pmsim.kernel.calls import Address, call
 from pmsim.kernel.pagetables.entries import PRESENT, RW
 from pmsim.kernel.pagetables.pagetable import kernel_page_table
 from pmsim.units import PAGE_SIZE, Bytes, CpuId, Picoseconds
@@ -69,9 +71,11 @@ class Writes:
         self._costs = context.costs
         self._operations = context.operations
         self._pagetable = context.part(kernel_page_table)
+        self._fresh = context.part(FreshMappings)
 
-    def write(self, task: Task, address: int, size: Bytes) -> Generator[Any, Any, bool]:
-        """Write ``size`` bytes from ``address`` on, up to the first that faults.
+    @call
+    def write(self, task: Task, address: Address, size: Bytes) -> Generator[Any, Any, bool]:
+        """Write ``size`` bytes from ``address`` on, up to the first that faults, which is noted.
 
         Returns
         -------
@@ -80,6 +84,8 @@ class Writes:
         """
         if size < 0:
             raise ProgramError(f"a write of {size} bytes", task.now, task.place)
+        if self._fresh.touches:
+            yield from self._fresh.touched(task, address, 1)
         bad = self._first_forbidden(address, size)
         if bad is None:
             yield from self._operations.compute(task, size * self._costs.fill_byte)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pmsim.errors import UndefinedBehaviour
 from pmsim.hardware.locks import Mutex
 from pmsim.kernel.addresses.vmalloc import Vmalloc
+from pmsim.kernel.calls import call
 from pmsim.kernel.modules.init_free import init_free
 from pmsim.kernel.modules.memory import module_memory
 from pmsim.kernel.modules.module import EINVAL, ENOMEM, Module, Refusal
@@ -75,6 +76,7 @@ class Modules:
         self._count = 0
         self._refusals: dict[Task, Refusal] = {}
 
+    @call
     def load_module(
         self, task: Task, segments: ModuleSegments, name: str | None = None
     ) -> Generator[Any, Any, Module | None]:
@@ -96,8 +98,8 @@ class Modules:
         Returns
         -------
         Module or None
-            None if it was not loaded, for which `refusal` gives the reason. A duplicate that waits
-            for the load that came first, as some kernels do, gets that one's module.
+            None if it was not loaded, for which `load_refusal` gives the reason. A duplicate that
+            waits for the load that came first, as some kernels do, gets that one's module.
         """
         operation = self._operations.begin(task, "load_module", segments.core + segments.init)
         duplicate = False
@@ -114,10 +116,12 @@ class Modules:
         self._operations.end(operation)
         return None if isinstance(outcome, Refusal) else outcome
 
-    def refusal(self, task: Task) -> Refusal | None:
-        """Return why the last load of a task that failed did so; None if none has."""
+    @call
+    def load_refusal(self, task: Task) -> Refusal | None:
+        """Return at once why the last load of a task that failed did so; None if none has."""
         return self._refusals.get(task)
 
+    @call
     def unload_module(self, task: Task, module: Module | None) -> Generator[Any, Any, bool]:
         """Unload a module: ``delete_module``.
 
@@ -213,8 +217,8 @@ class Modules:
         for change in changes:
             segment = module.segment(change.segment)
             if segment.pages or self.plan.absent == "called":
-                call = getattr(self._set_memory, change.call)
-                yield from call(task, segment.address, segment.pages)
+                where = segment.address, segment.pages
+                yield from self._set_memory.by_name(task, change.call, *where)
 
     def _do_init_module(self, task: Task, module: Module) -> Generator[Any, Any, bool]:
         """Run the init function; return whether it succeeded."""

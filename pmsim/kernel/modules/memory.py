@@ -66,8 +66,8 @@ class OwnAreas:
 
     def allocate(self, task: Task, plan: AreaPlan, pages: Pages) -> MaybeArea:
         """Allocate memory that is writable as it is."""
-        area = yield from self._vmalloc.vmalloc(
-            task, pages * PAGE_SIZE, range="modules", flush_reset_perms=self._flagged_at_once
+        area = yield from self._vmalloc.vmalloc_in(
+            task, pages * PAGE_SIZE, "modules", flush_reset_perms=self._flagged_at_once
         )
         if area is not None and self._executable:
             # PAGE_KERNEL_EXEC: the protection that it is mapped with, not a later change.

@@ -13,22 +13,20 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 from pmsim.kernel.modules.segments import SEGMENT_NAMES, SegmentName
-
-Call = Literal["ro", "rw", "x", "nx", "rox"]
-"""A ``set_memory_*`` call."""
+from pmsim.kernel.permissions.strategy import PermissionCall
 
 
 class Change(NamedTuple):
     """One ``set_memory_*`` call about a segment."""
 
-    call: Call
+    call: PermissionCall
     segment: SegmentName
 
 
 Changes = tuple[Change, ...]
 
 
-def _changes(call: Call, *segments: SegmentName) -> Changes:
+def _changes(call: PermissionCall, *segments: SegmentName) -> Changes:
     return tuple(Change(call, segment) for segment in segments)
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pmsim.errors import UndefinedBehaviour
+from pmsim.kernel.calls import call
 from pmsim.kernel.pagetables.directmap import DirectMap
 from pmsim.kernel.pagetables.entries import Run
 from pmsim.kernel.pagetables.frames import page_frames
-from pmsim.units import PAGE_SIZE, Pages
+from pmsim.units import Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -32,10 +33,18 @@ class PageBlock:
         First address, in the direct map.
     pages
         How many, a power of two.
+    frame
+        Number of the first page frame.
     """
 
     address: int
     pages: Pages
+    frame: int
+
+    @property
+    def run(self) -> Run:
+        """Its page frames."""
+        return self.frame, self.pages
 
 
 class PageBlocks:
@@ -53,10 +62,7 @@ class PageBlocks:
         self._frames = context.part(page_frames)
         self._direct_map = context.part(DirectMap)
 
-    def run_of(self, block: PageBlock) -> Run:
-        """Return the page frames of a block."""
-        return (block.address - self._direct_map.start) // PAGE_SIZE, block.pages
-
+    @call
     def alloc_pages(self, task: Task, order: int) -> Generator[Any, Any, PageBlock | None]:
         """Allocate ``2**order`` pages, aligned to their number: ``alloc_pages``.
 
@@ -73,10 +79,11 @@ class PageBlocks:
         block = None
         if pfn is not None:
             operation.pages = 1 << order
-            block = PageBlock(self._direct_map.address(pfn), 1 << order)
+            block = PageBlock(self._direct_map.address(pfn), 1 << order, pfn)
         self._operations.end(operation)
         return block
 
+    @call
     def free_pages(self, task: Task, block: PageBlock | None) -> Steps:
         """Free a block: ``__free_pages``; nothing is flushed.
 
@@ -90,7 +97,7 @@ class PageBlocks:
         operation = self._operations.begin(task, "free_pages", block.pages)
         yield from self._operations.compute(task, self._costs.alloc_pages)
         try:
-            self._frames.release([self.run_of(block)])
+            self._frames.release([block.run])
         except ValueError:
             message = f"free_pages of {block.pages} pages at {block.address:#x}, which are free"
             raise UndefinedBehaviour(message, task.now, task.place) from None

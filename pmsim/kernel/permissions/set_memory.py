@@ -12,10 +12,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from pmsim.errors import UndefinedBehaviour
+from pmsim.kernel.calls import Address, call
 from pmsim.kernel.pagetables.entries import NX, RW, Change
 from pmsim.kernel.permissions.arm import Arm32Permissions, Arm64Permissions
 from pmsim.kernel.permissions.riscv import RiscvPermissions
-from pmsim.kernel.permissions.strategy import ROX, Permissions, Status
+from pmsim.kernel.permissions.strategy import ROX, PermissionCall, Permissions, Status
 from pmsim.kernel.permissions.x86 import X86Permissions
 from pmsim.units import PAGE_SIZE, Pages
 
@@ -29,6 +30,14 @@ _WAYS: Final[dict[str, Callable[[KernelContext], Permissions]]] = {
     "arm32": Arm32Permissions,
     "riscv": RiscvPermissions,
 }
+
+_CHANGES: Final[dict[PermissionCall, Change]] = {
+    "ro": Change(0, RW),
+    "rw": Change(RW, 0),
+    "x": Change(0, NX),
+    "nx": Change(NX, 0),
+}
+"""What each call changes; ``rox`` is one of two things (`ROX`, or two of these)."""
 
 
 class SetMemory:
@@ -48,7 +57,8 @@ class SetMemory:
         self._costs = context.costs
         self._operations = context.operations
 
-    def ro(self, task: Task, address: int, pages: Pages) -> Status:
+    @call
+    def set_memory_ro(self, task: Task, address: Address, pages: Pages) -> Status:
         """Make pages read-only: ``set_memory_ro``.
 
         Parameters
@@ -71,36 +81,46 @@ class SetMemory:
         UndefinedBehaviour
             For a negative number of pages.
         """
-        return self._call(task, "set_memory_ro", address, pages, Change(0, RW))
+        return self.by_name(task, "ro", address, pages)
 
-    def rw(self, task: Task, address: int, pages: Pages) -> Status:
-        """Make pages writable: ``set_memory_rw``; see `ro`."""
-        return self._call(task, "set_memory_rw", address, pages, Change(RW, 0))
+    @call
+    def set_memory_rw(self, task: Task, address: Address, pages: Pages) -> Status:
+        """Make pages writable: ``set_memory_rw``; see `set_memory_ro`."""
+        return self.by_name(task, "rw", address, pages)
 
-    def x(self, task: Task, address: int, pages: Pages) -> Status:
-        """Make pages executable: ``set_memory_x``; see `ro`."""
-        return self._call(task, "set_memory_x", address, pages, Change(0, NX))
+    @call
+    def set_memory_x(self, task: Task, address: Address, pages: Pages) -> Status:
+        """Make pages executable: ``set_memory_x``; see `set_memory_ro`."""
+        return self.by_name(task, "x", address, pages)
 
-    def nx(self, task: Task, address: int, pages: Pages) -> Status:
-        """Make pages not executable: ``set_memory_nx``; see `ro`."""
-        return self._call(task, "set_memory_nx", address, pages, Change(NX, 0))
+    @call
+    def set_memory_nx(self, task: Task, address: Address, pages: Pages) -> Status:
+        """Make pages not executable: ``set_memory_nx``; see `set_memory_ro`."""
+        return self.by_name(task, "nx", address, pages)
 
-    def rox(self, task: Task, address: int, pages: Pages) -> Status:
-        """Make pages read-only and executable: ``set_memory_rox``; see `ro`.
+    @call
+    def set_memory_rox(self, task: Task, address: Address, pages: Pages) -> Status:
+        """Make pages read-only and executable: ``set_memory_rox``; see `set_memory_ro`.
 
-        In one change, or by calling `ro` and then `x` (include/linux/set_memory.h, Linux 6.6; what
-        callers of older kernels do themselves).
+        In one change, or by calling `set_memory_ro` and then `set_memory_x`
+        (include/linux/set_memory.h, Linux 6.6; what callers of older kernels do themselves).
         """
         if self._rox_at_once:
             change = ROX if self._nx else ROX.without_nx
             return self._call(task, "set_memory_rox", address, pages, change)
         return self._one_after_the_other(task, address, pages)
 
+    def by_name(self, task: Task, call: PermissionCall, address: int, pages: Pages) -> Status:
+        """Make the call of a name: ``ro`` for `set_memory_ro`."""
+        if call == "rox":
+            return self.set_memory_rox(task, address, pages)
+        return self._call(task, f"set_memory_{call}", address, pages, _CHANGES[call])
+
     def _one_after_the_other(self, task: Task, address: int, pages: Pages) -> Status:
         operation = self._operations.begin(task, "set_memory_rox", pages)
-        status = yield from self.ro(task, address, pages)
+        status = yield from self.set_memory_ro(task, address, pages)
         if status == 0:
-            status = yield from self.x(task, address, pages)
+            status = yield from self.set_memory_x(task, address, pages)
         self._operations.end(operation)
         return status
 

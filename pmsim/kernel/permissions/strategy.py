@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from pmsim.kernel.pagetables.entries import NX, RW, Change
 from pmsim.units import Pages
@@ -19,6 +19,9 @@ EINVAL: Final = 22
 
 ROX: Final = Change(0, RW | NX)
 """What ``set_memory_rox`` changes where it is one change."""
+
+PermissionCall = Literal["ro", "rw", "x", "nx", "rox"]
+"""A ``set_memory_*`` call."""
 
 Status = Generator[Any, Any, int]
 """Takes simulated time; returns 0, or a negated error number."""

@@ -7,17 +7,17 @@ tell an object that overruns its area from none at all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pmsim.errors import UndefinedBehaviour
 from pmsim.kernel.addresses.vmalloc import Vmalloc
+from pmsim.kernel.calls import Address, call
+from pmsim.kernel.pmalloc.flagged import FlaggedAreas
 from pmsim.units import PAGE_SIZE, Bytes
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.pmalloc.write_rare import Flagged
 
 
 class PmallocObjects:
@@ -27,17 +27,16 @@ class PmallocObjects:
     ----------
     context
         What they stand on.
-    flagged
-        The areas of all pools, by their first address.
     """
 
-    def __init__(self, context: KernelContext, flagged: Mapping[int, Flagged]) -> None:
+    def __init__(self, context: KernelContext) -> None:
         self._vmalloc = context.part(Vmalloc)
-        self._flagged = flagged
+        self._flagged = context.part(FlaggedAreas).by_start
         self._largest = (1 << 8 * context.profile.word_bytes) - 1
 
-    def is_pmalloc_object(self, task: Task, address: int, n: Bytes) -> bool:
-        """Return whether ``n`` bytes from ``address`` are taken for an object of a pool.
+    @call
+    def is_pmalloc_object(self, task: Task, address: Address, size: Bytes) -> bool:
+        """Return at once whether ``size`` bytes from ``address`` are taken for an object of a pool.
 
         An object that runs over the end of its area is *not* taken for one, so that hardened
         usercopy lets it pass; and the end is computed as an unsigned long, so that a length close
@@ -57,11 +56,12 @@ class PmallocObjects:
             raise UndefinedBehaviour(message, task.now, task.place)
         if area.address not in self._flagged:
             return False
-        return (address + n) & self._largest <= area.address + area.pages * PAGE_SIZE
+        return (address + size) & self._largest <= area.address + area.pages * PAGE_SIZE
 
-    def usercopy_allowed(self, task: Task, address: int, n: Bytes, *, to_user: bool) -> bool:
-        """Return whether hardened usercopy lets a copy pass, as far as pools are concerned.
+    @call
+    def usercopy_allowed(self, task: Task, address: Address, size: Bytes, *, to_user: bool) -> bool:
+        """Return at once whether hardened usercopy lets a copy pass, as far as pools are concerned.
 
         Copying *from* user space into a pool is refused, protected or not; copying out is allowed.
         """
-        return to_user or not self.is_pmalloc_object(task, address, n)
+        return to_user or not self.is_pmalloc_object(task, address, size)

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any, Never
 from pmsim.errors import ProgramError, UndefinedBehaviour
 from pmsim.hardware.locks import Mutex
 from pmsim.kernel.addresses.vmalloc import Vmalloc
+from pmsim.kernel.calls import Address, call
 from pmsim.kernel.permissions.set_memory import SetMemory
+from pmsim.kernel.pmalloc.flagged import Flagged, FlaggedAreas
 from pmsim.kernel.pmalloc.generations import GENERATIONS, refusal, with_mode
 from pmsim.kernel.pmalloc.modes import PoolMode
-from pmsim.kernel.pmalloc.objects import PmallocObjects
 from pmsim.kernel.pmalloc.pools import Allocations, Pool, Run
 from pmsim.kernel.pmalloc.sizes import Sizes
-from pmsim.kernel.pmalloc.write_rare import Flagged, WriteRare, Written
+from pmsim.kernel.pmalloc.write_rare import WriteRare, Written
 from pmsim.units import Bytes
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pmsim.kernel.context import KernelContext
     from pmsim.kernel.operations import Steps
 
-Address = Generator[Any, Any, int | None]
+MaybeAddress = Generator[Any, Any, int | None]
 """Takes simulated time; returns an address, or None for NULL."""
 
 
@@ -51,8 +52,6 @@ class Pmalloc:
         What this pmalloc does differently from others.
     pools
         Every pool ever created, the destroyed ones too.
-    objects
-        What is taken for an object of theirs.
     """
 
     def __init__(self, context: KernelContext) -> None:
@@ -60,17 +59,18 @@ class Pmalloc:
         self.generation = GENERATIONS[profile.pmalloc]
         self.pools: list[Pool] = []
         self._machine = context.machine
+        self._word = profile.word_bytes
         self._sizes = Sizes(8 * profile.word_bytes, profile.kmalloc_minalign)
         self._costs = context.costs
         self._operations = context.operations
         self._vmalloc = context.part(Vmalloc)
         self._set_memory = context.part(SetMemory)
         self._pools_mutex = Mutex(context.machine, "pools_mutex")
-        self._flagged: dict[int, Flagged] = {}
-        self._rare = WriteRare(context, self._flagged)
-        self.objects = PmallocObjects(context, self._flagged)
+        self._flagged = context.part(FlaggedAreas).by_start
+        self._rare = context.part(WriteRare)
 
-    def create_pool(
+    @call
+    def pmalloc_create_pool(
         self, task: Task, refill: Bytes = 0, align_order: int = -1, mode: PoolMode = "ro"
     ) -> Generator[Any, Any, Pool]:
         """Create a pool: ``pmalloc_create_pool``. No page is allocated, nothing is flushed.
@@ -109,7 +109,8 @@ class Pmalloc:
         self._operations.end(operation)
         return pool
 
-    def pmalloc(self, task: Task, pool: Pool | None, size: Bytes) -> Address:
+    @call
+    def pmalloc(self, task: Task, pool: Pool | None, size: Bytes) -> MaybeAddress:
         """Allocate one object: ``pmalloc``.
 
         Returns
@@ -136,7 +137,8 @@ class Pmalloc:
         self._operations.end(operation)
         return address
 
-    def pzalloc(self, task: Task, pool: Pool | None, size: Bytes) -> Address:
+    @call
+    def pzalloc(self, task: Task, pool: Pool | None, size: Bytes) -> MaybeAddress:
         """Allocate one object and fill it with zeros: ``pzalloc``."""
         operation = self._operations.begin(task, "pzalloc")
         address = yield from self.pmalloc(task, pool, size)
@@ -145,19 +147,22 @@ class Pmalloc:
         self._operations.end(operation)
         return address
 
-    def pmalloc_array(self, task: Task, pool: Pool | None, n: int, size: Bytes) -> Address:
+    @call
+    def pmalloc_array(self, task: Task, pool: Pool | None, n: int, size: Bytes) -> MaybeAddress:
         """Allocate an array; NULL for no elements and for a product that no ``size_t`` holds."""
         self._sizes.check(task, n=n, size=size)
         total = self._sizes.product(n, size)
         return None if total is None else (yield from self.pmalloc(task, pool, total))
 
-    def pcalloc(self, task: Task, pool: Pool | None, n: int, size: Bytes) -> Address:
+    @call
+    def pcalloc(self, task: Task, pool: Pool | None, n: int, size: Bytes) -> MaybeAddress:
         """Allocate an array filled with zeros; NULL where `pmalloc_array` gives NULL."""
         self._sizes.check(task, n=n, size=size)
         total = self._sizes.product(n, size)
         return None if total is None else (yield from self.pzalloc(task, pool, total))
 
-    def pstrdup(self, task: Task, pool: Pool | None, string: str | bytes | None) -> Address:
+    @call
+    def pstrdup(self, task: Task, pool: Pool | None, string: str | bytes | None) -> MaybeAddress:
         """Copy a string with its final NUL into a pool: ``pstrdup``.
 
         Text is encoded as UTF-8; what follows a NUL inside is not part of a C string.
@@ -179,40 +184,39 @@ class Pmalloc:
         self._operations.end(operation)
         return address
 
-    def rare_write(self, task: Task, call: str, address: int, size: Bytes) -> Written:
-        """Change protected memory: ``wr_memset``, ``wr_memcpy`` or ``wr_ptr``.
-
-        On v23 the last two stand for ``pmalloc_rare_write_array`` and ``_ptr``.
-
-        Parameters
-        ----------
-        task
-            Who writes.
-        call
-            Which of them.
-        address, size
-            What is written.
+    @call
+    def wr_memset(self, task: Task, address: Address, size: Bytes) -> Written:
+        """Set bytes of protected memory: ``wr_memset``.
 
         Returns
         -------
         bool
-            Whether all of it was: not, if it is no memory of a pool that allows rare writes.
+            Whether all of it was written: only memory of a pool that allows rare writes is.
 
         Raises
         ------
         ProgramError
             If this generation does not have the call.
         """
-        self._sizes.check(task, size=size)
-        if call not in self.generation.rare_writes:
-            raise ProgramError(
-                f"pmalloc {self.generation.name} has no {call}: protected memory stays as it is;"
-                " set pmalloc to prmem under kernel",
-                task.now,
-                task.place,
-            )
-        return self._rare.write(task, call, address, size)
+        return self._rare_write(task, "wr_memset", address, size)
 
+    @call
+    def wr_memcpy(self, task: Task, address: Address, size: Bytes) -> Written:
+        """Copy bytes into protected memory: ``wr_memcpy``; see `wr_memset`.
+
+        On v23 it stands for ``pmalloc_rare_write_array``.
+        """
+        return self._rare_write(task, "wr_memcpy", address, size)
+
+    @call
+    def wr_ptr(self, task: Task, address: Address) -> Written:
+        """Set a pointer in protected memory: ``wr_ptr``; see `wr_memset`.
+
+        On v23 it stands for ``pmalloc_rare_write_ptr``.
+        """
+        return self._rare_write(task, "wr_ptr", address, self._word)
+
+    @call
     def alloc_many(
         self, task: Task, pool: Pool | None, n: int, size: Bytes
     ) -> Generator[Any, Any, Allocations]:
@@ -247,7 +251,8 @@ class Pmalloc:
         self._operations.end(operation)
         return Allocations(n, runs)
 
-    def protect_pool(self, task: Task, pool: Pool | None) -> Steps:
+    @call
+    def pmalloc_protect_pool(self, task: Task, pool: Pool | None) -> Steps:
         """Make all that is allocated read-only: ``pmalloc_protect_pool``.
 
         One ``set_memory_ro`` for each area not yet protected (prmem: for each area), newest first,
@@ -266,13 +271,14 @@ class Pmalloc:
         pool.statistics.protects += 1
         for area in self.generation.to_protect(pool):
             # The kernel ignores what this returns and flags the area as protected all the same.
-            yield from self._set_memory.ro(task, area.mapped.address, area.mapped.pages)
+            yield from self._set_memory.set_memory_ro(task, area.mapped.address, area.mapped.pages)
             pool.mark_protected(area, task.now)
             operation.pages += area.mapped.pages
         pool.mutex.unlock(task)
         self._operations.end(operation)
 
-    def destroy_pool(self, task: Task, pool: Pool | None) -> Steps:
+    @call
+    def pmalloc_destroy_pool(self, task: Task, pool: Pool | None) -> Steps:
         """Give a pool and all its memory back: ``pmalloc_destroy_pool``.
 
         The object is freed first; then, without any lock, each area, newest first, is made writable
@@ -294,10 +300,11 @@ class Pmalloc:
             pool.statistics.unprotected_destroyed += not area.protected
             mapped = self._flagged.pop(area.mapped.address).mapped
             if self.generation.made_writable(area):
-                yield from self._set_memory.rw(task, mapped.address, mapped.pages)
+                yield from self._set_memory.set_memory_rw(task, mapped.address, mapped.pages)
             yield from self._vmalloc.vfree(task, mapped)
         self._operations.end(operation)
 
+    @call
     def pfree(self, task: Task, pool: Pool | None = None, address: int | None = None) -> Never:
         """Refuse: there is no ``pfree``.
 
@@ -313,10 +320,21 @@ class Pmalloc:
             " pmalloc_destroy_pool frees the whole pool",
         )
 
+    def _rare_write(self, task: Task, call: str, address: int, size: Bytes) -> Written:
+        self._sizes.check(task, size=size)
+        if call not in self.generation.rare_writes:
+            raise ProgramError(
+                f"pmalloc {self.generation.name} has no {call}: protected memory stays as it is;"
+                " set pmalloc to prmem under kernel",
+                task.now,
+                task.place,
+            )
+        return self._rare.write(task, call, address, size)
+
     def _grow(self, task: Task, pool: Pool, size: Bytes) -> Generator[Any, Any, bool]:
         """Give the pool a new area; return False, and change nothing, if vmalloc fails."""
-        mapped = yield from self._vmalloc.vmalloc(
-            task, pool.growth(size), flush_reset_perms=self.generation.flush_reset_perms
+        mapped = yield from self._vmalloc.vmalloc_in(
+            task, pool.growth(size), "vmalloc", flush_reset_perms=self.generation.flush_reset_perms
         )
         if mapped is None:
             return False
@@ -325,7 +343,7 @@ class Pmalloc:
         superseded = self.generation.superseded(pool)
         to_protect = [area.mapped for area in superseded]
         for area in [mapped, *to_protect] if pool.starts_protected else to_protect:
-            yield from self._set_memory.ro(task, area.address, area.pages)
+            yield from self._set_memory.set_memory_ro(task, area.address, area.pages)
         # Its rest is wasted because the object did not fit, not given up for its protection.
         pool.add(mapped)
         for old in superseded:

@@ -16,29 +16,22 @@ it does so with interrupts on. Left out: variables of the kernel image (``__wr_a
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
 
 from pmsim.kernel.addresses.areas import GUARD
 from pmsim.kernel.addresses.vmalloc import Vmalloc
 from pmsim.kernel.pagetables.pagetable import kernel_page_table
+from pmsim.kernel.pmalloc.flagged import FlaggedAreas
 from pmsim.units import PAGE_SIZE, Bytes
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
-    from pmsim.kernel.addresses.vm_area import VmArea
     from pmsim.kernel.context import KernelContext
     from pmsim.kernel.pmalloc.pools import Pool
 
 Written = Generator[Any, Any, bool]
 """Takes simulated time; returns whether everything was written."""
-
-
-class Flagged(NamedTuple):
-    """A vmalloc area that belongs to a pool (``VM_PMALLOC``)."""
-
-    mapped: VmArea
-    pool: Pool
 
 
 class WriteRare:
@@ -48,16 +41,14 @@ class WriteRare:
     ----------
     context
         What they stand on.
-    flagged
-        The areas of all pools, by their first address.
     """
 
-    def __init__(self, context: KernelContext, flagged: Mapping[int, Flagged]) -> None:
+    def __init__(self, context: KernelContext) -> None:
         self._costs = context.costs
         self._operations = context.operations
         self._pagetable = context.part(kernel_page_table)
         self._vmalloc = context.part(Vmalloc)
-        self._flagged = flagged
+        self._flagged = context.part(FlaggedAreas).by_start
 
     def write(self, task: Task, call: str, address: int, size: Bytes) -> Written:
         """Write ``size`` bytes from ``address`` on, page by page.
@@ -109,7 +100,7 @@ class WriteRare:
         if frame is None:
             return False
         self._operations.local_irq_save(task)
-        mapped = yield from self._vmalloc.vmap(task, [(frame // PAGE_SIZE, 1)])
+        mapped = yield from self._vmalloc.map_frames(task, "vmap", [(frame // PAGE_SIZE, 1)])
         if mapped is not None:
             yield from self._operations.compute(task, size * self._costs.fill_byte)
             yield from self._vmalloc.vunmap(task, mapped)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pmsim.errors import ProgramError, UndefinedBehaviour
 from pmsim.kernel.addresses.vmalloc import Vmalloc
+from pmsim.kernel.calls import call
 from pmsim.kernel.permissions.set_memory import SetMemory
 from pmsim.kernel.text.bpf_images import Image, program_images
 from pmsim.units import PAGE_SIZE, Bytes
@@ -76,7 +77,8 @@ class Bpf:
         self._set_memory = context.part(SetMemory)
         self._images = program_images(context)
 
-    def load(self, task: Task, size: Bytes) -> Generator[Any, Any, BpfProgram | None]:
+    @call
+    def bpf_prog_load(self, task: Task, size: Bytes) -> Generator[Any, Any, BpfProgram | None]:
         """Load a program: check and translate it, and make its code executable.
 
         Parameters
@@ -109,7 +111,8 @@ class Bpf:
         self._operations.end(operation)
         return program
 
-    def free(self, task: Task, program: BpfProgram | None) -> Steps:
+    @call
+    def bpf_prog_free(self, task: Task, program: BpfProgram | None) -> Steps:
         """Free a program: ``bpf_prog_free`` leaves it to a worker of this CPU.
 
         The grace period that most callers let pass before is theirs, and not waited for here.
@@ -142,18 +145,19 @@ class Bpf:
                 return None
         if self._locks_struct:
             struct.flush_reset_perms = self._flags_struct
-            yield from self._set_memory.ro(task, struct.address, struct.pages)
+            yield from self._set_memory.set_memory_ro(task, struct.address, struct.pages)
         self.programs += 1
         return BpfProgram(size, struct, image)
 
     def _free_deferred(self, program: BpfProgram, task: Task) -> Steps:
         """Free the code, then the struct: ``bpf_prog_free_deferred`` and ``bpf_jit_free``."""
-        operation = self._operations.begin(task, "bpf_prog_free_deferred", program.struct.pages)
+        struct = program.struct
+        operation = self._operations.begin(task, "bpf_prog_free_deferred", struct.pages)
         if program.image is not None:
             assert self._images is not None
             yield from self._images.free(task, program.image)
         if self._locks_struct and not self._flags_struct:
-            yield from self._set_memory.rw(task, program.struct.address, program.struct.pages)
-        yield from self._vmalloc.vfree(task, program.struct)
+            yield from self._set_memory.set_memory_rw(task, struct.address, struct.pages)
+        yield from self._vmalloc.vfree(task, struct)
         self.programs -= 1
         self._operations.end(operation)

@@ -13,6 +13,7 @@ from pmsim.kernel.addresses.vmalloc import Vmalloc
 from pmsim.kernel.pagetables.entries import NX, RW
 from pmsim.kernel.pagetables.pagetable import kernel_page_table
 from pmsim.kernel.permissions.set_memory import SetMemory
+from pmsim.kernel.permissions.strategy import PermissionCall
 from pmsim.kernel.text.execmem import Piece, RoxCache
 from pmsim.units import PAGE_SIZE, Pages
 
@@ -30,7 +31,7 @@ CodeArea: TypeAlias = "VmArea | Piece"
 MaybeCode: TypeAlias = "Generator[Any, Any, VmArea | Piece | None]"
 """Takes simulated time; returns pages, or None if there is no room."""
 
-CALLS: Final[dict[str, tuple[str, ...]]] = {
+CALLS: Final[dict[str, tuple[PermissionCall, ...]]] = {
     "born": (),
     "ro": ("ro",),
     "ro_x": ("ro", "x"),
@@ -75,7 +76,7 @@ class OwnCodePages:
         The calls that make them ordinary before they are freed, where no flag does it.
     """
 
-    def __init__(self, context: KernelContext, way: str, undo: tuple[str, ...]) -> None:
+    def __init__(self, context: KernelContext, way: str, undo: tuple[PermissionCall, ...]) -> None:
         profile = context.profile
         self._calls = CALLS[way]
         self._range = profile.code_range
@@ -88,8 +89,8 @@ class OwnCodePages:
 
     def allocate(self, task: Task, pages: Pages, fill: Sync | None = None) -> MaybeCode:
         """Allocate an area, fill it and protect it call by call."""
-        area = yield from self._vmalloc.vmalloc(
-            task, pages * PAGE_SIZE, range=self._range, flush_reset_perms=self._flagged
+        area = yield from self._vmalloc.vmalloc_in(
+            task, pages * PAGE_SIZE, self._range, flush_reset_perms=self._flagged
         )
         if area is not None:
             # The protection that it is mapped with, no later change.
@@ -97,14 +98,14 @@ class OwnCodePages:
             if fill is not None:
                 yield from fill(task)
             for call in self._calls:
-                yield from getattr(self._set_memory, call)(task, area.address, area.pages)
+                yield from self._set_memory.by_name(task, call, area.address, area.pages)
         return area
 
     def free(self, task: Task, area: CodeArea) -> Steps:
         """Free the area, with one flush where it is flagged, after two changes where it is not."""
         assert not isinstance(area, Piece)
         for call in self._undo:
-            yield from getattr(self._set_memory, call)(task, area.address, area.pages)
+            yield from self._set_memory.by_name(task, call, area.address, area.pages)
         yield from self._vmalloc.vfree(task, area)
 
 

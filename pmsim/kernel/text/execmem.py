@@ -92,12 +92,12 @@ class RoxCache:
 
     def force_rw(self, task: Task, address: int, pages: Pages) -> Steps:
         """Make memory writable and not executable, whatever it was (``execmem_force_rw``)."""
-        yield from self._set_memory.nx(task, address, pages)
-        yield from self._set_memory.rw(task, address, pages)
+        yield from self._set_memory.set_memory_nx(task, address, pages)
+        yield from self._set_memory.set_memory_rw(task, address, pages)
 
     def restore_rox(self, task: Task, address: int, pages: Pages) -> Steps:
         """Make memory read-only and executable again (``execmem_restore_rox``)."""
-        yield from self._set_memory.rox(task, address, pages)
+        yield from self._set_memory.set_memory_rox(task, address, pages)
 
     def free(self, task: Task, piece: Piece) -> Steps:
         """Take a piece back (``execmem_cache_free``); later, if there is no memory to note it."""
@@ -130,9 +130,9 @@ class RoxCache:
         free might otherwise be cleaned away, or used up by others, before its own piece is cut.
         """
         size = -(-pages // HUGE_PAGES) * HUGE_PAGES
-        block = yield from self._vmalloc.vmalloc_huge(task, size * PAGE_SIZE, range="modules")
+        block = yield from self._vmalloc.vmalloc_huge_in(task, size * PAGE_SIZE, "modules")
         if block is None:
-            block = yield from self._vmalloc.vmalloc(task, pages * PAGE_SIZE, range="modules")
+            block = yield from self._vmalloc.vmalloc_in(task, pages * PAGE_SIZE, "modules")
         if block is None:
             return None
         yield from self._fill(task, block.pages)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pmsim.errors import UndefinedBehaviour
 from pmsim.hardware.locks import Mutex
+from pmsim.kernel.calls import call
 from pmsim.kernel.text.code_pages import code_pages
 from pmsim.kernel.text.code_sync import CodeSync
 from pmsim.kernel.text.text_poke import TextPoke
@@ -70,7 +71,8 @@ class Kprobes:
         self._text_poke = context.part(TextPoke)
         self._code_sync = context.part(CodeSync)
 
-    def register(self, task: Task) -> Generator[Any, Any, Kprobe | None]:
+    @call
+    def register_kprobe(self, task: Task) -> Generator[Any, Any, Kprobe | None]:
         """Set a probe and arm it: ``register_kprobe``.
 
         Returns
@@ -87,7 +89,8 @@ class Kprobes:
         self._operations.end(operation)
         return None if page is None else Kprobe(page)
 
-    def unregister(self, task: Task, probe: Kprobe | None) -> Steps:
+    @call
+    def unregister_kprobe(self, task: Task, probe: Kprobe | None) -> Steps:
         """Take a probe away: ``unregister_kprobe``.
 
         Raises

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pmsim.errors import ProgramError
 from pmsim.hardware.locks import Mutex
+from pmsim.kernel.calls import call
 from pmsim.kernel.text.text_poke import TextPoke
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class StaticKeys:
         self._operations = context.operations
         self._text_poke = context.part(TextPoke)
 
-    def toggle(self, task: Task, sites: int) -> Steps:
+    @call
+    def static_key_toggle(self, task: Task, sites: int) -> Steps:
         """Turn a key on or off: patch each of its sites (``jump_label_update``).
 
         Parameters

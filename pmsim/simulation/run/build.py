@@ -160,7 +160,7 @@ def _steps(
         return stream(*seed, placed.workload.name, f"{placed.spec.stream}:{purpose}")
 
     placed.cpu = cpu = Cpu(task, locks, simulation.windows, stream_for, simulation.failures)
-    return _watched(placed, simulation.kernel.bind(task), cpu)
+    return _watched(placed, KernelHandle(simulation.kernel, task), cpu)
 
 
 def _watched(placed: PlacedTask, kernel: KernelHandle, cpu: Cpu) -> Steps:

@@ -83,7 +83,7 @@ class User:
             where = "vmalloc" if what == "vmalloc" else "modules"
             flag = what == "reset"
             size = number * PAGE_SIZE
-            made = yield from vmalloc.vmalloc(task, size, range=where, flush_reset_perms=flag)
+            made = yield from vmalloc.vmalloc_in(task, size, where, flush_reset_perms=flag)
         elif what == "vmap":
             made = yield from kernel.vmap(blocks[number])
         elif what == "ram":

@@ -67,7 +67,7 @@ def test_modules_without_room_in_their_range_go_to_that_of_vmalloc_where_the_ker
     def program(kernel: KernelHandle) -> Calls:
         vmalloc = kernel.kernel.vmalloc
         for _ in range(3):
-            area = yield from vmalloc.vmalloc(kernel.task, 31 * PAGE_SIZE, range="modules")
+            area = yield from vmalloc.vmalloc_in(kernel.task, 31 * PAGE_SIZE, "modules")
             found.append(area and vmalloc.is_vmalloc_addr(area.address))
 
     Booted(profile=profile, modules_size="256KiB").run(program)
@@ -80,7 +80,7 @@ def test_on_x86_32_modules_and_areas_take_each_others_addresses() -> None:
         vmalloc = kernel.kernel.vmalloc
         areas = []
         for name in ("vmalloc", "modules", "vmalloc"):
-            areas.append((yield from vmalloc.vmalloc(kernel.task, PAGE_SIZE, range=name)))
+            areas.append((yield from vmalloc.vmalloc_in(kernel.task, PAGE_SIZE, name)))
         start = areas[0].address
         assert [area.address for area in areas] == [start + 2 * PAGE_SIZE * k for k in range(3)]
 
@@ -94,7 +94,7 @@ def test_areas_get_highmem_first_and_blocks_never() -> None:
         area = yield from kernel.vmalloc(10 * PAGE_SIZE)
         assert area.runs == [(frames.lowmem, 10)]
         block = yield from kernel.alloc_pages(0)
-        assert kernel.kernel.blocks.run_of(block)[0] < frames.lowmem
+        assert block.frame < frames.lowmem
         rest = frames.allocate(high - 10 + 5)
         assert [count for _, count in rest] == [high - 10, 5]
         assert [pfn < frames.lowmem for pfn, _ in rest] == [False, True]
@@ -123,8 +123,8 @@ def test_permissions_are_reset_at_once_where_the_kernel_can(profile: str) -> Non
 
     def program(kernel: KernelHandle) -> Calls:
         vmalloc = kernel.kernel.vmalloc
-        area = yield from vmalloc.vmalloc(
-            kernel.task, 4 * PAGE_SIZE, range="modules", flush_reset_perms=True
+        area = yield from vmalloc.vmalloc_in(
+            kernel.task, 4 * PAGE_SIZE, "modules", flush_reset_perms=True
         )
         yield from kernel.vfree(area)
         assert vmalloc.lazy_pages == (0 if key.reset_perms else 5)

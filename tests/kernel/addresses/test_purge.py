@@ -111,7 +111,7 @@ def test_a_span_reaches_from_the_vmalloc_range_to_the_modules() -> None:
         vmalloc = kernel.kernel.vmalloc
         areas = []
         for where in ("vmalloc", "modules"):
-            areas.append((yield from vmalloc.vmalloc(kernel.task, PAGE_SIZE, range=where)))
+            areas.append((yield from vmalloc.vmalloc_in(kernel.task, PAGE_SIZE, where)))
         for area in areas:
             yield from kernel.vfree(area)
         yield from kernel.vm_unmap_aliases()

@@ -49,7 +49,7 @@ def test_pages_of_an_area_are_those_of_the_direct_map_under_another_address() ->
 def test_modules_have_a_range_of_their_own() -> None:
     def program(kernel: KernelHandle) -> Calls:
         vmalloc = kernel.kernel.vmalloc
-        area = yield from vmalloc.vmalloc(kernel.task, PAGE_SIZE, range="modules")
+        area = yield from vmalloc.vmalloc_in(kernel.task, PAGE_SIZE, "modules")
         assert area.address == MODULES_START
         assert not vmalloc.is_vmalloc_addr(area.address)
         other = yield from kernel.vmalloc(PAGE_SIZE)
@@ -189,8 +189,8 @@ def test_an_area_that_resets_permissions_costs_one_flush_from_the_direct_map_to_
     def program(kernel: KernelHandle) -> Calls:
         vmalloc, table = kernel.kernel.vmalloc, kernel.kernel.pagetable
         for size in (16 * KIB, 400 * KIB):
-            area = yield from vmalloc.vmalloc(
-                kernel.task, size, range="modules", flush_reset_perms=True
+            area = yield from vmalloc.vmalloc_in(
+                kernel.task, size, "modules", flush_reset_perms=True
             )
             yield from kernel.set_memory_ro(area.address, area.pages)
             alias = kernel.kernel.direct_map.address(area.runs[0][0])
@@ -211,7 +211,9 @@ def test_that_flush_takes_along_all_that_was_lazily_freed() -> None:
     def program(kernel: KernelHandle) -> Calls:
         vmalloc = kernel.kernel.vmalloc
         yield from kernel.vfree((yield from kernel.vmalloc(PAGE_SIZE)))
-        area = yield from vmalloc.vmalloc(kernel.task, PAGE_SIZE, flush_reset_perms=True)
+        area = yield from vmalloc.vmalloc_in(
+            kernel.task, PAGE_SIZE, "vmalloc", flush_reset_perms=True
+        )
         yield from kernel.vfree(area)
         assert vmalloc.lazy_pages == 0
 

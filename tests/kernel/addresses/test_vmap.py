@@ -106,7 +106,7 @@ def test_a_block_gives_out_powers_of_two() -> None:
         for order in (0, 1, 3):
             block = yield from pages(kernel, order)
             yield from mapped(kernel, block)
-        three = kernel.kernel.vmap_blocks.vm_map_ram(kernel.task, [(5000, 3)])
+        three = kernel.kernel.vmap_blocks.map_frames(kernel.task, [(5000, 3)])
         mapping = yield from three
         assert mapping is not None
         # 1 + 2 + 8 pages before it; it takes 4 itself.

@@ -209,7 +209,9 @@ def test_freeing_n_pages_that_reset_their_rights_costs_one_flush_or_2_n_plus_1(
 
     def body(task: Task) -> Calls:
         vmalloc = booted.kernel.vmalloc
-        area = yield from vmalloc.vmalloc(task, pages * PAGE_SIZE, flush_reset_perms=True)
+        area = yield from vmalloc.vmalloc_in(
+            task, pages * PAGE_SIZE, "vmalloc", flush_reset_perms=True
+        )
         yield from vmalloc.vfree(task, area)
 
     booted.machine.spawn(0, body)

@@ -65,7 +65,6 @@ def test_an_unmapped_vmalloc_address_is_undefined(distance: int) -> None:
 @pytest.mark.parametrize(("to_user", "allowed"), [(True, True), (False, False)])
 def test_user_space_may_read_a_pool_and_never_write_it(to_user: bool, allowed: bool) -> None:
     def check(kernel: KernelHandle, address: int) -> bool:
-        pmalloc = kernel.kernel.pmalloc
-        return pmalloc.objects.usercopy_allowed(kernel.task, address, 24, to_user=to_user)
+        return kernel.usercopy_allowed(address, 24, to_user=to_user)
 
     assert objects(check) is allowed
