@@ -40,9 +40,11 @@ if TYPE_CHECKING:
     from pmsim.experiments.results import Sweep
     from pmsim.experiments.results import open_path as open
     from pmsim.experiments.sweep import sweep
+    from pmsim.kernel.handle import KernelHandle
     from pmsim.scenario.scenario import Scenario, load
     from pmsim.simulation.result.result import Result
     from pmsim.simulation.run.replications import run
+    from pmsim.workloads.cpu import Cpu
     from pmsim.workloads.registry import workload
 
 __all__ = [
@@ -55,6 +57,8 @@ __all__ = [
     "Result",
     "Sweep",
     "workload",
+    "KernelHandle",
+    "Cpu",
     "plot",
     "PmsimError",
     "ScenarioError",
@@ -78,6 +82,8 @@ _HOMES = {
     "open": ("pmsim.experiments.results", "open_path"),
     "Result": ("pmsim.simulation.result.result", "Result"),
     "Sweep": ("pmsim.experiments.results", "Sweep"),
+    "KernelHandle": ("pmsim.kernel.handle", "KernelHandle"),
+    "Cpu": ("pmsim.workloads.cpu", "Cpu"),
     "workload": ("pmsim.workloads.registry", "workload"),
     "plot": ("pmsim.figures", ""),
     "PmsimError": ("pmsim.errors", "PmsimError"),

@@ -17,6 +17,8 @@ NAMES = {
     "Result",
     "Sweep",
     "workload",
+    "KernelHandle",
+    "Cpu",
     "plot",
     "PmsimError",
     "ScenarioError",

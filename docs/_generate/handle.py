@@ -119,7 +119,7 @@ def handle() -> str:
         known = _names(part.module)
         bodies.append(f"    # {part.module.removeprefix('pmsim.kernel.')}\n")
         for name, one in part.calls.items():
-            body, names = _method(part, name, one)
+            body, names = method_text(part.attribute, name, one)
             bodies.append(body)
             used |= {word: known[word] for word in names if word in known}
     for part in found:
@@ -134,8 +134,16 @@ def handle() -> str:
     return _formatted(head + "\n" + "\n".join(bodies))
 
 
-def _method(part: Part, name: str, one: Callable[..., Any]) -> tuple[str, set[str]]:
-    """Return the text of a method of the handle, and the words of its annotations."""
+def method_text(part: str, name: str, one: Callable[..., Any]) -> tuple[str, set[str]]:
+    """Return the text of a method of the handle, and the words of its annotations.
+
+    Parameters
+    ----------
+    part
+        The handle's attribute that has the call.
+    name, one
+        The call, and the part's method.
+    """
     signature = inspect.signature(one)
     _, *parameters = signature.parameters.values()
     passed, declared, words = [], [], set(re.findall(r"\w+", signature.return_annotation))
@@ -153,7 +161,7 @@ def _method(part: Part, name: str, one: Callable[..., Any]) -> tuple[str, set[st
         declared.append(f"{parameter.name}: {kind}{default}")
         passed.append(f"{parameter.name}={value}" if only_named else value)
     returns = signature.return_annotation
-    made = f"self.{part.attribute}.{name}({', '.join(passed)})"
+    made = f"self.{part}.{name}({', '.join(passed)})"
     lines = [
         f"def {name}({', '.join(['self', *declared])}) -> {returns}:",
         textwrap.indent(f'"""{_docstring(one)}"""', "    "),

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from functools import partial
 from itertools import repeat
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, Tag, model_validator
 
@@ -19,6 +19,11 @@ from pmsim.workloads.lifetimes import Lifetimes
 from pmsim.workloads.recurring import Recurring
 from pmsim.workloads.spread import Length, draw_length
 from pmsim.workloads.task import Steps
+
+if TYPE_CHECKING:
+    from pmsim.kernel.addresses.vm_area import VmArea
+    from pmsim.kernel.addresses.vmalloc import Allocation
+    from pmsim.kernel.handle import KernelHandle
 
 
 class Uniform(Keys):
@@ -68,20 +73,20 @@ class AreaChurn(Recurring):
     )
 
     @abstractmethod
-    def allocate(self, kernel: Any, size: int) -> Steps:
+    def allocate(self, kernel: KernelHandle, size: int) -> Allocation:
         """Allocate an area; return it, or None where the kernel refuses it."""
 
     @abstractmethod
-    def free(self, kernel: Any, area: Any) -> Steps:
+    def free(self, kernel: KernelHandle, area: VmArea) -> Steps:
         """Free an area."""
 
-    def run(self, kernel: Any, cpu: Cpu) -> Steps:
+    def run(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
         """Allocate at the arrivals; free what has had its time, and at last all."""
         lived = self._by_number if self.lifetime is None else self._by_time
         return lived(kernel, cpu, self._sizes(cpu))
 
-    def _by_number(self, kernel: Any, cpu: Cpu, sizes: Iterator[int]) -> Steps:
-        areas: deque[Any] = deque()
+    def _by_number(self, kernel: KernelHandle, cpu: Cpu, sizes: Iterator[int]) -> Steps:
+        areas: deque[VmArea] = deque()
         at_once = self.arrival is None
         for instant in self.arrivals(cpu):
             if not at_once:
@@ -99,7 +104,7 @@ class AreaChurn(Recurring):
         while areas:
             yield from self.free(kernel, areas.popleft())
 
-    def _by_time(self, kernel: Any, cpu: Cpu, sizes: Iterator[int]) -> Steps:
+    def _by_time(self, kernel: KernelHandle, cpu: Cpu, sizes: Iterator[int]) -> Steps:
         assert self.lifetime is not None
         lifetimes = cpu.rng("lifetime")
         present = Lifetimes(cpu, partial(self.free, kernel))

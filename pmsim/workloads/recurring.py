@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from itertools import repeat
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, Tag
 
@@ -16,6 +16,9 @@ from pmsim.workloads.cpu_set import OnCpus
 from pmsim.workloads.keys import Count, CpuSet, NotEmpty, PositiveSites
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec, role_of
 from pmsim.workloads.timed import Timed
+
+if TYPE_CHECKING:
+    from pmsim.kernel.handle import KernelHandle
 
 SizeOrSizes = Annotated[
     Annotated[PositiveSize, Tag("other")]
@@ -47,7 +50,7 @@ class Recurring(Timed, OnCpus):
     )
 
     @abstractmethod
-    def run(self, kernel: Any, cpu: Cpu) -> Steps:
+    def run(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
         """Do the thing at each of the `arrivals`."""
 
     def tasks(self, machine: MachineInfo) -> list[TaskSpec]:

@@ -25,7 +25,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import entry_points
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_type_hints
 
 from pydantic import Field
 
@@ -36,6 +36,9 @@ from pmsim.workloads.keys import Count, CpuNumber
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec, role_of
 from pmsim.workloads.validation import KeyFault, cpu_faults
 from pmsim.workloads.waiting import forgotten_wait
+
+if TYPE_CHECKING:
+    from pmsim.kernel.handle import KernelHandle
 
 ENTRY_POINT_GROUP = "pmsim.workloads"
 
@@ -86,7 +89,7 @@ class CpuWorkload(Workload):
     )
 
     @abstractmethod
-    def run(self, kernel: Any, cpu: Cpu) -> Steps:
+    def run(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
         """Yield the steps of the task; every call of the kernel is used with ``yield from``."""
 
     def tasks(self, machine: MachineInfo) -> list[TaskSpec]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from pmsim.kernel.handle import KernelHandle
     from pmsim.kernel.profile import KernelProfile
     from pmsim.workloads.cpu import Cpu
 
@@ -73,7 +74,7 @@ class TaskSpec:
     """
 
     cpu: int
-    run: Callable[[Any, Cpu], Steps]
+    run: Callable[[KernelHandle, Cpu], Steps]
     number: int | None = None
     working_set: int = 0
     role: Role = "foreground"

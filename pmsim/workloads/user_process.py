@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, Tag
 
@@ -16,6 +16,9 @@ from pmsim.workloads.keys import Count, CpuNumber, PositiveCount, UserPages
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec, role_of
 from pmsim.workloads.timed import Timed
 from pmsim.workloads.validation import KeyFault, cpu_faults
+
+if TYPE_CHECKING:
+    from pmsim.kernel.handle import KernelHandle
 
 Threads = Annotated[
     Annotated[Literal["all", "others"], Tag("other")]
@@ -53,7 +56,7 @@ class UserProcess(Timed):
     )
 
     @abstractmethod
-    def change(self, kernel: Any) -> Steps:
+    def change(self, kernel: KernelHandle) -> Steps:
         """Change the mapping once."""
 
     def tasks(self, machine: MachineInfo) -> list[TaskSpec]:
@@ -85,18 +88,18 @@ class UserProcess(Timed):
         for index, cpu in enumerate(listed):
             yield from cpu_faults(("threads", index), cpu, machine)
 
-    def _change_all(self, kernel: Any, cpu: Cpu) -> Steps:
+    def _change_all(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
         yield from kernel.use_mm(kernel.process(self.name))
         for instant in self.arrivals(cpu):
             yield from cpu.sleep_until(instant)
             yield from self.change(kernel)
 
-    def _spin(self, kernel: Any, cpu: Cpu) -> Steps:
+    def _spin(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
         yield from kernel.use_mm(kernel.process(self.name))
         while True:
             yield from cpu.compute(S)
 
-    def _sleep(self, kernel: Any, cpu: Cpu) -> Steps:
+    def _sleep(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
         while True:
             yield from kernel.use_mm(kernel.process(self.name))
             yield from cpu.sleep(self.nap)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pmsim.errors import ProgramError
 
 if TYPE_CHECKING:
+    from pmsim.kernel.handle import KernelHandle
     from pmsim.workloads.cpu import Cpu
     from pmsim.workloads.task import Steps
 
@@ -20,7 +21,10 @@ PACKAGE: Final = str(Path(__file__).parents[1])
 """Where the code is that may make a task wait."""
 
 PLAIN: Final = frozenset(
-    {"rng", "report_failure", "work_until_now", "windows_until", "is_pmalloc_object", "pfree"}
+    {
+        *("rng", "report_failure", "work_until_now", "windows_until"),
+        *("is_pmalloc_object", "usercopy_allowed", "pfree", "load_refusal", "process"),
+    }
 )
 """Calls of a kernel and a CPU that take no time, and may stand alone."""
 
@@ -60,7 +64,9 @@ def _takes_time(node: ast.expr, owners: set[str]) -> bool:
     return isinstance(owner, ast.Name) and owner.id in owners and node.func.attr not in PLAIN
 
 
-def checked_steps(run: Callable[[Any, Cpu], Steps], kernel: Any, cpu: Cpu) -> Steps:
+def checked_steps(
+    run: Callable[[KernelHandle, Cpu], Steps], kernel: KernelHandle, cpu: Cpu
+) -> Steps:
     """Return the steps of a task, checked where they are not those of pmsim's own workloads.
 
     Raises

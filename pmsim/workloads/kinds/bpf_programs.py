@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -13,6 +13,9 @@ from pmsim.workloads.recurring import Recurring, SizeOrSizes, drawn
 from pmsim.workloads.registry import workload
 from pmsim.workloads.spread import Length, draw_length
 from pmsim.workloads.task import Steps
+
+if TYPE_CHECKING:
+    from pmsim.kernel.handle import KernelHandle
 
 
 @workload("bpf_programs")
@@ -41,7 +44,7 @@ class BpfPrograms(Recurring):
         " for good.",
     )
 
-    def run(self, kernel: Any, cpu: Cpu) -> Steps:
+    def run(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
         """Load at the arrivals and free when programs have stayed long enough."""
         sizes = drawn(cpu, "size", self.size)
         present = Lifetimes(cpu, kernel.bpf_prog_free)

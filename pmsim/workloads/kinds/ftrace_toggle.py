@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -13,6 +13,9 @@ from pmsim.workloads.recurring import Recurring
 from pmsim.workloads.registry import workload
 from pmsim.workloads.spread import Length, draw_length
 from pmsim.workloads.task import Steps
+
+if TYPE_CHECKING:
+    from pmsim.kernel.handle import KernelHandle
 
 
 @workload("ftrace_toggle")
@@ -44,7 +47,7 @@ class FtraceToggle(Recurring):
         " kernels have such; false: the one that is always there.",
     )
 
-    def run(self, kernel: Any, cpu: Cpu) -> Steps:
+    def run(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
         """Start at each arrival, and stop again."""
         for instant in self.arrivals(cpu):
             yield from cpu.sleep_until(instant)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -10,6 +10,11 @@ from pmsim.workloads.area_churn import AreaChurn
 from pmsim.workloads.keys import PositiveCount
 from pmsim.workloads.registry import workload
 from pmsim.workloads.task import Steps
+
+if TYPE_CHECKING:
+    from pmsim.kernel.addresses.vm_area import VmArea
+    from pmsim.kernel.addresses.vmalloc import Allocation
+    from pmsim.kernel.handle import KernelHandle
 
 
 @workload("ioremap_churn")
@@ -28,12 +33,10 @@ class IoremapChurn(AreaChurn):
         default=None, description="Devices that each task maps; none: without end."
     )
 
-    def allocate(self, kernel: Any, size: int) -> Steps:
+    def allocate(self, kernel: KernelHandle, size: int) -> Allocation:
         """Map a device."""
-        steps: Steps = kernel.ioremap(size)
-        return steps
+        return kernel.ioremap(size)
 
-    def free(self, kernel: Any, area: Any) -> Steps:
+    def free(self, kernel: KernelHandle, area: VmArea) -> Steps:
         """Unmap it."""
-        steps: Steps = kernel.iounmap(area)
-        return steps
+        return kernel.iounmap(area)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -13,6 +13,9 @@ from pmsim.workloads.cpu_set import OnCpus
 from pmsim.workloads.registry import workload
 from pmsim.workloads.spread import Length, draw_length
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec
+
+if TYPE_CHECKING:
+    from pmsim.kernel.handle import KernelHandle
 
 
 @workload("irq_off_noise")
@@ -46,7 +49,7 @@ class IrqOffNoise(OnCpus):
         """Return no CPU: noise is where others work."""
         return frozenset()
 
-    def _run(self, _kernel: Any, cpu: Cpu) -> Steps:
+    def _run(self, _kernel: KernelHandle, cpu: Cpu) -> Steps:
         arrivals = Arrival(poisson=self.rate).instants(cpu.rng("arrival"))
         lengths = cpu.rng("length")
         for instant in arrivals:

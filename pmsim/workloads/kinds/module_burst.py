@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, Tag
 
@@ -17,6 +17,9 @@ from pmsim.workloads.registry import CpuWorkload, workload
 from pmsim.workloads.task import MachineInfo, Steps
 from pmsim.workloads.timed import Timed
 from pmsim.workloads.validation import KeyFault
+
+if TYPE_CHECKING:
+    from pmsim.kernel.handle import KernelHandle
 
 
 class After(Keys):
@@ -53,9 +56,9 @@ class ModuleBurst(Timed, CpuWorkload):
         yield from super().check(machine)
         yield from module_faults(self.segments, machine)
 
-    def run(self, kernel: Any, cpu: Cpu) -> Steps:
+    def run(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
         """Load at the arrivals and unload when modules have stayed long enough."""
-        built_for = kernel.kernel.profile.module_table
+        built_for = kernel.profile.module_table
         choices = chosen_modules(self.segments, cpu.rng("segments"), built_for)
         stay = self.unload.after if isinstance(self.unload, After) else 0
         present = Lifetimes(cpu, kernel.unload_module)
@@ -63,8 +66,9 @@ class ModuleBurst(Timed, CpuWorkload):
             yield from present.end_due(instant)
             yield from cpu.sleep_until(instant)
             module = yield from kernel.load_module(next(choices))
-            if module is None:
-                cpu.report_failure("load_module", kernel.load_refusal().reason)
+            refusal = kernel.load_refusal() if module is None else None
+            if refusal is not None:
+                cpu.report_failure("load_module", refusal.reason)
             elif self.unload is not False:
                 present.begin(module, stay)
         yield from present.end_all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from itertools import islice
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,9 @@ from pmsim.workloads.module_choice import SEGMENTS, ModuleChoices, chosen_module
 from pmsim.workloads.registry import workload
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec
 from pmsim.workloads.validation import KeyFault
+
+if TYPE_CHECKING:
+    from pmsim.kernel.handle import KernelHandle
 
 MOST_DUPLICATES = 4 * MAX_CPUS
 """Workers beyond the first: each is a task, and udev starts a few for each CPU."""
@@ -70,19 +73,20 @@ class ModuleStorm(OnCpus):
             hint = f"the largest is {MOST_IN_OWN_ORDER:,}, or order: same"
             yield KeyFault(("modules",), "out-of-range", message, hint)
 
-    def _run(self, kernel: Any, cpu: Cpu, worker: int) -> Steps:
+    def _run(self, kernel: KernelHandle, cpu: Cpu, worker: int) -> Steps:
         yield from cpu.sleep_until(worker * self.apart)
         for number, segments in self._asked_for(kernel, cpu, worker):
             module = yield from kernel.load_module(segments, f"{self.name}.{number}")
-            if module is None and not kernel.load_refusal().duplicate:
-                cpu.report_failure("load_module", kernel.load_refusal().reason)
+            refusal = kernel.load_refusal() if module is None else None
+            if refusal is not None and not refusal.duplicate:
+                cpu.report_failure("load_module", refusal.reason)
 
     def _asked_for(
-        self, kernel: Any, cpu: Cpu, worker: int
+        self, kernel: KernelHandle, cpu: Cpu, worker: int
     ) -> Iterable[tuple[int, ModuleSegments]]:
         """Return the modules with their numbers, as a worker asks for them."""
         # The stream goes by the workload's name: every worker draws the same modules.
-        built_for = kernel.kernel.profile.module_table
+        built_for = kernel.profile.module_table
         drawn = chosen_modules(self.segments, cpu.rng("segments"), built_for)
         modules = enumerate(islice(drawn, self.modules))
         if self.order == "same":

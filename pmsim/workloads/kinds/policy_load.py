@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Generator, Iterable
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -14,6 +14,10 @@ from pmsim.workloads.keys import Count, Every, PoolKeys, ProtectCadence
 from pmsim.workloads.registry import CpuWorkload, workload
 from pmsim.workloads.task import MachineInfo, Steps
 from pmsim.workloads.validation import KeyFault, pool_faults
+
+if TYPE_CHECKING:
+    from pmsim.kernel.handle import KernelHandle
+    from pmsim.kernel.pmalloc.pools import Allocations, Pool
 
 
 @workload("policy_load")
@@ -39,20 +43,25 @@ class PolicyLoad(CpuWorkload):
         yield from super().check(machine)
         yield from pool_faults(("pool",), self.pool, machine)
 
-    def run(self, kernel: Any, cpu: Cpu) -> Steps:
+    def run(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
         """Create the pool, fill it, protect it."""
         pool = yield from create_pool(kernel, self.pool)
         yield from fill_pool(kernel, cpu, pool, self.allocations, self.size, self.protect)
 
 
-def create_pool(kernel: Any, keys: PoolKeys) -> Steps:
+def create_pool(kernel: KernelHandle, keys: PoolKeys) -> Generator[Any, Any, Pool]:
     """Create a pool as the keys say, and return it."""
     return (yield from kernel.pmalloc_create_pool(keys.refill, keys.align_order, keys.mode))
 
 
 def fill_pool(
-    kernel: Any, cpu: Cpu, pool: Any, allocations: int, size: int, protect: ProtectCadence
-) -> Steps:
+    kernel: KernelHandle,
+    cpu: Cpu,
+    pool: Pool,
+    allocations: int,
+    size: int,
+    protect: ProtectCadence,
+) -> Generator[Any, Any, list[Allocations]]:
     """Allocate objects in a pool, protecting it on the way or at the end.
 
     An allocation that fails is reported and ends the filling, as a policy that does not fit is not

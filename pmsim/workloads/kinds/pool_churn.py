@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -16,6 +16,9 @@ from pmsim.workloads.registry import CpuWorkload, workload
 from pmsim.workloads.task import MachineInfo, Steps
 from pmsim.workloads.timed import Timed
 from pmsim.workloads.validation import KeyFault, pool_faults
+
+if TYPE_CHECKING:
+    from pmsim.kernel.handle import KernelHandle
 
 
 @workload("pool_churn")
@@ -40,7 +43,7 @@ class PoolChurn(Timed, CpuWorkload):
         yield from super().check(machine)
         yield from pool_faults(("pool",), self.pool, machine)
 
-    def run(self, kernel: Any, cpu: Cpu) -> Steps:
+    def run(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
         """Make one pool after the other, each at its time."""
         for instant in self.arrivals(cpu):
             yield from cpu.sleep_until(instant)

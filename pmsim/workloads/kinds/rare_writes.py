@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import chain, cycle, islice
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,9 @@ from pmsim.workloads.registry import CpuWorkload, workload
 from pmsim.workloads.task import MachineInfo, Steps
 from pmsim.workloads.timed import Timed
 from pmsim.workloads.validation import KeyFault, pool_faults
+
+if TYPE_CHECKING:
+    from pmsim.kernel.handle import KernelHandle
 
 
 @workload("rare_writes")
@@ -66,7 +69,7 @@ class RareWrites(Timed, CpuWorkload):
             hint = "mode: wr, auto_wr or start, and pmalloc: prmem (or v23) under kernel"
             yield KeyFault(("pool", "mode"), "not-rewritable", message, hint)
 
-    def run(self, kernel: Any, cpu: Cpu) -> Steps:
+    def run(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
         """Fill a pool and protect it, then change it at each arrival."""
         pool = yield from create_pool(kernel, self.pool)
         filled = yield from fill_pool(kernel, cpu, pool, self.allocations, self.size, "end")

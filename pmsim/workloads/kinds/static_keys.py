@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -11,6 +11,9 @@ from pmsim.workloads.keys import PositiveCount
 from pmsim.workloads.recurring import Recurring, SitesOrSeveral, drawn
 from pmsim.workloads.registry import workload
 from pmsim.workloads.task import Steps
+
+if TYPE_CHECKING:
+    from pmsim.kernel.handle import KernelHandle
 
 
 @workload("static_keys")
@@ -33,7 +36,7 @@ class StaticKeys(Recurring):
         " likely.",
     )
 
-    def run(self, kernel: Any, cpu: Cpu) -> Steps:
+    def run(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
         """Flip a key at each arrival."""
         sites = drawn(cpu, "sites", self.sites)
         for instant in self.arrivals(cpu):

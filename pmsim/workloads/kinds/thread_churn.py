@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -12,6 +12,9 @@ from pmsim.workloads.recurring import Recurring
 from pmsim.workloads.registry import workload
 from pmsim.workloads.spread import Length, draw_length
 from pmsim.workloads.task import Steps
+
+if TYPE_CHECKING:
+    from pmsim.kernel.handle import KernelHandle
 
 
 @workload("thread_churn")
@@ -35,10 +38,10 @@ class ThreadChurn(Recurring):
         description="How long a group lives: a time, or {dist: exponential, scale: 10ms}.",
     )
 
-    def run(self, kernel: Any, cpu: Cpu) -> Steps:
+    def run(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
         """Create a group at each arrival, and end it when its time is over."""
         lifetimes = cpu.rng("lifetime")
-        costs = kernel.kernel.costs
+        costs = kernel.costs
         for instant in self.arrivals(cpu):
             yield from cpu.sleep_until(instant)
             stacks = []

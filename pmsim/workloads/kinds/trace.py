@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
@@ -16,6 +16,9 @@ from pmsim.workloads.program import Op, Programs, Row, read_programs
 from pmsim.workloads.registry import Workload, workload
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec
 from pmsim.workloads.validation import KeyFault
+
+if TYPE_CHECKING:
+    from pmsim.kernel.handle import KernelHandle
 
 
 def _beside_scenario(file: str, info: ValidationInfo) -> str:
@@ -78,7 +81,7 @@ def _at_key(file: str, fault: Fault) -> KeyFault | Fault:
     return KeyFault(("file",), fault.code, f"{file}: {fault.message}", fault.hint)
 
 
-def _replay(rows: Sequence[Row], kernel: Any, cpu: Cpu) -> Steps:
+def _replay(rows: Sequence[Row], kernel: KernelHandle, cpu: Cpu) -> Steps:
     """Run the rows of one task on the hardware itself."""
     # Late: these load the compiled hardware, which reading a scenario does not need.
     from pmsim.hardware.shootdown.tlbi import invalidate_everything, invalidate_pages
@@ -87,7 +90,7 @@ def _replay(rows: Sequence[Row], kernel: Any, cpu: Cpu) -> Steps:
 
     task = cpu.task
     costs, tlbi = task.machine.costs, task.machine.costs.tlbi
-    flush_of = cache(partial(flush, costs.tlb, ceiling=kernel.kernel.profile.ceiling))
+    flush_of = cache(partial(flush, costs.tlb, ceiling=kernel.profile.ceiling))
     for op, arg in rows:
         if op is Op.COMPUTE:
             yield from cpu.compute(arg)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pmsim.workloads.registry import workload
 from pmsim.workloads.task import Steps
 from pmsim.workloads.user_process import UserProcess
+
+if TYPE_CHECKING:
+    from pmsim.kernel.handle import KernelHandle
 
 
 @workload("user_mprotect")
@@ -18,7 +21,7 @@ class UserMprotect(UserProcess):
     which the kernel's stand.
     """
 
-    def change(self, kernel: Any) -> Steps:
+    def change(self, kernel: KernelHandle) -> Steps:
         """Protect the pages and open them again."""
         yield from kernel.mprotect(self.pages)
         yield from kernel.mprotect(self.pages)

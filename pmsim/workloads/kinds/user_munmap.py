@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from pmsim.workloads.registry import workload
 from pmsim.workloads.task import Steps
 from pmsim.workloads.user_process import UserProcess
+
+if TYPE_CHECKING:
+    from pmsim.kernel.handle import KernelHandle
 
 PAGES_THAT_FREE_A_TABLE = 256
 """From this size on ``munmap`` was seen to free page tables, on Linux 6.1, though not always: half
@@ -30,7 +33,7 @@ class UserMunmap(UserProcess):
         " mapped near them; by default from 256 pages on.",
     )
 
-    def change(self, kernel: Any) -> Steps:
+    def change(self, kernel: KernelHandle) -> Steps:
         """Unmap the pages."""
         freed = self.pages >= PAGES_THAT_FREE_A_TABLE
         freed = freed if self.frees_tables is None else self.frees_tables

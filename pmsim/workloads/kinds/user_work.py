@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -13,6 +13,9 @@ from pmsim.workloads.cpu_set import OnCpus
 from pmsim.workloads.keys import Count
 from pmsim.workloads.registry import workload
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec, role_of
+
+if TYPE_CHECKING:
+    from pmsim.kernel.handle import KernelHandle
 
 
 @workload("user_work")
@@ -49,7 +52,7 @@ class UserWork(OnCpus):
         """Whether no amount of work is given."""
         return self.compute is None
 
-    def _run(self, _kernel: Any, cpu: Cpu) -> Steps:
+    def _run(self, _kernel: KernelHandle, cpu: Cpu) -> Steps:
         if self.compute is not None:
             yield from cpu.compute(self.compute)
             return

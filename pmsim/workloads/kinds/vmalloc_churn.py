@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -11,6 +11,11 @@ from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import PositiveCount
 from pmsim.workloads.registry import workload
 from pmsim.workloads.task import Steps
+
+if TYPE_CHECKING:
+    from pmsim.kernel.addresses.vm_area import VmArea
+    from pmsim.kernel.addresses.vmalloc import Allocation
+    from pmsim.kernel.handle import KernelHandle
 
 
 @workload("vmalloc_churn")
@@ -35,19 +40,17 @@ class VmallocChurn(AreaChurn):
         description="Whether areas are asked for by vmalloc_huge, to be mapped by leaves of 2 MiB.",
     )
 
-    def run(self, kernel: Any, cpu: Cpu) -> Steps:
+    def run(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
         """Allocate and free, if the kernel has such areas."""
-        if self.huge and not kernel.kernel.profile.huge_vmalloc:
+        if self.huge and not kernel.profile.huge_vmalloc:
             cpu.report_failure("vmalloc_huge", "this kernel has no areas of large leaves")
             return
         yield from super().run(kernel, cpu)
 
-    def allocate(self, kernel: Any, size: int) -> Steps:
+    def allocate(self, kernel: KernelHandle, size: int) -> Allocation:
         """Allocate memory."""
-        steps: Steps = kernel.vmalloc_huge(size) if self.huge else kernel.vmalloc(size)
-        return steps
+        return kernel.vmalloc_huge(size) if self.huge else kernel.vmalloc(size)
 
-    def free(self, kernel: Any, area: Any) -> Steps:
+    def free(self, kernel: KernelHandle, area: VmArea) -> Steps:
         """Free it."""
-        steps: Steps = kernel.vfree(area)
-        return steps
+        return kernel.vfree(area)

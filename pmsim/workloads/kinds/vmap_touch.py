@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from collections.abc import Generator, Iterable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,13 @@ from pmsim.workloads.keys import PositiveCount
 from pmsim.workloads.registry import Workload, workload
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec
 from pmsim.workloads.validation import KeyFault
+
+if TYPE_CHECKING:
+    from pmsim.kernel.handle import KernelHandle
+    from pmsim.kernel.pagetables.page_blocks import PageBlock
+
+Touched = Generator[Any, Any, bool]
+"""Takes simulated time; returns whether there was address space for it."""
 
 MAX_ORDER = 6
 """64 pages: the most that one mapping of ``vm_map_ram`` carves from a block."""
@@ -57,19 +64,35 @@ class VmapTouch(Workload):
             hint = f"the machine has {machine.n_cpus}"
             yield KeyFault(("threads",), "cpu-out-of-range", message, hint)
 
-    def _run(self, kernel: Any, cpu: Cpu) -> Steps:
+    def _run(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
         block = yield from kernel.alloc_pages(self.order)
         if block is None:
             cpu.report_failure("alloc_pages", f"no {1 << self.order} pages that follow each other")
             return
-        shared = self.method == "vmap"
-        map_pages = kernel.vmap if shared else kernel.vm_map_ram
-        unmap = kernel.vunmap if shared else kernel.vm_unmap_ram
+        touch = _touch_by_vmap if self.method == "vmap" else _touch_by_vm_map_ram
+        time = block.pages * self.touch
         for _ in range(self.iterations):
-            mapping = yield from map_pages(block)
-            if mapping is None:
+            if not (yield from touch(kernel, cpu, block, time)):
                 cpu.report_failure(self.method, "no address space is left")
                 break
-            yield from cpu.compute(block.pages * self.touch)
-            yield from unmap(mapping)
         yield from kernel.free_pages(block)
+
+
+def _touch_by_vmap(kernel: KernelHandle, cpu: Cpu, block: PageBlock, time: int) -> Touched:
+    """Map a block from the address space that all share, use it and unmap it."""
+    area = yield from kernel.vmap(block)
+    if area is None:
+        return False
+    yield from cpu.compute(time)
+    yield from kernel.vunmap(area)
+    return True
+
+
+def _touch_by_vm_map_ram(kernel: KernelHandle, cpu: Cpu, block: PageBlock, time: int) -> Touched:
+    """Map a block from the CPU's own address space, use it and unmap it."""
+    mapping = yield from kernel.vm_map_ram(block)
+    if mapping is None:
+        return False
+    yield from cpu.compute(time)
+    yield from kernel.vm_unmap_ram(mapping)
+    return True
