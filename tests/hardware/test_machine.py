@@ -140,6 +140,21 @@ def test_two_tasks_of_a_cpu_have_different_numbers() -> None:
         one.spawn(0, lambda task: task.compute(1), number=4)
 
 
+def test_a_number_is_free_again_when_its_task_has_ended() -> None:
+    one = machine(1)
+    numbers: list[int] = []
+
+    def parent(task: Task) -> Steps:
+        for _ in range(3):
+            numbers.append(one.spawn(0, lambda child: child.compute(1)).number)
+            yield from task.sleep(1_000_000)
+        one.spawn(0, lambda child: child.compute(1), number=1)
+
+    one.spawn(0, parent)
+    one.run()
+    assert numbers == [1, 1, 1]
+
+
 def test_a_cpu_that_is_not_there_runs_nothing() -> None:
     with pytest.raises(ProgramError, match="there is no CPU 2"):
         machine(cpus=2).spawn(2, lambda task: task.compute(1))

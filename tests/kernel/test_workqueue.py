@@ -56,6 +56,24 @@ def test_who_gives_way_goes_on_after_the_work_has_begun() -> None:
     assert say.heard == [("work", 0, 16 * US), ("task", 0, 17 * US)]
 
 
+def test_all_who_give_way_go_on_once_nothing_is_left_to_begin() -> None:
+    machine, say = small_machine(1), Ear()
+    queue = Workqueue(machine)
+
+    def body(task: Task) -> Steps:
+        queue.queue_work(task, saying(say, "work", 10 * US))
+        yield from queue.give_way(task)
+        say(task.name)
+
+    machine.spawn(0, body, name="first")
+    machine.spawn(0, body, name="second")
+    machine.run()
+    # Both wait before a worker runs; the worker of the second item finds nothing left.
+    assert [word if isinstance(word, str) else word[0] for word in say.heard] == [
+        *("work", "work", "first", "second"),
+    ]
+
+
 def test_work_may_be_queued_on_another_cpu() -> None:
     machine, say = small_machine(2), Ear()
     queue = Workqueue(machine)

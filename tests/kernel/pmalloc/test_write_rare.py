@@ -39,6 +39,20 @@ def test_each_page_written_is_mapped_once_more_and_leaves_two_lazily_freed_pages
     assert [row["pages"] for row in booted.of_kind("wr_memcpy")] == [1, 2, 4]
 
 
+@pytest.mark.parametrize(("more", "written"), [(PAGE_SIZE, 4), (PAGE_SIZE + 1, 0)])
+def test_a_write_may_be_as_large_as_an_area_with_its_guard_and_ends_where_the_area_does(
+    more: int, written: int
+) -> None:
+    # The test of a pool compares with the area's size, guard included; the guard is not mapped.
+    def program(kernel: KernelHandle) -> Calls:
+        pool, address = yield from pool_of(kernel, 4)
+        assert not (yield from kernel.wr_memset(address, 4 * PAGE_SIZE + more))
+        assert pool.statistics.rare_writes == written
+
+    booted = Booted(pmalloc="prmem").run(program)
+    assert [row["pages"] for row in booted.of_kind("wr_memset")] == [written]
+
+
 def test_no_rare_write_broadcasts_until_the_list_of_freed_areas_is_too_long() -> None:
     # 4 CPUs: 3 times 1 MiB are tolerated, 768 pages. The 385th write frees the 770th page.
     def program(kernel: KernelHandle) -> Calls:
