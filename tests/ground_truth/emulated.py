@@ -13,28 +13,23 @@ The times are estimates, one set for all rows; what depends on them is checked a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from pmsim.hardware.fabric import CROSSCALL_COLUMNS
 from pmsim.hardware.machine import Machine
 from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.handle import KernelHandle
-from pmsim.kernel.kernel import Kernel
 from pmsim.kernel.modules.module import Module
 from pmsim.kernel.modules.segments import segments_of
-from pmsim.kernel.profiles import load_profile
-from pmsim.kernel.tlbflush import Cause
 from pmsim.quantities import FROM_FILE
 from pmsim.scenario.machine import MachineKeys, describe
 from pmsim.units import MS, PAGE_SIZE, S
-from tests.ground_truth.observed import LINUX_6_1
-from tests.ground_truth.simulated import Calls
+from tests.ground_truth.observed import Counted
+from tests.ground_truth.simulated import Calls, Simulation
 
 SLOWER: Final = 20
 """How many times slower kernel work is when it is translated and probed."""
@@ -69,126 +64,235 @@ def qemu(cpus: int, wait: str = "200us") -> dict[str, Any]:
 SPREAD: Final = 1 * MS
 """Within this time the workers of a step begin, each woken by itself."""
 
-SECOND_STEP: Final = 60 * S
-"""When the second step begins; the first is long over."""
+APART: Final = 60 * S
+"""When each step begins after the one before; that one is long over."""
+
+DRAINED: Final = 10 * S
+"""How long before a step what was freed lazily is flushed."""
+
+AREA_PAGES: Final = 4
+AREAS: Final = 32
+"""Areas that a worker allocates who has no pool."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How fast the emulated machine is.
+
+    Attributes
+    ----------
+    wait
+        See `qemu`.
+    init
+        How many times longer than estimated the init functions of modules take.
+    grace_period
+        How long a grace period lasts, in milliseconds.
+    """
+
+    wait: str = "200us"
+    init: int = 1
+    grace_period: int = 20
+
+
+TIMING: Final = Timing()
+TIMINGS: Final = (
+    Timing("2us"),
+    TIMING,
+    Timing(init=3),
+    Timing(init=10),
+    Timing(grace_period=44),
+    Timing("2ms"),
+)
+"""Which of them merges how much, nobody knows: what depends on it is a range over all."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What happens at once: as many pools and loaders as there are CPUs, or fewer.
+    """What happens at once: as many workers as there are CPUs, or fewer.
 
     Attributes
     ----------
+    kernel
+        The kernel that it happens on.
     cpus
         CPUs of the machine.
     pools
         Workers that each fill a pool, protecting it on the way, and destroy it in the second step.
     loaders
         Workers that load modules, each the next of one list, and unload them in the second step.
+    areas
+        Workers that each allocate areas, free them in the second step, and find nothing to flush in
+        the third.
     allocations, every
         Objects of a page in each pool; after how many it is protected.
     modules
         The list.
+    in_turn
+        Each worker begins a step when the one before is done with it.
     """
 
+    kernel: Counted
     cpus: int
-    pools: int
+    pools: int = 0
     loaders: int = 0
+    areas: int = 0
     allocations: int = 32
     every: int = 4
     modules: tuple[str, ...] = ()
+    in_turn: bool = False
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one step broadcast.
+    """What one step did.
 
     Attributes
     ----------
-    calls
-        Broadcasts for the TLB.
-    purges
-        Those among them that flushed freed areas.
-    functions
-        Functions that CPUs ran for others, ``sync_core`` included.
+    numbers
+        Every count of the tables.
     interrupts
-        Interrupts that they took for them.
+        Interrupts that CPUs took for functions of others.
     """
 
-    calls: int
-    purges: int
-    functions: int
+    numbers: Mapping[str, int]
     interrupts: int
 
+    def __getitem__(self, column: str) -> int:
+        return self.numbers[column]
 
-@cache
-def run(work: Work, seed: int, wait: str = "200us") -> tuple[Step, Step]:
-    """Run both steps and count."""
-    machine, kernel = _boot(work.cpus, seed, wait)
-    calls: list[list[int]] = []
-    machine.on_crosscalls = lambda chunk: calls.extend(chunk.tolist())
-    rng = np.random.default_rng((seed, 1))
-    handlers: list[npt.NDArray[np.int64]] = []
-    queue = iter(work.modules)
-    bodies = [_pool_worker(work) for _ in range(work.pools)]
-    bodies += [_loader(queue) for _ in range(work.loaders)]
-    for number, (first, second) in enumerate(bodies):
-        starts = [int(at) for at in rng.integers(0, SPREAD, 2)]
-        machine.spawn(number, _both(kernel, machine, first, second, starts, handlers))
-    machine.run()
-    handlers.append(machine.accounts()["handlers"])
-    rows = [dict(zip(CROSSCALL_COLUMNS, call, strict=True)) for call in calls]
-    early = [row for row in rows if row["start_ps"] < SECOND_STEP]
-    late = [row for row in rows if row["start_ps"] >= SECOND_STEP]
-    return (
-        _step(early, int(handlers[0].sum())),
-        _step(late, int(handlers[-1].sum() - handlers[0].sum())),
-    )
+    @property
+    def functions(self) -> int:
+        """Functions that CPUs ran for others, ``sync_core`` included."""
+        return self["targets"] + self["n_sync_core_cross"] * self.others
 
+    @property
+    def others(self) -> int:
+        """CPUs that each broadcast goes to."""
+        return self["n_others"]
 
-def _boot(cpus: int, seed: int, wait: str) -> tuple[Machine, Kernel]:
-    described = describe(MachineKeys.model_validate(qemu(cpus, wait), context=FROM_FILE))
-    rng = np.random.default_rng((seed, 0))
-    machine = Machine(described.topology, described.costs, "concurrent", jitter_rng=rng)
-    native = asdict(KernelCosts())
-    costs = {k: v if k in NOT_WORK else SLOWER * v for k, v in native.items()}
-    return machine, Kernel(machine, load_profile("linux-6.1-x86_64"), KernelCosts(**costs))
-
-
-def _step(rows: list[dict[str, int]], interrupts: int) -> Step:
-    tlb = [row for row in rows if row["cause"] != Cause.TEXT_POKE]
-    purges = sum(row["cause"] in (Cause.PURGE, Cause.RESET_PERMS) for row in tlb)
-    return Step(len(tlb), purges, sum(row["targets"] for row in rows), interrupts)
+    @property
+    def purges(self) -> int:
+        """Broadcasts that flushed freed areas."""
+        return self["n_flush_tlb_kernel_range"]
 
 
 Body = Callable[[KernelHandle], Calls]
 
 
-def _both(
-    kernel: Kernel,
-    machine: Machine,
-    first: Body,
-    second: Body,
-    starts: list[int],
-    handlers: list[npt.NDArray[np.int64]],
-) -> Callable[[Any], Calls]:
-    def steps(task: Any) -> Calls:
-        handle = KernelHandle(kernel, task)
-        yield from task.sleep(starts[0])
-        yield from first(handle)
-        yield from task.sleep(SECOND_STEP + starts[1] - task.now)
-        if not handlers:
-            handlers.append(machine.sample()["handlers"].copy())
-        yield from second(handle)
-
-    return steps
+@cache
+def run(work: Work, seed: int, timing: Timing = TIMING) -> tuple[Step, ...]:
+    """Run all steps and count."""
+    emulation = Emulation(work.cpus, work.kernel, seed=seed, timing=timing)
+    return emulation.together(workers(work), in_turn=work.in_turn)
 
 
-def _pool_worker(work: Work) -> tuple[Body, Body]:
+@cache
+def runs(work: Work) -> tuple[tuple[Step, ...], ...]:
+    """Run all steps in many timings, and with one worker after the other."""
+    seeds = range(2 if work.loaders else 12)
+    found = [run(work, seed, timing) for timing in TIMINGS for seed in seeds]
+    return (*found, run(replace(work, in_turn=True), 0))
+
+
+def whatever_the_timing(work: Work, step: int, column: str) -> int:
+    """Return a count that no timing changes."""
+    counts = {one[step][column] for one in runs(work)}
+    assert len(counts) == 1, f"{column} depends on the timing: {counts}"
+    return counts.pop()
+
+
+def fewest_and_most(work: Work, step: int, column: str) -> tuple[int, int]:
+    """Return the range of a count that depends on the timing."""
+    counts = [one[step][column] for one in runs(work)]
+    return min(counts), max(counts)
+
+
+@dataclass
+class Emulation(Simulation):
+    """The emulated machine, on which workers are at work at once.
+
+    Attributes
+    ----------
+    seed
+        For the times at which interrupts are noticed and workers begin.
+    timing
+        How fast all is.
+    """
+
+    seed: int = 0
+    timing: Timing = TIMING
+    interrupts: list[int] = field(default_factory=list)
+
+    def together(self, bodies: list[list[Body]], *, in_turn: bool) -> tuple[Step, ...]:
+        """Run the steps of workers, each worker on a CPU of its own, and count each step."""
+        keys = MachineKeys.model_validate(qemu(self.cpus, self.timing.wait), context=FROM_FILE)
+        described = describe(keys)
+        rng = np.random.default_rng((self.seed, 0))
+        machine = Machine(described.topology, described.costs, "concurrent", jitter_rng=rng)
+        native = asdict(KernelCosts())
+        slower = {k: v if k in NOT_WORK else SLOWER * v for k, v in native.items()}
+        slower["module_init"] *= self.timing.init
+        slower["rcu_grace_period"] = self.timing.grace_period * MS
+        self.costs = KernelCosts(**slower)
+        self.boot(machine)
+        steps = len(bodies[0])
+        self.begins = [step * APART for step in range(steps)]
+        self.returns = [begin + APART for begin in self.begins]
+        rng = np.random.default_rng((self.seed, 1))
+        for number, body in enumerate(bodies):
+            starts = [int(at) for at in rng.integers(0, SPREAD, steps)]
+            if in_turn:
+                starts = [number * (APART - 2 * DRAINED) // len(bodies)] * steps
+            machine.spawn(number, self._worker(body, starts))
+        machine.spawn(0, self._between(machine, steps), name="between")
+        machine.run()
+        self.gather()
+        return tuple(self._step(step) for step in range(steps))
+
+    def _step(self, step: int) -> Step:
+        begin, end = self.begins[step], self.returns[step] - DRAINED
+        events = [event for event in self.events if begin <= event.start < end]
+        numbers = self.numbers(events, (begin, end), end) | {"n_others": self.cpus - 1}
+        return Step(numbers, self.interrupts[step])
+
+    def _worker(self, body: list[Body], starts: list[int]) -> Callable[[Any], Calls]:
+        def steps(task: Any) -> Calls:
+            handle = KernelHandle(self.kernel, task)
+            for begin, after, part in zip(self.begins, starts, body, strict=True):
+                yield from task.sleep(begin + after - task.now)
+                yield from part(handle)
+
+        return steps
+
+    def _between(self, machine: Machine, steps: int) -> Callable[[Any], Calls]:
+        """Count the interrupts of each step, and flush what it freed lazily."""
+
+        def between(task: Any) -> Calls:
+            for step in range(steps):
+                before = int(machine.sample()["handlers"].sum())
+                yield from task.sleep(self.returns[step] - DRAINED - task.now)
+                self.interrupts.append(int(machine.sample()["handlers"].sum()) - before)
+                yield from KernelHandle(self.kernel, task).vm_unmap_aliases()
+                yield from task.sleep(self.returns[step] - task.now)
+
+        return between
+
+
+def workers(work: Work) -> list[list[Body]]:
+    """Return the steps of each worker."""
+    queue = iter(work.modules)
+    return [
+        *(_pool_worker(work) for _ in range(work.pools)),
+        *(_loader(work, queue) for _ in range(work.loaders)),
+        *(_area_worker() for _ in range(work.areas)),
+    ]
+
+
+def _pool_worker(work: Work) -> list[Body]:
     pools: list[Any] = []
 
     def fill(handle: KernelHandle) -> Calls:
-        pool = yield from handle.pmalloc_create_pool(4 * PAGE_SIZE, 3)
+        pool = yield from handle.pmalloc_create_pool(AREA_PAGES * PAGE_SIZE, 3)
         pools.append(pool)
         for number in range(1, work.allocations + 1):
             yield from handle.pmalloc(pool, PAGE_SIZE)
@@ -199,19 +303,36 @@ def _pool_worker(work: Work) -> tuple[Body, Body]:
     def destroy(handle: KernelHandle) -> Calls:
         yield from handle.pmalloc_destroy_pool(pools[0])
 
-    return fill, destroy
+    return [fill, destroy]
 
 
-def _loader(queue: Iterator[str]) -> tuple[Body, Body]:
+def _loader(work: Work, queue: Iterator[str]) -> list[Body]:
     loaded: list[Module] = []
 
     def load(handle: KernelHandle) -> Calls:
         for name in queue:
-            module = yield from handle.load_module(segments_of(name, LINUX_6_1.modules))
+            module = yield from handle.load_module(segments_of(name, work.kernel.modules))
             loaded.extend([module] if module else [])
 
     def unload(handle: KernelHandle) -> Calls:
         for module in loaded:
             yield from handle.unload_module(module)
 
-    return load, unload
+    return [load, unload]
+
+
+def _area_worker() -> list[Body]:
+    areas: list[Any] = []
+
+    def allocate(handle: KernelHandle) -> Calls:
+        for _ in range(AREAS):
+            areas.append((yield from handle.vmalloc(AREA_PAGES * PAGE_SIZE)))
+
+    def free(handle: KernelHandle) -> Calls:
+        for area in areas:
+            yield from handle.vfree(area)
+
+    def drain(handle: KernelHandle) -> Calls:
+        yield from handle.vm_unmap_aliases()
+
+    return [allocate, free, drain]

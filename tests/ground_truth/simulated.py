@@ -97,12 +97,20 @@ class Simulation:
     def run(self, steps: list[Step]) -> None:
         """Run steps one after the other."""
         machine = small_machine(self.cpus, self.quantum)
+        self.boot(machine)
+        machine.spawn(0, lambda task: self._drive(machine, task, steps), name="driver")
+        machine.run()
+        self.gather()
+
+    def boot(self, machine: Machine) -> None:
+        """Boot the kernel on a machine, its probes armed."""
         profile = load_profile(self.counted.profile)
         self.kernel = Kernel(machine, profile, self.costs, sink=self._note)
         machine.on_crosscalls = self._crosscalls.append
         self._probe_aliases(machine)
-        machine.spawn(0, lambda task: self._drive(machine, task, steps), name="driver")
-        machine.run()
+
+    def gather(self) -> None:
+        """Put what was noted in the order of time."""
         self.kernel.operations.flush()
         self.events = sorted(self._gathered(), key=lambda event: (event.start, event.order))
 
@@ -159,13 +167,33 @@ class Simulation:
     def counts(self, step: int, *, several: bool = False) -> Counts:
         """Return the counts of a step."""
         events = self.step_events(step)
-        begin, end = self.begins[step], (*self.begins, 1 << 62)[step + 1]
+        window = self.begins[step], (*self.begins, 1 << 62)[step + 1]
+        numbers = self.numbers(events, window, self.returns[step])
+        handlers = (self.handlers[step] - numbers["n_sync_core_cross"]).tolist()
+        broadcasts = [numbers["n_cross_calls"]] * self.cpus
+        assert handlers == broadcasts, "every broadcast runs once on every CPU"
+        spans = tuple(as_span(event.pages) for event in _flushes(events))
+        # A flush may ask for less than its call: its size is that of the set_memory call.
+        return Counts(self.cpus, numbers, spans, _attribute_pages(events), several)
+
+    def numbers(
+        self, events: list[Event], window: tuple[int, int], returned: int
+    ) -> dict[str, int]:
+        """Return how many there are of each kind of event.
+
+        Parameters
+        ----------
+        events
+            Those within the window.
+        window
+            From when until when.
+        returned
+            When the call returned.
+        """
         tlb = [e for e in events if e.cause >= 0 and e.kind != CallKind.SYNC_CORE.name]
-        flushes = [e for e in tlb if e.cause in (Cause.PURGE, Cause.RESET_PERMS)]
+        flushes = _flushes(events)
         attributes = [e for e in tlb if e.cause == Cause.ATTRIBUTES]
-        returned = self.returns[step]
-        syncs = sum(event.kind == CallKind.SYNC_CORE.name for event in events)
-        numbers = {
+        return {
             **_calls(events),
             "n_cpa_flush": len(attributes),
             "n_flush_tlb_all": _full(attributes) + sum(e.cause == Cause.SPLIT for e in tlb),
@@ -183,14 +211,9 @@ class Simulation:
             "n_cross_kworker": sum(e.worker for e in tlb),
             "n_cross_other": 0,
             "targets": sum(e.targets for e in tlb),
-            "n_sync_core_cross": syncs,
-            "n_vm_unmap_aliases": sum(begin <= at < end for at in self._aliases),
+            "n_sync_core_cross": sum(e.kind == CallKind.SYNC_CORE.name for e in events),
+            "n_vm_unmap_aliases": sum(window[0] <= at < window[1] for at in self._aliases),
         }
-        handlers = (self.handlers[step] - syncs).tolist()
-        assert handlers == [len(tlb)] * self.cpus, "every broadcast runs once on every CPU"
-        spans = tuple(as_span(event.pages) for event in flushes)
-        # A flush may ask for less than its call: its size is that of the set_memory call.
-        return Counts(self.cpus, numbers, spans, _attribute_pages(events), several)
 
     def tokens(self, step: int) -> list[str]:
         """Return the order of calls and broadcasts of a step, in the codes of the table."""
@@ -202,6 +225,11 @@ def _functions_run(machine: Machine) -> npt.NDArray[np.int64]:
     sample = machine.sample()
     run: npt.NDArray[np.int64] = sample["handlers"] + sample["crosscalls_sent"]
     return run
+
+
+def _flushes(events: list[Event]) -> list[Event]:
+    """Return the flushes of kernel ranges."""
+    return [event for event in events if event.cause in (Cause.PURGE, Cause.RESET_PERMS)]
 
 
 def _full(calls: list[Event]) -> int:
