@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from pmsim.hardware.fabric import Fabric
 
-FINISHED = -3
-"""What a task's end yields where nothing is left to wait for."""
-
 
 class Clock(simpy.Environment):
     """An environment whose time is an ``int`` in picoseconds and whose heap shares it with tasks.
@@ -124,7 +121,7 @@ class Clock(simpy.Environment):
                     task = self._on_end(stepping)
             if task == layout.LOG_FULL:
                 self._on_log()
-                task = advance()
-            else:
-                self.finished = self.finished or task == FINISHED
+            elif task != layout.GO_ON:
+                self.finished = self.finished or task == layout.FINISHED
                 return
+            task = advance()

@@ -254,7 +254,7 @@ class Fabric:
         Raises
         ------
         AccountingError
-            If a CPU's time has a gap or an overlap.
+            If a CPU's time has a gap or an overlap, or a part of it is negative.
         """
         out = np.empty((self.n_cpus + 1, len(ACCOUNT_COLUMNS)), dtype=np.int64)
         wrong = accounts(self.state, out)

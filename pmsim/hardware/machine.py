@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pmsim import formatting
 from pmsim.errors import DeadlockError, ProgramError, SimulationError
-from pmsim.hardware.clock import FINISHED, Clock
+from pmsim.hardware.clock import Clock
 from pmsim.hardware.costs import CrosscallOrder, MachineCosts
 from pmsim.hardware.fabric import ACCOUNT_COLUMNS, Fabric
 from pmsim.hardware.jitter import draw
@@ -183,11 +183,15 @@ class Machine:
         DeadlockError
             If nothing more can happen while tasks wait for locks.
         ProgramError
-            If a task breaks a rule of the machine.
+            If a task breaks a rule of the machine, or the run is to end in the past, or to be
+            longer than the longest.
         SimulationError
             If a run until done is not done within the longest run (`pmsim.units.longest_run`).
         """
         state = self.fabric.state
+        if duration is not None and not self.now <= duration <= longest_run(self.n_cpus):
+            latest = longest_run(self.n_cpus)
+            raise ProgramError(f"a run to {duration} ps: it can end at {self.now} to {latest} ps")
         if not self._begun:
             for index in self.tasks:
                 act(state, layout.DO_MAKE_READY, index, 0)
@@ -225,10 +229,6 @@ class Machine:
         """
         rows = self.fabric.accounts()[: self.n_cpus]
         return dict(zip(ACCOUNT_COLUMNS, rows.T.copy(), strict=True))
-
-    def sample(self) -> dict[str, npt.NDArray[np.int64]]:
-        """Return the same account at any instant of a run, as it stands."""
-        return self.accounts()
 
     def running(self, cpu: int) -> Task | None:
         """Return the task that a CPU runs or is switching to, None where it is idle."""
@@ -286,7 +286,7 @@ class Machine:
         self.active -= task.role != "background"
         if self.active == 0 and self.until_done:
             act(self.fabric.state, layout.DO_LEAVE, task.cpu, 0)
-            return FINISHED
+            return layout.FINISHED
         return int(act(self.fabric.state, layout.DO_BLOCK, task.cpu, 0))
 
     def _not_done(self) -> SimulationError:

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pmsim.errors import ProgramError
-from pmsim.hardware.clock import FINISHED
 from pmsim.hardware.locks import Completion
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act, call, invalidate
@@ -280,7 +279,7 @@ class Task:
             machine.active -= 1
         if machine.active == 0 and machine.until_done:
             act(self._state, layout.DO_LEAVE, self.cpu, 0)
-            yield FINISHED
+            yield layout.FINISHED
         else:
             yield act(self._state, layout.DO_BLOCK, self.cpu, 0)
         if machine.detail is not None:

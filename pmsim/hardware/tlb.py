@@ -36,7 +36,7 @@ class FlushFunction:
     Raises
     ------
     ProgramError
-        If it takes longer than `LONGEST_FLUSH`.
+        If it takes longer than `LONGEST_FLUSH`, or a negative time.
     """
 
     kind: CallKind
@@ -51,7 +51,9 @@ class FlushFunction:
 
 
 def check_length(cost: int) -> None:
-    """Refuse what takes longer than `LONGEST_FLUSH`."""
+    """Refuse what takes longer than `LONGEST_FLUSH`, or less than no time."""
+    if cost < 0:
+        raise ProgramError(f"a flush takes a negative time, {cost} ps")
     if cost > LONGEST_FLUSH:
         most = format_time(LONGEST_FLUSH)
         raise ProgramError(f"a flush of {format_time(cost)} is longer than {most}")

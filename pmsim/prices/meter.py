@@ -181,7 +181,7 @@ class _Meter:
 
     def _look(self) -> _Reading:
         machine = self._machine
-        return _Reading(machine.now, self._kernel.purge.lazy_pages, machine.sample())
+        return _Reading(machine.now, self._kernel.purge.lazy_pages, machine.accounts())
 
 
 def _price(record: _Record) -> Price:

@@ -269,9 +269,9 @@ class Emulation(Simulation):
 
         def between(task: Any) -> Calls:
             for step in range(steps):
-                before = int(machine.sample()["handlers"].sum())
+                before = int(machine.accounts()["handlers"].sum())
                 yield from task.sleep(self.returns[step] - DRAINED - task.now)
-                self.interrupts.append(int(machine.sample()["handlers"].sum()) - before)
+                self.interrupts.append(int(machine.accounts()["handlers"].sum()) - before)
                 yield from KernelHandle(self.kernel, task).vm_unmap_aliases()
                 yield from task.sleep(self.returns[step] - task.now)
 

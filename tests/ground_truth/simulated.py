@@ -222,7 +222,7 @@ class Simulation:
 
 def _functions_run(machine: Machine) -> npt.NDArray[np.int64]:
     """Return how many functions of cross-calls each CPU has run, its own included."""
-    sample = machine.sample()
+    sample = machine.accounts()
     run: npt.NDArray[np.int64] = sample["handlers"] + sample["crosscalls_sent"]
     return run
 

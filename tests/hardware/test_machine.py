@@ -186,7 +186,7 @@ def test_a_sample_in_the_middle_of_a_run_adds_up_to_the_present_instant() -> Non
     def sampler() -> object:
         while one.now < 20_000:
             yield one.clock.timeout(777)
-            accounts = one.sample()  # checks that every CPU's time adds up
+            accounts = one.accounts()  # checks that every CPU's time adds up
             seen.append((one.now, int(accounts["handlers"][1])))
 
     one.spawn(0, caller)

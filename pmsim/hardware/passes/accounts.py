@@ -27,7 +27,8 @@ def _stolen_before(S: State, c: int, time: int, out: State) -> None:
 def accounts(S: State, out: State) -> int:
     """Write every CPU's account up to now, then the sums: shape ``(n_cpus + 1, ACCOUNT_ROW)``.
 
-    Returns a CPU whose times do not add up to the present instant, `NONE` where all do.
+    Returns a CPU whose times do not add up to the present instant, or of which one is negative;
+    `NONE` where there is no such CPU.
     """
     now = S[NOW]
     n = S[N_CPUS]
@@ -61,6 +62,8 @@ def accounts(S: State, out: State) -> int:
         total = 0
         for k in range(TIMES):
             total += out[c, k]
+            if out[c, k] < 0:
+                wrong = c
         if total != now:
             wrong = c
         for k in range(ACCOUNT_ROW):

@@ -167,13 +167,13 @@ def start_of(S: State, r: int, arrives: int, end: int) -> int:
     """
     if S[r + IDLE_SINCE] >= 0:
         if arrives <= end:
-            return end * 8 + (R_BUSY_HANDLER if arrives < end else R_DISTANCE)
+            return min(end, HORIZON) * 8 + (R_BUSY_HANDLER if arrives < end else R_DISTANCE)
         latency = exit_latency(S, arrives - max(S[r + IDLE_SINCE], end))
-        return (arrives + latency) * 8 + (R_IDLE_EXIT if latency > 0 else R_DISTANCE)
+        return min(arrives + latency, HORIZON) * 8 + (R_IDLE_EXIT if latency > 0 else R_DISTANCE)
     start = max(arrives, end)
     if S[r + FLOOR] > start:
-        return S[r + FLOOR] * 8 + S[r + FLOOR_REASON]
-    return start * 8 + (R_BUSY_HANDLER if start > arrives else R_DISTANCE)
+        return min(S[r + FLOOR], HORIZON) * 8 + S[r + FLOOR_REASON]
+    return min(start, HORIZON) * 8 + (R_BUSY_HANDLER if start > arrives else R_DISTANCE)
 
 
 @compiled

@@ -82,10 +82,13 @@ def _look(S: State, c: int) -> int:
 
 @compiled
 def advance(S: State) -> int:
-    """Go on to the next task step before the limit and return its task, `NOTHING` or `LOG_FULL`."""
+    """Go on to the next task step before the limit and return its task, or why there is none yet.
+
+    That is `NOTHING`, `LOG_FULL` or `GO_ON`.
+    """
     if S[LOG_ROWS] >= S[LOG_CAP]:
         return LOG_FULL
-    while True:
+    for _ in range(MOST_LOOKS):
         key = S[S[TREE_AT] + 1]
         if key >= S[LIMIT]:
             return NOTHING
@@ -96,3 +99,4 @@ def advance(S: State) -> int:
         elif _look(S, c):
             file_at(S, c, INF)
             return S[row_of(c) + CURRENT]
+    return GO_ON

@@ -19,8 +19,11 @@ import numpy.typing as npt
 State = npt.NDArray[Any]
 Codes = npt.NDArray[np.uint8]
 
+# Every sum fits because its parts are bounded where they are given: a run and a task's wait by
+# `units.LONGEST_RUN`, an act of the hardware by `constants.LONGEST_ACT`, a function by
+# `tlb.LONGEST_FLUSH`. What may pile up beyond a run is cut off at the horizon.
 INF = 1 << 62
-HORIZON = INF // 2  # what is later never happens, and may stand for any later time
+HORIZON = (1 << 60) - 1  # what is later never happens, and may stand for any later time
 NONE = -1
 PPM = 1_000_000
 
@@ -136,5 +139,8 @@ DO_WAKE, DO_GRANT, DO_LEAVE, DO_MAKE_READY, DO_BEGIN = range(7, 12)
 # --- what the functions that end a step return ----------------------------------------------------
 NOTHING = -1  # nothing before the limit
 LOG_FULL = -2  # the log must be emptied before anything else happens
+GO_ON = -3  # nothing yet: the calendar loop ends after `MOST_LOOKS`, so that signals are heard
+FINISHED = -4  # of a task: the last one that counts has ended
+MOST_LOOKS = 2000  # about a millisecond, on 4,096 CPUs less than 100
 FAR = 1 << 40  # beyond every index: a bound that spares the hot loop its wrap-around checks
 RETRY = 1 << 40  # added where the quantum was over and the task has gone to the tail

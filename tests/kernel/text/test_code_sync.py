@@ -42,7 +42,7 @@ def test_changed_code_is_a_call_of_each_architectures_own(profile: str, sync: Fl
 def test_stopping_the_machine_takes_from_each_cpu_two_switches_and_the_work() -> None:
     booted = Booted(cpus=3)
     booted.run(lambda k: k.kernel.code_sync.stop_machine(k.task, MS))
-    stolen = booted.machine.sample()["stolen_ps"].tolist()
+    stolen = booted.machine.accounts()["stolen_ps"].tolist()
     # Entry and exit of the interrupt are 250 and 150 ns, a context switch 1 us.
     assert stolen[1:] == [MS + 2 * US + 400_000] * 2
     (call,) = booted.calls
