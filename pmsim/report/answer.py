@@ -11,6 +11,8 @@ from pmsim.simulation.answer.metrics import metric_of
 from pmsim.simulation.answer.sentences import sentences
 from pmsim.simulation.answer.summary import Summary
 from pmsim.simulation.run.stopping import too_wide, too_wide_said
+from pmsim.simulation.tables.files import TableFiles
+from pmsim.simulation.tables.source import whole
 
 if TYPE_CHECKING:
     from pmsim.simulation.result.result import Result
@@ -117,10 +119,12 @@ def operations(summary: Summary) -> Table:
 def pools(result: Result) -> Table:
     """Return what became of the memory of all pools together."""
     columns = ("all pools", "areas", "pages", "asked for", "wasted", "relinquished")
-    found = result.pools
-    if not len(found):
+    sizes = ("requested", "wasted", "relinquished")
+    found = whole(TableFiles(result.path), "pools", ("areas", "pages", *sizes))
+    number = len(found["areas"])
+    if not number:
         return Table("pools", columns, ())
-    sums = found[["areas", "pages", "requested", "wasted", "relinquished"]].sum()
-    cells = [count(len(found)), count(sums["areas"]), count(sums["pages"])]
-    cells += [size(sums[name]) for name in ("requested", "wasted", "relinquished")]
+    sums = {name: int(values.sum()) for name, values in found.items()}
+    cells = [count(number), count(sums["areas"]), count(sums["pages"])]
+    cells += [size(sums[name]) for name in sizes]
     return Table("pools", columns, (tuple(cells),))

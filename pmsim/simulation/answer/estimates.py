@@ -20,6 +20,7 @@ from pmsim.simulation.answer.metrics import absent, metric_of, ordered
 from pmsim.simulation.answer.parts import SPENT
 from pmsim.simulation.answer.summary import Summary
 from pmsim.simulation.streams import MACHINE, stream
+from pmsim.simulation.tables.arrays import filled
 from pmsim.simulation.tables.source import TableSource, whole
 
 PURPOSE: Final = "bootstrap"
@@ -96,6 +97,6 @@ def _latencies(files: TableSource, start: int) -> npt.NDArray[np.float64]:
     """Return the latencies of the cross-calls that began late enough, in order of their end."""
     pieces = [np.empty(0)]
     for batch in files.arrow_batches("crosscalls", ["start_ps", "end_ps"]):
-        begin, end = (batch.column(i).to_numpy() for i in range(2))
+        begin, end = (filled(batch.column(i)) for i in range(2))
         pieces.append((end - begin)[begin >= start].astype(np.float64))
     return np.concatenate(pieces)

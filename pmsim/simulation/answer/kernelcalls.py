@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pmsim.simulation.answer.summary import Calls
-from pmsim.simulation.tables.source import TableSource, coded
+from pmsim.simulation.tables.arrays import coded, filled
+from pmsim.simulation.tables.source import TableSource
 from pmsim.units import S
 
 Ints = npt.NDArray[np.int64]
@@ -61,9 +62,9 @@ def kernel_calls(
     """
     sums: dict[tuple[str, str], _Sum] = {}
     for batch in files.arrow_batches("operations", _COLUMNS):
-        outermost = batch.column(0).is_null().to_numpy(zero_copy_only=False)
+        outermost = filled(batch.column(0)) == -1
         (by, names), (what, kinds) = coded(batch.column(1)), coded(batch.column(2))
-        columns = [batch.column(place).to_numpy()[outermost] for place in range(3, 7)]
+        columns = [filled(batch.column(place))[outermost] for place in range(3, 7)]
         both = by[outermost] * np.int64(len(kinds)) + what[outermost]
         for pair in np.unique(both).tolist():
             workload, kind = names[pair // len(kinds)], kinds[pair % len(kinds)]

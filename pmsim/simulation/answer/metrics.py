@@ -16,7 +16,8 @@ import numpy as np
 from pmsim import formatting
 from pmsim.scenario.faults import did_you_mean
 from pmsim.simulation.answer.summary import Cost, Latency, Parts, Summary
-from pmsim.simulation.tables.source import TableSource, coded, whole
+from pmsim.simulation.tables.arrays import coded, filled
+from pmsim.simulation.tables.source import TableSource, whole
 from pmsim.simulation.tables.tally import Tally
 
 Kind = Literal["mean", "quantile", "extreme", "rate", "share", "time", "count", "amount"]
@@ -185,7 +186,7 @@ def _operation_times(files: TableSource) -> dict[str, Tally]:
     times: dict[str, Tally] = {}
     for batch in files.arrow_batches("operations", ("kind", "start_ps", "end_ps")):
         codes, kinds = coded(batch.column(0))
-        taken = batch.column(2).to_numpy() - batch.column(1).to_numpy()
+        taken = filled(batch.column(2)) - filled(batch.column(1))
         for code in np.unique(codes).tolist():
             times.setdefault(kinds[code], Tally()).add(taken[codes == code])
     return dict(sorted(times.items()))

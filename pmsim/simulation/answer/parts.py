@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from pmsim.simulation.answer.summary import Parts
 from pmsim.simulation.answer.transient import Transient, find_transient
+from pmsim.simulation.tables.arrays import filled
 from pmsim.simulation.tables.source import TableSource, whole
 from pmsim.units import S
 
@@ -94,7 +95,7 @@ def _calls(files: TableSource, ends: Mapping[int, int]) -> dict[int, list[tuple[
     """Return of each replication the number and the latencies' sum of calls before and after."""
     found = {number: [(0, 0), (0, 0)] for number in ends}
     for batch in files.arrow_batches("crosscalls", ("replication", "start_ps", "end_ps")):
-        replication, start, end = (batch.column(i).to_numpy() for i in range(3))
+        replication, start, end = (filled(batch.column(i)) for i in range(3))
         for number in set(np.unique(replication).tolist()) & set(ends):
             late = start >= ends[number]
             for side, of_side in enumerate((~late, late)):

@@ -8,6 +8,7 @@ import numpy as np
 
 from pmsim.simulation.answer.kernelcalls import KERNEL_WORKER
 from pmsim.simulation.answer.summary import Slowest
+from pmsim.simulation.tables.arrays import filled
 from pmsim.simulation.tables.source import TableSource
 
 _COLUMNS = (
@@ -27,7 +28,7 @@ def find_slowest(files: TableSource, names: Mapping[tuple[int, int], str]) -> Sl
     """
     longest, row = -1, None
     for batch in files.arrow_batches("crosscalls", _COLUMNS):
-        latency = batch.column(1).to_numpy() - batch.column(0).to_numpy()
+        latency = filled(batch.column(1)) - filled(batch.column(0))
         place = int(np.argmax(latency))
         if latency[place] > longest:
             longest, row = int(latency[place]), batch.slice(place, 1).to_pylist()[0]

@@ -24,8 +24,9 @@ from pmsim.simulation.answer.summary import (
     Summary,
     UserWork,
 )  # fmt: skip
+from pmsim.simulation.tables.arrays import coded, filled
 from pmsim.simulation.tables.columns import DETAIL
-from pmsim.simulation.tables.source import TableSource, coded, whole
+from pmsim.simulation.tables.source import TableSource, whole
 from pmsim.simulation.tables.tally import Tally
 from pmsim.units import S
 
@@ -101,10 +102,10 @@ class _Calls:
         self.waited: Counter[tuple[int, int]] = Counter()
         self.latencies = Tally()
         for batch in files.arrow_batches("crosscalls", _CALL_COLUMNS):
-            replication, cpu, task, start, end = (batch.column(i).to_numpy() for i in range(5))
+            replication, cpu, task, start, end = (filled(batch.column(i)) for i in range(5))
             latency = end - start
             self.latencies.add(latency)
-            self.targets += int(batch.column(7).to_numpy().sum())
+            self.targets += int(filled(batch.column(7)).sum())
             for counter, column in ((self.kinds, 5), (self.causes, 6), (self.protocols, 8)):
                 for item in batch.column(column).value_counts().to_pylist():
                     counter[item["values"]] += item["counts"]
@@ -211,7 +212,7 @@ def _operations(files: TableSource) -> tuple[Operations, ...]:
     calls: Counter[str] = Counter()
     for batch in files.arrow_batches("operations", ("kind", "start_ps", "end_ps", "crosscalls")):
         codes, kinds = coded(batch.column(0))
-        start, end, crosscalls = (batch.column(i).to_numpy() for i in range(1, 4))
+        start, end, crosscalls = (filled(batch.column(i)) for i in range(1, 4))
         found = np.bincount(codes, minlength=len(kinds)).tolist()
         times = _sums(codes, end - start, len(kinds)).tolist()
         made = _sums(codes, crosscalls, len(kinds)).tolist()

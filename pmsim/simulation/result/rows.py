@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pmsim.simulation.answer.metrics import absent, is_metric, metric_of, ordered
+from pmsim.simulation.tables.arrays import numbers, strings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +84,15 @@ def frame_of(rows: pa.Table) -> pd.DataFrame:
 
 def table_of(rows: list[dict[str, Any]]) -> pa.Table:
     """Return rows as a table."""
-    return pa.Table.from_pylist(rows, schema_of({name for row in rows for name in row}))
+    schema = schema_of({name for row in rows for name in row})
+    columns = {name: [row.get(name) for row in rows] for name in schema.names}
+    arrays = [
+        numbers(columns[field.name], "int" if field.type == pa.int64() else "float")
+        if field.name != "error"
+        else strings(columns["error"])
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def numbered(measured: Sequence[Mapping[str, float]]) -> pa.Table:

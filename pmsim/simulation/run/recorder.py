@@ -15,8 +15,9 @@ from pmsim.hardware.specimens import WholeCalls, specimens
 from pmsim.hardware.tlb import CallKind
 from pmsim.kernel.tlbflush import Cause
 from pmsim.simulation.run.timeline import Timeline
+from pmsim.simulation.tables.arrays import none_where, words
 from pmsim.simulation.tables.columns import DETAILED, LATENCY_PARTS
-from pmsim.simulation.tables.store import TableSink, Values, none_where, words
+from pmsim.simulation.tables.store import TableSink, Values
 
 _KINDS = [kind.name.lower() for kind in CallKind]
 _CAUSES = [cause.name.lower() for cause in Cause]

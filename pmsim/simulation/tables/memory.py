@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from pmsim.simulation.tables.arrays import numbers
 from pmsim.simulation.tables.columns import TABLES
 from pmsim.simulation.tables.files import TableFiles
 from pmsim.simulation.tables.source import TableSource
@@ -75,7 +76,7 @@ class MemoryTables:
         for values, replication in self._pieces.get(table, ()):
             count = len(next(iter(values.values())))
             arrays = [
-                pa.array(np.full(count, replication))
+                numbers(np.full(count, replication))
                 if name == "replication"
                 else arrow_array(declared[name], values[name])
                 for name in columns

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pmsim.simulation.tables.arrays import coded, filled
+
 Values: TypeAlias = npt.NDArray[Any]
 
 
@@ -31,13 +33,9 @@ def whole(source: TableSource, table: str, columns: Sequence[str]) -> dict[str, 
     }
 
 
-def coded(column: pa.Array) -> tuple[Values, list[str]]:
-    """Return a column of words without holes as numbers, and the words that they stand for."""
-    return column.indices.to_numpy(), column.dictionary.to_pylist()
-
-
 def _array(column: pa.Array) -> Values:
-    if column.null_count and pa.types.is_integer(column.type):
-        column = column.fill_null(-1)
-    values: Values = column.to_numpy(zero_copy_only=False)
-    return values
+    if pa.types.is_dictionary(column.type):
+        codes, names = coded(column)
+        texts: Values = np.array([*names, None], dtype=object)[codes]
+        return texts
+    return filled(column)

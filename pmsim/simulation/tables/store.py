@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pmsim.simulation.tables.arrays import few_words, numbers
 from pmsim.simulation.tables.columns import TABLES, Column, Table
 from pmsim.simulation.tables.source import TableSource
 
@@ -48,7 +49,7 @@ class TableWriter:
             if column.name != "replication"
         ]
         count = len(arrays[0])
-        arrays.insert(0, pa.array(np.full(count, replication, dtype=np.int64)))
+        arrays.insert(0, numbers(np.full(count, replication)))
         self.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
 
     def append(self, rows: pa.RecordBatch) -> None:
@@ -133,18 +134,6 @@ class TableStore:
             raise failed
 
 
-def words(codes: npt.NDArray[np.int64], names: Sequence[str]) -> pa.Array:
-    """Return a column of words from numbers: ``names[code]`` for each."""
-    return pa.DictionaryArray.from_arrays(
-        pa.array(codes.astype(np.int32)), pa.array(list(names), pa.string())
-    )
-
-
-def none_where(values: npt.NDArray[np.int64], missing: int = -1) -> pa.Array:
-    """Return a column of integers in which ``missing`` stands for none."""
-    return pa.array(values, pa.int64(), mask=values == missing)
-
-
 def by_column(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Turn rows with the same keys into columns; without rows there are none."""
     rows = list(rows)
@@ -156,5 +145,5 @@ def arrow_array(column: Column, values: Values) -> pa.Array:
     if isinstance(values, pa.Array):
         return values
     if column.dtype == "text":
-        return pa.array(values, pa.string()).dictionary_encode()
-    return pa.array(values, column.arrow_type())
+        return few_words(list(values))
+    return numbers(values, column.dtype)

@@ -100,5 +100,5 @@ def test_the_summary_says_what_was_kept_and_what_not(
     assert cut.summary["detail"][0]["calls"] == 3
     stretches = whole.stretches["end_ps"]
     assert cut.summary["detail"][0]["cut_ps"] == min(fourth, stretches[7])
-    assert "from the start to 250us is kept: 3 cross-calls" in sentences(cut.summary)[-1]
-    assert sentences(cut.summary)[-1].endswith("us there was no room for more.")
+    assert "from the start to 250 µs is kept: 3 cross-calls" in sentences(cut.summary)[-1]
+    assert sentences(cut.summary)[-1].endswith("µs there was no room for more.")

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from pmsim.simulation.tables import memory
+from pmsim.simulation.tables.arrays import coded, none_where
 from pmsim.simulation.tables.columns import TABLES
 from pmsim.simulation.tables.files import TableFiles
 from pmsim.simulation.tables.memory import MemoryTables
-from pmsim.simulation.tables.source import coded, whole
-from pmsim.simulation.tables.store import TableStore, none_where
+from pmsim.simulation.tables.source import whole
+from pmsim.simulation.tables.store import TableStore
 
 FAULTS = [
     {

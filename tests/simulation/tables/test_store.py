@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pmsim.simulation.tables import store
+from pmsim.simulation.tables.arrays import none_where, words
 from pmsim.simulation.tables.columns import OPERATIONS, TABLES
 from pmsim.simulation.tables.files import TableFiles
-from pmsim.simulation.tables.store import TableStore, none_where, words
+from pmsim.simulation.tables.store import TableStore
 
 
 def operations(first: int, count: int, kind: str = "vmalloc") -> dict[str, Any]:
