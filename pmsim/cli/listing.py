@@ -178,15 +178,29 @@ def _scenario(console: Console, name: str, details: bool) -> None:
 
 
 def _protocols() -> Iterable[str]:
-    from pmsim.simulation.tables.columns import PROTOCOLS
+    from pmsim.simulation.tables.protocols import PROTOCOLS
 
     return PROTOCOLS
 
 
-def _protocol(console: Console, name: str, _details: bool) -> None:
-    from pmsim.simulation.tables.columns import PROTOCOLS
+def _protocol(console: Console, name: str, details: bool) -> None:
+    from pmsim.simulation.tables.protocols import PROTOCOLS
 
-    _entry(console, name, PROTOCOLS[name])
+    protocol = PROTOCOLS[name]
+    _entry(console, name, protocol.text)
+    if details:
+        facts = [
+            ("who pays", protocol.pays),
+            ("when the initiator goes on", protocol.at_return.words),
+            ("its costs", f"costs: {name} of the machine"),
+            ("stands for", protocol.source),
+        ]
+        facts += [
+            (f"{option.name}: {value.name}", f"{value.text}: {value.at_return.words}")
+            for option in protocol.options
+            for value in option.values
+        ]
+        _rows(console, ("what", "is"), facts)
 
 
 _LISTS: Mapping[What, tuple[Callable[[], Iterable[str]], Callable[[Console, str, bool], None]]] = {

@@ -6,17 +6,20 @@ what comes out of it gets its names.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from pmsim.constants import Constant, Group, Kind, declarations
 from pmsim.errors import AccountingError
 from pmsim.hardware.costs import CrosscallOrder, MachineCosts
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.accounts import accounts
-from pmsim.hardware.shootdown.calls import CallTable
+from pmsim.hardware.shootdown.protocol import Shootdown
+from pmsim.hardware.shootdown.protocols import number_of
 from pmsim.hardware.topology import Topology
 
 State = npt.NDArray[np.int64]
@@ -62,6 +65,28 @@ def _by_code(table: tuple[int, ...], max_code: int) -> list[int]:
     return list(table[:4]) + [table[4] * hops for hops in range(1, max_code - 2)]
 
 
+def _declared(group: Group | None, kinds: tuple[Kind, ...]) -> Iterator[tuple[str, Any]]:
+    """Yield name and value of a group's constants of some kinds, as the header calls them."""
+    if group is None:
+        return
+    declared: type = type(group)
+    for one in declarations(declared):
+        if isinstance(one.note, Constant) and one.note.kind in kinds:
+            yield one.key.upper(), getattr(group, one.field)
+
+
+def _numbers(group: Group | None) -> dict[int, int]:
+    """Return the words of the header that are named like a group's constants."""
+    found = _declared(group, (Kind.TIME, Kind.COUNT, Kind.SHARE))
+    return {getattr(layout, name): value for name, value in found if hasattr(layout, name)}
+
+
+def _tables(group: Group | None, max_code: int) -> dict[int, list[int]]:
+    """Return a group's tables by distance, by the word that says where each stands."""
+    found = _declared(group, (Kind.TIME_BY_DISTANCE,))
+    return {getattr(layout, f"{name}_AT"): _by_code(table, max_code) for name, table in found}
+
+
 class Fabric:
     """The state array of one machine.
 
@@ -70,7 +95,7 @@ class Fabric:
     topology, costs, order
         The machine.
     calls
-        What its cross-calls cost.
+        How its cross-calls are made.
     max_tasks
         Room for tasks that are alive at the same time.
 
@@ -91,7 +116,7 @@ class Fabric:
         topology: Topology,
         costs: MachineCosts,
         order: CrosscallOrder,
-        calls: CallTable,
+        calls: Shootdown,
         max_tasks: int,
     ) -> None:
         n = topology.n_cpus
@@ -104,42 +129,33 @@ class Fabric:
             layout.LIMIT: layout.INF,
             layout.N_CPUS: n,
             layout.SERIAL: int(order == "serial"),
-            layout.PROTOCOL: calls.protocol,
-            layout.TRAP: calls.trap,
-            layout.QUEUE: calls.queue,
-            layout.SEND: calls.send,
-            layout.FANOUT: calls.fanout,
-            layout.ENTRY: calls.entry,
-            layout.EXIT: calls.exit,
-            layout.HELD_OFF: int(calls.held_off),
-            layout.SHARE: costs.tlbi.victim_share_ppm if costs.tlbi is not None else 0,
-            layout.QUANTUM: costs.sched.quantum,
-            layout.SWITCH_COST: costs.sched.context_switch,
+            layout.PROTOCOL: number_of(calls.protocol),
+            layout.HELD_OFF: int(calls.protocol.held_off),
+            layout.FANOUT: 1,
+            **{getattr(layout, name.upper()): value for name, value in calls.numbers.items()},
             layout.LOG_CAP: LOG_CAPACITY,
             layout.SPECIMENS: 1,
             layout.SLOWEST: layout.NONE,
             layout.DETAIL_FROM: layout.INF,
             layout.DETAIL_CUT: layout.NONE,
         }
+        for group in (calls.protocol.costs_on(costs), costs.tlbi, costs.sched):
+            header |= _numbers(group)
         for index, value in header.items():
             self.state[index] = value
         self._clear_rows()
 
     def _allocate(
-        self, topology: Topology, costs: MachineCosts, calls: CallTable, max_tasks: int
+        self, topology: Topology, costs: MachineCosts, calls: Shootdown, max_tasks: int
     ) -> State:
         """Lay the regions out one behind the other and fill the tables."""
         n = topology.n_cpus
         leaves = 1 << max(0, (n - 1).bit_length())
         code = topology.max_code()
         idle = [value for state in costs.idle for value in (state.residency, state.exit)]
-        tables = {
-            layout.IDLE_AT: idle,
-            layout.DELIVERY_AT: _by_code(calls.delivery, code),
-            layout.LINE_AT: _by_code(calls.line, code),
-        }
-        if costs.tlbi is not None:
-            tables[layout.ROUND_TRIP_AT] = _by_code(costs.tlbi.round_trip, code)
+        tables = {layout.IDLE_AT: idle}
+        for group in (calls.protocol.costs_on(costs), costs.tlbi):
+            tables |= _tables(group, code)
         sizes = {
             layout.TASKS_AT: max_tasks * layout.TASK_ROW,
             layout.TREE_AT: 2 * leaves,

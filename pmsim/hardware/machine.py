@@ -11,14 +11,14 @@ import numpy.typing as npt
 from pmsim import formatting
 from pmsim.errors import DeadlockError, ProgramError, SimulationError
 from pmsim.hardware.clock import Clock
-from pmsim.hardware.costs import CrosscallOrder, MachineCosts
+from pmsim.hardware.costs import CrosscallOrder, Jitter, MachineCosts
 from pmsim.hardware.fabric import ACCOUNT_COLUMNS, Fabric
 from pmsim.hardware.jitter import draw
 from pmsim.hardware.locks import Completion
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act, prepare
-from pmsim.hardware.shootdown import ipi, sbi
-from pmsim.hardware.shootdown.calls import CallProtocol
+from pmsim.hardware.shootdown.protocol import Shootdown
+from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS, calls_of
 from pmsim.hardware.task import Role, Steps, Task
 from pmsim.hardware.tlb import refill_debt
 from pmsim.hardware.topology import Topology
@@ -32,8 +32,6 @@ SPARE_TASKS = 1024
 
 MOST_NAMED = 5
 """Tasks that a message names."""
-
-_CALL_TABLES = {"ipi": ipi.call_table, "sbi": sbi.call_table}
 
 
 def room_for_tasks(n_cpus: int, tasks: int = 0) -> int:
@@ -54,11 +52,13 @@ class Machine:
         Where the delivery jitter is drawn from; needed where the costs have one.
     max_tasks
         Room for tasks alive at the same time; by default four per CPU and `SPARE_TASKS` more.
-    protocol
-        How cross-calls are made: by interrupts, or through the firmware (``sbi``).
+    shootdown
+        How its CPUs are told to drop translations, and with that how cross-calls are made.
 
     Attributes
     ----------
+    shootdown
+        As given.
     clock
         The SimPy environment; processes of any kind may run beside the tasks.
     on_crosscalls
@@ -80,9 +80,13 @@ class Machine:
         order: CrosscallOrder = "concurrent",
         jitter_rng: np.random.Generator | None = None,
         max_tasks: int | None = None,
-        protocol: CallProtocol = "ipi",
+        shootdown: Shootdown = BY_INTERRUPTS,
     ) -> None:
-        calls = _CALL_TABLES[protocol](costs)
+        self.shootdown = shootdown
+        calls = calls_of(shootdown)
+        for protocol in (shootdown.protocol, calls.protocol):
+            if protocol.costs_on(costs) is None:
+                raise ValueError(f"the machine has no costs for {protocol.name}")
         prepare(invalidates=costs.tlbi is not None)
         self.topology = topology
         self.costs = costs
@@ -99,7 +103,7 @@ class Machine:
         self.until_done = False
         self.keep_acks = False
         self.acks: list[dict[int, int]] = []
-        self.jitter = calls.jitter
+        self.jitter: Jitter | None = getattr(calls.protocol.costs_on(costs), "jitter", None)
         self._jitter_rng = jitter_rng
         self._numbers: list[set[int]] = [set() for _ in range(self.n_cpus)]
         self._free = list(range(self.fabric.max_tasks - 1, -1, -1))

@@ -18,7 +18,11 @@ from pydantic import (
     model_validator,
 )
 
+from pmsim.hardware.costs import MachineCosts
+from pmsim.hardware.shootdown.protocol import Protocol, Shootdown
+from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.kernel.geometry import PAGE_BITS, Geometry
+from pmsim.kernel.shootdown import ShootdownKey
 from pmsim.quantities import PageCount, PositiveSize, Size, refused
 from pmsim.units import GIB, KIB, MIB, PAGE_SIZE, format_size
 
@@ -75,6 +79,21 @@ Address = Annotated[
 """A page's virtual address in the kernel's half of the address space."""
 
 
+class MissingCostsError(ValueError):
+    """A kernel tells other CPUs in a way for which a machine gives no costs.
+
+    Attributes
+    ----------
+    kernel, protocol
+        Which kernel, and which way.
+    """
+
+    def __init__(self, kernel: str, protocol: Protocol) -> None:
+        super().__init__(f"{kernel} needs a machine with costs for {protocol.name}")
+        self.kernel = kernel
+        self.protocol = protocol
+
+
 class KernelProfile(BaseModel):
     """One generation of the kernel on one architecture.
 
@@ -97,6 +116,10 @@ class KernelProfile(BaseModel):
         description="How other CPUs drop translations: interrupts (ipi), broadcast instructions"
         " (tlbi), those where the machine has them, interrupts elsewhere (tlbi_or_ipi), or a call"
         " of the firmware (sbi)."
+    )
+    shootdown: ShootdownKey = Field(
+        description="A shootdown protocol to use in its place, with options: a name, or for"
+        " example {ipi: {ack: entry}}; native: what `invalidate_by` says."
     )
     ceiling: PageLimit = Field(
         description="Pages above which a ranged flush of the TLB becomes a full one."
@@ -338,6 +361,23 @@ class KernelProfile(BaseModel):
                 "leave reset_perms true, or take v21, v23 or prmem",
             )
         return self
+
+    def shootdown_on(self, costs: MachineCosts) -> Shootdown:
+        """Return how this kernel has other CPUs told on a machine of these costs.
+
+        Raises
+        ------
+        MissingCostsError
+            If the machine gives no costs for it.
+        """
+        if isinstance(self.shootdown, Shootdown):
+            wanted = [self.shootdown]
+        else:
+            wanted = [Shootdown(PROTOCOLS[name]) for name in self.invalidate_by.split("_or_")]
+        for one in wanted:
+            if one.protocol.costs_on(costs) is not None:
+                return one
+        raise MissingCostsError(self.name, wanted[-1].protocol)
 
     @property
     def word_bytes(self) -> int:

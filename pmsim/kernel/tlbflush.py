@@ -2,12 +2,14 @@
 
 Stands for ``flush_tlb_all``, ``flush_tlb_kernel_range`` and ``text_poke_sync`` of every
 architecture. All of them reach all online CPUs: idle, isolated and lazy ones too, whatever address
-space they run. How they are told is a key of the profile, ``invalidate_by``:
+space they run. A shootdown is made in one of two ways; which one the machine was built for, is
+chosen by the profile (`KernelProfile.shootdown_on`):
 
-- interrupts (x86: arch/x86/mm/tlb.c), or calls of the firmware (RISC-V: arch/riscv/mm/tlbflush.c;
-  there the whole machine makes its cross-calls so): `CrossCalls`;
-- operations that the interconnect broadcasts (arm64: arch/arm64/include/asm/tlbflush.h; arm32:
-  arch/arm/mm/tlb-v7.S; AMD's INVLPGB: arch/x86/mm/tlb.c, Linux 6.18): `Broadcasts`.
+- a cross-call: an IPI call (x86: arch/x86/mm/tlb.c), or a call of the firmware (RISC-V:
+  arch/riscv/mm/tlbflush.c; there the whole machine makes its cross-calls so): `CallWay`;
+- a TLB broadcast: operations that the interconnect carries to every CPU (arm64:
+  arch/arm64/include/asm/tlbflush.h; arm32: arch/arm/mm/tlb-v7.S; AMD's INVLPGB: arch/x86/mm/tlb.c,
+  Linux 6.18): `BroadcastWay`.
 
 Left out: single-CPU optimisations for a target that polls while idle, and paravirtual flushes,
 which exist for user mappings only.
@@ -59,7 +61,7 @@ class Cause(IntEnum):
     """Pages were joined to a large leaf again."""
 
 
-class Shootdown(Protocol):
+class Way(Protocol):
     """How all CPUs are made to drop translations.
 
     Attributes
@@ -70,14 +72,14 @@ class Shootdown(Protocol):
 
     ceiling: Pages
 
-    def everything(self, task: Task, cause: Cause, pages: Pages = -1) -> Steps:
+    def flush_all(self, task: Task, cause: Cause, pages: Pages = -1) -> Steps:
         """Drop every translation; ``pages`` were asked for, -1 if no range was."""
 
-    def some(self, task: Task, cause: Cause, pages: Pages) -> Steps:
+    def flush_range(self, task: Task, cause: Cause, pages: Pages) -> Steps:
         """Drop the translations of a range that is not above the ceiling."""
 
 
-class CrossCalls:
+class CallWay:
     """Every CPU is called and drops translations itself.
 
     Parameters
@@ -94,17 +96,17 @@ class CrossCalls:
         self._full = full_flush(tlb)
         self._operations = operations
 
-    def everything(self, task: Task, cause: Cause, pages: Pages = -1) -> Steps:
+    def flush_all(self, task: Task, cause: Cause, pages: Pages = -1) -> Steps:
         """Call ``__flush_tlb_all`` on every CPU."""
         return self._operations.cross_call(task, self._full, cause, pages)
 
-    def some(self, task: Task, cause: Cause, pages: Pages) -> Steps:
+    def flush_range(self, task: Task, cause: Cause, pages: Pages) -> Steps:
         """Call a loop over the pages on every CPU."""
         function = flush(self._tlb, pages, self.ceiling)
         return self._operations.cross_call(task, function, cause, pages)
 
 
-class Broadcasts:
+class BroadcastWay:
     """The hardware drops translations everywhere, and nobody is interrupted.
 
     Parameters
@@ -117,7 +119,7 @@ class Broadcasts:
     by_range
         Whether the kernel uses operations on ranges where the machine has them.
     operations
-        Where each broadcast is charged.
+        Where each TLB broadcast is charged.
     """
 
     def __init__(
@@ -126,14 +128,14 @@ class Broadcasts:
         self.ceiling = MAX_TLBI_RANGE_PAGES if by_range and tlbi.range else ceiling
         self._tlbi = tlbi
         self._by_range = by_range
-        self._everything = invalidate_everything()
+        self._all = invalidate_everything()
         self._operations = operations
 
-    def everything(self, task: Task, cause: Cause, pages: Pages = -1) -> Steps:
+    def flush_all(self, task: Task, cause: Cause, pages: Pages = -1) -> Steps:
         """Send the one operation that empties every TLB, and wait for it."""
-        return self._operations.invalidate(task, self._everything, cause, pages)
+        return self._operations.invalidate(task, self._all, cause, pages)
 
-    def some(self, task: Task, cause: Cause, pages: Pages) -> Steps:
+    def flush_range(self, task: Task, cause: Cause, pages: Pages) -> Steps:
         """Send as many operations as the pages need, and wait for them together."""
         invalidation = invalidate_pages(self._tlbi, pages, by_range=self._by_range)
         return self._operations.invalidate(task, invalidation, cause, pages)
@@ -147,27 +149,32 @@ class TlbFlush:
     machine, profile
         Whose CPUs are flushed, and how this kernel tells them.
     operations
-        Where each broadcast is charged.
+        Where each shootdown is charged.
+
+    Raises
+    ------
+    ValueError
+        If the machine was built to be told in another way than this kernel's.
     """
 
     def __init__(self, machine: Machine, profile: KernelProfile, operations: OperationLog) -> None:
-        self._shootdown = _shootdown(machine, profile, operations)
+        self._way = _way(machine, profile, operations)
         self._sync = _sync_function(machine.costs.tlb, profile)
         self._operations = operations
 
     @property
     def ceiling(self) -> Pages:
         """Pages above which a ranged flush becomes a full one."""
-        return self._shootdown.ceiling
+        return self._way.ceiling
 
     def flush_tlb_all(self, task: Task, cause: Cause) -> Steps:
         """Drop every translation on every CPU, global ones included."""
-        return self._shootdown.everything(task, cause)
+        return self._way.flush_all(task, cause)
 
     def flush_tlb_kernel_range(self, task: Task, start: int, end: int, cause: Cause) -> Steps:
         """Drop the translations of the bytes from ``start`` up to ``end`` on every CPU.
 
-        Up to the ceiling page by page, above it everything; one broadcast either way.
+        Up to the ceiling page by page, above it everything; one shootdown either way.
 
         Raises
         ------
@@ -184,9 +191,9 @@ class TlbFlush:
 
     def flush_pages(self, task: Task, pages: Pages, cause: Cause) -> Steps:
         """Drop the translations of ``pages`` consecutive pages, wherever they lie."""
-        if pages > self._shootdown.ceiling:
-            return self._shootdown.everything(task, cause, pages)
-        return self._shootdown.some(task, cause, pages)
+        if pages > self._way.ceiling:
+            return self._way.flush_all(task, cause, pages)
+        return self._way.flush_range(task, cause, pages)
 
     def text_poke_sync(self, task: Task) -> Steps:
         """Make every CPU notice that code has changed; no translation is dropped.
@@ -198,15 +205,18 @@ class TlbFlush:
         return self._operations.cross_call(task, self._sync, Cause.TEXT_POKE)
 
 
-def _shootdown(machine: Machine, profile: KernelProfile, operations: OperationLog) -> Shootdown:
-    """Choose how CPUs are told, by what the kernel wants and the machine has."""
+def _way(machine: Machine, profile: KernelProfile, operations: OperationLog) -> Way:
+    """Return the way in which the machine's protocol makes a shootdown."""
+    wanted, built = profile.shootdown_on(machine.costs), machine.shootdown
+    if wanted != built:
+        raise ValueError(
+            f"{profile.name} makes shootdowns by {wanted.protocol.name}, but the machine was built"
+            f" for {built.protocol.name}: build it with shootdown_on(costs) of the profile"
+        )
     tlbi = machine.costs.tlbi
-    wanted = profile.invalidate_by
-    if wanted == "tlbi" and tlbi is None:
-        raise ValueError(f"{profile.name} needs a machine with costs for broadcasts (tlbi)")
-    if tlbi is not None and wanted in ("tlbi", "tlbi_or_ipi"):
-        return Broadcasts(tlbi, profile.ceiling, profile.tlbi_range, operations)
-    return CrossCalls(machine.costs.tlb, profile.ceiling, operations)
+    if built.protocol.interrupts or tlbi is None:
+        return CallWay(machine.costs.tlb, profile.ceiling, operations)
+    return BroadcastWay(tlbi, profile.ceiling, profile.tlbi_range, operations)
 
 
 def _sync_function(tlb: TlbCosts, profile: KernelProfile) -> FlushFunction:

@@ -96,7 +96,7 @@ class UserMms:
         self._costs = context.costs
         self._operations = context.operations
         self._tlb = machine.costs.tlb
-        self._tlbi = machine.costs.tlbi if profile.invalidate_by.startswith("tlbi") else None
+        self._tlbi = None if machine.shootdown.protocol.interrupts else machine.costs.tlbi
         # Arm's broadcasts reach every CPU, so that none can come back too late.
         self._switches_flush = profile.arch.startswith("x86")
         self._mm_of: dict[Task, UserMm] = {}
@@ -198,8 +198,8 @@ class UserMms:
             everything = Invalidation(CallKind.FULL, 1)
             return self._operations.invalidate(task, everything, Cause.USER, pages)
         by_range = self._profile.user_tlbi_range
-        some = invalidate_pages(tlbi, pages, by_range=by_range)
-        return self._operations.invalidate(task, some, Cause.USER, pages)
+        invalidation = invalidate_pages(tlbi, pages, by_range=by_range)
+        return self._operations.invalidate(task, invalidation, Cause.USER, pages)
 
     def _interrupt(self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool) -> Steps:
         """Call the CPUs of the mask that run the process, and the lazy ones where they have to."""

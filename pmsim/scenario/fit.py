@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pmsim.hardware.tlb import LONGEST_FLUSH
-from pmsim.kernel.profile import KernelProfile
+from pmsim.kernel.profile import KernelProfile, MissingCostsError
 from pmsim.kernel.profiles import profile_names
 from pmsim.scenario.machine import MachineDescription
 from pmsim.units import format_pages, format_time
@@ -33,12 +33,15 @@ def misfit(machine: MachineDescription, kernel: KernelProfile) -> Misfit | None:
             f" {' or '.join(machine.archs)}",
             f"kernels that run there: {', '.join(_kernels_for(machine.archs))}",
         )
-    if kernel.invalidate_by in ("tlbi", "sbi") and not getattr(machine.costs, kernel.invalidate_by):
+    try:
+        kernel.shootdown_on(machine.costs)
+    except MissingCostsError as missing:
+        protocol = missing.protocol.name
         return Misfit(
-            f"no-{kernel.invalidate_by}",
-            f"{kernel.name} tells other CPUs by {kernel.invalidate_by},"
+            f"no-{protocol}",
+            f"{kernel.name} tells other CPUs by {protocol},"
             f" for which {machine.name} gives no costs",
-            f"give costs: {kernel.invalidate_by}, or choose another machine or invalidate_by",
+            f"give costs: {protocol}, or choose another machine or invalidate_by",
         )
     pages, each = kernel.ceiling, machine.costs.tlb.invlpg
     if pages * each > LONGEST_FLUSH:

@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 
 from benchmarks import yardstick
+from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS
 from pmsim.hardware.tlb import FlushFunction, flush
 from tests.hardware.strategies import programs
 from tests.reference.machine import run as run_reference
@@ -29,7 +30,7 @@ def plain(program: Program) -> Program:
         tasks=tasks,
         order="concurrent",
         jitter=(),
-        protocol="ipi",
+        shootdown=BY_INTERRUPTS,
     )
 
 

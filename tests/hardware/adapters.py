@@ -14,8 +14,13 @@ from pmsim.hardware.detail import Detail, Stretch
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS
 from pmsim.hardware.locks import Mutex, Spinlock
 from pmsim.hardware.machine import Machine
-from pmsim.hardware.shootdown.calls import Protocol
-from pmsim.hardware.shootdown.tlbi import Invalidation, invalidate_everything, invalidate_pages
+from pmsim.hardware.shootdown.protocols import number_of
+from pmsim.hardware.shootdown.tlbi import (
+    TLBI,
+    Invalidation,
+    invalidate_everything,
+    invalidate_pages,
+)
 from pmsim.hardware.specimens import WholeCalls, specimens
 from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import FlushFunction, empty_call, flush, sync_core
@@ -101,23 +106,25 @@ class _GivenJitter:
         return np.array(self.stream(size), dtype=np.float64)
 
 
-def _with_jitter(costs: MachineCosts) -> MachineCosts:
-    return replace(costs, ipi=replace(costs.ipi, jitter=Jitter("uniform", 1)))
+def _with_jitter(costs: MachineCosts, protocol: str) -> MachineCosts:
+    group: Any = replace(getattr(costs, protocol), jitter=Jitter("uniform", 1))
+    changed: Any = {protocol: group}
+    return replace(costs, **changed)
 
 
 class _FabricRun:
     def __init__(self, program: Program) -> None:
         self.program = program
         costs, rng = program.costs, None
-        if program.jitter and program.protocol == "ipi":
-            costs = _with_jitter(costs)
+        if program.jitters:
+            costs = _with_jitter(costs, program.shootdown.protocol.name)
             rng = cast(np.random.Generator, _GivenJitter(program.jitter))
         self.machine = Machine(
             program.topology,
             costs,
             order=program.order,
             jitter_rng=rng,
-            protocol=program.protocol,
+            shootdown=program.shootdown,
         )
         self.machine.keep_acks = True
         self.machine.on_crosscalls = self._keep_rows
@@ -223,6 +230,6 @@ class _FabricRun:
 
 def _served(row: dict[str, int]) -> int | None:
     """Return when the service of an invalidation ended, None for a call."""
-    if row["protocol"] != Protocol.TLBI:
+    if row["protocol"] != number_of(TLBI):
         return None
     return row["start_ps"] + row["queue_ps"] + row["function_ps"]

@@ -39,7 +39,8 @@ from pmsim.hardware.costs import (
     TlbCosts,
     TlbiCosts,
 )
-from pmsim.hardware.shootdown.calls import CallProtocol
+from pmsim.hardware.shootdown.protocol import Shootdown
+from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS
 from pmsim.hardware.topology import Topology
 from tests.reference.program import Program, Result, Step, TaskSpec
 
@@ -150,7 +151,7 @@ def program(
     ceiling: int = 33,
     jitter: tuple[int, ...] = (),
     duration: int | None = None,
-    protocol: CallProtocol = "ipi",
+    shootdown: Shootdown = BY_INTERRUPTS,
     **changes: Any,
 ) -> Program:
     """Return a program; tasks without a number are numbered as they are listed.
@@ -164,7 +165,9 @@ def program(
         task if task.number >= 0 else TaskSpec(task.cpu, k, task.working_set, task.steps)
         for k, task in enumerate(tasks)
     )
-    return Program(topology, costs(**changes), numbered, order, ceiling, jitter, duration, protocol)
+    return Program(
+        topology, costs(**changes), numbered, order, ceiling, jitter, duration, shootdown
+    )
 
 
 def on(cpu: int, *steps: Step, number: int = -1, working_set: int = 0) -> TaskSpec:

@@ -14,6 +14,8 @@ from pmsim.constants import Constant, Declared, Kind, declarations
 from pmsim.hardware.costs import IpiCosts, MachineCosts, SbiCosts, SchedCosts, TlbCosts, TlbiCosts
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS
 from pmsim.hardware.machine import Machine
+from pmsim.hardware.shootdown.protocol import Shootdown
+from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.hardware.shootdown.tlbi import invalidate_pages
 from pmsim.hardware.task import Steps, Task
 from pmsim.hardware.tlb import flush
@@ -68,7 +70,7 @@ def program(task: Task) -> Steps:
 
 def run(costs: MachineCosts, protocol: Any, duration: int | None) -> None:
     """Run the program on every CPU but one, twice on one, and look for negative times."""
-    machine = Machine(Topology(cores=4), costs, protocol=protocol)
+    machine = Machine(Topology(cores=4), costs, shootdown=Shootdown(PROTOCOLS[protocol]))
     logs: list[Any] = []
     machine.on_crosscalls = logs.append
     for cpu in (0, 1, 1, 2):

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from pmsim.hardware.fabric import LATENCY_COLUMNS, SlowestReason
-from pmsim.hardware.shootdown.calls import Protocol
+from pmsim.hardware.shootdown.protocols import number_of
+from pmsim.hardware.shootdown.tlbi import TLBI
 from pmsim.hardware.tlb import CallKind
 from tests.hardware.adapters import rows_of
 from tests.hardware.machines import call, compute, flush_kernel, irqs_off, on, program, sleep
@@ -40,7 +41,7 @@ def test_the_parts_of_every_call_follow_from_its_acknowledgements(program: Progr
     for row, acks in rows_of(program):
         assert sum(row[name] for name in PARTS) == row["end_ps"] - row["start_ps"]
         assert all(row[name] >= 0 for name in PARTS)
-        if row["protocol"] == Protocol.TLBI:
+        if row["protocol"] == number_of(TLBI):
             check_invalidation(program, row)
         else:
             check_slowest(program, row, acks)
@@ -67,10 +68,9 @@ def check_invalidation(program: Program, row: dict[str, int]) -> None:
 
 def check_slowest(program: Program, row: dict[str, int], acks: dict[int, int]) -> None:
     """Compare the CPU that was waited for, and its parts, with the formulas."""
-    assert Protocol(row["protocol"]).name.lower() == program.protocol
+    assert row["protocol"] == number_of(program.shootdown.protocol)
     topology, initiator, n = program.topology, row["cpu"], len(acks)
-    assert program.costs.sbi is not None
-    costs = program.costs.ipi if program.protocol == "ipi" else program.costs.sbi
+    costs = program.call_costs
     trap, fanout = getattr(costs, "trap", 0), getattr(costs, "fanout", 1)
     lines, total = {}, 0
     for cpu in sorted(acks):
@@ -100,8 +100,7 @@ def check_slowest(program: Program, row: dict[str, int], acks: dict[int, int]) -
     assert row["queue_ps"] == trap + n * costs.queue
     assert row["send_ps"] == (groups.index(slowest // fanout) + 1) * costs.send
     delivery = topology.cost(costs.delivery, initiator, slowest)
-    jitters = program.jitter and program.protocol == "ipi"
-    assert row["delivery_ps"] >= delivery if jitters else row["delivery_ps"] == delivery
+    assert row["delivery_ps"] >= delivery if program.jitters else row["delivery_ps"] == delivery
     assert row["entry_ps"] == costs.entry
     for column, name in WAITS.items():
         assert (row[column] > 0) == (reason is SlowestReason[name])

@@ -12,6 +12,8 @@ from functools import partial
 import pytest
 
 from pmsim.hardware.machine import Machine
+from pmsim.hardware.shootdown.protocol import Shootdown
+from pmsim.hardware.shootdown.sbi import SBI
 from pmsim.hardware.topology import Topology
 from tests.hardware import machines
 from tests.hardware.machines import (
@@ -27,7 +29,7 @@ from tests.hardware.machines import (
     sleep,
 )
 
-program = partial(machines.program, protocol="sbi")
+program = partial(machines.program, shootdown=Shootdown(SBI))
 
 
 def acks(result, number=0):
@@ -182,4 +184,4 @@ def test_an_invalidation_charges_nothing_to_a_window_that_handlers_prolong(run):
 
 def test_a_machine_without_the_costs_cannot_be_built_for_it() -> None:
     with pytest.raises(ValueError, match="sbi"):
-        Machine(Topology(), machines.costs(sbi=None), protocol="sbi")
+        Machine(Topology(), machines.costs(sbi=None), shootdown=Shootdown(SBI))

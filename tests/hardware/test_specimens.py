@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, assume, given, settings
 
 from pmsim.hardware.fabric import SlowestReason
 from pmsim.hardware.passes import layout, specimens
-from pmsim.hardware.shootdown.calls import Protocol
+from pmsim.hardware.shootdown.protocol import Shootdown
+from pmsim.hardware.shootdown.protocols import number_of
+from pmsim.hardware.shootdown.sbi import SBI
 from pmsim.hardware.specimens import WholeCalls
 from tests.hardware.adapters import kept_of
 from tests.hardware.machines import EVERYTHING, call, compute, irqs_off, on, program
@@ -53,10 +55,8 @@ def check_instants(program: Program, kept: WholeCalls) -> None:
         {name: int(values.item()) for name, values in kept.row.items()},
         program.topology,
     )
-    sbi = program.protocol == "sbi"
-    costs = program.costs.sbi if sbi else program.costs.ipi
-    trap = program.costs.sbi.trap if sbi and program.costs.sbi else 0
-    assert costs is not None
+    costs = program.call_costs
+    trap = getattr(costs, "trap", 0)
     n = len(kept.cpu)
     assert n == row["targets"]
     queues = row["start_ps"] + trap + costs.queue * (1 + np.arange(n))
@@ -121,8 +121,10 @@ def test_neither_invalidations_nor_calls_without_targets_are_kept() -> None:
 
 
 def test_a_call_through_the_firmware_is_kept_with_its_protocol() -> None:
-    kept = kept_of(program(on(0, call(1)), on(1, compute(9000)), protocol="sbi"))["median"]
-    assert kept.row["protocol"] == Protocol.SBI
+    kept = kept_of(program(on(0, call(1)), on(1, compute(9000)), shootdown=Shootdown(SBI)))[
+        "median"
+    ]
+    assert kept.row["protocol"] == number_of(SBI)
     assert kept.queued.tolist() == [500 + 100]
 
 

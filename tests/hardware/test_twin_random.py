@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pmsim.hardware.shootdown.sbi import SBI
 from tests.hardware.adapters import run_fabric
 from tests.hardware.strategies import cuts, programs
 from tests.reference.fuzz import Seeded, differences, outcome, programs_of
@@ -148,8 +149,8 @@ def _features(program: Program, result: Result | str) -> set[str]:
         ),
         "calls and invalidations": bool(served) and told > 0,
         "invalidations and a cut quantum": bool(served) and costs.sched.quantum < NEVER,
-        "firmware": program.protocol == "sbi" and told > 0,
-        "firmware and windows": program.protocol == "sbi" and "irqs_off" in operations,
+        "firmware": program.shootdown.protocol is SBI and told > 0,
+        "firmware and windows": program.shootdown.protocol is SBI and "irqs_off" in operations,
     }
     return {feature for feature, present in seen.items() if present}
 

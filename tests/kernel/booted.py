@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from pmsim.hardware.costs import IpiCosts, MachineCosts, SbiCosts, SchedCosts, TlbCosts, TlbiCosts
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS
 from pmsim.hardware.machine import Machine
-from pmsim.hardware.shootdown.calls import CallProtocol, Protocol
+from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.hardware.tlb import CallKind
 from pmsim.hardware.topology import Topology
 from pmsim.kernel.costs import KernelCosts
@@ -113,8 +113,8 @@ def small_machine(
     if profile.invalidate_by == "tlbi":
         tlbi = tlbi or TLBI
     costs = MachineCosts(by_ipi, tlb, sched, tlbi=tlbi, sbi=SBI)
-    protocol: CallProtocol = "sbi" if profile.invalidate_by == "sbi" else "ipi"
-    return Machine(Topology(cores=cpus), costs, profile.crosscall_order, protocol=protocol)
+    shootdown = profile.shootdown_on(costs)
+    return Machine(Topology(cores=cpus), costs, profile.crosscall_order, shootdown=shootdown)
 
 
 class Booted:
@@ -193,7 +193,7 @@ def _flush(call: dict[str, int]) -> Flush:
         Cause(call["cause"]).name.lower(),
         CallKind(call["kind"]).name.lower(),
         call["pages"],
-        Protocol(call["protocol"]).name.lower(),
+        list(PROTOCOLS)[call["protocol"]],
         call["invalidations"],
     )
 

@@ -147,7 +147,7 @@ def test_older_kernels_interrupt_whatever_the_cpus_have() -> None:
 
 def test_a_kernel_that_needs_broadcasts_does_not_boot_without_them() -> None:
     profile = load_profile("linux-6.1-arm64")
-    with pytest.raises(ValueError, match="needs a machine with costs for broadcasts"):
+    with pytest.raises(ValueError, match="needs a machine with costs for tlbi"):
         Kernel(small_machine(2), profile)
 
 

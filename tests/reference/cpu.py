@@ -150,7 +150,7 @@ class Cpu:
     def _interrupts_are_off(self) -> bool:
         if self.current is None:
             return False
-        if self.machine.program.protocol == "sbi" and self._in_window():
+        if self._in_window() and not self.machine.program.shootdown.protocol.held_off:
             return False  # it holds off the kernel's interrupts, not the firmware's
         return self.current.doing in (Doing.WINDOW, Doing.SENDING)
 
@@ -180,7 +180,7 @@ class Cpu:
 
     def _handler(self, start: int) -> Process:
         """Take every call queued by ``start + entry`` and run their functions one by one."""
-        costs = self.machine.handler
+        costs = self.machine.program.call_costs
         clock = self.machine.clock
         yield clock.at(start + costs.entry, Phase.TAKE)
         calls = self.calls_in_queue_order()

@@ -1,4 +1,8 @@
-"""A cross-call, a process per target and one for its initiator (section 4 of the page)."""
+"""A cross-call, a process per target and one for its initiator (sections 4 and 9 of the page).
+
+What a call through the firmware has beside that, a trap, stands here as a cost that is nothing
+elsewhere; that windows do not hold its interrupts off is in `Cpu`.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +51,7 @@ def cross_call(task: Task, function: Function, targets: list[int]) -> Waits:
     draws = machine.draw(len(targets))
     acks: dict[int, simpy.Event] = {}
     if targets:
-        call = machine.new_call(task, function, targets, draws)
+        call = Call(task, function, targets, draws)
         acks = call.acks
         call.start()
         yield  # to the last visit, at the earliest
@@ -69,6 +73,7 @@ class Call:
         self.task = task
         self.machine = task.machine
         self.function = function
+        self.costs = self.machine.program.call_costs
         self.targets = targets
         self.jitter = dict(zip(targets, draws, strict=True))
         self.acks = {c: self.machine.clock.event() for c in targets}
@@ -81,20 +86,21 @@ class Call:
 
     def start(self) -> None:
         """Fix every time that is fixed at the start, and set the processes off."""
-        ipi = self.machine.costs.ipi
-        t = self.machine.now
+        costs = self.costs
+        t = self.machine.now + getattr(costs, "trap", 0)
         # 1. Queue.
         for k, c in enumerate(self.targets):
-            self.queued_at[c] = t + (k + 1) * ipi.queue
+            self.queued_at[c] = t + (k + 1) * costs.queue
         # 2. Send.
-        t1 = t + len(self.targets) * ipi.queue
-        groups = sorted({c // ipi.fanout for c in self.targets})
-        sent_at = {group: t1 + (g + 1) * ipi.send for g, group in enumerate(groups)}
+        t1 = t + len(self.targets) * costs.queue
+        fanout = getattr(costs, "fanout", 1)
+        groups = sorted({c // fanout for c in self.targets})
+        sent_at = {group: t1 + (g + 1) * costs.send for g, group in enumerate(groups)}
         for c in self.targets:
-            delivery = self.machine.delivery(self.initiator, c)
-            self.interrupt(c, sent_at[c // ipi.fanout] + delivery + self.jitter[c])
+            delivery = self.between(costs.delivery, c)
+            self.interrupt(c, sent_at[c // fanout] + delivery + self.jitter[c])
         # 3. Local.
-        self.sends_until(t1 + len(groups) * ipi.send)
+        self.sends_until(t1 + len(groups) * costs.send)
 
     def interrupt(self, c: int, arrives_at: int) -> None:
         """Set off what happens on a target."""
@@ -107,9 +113,9 @@ class Call:
         self.task.doing = Doing.SENDING
         self.machine.clock.process(self._initiator(all_sent))
 
-    def line(self, c: int) -> int:
-        """Return what reading a target's acknowledgement takes."""
-        return self.machine.line(self.initiator, c)
+    def between(self, table: tuple[int, ...], c: int) -> int:
+        """Return a cost by distance between the initiator and a target."""
+        return self.machine.program.topology.cost(table, self.initiator, c)
 
     def _target(self, cpu: Cpu, arrives_at: int) -> Process:
         """Queue the call on one CPU, and interrupt that CPU if its queue was empty."""
@@ -136,5 +142,5 @@ class Call:
         self.task.doing = Doing.SPIN
         for c in self.targets:
             yield self.acks[c]
-            yield clock.at(clock.now + self.line(c))
+            yield clock.at(clock.now + self.between(self.costs.line, c))
         self.task.step_is_due()

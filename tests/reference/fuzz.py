@@ -20,6 +20,8 @@ from typing import TypeVar
 import numpy as np
 
 from pmsim.errors import DeadlockError, ProgramError
+from pmsim.hardware.shootdown.protocol import Shootdown
+from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS, PROTOCOLS
 from pmsim.hardware.topology import Topology
 from tests.reference.generate import random_cut, random_program
 from tests.reference.machine import run as run_reference
@@ -162,9 +164,10 @@ def _plainer(program: Program) -> Iterator[Program]:
             yield replace(program, topology=replace(program.topology, hops=None))
     if program.order == "serial":
         yield replace(program, order="concurrent")
-    if program.protocol == "sbi":
-        yield replace(program, protocol="ipi")
-    for part in ("ipi", "tlb", "sched", "tlbi", "sbi"):
+    if program.shootdown != BY_INTERRUPTS:
+        yield replace(program, shootdown=Shootdown(program.shootdown.protocol))
+        yield replace(program, shootdown=BY_INTERRUPTS)
+    for part in ("tlb", "sched", *PROTOCOLS):
         table = getattr(costs, part)
         for field in fields(table):
             value = getattr(table, field.name)

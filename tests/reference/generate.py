@@ -8,18 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from pmsim.hardware.costs import (
-    ByDistance,
-    IdleState,
-    IpiCosts,
-    MachineCosts,
-    SbiCosts,
-    SchedCosts,
-    TlbCosts,
-    TlbiCosts,
-)
+from pmsim.constants import Constant, Kind, declarations
+from pmsim.hardware.costs import ByDistance, IdleState, MachineCosts, SchedCosts, TlbCosts
+from pmsim.hardware.shootdown.protocol import Shootdown, with_options
+from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.hardware.topology import Topology
 from tests.reference.program import Program, Result, Step, TaskSpec
 
@@ -44,6 +38,16 @@ BROADCAST_TASTES = (
     ("compute", "compute", "invalidate", "flush_kernel"),
 )
 """The same where CPUs are to stand still for long, and while much else happens to them."""
+
+
+SERVED = ("operation", "everything", "barrier")
+"""What a server takes, which is stretched where CPUs are to stand still for long."""
+
+HIGHEST = {"trap": 3, "entry": 3, "barrier": 3, "everything": 4}
+"""The most steps of the grid that a time takes, where it is not 2."""
+
+FARTHEST = {"delivery": (10,), "round_trip": (6,)}
+"""The same of tables by distance, one of these."""
 
 
 class Source(Protocol):
@@ -71,7 +75,8 @@ def random_cut(source: Source, program: Program, result: Result) -> Program:
         instants |= {call.start, call.end, *call.acks.values()}
         instants |= {call.served} if call.served is not None else set()
     instant = source.choice(sorted(instants))
-    offset = source.choice((0, 0, 1, -1, program.costs.ipi.exit, -program.costs.ipi.entry))
+    costs = program.call_costs
+    offset = source.choice((0, 0, 1, -1, costs.exit, -costs.entry))
     return replace(program, duration=max(1, instant + offset))
 
 
@@ -102,7 +107,7 @@ class _Generator:
             order=self.source.choice(("concurrent", "serial")),
             ceiling=self.source.choice((33, 2)),
             jitter=self.jitter(),
-            protocol=self.source.choice(("ipi", "ipi", "ipi", "sbi")),
+            shootdown=self.shootdown(),
         )
 
     # -- the machine --------------------------------------------------------------------------
@@ -121,46 +126,45 @@ class _Generator:
         return replace(bare, hops=hops)
 
     def costs(self, n_cpus: int) -> MachineCosts:
-        return MachineCosts(
-            ipi=self.ipi(n_cpus),
-            tlb=self.tlb(),
-            sched=self.sched(),
-            idle=self.idle(),
-            tlbi=self.tlbi(),
-            sbi=self.sbi(),
+        of_protocols = {name: self.group(one.costs, n_cpus) for name, one in PROTOCOLS.items()}
+        return MachineCosts(tlb=self.tlb(), sched=self.sched(), idle=self.idle(), **of_protocols)
+
+    def shootdown(self) -> Shootdown:
+        """Return a protocol that interrupts, any of those there are, with any of its options."""
+        calls = [one for one in PROTOCOLS.values() if one.interrupts]
+        protocol = self.source.choice(calls)
+        options = {
+            option.name: self.source.choice([value.name for value in option.values])
+            for option in protocol.options
+        }
+        return with_options(protocol, options)
+
+    def group(self, group: type, n_cpus: int) -> Any:
+        """Return costs of any group, constant by constant; a cost that is 0 is common."""
+        return group(
+            **{
+                one.field: self.constant(one.field, one.note, n_cpus)
+                for one in declarations(group)
+                if isinstance(one.note, Constant)
+            }
         )
 
-    def ipi(self, n_cpus: int) -> IpiCosts:
-        return IpiCosts(
-            queue=self.time(1, 2),
-            send=self.time(0, 2),
-            fanout=self.source.choice((1, 1, 2, 3, n_cpus)),
-            delivery=self.by_distance(10),
-            line=self.by_distance(self.source.choice((0, 2))),
-            entry=self.time(1, 3),
-            exit=self.time(0, 2),
-        )
-
-    def tlbi(self) -> TlbiCosts:
-        return TlbiCosts(
-            operation=self.time(0, 2 * self.stretch),
-            everything=self.time(0, 4 * self.stretch),
-            barrier=self.time(1, 3 * self.stretch),
-            round_trip=self.by_distance(6),
-            victim_share_ppm=self.source.choice((0, 250_000, 500_000, 1_000_000, 333_333)),
-            pages=self.source.choice((1, 1, 3)),
-        )
-
-    def sbi(self) -> SbiCosts:
-        return SbiCosts(
-            trap=self.time(0, 3),
-            queue=self.time(1, 2),
-            send=self.time(0, 2),
-            delivery=self.by_distance(10),
-            line=self.by_distance(self.source.choice((0, 2))),
-            entry=self.time(1, 3),
-            exit=self.time(0, 2),
-        )
+    def constant(self, name: str, constant: Constant, n_cpus: int) -> Any:
+        match constant.kind:
+            case Kind.TIME:
+                stretch = self.stretch if name in SERVED else 1
+                return self.time(constant.least, HIGHEST.get(name, 2) * stretch)
+            case Kind.TIME_BY_DISTANCE:
+                return self.by_distance(self.source.choice(FARTHEST.get(name, (0, 2))))
+            case Kind.COUNT:
+                return self.source.choice((1, 1, 2, 3, n_cpus))
+            case Kind.SHARE:
+                return self.source.choice((0, 250_000, 500_000, 1_000_000, 333_333))
+            case Kind.SWITCH:
+                return False  # operations on ranges are the kernel's arithmetic
+            case Kind.JITTER:
+                return None  # drawn beside the costs: both implementations are given the delays
+        raise ValueError(f"no program draws a constant of the kind {constant.kind}")
 
     def by_distance(self, high: int) -> ByDistance:
         if self.source.chance(30):

@@ -6,13 +6,11 @@ import math
 from typing import cast
 
 from pmsim.errors import DeadlockError
-from pmsim.hardware.costs import IpiCosts, SbiCosts, TlbiCosts
+from pmsim.hardware.costs import TlbiCosts
 from tests.reference.clock import Clock
 from tests.reference.cpu import Cpu
-from tests.reference.crosscall import Call, Function
 from tests.reference.locks import Mutex, Spinlock
 from tests.reference.program import CallRecord, JitterStream, Program, Result, in_order
-from tests.reference.sbi import FirmwareCall
 from tests.reference.task import Doing, Task
 from tests.reference.tlbi import server
 
@@ -37,7 +35,7 @@ class ReferenceMachine:
         self.program = program
         self.costs = program.costs
         self.clock = Clock()
-        self.draw = JitterStream(program.jitter)
+        self.draw = JitterStream(program.jitter if program.jitters else ())
         self.cpus = [Cpu(self, c) for c in range(program.topology.n_cpus)]
         self.tasks: list[Task] = []
         self.mutexes: dict[int, Mutex] = {}
@@ -63,33 +61,11 @@ class ReferenceMachine:
         """Return what a cache line takes between two CPUs."""
         return self.program.topology.cost(self.costs.ipi.line, a, b)
 
-    def delivery(self, a: int, b: int) -> int:
-        """Return what an interrupt takes between two CPUs, without jitter."""
-        return self.program.topology.cost(self.costs.ipi.delivery, a, b)
-
     @property
     def tlbi(self) -> TlbiCosts:
         """What an invalidation by the interconnect costs."""
         assert self.costs.tlbi is not None
         return self.costs.tlbi
-
-    @property
-    def sbi(self) -> SbiCosts:
-        """What a call through the firmware costs."""
-        assert self.costs.sbi is not None
-        return self.costs.sbi
-
-    @property
-    def handler(self) -> IpiCosts | SbiCosts:
-        """Whose ``entry`` and ``exit`` a handler has."""
-        return self.costs.ipi if self.program.protocol == "ipi" else self.sbi
-
-    def new_call(
-        self, task: Task, function: Function, targets: list[int], draws: list[int]
-    ) -> Call:
-        """Return a call as this machine makes them."""
-        kind = Call if self.program.protocol == "ipi" else FirmwareCall
-        return kind(task, function, targets, draws)
 
     def mutex(self, number: object) -> Mutex:
         """Return a mutex by its number."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from pmsim.hardware.costs import CrosscallOrder, MachineCosts
-from pmsim.hardware.shootdown.calls import CallProtocol
+from pmsim.hardware.shootdown.protocol import Shootdown
+from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS
 from pmsim.hardware.topology import Topology
 
 Step = tuple[str, object]
@@ -46,7 +48,7 @@ class Program:
 
     ``jitter`` is what the run's stream of jitter yields, one number per target of each call in
     the order of the calls' starts, repeated from its beginning when it is used up; without any,
-    no delivery jitters. ``duration`` cuts the run; without one it runs until done. ``protocol`` is
+    no delivery jitters. ``duration`` cuts the run; without one it runs until done. ``shootdown`` is
     how cross-calls are made.
     """
 
@@ -57,7 +59,17 @@ class Program:
     ceiling: int = 33
     jitter: tuple[int, ...] = ()
     duration: int | None = None
-    protocol: CallProtocol = "ipi"
+    shootdown: Shootdown = BY_INTERRUPTS
+
+    @property
+    def call_costs(self) -> Any:
+        """What a cross-call costs: the group of its protocol."""
+        return self.shootdown.protocol.costs_on(self.costs)
+
+    @property
+    def jitters(self) -> bool:
+        """Whether deliveries jitter: the protocol's may, and there are numbers to draw."""
+        return bool(self.jitter) and hasattr(self.call_costs, "jitter")
 
 
 class JitterStream:

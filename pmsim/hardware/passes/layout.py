@@ -29,10 +29,10 @@ PPM = 1_000_000
 
 # --- header ---------------------------------------------------------------------------------------
 NOW, LIMIT, N_CPUS, SERIAL = 0, 1, 2, 3
-# what a cross-call costs, and who makes it (`shootdown.calls.CallTable`)
+# what a cross-call costs, each word named like its constant, and who makes it
 QUEUE, SEND, FANOUT, ENTRY, EXIT, TRAP, HELD_OFF, PROTOCOL = range(4, 12)
 DELIVERY_AT, LINE_AT = 12, 13  # tables by distance code
-QUANTUM, SWITCH_COST = 14, 15
+QUANTUM, CONTEXT_SWITCH = 14, 15
 N_IDLE, IDLE_AT = 16, 17  # idle states: pairs (residency, exit)
 SERVER_FREE, SHARE, ROUND_TRIP_AT = 18, 19, 20  # of invalidations: when, ppm, by distance code
 TASKS_AT, TREE_AT, LEAVES, ENTRIES_AT = 21, 22, 23, 24
@@ -89,7 +89,7 @@ M_FENCE = 9  # an invalidation: its service until `C_PHASE` is 1, then the way b
 # --- why a handler started when it did (`fabric.SlowestReason` gives these numbers their names) ---
 R_LOCAL, R_DISTANCE, R_IRQS_OFF, R_IDLE_EXIT, R_BUSY_HANDLER, R_RIDE, R_SERVER, R_WAKING = range(8)
 
-# --- who told the others (`shootdown.calls.Protocol` gives these numbers their names) -------------
+# --- who told the others (`shootdown.protocols` gives these numbers their names) -------------
 BY_TLBI = 1
 
 # --- the log of finished calls: the columns' names, and where each stands -------------------------

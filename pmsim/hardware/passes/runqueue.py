@@ -67,9 +67,9 @@ def choose(S: State, c: int) -> None:
     S[r + USED] = 0
     last = S[r + LAST_TASK]
     S[r + LAST_TASK] = task
-    if last >= 0 and last != task and S[SWITCH_COST] > 0:
-        occupy(S, c, M_SWITCH, S[SWITCH_COST])
-        file_step(S, c, S[NOW] + S[SWITCH_COST])
+    if last >= 0 and last != task and S[CONTEXT_SWITCH] > 0:
+        occupy(S, c, M_SWITCH, S[CONTEXT_SWITCH])
+        file_step(S, c, S[NOW] + S[CONTEXT_SWITCH])
     else:
         switched_in(S, c)
 

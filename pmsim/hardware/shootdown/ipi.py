@@ -1,8 +1,8 @@
 """The cross-call by inter-processor interrupts, which x86 and Arm have.
 
 It stands for ``smp_call_function_many_cond`` (kernel/smp.c): a request is put into the queue of
-every target, those whose queue was empty are interrupted, each runs what it finds, and the
-initiator waits for all of them. The rules are in sections 3 to 5 of the machine-model page.
+every target, those whose queue was empty are interrupted, each drains its queue, and the initiator
+waits for all of them. The rules are in sections 3 to 5 of the machine-model page.
 
 Left out: the initiator has interrupts off while it queues and sends, not on; a write to the
 interrupt controller takes the same whether or not it is busy; handlers do not slow each other
@@ -11,23 +11,20 @@ through shared caches.
 
 from __future__ import annotations
 
-from pmsim.hardware.costs import MachineCosts
-from pmsim.hardware.shootdown.calls import CallTable, Protocol
+from typing import Final
 
+from pmsim.hardware.costs import IpiCosts
+from pmsim.hardware.shootdown.protocol import Holds, Protocol
 
-def call_table(costs: MachineCosts) -> CallTable:
-    """Return what a cross-call by interrupts costs on a machine."""
-    ipi = costs.ipi
-    return CallTable(
-        protocol=Protocol.IPI,
-        trap=0,
-        queue=ipi.queue,
-        send=ipi.send,
-        fanout=ipi.fanout,
-        delivery=ipi.delivery,
-        line=ipi.line,
-        entry=ipi.entry,
-        exit=ipi.exit,
-        jitter=ipi.jitter,
-        held_off=True,
-    )
+IPI: Final = Protocol(
+    name="ipi",
+    text="Cross-call: every target is interrupted, runs the function and acknowledges it;"
+    " the initiator waits for the last one.",
+    told="",
+    costs=IpiCosts,
+    interrupts=True,
+    held_off=True,
+    at_return=Holds.GONE,
+    pays="the initiator, which waits, and every target, whose handler takes its time",
+    source="kernel/smp.c, smp_call_function_many_cond; arch/x86/mm/tlb.c",
+)

@@ -14,31 +14,20 @@ every cross-call through the firmware.
 
 from __future__ import annotations
 
-from pmsim.hardware.costs import MachineCosts
-from pmsim.hardware.shootdown.calls import CallTable, Protocol
+from typing import Final
 
+from pmsim.hardware.costs import SbiCosts
+from pmsim.hardware.shootdown.protocol import Holds, Protocol
 
-def call_table(costs: MachineCosts) -> CallTable:
-    """Return what a cross-call through the firmware costs on a machine.
-
-    Raises
-    ------
-    ValueError
-        If the machine has no costs for it.
-    """
-    sbi = costs.sbi
-    if sbi is None:
-        raise ValueError("the machine has no costs for calls through the firmware (sbi)")
-    return CallTable(
-        protocol=Protocol.SBI,
-        trap=sbi.trap,
-        queue=sbi.queue,
-        send=sbi.send,
-        fanout=1,
-        delivery=sbi.delivery,
-        line=sbi.line,
-        entry=sbi.entry,
-        exit=sbi.exit,
-        jitter=None,
-        held_off=False,
-    )
+SBI: Final = Protocol(
+    name="sbi",
+    text="Cross-call through the firmware: a trap, then one interrupt for each target in"
+    " machine mode, which interrupts-off windows do not hold off.",
+    told="through the firmware (sbi)",
+    costs=SbiCosts,
+    interrupts=True,
+    held_off=False,
+    at_return=Holds.GONE,
+    pays="the initiator, which waits in the firmware, and every target, whose hart is interrupted",
+    source="arch/riscv/kernel/sbi.c, sbi_remote_sfence_vma; OpenSBI, lib/sbi/sbi_tlb.c",
+)

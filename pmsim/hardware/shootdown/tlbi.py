@@ -14,9 +14,25 @@ full, which holds the initiator up earlier than at its barrier.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from pmsim.hardware.costs import TlbiCosts
+from pmsim.hardware.shootdown.protocol import Holds, Protocol
 from pmsim.hardware.tlb import CallKind
+
+TLBI: Final = Protocol(
+    name="tlbi",
+    text="Invalidation: operations and a barrier go out over the interconnect, those of one"
+    " initiator after those of another; nobody is interrupted, CPUs that compute lose a share"
+    " of that time.",
+    told="by broadcast instructions (tlbi), which interrupt nobody",
+    costs=TlbiCosts,
+    interrupts=False,
+    held_off=False,
+    at_return=Holds.GONE,
+    pays="the initiator, which waits, and every CPU that computes, by a share of the service",
+    source="arch/arm64/include/asm/tlbflush.h; arch/x86/include/asm/tlb.h, INVLPGB",
+)
 
 RANGE_SCALES = (3, 2, 1, 0)
 """Scales of Arm's operations on ranges: one covers 1 to 32 units of ``2^(5 scale + 1)`` pages."""

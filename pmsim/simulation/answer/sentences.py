@@ -7,6 +7,7 @@ from statistics import fmean
 
 from pmsim.formatting import counted, number, quantity, rate, share, time
 from pmsim.simulation.answer.summary import Calls, ShootdownCounts, Summary, UserWork
+from pmsim.simulation.tables.protocols import SILENT, TOLD
 from pmsim.units import S
 
 MOST_CALLS = 2
@@ -17,12 +18,6 @@ NEGLIGIBLE = 0.1
 
 NOTABLE = 10
 """So many times slower than the mean is worth a sentence of its own."""
-
-_TOLD = {
-    "tlbi": "by broadcast instructions (tlbi), which interrupt nobody",
-    "sbi": "through the firmware (sbi)",
-}
-"""How broadcasts were made that were no cross-calls."""
 
 _WAITED_FOR = {
     "irqs_off": "had interrupts off",
@@ -67,7 +62,7 @@ def _told(calls: ShootdownCounts) -> str:
     counts, total = calls.by_protocol, calls.total
     said = [
         f"{'all' if counts[name] == total else format(counts[name], ',')} of them {words}"
-        for name, words in _TOLD.items()
+        for name, words in TOLD.items()
         if name in counts
     ]
     return f", {', '.join(said)}" if said else ""
@@ -132,7 +127,7 @@ def _who_paid(summary: Summary) -> str:
     cost, paid = summary.cost, summary.paid
     initiators = {one.workload for one in paid.initiators}
     by_protocol = summary.broadcasts.by_protocol
-    takers = "handlers" if set(by_protocol) != {"tlbi"} else "standing still for them"
+    takers = "handlers" if not set(by_protocol) <= SILENT else "standing still for them"
     text = (
         f"The initiators ({', '.join(sorted(initiators))}) waited {time(cost.initiators_ps)};"
         f" {takers} took {time(cost.stolen_ps)} from whatever else ran"

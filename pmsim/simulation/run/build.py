@@ -126,7 +126,7 @@ def boot(
         profile.crosscall_order,
         jitter_rng=jitter,
         max_tasks=room_for_tasks(description.topology.n_cpus, tasks),
-        protocol="sbi" if profile.invalidate_by == "sbi" else "ipi",
+        shootdown=profile.shootdown_on(description.costs),
     )
     return machine, Kernel(machine, profile, description.kernel_costs, sink)
 

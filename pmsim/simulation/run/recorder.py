@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pmsim.hardware.detail import Detail, Stretch
 from pmsim.hardware.fabric import ACCOUNT_COLUMNS, CROSSCALL_COLUMNS, SlowestReason
 from pmsim.hardware.machine import Machine
-from pmsim.hardware.shootdown.calls import Protocol
+from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.hardware.specimens import WholeCalls, specimens
 from pmsim.hardware.tlb import CallKind
 from pmsim.kernel.tlbflush import Cause
@@ -21,7 +21,7 @@ from pmsim.simulation.tables.store import TableSink, Values
 
 _KINDS = [kind.name.lower() for kind in CallKind]
 _CAUSES = [cause.name.lower() for cause in Cause]
-_PROTOCOLS = [protocol.name.lower() for protocol in Protocol]
+_PROTOCOLS = list(PROTOCOLS)
 _REASONS = [reason.name.lower() for reason in SlowestReason]
 _NULLABLE = ("operation", "pages", "slowest_cpu")
 _COUNTS = ("cpu", "task", "start_ps", "end_ps", "targets", "invalidations")

@@ -95,19 +95,6 @@ def _bytes(name: str, sentence: str) -> Column:
     return Column(name, "int", "B", sentence)
 
 
-PROTOCOLS: Mapping[str, str] = MappingProxyType(
-    {
-        "ipi": "Cross-call: every target is interrupted, runs the function and acknowledges it;"
-        " the initiator waits for the last one.",
-        "tlbi": "Invalidation: operations and a barrier go out over the interconnect, those of one"
-        " initiator after those of another; nobody is interrupted, CPUs that compute lose a share"
-        " of that time.",
-        "sbi": "Cross-call through the firmware: a trap, then one interrupt for each target in"
-        " machine mode, which interrupts-off windows do not hold off.",
-    }
-)
-"""How the other CPUs can be told, by name, in the order of `shootdown.calls.Protocol`."""
-
 REPLICATION = _count("replication", "Number of the run, from 0.")
 
 CPU_TIMES = (

@@ -8,8 +8,9 @@ from pmsim.errors import ProgramError
 from pmsim.hardware.costs import TlbiCosts
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS
 from pmsim.hardware.machine import Machine
-from pmsim.hardware.shootdown.calls import Protocol
+from pmsim.hardware.shootdown.protocols import number_of
 from pmsim.hardware.shootdown.tlbi import (
+    TLBI,
     Invalidation,
     invalidate_everything,
     invalidate_pages,
@@ -117,7 +118,7 @@ def test_what_the_caller_says_of_an_invalidation_stands_in_its_row() -> None:
     machine.run()
     (row,) = [dict(zip(CROSSCALL_COLUMNS, values, strict=True)) for values in rows]
     assert (row["cause"], row["operation"], row["pages"]) == (3, 17, 5)
-    assert (row["invalidations"], row["targets"], row["protocol"]) == (6, 2, Protocol.TLBI)
+    assert (row["invalidations"], row["targets"], row["protocol"]) == (6, 2, number_of(TLBI))
     assert machine.accounts()["crosscalls_sent"].tolist() == [0, 1, 0]
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS, SlowestReason
 from pmsim.hardware.machine import Machine
-from pmsim.hardware.shootdown.calls import Protocol
+from pmsim.hardware.shootdown.protocols import PROTOCOLS, number_of
+from pmsim.hardware.shootdown.sbi import SBI
 from pmsim.hardware.tlb import CallKind, flush
 from pmsim.hardware.topology import Topology
 from pmsim.kernel.tlbflush import Cause
@@ -26,7 +27,7 @@ def call(**values: int) -> np.ndarray:
     places = {name: 100 + place for place, name in enumerate(CROSSCALL_COLUMNS)}
     codes = {"kind": CallKind.FULL, "cause": Cause.PURGE, "slowest_reason": SlowestReason.RIDE}
     times = {"start_ps": 5, "end_ps": 9}
-    row = places | codes | times | {"protocol": Protocol.SBI} | values
+    row = places | codes | times | {"protocol": number_of(SBI)} | values
     return np.array([[row[name] for name in CROSSCALL_COLUMNS]], dtype=np.int64)
 
 
@@ -51,12 +52,17 @@ def test_codes_become_lower_case_words(tmp_path: Path) -> None:
         ("kind", CallKind),
         ("cause", Cause),
         ("slowest_reason", SlowestReason),
-        ("protocol", Protocol),
     ],
 )
 def test_every_code_has_its_own_word(column: str, codes: type[IntEnum], tmp_path: Path) -> None:
     frame = recorded(tmp_path, *[call(**{column: code}) for code in codes]).frame("crosscalls")
     assert frame[column].tolist() == [code.name.lower() for code in codes]
+
+
+def test_every_protocol_has_its_own_word(tmp_path: Path) -> None:
+    rows = [call(protocol=number_of(protocol)) for protocol in PROTOCOLS.values()]
+    frame = recorded(tmp_path, *rows).frame("crosscalls")
+    assert frame["protocol"].tolist() == list(PROTOCOLS)
 
 
 def test_minus_one_becomes_none_where_none_is_meant(tmp_path: Path) -> None:

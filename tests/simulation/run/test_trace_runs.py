@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 import pmsim
 from pmsim.errors import DeadlockError, ProgramError, ScenarioError, SimulationError
-from pmsim.hardware.costs import MachineCosts
-from pmsim.hardware.topology import Distance
+from pmsim.scenario.costs import as_written
 from tests.hardware.strategies import programs
 from tests.reference.machine import run as run_reference
 from tests.reference.program import CallRecord, Program, Step, TaskSpec
@@ -25,10 +24,6 @@ OPS = (
     "compute", "irqs_off", "sleep", "flush_kernel", "invalidate",
     "mutex_lock", "mutex_unlock", "spin_lock", "spin_unlock",
 )  # fmt: skip
-
-
-KERNELS = {"ipi": "linux-6.1-x86_64", "sbi": "linux-6.1-riscv64"}
-"""Kernels that make their cross-calls so."""
 
 
 def as_trace(program: Program) -> Program:
@@ -60,60 +55,6 @@ def csv_text(tasks: tuple[TaskSpec, ...], seed: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _times(row: tuple[int, ...]) -> dict[str, str]:
-    return {distance.name.lower(): f"{row[distance]}ps" for distance in Distance}
-
-
-def costs_as_keys(costs: MachineCosts) -> dict[str, Any]:
-    ipi, tlb, sched, tlbi, sbi = costs.ipi, costs.tlb, costs.sched, costs.tlbi, costs.sbi
-    assert tlbi is not None
-    assert sbi is not None
-    return {
-        "ipi": {
-            "queue": f"{ipi.queue}ps",
-            "send": f"{ipi.send}ps",
-            "fanout": ipi.fanout,
-            "delivery": _times(ipi.delivery),
-            "line": _times(ipi.line),
-            "entry": f"{ipi.entry}ps",
-            "exit": f"{ipi.exit}ps",
-        },
-        "tlb": {
-            "invlpg": f"{tlb.invlpg}ps",
-            "flush_all": f"{tlb.flush_all}ps",
-            "walk": f"{tlb.walk}ps",
-            "entries": tlb.entries,
-            "sync_core": f"{tlb.sync_core}ps",
-        },
-        "tlbi": {
-            "operation": f"{tlbi.operation}ps",
-            "everything": f"{tlbi.everything}ps",
-            "barrier": f"{tlbi.barrier}ps",
-            "round_trip": _times(tlbi.round_trip),
-            "share": tlbi.victim_share_ppm / 1_000_000,
-            "pages": tlbi.pages,
-        },
-        "sbi": {
-            "trap": f"{sbi.trap}ps",
-            "queue": f"{sbi.queue}ps",
-            "send": f"{sbi.send}ps",
-            "delivery": _times(sbi.delivery),
-            "line": _times(sbi.line),
-            "entry": f"{sbi.entry}ps",
-            "exit": f"{sbi.exit}ps",
-        },
-        "sched": {
-            "quantum": f"{sched.quantum}ps",
-            "context_switch": f"{sched.context_switch}ps",
-            "wakeup": f"{sched.wakeup}ps",
-        },
-        "idle": [
-            {"name": state.name, "exit": f"{state.exit}ps", "residency": f"{state.residency}ps"}
-            for state in costs.idle
-        ],
-    }
-
-
 def scenario_of(program: Program, files: list[str]) -> dict[str, Any]:
     shape = program.topology
     topology: dict[str, Any] = {
@@ -130,10 +71,11 @@ def scenario_of(program: Program, files: list[str]) -> dict[str, Any]:
         "machine": {
             "topology": topology,
             "cpus": shape.n_cpus,
-            "costs": costs_as_keys(program.costs),
+            "costs": as_written(program.costs),
         },
         "kernel": {
-            "profile": KERNELS[program.protocol],
+            "profile": "linux-6.1-x86_64",
+            "shootdown": {program.shootdown.protocol.name: dict(program.shootdown.chosen)},
             "crosscall_order": program.order,
             "ceiling": program.ceiling,
         },
@@ -156,7 +98,8 @@ def outcome_of_reference(program: Program) -> Any:
         return type(error)
     others = program.topology.n_cpus - 1
     calls = [
-        (c.cpu, c.task, c.start, c.end, *_told(c, program.protocol, others)) for c in result.calls
+        (c.cpu, c.task, c.start, c.end, *_told(c, program.shootdown.protocol.name, others))
+        for c in result.calls
     ]
     cpus = [
         (a.busy, a.spin, a.irqs_off, a.stolen, a.idle, a.refill, a.handlers) for a in result.cpus

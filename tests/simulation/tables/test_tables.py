@@ -3,13 +3,11 @@ from __future__ import annotations
 import pytest
 
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS, LATENCY_COLUMNS
-from pmsim.hardware.shootdown.calls import Protocol
 from pmsim.kernel.operations import OPERATION_COLUMNS
 from pmsim.simulation.tables.columns import (
     CROSSCALLS,
     LATENCY_PARTS,
     OPERATIONS,
-    PROTOCOLS,
     TABLES,
     described,
 )
@@ -49,11 +47,6 @@ def test_what_the_fabric_and_the_kernel_tell_is_kept_whole() -> None:
 
 def test_the_parts_of_a_latency_are_the_fabric_s() -> None:
     assert tuple(part.name for part in LATENCY_PARTS) == LATENCY_COLUMNS
-
-
-def test_every_protocol_has_a_sentence_in_the_order_of_its_number() -> None:
-    assert list(PROTOCOLS) == [protocol.name.lower() for protocol in Protocol]
-    assert all(sentence.endswith(".") for sentence in PROTOCOLS.values())
 
 
 def test_the_description_has_a_row_for_each_column() -> None:

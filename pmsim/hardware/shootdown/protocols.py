@@ -1,0 +1,31 @@
+"""All shootdown protocols, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from pmsim.hardware.shootdown.ipi import IPI
+from pmsim.hardware.shootdown.protocol import Protocol, Shootdown
+from pmsim.hardware.shootdown.sbi import SBI
+from pmsim.hardware.shootdown.tlbi import TLBI
+
+PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
+    {protocol.name: protocol for protocol in (IPI, TLBI, SBI)}
+)
+"""In the order of the numbers that the machine writes for them."""
+
+BY_INTERRUPTS: Final = Shootdown(IPI)
+"""How a machine is told that nothing else is said of; and how it makes the cross-calls that remain
+where the hardware drops translations."""
+
+
+def number_of(protocol: Protocol) -> int:
+    """Return the number by which the machine's rows name a protocol."""
+    return list(PROTOCOLS).index(protocol.name)
+
+
+def calls_of(shootdown: Shootdown) -> Shootdown:
+    """Return how cross-calls are made: as shootdowns are, if these are cross-calls."""
+    return shootdown if shootdown.protocol.interrupts else BY_INTERRUPTS

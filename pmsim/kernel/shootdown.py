@@ -1,0 +1,103 @@
+"""The key ``shootdown`` of a kernel: which protocol is to be used, with which options."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from pmsim.hardware.shootdown.protocol import Protocol, Shootdown, with_options
+from pmsim.hardware.shootdown.protocols import PROTOCOLS
+from pmsim.quantities import refused
+
+NATIVE: Final = "native"
+"""The word for what the kernel does by itself."""
+
+
+class _Key:
+    """Reads ``NAME``, ``{NAME: {option: value}}`` or ``native`` for pydantic."""
+
+    def validate(self, value: Any) -> Shootdown | str:
+        """Return the protocol with its options."""
+        if value == NATIVE:
+            return NATIVE
+        if isinstance(value, Shootdown):
+            return value
+        if isinstance(value, str):
+            return Shootdown(_protocol(value))
+        if isinstance(value, dict) and len(value) == 1:
+            ((name, options),) = value.items()
+            return _with_options(_protocol(str(name)), options)
+        raise refused("wrong-type", "a shootdown is a protocol's name, or a mapping of one",
+                      "for example {ipi: {ack: entry}}")  # fmt: skip
+
+    def write(self, value: Shootdown | str) -> Any:
+        """Return what stands in a file for it."""
+        if isinstance(value, str):
+            return value
+        return {value.protocol.name: dict(value.chosen)} if value.chosen else value.protocol.name
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Return the validator and the serialiser."""
+        return core_schema.no_info_plain_validator_function(
+            self.validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(self.write),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Describe what can stand in a file."""
+        chosen = {
+            "type": "object",
+            "properties": {name: _options_schema(one) for name, one in PROTOCOLS.items()},
+            "additionalProperties": False,
+            "minProperties": 1,
+            "maxProperties": 1,
+        }
+        return {"anyOf": [{"enum": [NATIVE, *PROTOCOLS]}, chosen]}
+
+
+ShootdownKey = Annotated[Shootdown | Literal["native"], _Key()]
+"""A protocol by name, ``{NAME: {option: value}}``, or ``native``."""
+
+
+def _options_schema(protocol: Protocol) -> JsonSchemaValue:
+    values = {
+        one.name: {"enum": [value.name for value in one.values], "description": one.text}
+        for one in protocol.options
+    }
+    return {"type": "object", "properties": values, "additionalProperties": False}
+
+
+def _protocol(name: str) -> Protocol:
+    if name not in PROTOCOLS:
+        raise refused("bad-value", f"there is no protocol '{name}'", _near(name, PROTOCOLS))
+    return PROTOCOLS[name]
+
+
+def _with_options(protocol: Protocol, options: Any) -> Shootdown:
+    if not isinstance(options, dict):
+        hint = f"for example {protocol.name}: {{}}"
+        raise refused("wrong-type", f"the options of {protocol.name} are no mapping", hint)
+    known = {one.name: [value.name for value in one.values] for one in protocol.options}
+    for name, value in options.items():
+        if name not in known:
+            message = f"{protocol.name} has no option '{name}'"
+            raise refused("unknown-key", message, _near(str(name), known))
+        if value not in known[name]:
+            message = f"{name} of {protocol.name} is not '{value}'"
+            raise refused("bad-value", message, _near(str(value), known[name]))
+    return with_options(protocol, options)
+
+
+def _near(name: str, known: Any) -> str:
+    near = get_close_matches(name, list(known), n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"known: {', '.join(known)}" if known else "it has none"

@@ -1,0 +1,15 @@
+"""The protocols by which shootdowns are made, for those who read tables of them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pmsim.hardware.shootdown.protocols import PROTOCOLS
+
+__all__ = ["PROTOCOLS", "SILENT", "TOLD"]
+
+SILENT: Final = frozenset(name for name, one in PROTOCOLS.items() if not one.interrupts)
+"""Those that interrupt nobody."""
+
+TOLD: Final = {name: one.told for name, one in PROTOCOLS.items() if one.told}
+"""How the answer speaks of those that are not the ordinary way."""
