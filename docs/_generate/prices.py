@@ -33,17 +33,17 @@ in. `make docs` writes this page; `pmsim costs` prints the same for your own mac
 pmsim costs --kernel linux-6.1-x86_64 --platform epyc-milan --areas 1 --pages 40
 ```
 
-Counts of broadcasts depend on the kernel alone; they are what the tests hold against real kernels
+Counts of shootdowns depend on the kernel alone; they are what the tests hold against real kernels
 and against their code. Times rest on the constants of a platform, most of which are estimates
 ([validity](validity.md)).
 
-**How to read it.** The first two tables count all broadcasts; their last column says how many CPUs
+**How to read it.** The first two tables count all shootdowns; their last column says how many CPUs
 protecting the pool interrupts. In the others *full* empties every TLB, *range* drops single pages,
 *sync* drops nothing (CPUs take notice of new code). *IPIs* are interrupts taken, *TLBIs*
-invalidations that the hardware broadcasts without any, *CPUs* those that were interrupted. *lazy*
+operations of TLB broadcasts, which need none, *CPUs* those that were interrupted. *lazy*
 are pages of freed addresses that a later purge has to flush: what looks free of charge here is paid
 there, by whoever changes a permission next. *takes* is the time from the call to its return,
-*waits* the part of it in broadcasts; what a worker does later costs the caller nothing, but is
+*waits* the part of it in shootdowns; what a worker does later costs the caller nothing, but is
 counted. *stolen* and *refill* are what all other CPUs lose together: to handlers or to waiting for
 the hardware, and to filling {working_set} TLB entries each again. A dash: this kernel does not do
 it.

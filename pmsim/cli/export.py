@@ -18,7 +18,7 @@ TIMELINE = "timeline.pftrace"
 """The file of a timeline that is not sent elsewhere."""
 
 WITHOUT_DETAIL = (
-    "of most broadcasts this shows the slowest target alone; a run with --set"
+    "of most shootdowns this shows the slowest target alone; a run with --set"
     " 'measure.detail={from: 0ms, to: 5ms}' keeps all of that part"
 )
 """What is said of a timeline whose run was not asked to keep everything."""

@@ -75,7 +75,7 @@ class Bar:
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.fields[simulated]}"),
-            TextColumn("{task.fields[calls]:,} broadcasts,"),
+            TextColumn("{task.fields[calls]:,} shootdowns,"),
             TimeElapsedColumn(),
             TextColumn("wall time"),
             console=Console(stderr=True, highlight=False),

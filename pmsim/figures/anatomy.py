@@ -1,4 +1,4 @@
-"""The anatomy of one cross-call: a lane per CPU, and what happened there from queue to answer."""
+"""The anatomy of one IPI call: a lane per CPU, and what happened there from queue to answer."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ _WORTH_NAMING: Final = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One cross-call, its instants in picoseconds from its start.
+    """One IPI call, its instants in picoseconds from its start.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class Call:
 
 
 def call_anatomy(result: Tables, *, which: Which = "slowest", ax: Axes | None = None) -> Axes:
-    """Draw one cross-call of the first replication: what each CPU did, and waited for, and when.
+    """Draw one IPI call of the first replication: what each CPU did, and waited for, and when.
 
     Parameters
     ----------
@@ -253,7 +253,7 @@ def size(call: Call | None) -> tuple[float, float]:
 def draw(call: Call | None, ax: Axes) -> Axes:
     """Draw a call on axes."""
     if call is None:
-        return style.nothing(ax, "No CPU was called", "The run has no cross-call to look into.")
+        return style.nothing(ax, "No CPU was called", "The run has no IPI call to look into.")
     cpus = shown_targets(call)
     top = max(1.0, len(cpus) / 14)
     place = {int(cpu): top + 0.6 + k for k, cpu in enumerate(cpus)}

@@ -152,7 +152,7 @@ def _chains(callers: _Callers) -> tuple[npt.NDArray[np.int32], list[tuple[int, i
 def _sums(
     result: Tables, callers: _Callers, chains: npt.NDArray[np.int32], n_chains: int
 ) -> npt.NDArray[np.float64]:
-    """Return per chain the number of operations, their broadcasts and each of the `PARTS`."""
+    """Return per chain the number of operations, their shootdowns and each of the `PARTS`."""
     columns = ["crosscalls", *PARTS]
     sums = np.zeros((n_chains, 1 + len(columns)))
     for frame in batches(result, "operations", ["replication", "id", *columns]):

@@ -38,9 +38,7 @@ _COLOUR: Final = {"stolen": style.BLUE, "spin": style.VERMILION}
 _INTERRUPTED: Final = _Words(
     "was interrupted", "were interrupted", "interrupted", "No handler ran."
 )
-_HELD_UP: Final = _Words(
-    "was held up", "were held up", "held up by invalidations", "None stood still."
-)
+_HELD_UP: Final = _Words("stalled", "stalled", "stalled by TLB broadcasts", "None stalled.")
 """Where the hardware tells the others, CPUs stand still without being interrupted."""
 _SPUN: Final = _Words("spun", "spun", "spinning", "None waited for an answer or a spinlock.")
 
@@ -61,7 +59,7 @@ class Shares:
     paid
         How it paid.
     interrupted
-        Whether any CPU was interrupted; if not, time was stolen by broadcast invalidations.
+        Whether any CPU was interrupted; if not, time was stolen by TLB broadcasts.
     edges_ps
         Where the intervals begin, and the last one's end.
     spent_ps
@@ -100,8 +98,8 @@ def cpus_over_time(result: CpuTables, *, paid: Paid = "stolen", ax: Axes | None 
     result
         A result of `pmsim.run`.
     paid
-        ``"stolen"``: in handlers and waking up for them, or standing still for broadcast
-        invalidations; ``"spin"``: waiting for others' answers and for spinlocks.
+        ``"stolen"``: in handlers and waking up for them, or stalled by TLB broadcasts;
+        ``"spin"``: waiting for csd locks and for spinlocks.
     ax
         Axes to draw on; a figure of its own where not given.
 

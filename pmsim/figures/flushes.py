@@ -1,4 +1,4 @@
-"""What a broadcast cost, split into the parts of its latency, by the reason it was made for."""
+"""What a shootdown cost, split into the parts of its latency, by the reason it was made for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PARTS: Final = (
     "queue_ps", "send_ps", "local_ps", "delivery_ps", "irqs_off_ps", "idle_exit_ps",
     "busy_handler_ps", "ride_ps", "entry_ps", "function_ps", "visit_ps", "resume_ps",
 )  # fmt: skip
-"""The parts of a broadcast's latency, as columns of the table, in the order of stacking."""
+"""The parts of a shootdown's latency, as columns of the table, in the order of stacking."""
 
 HARDWARE: Final = {
     "queue_ps": "server_ps", "function_ps": "service_ps", "delivery_ps": "round_trip_ps",
@@ -51,7 +51,7 @@ _SMALLEST_PART: Final = 0.002
 
 
 def flush_cost(result: Tables | Swept, *, ax: Axes | None = None) -> Axes:
-    """Draw the mean latency of broadcasts, by cause and kind, as a sum of its parts.
+    """Draw the mean latency of shootdowns, by cause and kind, as a sum of its parts.
 
     The waiting parts are those of the CPU on the critical path, the one that answered last. Of a
     sweep it draws the mean latency along its axes; what each axis does to it, where there are more
@@ -77,7 +77,7 @@ def flush_cost(result: Tables | Swept, *, ax: Axes | None = None) -> Axes:
 
 
 def mean_parts(result: Tables) -> pd.DataFrame:
-    """Average the parts of the broadcasts' latency.
+    """Average the parts of the shootdowns' latency.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def _by_meaning(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def says(rows: pd.DataFrame) -> bool:
-    """Return whether anything was broadcast."""
+    """Return whether there was a shootdown."""
     return not rows.empty
 
 
@@ -124,7 +124,7 @@ def size(rows: pd.DataFrame) -> tuple[float, float]:
 def draw(rows: pd.DataFrame, ax: Axes) -> Axes:
     """Draw the means on axes."""
     if rows.empty:
-        return style.nothing(ax, "Nothing was broadcast", "No CPU had to be told anything.")
+        return style.nothing(ax, "There was no shootdown", "No CPU had to be told anything.")
     shown = rows.head(_MOST_ROWS)
     longest = max(float(shown["latency_ps"].max()), 1.0)
     left = np.zeros(len(shown))
@@ -154,18 +154,18 @@ def message(rows: pd.DataFrame) -> str:
     count = rows["count"].to_numpy(dtype=float)
     mean = float((rows["latency_ps"] * count).sum() / count.sum())
     if mean == 0:
-        return "Broadcasts took no time"
+        return "Shootdowns took no time"
     sums = {part: float((rows[part] * count).sum()) for part in STACKED}
     part = max(sums, key=lambda name: sums[name])
     share = sums[part] / sum(sums.values())
-    what = "The only broadcast took" if count.sum() == 1 else "A broadcast takes"
+    what = "The only shootdown took" if count.sum() == 1 else "A shootdown takes"
     average = "" if count.sum() == 1 else " on average"
     said = f"{what} {formatting.time(mean)}{average}"
     return f"{said}; {formatting.share(share)} of it is {_SPOKEN[part][2]}"
 
 
 def _row(row: Mapping[Hashable, Any]) -> str:
-    """Name a row; that it was a cross-call goes without saying."""
+    """Name a row; that it was an IPI call goes without saying."""
     told = "" if row["protocol"] == "ipi" else f" · {row['protocol']}"
     return f"{row['cause']} · {row['kind']}{told}"
 

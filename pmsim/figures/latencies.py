@@ -1,4 +1,4 @@
-"""How long broadcasts took: the share that took longer, with the quantiles that matter."""
+"""How long shootdowns took: the share that took longer, with the quantiles that matter."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KIND_COLOURS: Final = (style.BLUE, style.ORANGE, style.PURPLE, style.BROWN, sty
 
 
 def latency_distribution(result: Tables, *, ax: Axes | None = None) -> Axes:
-    """Draw which share of the broadcasts took longer than a time, both axes logarithmic.
+    """Draw which share of the shootdowns took longer than a time, both axes logarithmic.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def size(_calls: Latencies) -> tuple[float, float]:
 def draw(calls: Latencies, ax: Axes) -> Axes:
     """Draw the distribution on axes."""
     if not calls:
-        return style.nothing(ax, "Nothing was broadcast", "No CPU had to be told anything.")
+        return style.nothing(ax, "There was no shootdown", "No CPU had to be told anything.")
     everything = np.sort(np.concatenate(list(calls.values())))
     if len(calls) > 1:
         for (kind, some), colour in zip(calls.items(), _KIND_COLOURS, strict=False):
@@ -107,12 +107,12 @@ def draw(calls: Latencies, ax: Axes) -> Axes:
 def message(calls: npt.NDArray[np.int64], marks: pd.DataFrame) -> str:
     """Return the sentence on top: the middle of the distribution and the end of its tail."""
     if len(calls) == 1:
-        return f"The only broadcast took {formatting.time(calls[0])}"
+        return f"The only shootdown took {formatting.time(calls[0])}"
     if calls[0] == calls[-1]:
-        every = formatting.counted(len(calls), "broadcast")
+        every = formatting.counted(len(calls), "shootdown")
         return f"All {every} took {formatting.time(calls[0])} each"
     middle, last = marks.iloc[0], marks.iloc[-1]
-    text = f"Half of the broadcasts take at most {formatting.time(middle['latency_ps'])}"
+    text = f"Half of the shootdowns take at most {formatting.time(middle['latency_ps'])}"
     same = formatting.time(middle["latency_ps"]) == formatting.time(last["latency_ps"])
     if len(marks) == 1 or same:
         return f"{text}; the slowest {formatting.time(calls[-1])}"
@@ -122,7 +122,7 @@ def message(calls: npt.NDArray[np.int64], marks: pd.DataFrame) -> str:
 
 
 def _detail(calls: npt.NDArray[np.int64]) -> str:
-    every = formatting.counted(len(calls), "broadcast")
+    every = formatting.counted(len(calls), "shootdown")
     text = f"{every}; the slowest took {formatting.time(calls[-1])}."
     for share, name in ((1 - q, name) for q, name in QUANTILES[1:]):
         if len(calls) * share < 1 - 1e-9:
@@ -181,5 +181,5 @@ def _axes(ax: Axes, calls: npt.NDArray[np.int64]) -> None:
     ax.yaxis.set_major_locator(LogLocator(base=10, numticks=12))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _place: formatting.tick_share(share)))
     ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.set_ylabel("share of broadcasts that take longer")
+    ax.set_ylabel("share of shootdowns that take longer")
     ax.grid(visible=True)

@@ -17,7 +17,7 @@ from pmsim.figures.source import Tables
 _SPOKEN: Final = {
     "run_ps": ("kernel work", style.BLUE),
     "lock_wait_ps": ("lock wait", style.ORANGE),
-    "crosscall_ps": ("broadcasts", style.RED),
+    "crosscall_ps": ("shootdowns", style.RED),
     "delay_ps": ("delay: asleep, interrupted, or waiting for the CPU", "#dde2e1"),
 }
 _COSTS: Final = PARTS[:-1]
@@ -29,7 +29,7 @@ def operation_cost(result: Tables, *, ax: Axes | None = None) -> Axes:
     """Draw what each kind of kernel operation cost in total, split into its parts.
 
     A row stands for all operations of one kind under one caller; what runs inside another operation
-    is indented below it and is part of its length. Cost is kernel work, lock wait and broadcasts.
+    is indented below it and is part of its length. Cost is kernel work, lock wait and shootdowns.
     Delay follows it in grey, and is cut off where it is longer than the picture is wide: a task
     that sleeps through a grace period costs nobody anything.
 
@@ -116,7 +116,7 @@ def _label(row: Mapping[Any, Any]) -> str:
     if delay > 0.05 * cost:
         text += f" + {formatting.time(delay / count)} delay"
     calls = int(row["crosscalls"])
-    return f"{text}, {formatting.counted(calls, 'broadcast')}" if calls else text
+    return f"{text}, {formatting.counted(calls, 'shootdown')}" if calls else text
 
 
 def _name_rows(ax: Axes, rows: pd.DataFrame) -> None:

@@ -21,18 +21,18 @@ _LOG_BEYOND: Final = 50.0
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Broadcasts per second over time.
+    """Shootdowns per second over time.
 
     Attributes
     ----------
     edges_ps
         Where the intervals begin, and the last one's end.
     counts
-        Broadcasts in each interval.
+        Shootdowns in each interval.
     transient_end_ps
         Where the transient ends; ``None`` where no steady part was found.
     steady_per_second
-        Broadcasts per second after it.
+        Shootdowns per second after it.
     """
 
     edges_ps: npt.NDArray[np.int64]
@@ -52,7 +52,7 @@ class Rates:
 
 
 def broadcast_timeline(result: Tables, *, ax: Axes | None = None) -> Axes:
-    """Draw the rate of broadcasts over time, with the end of the transient marked.
+    """Draw the rate of shootdowns over time, with the end of the transient marked.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def rates(result: Tables) -> Rates:
     edges = np.append(starts[first], table["end_ps"].iloc[-1:].to_numpy(dtype=np.int64))
     counts = np.add.reduceat(counts, first) if len(counts) else counts
     if len(edges) > 2 and edges[-1] - edges[-2] < (edges[1] - edges[0]) / 2:
-        # One broadcast in a rest of an interval would be a tower; the rest joins the one before.
+        # One shootdown in a rest of an interval would be a tower; the rest joins the one before.
         edges = np.delete(edges, -2)
         counts = np.append(counts[:-2], counts[-2:].sum())
     parts = result.summary.transients[0]
@@ -91,7 +91,7 @@ def rates(result: Tables) -> Rates:
 
 
 def says(found: Rates) -> bool:
-    """Return whether broadcasts began in more than one interval: of one the table tells all."""
+    """Return whether shootdowns began in more than one interval: of one the table tells all."""
     return int(np.count_nonzero(found.counts)) > 1
 
 
@@ -103,7 +103,7 @@ def size(_found: Rates) -> tuple[float, float]:
 def draw(found: Rates, ax: Axes) -> Axes:
     """Draw the rates on axes."""
     if not len(found.counts) or not found.counts.any():
-        return style.nothing(ax, "No broadcast was made", "No CPU had to be told anything.")
+        return style.nothing(ax, "There was no shootdown", "No CPU had to be told anything.")
     rate = found.per_second
     floor = _scale(ax, found)
     ax.stairs(
@@ -111,7 +111,7 @@ def draw(found: Rates, ax: Axes) -> Axes:
         alpha=0.75, linewidth=0,
     )  # fmt: skip
     ax.set_xlim(found.edges_ps[0], found.edges_ps[-1])
-    ax.set_ylabel("broadcasts per second")
+    ax.set_ylabel("shootdowns per second")
     ax.grid(visible=True, axis="y")
     style.round_ticks(ax.xaxis, 8)
     style.time_axis(ax.xaxis, float(found.edges_ps[-1]), "simulated time")
@@ -125,20 +125,20 @@ def message(found: Rates) -> str:
     end = found.transient_end_ps
     if end is None:
         rate = formatting.number(found.mean_per_second)
-        return f"{rate} broadcasts per second on average; the run shows no steady part"
+        return f"{rate} shootdowns per second on average; the run shows no steady part"
     if end <= found.edges_ps[0]:
         rate = formatting.number(found.mean_per_second)
-        return f"There is no transient: {rate} broadcasts per second from the start"
+        return f"There is no transient: {rate} shootdowns per second from the start"
     if not found.steady_per_second:
-        return f"The transient ends at {formatting.time(end)}; after it nothing is broadcast"
+        return f"The transient ends at {formatting.time(end)}; no shootdown comes after it"
     rate = formatting.number(found.steady_per_second)
-    return f"The transient ends at {formatting.time(end)}; after it {rate} broadcasts per second"
+    return f"The transient ends at {formatting.time(end)}; after it {rate} shootdowns per second"
 
 
 def _detail(found: Rates) -> str:
     width = formatting.time(float(np.median(np.diff(found.edges_ps))))
     length = formatting.time(found.edges_ps[-1] - found.edges_ps[0])
-    calls = formatting.counted(int(found.counts.sum()), "broadcast")
+    calls = formatting.counted(int(found.counts.sum()), "shootdown")
     return f"{calls} in {length}, by intervals of {width}."
 
 

@@ -41,7 +41,7 @@ _HEADS: Final[Mapping[str, Callable[[Price], str]]] = {
 
 
 def as_markdown(lists: Sequence[PriceList]) -> str:
-    """Return all numbers of broadcasts in two tables, and one table for each kernel in full."""
+    """Return all numbers of shootdowns in two tables, and one table for each kernel in full."""
     parts = [overview(lists, names) for names in (MEMORY, CODE)] if len(lists) > 1 else []
     parts += [f"**{one.kernel}** on {_place(one)}\n\n{_in_full(one)}" for one in lists]
     return "\n".join(parts)
@@ -70,7 +70,7 @@ FORMATS: Final[Mapping[str, Callable[[Sequence[PriceList]], str]]] = {
 
 
 def overview(lists: Sequence[PriceList], operations: Collection[str]) -> str:
-    """Return one Markdown table that counts the broadcasts of operations, a row for each kernel.
+    """Return one Markdown table that counts the shootdowns of operations, a row for each kernel.
 
     Its last column says how many CPUs are interrupted by protecting the pool.
 
@@ -81,7 +81,7 @@ def overview(lists: Sequence[PriceList], operations: Collection[str]) -> str:
     operations
         Names from the `CATALOGUE`.
     """
-    head = ["broadcasts of", *(CATALOGUE[name].short for name in operations), "interrupts"]
+    head = ["shootdowns of", *(CATALOGUE[name].short for name in operations), "interrupts"]
     rows = [
         [
             _row_name(one, lists),

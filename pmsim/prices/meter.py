@@ -39,12 +39,12 @@ class Price:
     Attributes
     ----------
     full, range, sync
-        Broadcasts: those that empty TLBs, those that drop single pages, and those that drop nothing
+        Shootdowns: those that empty TLBs, those that drop single pages, and those that drop nothing
         and have CPUs take notice of new code.
     interrupts
         Interrupts that all CPUs together took.
     invalidations
-        Invalidations that the hardware broadcast (TLBI, INVLPGB).
+        Operations of TLB broadcasts (TLBI, INVLPGB).
     interrupted
         CPUs that were interrupted at least once.
     lazy_pages
@@ -53,9 +53,9 @@ class Price:
     takes_ps
         From the call to its return.
     waiting_ps
-        The part of it spent in broadcasts.
+        The part of it spent in shootdowns.
     stolen_ps, refill_ps
-        What the other CPUs lost: to handlers and broadcast invalidation, and to filling their TLBs
+        What the other CPUs lost: to handlers and TLB broadcasts, and to filling their TLBs
         again.
     """
 

@@ -43,7 +43,7 @@ def answer_tables(result: Result) -> list[Table]:
     """Return the tables of a result's answer, those without rows left out."""
     summary = result.summary
     tables = (
-        means(summary), costs(summary), broadcasts(summary), operations(summary), pools(result),
+        means(summary), costs(summary), shootdowns(summary), operations(summary), pools(result),
     )  # fmt: skip
     return [table for table in tables if table.rows]
 
@@ -74,24 +74,24 @@ def costs(summary: Summary) -> Table:
     cost = summary.cost
     per_ps = cost.share / cost.lost_ps if cost.lost_ps else 0.0
     spent = {
-        "interrupts, waking for them, invalidations": cost.stolen_ps,
+        "handlers, waking up for them, stalls by TLB broadcasts": cost.stolen_ps,
         "refilling TLBs after full flushes": cost.refill_ps,
-        "spinning: for answers and spinlocks": cost.spin_ps,
-        "starting broadcasts, interrupts off": cost.irqs_off_ps,
+        "spinning: for csd locks and spinlocks": cost.spin_ps,
+        "enqueuing and sending, interrupts off": cost.irqs_off_ps,
         "all of it": cost.lost_ps,
     }
     rows = [(word(what), time(ps), part(ps * per_ps)) for what, ps in spent.items()]
     return Table("where CPU time was lost", ("what", "time", "share of all CPU time"), tuple(rows))
 
 
-def broadcasts(summary: Summary) -> Table:
-    """Return what broadcasts were made for."""
+def shootdowns(summary: Summary) -> Table:
+    """Return what shootdowns were made for."""
     total = summary.broadcasts.total
     rows = [
         (word(cause), count(number), part(number / total))
         for cause, number in summary.broadcasts.by_cause.items()
     ]
-    return Table("broadcasts by cause", ("cause", "number", "share"), tuple(rows))
+    return Table("shootdowns by cause", ("cause", "number", "share"), tuple(rows))
 
 
 def operations(summary: Summary) -> Table:
@@ -110,7 +110,7 @@ def operations(summary: Summary) -> Table:
     more = len(rows) < len(found)
     return Table(
         "kernel operations, nested ones too",
-        ("kind", "number", "mean", "total", "broadcasts"),
+        ("kind", "number", "mean", "total", "shootdowns"),
         tuple(rows),
         f"The costliest {len(rows):,} of {len(found):,} kinds." if more else "",
     )

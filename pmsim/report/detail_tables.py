@@ -18,8 +18,8 @@ MOST_CPUS: Final = 64
 """CPUs that are shown, those that lost most."""
 MOST_CALLS: Final = 50
 """Kinds of calls into the kernel that are shown, the costliest."""
-MOST_BROADCASTS: Final = 25
-"""Broadcasts that are shown, the slowest."""
+MOST_SHOOTDOWNS: Final = 25
+"""Shootdowns that are shown, the slowest."""
 MOST_FAULTS: Final = 50
 """Faults that are shown, the first."""
 
@@ -30,7 +30,7 @@ _NAMES: Final = {column.name: column.name.removesuffix("_ps").replace("_", " ")
 def detail_tables(result: Result) -> list[Table]:
     """Return the tables that go into detail, those without rows left out."""
     tables = (
-        calls(result.summary), user_work(result.summary), slowest_broadcasts(result), cpus(result),
+        calls(result.summary), user_work(result.summary), slowest_shootdowns(result), cpus(result),
         faults(result),
     )  # fmt: skip
     return [table for table in tables if table.rows]
@@ -53,7 +53,7 @@ def calls(summary: Summary) -> Table:
     ]
     return Table(
         "calls into the kernel",
-        ("workload", "call", "number", "mean", "longest", "waited for locks", "broadcasts"),
+        ("workload", "call", "number", "mean", "longest", "waited for locks", "shootdowns"),
         tuple(rows),
         _left_out(len(found), len(rows), "The costliest"),
     )
@@ -76,8 +76,8 @@ def user_work(summary: Summary) -> Table:
     return Table("user work", columns, tuple(rows))
 
 
-def slowest_broadcasts(result: Result) -> Table:
-    """Return the broadcasts that took longest, and where their time went."""
+def slowest_shootdowns(result: Result) -> Table:
+    """Return the shootdowns that took longest, and where their time went."""
     parts = [column.name for column in LATENCY_PARTS]
     plain = ["start_ps", "end_ps", "cpu", "cause", "kind", "targets", "slowest_cpu",
              "slowest_reason"]  # fmt: skip
@@ -86,12 +86,12 @@ def slowest_broadcasts(result: Result) -> Table:
     for batch in result.batches("crosscalls", [*plain, *parts]):
         total += len(batch)
         batch = batch.assign(latency=batch["end_ps"] - batch["start_ps"])
-        pieces = [found, batch.nlargest(MOST_BROADCASTS, "latency")]
+        pieces = [found, batch.nlargest(MOST_SHOOTDOWNS, "latency")]
         together = pd.concat([one.astype(object) for one in pieces if len(one)])
         found = together.sort_values("latency", ascending=False, kind="stable")
-        found = found.head(MOST_BROADCASTS)
+        found = found.head(MOST_SHOOTDOWNS)
     shown = [name for name in parts if found[name].any()]
-    rows = [_broadcast(one, shown) for one in found.to_dict("records")]
+    rows = [_shootdown(one, shown) for one in found.to_dict("records")]
     head = (
         "began at",
         "latency",
@@ -103,14 +103,14 @@ def slowest_broadcasts(result: Result) -> Table:
         "held up by",
     )
     return Table(
-        "slowest broadcasts",
+        "slowest shootdowns",
         (*head, *(_NAMES[name] for name in shown)),
         tuple(rows),
         _left_out(total, len(rows), "The slowest"),
     )
 
 
-def _broadcast(one: Mapping[Any, Any], shown: list[str]) -> tuple[Cell, ...]:
+def _shootdown(one: Mapping[Any, Any], shown: list[str]) -> tuple[Cell, ...]:
     nobody = pd.isna(one["slowest_cpu"])
     return (
         time(one["start_ps"]),
@@ -142,7 +142,7 @@ def cpus(result: Result) -> Table:
         )
         for cpu, row in sums.loc[order].iterrows()
     ]
-    head = ("CPU", *(_NAMES[name] for name in times), "refilling TLBs", "interrupts", "broadcasts")
+    head = ("CPU", *(_NAMES[name] for name in times), "refilling TLBs", "interrupts", "shootdowns")
     return Table("CPUs", head, tuple(rows), _left_out(len(sums), len(rows), "Those that lost most"))
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pmsim.simulation.result.result import Result
 
 IN_FLIGHT: Final = "calls in flight"
-"""The counter of broadcasts that have begun and not ended."""
+"""The counter of shootdowns that have begun and not ended."""
 LAZY: Final = "lazily freed pages"
 """The counter of pages that wait for a purge, at the end of each interval of the timeline."""
 HANDLERS: Final = "handlers"
@@ -49,9 +49,9 @@ def write_perfetto(
 ) -> Path:
     """Write the timeline of a replication, and return where it is.
 
-    There is a group of tracks per CPU: one per task with its operations, the broadcasts and waits
+    There is a group of tracks per CPU: one per task with its operations, the shootdowns and waits
     in them and the parts of these; the handlers of the CPU with the calls that each took, every
-    call at the end of an arrow from its broadcast; the windows with interrupts off; and the shares
+    call at the end of an arrow from its shootdown; the windows with interrupts off; and the shares
     of its time that were lost. Counters tell how many calls are in flight and how many pages are
     freed lazily.
 
@@ -184,8 +184,8 @@ class _Timeline:
 
 
 def _write_in_flight(timeline: _Timeline, spans: Spans, start_ps: int) -> None:
-    """Write how many broadcasts are under way, at each instant at which that changes."""
-    calls = [one for listed in spans.tasks.values() for one in _broadcasts(listed)]
+    """Write how many shootdowns are under way, at each instant at which that changes."""
+    calls = [one for listed in spans.tasks.values() for one in _shootdowns(listed)]
     instants = np.array([t for one in calls for t in (one.start_ps, one.end_ps)], dtype=np.int64)
     changes = np.tile(np.array([1, -1], dtype=np.int64), len(calls))
     times, places = np.unique(instants, return_inverse=True)
@@ -197,12 +197,12 @@ def _write_in_flight(timeline: _Timeline, spans: Spans, start_ps: int) -> None:
         timeline.count(track, at_ps, value)
 
 
-def _broadcasts(spans: list[Span]) -> list[Span]:
-    """Return the broadcasts among some spans and in them, however deep."""
+def _shootdowns(spans: list[Span]) -> list[Span]:
+    """Return the shootdowns among some spans and in them, however deep."""
     found, waiting = [], list(spans)
     while waiting:
         one = waiting.pop()
-        if one.category == "broadcast":
+        if one.category == "shootdown":
             found.append(one)
         else:
             waiting += one.inside

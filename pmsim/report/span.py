@@ -16,7 +16,7 @@ class Span:
     Attributes
     ----------
     name, category
-        What it is, and of what sort: ``operation``, ``broadcast``, ``wait``, ``handler``,
+        What it is, and of what sort: ``operation``, ``shootdown``, ``wait``, ``handler``,
         ``answer``, ``irqs_off`` or ``part``.
     start_ps, end_ps
         When.

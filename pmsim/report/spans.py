@@ -1,4 +1,4 @@
-"""What happened on each CPU, as spans that nest: operations and broadcasts, handlers and waits."""
+"""What happened on each CPU, as spans that nest: operations and shootdowns, handlers and waits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pmsim.simulation.result.result import Result
 
 MOST_ROWS: Final = 100_000
-"""Operations, broadcasts, targets and waits of one timeline: half a million spans, 50 MB."""
+"""Operations, shootdowns, targets and waits of one timeline: half a million spans, 50 MB."""
 
 _PARTS: Final = tuple(column.name for column in LATENCY_PARTS)
 _AFTER_THE_VISIT: Final = ("local_ps", "resume_ps")
@@ -137,7 +137,7 @@ def _rows(result: Result, window: Window) -> _Rows:
             listed += rows
             if sum(len(one) for one in found.values()) > MOST_ROWS:
                 raise OutputError(
-                    f"this part of {result.path} has more operations, broadcasts, targets and waits"
+                    f"this part of {result.path} has more operations, shootdowns, targets and waits"
                     f" than the {MOST_ROWS:,} that a timeline takes: choose a shorter one"
                     " (--from TIME --to TIME)"
                 )
@@ -177,11 +177,11 @@ def _add_operations(spans: Spans, rows: list[dict[str, Any]]) -> dict[int, Span]
 def _add_crosscalls(
     spans: Spans, by_id: dict[int, Span], rows: Sequence[Row], *, serial: bool
 ) -> list[Span]:
-    """Add the broadcasts, each where the operation is that made it; return them, row by row."""
+    """Add the shootdowns, each where the operation is that made it; return them, row by row."""
     calls = []
     for row in rows:
         span = Span(
-            f"{row['protocol']} {row['kind']}", "broadcast",
+            f"{row['protocol']} {row['kind']}", "shootdown",
             int(row["start_ps"]), int(row["end_ps"]),
             facts_of(row, ("cause", "targets", "pages", "invalidations", "slowest_cpu",
                            "slowest_reason")),
@@ -222,7 +222,7 @@ def _parts(row: Row, names: tuple[str, ...]) -> list[Span]:
 
 
 def _answers(rows: _Rows, calls: list[Span], costs: handlers.HandlerCosts) -> Iterator[Answer]:
-    """Yield the answers to each broadcast that are known, at the end of an arrow from it."""
+    """Yield the answers to each shootdown that are known, at the end of an arrow from it."""
     arrow = 0
     for row, call in zip(rows.crosscalls, calls, strict=True):
         targets = rows.targets.get((int(row["cpu"]), int(row["start_ps"])), [])

@@ -93,4 +93,4 @@ def windows(stretches: Rows, targets: Rows, alone: Rows) -> dict[int, list[Span]
     return found
 
 
-_OWN_CALL: Final = "its own cross-call"
+_OWN_CALL: Final = "its own IPI call"

@@ -56,7 +56,7 @@ class MeasureKeys(Keys):
     )
     detail: DetailKeys | None = Field(
         default=None,
-        description="The part of each run of which every target of every cross-call, every window"
+        description="The part of each run of which every target of every IPI call, every window"
         " with interrupts off and every wait of a task is kept; up to 200,000 targets and as many"
         " windows and waits.",
     )

@@ -37,7 +37,7 @@ def test_what_export_says_to_do_for_every_handler_is_right(
     done = pmsim("export", "all", "--perfetto")
     assert (done.returncode, done.stderr) == (0, "")
     timeline = read(tmp_path / "all" / "timeline.pftrace")
-    calls = [one for one in timeline.slices if one.category == "broadcast"]
+    calls = [one for one in timeline.slices if one.category == "shootdown"]
     assert calls
     assert all(len(one.begins) == one.facts["targets"] for one in calls)
 

@@ -34,7 +34,7 @@ def shown(terminal: io.StringIO, *reports: Progress) -> str:
 def test_the_bar_shows_simulated_time_broadcasts_and_wall_time(terminal: io.StringIO) -> None:
     said = shown(terminal, Progress(0, 1, 5 * MS, 10 * MS, 1234))
     assert "policy" in said
-    assert "5 ms simulated, 1,234 broadcasts," in said
+    assert "5 ms simulated, 1,234 shootdowns," in said
     assert "wall time" in said
 
 

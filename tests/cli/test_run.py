@@ -25,7 +25,7 @@ from tests.machines import scenario
 from tests.scenario_files import write_scenario
 
 FIGURES = {"operation_cost.png", "flush_cost.png", "broadcast_timeline.png", "cpus_over_time.png"}
-"""Those that a run with some broadcasts has at least."""
+"""Those that a run with some shootdowns has at least."""
 
 ENDLESS = {"duration": "1000s"}
 CHURN = {"kind": "pool_churn", "pools": 10_000_000, "allocations": 8, "size": "8B"}
@@ -45,7 +45,7 @@ def test_a_run_answers_in_words_and_leaves_tables_and_figures(
     done = pmsim("run", policy_file)
     assert done.returncode == 0, done.stderr
     words = done.stdout
-    assert words.index("Synchronization cost") < words.index("where CPU time was lost")
+    assert words.index("Shootdowns cost") < words.index("where CPU time was lost")
     assert "The initiators (selinux) waited" in words
     assert "The transient" in words
     assert "User work (victims, 3 tasks)" in words
@@ -92,7 +92,7 @@ def test_an_interrupt_while_figures_are_drawn_keeps_all_that_is_there(
         patch.setattr(Drawing, "save", interrupted)
         done = inside("run", policy_file, "--out", "here")
     assert done.returncode == 130
-    assert "Synchronization cost" in done.stdout
+    assert "Shootdowns cost" in done.stdout
     last = done.stdout.splitlines()[-1]
     assert "interrupted while figures were drawn: all else is in here" in last
     assert [path.name for path in Path("here/figures").iterdir()] == ["operation_cost.png"]
@@ -415,7 +415,7 @@ def test_work_alone_shows_that_nothing_was_broadcast(inside: Pmsim, tmp_path: Pa
     path = write_scenario(tmp_path, scenario(WORK, duration="1ms").as_dict())
     done = inside("run", path)
     assert done.returncode == 0, done.stdout
-    assert "nothing was broadcast" in done.stdout
+    assert "there was no shootdown" in done.stdout
 
 
 def test_a_sweep_in_the_file_is_left_out_and_the_command_for_it_named(

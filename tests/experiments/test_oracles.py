@@ -216,7 +216,7 @@ def test_little_s_law_holds_for_the_locks_of_the_kernel(sampled: list[int]) -> N
     several = [{**CHURN, "name": f"churn {cpu}", "cpu": cpu} for cpu in range(6)]
     # One that is given a lock waits on until it runs, and is in no queue any more. So nothing may
     # come between: no line to fetch, no wake-up, no handler. What is waited for is the answer to
-    # broadcasts, whose interrupts take their time.
+    # shootdowns, whose interrupts take their time.
     costs = nothing_costs()
     costs["ipi"]["delivery"] = {"core": "500ns"}
     machine = {"topology": {"cores": 6}, "costs": costs}

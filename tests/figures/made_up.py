@@ -73,7 +73,7 @@ def crosscalls(
     protocols: Sequence[str] | str = "ipi",
     **parts: Any,
 ) -> pd.DataFrame:
-    """Return broadcasts one after the other; parts not given are 0."""
+    """Return shootdowns one after the other; parts not given are 0."""
     frame = pd.DataFrame({"kind": kinds, "cause": causes}).assign(protocol=protocols)
     for part in LATENCY_PARTS:
         frame[part] = parts.get(part, 0)
@@ -104,7 +104,7 @@ def many_crosscalls(n: int, n_cpus: int, seed: int = 1) -> pd.DataFrame:
 
 
 def timeline(counts: Sequence[int] | np.ndarray, width_ps: int) -> pd.DataFrame:
-    """Return a timeline of so many broadcasts per interval."""
+    """Return a timeline of so many shootdowns per interval."""
     start = np.arange(len(counts)) * width_ps
     return pd.DataFrame(
         {"replication": 0, "start_ps": start, "end_ps": start + width_ps, "broadcasts": counts}

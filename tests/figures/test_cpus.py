@@ -72,10 +72,10 @@ def test_the_message_says_who_was_interrupted(stolen, message):
 def test_without_interrupts_cpus_were_held_up_by_invalidations():
     ax = cpus_over_time(run([[0], [9], [12]], handlers=0))
     assert ax.get_title(loc="left").replace("\n", " ") == (
-        "2 of 3 CPUs were held up: 7 % of all CPU time, 12 % on CPU 2"
+        "2 of 3 CPUs stalled: 7 % of all CPU time, 12 % on CPU 2"
     )
     bar = ax.collections[0].colorbar
-    assert bar.ax.get_ylabel() == "share of time held up by invalidations"
+    assert bar.ax.get_ylabel() == "share of time stalled by TLB broadcasts"
 
 
 def test_the_message_says_who_spun():

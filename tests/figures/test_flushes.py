@@ -66,7 +66,7 @@ def test_each_row_says_how_many_and_how_long():
 def test_the_message_weighs_each_row_by_its_calls():
     # (2 * 1000 + 800) / 3 = 933; in flight 2100 of 2800
     assert flush_cost(MadeUp(crosscalls=THREE)).get_title(loc="left").replace("\n", " ") == (
-        "A broadcast takes 933 ps on average; "
+        "A shootdown takes 933 ps on average; "
         "75 % of it is the interrupt's flight to the slowest CPU"
     )
 
@@ -101,14 +101,14 @@ def test_a_row_that_was_no_cross_call_says_how_cpus_were_told():
 def test_a_single_call_has_no_average():
     one = MadeUp(crosscalls=crosscalls(["full"], ["trace"], visit_ps=[50]))
     title = flush_cost(one).get_title(loc="left").replace("\n", " ")
-    assert title.startswith("The only broadcast took 50 ps; 100 % of it")
+    assert title.startswith("The only shootdown took 50 ps; 100 % of it")
 
 
 def test_calls_without_time_are_said_to_take_none():
     free = MadeUp(crosscalls=crosscalls(["empty"], ["trace"]))
-    assert flush_cost(free).get_title(loc="left") == "Broadcasts took no time"
+    assert flush_cost(free).get_title(loc="left") == "Shootdowns took no time"
 
 
 @pytest.mark.parametrize("result", [MadeUp(), InPieces()])
 def test_no_call_is_a_note_and_no_crash(result):
-    assert flush_cost(result).get_title(loc="left") == "Nothing was broadcast"
+    assert flush_cost(result).get_title(loc="left") == "There was no shootdown"

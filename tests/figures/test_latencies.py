@@ -84,25 +84,25 @@ def test_a_million_calls_are_a_curve_of_a_few_thousand_points_with_both_ends():
 def test_the_message_tells_the_middle_and_the_furthest_known_tail():
     title = latency_distribution(calls(*range(1000, 2000))).get_title(loc="left")
     assert title.replace("\n", " ") == (
-        "Half of the broadcasts take at most 1.5 ns; 0.2 % take 2 ns or more"
+        "Half of the shootdowns take at most 1.5 ns; 0.2 % take 2 ns or more"
     )
 
 
 def test_the_message_counts_how_many_calls_are_as_slow_as_the_tail():
     title = latency_distribution(calls(*[10] * 900, *[50] * 100)).get_title(loc="left")
     assert title.replace("\n", " ") == (
-        "Half of the broadcasts take at most 10 ps; 10 % take 50 ps or more"
+        "Half of the shootdowns take at most 10 ps; 10 % take 50 ps or more"
     )
 
 
 def test_the_message_of_few_calls_names_the_slowest():
     title = latency_distribution(calls(100, 200, 400)).get_title(loc="left").replace("\n", " ")
-    assert title == "Half of the broadcasts take at most 200 ps; the slowest 400 ps"
+    assert title == "Half of the shootdowns take at most 200 ps; the slowest 400 ps"
 
 
 def test_the_message_of_calls_that_are_nearly_all_alike_names_the_slowest():
     title = latency_distribution(calls(*[10] * 1999, 50)).get_title(loc="left")
-    assert title == "Half of the broadcasts take at most 10 ps; the slowest 50 ps"
+    assert title == "Half of the shootdowns take at most 10 ps; the slowest 50 ps"
 
 
 @pytest.mark.parametrize(("slowest", "steps"), [(10**7, True), (10**13, False)])
@@ -117,16 +117,16 @@ def test_labels_between_the_decades_are_left_out_where_they_would_overlap(slowes
 
 def test_the_message_of_equal_calls_says_so():
     assert (
-        latency_distribution(calls(7, 7)).get_title(loc="left") == "All 2 broadcasts took 7 ps each"
+        latency_distribution(calls(7, 7)).get_title(loc="left") == "All 2 shootdowns took 7 ps each"
     )
-    assert latency_distribution(calls(7)).get_title(loc="left") == "The only broadcast took 7 ps"
+    assert latency_distribution(calls(7)).get_title(loc="left") == "The only shootdown took 7 ps"
 
 
 def test_calls_of_no_time_can_be_drawn():
     ax = latency_distribution(calls(0, 0))
-    assert ax.get_title(loc="left") == "All 2 broadcasts took 0 s each"
+    assert ax.get_title(loc="left") == "All 2 shootdowns took 0 s each"
     ax.figure.canvas.draw()
 
 
 def test_no_call_is_a_note_and_no_crash():
-    assert latency_distribution(MadeUp()).get_title(loc="left") == "Nothing was broadcast"
+    assert latency_distribution(MadeUp()).get_title(loc="left") == "There was no shootdown"

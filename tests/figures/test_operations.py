@@ -19,8 +19,8 @@ def test_bars_stack_the_parts_of_each_row():
 def test_each_row_says_how_many_how_long_and_how_many_broadcasts():
     ax = operation_cost(MadeUp(operations(*PROTECT)))
     assert [text.get_text() for text in ax.texts[:3]] == [
-        "1 × 900 ps, 2 broadcasts",
-        "2 × 440 ps, 2 broadcasts",
+        "1 × 900 ps, 2 shootdowns",
+        "2 × 440 ps, 2 shootdowns",
         "1 × 70 ps + 30 ps delay",
     ]
 
@@ -32,9 +32,9 @@ def test_nested_operations_are_indented():
 
 def test_the_message_counts_outermost_operations_alone():
     ax = operation_cost(MadeUp(operations(*PROTECT)))
-    # 900 and 70, of which 800 broadcasts, 150 work, 20 waiting for a lock
+    # 900 and 70, of which 800 shootdowns, 150 work, 20 waiting for a lock
     assert ax.get_title(loc="left").replace("\n", " ") == (
-        "Kernel operations cost 970 ps: 82.5 % broadcasts, 15.5 % kernel work, 2.06 % lock wait"
+        "Kernel operations cost 970 ps: 82.5 % shootdowns, 15.5 % kernel work, 2.06 % lock wait"
     )
 
 

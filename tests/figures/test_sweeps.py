@@ -256,7 +256,7 @@ def test_a_tornado_puts_the_axis_that_matters_most_on_top():
 def test_flush_cost_of_a_sweep_is_the_mean_latency_along_its_axis():
     ax = flush_cost(LINE)
     assert ax.get_lines()[0].get_ydata() == pytest.approx([1e6, 2e6, 3e6])
-    assert ax.get_ylabel() == "Mean latency of a broadcast"
+    assert ax.get_ylabel() == "Mean latency of a shootdown"
 
 
 def test_the_figures_fit_the_number_of_axes():

@@ -60,13 +60,13 @@ def test_the_end_of_the_transient_is_a_line_with_its_time():
     assert ax.lines[0].get_xdata()[0] == 20 * MS
     assert [text.get_text() for text in ax.texts][:2] == ["transient ends: 20 ms", "then 200/s"]
     assert ax.get_title(loc="left") == (
-        "The transient ends at 20 ms; after it 200 broadcasts per second"
+        "The transient ends at 20 ms; after it 200 shootdowns per second"
     )
 
 
 def test_silence_after_the_transient_is_said_in_words():
     ax = broadcast_timeline(run([50, 40, 0, 0], 19 * MS))
-    assert ax.get_title(loc="left") == "The transient ends at 19 ms; after it nothing is broadcast"
+    assert ax.get_title(loc="left") == "The transient ends at 19 ms; no shootdown comes after it"
     assert ax.texts[0].get_text() == "transient ends: 19 ms"
 
 
@@ -83,20 +83,20 @@ def test_a_late_end_is_labelled_to_its_left():
 def test_no_steady_part_is_said_and_nothing_marked():
     ax = broadcast_timeline(run([1, 5, 9]))
     assert ax.get_title(loc="left") == (
-        "500 broadcasts per second on average; the run shows no steady part"
+        "500 shootdowns per second on average; the run shows no steady part"
     )
     assert not ax.lines
 
 
 def test_a_run_that_is_steady_from_its_start_has_no_transient():
     ax = broadcast_timeline(run([2, 2], 0))
-    assert ax.get_title(loc="left").startswith("There is no transient: 200 broadcasts")
+    assert ax.get_title(loc="left").startswith("There is no transient: 200 shootdowns")
 
 
 def test_a_burst_far_above_the_rest_is_drawn_on_a_logarithmic_axis():
     ax = broadcast_timeline(run([5000, 1, 1, 0], 10 * MS))
     assert ax.get_yscale() == "log"
-    # An interval without broadcasts lies on the bottom, below one with a single broadcast.
+    # An interval without shootdowns lies on the bottom, below one with a single shootdown.
     assert ax.patches[0].get_data().values[-1] == ax.get_ylim()[0] < 100
 
 
@@ -108,7 +108,7 @@ def test_even_rates_are_drawn_from_zero():
 
 @pytest.mark.parametrize("result", [MadeUp(), run([0, 0])])
 def test_no_broadcast_is_a_note_and_no_crash(result):
-    assert broadcast_timeline(result).get_title(loc="left") == "No broadcast was made"
+    assert broadcast_timeline(result).get_title(loc="left") == "There was no shootdown"
 
 
 def test_rates_below_ten_have_ticks_that_differ():

@@ -357,7 +357,7 @@ def test_of_several_kernels_markdown_counts_all_broadcasts_in_two_tables_first()
     for table, operations in ((memory, MEMORY), (code, CODE)):
         head, _, first, second = [line.split("|")[1:-1] for line in table.splitlines()]
         shorts = [priced.short for priced in operations.values()]
-        assert [cell.strip() for cell in head] == ["broadcasts of", *shorts, "interrupts"]
+        assert [cell.strip() for cell in head] == ["shootdowns of", *shorts, "interrupts"]
         assert (first[0].strip(), second[0].strip()) == ("a", "b")
     assert len(in_full) == 4
 

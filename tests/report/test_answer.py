@@ -4,8 +4,8 @@ import pytest
 
 import pmsim
 from pmsim.report import detail_tables as details
-from pmsim.report.answer import answer_tables, answer_words, broadcasts, costs, operations
-from pmsim.report.detail_tables import cpus, detail_tables, slowest_broadcasts
+from pmsim.report.answer import answer_tables, answer_words, costs, operations, shootdowns
+from pmsim.report.detail_tables import cpus, detail_tables, slowest_shootdowns
 from pmsim.report.sweep_tables import sweep_tables
 from pmsim.report.table import Table
 
@@ -36,7 +36,7 @@ def test_costs_add_up_to_all_of_it(result: pmsim.Result) -> None:
 
 
 def test_broadcasts_are_counted_by_cause(result: pmsim.Result) -> None:
-    found = broadcasts(result.summary)
+    found = shootdowns(result.summary)
     by_cause = result.crosscalls["cause"].value_counts()
     assert dict(zip(texts(found, "cause"), numbers(found, "number"), strict=True)) == (
         by_cause[by_cause > 0].to_dict()
@@ -51,23 +51,23 @@ def test_operations_are_those_of_the_table(result: pmsim.Result) -> None:
         assert counts[kind] == number
 
 
-def test_the_slowest_broadcasts_are_found_over_all_batches(
+def test_the_slowest_shootdowns_are_found_over_all_batches(
     result: pmsim.Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = result.crosscalls
     latency = (calls["end_ps"] - calls["start_ps"]).sort_values(ascending=False)
     pieces = [calls.iloc[start : start + 5] for start in range(0, len(calls), 5)]
-    monkeypatch.setattr(details, "MOST_BROADCASTS", 7)
+    monkeypatch.setattr(details, "MOST_SHOOTDOWNS", 7)
     monkeypatch.setattr(
         pmsim.Result, "batches", lambda _self, _table, columns: (p[list(columns)] for p in pieces)
     )
-    found = slowest_broadcasts(result)
+    found = slowest_shootdowns(result)
     assert numbers(found, "latency") == latency.head(7).tolist()
     assert found.note == f"The slowest 7 of {len(calls):,}."
 
 
 def test_the_parts_of_a_slow_broadcast_add_up_to_its_latency(result: pmsim.Result) -> None:
-    found = slowest_broadcasts(result)
+    found = slowest_shootdowns(result)
     first_part = found.columns.index("held up by") + 1
     for row, latency in zip(found.rows, numbers(found, "latency"), strict=True):
         assert sum(cell.number or 0 for cell in row[first_part:]) == latency
@@ -107,6 +107,6 @@ def test_a_run_without_broadcasts_has_no_table_of_them() -> None:
 
     quiet = pmsim.run(scenario({"kind": "user_work", "name": "work"}, duration="1ms"))
     titles = [table.title for table in [*answer_tables(quiet), *detail_tables(quiet)]]
-    assert "broadcasts by cause" not in titles
-    assert "slowest broadcasts" not in titles
+    assert "shootdowns by cause" not in titles
+    assert "slowest shootdowns" not in titles
     assert "CPUs" in titles

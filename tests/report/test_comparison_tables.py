@@ -54,7 +54,7 @@ def test_a_difference_is_that_of_the_means_with_its_interval(
     one, two = (side.replications["latency_mean_ps"] for side in sides.values())
     table = differences(compare(*sides.values()))
     assert table.columns[:4] == ("what", "test (1)", "test (2)", "difference")
-    (row,) = [row for row in table.rows if row[0].text == "mean latency of a broadcast"]
+    (row,) = [row for row in table.rows if row[0].text == "mean latency of a shootdown"]
     assert row[1].number == pytest.approx(one.mean())
     assert row[2].number == pytest.approx(two.mean())
     assert row[3].number == pytest.approx((two - one).mean())

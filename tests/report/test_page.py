@@ -8,8 +8,7 @@ import pytest
 
 import pmsim
 from pmsim.errors import OutputError, ResultError
-from pmsim.figures.choice import sweep_figures
-from pmsim.figures.gallery import GALLERY
+from pmsim.figures.gallery import drawings
 from pmsim.report.page import report_html, write_report
 from pmsim.simulation.answer.sentences import sentences
 
@@ -86,16 +85,18 @@ def test_nothing_is_loaded_from_elsewhere(page: Page) -> None:
 def test_a_report_says_what_the_terminal_says(text: str, result: pmsim.Result) -> None:
     for sentence in sentences(result.summary):
         assert sentence in text
-    for title in ("Where CPU time was lost", "Broadcasts by cause", "Slowest broadcasts", "CPUs"):
+    for title in ("Where CPU time was lost", "Shootdowns by cause", "Slowest shootdowns", "CPUs"):
         assert f"<h3>{title}</h3>" in text
 
 
-def test_every_figure_is_there_with_its_message_as_its_name(page: Page, swept: pmsim.Sweep) -> None:
+def test_every_figure_that_says_something_is_there_with_its_message_as_its_name(
+    page: Page, result: pmsim.Result, swept: pmsim.Sweep
+) -> None:
     drawn = [some for tag, some in page.elements if tag == "svg"]
-    assert len(drawn) == 2 * len(GALLERY) + len(sweep_figures(swept))
+    assert len(drawn) == 2 * len(drawings(result)) + len(drawings(swept))
     names = [some["aria-label"] or "" for some in drawn]
     assert all(some["role"] == "img" for some in drawn)
-    assert any(name.startswith("A broadcast takes") for name in names)
+    assert any(name.startswith("A shootdown takes") for name in names)
     assert all(len(name.split()) > 3 for name in names)
 
 
@@ -121,7 +122,7 @@ def test_a_sweep_shows_its_cells_and_their_means(swept: pmsim.Sweep) -> None:
     text = report_html([swept])
     assert "2 cells · 12 runs · finished" in text
     assert "machine.costs.ipi.entry" in text
-    for label in ("CPU time lost", "broadcasts per second", "mean latency of a broadcast"):
+    for label in ("CPU time lost", "shootdowns per second", "mean latency of a shootdown"):
         assert label in text
     assert re.search(r"± [\d.]+ %", text)
     assert "<h2>Figures</h2>" in text

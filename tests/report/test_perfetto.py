@@ -145,7 +145,7 @@ def test_the_parts_of_an_invalidation_follow_each_other_in_time(tmp_path: Path) 
         )
     )
     timeline = read(write_perfetto(result, tmp_path / "arm.pftrace"))
-    calls = [one for one in timeline.slices if one.category == "broadcast"]
+    calls = [one for one in timeline.slices if one.category == "shootdown"]
     assert calls
     for call in calls:
         names = [name for name, _, _ in parts_of(timeline, call)]
@@ -156,7 +156,7 @@ def test_the_parts_of_an_invalidation_follow_each_other_in_time(tmp_path: Path) 
 def test_every_operation_and_broadcast_is_there_with_its_exact_times(
     result: pmsim.Result, timeline: Timeline
 ) -> None:
-    for table, category in (("operations", "operation"), ("crosscalls", "broadcast")):
+    for table, category in (("operations", "operation"), ("crosscalls", "shootdown")):
         wanted = Counter((row["start_ps"], row["end_ps"]) for row in of_the_first(result, table))
         found = Counter(
             (one.facts["start_ps"], one.facts["start_ps"] + one.facts["duration_ps"])
@@ -188,14 +188,14 @@ def test_what_an_operation_made_lies_inside_it(result: pmsim.Result, timeline: T
     inside = Counter(
         one.parent.facts["id"]
         for one in timeline.slices
-        if one.category == "broadcast" and one.parent is not None
+        if one.category == "shootdown" and one.parent is not None
     )
     assert inside == Counter(row["operation"] for row in of_the_first(result, "crosscalls"))
 
 
 def test_the_parts_of_a_broadcast_fill_it(timeline: Timeline) -> None:
     for call in timeline.slices:
-        if call.category == "broadcast":
+        if call.category == "shootdown":
             parts = [one for one in timeline.slices if one.parent is call]
             assert sum(one.facts["duration_ps"] for one in parts) == call.facts["duration_ps"]
             assert (parts[0].start, parts[-1].end) == (call.start, call.end)
@@ -205,7 +205,7 @@ def test_arrows_go_from_a_broadcast_to_the_cpu_that_was_waited_for_and_of_some_t
     timeline: Timeline,
 ) -> None:
     ends = {one.ends[0]: one for one in timeline.slices if one.ends}
-    calls = [one for one in timeline.slices if one.category == "broadcast"]
+    calls = [one for one in timeline.slices if one.category == "shootdown"]
     waited = [one for one in calls if "slowest_cpu" in one.facts]
     assert len(ends) >= len(waited) > 10
     for call in waited:
@@ -220,7 +220,7 @@ def test_the_counter_of_calls_holds_littles_law(timeline: Timeline) -> None:
     # Its integral is the sum of all latencies: exactly, as both are rounded alike.
     points = timeline.counter(IN_FLIGHT)
     area = sum(value * (end - start) for (start, value), (end, _) in pairwise(points))
-    calls = [one for one in timeline.slices if one.category == "broadcast"]
+    calls = [one for one in timeline.slices if one.category == "shootdown"]
     assert area == sum(one.end - one.start for one in calls)
     assert points[0] == (0, 0)
     assert points[-1][1] == 0
@@ -271,14 +271,14 @@ def test_a_window_shows_what_lies_in_it_and_what_that_lies_in(
     wanted = [
         (one.name, one.start, one.end)
         for one in timeline.slices
-        if one.category in ("operation", "broadcast")
+        if one.category in ("operation", "shootdown")
         and one.facts["start_ps"] < end
         and one.facts["start_ps"] + one.facts["duration_ps"] >= start
     ]
     shown = [
         (one.name, one.start, one.end)
         for one in found.slices
-        if one.category in ("operation", "broadcast")
+        if one.category in ("operation", "shootdown")
     ]
     assert Counter(shown) == Counter(wanted)
     assert 0 < len(shown) < len(timeline.slices)

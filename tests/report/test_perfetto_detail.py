@@ -135,7 +135,7 @@ def test_every_broadcast_has_an_arrow_to_each_of_its_targets(
     detailed: pmsim.Result, timeline: Timeline
 ) -> None:
     ends = {one.ends[0]: timeline.path(one.track) for one in timeline.slices if one.ends}
-    calls = [one for one in timeline.slices if one.category == "broadcast"]
+    calls = [one for one in timeline.slices if one.category == "shootdown"]
     called = 0
     for call in calls:
         initiator = timeline.path(call.track)[0]
@@ -249,7 +249,7 @@ def test_targets_and_waits_count_among_the_rows_that_a_timeline_takes(
     alone = len(detailed.operations) + len(detailed.crosscalls)
     rows = alone + len(detailed.anatomy) + len(detailed.stretches)
     monkeypatch.setattr(spans, "MOST_ROWS", rows - 1)
-    with pytest.raises(OutputError, match="more operations, broadcasts, targets and waits"):
+    with pytest.raises(OutputError, match="more operations, shootdowns, targets and waits"):
         write_perfetto(detailed, tmp_path / "all.pftrace")
     monkeypatch.setattr(spans, "MOST_ROWS", rows)
     write_perfetto(detailed, tmp_path / "all.pftrace")

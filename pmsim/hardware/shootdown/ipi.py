@@ -18,7 +18,7 @@ from pmsim.hardware.shootdown.protocol import Holds, Protocol
 
 IPI: Final = Protocol(
     name="ipi",
-    text="Cross-call: every target is interrupted, runs the function and acknowledges it;"
+    text="IPI call: every target is interrupted, runs the function and acknowledges it;"
     " the initiator waits for the last one.",
     told="",
     costs=IpiCosts,

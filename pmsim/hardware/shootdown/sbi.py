@@ -21,9 +21,9 @@ from pmsim.hardware.shootdown.protocol import Holds, Protocol
 
 SBI: Final = Protocol(
     name="sbi",
-    text="Cross-call through the firmware: a trap, then one interrupt for each target in"
+    text="Firmware call: a trap, then one interrupt for each target in"
     " machine mode, which interrupts-off windows do not hold off.",
-    told="through the firmware (sbi)",
+    told="firmware calls (sbi)",
     costs=SbiCosts,
     interrupts=True,
     held_off=False,

@@ -22,10 +22,10 @@ from pmsim.hardware.tlb import CallKind
 
 TLBI: Final = Protocol(
     name="tlbi",
-    text="Invalidation: operations and a barrier go out over the interconnect, those of one"
+    text="TLB broadcast: operations and a barrier go out over the interconnect, those of one"
     " initiator after those of another; nobody is interrupted, CPUs that compute lose a share"
     " of that time.",
-    told="by broadcast instructions (tlbi), which interrupt nobody",
+    told="TLB broadcasts (tlbi), which interrupt nobody",
     costs=TlbiCosts,
     interrupts=False,
     held_off=False,

@@ -42,7 +42,7 @@ def parts_of_runs(
     durations
         Length of each replication in picoseconds, by its number.
     last_ends
-        When the last broadcast of each ended, where there was one.
+        When the last shootdown of each ended, where there was one.
     warmup
         Where the transients end, if the scenario says so; `None` looks for their ends.
     """

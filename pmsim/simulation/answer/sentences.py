@@ -23,16 +23,16 @@ _WAITED_FOR = {
     "irqs_off": "had interrupts off",
     "idle_exit": "had to wake up",
     "busy_handler": "was in another handler",
-    "ride": "had another call's interrupt coming",
+    "ride": "took the call with another one's interrupt (coalesced)",
     "distance": "was farthest away",
 }
-"""What the CPU did that a broadcast waited for, by reason."""
+"""What the CPU did that a shootdown waited for, by reason."""
 
 
 def sentences(summary: Summary) -> list[str]:
     """Return the answers that a summary gives, one sentence or two each."""
     if not summary.broadcasts.total:
-        quiet = "No CPU had to be told anything: nothing was broadcast."
+        quiet = "No CPU had to be told anything: there was no shootdown."
         return [quiet, *_calls(summary), *_failures(summary), *_detail(summary)]
     return [
         _cost(summary),
@@ -51,14 +51,14 @@ def _cost(summary: Summary) -> str:
     calls, cost = summary.broadcasts, summary.cost
     kinds = ", ".join(f"{n:,} {kind}" for kind, n in calls.by_kind.items())
     return (
-        f"Synchronization cost {share(cost.share)} of all CPU time:"
+        f"Shootdowns cost {share(cost.share)} of all CPU time:"
         f" {time(cost.lost_ps)} of {summary.cpus:,} CPUs in {_duration(summary)},"
-        f" for {counted(calls.total, 'broadcast')} ({kinds}){_told(calls)}."
+        f" for {counted(calls.total, 'shootdown')} ({kinds}){_told(calls)}."
     )
 
 
 def _told(calls: ShootdownCounts) -> str:
-    """Say which broadcasts were no cross-calls; nothing where all were."""
+    """Say which shootdowns were no IPI calls; nothing where all were."""
     counts, total = calls.by_protocol, calls.total
     said = [
         f"{'all' if counts[name] == total else format(counts[name], ',')} of them {words}"
@@ -83,16 +83,16 @@ def _latency(summary: Summary) -> str:
         "the slowest": latency.max,
     }
     known = [f"{name} {time(ps)}" for name, ps in found.items() if ps is not None]
-    return f"A broadcast took {quantity(latency.mean, 'ps')} on average: {', '.join(known)}."
+    return f"A shootdown took {quantity(latency.mean, 'ps')} on average: {', '.join(known)}."
 
 
 def _slowest(summary: Summary) -> list[str]:
-    """Tell of the slowest broadcast, where it was far slower than the others."""
+    """Tell of the slowest shootdown, where it was far slower than the others."""
     one = summary.slowest
     if one is None or one.latency_ps < NOTABLE * (summary.latency_ps.mean or 0):
         return []
     text = (
-        f"The slowest broadcast ({one.cause}) was made by {one.workload} on CPU {one.cpu},"
+        f"The slowest shootdown ({one.cause}) was made by {one.workload} on CPU {one.cpu},"
         f" from {time(one.at_ps)} on"
     )
     why = _WAITED_FOR.get(one.slowest_reason)
@@ -116,18 +116,18 @@ def _calls(summary: Summary) -> list[str]:
 def _call(one: Calls) -> str:
     text = f"{one.workload} called {one.kind} "
     if one.count == 1:
-        return f"{text}once: {time(one.total_ps)}, {counted(one.broadcasts, 'broadcast')}."
+        return f"{text}once: {time(one.total_ps)}, {counted(one.broadcasts, 'shootdown')}."
     text += f"{one.count:,} times ({rate(one.per_s)}): {time(one.mean_ps)} each"
     if one.longest_ps > NOTABLE * one.mean_ps:
         text += f", once {time(one.longest_ps)}"
-    return f"{text}, {counted(one.broadcasts, 'broadcast')} in all."
+    return f"{text}, {counted(one.broadcasts, 'shootdown')} in all."
 
 
 def _who_paid(summary: Summary) -> str:
     cost, paid = summary.cost, summary.paid
     initiators = {one.workload for one in paid.initiators}
     by_protocol = summary.broadcasts.by_protocol
-    takers = "handlers" if not set(by_protocol) <= SILENT else "standing still for them"
+    takers = "handlers" if not set(by_protocol) <= SILENT else "stalls"
     text = (
         f"The initiators ({', '.join(sorted(initiators))}) waited {time(cost.initiators_ps)};"
         f" {takers} took {time(cost.stolen_ps)} from whatever else ran"
@@ -146,7 +146,7 @@ def _transient(summary: Summary) -> str:
     steady = [one for one in runs if one.end_ps is not None]
     if not steady:
         within = "the run" if len(runs) == 1 else f"any of the {len(runs):,} runs"
-        return f"The transient does not end within {within}: the broadcasts never become steady."
+        return f"The transient does not end within {within}: they never become steady."
     never = len(runs) - len(steady)
     text = f"In {never:,} of {len(runs):,} runs the transient does not end. " if never else ""
     mean = "" if len(steady) == 1 else f" (means of {len(steady):,} runs)"
@@ -155,15 +155,15 @@ def _transient(summary: Summary) -> str:
     if not end:
         return f"{text}There is no transient: {after} from the start{mean}."
     if not any(one.broadcasts_after for one in steady):
-        return f"{text}The transient ends at {time(end)}{mean}: nothing is broadcast after it."
+        return f"{text}The transient ends at {time(end)}{mean}: no shootdown comes after it."
     before = _part([(one.per_s_before, one.lost_share_before) for one in steady])
     return f"{text}The transient ends at {time(end)}{mean}: {before} before, {after} after it."
 
 
 def _part(runs: Sequence[tuple[float | None, float | None]]) -> str:
-    """Say how often was broadcast in a part of some runs, and what that cost, on average."""
+    """Say how often shootdowns came in a part of some runs, and what they cost, on average."""
     per_s, lost = (fmean(value or 0 for value in values) for values in zip(*runs, strict=True))
-    return f"{number(per_s)} broadcasts/s and {share(lost)} of all CPU time"
+    return f"{number(per_s)} shootdowns/s and {share(lost)} of all CPU time"
 
 
 def _user_work(summary: Summary) -> list[str]:
@@ -206,7 +206,7 @@ def _detail(summary: Summary) -> list[str]:
     start = time(kept.start_ps) if kept.start_ps else "the start"
     end = "the end" if kept.end_ps is None else time(kept.end_ps)
     text = (
-        f"Everything from {start} to {end} is kept: {kept.calls:,} cross-calls with their"
+        f"Everything from {start} to {end} is kept: {kept.calls:,} shootdowns with their"
         f" {kept.targets:,} targets"
     )
     if kept.cut_ps is not None:

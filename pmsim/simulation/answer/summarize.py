@@ -91,7 +91,7 @@ _CALL_COLUMNS = (
 
 
 class _Calls:
-    """One pass over the cross-calls, adding up."""
+    """One pass over the shootdowns, adding up."""
 
     def __init__(self, files: TableSource) -> None:
         self.kinds: Counter[str] = Counter()

@@ -22,19 +22,19 @@ AS_GOOD: Final = 1.1
 In a steady series a cut gains nothing, but by chance the minimum may lie anywhere.
 """
 SILENT_SHARE: Final = 0.1
-"""Part of the run that must follow the last broadcast for the run to count as fallen silent."""
+"""Part of the run that must follow the last shootdown for the run to count as fallen silent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transient:
-    """The initial part of a run, in which broadcasts are more or less frequent than later on.
+    """The initial part of a run, in which shootdowns are more or less frequent than later on.
 
     Attributes
     ----------
     end_ps
         Where it ends; `None` where no steady part was found.
     rule
-        ``silent``: nothing is broadcast after it. ``mser5``: what follows is steady. ``none``:
+        ``silent``: no shootdown comes after it. ``mser5``: what follows is steady. ``none``:
         neither holds. ``given``: the scenario says so.
     """
 
@@ -45,19 +45,19 @@ class Transient:
 def find_transient(
     edges: npt.NDArray[np.int64], broadcasts: npt.NDArray[np.int64], last_end_ps: int
 ) -> Transient:
-    """Find the end of the transient in the broadcasts of each interval.
+    """Find the end of the transient in the shootdowns of each interval.
 
-    If at least `SILENT_SHARE` of the run follows the last broadcast, the transient is what came
+    If at least `SILENT_SHARE` of the run follows the last shootdown, the transient is what came
     before; otherwise MSER-5 decides.
 
     Parameters
     ----------
     edges
         Edges of the intervals in picoseconds, the last one's end included.
-    broadcasts
-        Broadcasts that began in each; one element fewer.
+    shootdowns
+        Shootdowns that began in each; one element fewer.
     last_end_ps
-        When the last broadcast ended.
+        When the last shootdown ended.
 
     References
     ----------

@@ -125,7 +125,7 @@ class Result:
 
     @property
     def crosscalls(self) -> pd.DataFrame:
-        """One row per cross-call."""
+        """One row per shootdown."""
         return self.table("crosscalls")
 
     @property
@@ -160,7 +160,7 @@ class Result:
 
     @property
     def anatomy(self) -> pd.DataFrame:
-        """One row per target of the median, the p99 and the slowest cross-call, and of others."""
+        """One row per target of the median, the p99 and the slowest IPI call, and of others."""
         return self.table("anatomy")
 
     @property

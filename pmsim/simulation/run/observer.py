@@ -27,7 +27,7 @@ class Progress:
     end_ps
         Where it is to end; `None` where that is not known.
     crosscalls
-        Cross-calls recorded so far.
+        Shootdowns recorded so far.
     """
 
     replication: int

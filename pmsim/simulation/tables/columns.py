@@ -99,9 +99,13 @@ REPLICATION = _count("replication", "Number of the run, from 0.")
 
 CPU_TIMES = (
     _time("busy_ps", "Computing, refill and context switches included."),
-    _time("spin_ps", "Waiting for cross-calls and spinlocks, less what was stolen meanwhile."),
-    _time("irqs_off_ps", "Interrupts off: windows, and the start of the CPU's own cross-calls."),
-    _time("stolen_ps", "Taken by handlers and waking up for them, or lost to invalidations."),
+    _time("spin_ps", "Spinning: for csd locks and spinlocks, less what was stolen meanwhile."),
+    _time(
+        "irqs_off_ps", "Interrupts off: windows, and enqueuing and sending the CPU's own IPI calls."
+    ),
+    _time(
+        "stolen_ps", "Taken by handlers and by waking up for them, or stalled by TLB broadcasts."
+    ),
     _time("idle_ps", "The rest."),
 )
 """How a CPU's time splits, without gap or overlap."""
@@ -120,41 +124,44 @@ OPERATIONS = Table(
         _time("start_ps", "When it began."),
         _time("end_ps", "When it ended."),
         _pages("pages", "Pages it was about; 0 where it was about none."),
-        _count("crosscalls", "Cross-calls and invalidations by it and the operations inside it."),
+        _count("crosscalls", "Shootdowns by it and the operations inside it."),
         _time("run_ps", "Computing of its own and of the operations inside it."),
         _time("lock_wait_ps", "Waiting for locks."),
-        _time("crosscall_ps", "In cross-calls, from their start to the task's next step."),
+        _time("crosscall_ps", "In shootdowns, from their start to the task's next step."),
         _time("delay_ps", "The rest: stolen, refilling the TLB, asleep, or waiting for the CPU."),
     ),
 )
 
 LATENCY_PARTS = (
-    _time("queue_ps", "Putting the call into the targets' queues; or waiting for the server."),
+    _time("queue_ps", "csd enqueue at every target; or waiting for the interconnect."),
     _time("send_ps", "Sending interrupts, up to that of the slowest target."),
-    _time("delivery_ps", "The interrupt's flight to the slowest target; or the round trip."),
+    _time("delivery_ps", "From the interrupt's sending to its arrival; or the round trip."),
     _time("irqs_off_ps", "The slowest target had interrupts off."),
     _time("idle_exit_ps", "The slowest target woke from an idle state."),
-    _time("busy_handler_ps", "The slowest target was in an earlier handler."),
-    _time("ride_ps", "The call waited in a queue for an interrupt that another call had sent."),
-    _time("entry_ps", "Entering the handler of the slowest target."),
-    _time("function_ps", "Functions run there, up to the end of this call's; or the service."),
+    _time("busy_handler_ps", "The slowest target was still in a handler."),
+    _time("ride_ps", "The call was coalesced: it waited for the interrupt of another call."),
+    _time("entry_ps", "IRQ entry at the slowest target."),
+    _time(
+        "function_ps", "Functions run there, up to this call's end; or the operations themselves."
+    ),
     _time("local_ps", "The initiator's own function, where that ended last."),
-    _time("visit_ps", "The initiator collecting acknowledgements after the slowest one."),
+    _time("visit_ps", "The initiator visiting the csd locks that come after the slowest one."),
     _time("resume_ps", "A handler on the initiator's CPU before it could go on."),
 )
-"""The parts of a cross-call's latency; they add up to ``end_ps - start_ps``.
+"""The parts of a shootdown's latency; they add up to ``end_ps - start_ps``.
 
-Of an invalidation, which has no slowest target, the second meaning holds.
+Of a TLB broadcast, which has no slowest target, the second meaning holds.
 """
 
 CROSSCALLS = Table(
     "crosscalls",
-    "One row per cross-call or invalidation that ended, in order of its end.",
+    "One row per shootdown that ended, in order of its end: an IPI call, a firmware call or a TLB"
+    " broadcast.",
     (
         REPLICATION,
         _count("cpu", "The initiator's CPU."),
         _count("task", "Number of the initiating task on that CPU."),
-        _time("start_ps", "When the initiator began to queue it."),
+        _time("start_ps", "When the initiator began to enqueue it."),
         _time("end_ps", "When the initiator's task could take its next step."),
         _text("protocol", "How the targets were told."),
         _text("kind", "What they did: full, range, sync_core or empty."),
@@ -162,9 +169,12 @@ CROSSCALLS = Table(
         _count("operation", "Id of the operation that made it.", nullable=True),
         _count("targets", "CPUs that had to answer, the initiator's own not counted."),
         _pages("pages", "The span asked for; none: everything.", nullable=True),
-        _count("invalidations", "Operations that the interconnect broadcast."),
-        _count("slowest_cpu", "The target that ended the wait.", nullable=True),
-        _text("slowest_reason", "Why that one was last."),
+        _count("invalidations", "Operations (TLBI, INVLPGB) that the TLB broadcast consists of."),
+        _count("slowest_cpu", "The target that was waited for last.", nullable=True),
+        _text(
+            "slowest_reason",
+            "Why that one: distance, irqs_off, idle_exit, busy_handler, or ride (coalesced).",
+        ),
         *LATENCY_PARTS,
     ),
 )
@@ -178,7 +188,7 @@ CPUS = Table(
         *CPU_TIMES,
         _time("refill_ps", "The part of busy that refilled the TLB after full flushes."),
         _count("handlers", "Interrupt handlers run."),
-        _count("crosscalls_sent", "Cross-calls and invalidations that this CPU began."),
+        _count("crosscalls_sent", "Shootdowns that this CPU began."),
     ),
 )
 
@@ -189,11 +199,11 @@ TIMELINE = Table(
         REPLICATION,
         _time("start_ps", "Start of the interval."),
         _time("end_ps", "Its end."),
-        _count("broadcasts", "Cross-calls that began in it, of any kind."),
+        _count("broadcasts", "Shootdowns that began in it, of any kind and way."),
         Column("broadcasts_per_s", "float", "1/s", "The same as a rate."),
         _count("full", "Of them full flushes."),
         _count("range", "Of them ranged flushes."),
-        _count("sync_core", "Of them calls that only serialise."),
+        _count("sync_core", "Of them calls that only serialise the instruction stream."),
         _count("empty", "Of them calls that touch no TLB."),
         _count("targets", "CPUs called by them."),
         _count("handlers", "Interrupt handlers run."),
@@ -276,7 +286,7 @@ DETAILED = "detail"
 
 ANATOMY = Table(
     "anatomy",
-    "One row per target of the median, the p99 and the slowest cross-call of a run, and of all that"
+    "One row per target of the median, the p99 and the slowest IPI call of a run, and of all that"
     " began in the part of it that measure.detail gives: every instant of it. The first two are"
     " calls whose latency is within a 32nd of that quantile (an eighth on more than 256 CPUs).",
     (
@@ -284,29 +294,31 @@ ANATOMY = Table(
         _text("which", "Which call: median, p99 or slowest; detail: one of that part."),
         _count("initiator", "The initiator's CPU."),
         _count("task", "Number of the initiating task on that CPU."),
-        _time("start_ps", "When the initiator began to queue the call."),
+        _time("start_ps", "When the initiator began to enqueue the call."),
         _time("end_ps", "When the initiator's task could take its next step."),
         _text("protocol", "How the targets were told."),
         _text("kind", "What they did: full, range, sync_core or empty."),
         _text("cause", "Why the kernel asked for it."),
         _count("operation", "Id of the operation that made it.", nullable=True),
-        _time("told_ps", "When the call was in every queue."),
+        _time("told_ps", "When the call was in every queue (csd enqueue done)."),
         _time("all_sent_ps", "When the last interrupt had been sent."),
         _time("own_start_ps", "When the initiator began to run the function itself."),
         _time("own_end_ps", "When it had run it."),
-        _time("looks_ps", "When it began to look at the answers."),
-        _time("visited_ps", "When it had seen the last one."),
+        _time("looks_ps", "When it began to wait for the csd locks in order."),
+        _time("visited_ps", "When it had seen the last one unlocked."),
         _count("cpu", "The target's CPU."),
         _time("queued_ps", "When the call was in its queue."),
-        _time("sent_ps", "When its interrupt was sent; none: the call rode along.", nullable=True),
+        _time(
+            "sent_ps", "When its interrupt was sent; none: the call was coalesced.", nullable=True
+        ),
         _time("arrives_ps", "When the interrupt was there; none: the same.", nullable=True),
-        _text("reason", "Why the handler began when it did, or that the call rode along."),
+        _text("reason", "Why the handler began when it did, or ride: the call was coalesced."),
         _time("handler_ps", "When the handler that took the call began."),
-        _time("taken_ps", "When it took what was in the queue."),
-        _time("runs_ps", "When the function began, after those of calls queued before."),
-        _time("ack_ps", "When it was done and acknowledged."),
+        _time("taken_ps", "When it drained the queue that the call was in."),
+        _time("runs_ps", "When the function began, after those of calls enqueued before."),
+        _time("ack_ps", "When it was done and the csd lock released."),
         _time("exit_ps", "When the handler was over, if no other call came behind in it."),
-        _time("seen_ps", "When the initiator had seen it and went on to the next target."),
+        _time("seen_ps", "When the initiator had seen that and went on to the next target."),
     ),
 )
 
@@ -346,7 +358,7 @@ DETAIL = Table(
             "When room ran out: only what ended before was kept; none: there was room for all.",
             nullable=True,
         ),
-        _count("calls", "Cross-calls that were kept whole."),
+        _count("calls", "Shootdowns that were kept whole."),
         _count("targets", "Their targets: rows of anatomy."),
         _count("stretches", "Rows of stretches."),
     ),

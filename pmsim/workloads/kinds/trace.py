@@ -33,8 +33,8 @@ class Trace(Workload):
 
     The file is CSV with the columns cpu,op,arg and optionally task (0 where absent). Each (cpu,
     task) is one task that runs its rows in order, ready at time 0. The ops are compute, irqs_off
-    and sleep (arg in ps), flush_kernel (arg in pages: a cross-call to every other CPU), invalidate
-    (arg in pages, 0 for everything: a broadcast by the interconnect, on a machine that has one),
+    and sleep (arg in ps), flush_kernel (arg in pages: an IPI call to every other CPU), invalidate
+    (arg in pages, 0 for everything: a TLB broadcast, on a machine that has one),
     and mutex_lock, mutex_unlock, spin_lock, spin_unlock (arg: the number of the lock). Locks of the
     same number are the same lock in all traces of a scenario.
     """

@@ -85,10 +85,10 @@ def test_calls_are_counted_by_kind_and_cause(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("protocols", "said"),
     [
-        ([0], "for 1 broadcast (1 full)."),
-        ([1], "(1 full), all of them by broadcast instructions (tlbi), which interrupt nobody."),
-        ([0, 1, 1], "2 of them by broadcast instructions (tlbi), which interrupt nobody."),
-        ([2], "(1 full), all of them through the firmware (sbi)."),
+        ([0], "for 1 shootdown (1 full)."),
+        ([1], "(1 full), all of them TLB broadcasts (tlbi), which interrupt nobody."),
+        ([0, 1, 1], "2 of them TLB broadcasts (tlbi), which interrupt nobody."),
+        ([2], "(1 full), all of them firmware calls (sbi)."),
     ],
 )
 def test_how_cpus_were_told_is_counted_and_said(
@@ -118,7 +118,7 @@ def test_the_slowest_broadcast_is_told_with_the_cpu_that_it_waited_for(tmp_path:
         "protocol": "ipi", "slowest_cpu": 0, "slowest_reason": "irqs_off",
     }  # fmt: skip
     assert (
-        "The slowest broadcast (purge) was made by drm on CPU 1, from 300 ps on: it waited for CPU"
+        "The slowest shootdown (purge) was made by drm on CPU 1, from 300 ps on: it waited for CPU"
         " 0, which had interrupts off."
     ) in sentences(summary)
 
@@ -127,7 +127,7 @@ def test_a_slowest_broadcast_that_waited_for_no_cpu_names_none(tmp_path: Path) -
     summary = made(tmp_path, one_slow_call(SlowestReason.LOCAL, -1))
     assert summary["slowest"]["slowest_cpu"] is None
     assert (
-        "The slowest broadcast (purge) was made by kernel worker on CPU 1, from 300 ps on."
+        "The slowest shootdown (purge) was made by kernel worker on CPU 1, from 300 ps on."
         in sentences(summary)
     )
 
@@ -137,7 +137,7 @@ def test_a_slowest_broadcast_that_is_like_the_others_is_not_worth_a_sentence(
 ) -> None:
     summary = made(tmp_path, calls([5, 6]))
     assert summary["slowest"]["latency_ps"] == 6
-    assert not any("The slowest broadcast" in said for said in sentences(summary))
+    assert not any("The slowest shootdown" in said for said in sentences(summary))
 
 
 def test_without_calls_there_is_no_slowest(tmp_path: Path) -> None:
@@ -253,13 +253,13 @@ def test_a_burst_in_peace_ends_with_its_last_broadcast() -> None:
     (found,) = result.summary["transients"]
     assert found["end_ps"] == result.crosscalls["end_ps"].max()
     assert (found["broadcasts_before"], found["broadcasts_after"]) == (len(result.crosscalls), 0)
-    assert any("nothing is broadcast after it" in said for said in sentences(result.summary))
+    assert any("no shootdown comes after it" in said for said in sentences(result.summary))
 
 
 def test_a_run_without_broadcasts_says_so() -> None:
     result = pmsim.run(scenario({"kind": "user_work"}, duration="1ms"))
     assert sentences(result.summary) == [
-        "No CPU had to be told anything: nothing was broadcast.",
+        "No CPU had to be told anything: there was no shootdown.",
     ]
     assert result.summary["transient_end_ps"] == 0
 
@@ -281,16 +281,16 @@ def test_operations_are_summed_by_kind_the_costliest_first() -> None:
     [
         (
             transient(None),
-            "The transient does not end within the run: the broadcasts never become steady.",
+            "The transient does not end within the run: they never become steady.",
         ),
         (
             transient(0, broadcasts_after=5, per_s_after=50.0, lost_share_after=0.02),
-            "There is no transient: 50 broadcasts/s and 2 % of all CPU time from the start.",
+            "There is no transient: 50 shootdowns/s and 2 % of all CPU time from the start.",
         ),
         (
             transient(2_000_000, **BEFORE, **AFTER),
-            "The transient ends at 2 µs: 12,300 broadcasts/s and 40 % of all CPU time before, 50"
-            " broadcasts/s and 1.25 % of all CPU time after it.",
+            "The transient ends at 2 µs: 12,300 shootdowns/s and 40 % of all CPU time before, 50"
+            " shootdowns/s and 1.25 % of all CPU time after it.",
         ),
     ],
 )  # fmt: skip
@@ -305,18 +305,17 @@ def test_how_the_transient_ends_is_said_in_a_sentence(
     [
         (
             (transient(None), transient(None)),
-            "The transient does not end within any of the 2 runs: the broadcasts never become"
-            " steady.",
+            "The transient does not end within any of the 2 runs: they never become steady.",
         ),
         (
             (transient(1_000, **BEFORE, **AFTER), transient(3_000, **BEFORE, **AFTER)),
-            "The transient ends at 2 ns (means of 2 runs): 12,300 broadcasts/s and 40 % of all CPU"
-            " time before, 50 broadcasts/s and 1.25 % of all CPU time after it.",
+            "The transient ends at 2 ns (means of 2 runs): 12,300 shootdowns/s and 40 % of all CPU"
+            " time before, 50 shootdowns/s and 1.25 % of all CPU time after it.",
         ),
         (
             (transient(None), transient(3_000, **BEFORE, **AFTER | {"broadcasts_after": 0})),
-            "In 1 of 2 runs the transient does not end. The transient ends at 3 ns: nothing is"
-            " broadcast after it.",
+            "In 1 of 2 runs the transient does not end. The transient ends at 3 ns: no shootdown"
+            " comes after it.",
         ),
     ],
 )
@@ -331,7 +330,7 @@ def test_a_summary_answers_what_it_cost_who_paid_and_when_the_transient_ended() 
     work = {"kind": "user_work", "name": "victims", "cpus": [1, 2]}
     result = pmsim.run(scenario(policy, work, duration="10ms", replications=2))
     text = "\n".join(sentences(result.summary))
-    assert "Synchronization cost" in text
+    assert "Shootdowns cost" in text
     assert "20 ms (2 runs)" in text
     assert "The initiators (selinux) waited" in text
     assert "The transient ends at" in text
@@ -373,8 +372,8 @@ def test_the_costliest_calls_are_told_with_how_often_and_how_long(tmp_path: Path
     rare = replace(CALL, kind="vmalloc", count=1, total_ps=50_000, broadcasts=3)
     said = sentences(replace(made(tmp_path), calls=(CALL, rare)))
     assert said[1:] == [
-        "drm called vfree 100 times (1,230/s): 2 ns each, once 90 ns, 1 broadcast in all.",
-        "drm called vmalloc once: 50 ns, 3 broadcasts.",
+        "drm called vfree 100 times (1,230/s): 2 ns each, once 90 ns, 1 shootdown in all.",
+        "drm called vmalloc once: 50 ns, 3 shootdowns.",
     ]
 
 

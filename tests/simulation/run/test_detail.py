@@ -39,7 +39,7 @@ def test_without_a_part_nothing_is_kept(plain: pmsim.Result) -> None:
     assert plain.stretches.empty
     assert plain.detail.empty
     assert set(plain.anatomy["which"]) == {"median", "p99", "slowest"}
-    assert plain.summary["detail"] == []
+    assert not plain.summary.detail
 
 
 def test_keeping_everything_changes_nothing_else(plain: pmsim.Result, whole: pmsim.Result) -> None:
@@ -91,7 +91,7 @@ def test_the_summary_says_what_was_kept_and_what_not(
 ) -> None:
     n = len(whole.crosscalls)
     said = (
-        f"Everything from the start to the end is kept: {n} cross-calls with their {2 * n} targets."
+        f"Everything from the start to the end is kept: {n} shootdowns with their {2 * n} targets."
     )
     assert sentences(whole.summary)[-1] == said
     monkeypatch.setattr(detail.Detail.__init__, "__defaults__", (7,))
@@ -100,5 +100,5 @@ def test_the_summary_says_what_was_kept_and_what_not(
     assert cut.summary["detail"][0]["calls"] == 3
     stretches = whole.stretches["end_ps"]
     assert cut.summary["detail"][0]["cut_ps"] == min(fourth, stretches[7])
-    assert "from the start to 250 µs is kept: 3 cross-calls" in sentences(cut.summary)[-1]
+    assert "from the start to 250 µs is kept: 3 shootdowns" in sentences(cut.summary)[-1]
     assert sentences(cut.summary)[-1].endswith("µs there was no room for more.")

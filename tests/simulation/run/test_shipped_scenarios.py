@@ -28,7 +28,7 @@ def test_a_policy_in_peace_is_a_broadcast_for_each_of_569_areas_and_then_none() 
     protect = calls("policy-load-in-peace", "selinux")["pmalloc_protect_pool"]
     assert protect["broadcasts"] == 569
     assert run("policy-load-in-peace").summary["broadcasts"]["total"] == 569
-    assert "nothing is broadcast after it" in said("policy-load-in-peace")
+    assert "no shootdown comes after it" in said("policy-load-in-peace")
 
 
 def test_a_policy_in_a_boot_storm_is_not_protected_with_fewer_broadcasts_than_in_peace() -> None:
@@ -48,7 +48,7 @@ def test_loads_on_448_cpus_are_slower_than_on_8_by_the_time_of_their_broadcasts(
         for result in (few, many)
     ]
     assert rates[0] > 2 * rates[1]
-    # 0.71 us for each other CPU, and eight broadcasts for each load.
+    # 0.71 us for each other CPU, and eight shootdowns for each load.
     assert many.summary["latency_ps"]["mean"] == pytest.approx(447 * 710_000, rel=0.05)
     assert many.summary["broadcasts"]["total"] == pytest.approx(8 * 100, rel=0.02)
 
@@ -128,5 +128,5 @@ def test_the_study_passes_one_per_cent_between_100_and_200_loads_a_second() -> N
         pmsim.run(small.with_(**{path: rate})).summary["cost"]["share"]
         for rate in ("100/s", "200/s")
     ]
-    # Of 8 broadcasts a load 6 are full flushes, each 512 entries of 15 ns to refill.
+    # Of 8 shootdowns a load 6 are full flushes, each 512 entries of 15 ns to refill.
     assert lost[0] < 0.01 < lost[1]
