@@ -647,13 +647,18 @@ class KernelHandle:
 
     # text.bpf
 
-    def bpf_prog_load(self, size: Size) -> Generator[Any, Any, BpfProgram | None]:
+    def bpf_prog_load(
+        self, size: Size, *, verified: bool = False
+    ) -> Generator[Any, Any, BpfProgram | None]:
         """Load a program: check and translate it, and make its code executable.
 
         Parameters
         ----------
         size
             Bytes of its code. Its instructions before translation are taken to be as many.
+        verified
+            It comes by bpf(2), whose verifier allocates two arrays and frees them; a classic filter
+            (of a socket, of seccomp) is checked without.
 
         Returns
         -------
@@ -665,7 +670,9 @@ class KernelHandle:
         ProgramError
             For a negative size.
         """
-        return self._bpf.bpf_prog_load(self.task, size if type(size) is int else as_size(size))
+        return self._bpf.bpf_prog_load(
+            self.task, size if type(size) is int else as_size(size), verified=verified
+        )
 
     def bpf_prog_free(self, program: BpfProgram | None) -> Steps:
         """Free a program: ``bpf_prog_free`` leaves it to a worker of this CPU.

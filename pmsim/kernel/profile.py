@@ -301,6 +301,13 @@ class KernelProfile(BaseModel):
             " pages of their own (per_program_*) or chunks of a pack; interpreted: there is no JIT."
         )
     )
+    bpf_boot_program: bool = Field(
+        description="Whether a BPF program is there from boot, so that a pack exists and never"
+        " becomes empty."
+    )
+    bpf_insn_aux: PositiveSize = Field(
+        description="What the verifier of bpf(2) allocates for each instruction, and frees again."
+    )
     code_range: Literal["modules", "vmalloc"] = Field(
         description="Where images of BPF programs and instruction slots of kprobes lie."
     )

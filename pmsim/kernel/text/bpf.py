@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pmsim.errors import ProgramError, UndefinedBehaviour
 from pmsim.kernel.addresses.vmalloc import Vmalloc
@@ -26,6 +26,14 @@ if TYPE_CHECKING:
     from pmsim.kernel.addresses.vm_area import VmArea
     from pmsim.kernel.context import KernelContext
     from pmsim.kernel.operations import Steps
+
+
+STRUCT: Final = 72
+"""Bytes of ``struct bpf_prog`` before its instructions (64 bits; include/linux/filter.h)."""
+INSTRUCTION: Final = 8
+"""Bytes of an instruction (``struct bpf_insn``)."""
+SHA1_BLOCK: Final = 64
+"""Of what the scratch memory of a tag is a multiple (``bpf_prog_tag_scratch_size``)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -70,6 +78,7 @@ class Bpf:
         # The struct itself is read-only where it runs the program, and in the oldest kernels.
         self._locks_struct = profile.bpf_images in ("interpreted", "per_program_ro")
         self._flags_struct = self._locks_struct and profile.reset_perms
+        self._aux = profile.bpf_insn_aux
         self._costs = context.costs
         self._operations = context.operations
         self._workqueue = context.workqueue
@@ -78,7 +87,9 @@ class Bpf:
         self._images = program_images(context)
 
     @call
-    def bpf_prog_load(self, task: Task, size: Bytes) -> Generator[Any, Any, BpfProgram | None]:
+    def bpf_prog_load(
+        self, task: Task, size: Bytes, *, verified: bool = False
+    ) -> Generator[Any, Any, BpfProgram | None]:
         """Load a program: check and translate it, and make its code executable.
 
         Parameters
@@ -87,6 +98,9 @@ class Bpf:
             Who calls.
         size
             Bytes of its code. Its instructions before translation are taken to be as many.
+        verified
+            It comes by bpf(2), whose verifier allocates two arrays and frees them; a classic filter
+            (of a socket, of seccomp) is checked without.
 
         Returns
         -------
@@ -102,9 +116,13 @@ class Bpf:
             raise ProgramError(f"bpf_prog_load of {size} bytes", task.now, task.place)
         operation = self._operations.begin(task, "bpf_prog_load", -(-size // PAGE_SIZE))
         yield from self._operations.compute(task, self._costs.bpf_load)
-        struct = yield from self._vmalloc.vmalloc(task, size)
+        struct = None
+        if size:
+            struct = yield from self._vmalloc.vmalloc(task, STRUCT + size)
         program = None
         if struct is not None:
+            if verified:
+                yield from self._verify(task, -(-size // INSTRUCTION))
             program = yield from self._select_runtime(task, size, struct)
             if program is None:
                 yield from self._vmalloc.vfree(task, struct)
@@ -134,6 +152,17 @@ class Bpf:
         yield from ()
         self._operations.end(operation)
 
+    def _verify(self, task: Task, instructions: int) -> Steps:
+        """Allocate what the verifier needs, and free it: ``bpf_check``.
+
+        Notes on every instruction, and a copy of all of them to take the program's tag of.
+        """
+        aux = yield from self._vmalloc.vmalloc(task, instructions * self._aux)
+        scratch = yield from self._vmalloc.vmalloc(task, _tag_scratch_size(instructions))
+        for area in (scratch, aux):
+            if area is not None:
+                yield from self._vmalloc.vfree(task, area)
+
     def _select_runtime(
         self, task: Task, size: Bytes, struct: VmArea
     ) -> Generator[Any, Any, BpfProgram | None]:
@@ -161,3 +190,8 @@ class Bpf:
         yield from self._vmalloc.vfree(task, struct)
         self.programs -= 1
         self._operations.end(operation)
+
+
+def _tag_scratch_size(instructions: int) -> Bytes:
+    """Return the bytes from which a program's tag is computed: a copy, a bit and a length."""
+    return -(-(instructions * INSTRUCTION + 9) // SHA1_BLOCK) * SHA1_BLOCK

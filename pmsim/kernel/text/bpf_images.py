@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
     from pmsim.kernel.operations import Steps
+    from pmsim.kernel.profile import KernelProfile
     from pmsim.kernel.text.code_pages import CodeArea
 
 HEADER: Final = 8
@@ -46,12 +47,27 @@ WAYS: Final = {
 """How the pages of images become executable (`pmsim.kernel.text.code_pages.CALLS`)."""
 
 
+BOOT_CHUNKS: Final = 4
+"""Chunks of the program that is there from boot (estimate: some 20 instructions)."""
+
+
 @dataclass(slots=True, eq=False)
 class Pack:
-    """Pages that programs share: the area, and which chunks of it are free."""
+    """Pages that programs share.
 
-    area: CodeArea
+    Attributes
+    ----------
+    address
+        Where they begin.
+    chunks
+        Which chunks of them are free.
+    area
+        Their area; None for the pack that was made at boot and never goes.
+    """
+
+    address: int
     chunks: FreeSpace
+    area: CodeArea | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +79,14 @@ class Image:
     address, size
         Where it begins, and its bytes, header included.
     area
-        Its own pages, or those of its pack.
+        Its own pages; None if it lies in a pack.
     pack
         The pack, if it lies in one.
     """
 
     address: int
     size: Bytes
-    area: CodeArea
+    area: CodeArea | None = None
     pack: Pack | None = None
 
     @property
@@ -117,6 +133,7 @@ class OwnImages:
 
     def free(self, task: Task, image: Image) -> Steps:
         """Free the pages."""
+        assert image.area is not None
         return self._pages.free(task, image.area)
 
 
@@ -125,6 +142,9 @@ class PackedImages:
 
     A program is copied into pages that are executable already, as code is patched. Packs are mapped
     by small pages nevertheless: none of the kernels read for this asks for huge ones.
+
+    Where a program is there from boot, a pack is too, and never becomes empty. Its addresses are
+    not taken out of the range that the others come from.
 
     Parameters
     ----------
@@ -145,6 +165,8 @@ class PackedImages:
         self.packs: list[Pack] = []
         self.pack_mutex = Mutex(context.machine, "pack_mutex")
         self.pack_size = PACK_PER_NODE * context.machine.topology.packages
+        if context.profile.bpf_boot_program:
+            self.packs.append(self._pack_at_boot(context.profile))
         self._pages = pages
         self._operations = context.operations
         self._text_poke = context.part(TextPoke)
@@ -166,12 +188,14 @@ class PackedImages:
         yield from self._operations.lock(task, self.pack_mutex)
         pack = image.pack
         if pack is None:
+            assert image.area is not None
             yield from self._pages.free(task, image.area)
         else:
             yield from self._text_poke.copy(task, image.pages)
-            first = (image.address - pack.area.address) // CHUNK
-            pack.chunks.give(first, image.size // CHUNK)
+            pack.chunks.give((image.address - pack.address) // CHUNK, image.size // CHUNK)
             if pack.chunks.free * CHUNK == self.pack_size:
+                # Where a program of boot is in it, it never is.
+                assert pack.area is not None
                 self.packs.remove(pack)
                 yield from self._pages.free(task, pack.area)
         self.pack_mutex.unlock(task)
@@ -184,14 +208,23 @@ class PackedImages:
         for pack in self.packs:
             chunk = pack.chunks.take(size // CHUNK)
             if chunk is not None:
-                return Image(pack.area.address + chunk * CHUNK, size, pack.area, pack)
+                return Image(pack.address + chunk * CHUNK, size, pack=pack)
         area = yield from self._pages.allocate(task, self.pack_size // PAGE_SIZE)
         if area is None:
             return None
-        pack = Pack(area, FreeSpace(0, self.pack_size // CHUNK))
+        pack = Pack(area.address, FreeSpace(0, self.pack_size // CHUNK), area)
         self.packs.append(pack)
         pack.chunks.take(size // CHUNK)
-        return Image(area.address, size, area, pack)
+        return Image(area.address, size, pack=pack)
+
+    def _pack_at_boot(self, profile: KernelProfile) -> Pack:
+        """Return the pack of the program that was loaded at boot, at the end of the range."""
+        start, size = profile.modules_start, profile.modules_size
+        if profile.code_range == "vmalloc":
+            start, size = profile.vmalloc_start, profile.vmalloc_size
+        pack = Pack(start + size - self.pack_size, FreeSpace(0, self.pack_size // CHUNK))
+        pack.chunks.take(BOOT_CHUNKS)
+        return pack
 
 
 def program_images(context: KernelContext) -> Images | None:

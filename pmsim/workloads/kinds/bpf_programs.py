@@ -38,6 +38,11 @@ class BpfPrograms(Recurring):
         default=600,
         description="Bytes of code; of a list one for each program, each as likely.",
     )
+    verified: bool = Field(
+        default=False,
+        description="Whether programs come by bpf(2), whose verifier allocates and frees two"
+        " arrays; classic filters (of sockets, of seccomp) do not.",
+    )
     lifetime: Length | None = Field(
         default=None,
         description="How long a program stays: a time, or {dist: exponential, scale: 1s}; none:"
@@ -52,7 +57,7 @@ class BpfPrograms(Recurring):
             yield from present.end_due(instant)
             yield from cpu.sleep_until(instant)
             size = next(sizes)
-            program = yield from kernel.bpf_prog_load(size)
+            program = yield from kernel.bpf_prog_load(size, verified=self.verified)
             if program is None:
                 cpu.report_failure("bpf_prog_load", f"no room for {size:,} bytes of code")
             elif self.lifetime is not None:

@@ -40,9 +40,9 @@ class Shelf:
     def __init__(self) -> None:
         self.programs: list[Any] = []
 
-    def load(self, size: int = SMALL) -> Step:
+    def load(self, size: int = SMALL, *, verified: bool = False) -> Step:
         def step(kernel: KernelHandle) -> Calls:
-            self.programs.append((yield from kernel.bpf_prog_load(size)))
+            self.programs.append((yield from kernel.bpf_prog_load(size, verified=verified)))
 
         return step
 
@@ -50,11 +50,52 @@ class Shelf:
         return lambda kernel: kernel.bpf_prog_free(self.programs.pop(which))
 
 
+def without_programs(profile: str) -> Booted:
+    """Boot a kernel in which no program is there from boot."""
+    return Booted(profile=profile, bpf_boot_program=False)
+
+
 def load_and_free(profile: str, programs: int = 1) -> list[list[Flush]]:
     """Load so many programs, free them in their order; return the broadcasts of each step."""
     shelf = Shelf()
     steps = [shelf.load() for _ in range(programs)] + [shelf.free() for _ in range(programs)]
-    return flushes_by_step(Booted(profile=profile), *steps)
+    return flushes_by_step(without_programs(profile), *steps)
+
+
+@pytest.mark.parametrize("profile", PACKS)
+def test_where_a_program_is_there_from_boot_neither_load_nor_free_broadcasts(profile: str) -> None:
+    shelf = Shelf()
+    steps = [shelf.load(), shelf.load(5000), shelf.free(), shelf.free()]
+    assert flushes_by_step(Booted(profile=profile), *steps) == [[]] * 4
+
+
+def test_a_pack_is_made_when_that_of_boot_is_full_and_goes_when_its_last_program_does() -> None:
+    shelf = Shelf()
+    large = 2 * MIB - 32 * PAGE_SIZE
+    steps = [shelf.load(large), shelf.load(large), shelf.free(), shelf.free()]
+    first, second, one, other = flushes_by_step(Booted(profile="linux-6.12-x86_64"), *steps)
+    assert (first, second, one) == ([], [RO], [])
+    assert kinds(other) == [("reset_perms", "full")]
+
+
+@pytest.mark.parametrize(
+    ("instructions", "pages"),
+    # As counted on 6.12: 80 bytes an instruction, and 8 with 9 more, in units of 64; with guards.
+    [(8, 1 + 1 + 1 + 1), (100, 2 + 1 + 1 + 1), (1000, 20 + 1 + 2 + 1), (4000, 79 + 1 + 8 + 1)],
+)
+def test_a_load_by_bpf_2_frees_two_arrays_lazily_and_a_classic_filter_none(
+    instructions: int, pages: int
+) -> None:
+    for verified, freed in ((True, pages), (False, 0)):
+        booted = Booted(profile="linux-6.12-x86_64")
+        booted.run(Shelf().load(8 * instructions, verified=verified))
+        assert booted.kernel.purge.lazy_pages == freed
+
+
+def test_the_arrays_of_the_verifier_are_purged_with_the_first_change_of_permissions() -> None:
+    shelf = Shelf()
+    (load,) = flushes_by_step(Booted(profile="linux-5.15-x86_64"), shelf.load(verified=True))
+    assert load == [ranged("purge", 2 + 1 + 1 + 1), RO, ranged("attributes", 1)]
 
 
 def test_4_16_locks_code_and_struct_of_each_program() -> None:
@@ -130,7 +171,7 @@ def test_in_a_pack_copying_and_overwriting_code_tells_all_cpus_there(
 # 600 bytes and a header of 8 and 16 to spare are 10 chunks of 64; a pack of 2 MiB has 32,768.
 @pytest.mark.parametrize(("size", "in_a_pack"), [(1, 32_768), (600, 3276), (4096, 504)])
 def test_a_pack_is_full_after_so_many_programs(size: int, in_a_pack: int) -> None:
-    booted = Booted(profile="linux-6.12-x86_64")
+    booted = without_programs("linux-6.12-x86_64")
     images = booted.kernel.bpf._images
     assert isinstance(images, PackedImages)
     packs = Ear()
@@ -187,7 +228,7 @@ def test_a_program_larger_than_a_pack_has_pages_of_its_own() -> None:
 
 @pytest.mark.parametrize("profile", ["linux-4.16-x86_64", "linux-5.15-x86_64", *PACKS])
 def test_code_is_executable_and_read_only_wherever_it_lies(profile: str) -> None:
-    booted = Booted(profile=profile)
+    booted = without_programs(profile)
 
     def program(kernel: KernelHandle) -> Calls:
         loaded = yield from kernel.bpf_prog_load(SMALL)
@@ -239,7 +280,7 @@ def test_the_struct_of_a_freed_program_stays_on_the_lazy_list(profile: str) -> N
 
 
 def test_loading_holds_pack_mutex_over_a_new_pack() -> None:
-    booted = Booted(profile="linux-6.1-x86_64")
+    booted = without_programs("linux-6.1-x86_64")
     for cpu in (0, 1):
         booted.spawn(lambda kernel: kernel.bpf_prog_load(SMALL), cpu)
     booted.run()
@@ -249,7 +290,7 @@ def test_loading_holds_pack_mutex_over_a_new_pack() -> None:
 
 @pytest.mark.parametrize("profile", ["linux-5.15-x86_64", "linux-6.12-x86_64"])
 def test_a_program_without_room_for_its_code_is_refused_and_leaves_nothing(profile: str) -> None:
-    booted = Booted(profile=profile, modules_size="4KiB")
+    booted = Booted(profile=profile, modules_size="4KiB", bpf_boot_program=False)
     found = Ear()
 
     def program(kernel: KernelHandle) -> Calls:
@@ -293,4 +334,4 @@ def test_pages_of_an_image_are_those_that_it_touches() -> None:
         # 4032 bytes end a chunk before the page does; the next image reaches over its end.
         assert (first.image.pages, second.image.pages) == (1, 2)
 
-    Booted(profile="linux-6.12-x86_64").run(program)
+    without_programs("linux-6.12-x86_64").run(program)
