@@ -1,31 +1,16 @@
-"""Programs for a trace workload: reading them from CSV, with every fault by its row."""
+"""What the tasks of a trace do, step by step."""
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
-from functools import lru_cache
-from pathlib import Path
-from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from pmsim.errors import Fault, ScenarioError
-from pmsim.inputs import read_whole, status
-from pmsim.units import MAX_TIME
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
-MAX_BYTES = 64 << 20
-"""The largest file that is read: some 4 million rows, which take about a gigabyte of memory."""
-MOST_FAULTS = 100
-"""Bad rows that are reported; a file of another kind would have them without number."""
-
-_SURE_DIGITS = len(str(MAX_TIME)) - 1
-_WHOLE = re.compile(r"[+-]?[0-9]+")
-_REQUIRED = ("cpu", "op", "arg")
-_COLUMNS = (*_REQUIRED, "task")
+    Ints = npt.NDArray[np.int64]
 
 
 class Op(Enum):
@@ -42,160 +27,61 @@ class Op(Enum):
     SPIN_UNLOCK = "spin_unlock"
 
 
-_OPS = {op.value: op for op in Op}
+OPS = tuple(Op)
+"""All of them; a row of `Programs` holds the place of its own here."""
 
 Row = tuple[Op, int]
 """One step of a task: what, and its argument (ps, pages, or the number of a lock)."""
 
-Programs = Mapping[tuple[int, int], Sequence[Row]]
-"""The rows of each (cpu, task), in order."""
+Who = tuple[int, int]
+"""A task: its CPU, and its number there."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where in which file a row stands."""
-
-    file: str
-    line: int
-    row: int
-
-    def fault(self, code: str, message: str, hint: str = "") -> Fault:
-        return Fault(self.file, self.line, 1, code, f"row {self.row}: {message}", hint)
-
-
-def read_programs(path: Path, n_cpus: int | None = None) -> Programs:
-    """Read the programs of all tasks from a CSV file.
+class Programs(Mapping[Who, list[Row]]):
+    """The rows of each task, in order: one task behind the other, ascending by CPU and number.
 
     Parameters
     ----------
-    path
-        A file with the columns ``cpu,op,arg`` and optionally ``task``, in any order.
-    n_cpus
-        CPUs of the machine; `None` lets every number pass.
+    cpus, tasks, ops, args
+        Of each row, in the order of the file: its task, the place of its op in `OPS`, its argument.
 
-    Returns
-    -------
-    Mapping
-        From (cpu, task), ascending, to the task's rows. A task is 0 where the file names none.
-
-    Raises
-    ------
-    ScenarioError
-        With every bad row (`MOST_FAULTS` at most), by its line and its number, the first row after
-        the header being row 1; blank ones count.
+    Attributes
+    ----------
+    who, firsts
+        The tasks, and the number of the first row of each, and of the row behind the last.
+    ops, args
+        Of each row.
     """
-    try:
-        state = status(path)
-    except OSError as error:
-        raise ScenarioError([_unreadable(path, error)]) from error
-    # A scenario is checked, asked for its CPUs, and run: one reading of the same file is enough.
-    return _programs(path, n_cpus, state.st_mtime_ns, state.st_size)
 
+    def __init__(self, cpus: Ints, tasks: Ints, ops: Ints, args: Ints) -> None:
+        import numpy as np
 
-@lru_cache(maxsize=8)
-def _programs(path: Path, n_cpus: int | None, _modified: int, _size: int) -> Programs:
-    rows = csv.reader(io.StringIO(_text(path), newline=None), strict=True)
-    programs: dict[tuple[int, int], list[Row]] = {}
-    faults: list[Fault] = []
-    try:
-        columns = _header(str(path), next(rows, []))
-        for place, cells in _numbered(str(path), rows):
-            cpu, task, row, found = _parsed(place, cells, columns, n_cpus)
-            faults += found
-            if len(faults) >= MOST_FAULTS:
-                break
-            programs.setdefault((cpu, task), []).append(row)
-    except csv.Error as error:
-        faults.append(Fault(str(path), rows.line_num, 1, "bad-csv", f"this is no CSV: {error}"))
-    if faults:
-        raise ScenarioError(faults[:MOST_FAULTS])
-    return MappingProxyType(dict(sorted(programs.items())))
+        order = np.lexsort((tasks, cpus))  # stable: a task's own rows keep their order
+        cpus, tasks = cpus[order], tasks[order]
+        begins = np.ones(len(order), dtype=np.bool_)
+        begins[1:] = (np.diff(cpus) != 0) | (np.diff(tasks) != 0)
+        firsts = np.flatnonzero(begins)
+        self.ops, self.args = ops[order], args[order]
+        self.who: list[Who] = list(zip(cpus[firsts].tolist(), tasks[firsts].tolist(), strict=True))
+        self.firsts: list[int] = [*firsts.tolist(), len(order)]
+        self._places = {who: place for place, who in enumerate(self.who)}
 
+    def __getitem__(self, who: Who) -> list[Row]:
+        return list(self.rows(self._places[who]))
 
-def _text(path: Path) -> str:
-    try:
-        content = read_whole(path, str(path), MAX_BYTES, "divide it by CPUs into several traces")
-        # With the byte-order mark that spreadsheets write.
-        return content.decode("utf-8-sig")
-    except OSError as error:
-        raise ScenarioError([_unreadable(path, error)]) from error
-    except UnicodeDecodeError as error:
-        fault = Fault(str(path), 0, 0, "not-text", "this is not text (UTF-8)", "a CSV file is")
-        raise ScenarioError([fault]) from error
+    def __iter__(self) -> Iterator[Who]:
+        return iter(self.who)
 
+    def __len__(self) -> int:
+        return len(self.who)
 
-def _unreadable(path: Path, error: OSError) -> Fault:
-    reason = (error.strerror or str(error)).lower()
-    return Fault(str(path), 0, 0, "unreadable", f"cannot read: {reason}")
-
-
-def _header(file: str, cells: Sequence[str]) -> dict[str, int]:
-    """Return where each column is; raise `ScenarioError` with all that is wrong with the header."""
-    names = [cell.strip() for cell in cells]
-    faults = []
-    for name in sorted(set(names) - set(_COLUMNS), key=names.index):
-        near = get_close_matches(name, _COLUMNS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"columns: {', '.join(_COLUMNS)}"
-        faults.append(Fault(file, 1, 1, "unknown-column", f"there is no column '{name}'", hint))
-    for name in _REQUIRED:
-        if name not in names:
-            hint = f"the first line names the columns: {','.join(_REQUIRED)} and optionally task"
-            faults.append(Fault(file, 1, 1, "missing-column", f"no column '{name}'", hint))
-    for name in _COLUMNS:
-        if names.count(name) > 1:
-            faults.append(Fault(file, 1, 1, "duplicate-column", f"column '{name}' stands twice"))
-    if faults:
-        raise ScenarioError(faults)
-    return {name: names.index(name) for name in names}
-
-
-def _numbered(file: str, rows: Iterator[list[str]]) -> Iterator[tuple[_Place, list[str]]]:
-    """Yield the rows that are not blank, with their place."""
-    for number, cells in enumerate(rows, start=1):
-        if any(cell.strip() for cell in cells):
-            yield _Place(file, rows.line_num, number), cells  # type: ignore[attr-defined]
-
-
-def _parsed(
-    place: _Place, cells: Sequence[str], columns: Mapping[str, int], n_cpus: int | None
-) -> tuple[int, int, Row, list[Fault]]:
-    """Return CPU, task and step of a row, and what is wrong with it (then they mean nothing)."""
-    if len(cells) != len(columns):
-        fault = place.fault(
-            "bad-row", f"{len(cells)} values where the header names {len(columns)} columns"
+    def rows(self, place: int) -> Iterable[Row]:
+        """Return the rows of a task, by its place among `who`."""
+        span = slice(self.firsts[place], self.firsts[place + 1])
+        return zip(
+            map(OPS.__getitem__, self.ops[span].tolist()), self.args[span].tolist(), strict=True
         )
-        return 0, 0, (Op.COMPUTE, 0), [fault]
-    faults: list[Fault] = []
-    given = {name: cells[at].strip() for name, at in columns.items()}
-    cpu = _whole(place, "cpu", given["cpu"], faults)
-    task = _whole(place, "task", given.get("task", "0"), faults)
-    arg = _whole(place, "arg", given["arg"], faults)
-    if n_cpus is not None and cpu >= n_cpus:
-        hint = f"the machine has {n_cpus}, numbered 0 to {n_cpus - 1}"
-        faults.append(place.fault("cpu-out-of-range", f"there is no CPU {cpu}", hint))
-    op = _OPS.get(given["op"])
-    if op is None:
-        near = get_close_matches(given["op"], _OPS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"ops: {', '.join(_OPS)}"
-        faults.append(place.fault("unknown-op", f"there is no op '{given['op']}'", hint))
-    return cpu, task, (op or Op.COMPUTE, arg), faults
 
-
-def _whole(place: _Place, name: str, text: str, faults: list[Fault]) -> int:
-    """Return a whole number that is not negative, or 0 and a fault."""
-    if len(text) <= _SURE_DIGITS and text.isascii() and text.isdigit():
-        return int(text)  # nearly every cell of a long file
-    # The length keeps hostile digits away from int().
-    if len(text) > 30 or not _WHOLE.fullmatch(text):
-        faults.append(
-            place.fault("not-whole", f"{name} is '{text[:30]}', not a whole number", "such as 250")
-        )
-        return 0
-    value = int(text)
-    if value < 0:
-        faults.append(place.fault("negative", f"{name} is {value}, and cannot be negative"))
-    elif value > MAX_TIME:
-        faults.append(place.fault("absurd", f"{name} is {value}, more than 2^63 - 1"))
-    else:
-        return value
-    return 0
+    def contains(self, op: Op) -> bool:
+        """Return whether any row does this."""
+        return bool((self.ops == OPS.index(op)).any())

@@ -160,3 +160,17 @@ def look_compute(S: State, c: int) -> int:
         left = min(left, slice_left)
     file_step(S, c, S[NOW] + left)
     return 0
+
+
+@compiled
+def quantum_is_over(S: State, c: int) -> int:
+    """Between two steps: a task whose quantum is over goes to the tail while others can run."""
+    r = row_of(c)
+    if S[r + READY_HEAD] < 0 or S[r + USED] < S[QUANTUM] or S[r + SPINS] > 0:
+        return 0
+    task = S[r + CURRENT]
+    S[S[TASKS_AT] + task * TASK_ROW + T_COMPUTING] = 0
+    retire(S, c, S[NOW])
+    enqueue(S, r, task)
+    choose(S, c)
+    return 1

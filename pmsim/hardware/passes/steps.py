@@ -17,21 +17,13 @@ from pmsim.hardware.passes.jit import compiled, entry_point
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.occupation import begin_compute, begin_window, occupy
 from pmsim.hardware.passes.rows import row_of
-from pmsim.hardware.passes.runqueue import choose, enqueue, leave_cpu, sleep_until
-
-
-@compiled
-def _quantum_is_over(S: State, c: int) -> int:
-    """Between two steps: a task whose quantum is over goes to the tail while others can run."""
-    r = row_of(c)
-    if S[r + READY_HEAD] < 0 or S[r + USED] < S[QUANTUM] or S[r + SPINS] > 0:
-        return 0
-    task = S[r + CURRENT]
-    S[S[TASKS_AT] + task * TASK_ROW + T_COMPUTING] = 0
-    retire(S, c, S[NOW])
-    enqueue(S, r, task)
-    choose(S, c)
-    return 1
+from pmsim.hardware.passes.runqueue import (
+    choose,
+    enqueue,
+    leave_cpu,
+    quantum_is_over,
+    sleep_until,
+)
 
 
 @compiled
@@ -117,7 +109,7 @@ def act(S: State, what: int, on: int, x: int) -> int:
         occupy(S, on, M_SPINLOCK, HORIZON)
         file_step(S, on, INF)
     elif what == DO_BOUNDARY:
-        if _quantum_is_over(S, on) == 0:
+        if quantum_is_over(S, on) == 0:
             return S[row_of(on) + CURRENT]
         retry = RETRY
     elif what != DO_ADVANCE:

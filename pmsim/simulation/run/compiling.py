@@ -20,7 +20,8 @@ def functions_to_compile() -> int:
 
 def compile_machine(compiled_one: Callable[[], None]) -> None:
     """Compile everything that any machine needs, and keep it; call back for each function."""
-    from pmsim.hardware.passes import jit, steps
+    from pmsim.hardware.passes import jit, replay, steps
 
     with jit.watched(compiled_one):
         steps.prepare(invalidates=True)
+        jit.compile_entry(replay.replay)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +13,11 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from pmsim.errors import Fault, ScenarioError
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import Count
-from pmsim.workloads.program import Op, Programs, Row, read_programs
+from pmsim.workloads.program import Op
 from pmsim.workloads.registry import Workload, workload
+from pmsim.workloads.tape import Tape
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec
+from pmsim.workloads.trace_file import read_programs
 from pmsim.workloads.validation import KeyFault
 
 if TYPE_CHECKING:
@@ -48,10 +51,10 @@ class Trace(Workload):
 
     def tasks(self, machine: MachineInfo) -> list[TaskSpec]:
         """Return the tasks of the file; raise `ScenarioError` if it has faults."""
-        programs: Programs = read_programs(Path(self.file), machine.n_cpus)
+        tape = Tape(read_programs(Path(self.file), machine.n_cpus))
         return [
-            TaskSpec(cpu, partial(_replay, rows), number=task, working_set=self.working_set)
-            for (cpu, task), rows in programs.items()
+            TaskSpec(cpu, partial(_replay, tape, which), number=task, working_set=self.working_set)
+            for which, (cpu, task) in enumerate(tape.programs)
         ]
 
     def check(self, machine: MachineInfo) -> Iterable[KeyFault | Fault]:
@@ -60,7 +63,7 @@ class Trace(Workload):
             programs = read_programs(Path(self.file), machine.n_cpus)
         except ScenarioError as error:
             return [_at_key(self.file, fault) for fault in error.faults]
-        if not machine.broadcasts and _invalidates(programs):
+        if not machine.broadcasts and programs.contains(Op.INVALIDATE):
             message = f"{self.file} has rows 'invalidate', which this machine cannot"
             return [KeyFault(("file",), "no-tlbi", message, "give the machine costs: tlbi")]
         return []
@@ -70,10 +73,6 @@ class Trace(Workload):
         return (self.file,)
 
 
-def _invalidates(programs: Programs) -> bool:
-    return any(op is Op.INVALIDATE for rows in programs.values() for op, _ in rows)
-
-
 def _at_key(file: str, fault: Fault) -> KeyFault | Fault:
     """Make a file that cannot be read at all a fault of the key that names it."""
     if fault.line:
@@ -81,7 +80,7 @@ def _at_key(file: str, fault: Fault) -> KeyFault | Fault:
     return KeyFault(("file",), fault.code, f"{file}: {fault.message}", fault.hint)
 
 
-def _replay(rows: Sequence[Row], kernel: KernelHandle, cpu: Cpu) -> Steps:
+def _replay(tape: Tape, which: int, kernel: KernelHandle, cpu: Cpu) -> Steps:
     """Run the rows of one task on the hardware itself."""
     # Late: these load the compiled hardware, which reading a scenario does not need.
     from pmsim.hardware.shootdown.tlbi import invalidate_everything, invalidate_pages
@@ -91,8 +90,14 @@ def _replay(rows: Sequence[Row], kernel: KernelHandle, cpu: Cpu) -> Steps:
     task = cpu.task
     costs, tlbi = task.machine.costs, task.machine.costs.tlbi
     flush_of = cache(partial(flush, costs.tlb, ceiling=kernel.profile.ceiling))
-    for op, arg in rows:
-        if op is Op.COMPUTE:
+    tape.load(task.machine, flush_of, Cause.TRACE)
+    rows = enumerate(tape.programs.rows(which))
+    for number, (op, arg) in rows:
+        stretch = tape.stretch(which, number)
+        if stretch:
+            yield from tape.take(task, which, number, stretch)
+            next(islice(rows, stretch - 1, stretch - 1), None)  # it has begun with this row
+        elif op is Op.COMPUTE:
             yield from cpu.compute(arg)
         elif op is Op.FLUSH_KERNEL:
             yield from task.cross_call(flush_of(arg), cause=Cause.TRACE, pages=arg)

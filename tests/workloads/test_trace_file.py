@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from pmsim.errors import Fault, ScenarioError
-from pmsim.workloads.program import MAX_BYTES, MOST_FAULTS, Op, Programs, read_programs
+from pmsim.workloads.program import Op, Programs
+from pmsim.workloads.trace_file import MAX_BYTES, MOST_FAULTS, read_programs
 
 
 def read(tmp_path: Path, text: str | bytes, n_cpus: int = 4) -> Programs:

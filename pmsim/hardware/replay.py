@@ -1,0 +1,75 @@
+"""Steps of tasks that are known beforehand, and so need no Python between them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pmsim.hardware.passes import jit
+from pmsim.hardware.passes.replay import CALLS, WORK, replay
+from pmsim.units import LONGEST_RUN
+
+if TYPE_CHECKING:
+    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.task import Steps, Task
+    from pmsim.hardware.tlb import FlushFunction
+
+Ints = npt.NDArray[np.int64]
+
+ROW = 6
+"""Numbers of a row."""
+
+
+def compute_rows(work: Ints) -> Ints:
+    """Return rows of `Task.compute`, shape ``(n, ROW)``."""
+    rows = np.zeros((len(work), ROW), dtype=np.int64)
+    rows[:, WORK] = np.minimum(work, LONGEST_RUN)
+    return rows
+
+
+def call_row(function: FlushFunction, cause: int, pages: int) -> tuple[int, ...]:
+    """Return the row of a `Task.cross_call` of all other CPUs, for no operation."""
+    return (CALLS, *function.arguments, cause, pages)
+
+
+class Replay:
+    """Rows of any number of tasks of one machine.
+
+    Parameters
+    ----------
+    machine
+        The machine; see `can_replay`.
+    rows
+        What `compute_rows` and `call_row` return, shape ``(n, ROW)``.
+    """
+
+    def __init__(self, machine: Machine, rows: Ints) -> None:
+        jit.compile_entry(replay)
+        self._state = machine.fabric.state
+        self._distances = machine.fabric.distances
+        self._nobody = np.zeros(0, dtype=np.int64)
+        self._rows = np.ascontiguousarray(rows)
+        self._at = np.zeros(machine.fabric.max_tasks, dtype=np.int64)
+        self._ends = np.zeros(machine.fabric.max_tasks, dtype=np.int64)
+
+    def take(self, task: Task, first: int, end: int) -> Steps:
+        """Have a task take the rows from ``first`` to before ``end``."""
+        at, ends, index = self._at, self._ends, task.index
+        at[index], ends[index] = first, end
+        while at[index] < end:
+            following = replay(
+                self._state, self._distances, self._nobody, self._rows, at, ends, index
+            )
+            if following != index:
+                yield following
+
+
+def can_replay(machine: Machine) -> bool:
+    """Return whether rows can be replayed: not where a call wants more than rows tell.
+
+    Its jitter is drawn in Python; alone on a machine a call takes no time; and acknowledgements are
+    looked at after each call.
+    """
+    return machine.jitter is None and machine.n_cpus > 1 and not machine.keep_acks
