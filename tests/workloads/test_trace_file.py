@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,26 @@ def test_every_op_of_the_format_is_known(tmp_path: Path) -> None:
     ]
     rows = "".join(f"0,{op},1\n" for op in ops)
     assert [op.value for op, _ in read(tmp_path, "cpu,op,arg\n" + rows)[(0, 0)]] == ops
+
+
+@pytest.mark.parametrize("header", ["cpu,op,arg", "arg,task,op,cpu"])
+def test_a_plain_file_and_one_with_blanks_and_quotes_are_read_alike(
+    tmp_path: Path, header: str
+) -> None:
+    draw = random.Random(header)
+    plain, other = header + "\n", header.replace(",", " ,") + "\n"
+    for _ in range(500):
+        cells = {
+            "cpu": str(draw.randrange(4)),
+            "op": draw.choice(list(Op)).value,
+            "arg": str(draw.randrange(10 ** draw.randrange(1, 19))),
+            "task": str(draw.randrange(3)),
+        }
+        row = [cells[name] for name in header.split(",")]
+        plain += ",".join(row) + "\n"
+        other += ",".join(f'"{cell}"' if draw.random() < 0.5 else f" {cell} " for cell in row)
+        other += "\n\n"
+    assert read(tmp_path, plain) == read(tmp_path, other)
 
 
 @pytest.mark.parametrize(
