@@ -54,7 +54,7 @@ def directory() -> Path | None:
 def is_complete() -> bool:
     """Return whether the code of every entry point is there."""
     place = directory()
-    kept = {index.name.split("-")[0] for index in place.glob("*.nbi")} if place else set()
+    kept = {index.name.split("-")[0] for index in place.rglob("*.nbi")} if place else set()
     entries = (
         f"{source.stem}.{name}"
         for source in _sources()

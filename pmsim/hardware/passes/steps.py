@@ -6,7 +6,7 @@ own, so that `act` does everything that a task may ask for but telling other CPU
 
 from __future__ import annotations
 
-from pmsim.hardware.passes import jit
+from pmsim.hardware.passes import cache, jit
 from pmsim.hardware.passes.accounts import accounts
 from pmsim.hardware.passes.calendar import file_at, file_step
 from pmsim.hardware.passes.calls import begin_call, look_call
@@ -185,5 +185,8 @@ def prepare(*, invalidates: bool) -> None:
     invalidates
         Whether the machine can broadcast invalidations (``tlbi``).
     """
-    for entry in (act, call, accounts, *([invalidate] if invalidates else [])):
+    entries = [act, call, accounts, *([invalidate] if invalidates else [])]
+    if not cache.is_complete():
+        cache.forget_others()
+    for entry in entries:
         jit.compile_entry(entry)
