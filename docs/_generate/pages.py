@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from docs._generate.commands import command_page
+from docs._generate.glossary import glossary_page
 from docs._generate.handle import HANDLE, handle
 from docs._generate.kernels import kernel_page
 from docs._generate.parts import part_pages
@@ -38,6 +39,7 @@ def write_all() -> dict[Path, str]:
     return {
         DOCS / "price-list.md": price_page(lists),
         DOCS / "kernels.md": kernel_page(),
+        DOCS / "glossary.md": GENERATED + glossary_page(),
         HANDLE: handle(),
         README: shortened(README.read_text(encoding="utf-8"), lists),
     } | {DOCS / "reference" / name: GENERATED + text for name, text in reference.items()}

@@ -17,6 +17,7 @@ from pmsim.report.answer import answer_tables, answer_words
 from pmsim.report.comparison_tables import comparison_tables
 from pmsim.report.detail_tables import detail_tables
 from pmsim.report.files import new_files
+from pmsim.report.glossary import GLOSSARY
 from pmsim.report.html import facts_html, figure_html, folded_html, table_html, words_html
 from pmsim.report.svg import result_figures
 from pmsim.report.sweep_tables import sweep_tables
@@ -27,6 +28,8 @@ POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 )
 """What the browser is told that the page may load: nothing but what is in it."""
+WORDS: Final = "glossary"
+"""The place of the words on a page."""
 
 
 def write_report(found: Sequence[Result | Sweep], path: Path, *, force: bool = False) -> Path:
@@ -74,7 +77,7 @@ def report_html(found: Sequence[Result | Sweep]) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}: pmsim report</title>\n<style>\n{look}</style>\n</head>\n<body>\n"
-        f"{_contents(names, compared=len(sides) > 1)}<main>\n{body}\n</main>\n"
+        f"{_contents(names, compared=len(sides) > 1)}<main>\n{body}\n{_glossary()}\n</main>\n"
         f'<p class="said" role="status"></p>\n'
         f"<footer>Made by pmsim {escape(_version(found))}. Times are simulated.</footer>\n"
         f"<script>\n{script}</script>\n</body>\n</html>\n"
@@ -90,6 +93,18 @@ def _contents(names: Sequence[str], *, compared: bool) -> str:
         targets = {"comparison": "Comparison", **targets}
     links = (f'<li><a href="#{place}">{escape(name)}</a></li>' for place, name in targets.items())
     return f'<nav aria-label="Results"><ul>{"".join(links)}</ul></nav>\n'
+
+
+def _glossary() -> str:
+    """Return what the words of the page mean."""
+    lists = "\n".join(
+        f"<h3>{escape(title)}</h3>\n{facts_html({one.name: one.meaning for one in terms})}"
+        for title, terms in GLOSSARY.items()
+    )
+    return (
+        f'<section id="{WORDS}" aria-label="Glossary"><h2>Glossary</h2>\n'
+        f"<details><summary>What the words mean</summary>\n{lists}\n</details></section>"
+    )
 
 
 def _comparison(sides: Mapping[str, Result]) -> str:
@@ -131,6 +146,7 @@ def _result(result: Result, name: str, prefix: str) -> str:
     return (
         f"{_head(name, manifest['scenario'].get('description', ''), facts)}\n"
         f"{words_html(answer_words(result))}\n"
+        f'<p class="note"><a href="#{WORDS}">What the words mean</a></p>\n'
         f"<h2>Figures</h2>\n{figures}\n<h2>Tables</h2>\n{tables}\n{_origin(manifest)}"
     )
 

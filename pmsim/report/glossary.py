@@ -1,0 +1,165 @@
+"""The words of results: what each means, and where the tables have it.
+
+Page and documentation show the same list. A column is written ``table.column``, one of its values
+``table.column = value``; a metric and a number of the summary go by their names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One word.
+
+    Attributes
+    ----------
+    name, meaning
+        The word, and one sentence.
+    where
+        What stands for it in a result.
+    """
+
+    name: str
+    meaning: str
+    where: str
+
+
+def _kind(name: str, meaning: str) -> Term:
+    return Term(name, meaning, f"crosscalls.kind = {name}")
+
+
+def _cause(name: str, meaning: str) -> Term:
+    return Term(name, meaning, f"crosscalls.cause = {name}")
+
+
+def _reason(name: str, meaning: str) -> Term:
+    return Term(name, meaning, f"crosscalls.slowest_reason = {name}")
+
+
+SHOOTDOWNS: Final = (
+    Term(
+        "shootdown",
+        "All CPUs that may use an outdated translation, or outdated code, are told to drop it, and"
+        " the one that changed it goes on when they have.",
+        "crosscalls",
+    ),
+    Term(
+        "IPI call",
+        "A shootdown that interrupts each target, which runs a function and unlocks its csd lock"
+        " (smp_call_function_many).",
+        "crosscalls.protocol = ipi",
+    ),
+    Term(
+        "firmware call",
+        "A shootdown that the firmware makes on request, as RISC-V's SBI does.",
+        "crosscalls.protocol = sbi",
+    ),
+    Term(
+        "TLB broadcast",
+        "A shootdown by instructions that the interconnect carries to all CPUs (Arm's TLBI, AMD's"
+        " INVLPGB); it interrupts nobody.",
+        "crosscalls.protocol = tlbi",
+    ),
+    Term("initiator", "The task that makes a shootdown, on its CPU.", "crosscalls.cpu"),
+    Term("target", "A CPU that a shootdown has to wait for.", "crosscalls.targets"),
+    Term(
+        "latency",
+        "From the start of a shootdown to the initiator's next step.",
+        "latency_mean_ps",
+    ),
+    Term("operation", "A call of a kernel function, with all that it does.", "operations"),
+)
+"""What is simulated."""
+
+KINDS: Final = (
+    _kind("full", "Every translation is dropped, so that TLBs have to be refilled."),
+    _kind("range", "Only the translations of some pages are dropped."),
+    _kind("sync_core", "No translation is dropped; CPUs serialise to take notice of new code."),
+    _kind("empty", "Nothing is to be done but to answer."),
+)
+"""What the targets of a shootdown do."""
+
+CAUSES: Final = (
+    _cause("attributes", "A set_memory call changed the permissions of pages."),
+    _cause("split", "A large leaf of the direct map was split into smaller ones."),
+    _cause("collapse", "Small pages of the direct map were joined to a large leaf again."),
+    _cause("purge", "Lazily freed addresses of vmalloc are given back."),
+    _cause("reset_perms", "An area with VM_FLUSH_RESET_PERMS, such as a module's, was freed."),
+    _cause("text_poke", "Code was patched."),
+    _cause("new_mapping", "Something was mapped where a CPU might hold an older translation."),
+    _cause("user", "Mappings of a user process changed."),
+    _cause("request", "A workload asked for the flush itself."),
+    _cause("trace", "A row of a trace workload."),
+)
+"""What a shootdown is made for."""
+
+PARTS: Final = (
+    Term("csd enqueue", "The call is put into the queue of every target.", "crosscalls.queue_ps"),
+    Term(
+        "IRQ entry", "A CPU's way from its work into the interrupt handler.", "crosscalls.entry_ps"
+    ),
+    Term("drain", "A handler takes all calls in its queue at once.", "anatomy.taken_ps"),
+    Term(
+        "coalesced",
+        "A call found the queue not empty, so no interrupt was sent for it: it is served by the"
+        " handler of an earlier call's.",
+        "crosscalls.slowest_reason = ride",
+    ),
+    Term(
+        "visit",
+        "The initiator waits for the csd locks in order, one cache-line transfer each.",
+        "crosscalls.visit_ps",
+    ),
+    _reason("distance", "The slowest target had nothing in the way but the distance."),
+    _reason("irqs_off", "The slowest target had interrupts off."),
+    _reason("idle_exit", "The slowest target had to wake up from an idle state."),
+    _reason("busy_handler", "The slowest target was still in a handler."),
+    _reason("busy_server", "The interconnect was still at another TLB broadcast."),
+    _reason("local", "No target was waited for: the initiator's own function ended last."),
+)
+"""What a latency consists of."""
+
+COSTS: Final = (
+    Term(
+        "stolen",
+        "Time that handlers, waking up for them and stalls by TLB broadcasts take from a CPU.",
+        "cpus.stolen_ps",
+    ),
+    Term("spinning", "Waiting for csd locks or spinlocks and keeping the CPU.", "cpus.spin_ps"),
+    Term("interrupts off", "Time in which no handler can start on a CPU.", "cpus.irqs_off_ps"),
+    Term("refill", "Walking page tables for what a full flush dropped.", "cpus.refill_ps"),
+    Term("lost", "Stolen, spinning, enqueuing and sending, and refill together.", "lost_share"),
+    Term("stall fraction", "The part of a TLB broadcast for which a CPU that computes stalls.",
+         "cpus.stolen_ps"),
+    Term("slowdown", "How much longer user work takes than it would alone.", "slowdown"),
+    Term("lazy pages", "Pages that vfree has unmapped and no purge has flushed yet.",
+         "timeline.lazy_pages"),
+    Term("exposure", "Bytes of a pool that were allocated and writable, times how long.",
+         "pools.exposed_byte_s"),
+)  # fmt: skip
+"""What shootdowns cost."""
+
+RUNS: Final = (
+    Term(
+        "transient",
+        "The initial part of a run, in which shootdowns come at another rate than later on.",
+        "transient_end_ps",
+    ),
+    Term("steady", "What follows the transient: a rate that no longer changes.", "after_per_s"),
+    Term("replication", "One run of a scenario, with random draws of its own.", "cpus.replication"),
+    Term("cell", "One combination of values in a sweep.", ""),
+)
+"""What runs consist of."""
+
+GLOSSARY: Final = {
+    "What happens": SHOOTDOWNS,
+    "What the targets do": KINDS,
+    "What it is for": CAUSES,
+    "What a latency consists of": PARTS,
+    "What it costs": COSTS,
+    "Runs": RUNS,
+}
+"""All words, by what they are about."""
