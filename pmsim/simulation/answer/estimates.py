@@ -75,7 +75,7 @@ def within(files: TableSource, summary: Summary) -> dict[str, Estimate]:
     """
     found = summary.transients[0]
     end = found.end_ps
-    if end is None or not found.broadcasts_after:
+    if end is None or not found.broadcasts_after or not summary.duration_ps:
         return {}
     timeline = whole(
         files, "timeline", ("start_ps", "end_ps", "broadcasts_per_s", *SPENT, "windows_ps")
