@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pmsim.escaping import visible
+
 
 class PmsimError(Exception):
     """Root of all errors that pmsim raises on purpose; its text is meant for the user."""
@@ -70,9 +72,10 @@ class Fault:
     hint: str = ""
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        hint = f"\n    {self.hint}" if self.hint else ""
-        return f"{place}: {self.message} [{self.code}]{hint}"
+        file = visible(self.file)
+        place = f"{file}:{self.line}:{self.column}" if self.line else file
+        hint = f"\n    {visible(self.hint)}" if self.hint else ""
+        return f"{place}: {visible(self.message)} [{self.code}]{hint}"
 
 
 class ScenarioError(PmsimError):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from pmsim.cli.console import Output
+from pmsim.escaping import visible
 from pmsim.report.answer import answer_tables, answer_words
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def print_answer(result: Result) -> None:
     console = Output()
     console.print(Text(result.name, style="bold"))
     for sentence in answer_words(result):
-        console.print(Text(f"- {sentence}"))
+        console.print(Text(f"- {visible(sentence)}"))
     for table in answer_tables(result):
         console.print()
         console.table(table)

@@ -18,6 +18,7 @@ from pmsim.cli.plot import plot
 from pmsim.cli.report import report
 from pmsim.cli.run import run
 from pmsim.cli.schema import schema
+from pmsim.cli.status import give_up
 from pmsim.cli.sweep import sweep
 
 app = typer.Typer(
@@ -67,7 +68,10 @@ app.command()(schema)
 def main() -> None:
     """Run the command line."""
     _let_outputs_spell_out()
-    app(prog_name="pmsim")
+    try:
+        app(prog_name="pmsim")
+    except OSError as error:  # not even help can be printed
+        sys.exit(give_up(error))
 
 
 def _let_outputs_spell_out() -> None:

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from pmsim.cli.status import reporting
+from pmsim.cli.status import reporting, say
 from pmsim.errors import Fault, ScenarioError
+from pmsim.escaping import visible
 
 
 @reporting
@@ -30,7 +31,7 @@ def check(
             faults += error.faults
         else:
             cpus = scenario.machine.topology.n_cpus
-            kinds = ", ".join(one.name for one in scenario.workloads)
-            typer.echo(f"{file}: valid: {cpus:,} CPUs, {scenario.kernel.name}, {kinds}")
+            kinds = visible(", ".join(one.name for one in scenario.workloads))
+            say(f"{file}: valid: {cpus:,} CPUs, {scenario.kernel.name}, {kinds}")
     if faults:
         raise ScenarioError(faults)

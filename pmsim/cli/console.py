@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from pmsim.escaping import visible
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import ConsoleOptions, RenderableType
+
     from pmsim.report import table
 
 
@@ -26,8 +33,19 @@ class Output(Console):
         for place, name in enumerate(shown.columns):
             drawn.add_column(name, justify="right" if place else "left", overflow="fold")
         for row in shown.rows:
-            drawn.add_row(*(Text(cell.text) for cell in row))
+            # Before it is measured; what else is printed is made visible as it comes out.
+            drawn.add_row(*(Text(visible(cell.text)) for cell in row))
         self.print(drawn)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """Yield what is printed, with nothing in it that would act on the terminal."""
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(visible(segment.text, lines=True), segment.style)
 
     def on_broken_pipe(self) -> NoReturn:
         """Leave it to `pmsim.cli.status` that nobody reads on; rich would end with status 1."""

@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import typer
-
-from pmsim.cli.status import UNDRAWN, leave, termination_as_interrupt
+from pmsim.cli.status import UNDRAWN, leave, say, termination_as_interrupt
 
 if TYPE_CHECKING:
     from pmsim.experiments.results import Sweep
@@ -44,7 +42,7 @@ def draw_and_say(found: Result | Sweep, rows: Iterable[Path] = (), *, quiet: boo
     except Exception as error:  # whatever it is, what was computed is worth more than its figures
         return f"the figures could not be drawn: {error} (all else is in {found.path}, and {again})"
     if place is not None and not quiet:
-        typer.echo(f"figures: {place}")
+        say(f"figures: {place}")
     return ""
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pmsim.cli.status import BAD_INPUT, leave, reporting, termination_as_interrupt
+from pmsim.cli.status import BAD_INPUT, leave, reporting, say, termination_as_interrupt
 
 if TYPE_CHECKING:
     from pmsim.experiments.results import Sweep
@@ -79,9 +79,9 @@ def export(
 
     if csv is not None:
         for path in write_csv(found, csv, tables or (), force=force):
-            typer.echo(path)
+            say(path)
     elif json is not None:
-        typer.echo(write_json(found, json, tables or (), force=force))
+        say(write_json(found, json, tables or (), force=force))
 
 
 def _window(replication: int, start: str | None, end: str | None) -> Window:
@@ -106,10 +106,10 @@ def _export_timeline(found: Result | Sweep, path: Path, window: Window, force: b
             f"{found.path} holds a sweep, which keeps no rows to draw a timeline of:"
             " run one of its cells (pmsim run --set ...)",
         )
-    typer.echo(write_perfetto(found, path, window, force=force))
+    say(write_perfetto(found, path, window, force=force))
     missing = _missing(found, window)
     if missing:
-        typer.echo(f"pmsim: {missing}", err=True)
+        say(f"pmsim: {missing}", err=True)
 
 
 def _missing(found: Result, window: Window) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pmsim.cli.status import BAD_INPUT, leave, reporting, termination_as_interrupt
+from pmsim.cli.status import BAD_INPUT, leave, reporting, say, termination_as_interrupt
 from pmsim.errors import OutputError
 
 
@@ -78,4 +78,4 @@ def plot(
     for drawing, several in files.items():
         drawing.save(*several)
         for file in several:
-            typer.echo(file)
+            say(file)

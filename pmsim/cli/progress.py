@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from pmsim import formatting
+from pmsim.escaping import visible
 
 if TYPE_CHECKING:
     from pmsim.simulation.run.observer import Progress, ProgressCallback
@@ -72,7 +73,7 @@ class Bar:
 
         self._bars = Bars(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[simulated]}"),
             TextColumn("{task.fields[calls]:,} shootdowns,"),
@@ -82,7 +83,7 @@ class Bar:
             transient=True,
             auto_refresh=False,
         )
-        self._task = self._bars.add_task(name, total=None, simulated="", calls=0)
+        self._task = self._bars.add_task(visible(name), total=None, simulated="", calls=0)
         self._name = name
         self._next = 0.0
 
@@ -110,7 +111,7 @@ class Bar:
         of = f" {progress.replication + 1} of {progress.replications}" if several else ""
         self._bars.update(
             self._task,
-            description=f"{self._name}{of}",
+            description=visible(f"{self._name}{of}"),
             total=total,
             completed=done + progress.now_ps,
             simulated=f"{formatting.time(progress.now_ps)} simulated,",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pmsim.cli.status import reporting, termination_as_interrupt
+from pmsim.cli.status import reporting, say, termination_as_interrupt
 
 PAGE = "report.html"
 """The file of a page that is not sent elsewhere."""
@@ -46,4 +46,4 @@ def report(
     found = [open_path(path) for path in results]
     from pmsim.report.page import write_report
 
-    typer.echo(write_report(found, page, force=force))
+    say(write_report(found, page, force=force))

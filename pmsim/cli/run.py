@@ -15,6 +15,7 @@ from pmsim.cli.status import (
     RUN_FAILED,
     leave,
     reporting,
+    say,
     stop_talking,
     termination_as_interrupt,
 )
@@ -143,7 +144,7 @@ def _run_one(scenario: Scenario, place: Path, *, quiet: bool, **options: Any) ->
 
     if scenario.sweep and not quiet:
         paths = ", ".join(scenario.sweep)
-        typer.echo(f"pmsim: {scenario.name}: one run; `pmsim sweep` varies {paths}", err=True)
+        say(f"pmsim: {scenario.name}: one run; `pmsim sweep` varies {paths}", err=True)
     look_for_garbage()
     with termination_as_interrupt(), shown_bar(scenario.name, wanted=not quiet) as progress:
         return simulate(scenario, place, progress=progress, **options)

@@ -8,7 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn, ParamSpec
@@ -17,6 +17,7 @@ import typer
 
 from pmsim.cli.process import GIVEN_UP, INTERRUPTED
 from pmsim.errors import PmsimError, ScenarioError, SimulationError
+from pmsim.escaping import visible
 
 RUN_FAILED = 1
 """A run failed in simulated time."""
@@ -39,6 +40,7 @@ def reporting(command: Callable[P, None]) -> Callable[P, None]:
     def reported(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
+            sys.stdout.flush()
         except SimulationError as error:
             leave(RUN_FAILED, f"the run failed: {error}{own_code(error)}")
         except ScenarioError as error:
@@ -50,13 +52,37 @@ def reporting(command: Callable[P, None]) -> Callable[P, None]:
             leave(INTERRUPTED, GIVEN_UP)
         except BrokenPipeError:
             stop_talking()
+        except MemoryError as error:
+            leave(RUN_FAILED, f"there is not enough memory{_in_brackets(error)}")
+        except (OSError, ImportError) as error:
+            if isinstance(error, ImportError) and not _lacks_memory(error):
+                raise
+            raise typer.Exit(give_up(error)) from None
 
     return reported
 
 
 def stop_talking() -> None:
     """Say nothing more: whoever read the output has seen enough. Python itself would complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError):  # what is no file goes nowhere by itself
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _refused(error: OSError | ImportError) -> str:
+    """Say what the system refused, in one line."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return f"the system refuses: {str(error).splitlines()[0]}"
+    place = "the output" if error.filename is None else error.filename
+    return f"{place} cannot be written or read: {error.strerror.lower()}"
+
+
+def _lacks_memory(error: ImportError) -> bool:
+    """Return whether a library could not be loaded for want of memory."""
+    return "failed to map" in str(error) or "cannot allocate memory" in str(error).lower()
+
+
+def _in_brackets(error: MemoryError) -> str:
+    return f" ({str(error).splitlines()[0]})" if str(error) else ""
 
 
 def own_code(error: SimulationError) -> str:
@@ -72,8 +98,25 @@ def own_code(error: SimulationError) -> str:
 
 def leave(status: int, message: str) -> NoReturn:
     """End the command with a message on standard error."""
-    typer.echo(f"pmsim: {message}", err=True)
+    _tell(message)
     raise typer.Exit(status)
+
+
+def give_up(error: OSError | ImportError) -> int:
+    """Tell what the system refused, let the rest of the output go nowhere; return the status."""
+    stop_talking()
+    _tell(_refused(error))
+    return RUN_FAILED
+
+
+def _tell(message: str) -> None:
+    with suppress(OSError):  # nobody can be told that nothing can be told
+        say(f"pmsim: {message}", err=True)
+
+
+def say(text: object, *, err: bool = False) -> None:
+    """Print a text, with nothing in it that would act on the terminal."""
+    typer.echo(visible(str(text), lines=True), err=err)
 
 
 @contextmanager

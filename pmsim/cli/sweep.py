@@ -15,6 +15,7 @@ from pmsim.cli.status import (
     RUN_FAILED,
     leave,
     reporting,
+    say,
     termination_as_interrupt,
 )
 
@@ -146,7 +147,7 @@ def _run(place: Path, quiet: bool, **options: Any) -> Sweep:
 
 
 def _say(message: Warning | str, *_: Any, **__: Any) -> None:
-    typer.echo(f"pmsim: {message}", err=True)
+    say(f"pmsim: {message}", err=True)
 
 
 def _print(result: Sweep) -> None:

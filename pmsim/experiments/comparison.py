@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,7 @@ from pmsim.confidence import (
     difference_interval,
     is_constant,
 )
+from pmsim.escaping import escape
 from pmsim.experiments.arms import Arm, Comparable, arms_of
 from pmsim.simulation.answer.estimates import estimate
 from pmsim.simulation.answer.metrics import HEADLINES, is_metric, metric_of, ordered

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from html import escape
 from typing import Any, Literal
 
+from pmsim.escaping import escape, visible
 from pmsim.experiments.driver import Report, SweepProgress
 
 
@@ -70,12 +70,12 @@ class TerminalBar:
         self._name = name
         self._bars = Progress(
             BarColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             TimeElapsedColumn(),
             console=Console(stderr=True, highlight=False),
             transient=True,
         )
-        self._task = self._bars.add_task(name, total=None)
+        self._task = self._bars.add_task(visible(name), total=None)
 
     def __enter__(self) -> TerminalBar:
         self._bars.start()
@@ -88,7 +88,7 @@ class TerminalBar:
         """Show how far the sweep is."""
         self._bars.update(
             self._task,
-            description=words(self._name, progress),
+            description=visible(words(self._name, progress)),
             total=progress.total,
             completed=progress.done,
         )

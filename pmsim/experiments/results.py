@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +13,7 @@ import pandas as pd
 
 from pmsim import formatting
 from pmsim.confidence import LEVEL, Estimate
+from pmsim.escaping import escape
 from pmsim.experiments.axes import Cells, Grid, cells_of, labels
 from pmsim.experiments.dataset import Dataset
 from pmsim.experiments.directory import is_sweep, read_manifest

@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from pmsim import formatting, units
 from pmsim.errors import UnitError
+from pmsim.escaping import visible
 from pmsim.simulation.answer.metrics import metric_of
 
 
@@ -109,4 +110,4 @@ def _part_of_whole(text: str) -> float:
 def measure_of(column: str) -> Measure:
     """Return how a column's values are written; it must be that of a metric."""
     metric, of = metric_of(column)
-    return Measure(column, f"{metric.label}: {of}" if of else metric.label, metric.form)
+    return Measure(column, f"{metric.label}: {visible(of)}" if of else metric.label, metric.form)

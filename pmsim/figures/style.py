@@ -66,6 +66,7 @@ STYLE: Final[Mapping[str, Any]] = {
     "savefig.facecolor": PAPER,
     "svg.fonttype": "none",
     "text.color": INK,
+    "text.parse_math": False,  # a dollar in a name is a dollar
     "xtick.color": FAINT,
     "xtick.labelcolor": INK,
     "xtick.labelsize": 8.5,

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pmsim.errors import ProgramError
+from pmsim.escaping import visible
 from pmsim.hardware.locks import Completion
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act, call, invalidate
@@ -97,7 +98,7 @@ class Task:
     @property
     def place(self) -> str:
         """Who and where it is, for messages."""
-        return f"{self.name}, task {self.number} on CPU {self.cpu}"
+        return f"{visible(self.name)}, task {self.number} on CPU {self.cpu}"
 
     def work_left(self, stolen: int) -> int | None:
         """Return what is left of the `compute` it is in; see `Fabric.work_left`."""

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from pmsim.errors import OutputError
+from pmsim.escaping import inert
 from pmsim.experiments.results import Sweep
 from pmsim.report.files import new_files
 from pmsim.simulation.result.result import Result
@@ -38,7 +39,8 @@ def write_csv(
     """Write tables as CSV files, and return where they are.
 
     The first line names the columns. Words are in quotation marks, what is missing is empty, times
-    are whole picoseconds as in the tables.
+    are whole picoseconds as in the tables. Text that a spreadsheet would take for a formula has an
+    apostrophe in front.
 
     Parameters
     ----------
@@ -62,7 +64,7 @@ def write_csv(
     paths = [directory / f"{name}.csv" for name in chosen]
     with new_files(paths, force=force) as halves:
         for name, half in zip(chosen, halves, strict=True):
-            schema, batches = _plain(found, name)
+            schema, batches = _plain(found, name, for_sheets=True)
             with pa_csv.CSVWriter(half, schema) as writer:
                 for batch in batches:
                     writer.write_batch(batch)
@@ -112,8 +114,11 @@ def _chosen(found: Result | Sweep, names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names or known))
 
 
-def _plain(found: Result | Sweep, name: str) -> tuple[pa.Schema, Batches]:
-    """Return a table's schema and batches; words are plain text, and not a number is missing."""
+def _plain(found: Result | Sweep, name: str, for_sheets: bool = False) -> tuple[pa.Schema, Batches]:
+    """Return a table's schema and batches; words are plain text, and not a number is missing.
+
+    ``for_sheets``: no text is a formula of a spreadsheet's.
+    """
     if isinstance(found, Sweep):
         rows = pa.Table.from_pandas(_sweep_frame(found, name), preserve_index=False)
         schema, batches = rows.schema.remove_metadata(), iter(rows.to_batches(ROWS))
@@ -126,17 +131,27 @@ def _plain(found: Result | Sweep, name: str) -> tuple[pa.Schema, Batches]:
         for one in schema
     ]
     plain = pa.schema(fields)
-    return plain, (_known(batch, plain) for batch in batches)
+    return plain, (_known(batch, plain, for_sheets) for batch in batches)
 
 
-def _known(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+def _known(batch: pa.RecordBatch, schema: pa.Schema, for_sheets: bool) -> pa.RecordBatch:
     columns = []
     for column, field in zip(batch.columns, schema, strict=True):
         column = column.cast(field.type)
+        if for_sheets and pa.types.is_string(field.type):
+            column = _inert(column)
         if pa.types.is_floating(field.type):
             column = pc.if_else(pc.is_finite(column), column, pa.scalar(None, field.type))
         columns.append(column)
     return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _inert(column: pa.Array) -> pa.Array:
+    words = column.dictionary_encode()
+    harmless = [None if word is None else inert(word) for word in words.dictionary.to_pylist()]
+    return pa.DictionaryArray.from_arrays(words.indices, pa.array(harmless, pa.string())).cast(
+        column.type
+    )
 
 
 def _sweep_frame(sweep: Sweep, name: str) -> pd.DataFrame:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from html import escape
 
+from pmsim.escaping import escape
 from pmsim.report.svg import Inline
 from pmsim.report.table import Cell, Table
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from importlib.resources import files
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
 from pmsim import formatting
+from pmsim.escaping import escape
 from pmsim.experiments.arms import names_apart
 from pmsim.experiments.comparison import compare
 from pmsim.experiments.results import Sweep

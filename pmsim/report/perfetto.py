@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pmsim.errors import OutputError
+from pmsim.escaping import visible
 from pmsim.report.files import new_files
 from pmsim.report.span import Span
 from pmsim.report.spans import Spans, Window, spans_of
@@ -126,7 +127,7 @@ class _Timeline:
             packet.sequence_flags = packet.SEQ_INCREMENTAL_STATE_CLEARED
         track = packet.track_descriptor
         track.uuid = self._tracks
-        track.name = name
+        track.name = visible(name)
         track.sibling_order_rank = rank
         track.child_ordering = track.EXPLICIT
         if self._tracks != ALL:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
+
+from pmsim.escaping import escape
 
 
 def html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
