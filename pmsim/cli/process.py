@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -15,6 +16,10 @@ INTERRUPTED = 2
 """The exit status of a command that was interrupted before it had anything to show."""
 GIVEN_UP = "interrupted: given up, and nothing half-done is left behind"
 """What is said then."""
+
+LEAST_MEMORY = 1 << 30
+"""Bytes of addresses that a run needs, most of them for its libraries: 0.9 GB was too little on
+x86-64 Linux, 1.2 GB enough for a small one."""
 
 
 def run_and_exit(main: Callable[[], object]) -> NoReturn:
@@ -42,6 +47,20 @@ def run_and_exit(main: Callable[[], object]) -> NoReturn:
     atexit._run_exitfuncs()
     # What was imported need not be taken apart: that takes half a second.
     os._exit(status or 0)
+
+
+def too_little_memory() -> str:
+    """Return that the process may not have the memory that a run needs; empty where it may.
+
+    The compiler of the passes ends the process where it gets none, without a word from us.
+    """
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if most == resource.RLIM_INFINITY or most >= LEAST_MEMORY:
+        return ""
+    return (
+        f"there is not enough memory: {most >> 20:,} MiB of addresses are allowed (ulimit -v),"
+        f" and a run needs {LEAST_MEMORY >> 20:,} MiB at least"
+    )
 
 
 def look_for_garbage() -> None:

@@ -13,6 +13,7 @@ from pmsim.cli.process import look_for_garbage
 from pmsim.cli.status import (
     BAD_INPUT,
     RUN_FAILED,
+    check_memory,
     leave,
     reporting,
     say,
@@ -70,6 +71,7 @@ def run(
     changes = _changes(values or [], {"seed": seed, "replications": replications})
     scenarios = _loaded(files, changes)
     places = _places(scenarios, out)
+    check_memory()
     if not quiet:
         from pmsim.cli.compiling import compile_passes
 

@@ -15,7 +15,7 @@ from typing import NoReturn, ParamSpec
 
 import typer
 
-from pmsim.cli.process import GIVEN_UP, INTERRUPTED
+from pmsim.cli.process import GIVEN_UP, INTERRUPTED, too_little_memory
 from pmsim.errors import PmsimError, ScenarioError, SimulationError
 from pmsim.escaping import visible
 
@@ -100,6 +100,13 @@ def leave(status: int, message: str) -> NoReturn:
     """End the command with a message on standard error."""
     _tell(message)
     raise typer.Exit(status)
+
+
+def check_memory() -> None:
+    """End the command before a run that is allowed too little memory."""
+    problem = too_little_memory()
+    if problem:
+        leave(RUN_FAILED, problem)
 
 
 def give_up(error: OSError | ImportError) -> int:

@@ -13,6 +13,7 @@ from pmsim.cli.run import RESULTS
 from pmsim.cli.status import (
     BAD_INPUT,
     RUN_FAILED,
+    check_memory,
     leave,
     reporting,
     say,
@@ -85,6 +86,7 @@ def sweep(
     if seed is not None:
         scenario = scenario.with_(seed=seed)
     place = out or RESULTS / f"{scenario.name}-sweep"
+    check_memory()
     if not quiet:
         from pmsim.cli.compiling import compile_passes
 
