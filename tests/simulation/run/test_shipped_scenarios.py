@@ -73,7 +73,8 @@ def test_every_filter_interrupts_every_isolated_cpu_as_often_as_it_is_broadcast(
 
 
 def test_since_a_program_is_in_a_pack_from_boot_no_filter_interrupts_anybody() -> None:
-    summary = run("bpf-on-isolated-cpus", kernel="linux-6.12-x86_64").summary
+    packed = pmsim.load("bpf-on-isolated-cpus").with_(kernel="linux-6.12-x86_64")
+    summary = pmsim.run(packed).summary
     assert summary["broadcasts"]["total"] == 0
 
 
