@@ -6,8 +6,12 @@ by-product of the walk through the kernel and never a second bookkeeping.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+import struct
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, overload
+
+import numpy as np
+import numpy.typing as npt
 
 from pmsim.errors import ProgramError
 from pmsim.units import CpuId, Pages, Picoseconds
@@ -46,13 +50,49 @@ going on after them, and ``delay_ps`` all the rest: interrupts, refill debt, sle
 the CPU. The four add up to ``end_ps - start_ps``.
 """
 
-_COLUMNS: Final = len(OPERATION_COLUMNS)
+_ROW: Final = struct.Struct(f"{len(OPERATION_COLUMNS)}q")
+"""A row as the log keeps it: 64-bit numbers; a workload and a kind by the number of the word."""
 
 NO_OPERATION: Final = -1
 """The id that stands for "no operation"."""
 
-Sink = Callable[[Mapping[str, Sequence[int | str]]], None]
-"""Receives finished rows column by column; the keys are `OPERATION_COLUMNS`."""
+
+class Words(Sequence[str]):
+    """A column of words of which there are few.
+
+    Parameters
+    ----------
+    codes
+        Each word's place among the names.
+    names
+        The words, each once.
+    """
+
+    def __init__(self, codes: npt.NDArray[np.int64], names: Sequence[str]) -> None:
+        self.codes = codes
+        self.names = names
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __iter__(self) -> Iterator[str]:
+        return (self.names[code] for code in self.codes.tolist())
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Words: ...
+    def __getitem__(self, index: int | slice) -> str | Words:
+        if isinstance(index, slice):
+            return Words(self.codes[index], self.names)
+        return self.names[int(self.codes[index])]
+
+
+OperationColumns: TypeAlias = Mapping[str, "npt.NDArray[np.int64] | Words"]
+"""Rows column by column; the keys are `OPERATION_COLUMNS`, ``workload`` and ``kind`` are words."""
+
+Sink = Callable[[OperationColumns], None]
+"""Receives finished rows."""
 
 
 class Lock(Protocol):
@@ -83,18 +123,10 @@ class Operation:
         As in `OPERATION_COLUMNS`, so far.
     """
 
-    __slots__ = (
-        "crosscall_ps",
-        "crosscalls",
-        "id",
-        "kind",
-        "lock_wait_ps",
-        "pages",
-        "parent",
-        "run_ps",
-        "start_ps",
-        "task",
-    )
+    # Of the class until they are first added to: most operations never make or wait for anything.
+    crosscalls = 0
+    lock_wait_ps = 0
+    crosscall_ps = 0
 
     def __init__(
         self, number: int, parent: Operation | None, kind: str, task: Task, pages: Pages
@@ -105,10 +137,7 @@ class Operation:
         self.task = task
         self.pages = pages
         self.start_ps = task.now
-        self.crosscalls = 0
         self.run_ps = 0
-        self.lock_wait_ps = 0
-        self.crosscall_ps = 0
 
 
 class OperationLog:
@@ -124,16 +153,18 @@ class OperationLog:
 
     Notes
     -----
-    Stands for nothing in the kernel. The cells of all rows are kept in one list, which is cut into
-    columns once per chunk: nothing is left for the garbage collector to look through. Tuples per
-    row measured at a third of the speed, a list per column slower still.
+    Stands for nothing in the kernel. Rows are packed one behind the other and cut into columns once
+    per chunk: a third of a microsecond a row. Lists of cells took one and a half, most of it to
+    make arrays of them.
     """
 
     def __init__(self, sink: Sink | None = None, chunk: int = 32_768) -> None:
         self.sink = sink
-        self._chunk = chunk
         self._begun = 0
-        self._cells: list[int | str] = []
+        self._rows = bytearray(chunk * _ROW.size if sink is not None else 0)
+        self._end = 0
+        self._workloads: dict[str, int] = {}
+        self._kinds: dict[str, int] = {}
         self._current: dict[Task, Operation | None] = {}
         self._irqs_off: set[Task] = set()
 
@@ -174,16 +205,46 @@ class OperationLog:
             parent.lock_wait_ps += operation.lock_wait_ps
             parent.crosscall_ps += operation.crosscall_ps
         if self.sink is not None:
-            self._cells += _row(operation)
-            if len(self._cells) >= self._chunk * _COLUMNS:
-                self.flush()
+            self._keep(operation, NO_OPERATION if parent is None else parent.id)
+
+    def _keep(self, operation: Operation, parent: int) -> None:
+        task, run, lock_wait = operation.task, operation.run_ps, operation.lock_wait_ps
+        crosscall, start, end = operation.crosscall_ps, operation.start_ps, task.now
+        kind = self._kinds.get(operation.kind)
+        workload = self._workloads.get(task.name)
+        _ROW.pack_into(
+            self._rows,
+            self._end,
+            operation.id,
+            parent,
+            _code(self._workloads, task.name) if workload is None else workload,
+            _code(self._kinds, operation.kind) if kind is None else kind,
+            task.cpu,
+            task.number,
+            start,
+            end,
+            operation.pages,
+            operation.crosscalls,
+            run,
+            lock_wait,
+            crosscall,
+            end - start - run - lock_wait - crosscall,
+        )
+        self._end += _ROW.size
+        if self._end == len(self._rows):
+            self.flush()
 
     def flush(self) -> None:
         """Hand the rows that have gathered to the sink."""
-        if self.sink is None or not self._cells:
+        if self.sink is None or not self._end:
             return
-        cells, self._cells = self._cells, []
-        self.sink({name: cells[at::_COLUMNS] for at, name in enumerate(OPERATION_COLUMNS)})
+        rows = np.frombuffer(self._rows, np.int64, self._end // 8)
+        # A copy: the next rows are written where these stood.
+        columns = rows.reshape(-1, len(OPERATION_COLUMNS)).T.copy()
+        self._end = 0
+        taken = dict(zip(OPERATION_COLUMNS, columns, strict=True))
+        workload = Words(taken["workload"], list(self._workloads))
+        self.sink({**taken, "workload": workload, "kind": Words(taken["kind"], list(self._kinds))})
 
     def compute(self, task: Task, ps: Picoseconds) -> Iterable[Any]:
         """Compute for ``ps`` of CPU time, charged to the operation that ``task`` is in."""
@@ -192,7 +253,9 @@ class OperationLog:
             operation.run_ps += ps
         if not ps:
             return ()
-        return task.irqs_off(ps) if task in self._irqs_off else task.begin_compute(ps)
+        if self._irqs_off and task in self._irqs_off:
+            return task.irqs_off(ps)
+        return task.begin_compute(ps)
 
     def local_irq_save(self, task: Task) -> None:
         """Let what ``task`` computes from now on be done with interrupts off, each piece by itself.
@@ -274,23 +337,6 @@ class OperationLog:
             operation.crosscall_ps += task.now - start
 
 
-def _row(operation: Operation) -> tuple[int | str, ...]:
-    task = operation.task
-    end = task.now
-    known = operation.run_ps + operation.lock_wait_ps + operation.crosscall_ps
-    return (
-        operation.id,
-        NO_OPERATION if operation.parent is None else operation.parent.id,
-        task.name,
-        operation.kind,
-        task.cpu,
-        task.number,
-        operation.start_ps,
-        end,
-        operation.pages,
-        operation.crosscalls,
-        operation.run_ps,
-        operation.lock_wait_ps,
-        operation.crosscall_ps,
-        end - operation.start_ps - known,
-    )
+def _code(codes: dict[str, int], word: str) -> int:
+    """Return the number of a word, a new one if it has none."""
+    return codes.setdefault(word, len(codes))

@@ -13,6 +13,7 @@ from pmsim.hardware.machine import Machine
 from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.hardware.specimens import WholeCalls, specimens
 from pmsim.hardware.tlb import CallKind
+from pmsim.kernel.operations import OperationColumns, Words
 from pmsim.kernel.tlbflush import Cause
 from pmsim.simulation.run.timeline import Timeline
 from pmsim.simulation.tables.arrays import none_where, words
@@ -65,10 +66,14 @@ class Recorder:
         self.timeline.count(calls)
         self._add("crosscalls", crosscall_columns(calls))
 
-    def operations(self, rows: Mapping[str, Sequence[int | str]]) -> None:
+    def operations(self, rows: OperationColumns) -> None:
         """Record finished operations, given column by column."""
-        parent = none_where(np.array(rows["parent"], dtype=np.int64))
-        self._add("operations", {**rows, "parent": parent})
+        columns = {
+            name: words(column.codes, column.names) if isinstance(column, Words) else column
+            for name, column in rows.items()
+        }
+        columns["parent"] = none_where(columns["parent"])
+        self._add("operations", columns)
 
     def sample(self, machine: Machine) -> None:
         """Note how things stand at the end of an interval of the timeline."""

@@ -12,6 +12,7 @@ from pmsim.hardware.shootdown.protocols import PROTOCOLS, number_of
 from pmsim.hardware.shootdown.sbi import SBI
 from pmsim.hardware.tlb import CallKind, flush
 from pmsim.hardware.topology import Topology
+from pmsim.kernel.operations import OPERATION_COLUMNS, Words
 from pmsim.kernel.tlbflush import Cause
 from pmsim.simulation.run.recorder import Recorder, anatomy_columns
 from pmsim.simulation.tables.columns import CROSSCALLS
@@ -86,9 +87,10 @@ def test_numbers_go_to_the_columns_of_their_names(tmp_path: Path) -> None:
 
 
 def test_an_operation_without_a_caller_has_no_parent(tmp_path: Path) -> None:
-    columns = "id parent cpu task start_ps end_ps pages crosscalls run_ps lock_wait_ps"
-    rows = dict.fromkeys((columns + " crosscall_ps delay_ps").split(), (1, 2))
-    rows |= {"parent": (-1, 1), "workload": ("w", "w"), "kind": ("vfree", "purge")}
+    rows: dict[str, object] = {name: np.array((1, 2)) for name in OPERATION_COLUMNS}
+    rows["parent"] = np.array((-1, 1))
+    rows["workload"] = Words(np.array((0, 0)), ["w"])
+    rows["kind"] = Words(np.array((1, 0)), ["purge", "vfree"])
     with TableStore(tmp_path) as store:
         Recorder(store, 0, None).operations(rows)
     frame = TableFiles(tmp_path).frame("operations")
