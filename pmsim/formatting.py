@@ -28,6 +28,7 @@ NO_INTERVAL: Final = "not enough data"
 _TIMES: Final = ((S, "s"), (MS, "ms"), (US, "µs"), (NS, "ns"), (PS, "ps"))
 _SIZES: Final = ((TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB"), (1, "B"))
 _QUANTITY: Final = re.compile(rf"({DECIMAL}) ?([numk]?s|ps|min|[KMGT]i?B|kB|B|[kMG]?Hz)")
+_UNIT: Final = re.compile(r"/s$| \S.*$")
 _SPELLINGS: Final = {"µ": "u", "±": "+-", "×": "x", "–": "-", "·": "-", "→": "->"}
 
 
@@ -189,5 +190,5 @@ def _exact(percent: float) -> float:
 
 def _from_to(low: str, high: str) -> str:
     """Join the ends of an interval; a unit that both have is written once."""
-    unit = high.partition(" ")[2]
-    return f"{low.removesuffix(f' {unit}') if unit else low} to {high}"
+    found = _UNIT.search(high)
+    return f"{low.removesuffix(found[0]) if found else low} to {high}"

@@ -113,6 +113,8 @@ def test_an_interval_says_the_unit_of_both_ends_once() -> None:
     assert formatting.interval(known(900_000, 15e6, 16e6), "ps") == "900 ns to 16 µs"
     assert formatting.interval(known(0.1, 0.15, 0.2), formatting.SHARE) == "10 to 20 %"
     assert formatting.interval(known(3, 4, 5), "1") == "3 to 5"
+    assert formatting.interval(known(3, 4, 5), "1/s") == "3 to 5/s"
+    assert formatting.interval(known(3, 4, 5), "B s") == "3 to 5 B s"
     difference = formatting.difference_interval(known(-0.003, 0, 0.005), formatting.SHARE)
     assert difference == "-0.3 to +0.5 points"
     few = Estimate(3.0, None, None, 2, 0.95, "not enough data")

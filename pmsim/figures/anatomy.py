@@ -18,18 +18,18 @@ Which = Literal["median", "p99", "slowest"]
 """The calls of a run that are kept whole."""
 
 PARTS: Final = {
-    "queue": ("queueing", style.BLUE),
+    "queue": ("csd enqueue", style.BLUE),
     "send": ("sending", style.CYAN),
     "local": ("own function", "#d8c4bd"),
-    "visit": ("waiting for answers", "#ced2d8"),
+    "visit": ("waiting for csd locks in order", "#ced2d8"),
     "resume": ("interrupted", style.SLATE),
     "queued": ("in the queue", "#bcd9f3"),
     "flight": ("in flight", style.GREY),
     "irqs_off": ("interrupts off", style.RED),
     "idle_exit": ("waking", style.VERMILION),
     "busy_handler": ("busy with other calls", style.ORANGE),
-    "ride": ("riding along", style.SAND),
-    "entry": ("entry", style.PURPLE),
+    "ride": ("coalesced", style.SAND),
+    "entry": ("IRQ entry", style.PURPLE),
     "function": ("function", style.BROWN),
     "exit": ("exit", "#cdb3e0"),
 }
@@ -47,17 +47,17 @@ _MOST_NAMES: Final = 14
 _MANY_LANES: Final = 8
 _NAMES: Final = {"median": "The median call", "p99": "The p99 call", "slowest": "The slowest call"}
 _SPOKEN: Final = {
-    "queue": "CPU {initiator} queued it",
+    "queue": "CPU {initiator} enqueued it",
     "send": "CPU {initiator} sent interrupts",
     "local": "CPU {initiator} ran the function itself",
     "flight": "the interrupt was on its way to CPU {cpu}",
     "irqs_off": "CPU {cpu} had interrupts off",
     "idle_exit": "CPU {cpu} was waking up",
     "busy_handler": "CPU {cpu} was busy with other calls",
-    "ride": "it lay in the queue of CPU {cpu}",
-    "entry": "CPU {cpu} was entering the handler",
+    "ride": "it was coalesced in the queue of CPU {cpu}",
+    "entry": "CPU {cpu} was in IRQ entry",
     "function": "CPU {cpu} ran the function",
-    "visit": "CPU {initiator} went from answer to answer",
+    "visit": "CPU {initiator} went from csd lock to csd lock",
     "resume": "CPU {initiator} was interrupted",
 }
 _WORDS_ON: Final = ("local", "visit")

@@ -33,7 +33,7 @@ def test_the_message_names_who_was_waited_for_and_why(reason: str, said: str) ->
 def test_a_ride_is_a_wait_from_the_queue_to_the_take() -> None:
     parts = critical(call({3: ("ride", 20_000)}))
     assert parts["ride"] == 3000 + 20_000 + 1000 - 1000
-    assert message(call({3: ("ride", 20_000)})).endswith("it lay in the queue of CPU 3")
+    assert message(call({3: ("ride", 20_000)})).endswith("it was coalesced in the queue of CPU 3")
 
 
 @pytest.mark.parametrize("waits", [{}, {1: ("ride", 5000)}, {3: ("idle_exit", 70)}])
