@@ -30,6 +30,11 @@ class Op(Enum):
 OPS = tuple(Op)
 """All of them; a row of `Programs` holds the place of its own here."""
 
+TIMED = (Op.COMPUTE, Op.IRQS_OFF, Op.SLEEP)
+"""Those that take the time that their argument says, at least."""
+
+_HALF = 32
+
 Row = tuple[Op, int]
 """One step of a task: what, and its argument (ps, pages, or the number of a lock)."""
 
@@ -85,3 +90,16 @@ class Programs(Mapping[Who, list[Row]]):
     def contains(self, op: Op) -> bool:
         """Return whether any row does this."""
         return bool((self.ops == OPS.index(op)).any())
+
+    def least_ps(self) -> list[int]:
+        """Return how long each task takes at least: what it computes and spends by the clock."""
+        import numpy as np
+
+        timed = np.isin(self.ops, [OPS.index(op) for op in TIMED])
+        times = np.where(timed, self.args, 0)
+        # In two halves, so that sums fit.
+        high, low = (
+            np.add.reduceat(half, self.firsts[:-1]) if len(half) else half
+            for half in (times >> _HALF, times & ((1 << _HALF) - 1))
+        )
+        return [(a << _HALF) + b for a, b in zip(high.tolist(), low.tolist(), strict=True)]

@@ -71,6 +71,8 @@ class TaskSpec:
     stream
         Tells the random draws of this task from those of the workload's other tasks; it should
         say what the task is for (``"cpu3"``), not how many there are.
+    least_ps
+        How long it takes at least, in picoseconds, where that is known beforehand.
     """
 
     cpu: int
@@ -80,3 +82,4 @@ class TaskSpec:
     role: Role = "foreground"
     measured: bool = False
     stream: str = ""
+    least_ps: int = 0

@@ -50,6 +50,14 @@ def test_a_spreadsheet_s_byte_order_mark_line_ends_and_blanks_are_no_fault(tmp_p
     assert read(tmp_path, text) == {(0, 0): [(Op.COMPUTE, 5), (Op.SPIN_UNLOCK, 0)]}
 
 
+def test_a_task_takes_at_least_what_its_rows_say_in_time(tmp_path: Path) -> None:
+    most = 2**63 - 1
+    text = "cpu,op,arg\n0,compute,5\n0,sleep,7\n0,flush_kernel,100\n0,irqs_off,1\n1,mutex_lock,9\n"
+    text += f"2,compute,{most}\n2,compute,{most}\n"
+    assert read(tmp_path, text).least_ps() == [13, 0, 2 * most]
+    assert read(tmp_path, "cpu,op,arg\n").least_ps() == []
+
+
 def test_every_op_of_the_format_is_known(tmp_path: Path) -> None:
     ops = [
         "compute",

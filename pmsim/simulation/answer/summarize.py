@@ -141,11 +141,12 @@ class _Calls:
 
 
 def _add_by_key(into: Counter[tuple[int, int]], cpu: Ints, task: Ints, values: Ints) -> None:
-    keys, place = np.unique(np.stack([cpu, task]), axis=1, return_inverse=True)
-    sums = np.zeros(keys.shape[1], dtype=np.int64)
-    np.add.at(sums, place.reshape(-1), values)
-    for (one_cpu, one_task), total in zip(keys.T.tolist(), sums.tolist(), strict=True):
-        into[(one_cpu, one_task)] += total
+    tasks, of_task = np.unique(task, return_inverse=True)
+    keys, place = np.unique(cpu * len(tasks) + of_task, return_inverse=True)
+    sums = np.zeros(len(keys), dtype=np.int64)
+    np.add.at(sums, place, values)
+    for key, total in zip(keys.tolist(), sums.tolist(), strict=True):
+        into[(key // len(tasks), int(tasks[key % len(tasks)]))] += total
 
 
 def _paying_cpus(cpus: Mapping[str, Ints]) -> tuple[PayingCpu, ...]:

@@ -70,6 +70,12 @@ class Simulation:
     failures: list[Failure] = field(default_factory=list)
     windows: Windows = field(default_factory=Windows)
 
+    @property
+    def least_ps(self) -> int:
+        """How long a run until done takes at least, as far as that is known beforehand."""
+        ends = (task.spec.least_ps for task in self.tasks if task.spec.role == "foreground")
+        return max(ends, default=0)
+
 
 def build(scenario: ResolvedScenario, replication: int, sink: Sink | None = None) -> Simulation:
     """Build machine, kernel and tasks for one replication.

@@ -40,8 +40,6 @@ class Recorder:
         The number of the run.
     interval
         Length of the timeline's intervals in picoseconds; `None` chooses one.
-    end
-        The end of the run in picoseconds, where it is known.
 
     Attributes
     ----------
@@ -50,15 +48,18 @@ class Recorder:
         many pages are freed lazily at present; there are none without workloads and a kernel.
     """
 
-    def __init__(
-        self, store: TableSink, replication: int, interval: int | None, end: int | None = None
-    ) -> None:
-        self.timeline = Timeline(interval, end)
+    def __init__(self, store: TableSink, replication: int, interval: int | None) -> None:
+        self.timeline = Timeline(interval)
         self.windows: Callable[[], int] = lambda: 0
         self.lazy_pages: Callable[[], int] = lambda: 0
         self.crosscalls_seen = 0
         self._store = store
         self._replication = replication
+        self._interval = interval
+
+    def expect(self, least: int) -> None:
+        """Be told, before the run, how long it is at least, in picoseconds."""
+        self.timeline = Timeline(self._interval, least)
 
     def crosscalls(self, calls: npt.NDArray[np.int64]) -> None:
         """Record finished cross-calls, given as the fabric's rows."""

@@ -207,8 +207,9 @@ def run_once(
     """Run one replication into the tables; return how long it was in simulated picoseconds."""
     interval = scenario.measure.timeline
     given = None if interval == "auto" else interval
-    recorder = Recorder(store, replication, given, scenario.duration)
+    recorder = Recorder(store, replication, given)
     simulation = build(scenario, replication, recorder.operations)
+    recorder.expect(scenario.duration or simulation.least_ps)
     machine, kernel = simulation.machine, simulation.kernel
     recorder.lazy_pages = lambda: kernel.purge.lazy_pages
     recorder.windows = lambda: simulation.windows.until(machine.now)

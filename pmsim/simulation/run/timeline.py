@@ -2,8 +2,8 @@
 
 A run may have any length, and one ``until: done`` does not even know its own. So intervals start
 short, and whenever there are too many, neighbours are merged: five into one, then two into one, and
-so on, which keeps their length a round number (1 us, 5 us, 10 us, 50 us, ...). Where a run's length
-is known, they start with the length that they would end with.
+so on, which keeps their length a round number (1 us, 5 us, 10 us, 50 us, ...). Where it is known
+how long a run is at least, they start with the length that they would have then.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ class Series:
         Length of the first intervals, in picoseconds.
     most
         Intervals beyond which neighbours are merged; a multiple of 10.
-    end
-        The end of the run, where it is known.
+    least
+        How long the run is at least.
     """
 
-    def __init__(self, interval: int, most: int, end: int | None) -> None:
+    def __init__(self, interval: int, most: int, least: int) -> None:
         self.interval = interval
         self._most = most
         self._factors = itertools.cycle((5, 2))
         self._totals: list[Ints] = []
-        while end is not None and (end - 1) // self.interval >= most:
+        while (least - 1) // self.interval >= most:
             self.interval *= next(self._factors)
 
     @property
@@ -106,14 +106,15 @@ class Timeline:
     ----------
     interval
         Length of the intervals; `None` chooses one.
-    end
-        The end of the run, where it is known; in picoseconds.
+    least
+        How long the run is at least, in picoseconds, as far as that is known. No table depends on
+        it, but fewer samples are taken.
     """
 
-    def __init__(self, interval: int | None, end: int | None = None) -> None:
+    def __init__(self, interval: int | None, least: int = 0) -> None:
         most = MOST_INTERVALS if interval is None else MOST_GIVEN_INTERVALS
-        self._all = Series(interval or FIRST_INTERVAL, most, end)
-        self._each = Series(interval or FIRST_INTERVAL, MOST_CPU_INTERVALS, end)
+        self._all = Series(interval or FIRST_INTERVAL, most, least)
+        self._each = Series(interval or FIRST_INTERVAL, MOST_CPU_INTERVALS, least)
         self._calls = np.zeros((0, len(CallKind) + 1), dtype=np.int64)
 
     @property

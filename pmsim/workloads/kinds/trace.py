@@ -52,8 +52,15 @@ class Trace(Workload):
     def tasks(self, machine: MachineInfo) -> list[TaskSpec]:
         """Return the tasks of the file; raise `ScenarioError` if it has faults."""
         tape = Tape(read_programs(Path(self.file), machine.n_cpus))
+        least = tape.programs.least_ps()
         return [
-            TaskSpec(cpu, partial(_replay, tape, which), number=task, working_set=self.working_set)
+            TaskSpec(
+                cpu,
+                partial(_replay, tape, which),
+                number=task,
+                working_set=self.working_set,
+                least_ps=least[which],
+            )
             for which, (cpu, task) in enumerate(tape.programs)
         ]
 

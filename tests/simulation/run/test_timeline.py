@@ -54,7 +54,7 @@ def calls(starts: list[int], kind: CallKind = CallKind.FULL) -> np.ndarray:
 def watched(
     end: int, interval: int | None, starts: list[int], known: int | None = None
 ) -> Timeline:
-    timeline = Timeline(interval, known)
+    timeline = Timeline(interval, known or 0)
     done = 0
     while timeline.next_sample < end:
         now = timeline.next_sample
@@ -112,6 +112,17 @@ def test_a_run_of_known_length_has_the_same_timeline(
         assert {name: values.tolist() for name, values in before.items()} == {
             name: values.tolist() for name, values in after.items()
         }
+
+
+@pytest.mark.parametrize("least", [1, 999_999_999, 5_000_000_000, 71_000_000_000])
+def test_what_is_known_of_a_run_s_length_changes_nothing_in_its_timeline(least: int) -> None:
+    end = FIRST_INTERVAL * 71_234 + 7
+    one, other = (watched(end, None, [5, end // 2], known) for known in (None, least))
+    levels = accounts(end), windows(end), lazy_pages(end)
+    before, after = (timeline.columns(end, *levels) for timeline in (one, other))
+    assert all((before[name] == after[name]).all() for name in before)
+    before, after = (timeline.cpu_columns(end, accounts(end)) for timeline in (one, other))
+    assert all((before[name] == after[name]).all() for name in before)
 
 
 def test_a_run_of_known_length_is_sampled_less_often_than_its_intervals_are_many() -> None:
