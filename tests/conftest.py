@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 
 # No deadlines: a test that compiles, or shares its CPU, is no failure.
@@ -15,3 +17,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 # A shell that starts tests in the background has them ignore Ctrl-C, and what they start as well.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def scoped_kinds() -> Iterator[None]:
+    """Let kinds that a test registers end with the test."""
+    from pmsim.workloads.registry import KINDS
+
+    with KINDS.scoped():
+        yield

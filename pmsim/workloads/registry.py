@@ -23,9 +23,10 @@ import pkgutil
 import types
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_type_hints
 
 from pydantic import Field
 
@@ -103,11 +104,23 @@ class CpuWorkload(Workload):
 
 
 class Registry:
-    """The kinds that are known, by name."""
+    """The kinds of workload that are known, by name.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    *sources
+        Called once, when the kinds are first asked for: they import what registers more of them.
+    """
+
+    def __init__(self, *sources: Callable[[], None]) -> None:
         self._kinds: dict[str, type[Workload]] = {}
-        self._complete = False
+        self._sources = list(sources)
+
+    def kinds(self) -> Mapping[str, type[Workload]]:
+        """Return the class of every kind, by its name, in alphabetical order."""
+        while self._sources:
+            self._sources.pop(0)()
+        return types.MappingProxyType(dict(sorted(self._kinds.items())))
 
     def add(self, kind: str, model: type[Workload]) -> None:
         """Enter a kind; the same class again (a notebook cell run twice) replaces itself.
@@ -122,26 +135,72 @@ class Registry:
             raise ValueError(f"the workload kind '{kind}' is already {'.'.join(_origin(known))}")
         self._kinds[kind] = model
 
-    def kinds(self) -> Mapping[str, type[Workload]]:
-        """Return every kind: pmsim's own, those of installed packages and those added here."""
-        if not self._complete:
-            self._complete = True
-            _import_own_kinds()
-            _import_entry_points()
-        return types.MappingProxyType(dict(sorted(self._kinds.items())))
+    @contextmanager
+    def scoped(self) -> Iterator[Registry]:
+        """Let the kinds that are registered within a block end with it."""
+        before = dict(self.kinds())
+        try:
+            yield self
+        finally:
+            self._kinds = before
+
+    def workload(self, kind: str) -> Callable[[_Class], _Class]:
+        """Register a class as a kind of workload.
+
+        Parameters
+        ----------
+        kind
+            The name that stands behind ``kind:`` in a scenario file.
+
+        Returns
+        -------
+        Callable
+            A decorator. It returns a frozen pydantic model whose keys are the annotated attributes
+            of the class, with ``kind`` and ``name`` (and for a plain class ``cpu`` and
+            ``working_set``) added; a key it does not have is refused.
+
+        Raises
+        ------
+        TypeError
+            When applied to anything but a class with ``run`` or ``tasks``, or if ``run`` makes a
+            call and does not wait for it.
+        ValueError
+            If the name is taken by another class, or is no name at all.
+        """
+        if not isinstance(kind, str):
+            raise TypeError('a workload is registered by a name: @pmsim.workload("my_workload")')
+        if not kind.isidentifier():
+            raise ValueError(f"'{kind}' cannot name a kind of workload: letters, digits and _ only")
+
+        def register(cls: _Class) -> _Class:
+            if not isinstance(cls, type):
+                raise TypeError(f"a workload is a class with a method run, not {cls!r}")
+            model = _with_kind(cls, kind) if issubclass(cls, Workload) else _model_of(cls, kind)
+            if model.__abstractmethods__:
+                missing = " and ".join(sorted(model.__abstractmethods__))
+                raise TypeError(f"the workload {cls.__qualname__} does not define {missing}")
+            call = forgotten_wait(cls.run) if hasattr(cls, "run") else None
+            if call is not None:
+                raise TypeError(call)
+            self.add(kind, model)
+            return model  # type: ignore[return-value]
+
+        return register
 
 
 def _origin(model: type) -> tuple[str, str]:
     return (model.__module__, model.__qualname__)
 
 
-def _import_own_kinds() -> None:
+def import_own_kinds() -> None:
+    """Import every kind of pmsim."""
     package = importlib.import_module("pmsim.workloads.kinds")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
 
 
-def _import_entry_points() -> None:
+def import_entry_points() -> None:
+    """Import what other packages name as their kinds."""
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         try:
             entry.load()
@@ -152,56 +211,11 @@ def _import_entry_points() -> None:
             )
 
 
-_registry = Registry()
+KINDS: Final = Registry(import_own_kinds, import_entry_points)
+"""The kinds that scenarios know: pmsim's own, those of installed packages, and the user's."""
 
-
-def workload_kinds() -> Mapping[str, type[Workload]]:
-    """Return the class of every kind of workload, by its name, in alphabetical order."""
-    return _registry.kinds()
-
-
-def workload(kind: str) -> Callable[[_Class], _Class]:
-    """Register a class as a kind of workload.
-
-    Parameters
-    ----------
-    kind
-        The name that stands behind ``kind:`` in a scenario file.
-
-    Returns
-    -------
-    Callable
-        A decorator. It returns a frozen pydantic model whose keys are the annotated attributes of
-        the class, with ``kind`` and ``name`` (and for a plain class ``cpu`` and ``working_set``)
-        added; a key it does not have is refused.
-
-    Raises
-    ------
-    TypeError
-        When applied to anything but a class with ``run`` or ``tasks``, or if ``run`` makes a call
-        and does not wait for it.
-    ValueError
-        If the name is taken by another class, or is no name at all.
-    """
-    if not isinstance(kind, str):
-        raise TypeError('a workload is registered by a name: @pmsim.workload("my_workload")')
-    if not kind.isidentifier():
-        raise ValueError(f"'{kind}' cannot name a kind of workload: letters, digits and _ only")
-
-    def register(cls: _Class) -> _Class:
-        if not isinstance(cls, type):
-            raise TypeError(f"a workload is a class with a method run, not {cls!r}")
-        model = _with_kind(cls, kind) if issubclass(cls, Workload) else _model_of(cls, kind)
-        if model.__abstractmethods__:
-            missing = " and ".join(sorted(model.__abstractmethods__))
-            raise TypeError(f"the workload {cls.__qualname__} does not define {missing}")
-        call = forgotten_wait(cls.run) if hasattr(cls, "run") else None
-        if call is not None:
-            raise TypeError(call)
-        _registry.add(kind, model)
-        return model  # type: ignore[return-value]
-
-    return register
+workload = KINDS.workload
+workload_kinds = KINDS.kinds
 
 
 def _kind_key(kind: str) -> tuple[dict[str, Any], dict[str, Any]]:

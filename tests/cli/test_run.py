@@ -18,8 +18,7 @@ from pmsim.figures import gallery
 from pmsim.figures.gallery import Drawing
 from pmsim.simulation.result.result import Result, open_result
 from pmsim.simulation.tables.columns import TABLES
-from pmsim.workloads import registry
-from pmsim.workloads.registry import workload, workload_kinds
+from pmsim.workloads.registry import workload
 from tests.cli.conftest import COMMAND, POLICY, WORK, Pmsim, environment
 from tests.machines import scenario
 from tests.scenario_files import write_scenario
@@ -359,10 +358,8 @@ def test_whoever_stops_reading_is_no_error(policy_file: Path, tmp_path: Path) ->
 
 
 def test_an_error_in_a_workload_of_one_s_own_shows_its_lines_and_no_others(
-    inside: Pmsim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inside: Pmsim, tmp_path: Path, scoped_kinds: None
 ) -> None:
-    workload_kinds()
-    monkeypatch.setattr(registry._registry, "_kinds", dict(registry._registry._kinds))
 
     def helper() -> None:
         raise LookupError("no such rule")
@@ -386,10 +383,8 @@ def test_an_error_in_a_workload_of_one_s_own_shows_its_lines_and_no_others(
 
 
 def test_so_does_a_call_that_the_kernel_leaves_undefined(
-    inside: Pmsim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inside: Pmsim, tmp_path: Path, scoped_kinds: None
 ) -> None:
-    workload_kinds()
-    monkeypatch.setattr(registry._registry, "_kinds", dict(registry._registry._kinds))
 
     @workload("twice")
     class Twice:

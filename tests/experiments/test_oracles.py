@@ -22,8 +22,7 @@ from pmsim.hardware.locks import Mutex, Spinlock
 from pmsim.simulation.run import replications as running
 from pmsim.simulation.tables.columns import CPU_TIMES
 from pmsim.units import US, S
-from pmsim.workloads import registry
-from pmsim.workloads.registry import Workload, workload, workload_kinds
+from pmsim.workloads.registry import Workload, workload
 from pmsim.workloads.task import TaskSpec
 from tests.machines import scenario
 
@@ -54,10 +53,8 @@ def on(cpus: int, *workloads: dict[str, Any], **keys: Any) -> pmsim.Scenario:
 
 
 @pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+def waits(scoped_kinds: None) -> list[tuple[int, int]]:
     """Register the queue's workloads; return where customers note their number and their wait."""
-    workload_kinds()
-    monkeypatch.setattr(registry._registry, "_kinds", dict(registry._registry._kinds))
     noted: list[tuple[int, int]] = []
 
     @workload("customers")

@@ -18,8 +18,6 @@ from pmsim.experiments.driver import SweepProgress
 from pmsim.experiments.results import Sweep
 from pmsim.experiments.workers import Here, Processes, cores, local_workers
 from pmsim.simulation.answer.metrics import METRICS, is_metric
-from pmsim.workloads import registry
-from pmsim.workloads.registry import workload_kinds
 from tests.experiments.small import MEASURE, WORK, entry, small
 from tests.experiments.test_dataset import files
 from tests.machines import scenario
@@ -275,10 +273,8 @@ def test_an_interrupt_reaches_the_caller_with_all_that_is_finished_on_disk(tmp_p
 
 @pytest.mark.slow
 def test_a_workload_that_was_defined_here_runs_in_other_processes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, scoped_kinds: None
 ) -> None:
-    workload_kinds()
-    monkeypatch.setattr(registry._registry, "_kinds", dict(registry._registry._kinds))
 
     @pmsim.workload("sleeper")
     class Sleeper:

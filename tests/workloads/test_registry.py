@@ -9,9 +9,15 @@ import pytest
 from pydantic import ValidationError
 
 from pmsim.quantities import Time
-from pmsim.workloads import registry
 from pmsim.workloads.describe import key_docs
-from pmsim.workloads.registry import CpuWorkload, Registry, Workload, workload, workload_kinds
+from pmsim.workloads.registry import (
+    CpuWorkload,
+    Registry,
+    Workload,
+    import_entry_points,
+    workload,
+    workload_kinds,
+)
 from pmsim.workloads.task import MachineInfo, Steps, TaskSpec
 
 OWN_KINDS = {
@@ -24,11 +30,7 @@ OWN_KINDS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let kinds that a test registers end with the test."""
-    workload_kinds()
-    monkeypatch.setattr(registry._registry, "_kinds", dict(registry._registry._kinds))
+pytestmark = pytest.mark.usefixtures("scoped_kinds")
 
 
 class Plain:
@@ -171,7 +173,7 @@ def test_an_entry_point_of_another_package_adds_its_kind(
         "        yield 0\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(registry._registry, "_complete", False)
+    import_entry_points()
     assert "elsewhere" in workload_kinds()
 
 
@@ -181,15 +183,23 @@ def test_a_broken_entry_point_warns_and_takes_no_other_kind_away(
     _install(tmp_path, "broken_kinds")
     (tmp_path / "broken_kinds.py").write_text("raise RuntimeError('half installed')\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(registry._registry, "_complete", False)
+    mine = Registry(import_entry_points)
     with pytest.warns(UserWarning, match="half installed"):
-        kinds = workload_kinds()
-    assert set(kinds) >= OWN_KINDS
+        mine.kinds()
+    assert set(workload_kinds()) >= OWN_KINDS
+
+
+def test_kinds_end_with_the_scope_in_which_they_were_registered() -> None:
+    mine = Registry()
+    mine.add("a", Workload)
+    with mine.scoped():
+        mine.add("b", Workload)
+        assert list(mine.kinds()) == ["a", "b"]
+    assert list(mine.kinds()) == ["a"]
 
 
 def test_a_registry_lists_kinds_in_alphabetical_order() -> None:
     mine = Registry()
-    mine._complete = True
     for kind in ("b", "a"):
         mine.add(kind, Workload)
     assert list(mine.kinds()) == ["a", "b"]

@@ -9,17 +9,10 @@ import pytest
 
 import pmsim
 from pmsim.errors import ProgramError
-from pmsim.workloads import registry
-from pmsim.workloads.registry import workload_kinds
 from pmsim.workloads.waiting import forgotten_wait
 from tests.machines import scenario
 
-
-@pytest.fixture(autouse=True)
-def own_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let kinds that a test registers end with the test."""
-    workload_kinds()
-    monkeypatch.setattr(registry._registry, "_kinds", dict(registry._registry._kinds))
+pytestmark = pytest.mark.usefixtures("scoped_kinds")
 
 
 def line_of(text: str) -> int:

@@ -14,8 +14,6 @@ from pmsim.errors import OutputError, ProgramError
 from pmsim.simulation.run.observer import Progress
 from pmsim.simulation.tables.columns import CPU_TIMES, LATENCY_PARTS, TABLES
 from pmsim.units import MS
-from pmsim.workloads import registry
-from pmsim.workloads.registry import workload_kinds
 from tests.machines import scenario
 from tests.scenario_files import write_scenario
 
@@ -28,13 +26,6 @@ WORK = {"kind": "user_work"}
 def result() -> pmsim.Result:
     """A run with a bit of everything."""
     return pmsim.run(scenario(POLICY, MODULES, WORK, replications=2, seed=3))
-
-
-@pytest.fixture
-def own_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let kinds that a test registers end with the test."""
-    workload_kinds()
-    monkeypatch.setattr(registry._registry, "_kinds", dict(registry._registry._kinds))
 
 
 def test_the_times_of_each_cpu_add_up_to_the_duration(result: pmsim.Result) -> None:
@@ -192,7 +183,7 @@ def test_a_result_without_a_place_disappears_with_its_object() -> None:
     assert not path.exists()
 
 
-def test_a_user_s_own_workload_runs_as_documented(own_kinds: None) -> None:
+def test_a_user_s_own_workload_runs_as_documented(scoped_kinds: None) -> None:
     @pmsim.workload("guarded_table")
     class GuardedTable:
         entries: int = 1000
@@ -221,7 +212,7 @@ def test_a_user_s_own_workload_runs_as_documented(own_kinds: None) -> None:
     assert "read only" in fault.detail
 
 
-def test_an_error_in_a_workload_s_own_code_is_told_with_its_place(own_kinds: None) -> None:
+def test_an_error_in_a_workload_s_own_code_is_told_with_its_place(scoped_kinds: None) -> None:
     @pmsim.workload("buggy")
     class Buggy:
         def run(self, kernel: Any, cpu: Any) -> Any:
