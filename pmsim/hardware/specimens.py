@@ -142,13 +142,14 @@ def whole_calls(fabric: Fabric, heads_at: int, calls: int, at: int, targets: int
     sent = sent_to[np.cumsum(row["targets"]) - 1]
     own_start = np.where(after, visited, sent)
     reason = entries[layout.E_META] >> 32
-    ack = entries[layout.E_ACK]
+    ack, cost = entries[layout.E_ACK], entries[layout.E_COST] >> 2
+    runs = np.where(entries[layout.E_COST] & 2, ack, ack - cost)
     return WholeCalls(
         row, told, sent, looks, visited, own_start, own_start + local, call,
         cpu=entries[layout.E_NEXT],
         reason=np.where(reason == layout.R_WAKING, layout.R_IDLE_EXIT, reason),
         queued=entries[layout.E_QUEUED], sent_to=sent_to, arrives=entries[layout.E_ARRIVES],
         handler=entries[layout.E_START], taken=entries[layout.E_START] + state[layout.ENTRY],
-        runs=ack - (entries[layout.E_COST] >> 1), ack=ack, exit=ack + state[layout.EXIT],
+        runs=runs, ack=ack, exit=runs + cost + state[layout.EXIT],
         seen=entries[layout.E_PREFIX],
     )  # fmt: skip

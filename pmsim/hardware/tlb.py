@@ -10,6 +10,7 @@ from enum import IntEnum
 
 from pmsim.errors import ProgramError
 from pmsim.hardware.costs import TlbCosts
+from pmsim.hardware.passes import layout
 from pmsim.units import S, format_time
 
 LONGEST_FLUSH = 100 * S
@@ -30,8 +31,9 @@ class CallKind(IntEnum):
 class FlushFunction:
     """The function of a cross-call: its cost on each CPU, and whether it empties the TLB.
 
-    ``arguments`` is the same as plain integers, for the compiled passes: cost, whether it empties
-    the TLB, kind.
+    ``frees_tables`` says that the caller frees page tables when every CPU has run it; then each has
+    to be done before it may say so. ``arguments`` is the same as plain integers, for the compiled
+    passes: cost, flags, kind.
 
     Raises
     ------
@@ -42,11 +44,13 @@ class FlushFunction:
     kind: CallKind
     cost: int
     empties_tlb: bool = False
+    frees_tables: bool = False
     arguments: tuple[int, int, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_length(self.cost)
-        arguments = (self.cost, int(self.empties_tlb), int(self.kind))
+        flags = layout.EMPTIES * self.empties_tlb | layout.FREES_TABLES * self.frees_tables
+        arguments = (self.cost, flags, int(self.kind))
         object.__setattr__(self, "arguments", arguments)
 
 
@@ -59,19 +63,19 @@ def check_length(cost: int) -> None:
         raise ProgramError(f"a flush of {format_time(cost)} is longer than {most}")
 
 
-def full_flush(tlb: TlbCosts) -> FlushFunction:
+def full_flush(tlb: TlbCosts, *, frees_tables: bool = False) -> FlushFunction:
     """Drop every entry, global ones included (``__flush_tlb_all``, arch/x86/mm/tlb.c)."""
-    return FlushFunction(CallKind.FULL, tlb.flush_all, empties_tlb=True)
+    return FlushFunction(CallKind.FULL, tlb.flush_all, empties_tlb=True, frees_tables=frees_tables)
 
 
-def flush(tlb: TlbCosts, pages: int, ceiling: int) -> FlushFunction:
+def flush(tlb: TlbCosts, pages: int, ceiling: int, *, frees_tables: bool = False) -> FlushFunction:
     """Invalidate ``pages`` pages: one by one up to the kernel's ceiling, everything above it.
 
     Zero pages are a call all the same, at no cost.
     """
     if pages > ceiling:
-        return full_flush(tlb)
-    return FlushFunction(CallKind.RANGE, pages * tlb.invlpg)
+        return full_flush(tlb, frees_tables=frees_tables)
+    return FlushFunction(CallKind.RANGE, pages * tlb.invlpg, frees_tables=frees_tables)
 
 
 def sync_core(tlb: TlbCosts) -> FlushFunction:

@@ -72,10 +72,14 @@ class Way(Protocol):
 
     ceiling: Pages
 
-    def flush_all(self, task: Task, cause: Cause, pages: Pages = -1) -> Steps:
+    def flush_all(
+        self, task: Task, cause: Cause, pages: Pages = -1, *, frees_tables: bool = False
+    ) -> Steps:
         """Drop every translation; ``pages`` were asked for, -1 if no range was."""
 
-    def flush_range(self, task: Task, cause: Cause, pages: Pages) -> Steps:
+    def flush_range(
+        self, task: Task, cause: Cause, pages: Pages, *, frees_tables: bool = False
+    ) -> Steps:
         """Drop the translations of a range that is not above the ceiling."""
 
 
@@ -94,15 +98,21 @@ class CallWay:
         self.ceiling = ceiling
         self._tlb = tlb
         self._full = full_flush(tlb)
+        self._full_before_free = full_flush(tlb, frees_tables=True)
         self._operations = operations
 
-    def flush_all(self, task: Task, cause: Cause, pages: Pages = -1) -> Steps:
+    def flush_all(
+        self, task: Task, cause: Cause, pages: Pages = -1, *, frees_tables: bool = False
+    ) -> Steps:
         """Call ``__flush_tlb_all`` on every CPU."""
-        return self._operations.cross_call(task, self._full, cause, pages)
+        function = self._full_before_free if frees_tables else self._full
+        return self._operations.cross_call(task, function, cause, pages)
 
-    def flush_range(self, task: Task, cause: Cause, pages: Pages) -> Steps:
+    def flush_range(
+        self, task: Task, cause: Cause, pages: Pages, *, frees_tables: bool = False
+    ) -> Steps:
         """Call a loop over the pages on every CPU."""
-        function = flush(self._tlb, pages, self.ceiling)
+        function = flush(self._tlb, pages, self.ceiling, frees_tables=frees_tables)
         return self._operations.cross_call(task, function, cause, pages)
 
 
@@ -131,11 +141,15 @@ class BroadcastWay:
         self._all = invalidate_everything()
         self._operations = operations
 
-    def flush_all(self, task: Task, cause: Cause, pages: Pages = -1) -> Steps:
+    def flush_all(
+        self, task: Task, cause: Cause, pages: Pages = -1, *, frees_tables: bool = False
+    ) -> Steps:
         """Send the one operation that empties every TLB, and wait for it."""
         return self._operations.invalidate(task, self._all, cause, pages)
 
-    def flush_range(self, task: Task, cause: Cause, pages: Pages) -> Steps:
+    def flush_range(
+        self, task: Task, cause: Cause, pages: Pages, *, frees_tables: bool = False
+    ) -> Steps:
         """Send as many operations as the pages need, and wait for them together."""
         invalidation = invalidate_pages(self._tlbi, pages, by_range=self._by_range)
         return self._operations.invalidate(task, invalidation, cause, pages)
@@ -167,9 +181,12 @@ class TlbFlush:
         """Pages above which a ranged flush becomes a full one."""
         return self._way.ceiling
 
-    def flush_tlb_all(self, task: Task, cause: Cause) -> Steps:
-        """Drop every translation on every CPU, global ones included."""
-        return self._way.flush_all(task, cause)
+    def flush_tlb_all(self, task: Task, cause: Cause, *, frees_tables: bool = False) -> Steps:
+        """Drop every translation on every CPU, global ones included.
+
+        ``frees_tables``: page tables are freed behind it, so that every CPU has to be done.
+        """
+        return self._way.flush_all(task, cause, frees_tables=frees_tables)
 
     def flush_tlb_kernel_range(self, task: Task, start: int, end: int, cause: Cause) -> Steps:
         """Drop the translations of the bytes from ``start`` up to ``end`` on every CPU.
@@ -189,11 +206,12 @@ class TlbFlush:
             )
         return self.flush_pages(task, -(-(end - start) // PAGE_SIZE), cause)
 
-    def flush_pages(self, task: Task, pages: Pages, cause: Cause) -> Steps:
+    def flush_pages(
+        self, task: Task, pages: Pages, cause: Cause, *, frees_tables: bool = False
+    ) -> Steps:
         """Drop the translations of ``pages`` consecutive pages, wherever they lie."""
-        if pages > self._way.ceiling:
-            return self._way.flush_all(task, cause, pages)
-        return self._way.flush_range(task, cause, pages)
+        drop = self._way.flush_all if pages > self._way.ceiling else self._way.flush_range
+        return drop(task, cause, pages, frees_tables=frees_tables)
 
     def text_poke_sync(self, task: Task) -> Steps:
         """Make every CPU notice that code has changed; no translation is dropped.

@@ -203,7 +203,7 @@ class UserMms:
 
     def _interrupt(self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool) -> Steps:
         """Call the CPUs of the mask that run the process, and the lazy ones where they have to."""
-        function = flush(self._tlb, pages, self._profile.ceiling)
+        function = flush(self._tlb, pages, self._profile.ceiling, frees_tables=frees_tables)
         others = sorted(mm.cpus - {task.cpu})
         running = [cpu for cpu in others if self._runs(cpu, mm)]
         self._note_flushed(mm, [task.cpu, *running])

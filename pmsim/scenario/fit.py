@@ -41,7 +41,7 @@ def misfit(machine: MachineDescription, kernel: KernelProfile) -> Misfit | None:
             f"no-{protocol}",
             f"{kernel.name} tells other CPUs by {protocol},"
             f" for which {machine.name} gives no costs",
-            f"give costs: {protocol}, or choose another machine or invalidate_by",
+            f"give costs: {protocol}, or choose another machine, invalidate_by or shootdown",
         )
     pages, each = kernel.ceiling, machine.costs.tlb.invlpg
     if pages * each > LONGEST_FLUSH:

@@ -176,6 +176,8 @@ class _FabricRun:
         match operation:
             case "flush_kernel":
                 return self._flush(argument)
+            case "free_tables":
+                return replace(self._flush(argument), frees_tables=True)
             case "sync_core":
                 return sync_core(self.program.costs.tlb)
             case "empty":

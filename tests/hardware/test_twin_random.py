@@ -112,6 +112,8 @@ FEATURES = {
     "invalidations that queue": 20,
     "calls and invalidations": 30,
     "invalidations and a cut quantum": 10,
+    "acknowledged at entry": 50,
+    "acknowledged at entry, and not where tables are freed": 15,
     "firmware": 50,
     "firmware and windows": 15,
 }
@@ -127,6 +129,7 @@ def _features(program: Program, result: Result | str) -> set[str]:
     costs = program.costs
     takes = costs.ipi.entry + costs.ipi.exit
     told = sum(len(call.acks) for call in result.calls)
+    at_entry = program.shootdown.value("ack") == "entry"
     served = [call for call in result.calls if call.served is not None]
     seen = {
         "riding along": sum(cpu.handlers for cpu in result.cpus) < told,
@@ -149,6 +152,9 @@ def _features(program: Program, result: Result | str) -> set[str]:
         ),
         "calls and invalidations": bool(served) and told > 0,
         "invalidations and a cut quantum": bool(served) and costs.sched.quantum < NEVER,
+        "acknowledged at entry": at_entry and told > 0,
+        "acknowledged at entry, and not where tables are freed": at_entry
+        and "free_tables" in operations,
         "firmware": program.shootdown.protocol is SBI and told > 0,
         "firmware and windows": program.shootdown.protocol is SBI and "irqs_off" in operations,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -12,9 +13,21 @@ from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.hardware.shootdown.tlbi import TLBI
 from pmsim.hardware.topology import Topology
+from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.kernel import Kernel
 from pmsim.kernel.profiles import load_profile, profile_names
+from pmsim.kernel.tlbflush import Cause
+from pmsim.units import MS, NS, PAGE_SIZE, US
 from tests.hardware import machines
+from tests.kernel.booted import Booted
+
+Calls = Generator[Any, Any, Any]
+
+INVLPG, FLUSH_ALL = 100 * NS, 400 * NS
+"""What dropping one page, or everything, takes on the machine that tests boot."""
+
+ENTRY = {"ipi": {"ack": "entry"}}
+"""Calls are acknowledged before their functions run."""
 
 COSTS = machines.costs()
 """Of a machine that has every protocol."""
@@ -36,6 +49,15 @@ def test_any_protocol_may_be_chosen_by_its_name(name: str, written: Any) -> None
     assert profile.model_dump(mode="json")["shootdown"] == name
 
 
+def test_an_option_is_chosen_below_the_protocols_name() -> None:
+    profile = load_profile("linux-6.1-x86_64", {"shootdown": ENTRY})
+    chosen = profile.shootdown_on(COSTS)
+    assert (chosen.protocol.name, chosen.value("ack")) == ("ipi", "entry")
+    assert profile.model_dump(mode="json")["shootdown"] == ENTRY
+    usual = load_profile("linux-6.1-x86_64", {"shootdown": {"ipi": {"ack": "completion"}}})
+    assert usual.shootdown_on(COSTS) == Shootdown(PROTOCOLS["ipi"])
+
+
 def test_what_the_machine_has_decides_where_a_kernel_can_do_both() -> None:
     profile = load_profile("linux-6.18-x86_64")
     assert profile.shootdown_on(COSTS).protocol.name == "tlbi"
@@ -46,6 +68,9 @@ def test_what_the_machine_has_decides_where_a_kernel_can_do_both() -> None:
     ("value", "code", "message", "hint"),
     [
         ("ipl", "bad-value", "there is no protocol 'ipl'", "did you mean ipi?"),
+        ({"ipi": {"akc": "entry"}}, "unknown-key", "ipi has no option 'akc'", "did you mean ack?"),
+        ({"ipi": {"ack": "entri"}}, "bad-value", "ack of ipi is not 'entri'",
+         "did you mean entry?"),
         ({"tlbi": {"ack": "entry"}}, "unknown-key", "tlbi has no option 'ack'", "it has none"),
         ({"ipi": 5}, "wrong-type", "the options of ipi are no mapping", "for example ipi: {}"),
         ({"ipi": {}, "sbi": {}}, "wrong-type",
@@ -68,3 +93,61 @@ def test_a_kernel_does_not_boot_on_a_machine_that_was_built_to_be_told_otherwise
     machine = Machine(Topology(cores=2), COSTS, shootdown=Shootdown(TLBI))
     with pytest.raises(ValueError, match="makes shootdowns by ipi, but the machine was built for"):
         Kernel(machine, load_profile("linux-6.1-x86_64"))
+
+
+def own_function(booted: Booted, cause: str) -> list[int]:
+    """Return how long the slowest target's function was waited for, call by call of a cause."""
+    calls = [call for call in booted.calls if Cause(call["cause"]).name.lower() == cause]
+    assert all(call["slowest_cpu"] >= 0 for call in calls)
+    return [call["function_ps"] for call in calls]
+
+
+def test_what_only_revokes_is_acknowledged_before_it_is_done() -> None:
+    def program(kernel: KernelHandle) -> Calls:
+        area = yield from kernel.vmalloc(PAGE_SIZE)
+        yield from kernel.set_memory_ro(area.address, 1)
+
+    assert own_function(Booted(shootdown=ENTRY).run(program), "attributes") == [0]
+    assert own_function(Booted().run(program), "attributes") == [FLUSH_ALL]
+
+
+@pytest.mark.parametrize(("frees_tables", "waited"), [(False, 0), (True, INVLPG)])
+def test_user_memory_with_its_page_tables_is_given_back_when_every_cpu_is_done(
+    frees_tables: bool, waited: int
+) -> None:
+    booted = Booted(shootdown=ENTRY)
+    mm = booted.kernel.user.create()
+
+    def other(kernel: KernelHandle) -> Calls:
+        yield from kernel.use_mm(mm)
+        yield from kernel.task.compute(10 * MS)
+
+    def program(kernel: KernelHandle) -> Calls:
+        yield from kernel.use_mm(mm)
+        yield from kernel.task.sleep(10 * US)
+        yield from kernel.munmap(1, frees_tables=frees_tables)
+
+    booted.spawn(other, 1)
+    assert own_function(booted.run(program), "user") == [waited]
+
+
+def test_a_table_that_a_large_leaf_takes_the_place_of_is_freed_when_every_cpu_is_done() -> None:
+    def program(kernel: KernelHandle) -> Calls:
+        yield from kernel.vfree((yield from kernel.vmalloc(PAGE_SIZE)))
+        yield from kernel.vm_unmap_aliases()
+        yield from kernel.vmalloc_huge("2MiB")
+
+    booted = Booted(profile="linux-6.6-x86_64", shootdown=ENTRY).run(program)
+    assert own_function(booted, "purge") == [0]
+    assert own_function(booted, "new_mapping") == [INVLPG]
+
+
+def test_a_table_whose_leaves_are_joined_is_freed_when_every_cpu_is_done() -> None:
+    def program(kernel: KernelHandle) -> Calls:
+        area = yield from kernel.vmalloc_huge("2MiB")
+        yield from kernel.set_memory_rox(area.address, 512)
+        yield from kernel.set_memory_rw(area.address, 2)
+        yield from kernel.set_memory_rox(area.address, 2)
+
+    booted = Booted(profile="linux-6.18-x86_64", shootdown=ENTRY).run(program)
+    assert own_function(booted, "collapse") == [FLUSH_ALL]

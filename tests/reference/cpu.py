@@ -187,10 +187,13 @@ class Cpu:
         assert calls, "no handler finds its queue empty"
         self.queue.clear()
         for call in calls:
+            if call.acknowledged_at_start:
+                call.acks[self.number].succeed(clock.now)
             yield clock.at(clock.now + call.function.cost)
             if call.function.is_full_flush:
                 self.empty_tlb()
-            call.acks[self.number].succeed(clock.now)
+            if not call.acknowledged_at_start:
+                call.acks[self.number].succeed(clock.now)
         yield clock.at(clock.now + costs.exit)
         self.handler_runs = False
         self.handled.append(Handled(start, clock.now, tuple(call.initiator for call in calls)))

@@ -25,10 +25,14 @@ Process = Generator[simpy.Event, object, None]
 
 @dataclass(frozen=True)
 class Function:
-    """What a call runs on every CPU: what it costs there, and whether it empties the TLB."""
+    """What a call runs on every CPU: what it costs there, and whether it empties the TLB.
+
+    And whether the caller frees page tables behind it.
+    """
 
     cost: int
     is_full_flush: bool = False
+    frees_tables: bool = False
 
 
 def flush(machine: ReferenceMachine, pages: object) -> Function:
@@ -78,6 +82,12 @@ class Call:
         self.jitter = dict(zip(targets, draws, strict=True))
         self.acks = {c: self.machine.clock.event() for c in targets}
         self.queued_at: dict[int, int] = {}
+
+    @property
+    def acknowledged_at_start(self) -> bool:
+        """Whether a target acknowledges before it runs the function, not after it."""
+        at_entry = self.machine.program.shootdown.value("ack") == "entry"
+        return at_entry and not self.function.frees_tables
 
     @property
     def initiator(self) -> int:

@@ -24,11 +24,11 @@ NEVER = 10**9
 
 
 TASTES = (
-    ("compute", "compute", "irqs_off", "flush_kernel", "flush_kernel", "call", "others"),
-    ("flush_kernel", "call"),
+    ("compute", "compute", "irqs_off", "flush_kernel", "free_tables", "call", "others"),
+    ("flush_kernel", "free_tables", "call"),
     ("compute", "call"),
     ("compute", "compute", "irqs_off", "call"),
-    ("compute", "irqs_off", "flush_kernel"),
+    ("compute", "irqs_off", "free_tables", "flush_kernel"),
     ("compute", "invalidate", "call", "irqs_off"),
 )
 """What a program's plain steps are chosen from."""
@@ -252,6 +252,8 @@ class _Generator:
                 return "irqs_off", self.time(0, 8)
             case "flush_kernel":
                 return "flush_kernel", self.pages()
+            case "free_tables":
+                return "free_tables", self.pages()
             case "invalidate":
                 return "invalidate", self.pages()
             case "call":

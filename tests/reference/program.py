@@ -20,6 +20,7 @@ compute        ps                   needs that much CPU time
 irqs_off       ps                   holds the CPU for exactly that long, interrupts off
 sleep          ps                   gives the CPU up; a timer wakes it
 flush_kernel   pages                calls the flush of so many pages on every other CPU
+free_tables    pages                the same, and frees page tables behind it
 call           (pages, targets)     the same, on some CPUs only
 sync_core      None                 calls a serialising instruction on every other CPU
 empty          ps                   calls a function of that cost on every other CPU

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, cast
 
@@ -127,6 +128,9 @@ class Task:
         match operation:
             case "flush_kernel":
                 yield from cross_call(self, flush(self.machine, argument), everybody_else)
+            case "free_tables":
+                function = replace(flush(self.machine, argument), frees_tables=True)
+                yield from cross_call(self, function, everybody_else)
             case "call":
                 pages, targets = cast(tuple[int, tuple[int, ...]], argument)
                 yield from cross_call(self, flush(self.machine, pages), sorted(set(targets)))

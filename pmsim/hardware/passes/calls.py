@@ -9,7 +9,7 @@ time, and only one that was the maximum and becomes earlier needs a look at all 
 from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_step
-from pmsim.hardware.passes.handlers import plan, retire, settle_maxima, start_of
+from pmsim.hardware.passes.handlers import plan, retire, settle_maxima, start_of, still_runs
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.log import log_call
@@ -45,27 +45,27 @@ def _append(S: State, c: int, i: int) -> None:
     """Plan call ``i`` behind the last open entry of ``c``: it rides along or opens a group."""
     r = row_of(c)
     e = entry_of(S, i, c)
-    cost = S[e + E_COST] >> 1
+    cost = S[e + E_COST] >> 2
     last = entry_of(S, S[r + TAIL], c)
     if S[e + E_QUEUED] <= S[r + LAST_TAKE]:
         start = S[last + E_START]
         reason = R_RIDE
-        ack = S[r + PLAN_END] - S[EXIT] + cost
+        done = S[r + PLAN_END] - S[EXIT] + cost
         S[r + PLAN_STOLEN] += cost
     else:
         packed = start_of(S, r, S[e + E_ARRIVES], S[r + PLAN_END])
         start = packed >> 3
         reason = packed & 7
         S[r + LAST_TAKE] = start + S[ENTRY]
-        ack = S[r + LAST_TAKE] + cost
+        done = S[r + LAST_TAKE] + cost
         stolen_from = S[e + E_ARRIVES] if reason == R_IDLE_EXIT else start
-        S[r + PLAN_STOLEN] += ack + S[EXIT] - stolen_from
+        S[r + PLAN_STOLEN] += done + S[EXIT] - stolen_from
         S[r + PLAN_HANDLERS] += 1
-    S[r + PLAN_END] = ack + S[EXIT]
+    S[r + PLAN_END] = done + S[EXIT]
     S[r + PLAN_FULL] |= S[e + E_COST] & 1
     S[e + E_START] = start
     S[e + E_META] |= reason << 32
-    S[e + E_ACK] = ack
+    S[e + E_ACK] = done - still_runs(S[e + E_COST])
     S[last + E_NEXT] = i
     S[r + TAIL] = i
 
@@ -85,16 +85,21 @@ def _queue_behind(S: State, c: int, i: int) -> None:
 
 @compiled
 def send(
-    S: State, D: Codes, targets: State, jitter: State, i: int, n: int, cost: int, full: int
+    S: State, D: Codes, targets: State, jitter: State, i: int, n: int, cost: int, flags: int
 ) -> None:
     """Queue and send call ``i`` to its targets, ascending (machine-model page, section 4).
 
     q_k = t + trap + (k+1) queue; a = t + trap + n queue + (g+1) send + delivery + jitter; the visit
     leaves c at w_c = max(w_previous, ack_c) + line, so that the prefix of lines turns it into a
-    maximum. (Only the firmware has a trap.)
+    maximum. (Only the firmware has a trap.) The function is acknowledged at its start where the
+    machine is told so, but for one after which page tables are freed.
     """
     o = row_of(i)
     t = S[NOW]
+    full = flags & EMPTIES
+    at_start = S[ACK] if flags & FREES_TABLES == 0 else 0
+    runs_on = cost if at_start else 0
+    packed_cost = 4 * cost + 2 * at_start + full
     trap = S[TRAP]
     queue = S[QUEUE]
     fanout = S[FANOUT]
@@ -150,7 +155,7 @@ def send(
                 S[r + PIN] = NONE
         S[e + E_QUEUED] = q
         S[e + E_ARRIVES] = arrives
-        S[e + E_COST] = 2 * cost + full
+        S[e + E_COST] = packed_cost
         S[e + E_PREFIX] = prefix
         S[e + E_NEXT] = NONE
         if S[r + HEAD] < 0:
@@ -161,9 +166,10 @@ def send(
                 packed = start_of(S, r, arrives, end)
                 start = packed >> 3
                 reason = packed & 7
-            ack = start + entry + cost
+            done = start + entry + cost
+            ack = done - runs_on
             S[r + BASE_END] = end
-            end = ack + exit_
+            end = done + exit_
             stolen = S[r + PLAN_STOLEN]
             handlers = S[r + PLAN_HANDLERS]
             S[r + BASE_STOLEN] = stolen
@@ -224,7 +230,7 @@ def look_call(S: State, c: int) -> int:
 
 @compiled
 def begin_call(
-    S: State, D: Codes, targets: State, jitter: State, i: int, n: int, cost: int, full: int
+    S: State, D: Codes, targets: State, jitter: State, i: int, n: int, cost: int, flags: int
 ) -> None:
     """CPU ``i`` begins a call: told, with interrupts off up to l, and filed for the visit's end.
 
@@ -243,9 +249,9 @@ def begin_call(
     S[o + C_LOCAL] = cost
     S[o + C_PHASE] = 0
     S[o + SENT] += 1
-    S[o + FLUSHES] += full
+    S[o + FLUSHES] += flags & EMPTIES
     if n > 0:
-        send(S, D, targets, jitter, i, n, cost, full)
+        send(S, D, targets, jitter, i, n, cost, flags)
     if n == 0 or S[SERIAL] == 0:
         S[o + C_LOCAL_END] += cost
     begin_window(S, i, M_CALL, S[o + C_LOCAL_END] - S[NOW])

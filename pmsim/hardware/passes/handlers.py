@@ -59,6 +59,12 @@ def flush_tlb(S: State, r: int, reached: int) -> None:
 
 
 @compiled
+def still_runs(cost: int) -> int:
+    """Return how long the function of an entry of this `E_COST` runs after its acknowledgement."""
+    return cost >> 2 if cost & 2 else 0
+
+
+@compiled
 def _retire_groups(S: State, c: int, now: int) -> None:
     """Move the groups whose take has passed from the plan into history, one by one."""
     r = row_of(c)
@@ -72,17 +78,17 @@ def _retire_groups(S: State, c: int, now: int) -> None:
         if S[e + E_META] >> 32 == R_IDLE_EXIT:
             stolen_from = S[e + E_ARRIVES]
         full = 0
-        ack = 0
+        done = 0
         while head >= 0:
             e = entry_of(S, head, c)
             if S[e + E_START] != start:
                 break
-            ack = S[e + E_ACK]
+            done = S[e + E_ACK] + still_runs(S[e + E_COST])
             full |= S[e + E_COST] & 1
             head = S[e + E_NEXT]
         if full:
             flush_tlb(S, r, max(start - S[r + BASE_STOLEN], S[r + REACHED]))
-        end = ack + S[EXIT]
+        end = done + S[EXIT]
         S[r + BASE_END] = end
         S[r + BASE_STOLEN] += end - stolen_from
         S[r + BASE_HANDLERS] += 1
@@ -178,10 +184,11 @@ def start_of(S: State, r: int, arrives: int, end: int) -> int:
 
 @compiled
 def plan(S: State, c: int) -> None:
-    """Plan all open groups of ``c`` anew: opener, riders, acknowledgements in queue order.
+    """Plan all open groups of ``c`` anew: opener, coalesced calls, acknowledgements in queue order.
 
     start_g = start rule over (arrival of the opener, end_{g-1}); take_g = start_g + entry; every
-    entry with q <= take_g rides; end_g = last acknowledgement + exit.
+    entry with q <= take_g is coalesced; one function runs after the other, each acknowledged at its
+    end, or at its start; end_g = end of the last function + exit.
     """
     r = row_of(c)
     end = S[r + BASE_END]
@@ -201,19 +208,19 @@ def plan(S: State, c: int) -> None:
             reason = packed & 7
         stolen_from = S[e + E_ARRIVES] if reason == R_IDLE_EXIT else start
         take = start + S[ENTRY]
-        ack = take
+        done = take
         while k >= 0:
             e = entry_of(S, k, c)
             if S[e + E_QUEUED] > take:
                 break
-            ack += S[e + E_COST] >> 1
+            done += S[e + E_COST] >> 2
             full |= S[e + E_COST] & 1
             S[e + E_START] = start
             S[e + E_META] = (S[e + E_META] & 0xFFFFFFFF) | (reason << 32)
             reason = R_RIDE
-            _acknowledge(S, k, c, ack)
+            _acknowledge(S, k, c, done - still_runs(S[e + E_COST]))
             k = S[e + E_NEXT]
-        end = ack + S[EXIT]
+        end = done + S[EXIT]
         stolen += end - stolen_from
         handlers += 1
     S[r + LAST_TAKE] = take

@@ -43,6 +43,7 @@ SPECIMENS_AT, SPECIMEN_ROW, SPECIMENS, SLOWEST = 32, 33, 34, 35
 DETAIL_FROM, DETAIL_TO, DETAIL_LEFT, DETAIL_CUT = 36, 37, 38, 39  # calls that are all kept whole
 DETAIL_HEADS_AT, DETAIL_ENTRIES_AT, DETAIL_CAP = 40, 41, 42
 DETAIL_CALLS, DETAIL_ENTRIES = 43, 44  # of them in the buffer
+ACK = 45  # 1: a cross-call is acknowledged at the start of its function (`shootdown.ipi.ACK`)
 HEADER = 48
 
 # --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---
@@ -78,9 +79,12 @@ TASK_ROW = 10
 # --- an entry: one call at one target -------------------------------------------------------------
 E_QUEUED, E_ARRIVES, E_COST, E_ACK, E_START, E_META, E_PREFIX, E_NEXT = range(8)
 ENTRY_ROW = 8
-# `E_COST` is twice the function's cost, plus 1 for a full flush. `E_META` holds, from bit 32 on,
-# why the handler started when it did; from bit 16, which group was sent to; below, the next target
-# plus 1
+# `E_COST` is four times the function's cost, plus 2 where it is acknowledged at its start, plus 1
+# for a full flush. `E_META` holds, from bit 32 on, why the handler started when it did; from bit
+# 16, which group was sent to; below, the next target plus 1
+
+# --- what a called function does, in bits ---------------------------------------------------------
+EMPTIES, FREES_TABLES = 1, 2  # it empties the TLB; and behind it page tables are freed
 
 # --- what a CPU is doing --------------------------------------------------------------------------
 M_IDLE, M_WAKE, M_READY, M_SWITCH, M_COMPUTE, M_WINDOW, M_CALL, M_SPINLOCK, M_STEP = range(9)

@@ -130,7 +130,7 @@ def call(
     i: int,
     n: int,
     cost: int,
-    full: int,
+    flags: int,
     kind: int,
     cause: int,
     operation: int,
@@ -138,9 +138,10 @@ def call(
 ) -> int:
     """The current task of ``i`` calls a function on ``n`` others; return the task that steps next.
 
-    ``targets`` is empty for every other CPU, ``jitter`` where the platform has none.
+    ``targets`` is empty for every other CPU, ``jitter`` where the platform has none; ``flags`` say
+    what the function does (`layout.EMPTIES`).
     """
-    begin_call(S, D, targets, jitter, i, n, cost, full)
+    begin_call(S, D, targets, jitter, i, n, cost, flags)
     o = row_of(i)
     S[o + C_KIND] = kind
     S[o + C_CAUSE] = cause

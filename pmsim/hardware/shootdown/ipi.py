@@ -14,7 +14,22 @@ from __future__ import annotations
 from typing import Final
 
 from pmsim.hardware.costs import IpiCosts
-from pmsim.hardware.shootdown.protocol import Holds, Protocol
+from pmsim.hardware.shootdown.protocol import Holds, Option, Protocol, Value
+
+ACK: Final = Option(
+    name="ack",
+    text="When a target acknowledges a call: at the end of its own function, or at its start.",
+    values=(
+        Value("completion", "at the end of its own function, as Linux does"),
+        Value(
+            "entry",
+            "at the start of its own function, as FreeBSD does (sys/amd64/amd64/mp_machdep.c) and"
+            " as was proposed for Linux (Amit, Tai and Wei, EuroSys 2020); at the end where page"
+            " tables are freed behind it",
+            at_return=Holds.CLOSED,
+        ),
+    ),
+)
 
 IPI: Final = Protocol(
     name="ipi",
@@ -27,4 +42,5 @@ IPI: Final = Protocol(
     at_return=Holds.GONE,
     pays="the initiator, which waits, and every target, whose handler takes its time",
     source="kernel/smp.c, smp_call_function_many_cond; arch/x86/mm/tlb.c",
+    options=(ACK,),
 )

@@ -137,19 +137,22 @@ class Shootdown:
     protocol: Protocol
     chosen: tuple[tuple[str, str], ...] = ()
 
-    def value(self, option: Option) -> str:
-        """Return what was chosen of an option of the protocol."""
-        return dict(self.chosen).get(option.name, option.values[0].name)
+    def value(self, name: str) -> str:
+        """Return what was chosen of an option; nothing where the protocol does not have it."""
+        defaults = {option.name: option.values[0].name for option in self.protocol.options}
+        return dict(self.chosen).get(name, defaults.get(name, ""))
 
     @property
     def numbers(self) -> Mapping[str, int]:
         """The number of each option's value, by the option's name."""
-        return {one.name: one.number(self.value(one)) for one in self.protocol.options}
+        return {one.name: one.number(self.value(one.name)) for one in self.protocol.options}
 
     @property
     def at_return(self) -> Holds:
         """What holds when the initiator goes on, with these options."""
-        most = [one.values[one.number(self.value(one))].at_return for one in self.protocol.options]
+        most = [
+            one.values[one.number(self.value(one.name))].at_return for one in self.protocol.options
+        ]
         return min([self.protocol.at_return, *most])
 
 

@@ -321,7 +321,7 @@ class Vmalloc:
         address = area.address
         for pfn, count in area.runs:
             if self._pagetable.free_table(address, _HUGE_LEVEL):
-                yield from self._tlbflush.flush_pages(task, 1, Cause.NEW_MAPPING)
+                yield from self._tlbflush.flush_pages(task, 1, Cause.NEW_MAPPING, frees_tables=True)
             self._pagetable.map_leaf(address, pfn, _HUGE_LEVEL, PAGE_KERNEL)
             address += count * PAGE_SIZE
 

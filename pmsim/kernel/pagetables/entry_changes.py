@@ -105,7 +105,7 @@ class ChangePageAttr:
         yield from self._operations.compute(task, joined * self._costs.split)
         self.pgd_lock.unlock(task)
         if joined:
-            yield from self._tlbflush.flush_tlb_all(task, Cause.COLLAPSE)
+            yield from self._tlbflush.flush_tlb_all(task, Cause.COLLAPSE, frees_tables=True)
 
     def _split(self, task: Task, leaf: Leaf) -> Steps:
         """Split a large leaf (``split_large_page``); cpa_lock is held before and after.
