@@ -1,4 +1,4 @@
-"""Floor 5: pictures of results and sweeps, each a function from them to Matplotlib axes.
+"""Floor 6: pictures of results and sweeps, each a function from them to Matplotlib axes.
 
 Also reachable as ``pmsim.plot``. Every figure is drawn on ``ax=`` where one is given.
 """

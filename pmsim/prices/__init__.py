@@ -1,4 +1,7 @@
-"""The price list: what each kernel operation costs by itself, found by running it alone."""
+"""Floor 6: the price list, which says what each kernel operation costs by itself.
+
+Each is run alone, and what it did is read off.
+"""
 
 from pmsim.prices.catalogue import CATALOGUE, Priced, Sizes
 from pmsim.prices.listing import PriceList, price_list
