@@ -14,6 +14,7 @@ from pmsim.figures import style
 from pmsim.figures.choice import along_axes
 from pmsim.figures.source import Tables, batches
 from pmsim.figures.swept import Swept
+from pmsim.simulation.tables.protocols import SILENT, TOLD
 
 PARTS: Final = (
     "queue_ps", "send_ps", "local_ps", "delivery_ps", "irqs_off_ps", "idle_exit_ps",
@@ -24,7 +25,7 @@ PARTS: Final = (
 HARDWARE: Final = {
     "queue_ps": "server_ps", "function_ps": "service_ps", "delivery_ps": "round_trip_ps",
 }  # fmt: skip
-"""Parts that mean something else where the hardware told the others (protocol ``tlbi``)."""
+"""Parts that mean something else where the hardware told the others."""
 
 STACKED: Final = (*HARDWARE.values(), *PARTS)
 """Everything that is drawn, in the order of stacking."""
@@ -105,7 +106,7 @@ def mean_parts(result: Tables) -> pd.DataFrame:
 
 def _by_meaning(frame: pd.DataFrame) -> pd.DataFrame:
     """Give the parts of what the hardware told columns of their own."""
-    by_hardware = frame["protocol"] == "tlbi"
+    by_hardware = frame["protocol"].isin(SILENT)
     own = {ours: frame[part].where(by_hardware, 0) for part, ours in HARDWARE.items()}
     others = {part: frame[part].where(~by_hardware, 0) for part in HARDWARE}
     return frame.assign(**own, **others)
@@ -166,13 +167,13 @@ def message(rows: pd.DataFrame) -> str:
 
 def _row(row: Mapping[Hashable, Any]) -> str:
     """Name a row; that it was an IPI call goes without saying."""
-    told = "" if row["protocol"] == "ipi" else f" · {row['protocol']}"
+    told = f" · {row['protocol']}" if row["protocol"] in TOLD else ""
     return f"{row['cause']} · {row['kind']}{told}"
 
 
 def _detail(rows: pd.DataFrame) -> str:
     left_out = len(rows) - _MOST_ROWS
-    answering = (rows["protocol"] != "tlbi").any()
+    answering = (~rows["protocol"].isin(SILENT)).any()
     waits = (
         "Waits are those of the CPU that answered last." if answering else "Nobody has to answer."
     )

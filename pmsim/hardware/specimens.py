@@ -42,11 +42,11 @@ class WholeCalls:
         Of each target: the number of its call in the arrays above. What follows is of each target,
         those of a call ascending.
     cpu, reason
-        The target; what the handler waited for, or that the call rode along, as a number of
+        The target; what the handler waited for, or that the call was coalesced, as a number of
         `fabric.SlowestReason`.
     queued, sent_to, arrives
         When the call was in the target's queue, when its interrupt left and came. That exists only
-        if the call did not ride along.
+        if the call was not coalesced with another.
     handler, taken
         When the handler that took it began, and when it did take it.
     runs, ack, exit

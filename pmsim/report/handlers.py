@@ -66,14 +66,18 @@ class HandlerCosts:
 
 
 def handler_costs(result: Result, replication: int) -> HandlerCosts:
-    """Return what handlers cost in a run; every call with targets that was kept whole tells it."""
+    """Return what handlers cost in a run; every call with targets that was kept whole tells it.
+
+    Where calls are acknowledged before their functions run, the shortest function counts with the
+    way back.
+    """
     columns = ("replication", "handler_ps", "taken_ps", "ack_ps", "exit_ps")
     for batch in result.batches("anatomy", columns):
         rows = batch[batch["replication"] == replication]
         if len(rows):
             one = rows.iloc[0]
-            entry, leave = one["taken_ps"] - one["handler_ps"], one["exit_ps"] - one["ack_ps"]
-            return HandlerCosts(int(entry), int(leave))
+            entry, leave = one["taken_ps"] - one["handler_ps"], rows["exit_ps"] - rows["ack_ps"]
+            return HandlerCosts(int(entry), int(leave.min()))
     return HandlerCosts(0, 0)  # no CPU was ever called
 
 
@@ -91,7 +95,8 @@ def of_target(row: Mapping[str, Any], arrow: int) -> Answer:
 def of_slowest(row: Mapping[str, Any], costs: HandlerCosts, arrow: int) -> Answer:
     """Return the answer that a row of ``crosscalls`` tells of, of the slowest target.
 
-    Its function may have begun after those of other calls: no row says when.
+    Its function may have begun after those of other calls: no row says when. Nor does one say how
+    long it runs on after an acknowledgement at its start.
     """
     start, reason = int(row["start_ps"]), row["slowest_reason"]
     if reason == "ride":

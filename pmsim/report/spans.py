@@ -15,6 +15,7 @@ from pmsim.report.handlers import Answer
 from pmsim.report.span import Span, facts_of, parts_of, put_in_order
 from pmsim.simulation.answer.kernelcalls import KERNEL_WORKER
 from pmsim.simulation.tables.columns import DETAILED, LATENCY_PARTS
+from pmsim.simulation.tables.protocols import SILENT
 
 if TYPE_CHECKING:
     from pmsim.simulation.result.result import Result
@@ -202,7 +203,7 @@ def _caller(spans: Spans, by_id: dict[int, Span], number: Any, task: tuple[int, 
 
 def _order(protocol: str, *, serial: bool) -> tuple[str, ...]:
     """Return the parts of a latency in the order of time."""
-    if protocol == "tlbi":
+    if protocol in SILENT:
         return ("queue_ps", "function_ps", "delivery_ps", "resume_ps")
     if not serial:
         return _PARTS

@@ -37,8 +37,7 @@ def cost_tables(keys: Keys) -> tuple[MachineCosts, KernelCosts]:
     costs = _values(keys, MachineCosts)
     # A stable order: states of the same residency keep theirs.
     costs["idle"] = tuple(sorted(costs["idle"], key=lambda state: state.residency))
-    kernel: Keys = getattr(keys, "kernel")  # noqa: B009 - the model is derived
-    return MachineCosts(**costs), group_of(kernel, KernelCosts)
+    return MachineCosts(**costs), group_of(dict(keys)["kernel"], KernelCosts)
 
 
 def costs_as_dict(costs: MachineCosts, kernel: KernelCosts) -> dict[str, Any]:

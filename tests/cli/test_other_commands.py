@@ -14,6 +14,7 @@ from pmsim.cli.app import app
 from pmsim.kernel.profile import KernelProfile
 from pmsim.kernel.profiles import profile_differences, profile_names
 from pmsim.scenario.platform import platform_names
+from pmsim.simulation.tables.protocols import PROTOCOLS
 from pmsim.workloads.registry import workload_kinds
 from tests.cli.conftest import Pmsim
 
@@ -185,6 +186,19 @@ def test_list_platforms_with_details_shows_each_constant_with_its_basis(inside: 
     assert "costs.ipi.queue" in said
     assert "estimate" in said
     assert "derived" in said
+
+
+def test_list_protocols_with_details_says_who_pays_and_what_each_option_promises(
+    inside: Pmsim,
+) -> None:
+    brief = " ".join(inside("list", "protocols").stdout.split())
+    whole = " ".join(inside("list", "protocols", "--details").stdout.split())
+    assert "who pays" not in brief
+    for protocol in PROTOCOLS.values():
+        assert protocol.text in brief
+        assert f"{protocol.name} " in whole
+    assert whole.count("who pays") == len(PROTOCOLS)
+    assert "ack: entry at the start of its own function" in whole
 
 
 def test_list_workloads_shows_the_keys_of_each_kind(inside: Pmsim) -> None:

@@ -26,7 +26,7 @@ from tests.hardware.machines import (
     ("step", "end"), [(irqs_off(200), 1480), (compute(200), 2470)], ids=["window", "no window"]
 )
 def test_a_window_can_make_a_call_end_earlier(run, step, end):
-    """A delayed interrupt lets a later call ride along.
+    """A delayed interrupt lets a later call be coalesced with another.
 
     CPUs 0, 1, 2 in one package, 3 in the other. Functions cost 10. CPU 0's call at 0: l = 310,
     interrupts to 1 and 2 at 310, to 3 at 1300 (t1 = 300, delivery 1000). CPU 1 computes to 1000 and

@@ -45,7 +45,7 @@ def test_the_call_begins_with_a_trap(run):
 
 
 def test_a_call_that_queues_while_another_is_in_the_trap_is_there_first(run):
-    # CPU 0 traps at 0 and queues on 2 at 600; CPU 1, which asks at 50, at 650: it rides along.
+    # CPU 0 traps at 0 and queues on 2 at 600; CPU 1, which asks at 50, at 650: it is coalesced.
     result = run(program(on(0, call(2)), on(1, compute(50), call(2)), cpus=3))
     assert (acks(result, 0), acks(result, 1)) == ({2: 1650}, {2: 1650})
     assert result.cpus[2].handlers == 1

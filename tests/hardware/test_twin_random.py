@@ -95,7 +95,7 @@ def test_random_programs_meet_everything_that_the_page_speaks_of() -> None:
 FEATURES = {
     "ProgramError": 10,
     "DeadlockError": 1,
-    "riding along": 50,
+    "coalesced": 50,
     "two initiators": 100,
     "every CPU an initiator": 20,
     "serial": 50,
@@ -132,7 +132,7 @@ def _features(program: Program, result: Result | str) -> set[str]:
     at_entry = program.shootdown.value("ack") == "entry"
     served = [call for call in result.calls if call.served is not None]
     seen = {
-        "riding along": sum(cpu.handlers for cpu in result.cpus) < told,
+        "coalesced": sum(cpu.handlers for cpu in result.cpus) < told,
         "two initiators": len(initiators) > 1,
         "every CPU an initiator": len(initiators) == program.topology.n_cpus > 1,
         "serial": program.order == "serial",

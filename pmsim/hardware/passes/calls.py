@@ -42,7 +42,7 @@ def _insert_sorted(S: State, c: int, i: int) -> None:
 
 @compiled
 def _append(S: State, c: int, i: int) -> None:
-    """Plan call ``i`` behind the last open entry of ``c``: it rides along or opens a group."""
+    """Plan call ``i`` behind the last open entry of ``c``: it is coalesced, or opens a group."""
     r = row_of(c)
     e = entry_of(S, i, c)
     cost = S[e + E_COST] >> 2
