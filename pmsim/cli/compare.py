@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pmsim.cli.status import reporting, termination_as_interrupt
+from pmsim.cli.status import at_work, reporting
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,7 +29,7 @@ def compare(
         int | None, typer.Option(min=1, metavar="N", help="Runs of each scenario. Default: 10.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Processes. Default: one per processor.")
+        int | None, typer.Option(min=1, metavar="N", help="Processes. Default: as many as pay.")
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Every metric, those of single operations and causes too.")
@@ -45,7 +45,7 @@ def compare(
     from pmsim.experiments.comparison import compare as compared
     from pmsim.simulation.answer.metrics import metric_of
 
-    with termination_as_interrupt():
+    with at_work():
         found = compared(*given, replications=replications, workers=workers)
     console = Output()
     console.print(Text(f"compared with {found.base}", style="bold"))

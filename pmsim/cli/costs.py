@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pmsim.cli.status import reporting
+from pmsim.cli.status import at_work, reporting
 
 
 class Format(StrEnum):
@@ -19,6 +19,7 @@ class Format(StrEnum):
 
 
 @reporting
+@at_work()
 def costs(
     kernels: Annotated[
         list[str] | None,

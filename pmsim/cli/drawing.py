@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pmsim.cli.status import UNDRAWN, leave, say, termination_as_interrupt
+from pmsim.cli.status import UNDRAWN, at_work, leave, say
 
 if TYPE_CHECKING:
     from pmsim.experiments.results import Sweep
@@ -32,7 +32,7 @@ def draw_and_say(found: Result | Sweep, rows: Iterable[Path] = (), *, quiet: boo
     """
     again = f"`pmsim plot {found.path} --force` draws them"
     try:
-        with termination_as_interrupt():
+        with at_work():
             place = draw(found, rows, shown=not quiet)
     except KeyboardInterrupt:
         leave(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pmsim.cli.status import BAD_INPUT, leave, reporting, say, termination_as_interrupt
+from pmsim.cli.status import BAD_INPUT, at_work, leave, reporting, say
 
 if TYPE_CHECKING:
     from pmsim.experiments.results import Sweep
@@ -25,7 +25,7 @@ WITHOUT_DETAIL = (
 
 
 @reporting
-@termination_as_interrupt()
+@at_work()
 def export(
     result: Annotated[
         Path, typer.Argument(metavar="RESULT", help="The directory of a result, or of a sweep.")

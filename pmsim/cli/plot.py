@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from pmsim.cli.status import BAD_INPUT, leave, reporting, say, termination_as_interrupt
+from pmsim.cli.status import BAD_INPUT, at_work, leave, reporting, say
 from pmsim.errors import OutputError
 
 
 @reporting
-@termination_as_interrupt()
+@at_work()
 def plot(
     result: Annotated[
         Path, typer.Argument(metavar="RESULT", help="The directory of a result or a sweep.")

@@ -64,9 +64,10 @@ def too_little_memory() -> str:
 
 
 def look_for_garbage() -> None:
-    """Have garbage looked for from now on, but never in what is there already."""
-    gc.freeze()
-    gc.enable()
+    """Have garbage looked for from now on, but not in what was imported without looking."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def _give_up(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from pmsim.cli.status import reporting, say, termination_as_interrupt
+from pmsim.cli.status import at_work, reporting, say
 
 PAGE = "report.html"
 """The file of a page that is not sent elsewhere."""
 
 
 @reporting
-@termination_as_interrupt()
+@at_work()
 def report(
     results: Annotated[
         list[Path],

@@ -9,16 +9,15 @@ import typer
 
 from pmsim.cli.drawing import draw_and_say
 from pmsim.cli.options import MaxReplications, Precision, Seed
-from pmsim.cli.process import look_for_garbage
 from pmsim.cli.status import (
     BAD_INPUT,
     RUN_FAILED,
+    at_work,
     check_memory,
     leave,
     reporting,
     say,
     stop_talking,
-    termination_as_interrupt,
 )
 from pmsim.errors import Fault, ScenarioError
 
@@ -147,8 +146,7 @@ def _run_one(scenario: Scenario, place: Path, *, quiet: bool, **options: Any) ->
     if scenario.sweep and not quiet:
         paths = ", ".join(scenario.sweep)
         say(f"pmsim: {scenario.name}: one run; `pmsim sweep` varies {paths}", err=True)
-    look_for_garbage()
-    with termination_as_interrupt(), shown_bar(scenario.name, wanted=not quiet) as progress:
+    with at_work(), shown_bar(scenario.name, wanted=not quiet) as progress:
         return simulate(scenario, place, progress=progress, **options)
 
 

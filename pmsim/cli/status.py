@@ -15,7 +15,7 @@ from typing import NoReturn, ParamSpec
 
 import typer
 
-from pmsim.cli.process import GIVEN_UP, INTERRUPTED, too_little_memory
+from pmsim.cli.process import GIVEN_UP, INTERRUPTED, look_for_garbage, too_little_memory
 from pmsim.errors import PmsimError, ScenarioError, SimulationError
 from pmsim.escaping import visible
 
@@ -127,12 +127,13 @@ def say(text: object, *, err: bool = False) -> None:
 
 
 @contextmanager
-def termination_as_interrupt() -> Iterator[None]:
-    """Let Ctrl-C and a termination tidy up what has been begun, while the block runs."""
+def at_work() -> Iterator[None]:
+    """Look for garbage from now on; while the block runs, let Ctrl-C and a termination tidy up."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
+    look_for_garbage()
     before = {
         number: signal.signal(number, interrupt)
         for number in (signal.SIGINT, signal.SIGTERM)

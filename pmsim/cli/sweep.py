@@ -13,11 +13,11 @@ from pmsim.cli.run import RESULTS
 from pmsim.cli.status import (
     BAD_INPUT,
     RUN_FAILED,
+    at_work,
     check_memory,
     leave,
     reporting,
     say,
-    termination_as_interrupt,
 )
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def sweep(
     precision: Precision = None,
     max_replications: MaxReplications = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Processes. Default: one per processor.")
+        int | None, typer.Option(min=1, metavar="N", help="Processes. Default: as many as pay.")
     ] = None,
     scheduler: Annotated[
         str | None,
@@ -135,7 +135,7 @@ def _run(place: Path, quiet: bool, **options: Any) -> Sweep:
     from pmsim.experiments.sweep import sweep as run_sweep
 
     try:
-        with termination_as_interrupt(), warnings.catch_warnings():
+        with at_work(), warnings.catch_warnings():
             warnings.simplefilter("always")
             warnings.showwarning = _say
             return run_sweep(out=place, **options)

@@ -72,6 +72,11 @@ class Cluster:
 
         return (KilledWorker, CancelledError)
 
+    here = False
+
+    def expect(self, _seconds: float | None) -> None:
+        """Do nothing: a cluster has the workers that it has."""
+
     def renew(self) -> None:
         """Do nothing: the scheduler replaces workers by itself."""
 

@@ -9,17 +9,26 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 from pmsim.errors import OutputError, SchedulerError
 from pmsim.experiments.axes import Cell
 from pmsim.experiments.dataset import Dataset, Found
 from pmsim.experiments.plan import Plan
-from pmsim.experiments.replicate import Outcome, replicate
+from pmsim.experiments.replicate import Outcome, replicate, replicate_all
 from pmsim.experiments.workers import Workers
 from pmsim.simulation.run.stopping import Rows, Stopping
 
+JOB_S: Final = 0.5
+"""Seconds that a job takes at most, where its replications are shorter: handing it in costs some
+milliseconds, and whoever interrupts a sweep loses what is under way."""
+JOBS_EACH: Final = 4
+"""Jobs that everybody gets of what is left at least, so that all end at about the same time."""
+MOST_TOGETHER: Final = 1_000
+"""Replications of a job at most."""
+MOMENT_S: Final = 1e-4
+"""Seconds that a replication takes at least, as far as jobs are planned."""
 REPORT_S: Final = 0.2
 """How often progress is reported at most."""
 MOST_DEATHS: Final = 3
@@ -51,10 +60,10 @@ Report = Callable[[SweepProgress], None]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One replication of one cell, to be done."""
+    """Replications of one cell that one process does one after the other."""
 
     cell: Cell
-    replication: int
+    replications: tuple[int, ...]
 
 
 class Driver:
@@ -135,23 +144,49 @@ class Driver:
         """Yield what is missing: the first replication of every cell, then the second, and so on.
 
         So a glance at an unfinished sweep sees all of it, and the time that is left is known early.
+        Where replications are short, several of a cell come together.
         """
-        for replication in range(max(self._targets.values())):
-            for number, target in self._targets.items():
-                if replication < target and replication not in self._done[number]:
-                    yield Job(self._plan.cells[number], replication)
+        missing = {
+            cell: [number for number in range(target) if number not in self._done[cell]]
+            for cell, target in self._targets.items()
+        }
+        queue = [(numbers[0], cell, 0) for cell, numbers in missing.items() if numbers]
+        heapify(queue)
+        while queue:
+            number, cell, at = heappop(queue)
+            # That of the first replication alone tells how long others take.
+            several = self._together(cell) if number else 1
+            numbers = missing[cell][at : at + several]
+            yield Job(self._plan.cells[cell], tuple(numbers))
+            at += len(numbers)
+            if at < len(missing[cell]):
+                heappush(queue, (missing[cell][at], cell, at))
+
+    def _together(self, cell: int) -> int:
+        """Return how many replications of a cell make a job: of some length, but several each."""
+        seconds = self._pace.of(cell)
+        left = self._pace.seconds(self._left)
+        if seconds is None or left is None:
+            return 1
+        length = min(JOB_S, left / (JOBS_EACH * self._workers.slots))
+        return max(1, min(MOST_TOGETHER, int(length / max(seconds, MOMENT_S))))
 
     def _run(self, jobs: Iterator[Job]) -> None:
-        """Keep the workers busy until there is no job left, and none under way."""
-        running: dict[Future[Outcome], Job] = {}
+        """Keep everybody busy until there is no job left, and none under way."""
+        running: dict[Future[list[Outcome]], Job] = {}
         waiting: deque[Job] = deque()
         deaths = 0
         while True:
             try:
+                self._workers.expect(self._pace.seconds(self._left))
                 self._hand_in(running, waiting, jobs)
-                if not running:
+                mine = self._next(waiting, jobs) if self._workers.here else None
+                if mine is not None:
+                    self._work(mine)
+                elif not running:
                     return
-                wait(running, timeout=REPORT_S, return_when=FIRST_COMPLETED)
+                else:
+                    wait(running, timeout=REPORT_S, return_when=FIRST_COMPLETED)
                 if self._save(running):
                     deaths = 0
                 for future in running:
@@ -170,35 +205,46 @@ class Driver:
                 raise
             self._tell()
 
-    def _hand_in(
-        self, running: dict[Future[Outcome], Job], waiting: deque[Job], jobs: Iterator[Job]
-    ) -> None:
-        """Hand jobs in: first those that a dead worker left, then those that are next."""
-        while len(running) < self._workers.window:
-            if not waiting:
-                waiting.extend(islice(jobs, 1))
-            if not waiting:
-                return
-            job = waiting[0]
-            scenario = self._plan.resolve(job.cell)
-            running[self._workers.executor.submit(replicate, scenario, job.replication)] = job
-            waiting.popleft()
+    def _next(self, waiting: deque[Job], jobs: Iterator[Job]) -> Job | None:
+        """Return a job that a dead worker left, or else the next; `None` where there is none."""
+        return waiting.popleft() if waiting else next(jobs, None)
 
-    def _save(self, running: dict[Future[Outcome], Job]) -> int:
-        """Put the replications that are finished on disk; return how many there were."""
+    def _hand_in(
+        self, running: dict[Future[list[Outcome]], Job], waiting: deque[Job], jobs: Iterator[Job]
+    ) -> None:
+        """Hand jobs in, as many as others want to have."""
+        while len(running) < self._workers.window:
+            job = self._next(waiting, jobs)
+            if job is None:
+                return
+            waiting.appendleft(job)  # until it is handed in: that may fail
+            scenario = self._plan.resolve(job.cell)
+            submitted = self._workers.executor.submit(replicate_all, scenario, job.replications)
+            running[submitted] = waiting.popleft()
+
+    def _work(self, job: Job) -> None:
+        """Do a job here, each of its replications on disk before the next."""
+        scenario = self._plan.resolve(job.cell)
+        for number in job.replications:
+            self._finish(job.cell.number, number, replicate(scenario, number))
+            self._tell()
+
+    def _save(self, running: dict[Future[list[Outcome]], Job]) -> int:
+        """Put the replications of finished jobs on disk; return how many jobs there were."""
         ended = [future for future in running if future.done() and not future.cancelled()]
         finished = [future for future in ended if future.exception() is None]
         for future in finished:
-            self._finish(running.pop(future), future.result())
+            job = running.pop(future)
+            for number, outcome in zip(job.replications, future.result(), strict=True):
+                self._finish(job.cell.number, number, outcome)
         return len(finished)
 
-    def _finish(self, job: Job, outcome: Outcome) -> None:
-        number = job.cell.number
-        self._dataset.add(number, job.replication, outcome.values, outcome.error)
-        self._done[number].add(job.replication)
-        self._left[number] -= 1
+    def _finish(self, cell: int, replication: int, outcome: Outcome) -> None:
+        self._dataset.add(cell, replication, outcome.values, outcome.error)
+        self._done[cell].add(replication)
+        self._left[cell] -= 1
         self._failed += outcome.error is not None
-        self._pace.add(number, outcome.wall_s)
+        self._pace.add(cell, outcome.wall_s)
 
     def _tell(self, *, always: bool = False) -> None:
         now = time.monotonic()
@@ -206,9 +252,10 @@ class Driver:
             return
         self._next_report = now + REPORT_S
         total = sum(self._targets.values())
-        seconds = self._pace.seconds(self._left, self._workers.slots)
+        seconds = self._pace.seconds(self._left)
+        left = None if seconds is None else seconds / self._workers.slots
         done = total - sum(self._left.values())
-        self._report(SweepProgress(done, total, self._failed, seconds))
+        self._report(SweepProgress(done, total, self._failed, left))
 
 
 class _Pace:
@@ -222,17 +269,25 @@ class _Pace:
         self._seconds[cell] = self._seconds.get(cell, 0.0) + seconds
         self._count[cell] = self._count.get(cell, 0) + 1
 
-    def seconds(self, jobs: dict[int, int], slots: int) -> float | None:
-        """Return how long some jobs of each cell will take; `None` before anything is known."""
+    def of(self, cell: int) -> float | None:
+        """Return how long a replication of a cell takes; `None` before any is known."""
+        if not self._count:
+            return None
+        if cell in self._count:
+            return self._seconds[cell] / self._count[cell]
+        return sum(self._seconds.values()) / sum(self._count.values())
+
+    def seconds(self, left: dict[int, int]) -> float | None:
+        """Return how long one process has to work on so many replications of each cell."""
         if not self._count:
             return None
         mean = sum(self._seconds.values()) / sum(self._count.values())
         each = {cell: self._seconds[cell] / count for cell, count in self._count.items()}
-        return sum(count * each.get(cell, mean) for cell, count in jobs.items()) / slots
+        return sum(count * each.get(cell, mean) for cell, count in left.items())
 
 
 def _dying(job: Job | None) -> SchedulerError:
-    where = f", while one ran replication {job.replication} of {job.cell}" if job else ""
+    where = f", while one ran replication {job.replications[0]} of {job.cell}" if job else ""
     return SchedulerError(
         f"workers died {MOST_DEATHS + 1} times in a row{where}: killed, or out of memory?"
         " What is finished stays, and the same command goes on from there"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -53,6 +53,11 @@ def replicate(scenario: ResolvedScenario, replication: int) -> Outcome:
         except SimulationError as failure:
             error = str(failure)
     return Outcome(values, error, time.perf_counter() - started)
+
+
+def replicate_all(scenario: ResolvedScenario, replications: Sequence[int]) -> list[Outcome]:
+    """Run several replications one after the other; see `replicate`."""
+    return [replicate(scenario, number) for number in replications]
 
 
 def tidy() -> None:

@@ -63,7 +63,8 @@ def sweep(
     max_replications
         Where adding ends all the same.
     workers
-        Processes; as many as there are processors where not given.
+        Processes. Where not given the sweep begins in this one, and starts others, one for each
+        further processor, if more than a few seconds of work are left.
     scheduler
         A Dask cluster instead: the address of its scheduler, ``"local"``, or a connected client.
     force

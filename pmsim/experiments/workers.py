@@ -7,26 +7,25 @@ depends on its scenario and its number alone.
 from __future__ import annotations
 
 import os
-import signal
-import threading
-import time
-from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future
-from typing import Any, Final, ParamSpec, Protocol, TypeVar
+from concurrent.futures import BrokenExecutor, Executor
+from typing import Any, Final, Protocol
 
+from pmsim.experiments.begin import begin
 from pmsim.experiments.replicate import tidy
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 AHEAD: Final = 2
 """Jobs handed in for each that can run: no worker waits, and an interrupt gives few of them up."""
-WATCH_S: Final = 1.0
-"""How often a worker looks whether the process that it works for is still there."""
+WORTH_S: Final = 5.0
+"""Seconds of work from which on other processes pay for their start, which takes one or two."""
 
 
 class Workers(Protocol):
     """Runs jobs somewhere, several at a time."""
+
+    @property
+    def here(self) -> bool:
+        """Whether this process does jobs, too."""
+        ...
 
     @property
     def slots(self) -> int:
@@ -48,6 +47,9 @@ class Workers(Protocol):
         """The exceptions that say that a worker died, and not that a job failed."""
         ...
 
+    def expect(self, seconds: float | None) -> None:
+        """Hear how long one process would have to work on what is left, as far as is known."""
+
     def renew(self) -> None:
         """Start anew after a worker died and took the executor with it."""
 
@@ -56,20 +58,54 @@ class Workers(Protocol):
 
 
 class Here:
-    """The process itself: one job at a time."""
+    """The process itself, and others beside it as soon as there is work enough for them.
 
-    slots = 1
-    window = 1
-    deaths: tuple[type[BaseException], ...] = ()
+    Parameters
+    ----------
+    most
+        How many processes there may be; as many as there are processors where not given.
+    """
 
-    def __init__(self) -> None:
-        self.executor: Executor = _Serial()
+    here = True
+    deaths: tuple[type[BaseException], ...] = (BrokenExecutor,)
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
+        self._others: Processes | None = None
+
+    @property
+    def slots(self) -> int:
+        """The process itself and the others."""
+        return 1 + (0 if self._others is None else self._others.slots)
+
+    @property
+    def window(self) -> int:
+        """How many jobs the others have at the same time."""
+        return 0 if self._others is None else self._others.window
+
+    @property
+    def executor(self) -> Executor:
+        """The others."""
+        assert self._others is not None
+        return self._others.executor
+
+    def expect(self, seconds: float | None) -> None:
+        """Start others where so much work is left that they pay for their start."""
+        if self._others is not None or self._most == 1 or seconds is None or seconds < WORTH_S:
+            return
+        self._most = cores() if self._most is None else self._most
+        if self._most > 1:
+            self._others = Processes(self._most - 1)
 
     def renew(self) -> None:
-        """Do nothing: this process does not survive its own death."""
+        """Start others in the place of those that are there."""
+        if self._others is not None:
+            self._others.renew()
 
     def close(self) -> None:
-        """Do nothing: a job ends before the next begins."""
+        """Kill the others."""
+        if self._others is not None:
+            self._others.close()
 
 
 class Processes:
@@ -81,6 +117,7 @@ class Processes:
         How many.
     """
 
+    here = False
     deaths: tuple[type[BaseException], ...] = (BrokenExecutor,)
 
     def __init__(self, slots: int) -> None:
@@ -93,6 +130,9 @@ class Processes:
         """The pool of processes."""
         executor: Executor = self._executor
         return executor
+
+    def expect(self, _seconds: float | None) -> None:
+        """Do nothing: there are as many as were asked for."""
 
     def renew(self) -> None:
         """Start other processes in the place of all of them."""
@@ -109,7 +149,7 @@ class Processes:
         # in a script or a notebook, which the standard library's do not.
         from loky import ProcessPoolExecutor
 
-        return ProcessPoolExecutor(self.slots, initializer=_begin, initargs=(os.getpid(),))
+        return ProcessPoolExecutor(self.slots, initializer=begin, initargs=(os.getpid(),))
 
 
 def cores() -> int:
@@ -120,33 +160,6 @@ def cores() -> int:
 
 
 def local_workers(slots: int | None = None) -> Here | Processes:
-    """Return workers on this computer: as many as it has processors, or as are asked for."""
+    """Return workers on this computer: as many as are asked for, or else as many as pay."""
     tidy()
-    wanted = cores() if slots is None else slots
-    return Here() if wanted == 1 else Processes(wanted)
-
-
-class _Serial(Executor):
-    """Runs each job when it is handed in."""
-
-    def submit(self, job: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        future: Future[T] = Future()
-        try:
-            future.set_result(job(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-
-def _begin(parent: int) -> None:
-    """Prepare a worker process: the parent decides when it ends, and nobody else."""
-    # Ctrl-C reaches all processes of a terminal; the parent alone answers it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    """End this process when its parent is gone, killed perhaps, and cannot end it itself."""
-    while os.getppid() == parent:
-        time.sleep(WATCH_S)
-    os._exit(1)
+    return Here(slots) if slots in (None, 1) else Processes(slots)

@@ -32,13 +32,13 @@ def test_a_time_is_said_as_people_do(seconds: float, text: str) -> None:
 
 def test_the_time_left_goes_by_what_each_cell_takes() -> None:
     pace = _Pace()
-    assert pace.seconds({0: 1}, 1) is None
+    assert pace.seconds({0: 1}) is None
     pace.add(0, 1.0)
     pace.add(1, 9.0)
     pace.add(1, 11.0)
     # Cell 0 takes 1 s, cell 1 takes 10 s, cell 2 is not known yet: the mean of all, 7 s.
-    assert pace.seconds({0: 2, 1: 3, 2: 1}, 1) == 2 * 1 + 3 * 10 + 7
-    assert pace.seconds({0: 2, 1: 3, 2: 1}, 3) == 13
+    assert pace.seconds({0: 2, 1: 3, 2: 1}) == 2 * 1 + 3 * 10 + 7
+    assert [pace.of(cell) for cell in range(3)] == [1, 10, 7]
 
 
 def test_progress_goes_from_nothing_to_all() -> None:

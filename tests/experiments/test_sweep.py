@@ -6,17 +6,18 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 import pmsim
 from pmsim.errors import OutputError, ScenarioError, SchedulerError
-from pmsim.experiments import driver
+from pmsim.experiments import driver, workers
 from pmsim.experiments.driver import SweepProgress
+from pmsim.experiments.replicate import Outcome
 from pmsim.experiments.results import Sweep
-from pmsim.experiments.workers import Here, Processes, cores, local_workers
+from pmsim.experiments.workers import WORTH_S, Processes, local_workers
 from pmsim.simulation.answer.metrics import METRICS, is_metric
 from tests.experiments.small import MEASURE, WORK, entry, small
 from tests.experiments.test_dataset import files
@@ -124,6 +125,40 @@ def test_the_first_replication_of_every_cell_comes_before_the_second_of_any(
         pmsim.sweep(small(), entry(), tmp_path, replications=3, workers=1,
                     progress=stopping_after(2))  # fmt: skip
     assert Sweep(tmp_path).frame["replication"].tolist() == [0, 0]
+
+
+def test_short_replications_of_a_cell_are_done_together_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together: list[tuple[int, tuple[int, ...]]] = []
+    work = driver.Driver._work
+
+    def noted(one: driver.Driver, job: driver.Job) -> None:
+        together.append((job.cell.number, job.replications))
+        work(one, job)
+
+    monkeypatch.setattr(driver.Driver, "_work", noted)
+    outcome = Outcome({"duration_ps": 1.0}, None, 0.125)
+    monkeypatch.setattr(driver, "replicate", lambda *_: outcome)
+    pmsim.sweep(small(), entry(), tmp_path, replications=31, workers=1)
+    # Half a second holds four of an eighth; towards the end, a quarter of what is left.
+    assert together[:2] == [(0, (0,)), (1, (0,))]
+    assert together[2:4] == [(0, (1, 2, 3, 4)), (1, (1, 2, 3, 4))]
+    assert len(together[-1][1]) == 1
+    assert max(len(numbers) for _, numbers in together) == 4
+    for cell in (0, 1):
+        done = [number for one, numbers in together if one == cell for number in numbers]
+        assert done == list(range(31))
+
+
+@pytest.mark.slow
+def test_a_long_sweep_that_starts_others_by_itself_gives_the_same_files(
+    done: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "WORTH_S", 0.0)
+    monkeypatch.setattr(workers, "cores", lambda: 2)
+    pmsim.sweep(small(), entry(), tmp_path / "again", replications=3)
+    assert files(tmp_path / "again") == files(done.path)
 
 
 def test_a_damaged_file_is_done_again_alone_and_said(done: Sweep, tmp_path: Path) -> None:
@@ -245,15 +280,44 @@ def test_a_worker_that_dies_loses_nothing(
 def test_workers_that_die_again_and_again_are_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver, "replicate", lambda *_: os._exit(1))
+    monkeypatch.setattr(driver, "replicate_all", lambda *_: os._exit(1))
     with pytest.raises(SchedulerError, match="died 4 times in a row, while one ran replication"):
         pmsim.sweep(small(), entry(), tmp_path / "s", replications=3, workers=2)
 
 
-def test_workers_are_as_many_as_asked_for_or_as_there_are_processors() -> None:
-    assert isinstance(local_workers(1), Here)
+class Team:
+    """Stands for processes: notes how many were started, and that they were ended."""
+
+    started: ClassVar[list[int]] = []
+    window = 2
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.started.append(slots)
+
+    def close(self) -> None:
+        self.started.remove(self.slots)
+
+
+def test_workers_are_as_many_as_asked_for_or_as_many_as_pay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert local_workers(3).slots == 3
-    assert local_workers().slots == cores() >= 1
+    monkeypatch.setattr(workers, "Processes", Team)
+    monkeypatch.setattr(workers, "cores", lambda: 4)
+    alone, several = local_workers(1), local_workers()
+    for team in (alone, several):
+        assert (team.here, team.slots, team.window) == (True, 1, 0)
+        for seconds in (None, 0.0, WORTH_S - 0.1):
+            team.expect(seconds)
+        assert team.slots == 1
+        team.expect(WORTH_S)
+    assert alone.slots == 1
+    assert (several.slots, several.window, Team.started) == (4, 2, [3])
+    several.expect(100.0)
+    assert Team.started == [3]
+    several.close()
+    assert Team.started == []
     with pytest.raises(ScenarioError, match="0 workers"):
         pmsim.sweep(small(), workers=0)
 
@@ -284,9 +348,7 @@ def test_a_workload_that_was_defined_here_runs_in_other_processes(
             yield from cpu.sleep(round(cpu.rng("time").exponential(10**6)))
 
     base = scenario({"kind": "sleeper"}, measure=MEASURE)
-    for workers in (1, 2):
-        pmsim.sweep(
-            base, {"seed": [1, 2]}, tmp_path / f"{workers}", replications=2, workers=workers
-        )
+    for number in (1, 2):
+        pmsim.sweep(base, {"seed": [1, 2]}, tmp_path / f"{number}", replications=2, workers=number)
     assert files(tmp_path / "1") == files(tmp_path / "2")
     assert Sweep(tmp_path / "2").frame["duration_ps"].nunique() == 4
