@@ -129,9 +129,14 @@ class FreeSpace:
         """
         if size > self.free:
             return None
-        if 0 < size < self._sizes[0][0]:
+        starts, sizes = self._starts[0], self._sizes[0]
+        if 0 < size < sizes[0]:
             # The most frequent case by far, as in `take`.
-            return [(self._cut(0, 0, size, 1), size)]
+            start = starts[0]
+            starts[0] = self._firsts[0] = start + size
+            sizes[0] -= size
+            self.free -= size
+            return [(start, size)]
         taken = []
         while size:
             count = min(size, self._sizes[0][0])
@@ -156,13 +161,15 @@ class FreeSpace:
         starts, sizes = self._starts[chunk], self._sizes[chunk]
         at = bisect_right(starts, start)
         before = starts[at - 1] + sizes[at - 1] if at else self.start
+        if at < len(starts) and starts[at] == start + size and before + (at > 0) <= start:
+            # The most frequent case by far: what was taken last comes back first.
+            self.free += size
+            return self._extend_down(chunk, at, start)
         right = self._right_of(chunk, at)
         after = self.end if right is None else self._starts[right[0]][right[1]]
         if not before <= start < start + size <= after:
             raise ValueError(f"{size} numbers from {start} on are not all taken")
         self.free += size
-        if right == (chunk, at) and after == start + size and not (at and before == start):
-            return self._extend_down(chunk, at, start)
         if right is not None and after == start + size:
             size += self._sizes[right[0]][right[1]]
             self._delete(*right)
@@ -176,13 +183,15 @@ class FreeSpace:
         return start
 
     def _extend_down(self, chunk: int, at: int, start: int) -> int:
-        """Let a block begin further below: what was taken last comes back first, mostly."""
+        """Let a block begin further below."""
         starts, sizes = self._starts[chunk], self._sizes[chunk]
-        sizes[at] += starts[at] - start
+        sizes[at] = size = sizes[at] + starts[at] - start
         starts[at] = start
         self._firsts[chunk] = starts[0]
-        self._bounds[chunk] = max(self._bounds[chunk], sizes[at])
-        self._lower_cursors(start, sizes[at])
+        if size > self._bounds[chunk]:
+            self._bounds[chunk] = size
+        if self._cursors:
+            self._lower_cursors(start, size)
         return start
 
     def _lower_cursors(self, start: int, size: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -50,8 +50,16 @@ going on after them, and ``delay_ps`` all the rest: interrupts, refill debt, sle
 the CPU. The four add up to ``end_ps - start_ps``.
 """
 
-_ROW: Final = struct.Struct(f"{len(OPERATION_COLUMNS)}q")
-"""A row as the log keeps it: 64-bit numbers; a workload and a kind by the number of the word."""
+_KEPT: Final = (
+    *("id", "parent", "who", "kind", "start_ps", "end_ps", "pages", "crosscalls"),
+    *("run_ps", "lock_wait_ps", "crosscall_ps"),
+)
+"""What the log keeps of a row until a chunk is full; the rest of its columns follow from it."""
+
+_ROW: Final = struct.Struct(f"{len(_KEPT)}q")
+"""A row as the log keeps it: 64-bit numbers; task and kind by their places in lists."""
+
+_Key = TypeVar("_Key")
 
 NO_OPERATION: Final = -1
 """The id that stands for "no operation"."""
@@ -65,7 +73,7 @@ class Words(Sequence[str]):
     codes
         Each word's place among the names.
     names
-        The words, each once.
+        The words.
     """
 
     def __init__(self, codes: npt.NDArray[np.int64], names: Sequence[str]) -> None:
@@ -163,7 +171,7 @@ class OperationLog:
         self._begun = 0
         self._rows = bytearray(chunk * _ROW.size if sink is not None else 0)
         self._end = 0
-        self._workloads: dict[str, int] = {}
+        self._tasks: dict[Task, int] = {}
         self._kinds: dict[str, int] = {}
         self._current: dict[Task, Operation | None] = {}
         self._irqs_off: set[Task] = set()
@@ -179,9 +187,9 @@ class OperationLog:
 
     def begin(self, task: Task, kind: str, pages: Pages = 0) -> Operation:
         """Note that ``task`` begins an operation, inside the one that it is in."""
-        operation = Operation(self._begun, self._current.get(task), kind, task, pages)
-        self._begun += 1
-        self._current[task] = operation
+        current, number = self._current, self._begun
+        self._begun = number + 1
+        current[task] = operation = Operation(number, current.get(task), kind, task, pages)
         return operation
 
     def end(self, operation: Operation) -> None:
@@ -208,27 +216,23 @@ class OperationLog:
             self._keep(operation, NO_OPERATION if parent is None else parent.id)
 
     def _keep(self, operation: Operation, parent: int) -> None:
-        task, run, lock_wait = operation.task, operation.run_ps, operation.lock_wait_ps
-        crosscall, start, end = operation.crosscall_ps, operation.start_ps, task.now
+        task = operation.task
+        who = self._tasks.get(task)
         kind = self._kinds.get(operation.kind)
-        workload = self._workloads.get(task.name)
         _ROW.pack_into(
             self._rows,
             self._end,
             operation.id,
             parent,
-            _code(self._workloads, task.name) if workload is None else workload,
-            _code(self._kinds, operation.kind) if kind is None else kind,
-            task.cpu,
-            task.number,
-            start,
-            end,
+            _place(self._tasks, task) if who is None else who,
+            _place(self._kinds, operation.kind) if kind is None else kind,
+            operation.start_ps,
+            task.now,
             operation.pages,
             operation.crosscalls,
-            run,
-            lock_wait,
-            crosscall,
-            end - start - run - lock_wait - crosscall,
+            operation.run_ps,
+            operation.lock_wait_ps,
+            operation.crosscall_ps,
         )
         self._end += _ROW.size
         if self._end == len(self._rows):
@@ -240,11 +244,23 @@ class OperationLog:
             return
         rows = np.frombuffer(self._rows, np.int64, self._end // 8)
         # A copy: the next rows are written where these stood.
-        columns = rows.reshape(-1, len(OPERATION_COLUMNS)).T.copy()
+        kept = dict(zip(_KEPT, rows.reshape(-1, len(_KEPT)).T.copy(), strict=True))
         self._end = 0
-        taken = dict(zip(OPERATION_COLUMNS, columns, strict=True))
-        workload = Words(taken["workload"], list(self._workloads))
-        self.sink({**taken, "workload": workload, "kind": Words(taken["kind"], list(self._kinds))})
+        who = kept["who"]
+        known = kept["run_ps"] + kept["lock_wait_ps"] + kept["crosscall_ps"]
+        names = {name: place for place, name in enumerate({task.name: 0 for task in self._tasks})}
+        of_task = [(names[task.name], task.cpu, task.number) for task in self._tasks]
+        name, cpu, number = np.array(of_task, dtype=np.int64)[who].T
+        columns: dict[str, npt.NDArray[np.int64] | Words] = {
+            **kept,
+            "workload": Words(name, list(names)),
+            "kind": Words(kept["kind"], list(self._kinds)),
+            "cpu": cpu,
+            "task": number,
+            "delay_ps": kept["end_ps"] - kept["start_ps"] - known,
+        }
+        self._tasks.clear()
+        self.sink({name: columns[name] for name in OPERATION_COLUMNS})
 
     def compute(self, task: Task, ps: Picoseconds) -> Iterable[Any]:
         """Compute for ``ps`` of CPU time, charged to the operation that ``task`` is in."""
@@ -337,6 +353,6 @@ class OperationLog:
             operation.crosscall_ps += task.now - start
 
 
-def _code(codes: dict[str, int], word: str) -> int:
-    """Return the number of a word, a new one if it has none."""
-    return codes.setdefault(word, len(codes))
+def _place(places: dict[_Key, int], key: _Key) -> int:
+    """Return the place of a key among all, a new one if it has none."""
+    return places.setdefault(key, len(places))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
 from itertools import repeat
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
 from pydantic import Field, Tag, model_validator
 
@@ -47,6 +46,12 @@ Sizes = Annotated[
 """A size, always the same, or ``{least: 4KiB, most: 1MiB}``."""
 
 
+Allocate: TypeAlias = "Callable[[int], Allocation]"
+"""A call of the kernel that allocates an area of so many bytes, or returns None."""
+Free: TypeAlias = "Callable[[VmArea], Steps]"
+"""A call of the kernel that frees it."""
+
+
 class AreaChurn(Recurring):
     """A task on each of some CPUs allocates areas and frees them, each in a time of its own."""
 
@@ -73,12 +78,8 @@ class AreaChurn(Recurring):
     )
 
     @abstractmethod
-    def allocate(self, kernel: KernelHandle, size: int) -> Allocation:
-        """Allocate an area; return it, or None where the kernel refuses it."""
-
-    @abstractmethod
-    def free(self, kernel: KernelHandle, area: VmArea) -> Steps:
-        """Free an area."""
+    def calls(self, kernel: KernelHandle) -> tuple[Allocate, Free]:
+        """Return the kernel's calls that allocate and free an area."""
 
     def run(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
         """Allocate at the arrivals; free what has had its time, and at last all."""
@@ -86,13 +87,14 @@ class AreaChurn(Recurring):
         return lived(kernel, cpu, self._sizes(cpu))
 
     def _by_number(self, kernel: KernelHandle, cpu: Cpu, sizes: Iterator[int]) -> Steps:
+        allocate, free = self.calls(kernel)
         areas: deque[VmArea] = deque()
         at_once = self.arrival is None
         for instant in self.arrivals(cpu):
             if not at_once:
                 yield from cpu.sleep_until(instant)
             size = next(sizes)
-            area = yield from self.allocate(kernel, size)
+            area = yield from allocate(size)
             if area is None:
                 self._report(cpu, size)
             else:
@@ -100,19 +102,20 @@ class AreaChurn(Recurring):
                 if self.use:
                     yield from cpu.compute(self.use)
             if areas and (area is None or len(areas) >= self.live):
-                yield from self.free(kernel, areas.popleft())
+                yield from free(areas.popleft())
         while areas:
-            yield from self.free(kernel, areas.popleft())
+            yield from free(areas.popleft())
 
     def _by_time(self, kernel: KernelHandle, cpu: Cpu, sizes: Iterator[int]) -> Steps:
         assert self.lifetime is not None
+        allocate, free = self.calls(kernel)
         lifetimes = cpu.rng("lifetime")
-        present = Lifetimes(cpu, partial(self.free, kernel))
+        present = Lifetimes(cpu, free)
         for instant in self.arrivals(cpu):
             yield from present.end_due(instant)
             yield from cpu.sleep_until(instant)
             size = next(sizes)
-            area = yield from self.allocate(kernel, size)
+            area = yield from allocate(size)
             if area is None:
                 self._report(cpu, size)
                 continue

@@ -50,7 +50,7 @@ class Areas:
             Spinlock(context.machine, "vmap_area_lock") for _ in range(space.search.locks)
         ]
         self._holds = space.holds
-        self._costs = context.costs
+        self._lock_hold = context.costs.area_lock_hold
         self._operations = context.operations
         self._pagetable = context.part(kernel_page_table)
         self._purge = context.part(Purge)
@@ -85,7 +85,7 @@ class Areas:
         while True:
             lock = self._locks[self._search.search_lock(task.cpu, where, pages)]
             yield from self._operations.lock(task, lock)
-            yield from self._operations.compute(task, self._costs.area_lock_hold)
+            yield from self._operations.compute(task, self._lock_hold)
             page = self._search.take(task.cpu, where, pages, align)
             lock.unlock(task)
             if page is not None or purged:
@@ -133,7 +133,7 @@ class Areas:
         lock = self._locks[self._search.busy_lock(page)]
         yield from self._operations.compute(task, fixed + mapped // area.leaf * each)
         yield from self._operations.lock(task, lock)
-        yield from self._operations.compute(task, self._costs.area_lock_hold)
+        yield from self._operations.compute(task, self._lock_hold)
         del self._by_start[area.address]
         if mapped:
             self._pagetable.unmap(area.address, mapped)

@@ -49,8 +49,7 @@ class LazyFree:
 
     def free(self, task: Task, freed: FreedArea) -> Iterable[Any]:
         """Put an area on the list, and have it purged when there is too much on it."""
-        self._purge.put(freed)
-        return self._drain.ask(task) if self._purge.due else ()
+        return self._drain.ask(task) if self._purge.put(freed) else ()
 
     @call
     def drain_vmap_area(self, task: Task) -> Steps:

@@ -69,10 +69,11 @@ class Purge:
         """Whether more has gathered than may."""
         return self.lazy_pages > self.lazy_max_pages
 
-    def put(self, freed: FreedArea) -> None:
-        """Put a freed area on the list."""
+    def put(self, freed: FreedArea) -> bool:
+        """Put a freed area on the list; return whether a purge is `due`."""
         self._lazy.append(freed)
         self.lazy_pages += freed.pages
+        return self.lazy_pages > self.lazy_max_pages
 
     def purge(self, task: Task) -> Steps:
         """Empty the list and all that is kept aside, for address space that is needed now.

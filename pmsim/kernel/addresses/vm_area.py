@@ -52,15 +52,21 @@ class VmArea:
     )
 
     def __init__(
-        self, address: int, pages: Pages, range_: AddressRange, flush_reset_perms: bool = False
+        self,
+        address: int,
+        pages: Pages,
+        range_: AddressRange,
+        flush_reset_perms: bool = False,
+        allocated: bool = False,
+        leaf: Pages = 1,
     ) -> None:
         self.address = address
         self.pages = pages
         self.range = range_
         self.flush_reset_perms = flush_reset_perms
         self.runs: list[Run] = []
-        self.allocated = False
-        self.leaf: Pages = 1
+        self.allocated = allocated
+        self.leaf = leaf
         self.page_array: VmArea | None = None
         self.freed = False
 

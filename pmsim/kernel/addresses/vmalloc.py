@@ -8,7 +8,7 @@ notifiers by which graphics drivers give mappings up when addresses run out.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from pmsim.errors import ProgramError
@@ -275,8 +275,9 @@ class Vmalloc:
             yield from self._operations.compute(task, self._costs.vmalloc)
         else:
             for where in places:
-                if area is None:
-                    area = yield from self._allocate(task, pages, shape, where)
+                area = yield from self._allocate(task, pages, shape, where)
+                if area is not None:
+                    break
         self._operations.end(operation)
         if area is not None and self._fresh.touches:
             yield from self._fresh.touched(task, area.address, pages)
@@ -288,29 +289,26 @@ class Vmalloc:
         page = yield from self.areas.alloc_vmap_area(task, pages + GUARD, where, align=align)
         if page is None:
             return None
-        area = VmArea(page * PAGE_SIZE, pages, where, flush_reset_perms)
-        area.allocated, area.leaf = True, leaf
+        area = VmArea(page * PAGE_SIZE, pages, where, flush_reset_perms, True, leaf)
         self.areas.add(area)
-        if pages * self._pointer > PAGE_SIZE:
-            area.page_array = yield from self.vmalloc(task, pages * self._pointer)
-        if pages * self._pointer <= PAGE_SIZE or area.page_array is not None:
+        if pages * self._pointer <= PAGE_SIZE:
             area.runs = self._frames.allocate(pages, leaf) or []
-        if area.runs:
-            entries = pages // leaf
-            costs = self._costs
-            yield from self._operations.compute(task, costs.vmalloc + entries * costs.vmalloc_page)
-            yield from self._write_entries(task, area)
-            yield from self._fresh.mapped(task, area.address, pages)
-            return area
-        # Its addresses were in use, so they go the way of all freed addresses.
-        yield from self.vfree(task, area)
-        return None
-
-    def _write_entries(self, task: Task, area: VmArea) -> Iterable[Any]:
-        if area.leaf == 1:
+        else:
+            area.page_array = yield from self.vmalloc(task, pages * self._pointer)
+            if area.page_array is not None:
+                area.runs = self._frames.allocate(pages, leaf) or []
+        if not area.runs:
+            # Its addresses were in use, so they go the way of all freed addresses.
+            yield from self.vfree(task, area)
+            return None
+        cpu_time = self._costs.vmalloc + pages // leaf * self._costs.vmalloc_page
+        yield from self._operations.compute(task, cpu_time)
+        if leaf == 1:
             self._pagetable.map(area.address, area.runs, PAGE_KERNEL)
-            return ()
-        return self._write_leaves(task, area)
+        else:
+            yield from self._write_leaves(task, area)
+        yield from self._fresh.mapped(task, area.address, pages)
+        return area
 
     def _write_leaves(self, task: Task, area: VmArea) -> Steps:
         """Write large leaves (``vmap_try_huge_pmd``).

@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from pmsim.workloads.area_churn import AreaChurn
+from pmsim.workloads.area_churn import Allocate, AreaChurn, Free
 from pmsim.workloads.keys import PositiveCount
 from pmsim.workloads.registry import workload
-from pmsim.workloads.task import Steps
 
 if TYPE_CHECKING:
-    from pmsim.kernel.addresses.vm_area import VmArea
-    from pmsim.kernel.addresses.vmalloc import Allocation
     from pmsim.kernel.handle import KernelHandle
 
 
@@ -33,10 +30,6 @@ class IoremapChurn(AreaChurn):
         default=None, description="Devices that each task maps; none: without end."
     )
 
-    def allocate(self, kernel: KernelHandle, size: int) -> Allocation:
-        """Map a device."""
-        return kernel.ioremap(size)
-
-    def free(self, kernel: KernelHandle, area: VmArea) -> Steps:
-        """Unmap it."""
-        return kernel.iounmap(area)
+    def calls(self, kernel: KernelHandle) -> tuple[Allocate, Free]:
+        """Return the kernel's calls that allocate and free an area."""
+        return kernel.ioremap, kernel.iounmap

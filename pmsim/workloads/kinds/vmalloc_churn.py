@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from pmsim.workloads.area_churn import AreaChurn
+from pmsim.workloads.area_churn import Allocate, AreaChurn, Free
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import PositiveCount
 from pmsim.workloads.registry import workload
 from pmsim.workloads.task import Steps
 
 if TYPE_CHECKING:
-    from pmsim.kernel.addresses.vm_area import VmArea
-    from pmsim.kernel.addresses.vmalloc import Allocation
     from pmsim.kernel.handle import KernelHandle
 
 
@@ -47,10 +45,6 @@ class VmallocChurn(AreaChurn):
             return
         yield from super().run(kernel, cpu)
 
-    def allocate(self, kernel: KernelHandle, size: int) -> Allocation:
-        """Allocate memory."""
-        return kernel.vmalloc_huge(size) if self.huge else kernel.vmalloc(size)
-
-    def free(self, kernel: KernelHandle, area: VmArea) -> Steps:
-        """Free it."""
-        return kernel.vfree(area)
+    def calls(self, kernel: KernelHandle) -> tuple[Allocate, Free]:
+        """Return the kernel's calls that allocate and free an area."""
+        return (kernel.vmalloc_huge if self.huge else kernel.vmalloc), kernel.vfree
