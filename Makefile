@@ -1,5 +1,6 @@
 # The only entry to everything that is done with this project. Each verb sets itself up:
 # the virtual environment .venv is made where there is none, and renewed when pyproject.toml changes.
+# `make demo` installs what runs; all others also the tools that they need.
 #
 #   make demo      run the shipped scenario `policy-load`; results in results/policy-load
 #   make test      the tests that are quick, and their coverage
@@ -25,17 +26,24 @@ PYTHON ?= $(shell \
     done)
 BIN := .venv/bin
 READY := .venv/.ready
+TOOLS := .venv/.tools
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 help:
 	@sed -n '/^#   /s/^#  *//p' Makefile
 
-# `--group` needs a recent pip, newer than the one that comes with Python 3.11.
+# What runs, and no more: files are compiled as they are imported, which is a small part of them.
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "pmsim needs Python 3.11 or newer, and found none" >&2; exit 1; }
 	@test -x $(BIN)/python || { echo "making .venv with $(PYTHON)"; $(PYTHON) -m venv .venv; }
+	@echo "installing pmsim into .venv (about half a minute)"
+	@$(BIN)/python $(PIP_INSTALL) --no-compile --editable .
+	@touch $@
+
+# What tests, checks and documents it. `--group` needs a newer pip than comes with Python 3.11.
+$(TOOLS): $(READY)
+	@echo "installing the tools of developers into .venv (about a minute)"
 	@$(BIN)/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
-	@echo "installing pmsim and its tools into .venv (about a minute)"
 	@$(BIN)/python $(PIP_INSTALL) --editable . --group dev
 	@touch $@
 
@@ -43,7 +51,7 @@ demo: $(READY)
 	$(BIN)/pmsim run policy-load --out results/policy-load --force
 
 # The compiled passes cannot be measured as they run, so a part of the tests runs them as plain Python.
-test: $(READY)
+test: $(TOOLS)
 	@$(BIN)/coverage erase
 	@echo "== the compiled passes as plain Python, for their coverage"
 	NUMBA_DISABLE_JIT=1 HYPOTHESIS_PROFILE=few $(BIN)/coverage run -m pytest -q -m "not slow" tests/hardware
@@ -87,35 +95,35 @@ test-lowest: .venv-lowest/.ready
 	@echo "== Python $$(.venv-lowest/bin/python -V | cut -d' ' -f2) and the oldest dependencies allowed"
 	PYTHONWARNINGS=default .venv-lowest/bin/python -m pytest -m "not slow" -W default
 
-.venv-lowest/.ready: pyproject.toml $(READY)
+.venv-lowest/.ready: pyproject.toml $(TOOLS)
 	@python=$$(ls -d $(HOME)/.pyenv/versions/3.11*/bin/python3.11 2>/dev/null | head -1); \
 	test -x $(@D)/bin/python || $${python:-$(PYTHON)} -m venv $(@D)
 	@$(@D)/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 	@$(@D)/bin/python $(PIP_INSTALL) --editable . --group dev $$($(BIN)/python -c "$(LOWEST)")
 	@touch $@
 
-lint: $(READY)
+lint: $(TOOLS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(READY)
+format: $(TOOLS)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY)
+bench: $(TOOLS)
 	$(BIN)/python -m benchmarks
 
 # What is finished of an interrupted study is not run again.
-study: $(READY)
+study: $(TOOLS)
 	$(BIN)/pmsim sweep claim --out results/study/claim
 	$(BIN)/pmsim sweep claim-arm64 --out results/study/claim-arm64
 	$(BIN)/pmsim sweep claim-32bit --out results/study/claim-32bit
 	$(BIN)/jupyter execute notebooks/claim.ipynb --output $(CURDIR)/results/study/claim.ipynb
 	@echo "the figures: results/study/*.png; the paper around them: results/study/claim.ipynb"
 
-docs: $(READY)
+docs: $(TOOLS)
 	$(BIN)/python -m docs._generate
 	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going docs docs/_build/html
 	@echo "the site: docs/_build/html/index.html"
