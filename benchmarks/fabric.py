@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -64,7 +65,7 @@ CASES = (
     Case("one of 1,024", LARGE, 1, 40_000, 400, ratio=80),
     Case("the same, full flushes and refill", LARGE, 1, 40_000, 400, pages=100, working_set=1000),
     Case("one of 64, unrecorded", SMALL, 1, 100_000, 8_000, recorded=False),
-    Case("one of 1,024, unrecorded", LARGE, 1, 20_000, 400, recorded=False),
+    Case("one of 1,024, unrecorded", LARGE, 1, 40_000, 400, recorded=False),
     Case("one of 4,096, unrecorded", HUGE, 1, 4_000, 100, rate=25_000, recorded=False),
 )
 
@@ -100,21 +101,26 @@ def _rates(case: Case) -> list[list[float]]:
         result = _plain(case, case.plain_calls)
         return len(result.calls) / result.seconds
 
-    if not case.recorded:
-        bare(case, 3)
-        return in_turn(lambda: calls / cpu_seconds(lambda: bare(case, case.calls)), plain)
     with TemporaryDirectory() as directory:
         short, long = (
-            _trace(case, number, period, Path(directory)) for number in (3, 3 + case.calls)
+            _run(case, number, period, Path(directory)) for number in (3, 3 + case.calls)
         )
-        pmsim.run(short)
+        short()
 
-        def recorded() -> float:
+        def ours() -> float:
             # What a longer run takes more than a short one: beginning and ending count for nothing.
-            seconds = [cpu_seconds(lambda run=run: pmsim.run(run)) for run in (short, long)]  # type: ignore[misc]
-            return calls / (seconds[1] - seconds[0])
+            before, after = cpu_seconds(short), cpu_seconds(long)
+            return calls / (after - before)
 
-        return in_turn(recorded, plain)
+        return in_turn(ours, plain)
+
+
+def _run(case: Case, calls: int, period: int, directory: Path) -> Callable[[], object]:
+    """Return what runs so many calls of each initiator."""
+    if not case.recorded:
+        return lambda: bare(case, calls)
+    scenario = _trace(case, calls, period, directory)
+    return lambda: pmsim.run(scenario)
 
 
 def _trace(case: Case, calls: int, period: int, directory: Path) -> ResolvedScenario:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -72,7 +72,8 @@ class Programs(Mapping[Who, list[Row]]):
         self._places = {who: place for place, who in enumerate(self.who)}
 
     def __getitem__(self, who: Who) -> list[Row]:
-        return list(self.rows(self._places[who]))
+        place = self._places[who]
+        return [self.row(place, number) for number in range(self.length(place))]
 
     def __iter__(self) -> Iterator[Who]:
         return iter(self.who)
@@ -80,12 +81,14 @@ class Programs(Mapping[Who, list[Row]]):
     def __len__(self) -> int:
         return len(self.who)
 
-    def rows(self, place: int) -> Iterable[Row]:
-        """Return the rows of a task, by its place among `who`."""
-        span = slice(self.firsts[place], self.firsts[place + 1])
-        return zip(
-            map(OPS.__getitem__, self.ops[span].tolist()), self.args[span].tolist(), strict=True
-        )
+    def row(self, place: int, number: int) -> Row:
+        """Return a row of a task, which is given by its place among `who`."""
+        at = self.firsts[place] + number
+        return OPS[self.ops.item(at)], self.args.item(at)
+
+    def length(self, place: int) -> int:
+        """Return how many rows a task has."""
+        return self.firsts[place + 1] - self.firsts[place]
 
     def contains(self, op: Op) -> bool:
         """Return whether any row does this."""
@@ -95,8 +98,8 @@ class Programs(Mapping[Who, list[Row]]):
         """Return how long each task takes at least: what it computes and spends by the clock."""
         import numpy as np
 
-        timed = np.isin(self.ops, [OPS.index(op) for op in TIMED])
-        times = np.where(timed, self.args, 0)
+        timed = np.array([op in TIMED for op in OPS])
+        times = np.where(timed[self.ops], self.args, 0)
         # In two halves, so that sums fit.
         high, low = (
             np.add.reduceat(half, self.firsts[:-1]) if len(half) else half

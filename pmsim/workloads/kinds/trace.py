@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache, partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -98,13 +97,16 @@ def _replay(tape: Tape, which: int, kernel: KernelHandle, cpu: Cpu) -> Steps:
     costs, tlbi = task.machine.costs, task.machine.costs.tlbi
     flush_of = cache(partial(flush, costs.tlb, ceiling=kernel.profile.ceiling))
     tape.load(task.machine, flush_of, Cause.TRACE)
-    rows = enumerate(tape.programs.rows(which))
-    for number, (op, arg) in rows:
+    number, end = 0, tape.programs.length(which)
+    while number < end:
         stretch = tape.stretch(which, number)
         if stretch:
             yield from tape.take(task, which, number, stretch)
-            next(islice(rows, stretch - 1, stretch - 1), None)  # it has begun with this row
-        elif op is Op.COMPUTE:
+            number += stretch
+            continue
+        op, arg = tape.programs.row(which, number)
+        number += 1
+        if op is Op.COMPUTE:
             yield from cpu.compute(arg)
         elif op is Op.FLUSH_KERNEL:
             yield from task.cross_call(flush_of(arg), cause=Cause.TRACE, pages=arg)
