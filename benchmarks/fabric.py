@@ -15,10 +15,11 @@ from benchmarks.clock import cpu_seconds, in_turn, median, met
 from benchmarks.machines import CEILING, COSTS, HUGE, LARGE, SMALL, described
 from benchmarks.yardstick import Program, Simulated, simulate
 from pmsim.hardware.machine import Machine
-from pmsim.hardware.task import Steps, Task
+from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import flush
 from pmsim.hardware.topology import Topology
 from pmsim.scenario.resolve import ResolvedScenario
+from pmsim.steps import Steps
 from pmsim.units import US
 
 BETWEEN = 1 * US

@@ -11,9 +11,10 @@ from rich.table import Table
 import pmsim
 from benchmarks.machines import COSTS, SMALL
 from pmsim.hardware.machine import Machine
-from pmsim.hardware.task import Steps, Task
+from pmsim.hardware.task import Task
 from pmsim.kernel.kernel import Kernel
 from pmsim.kernel.profiles import load_profile
+from pmsim.steps import Steps
 
 Body = Callable[[Kernel, Task], Steps]
 

@@ -19,9 +19,10 @@ from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act, prepare
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS, calls_of
-from pmsim.hardware.task import Role, Steps, Task
+from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import refill_debt
 from pmsim.hardware.topology import Topology
+from pmsim.steps import Role, Steps
 from pmsim.units import longest_run
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from pmsim.units import LONGEST_RUN
 
 if TYPE_CHECKING:
     from pmsim.hardware.machine import Machine
-    from pmsim.hardware.task import Steps, Task
+    from pmsim.hardware.task import Task
     from pmsim.hardware.tlb import FlushFunction
+    from pmsim.steps import Steps
 
 Ints = npt.NDArray[np.int64]
 

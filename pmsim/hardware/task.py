@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from pmsim.hardware.locks import Completion
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act, call, invalidate
 from pmsim.hardware.tlb import check_length
+from pmsim.steps import Role, Steps
 from pmsim.units import LONGEST_RUN
 
 if TYPE_CHECKING:
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
     from pmsim.hardware.machine import Machine
     from pmsim.hardware.shootdown.tlbi import Invalidation
     from pmsim.hardware.tlb import FlushFunction
-
-Steps = Generator[int, None, None]
-"""A task's body: it waits through the primitives of `Task`, and through nothing else."""
-
-Role = Literal["foreground", "background", "daemon"]
 
 EVERYONE: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 NO_JITTER: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)

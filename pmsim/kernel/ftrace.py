@@ -28,9 +28,9 @@ from pmsim.kernel.tlbflush import Cause
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.operations import Steps
     from pmsim.kernel.permissions.strategy import PermissionCall
     from pmsim.kernel.text.code_pages import CodeArea
+    from pmsim.steps import Steps
 
 TRAMPOLINE_PAGES: Final = 1
 """Pages of a trampoline: a copy of ``ftrace_caller``, some hundred bytes."""

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from pmsim.kernel.kernel import Kernel
     from pmsim.kernel.modules.module import Module, Refusal
     from pmsim.kernel.modules.segments import ModuleSegments
-    from pmsim.kernel.operations import Steps
     from pmsim.kernel.pagetables.page_blocks import PageBlock
     from pmsim.kernel.permissions.strategy import Status
     from pmsim.kernel.pmalloc.modes import PoolMode
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
     from pmsim.kernel.text.bpf import BpfProgram
     from pmsim.kernel.text.kprobes import Kprobe
     from pmsim.kernel.user_mm import UserMm
+    from pmsim.steps import Steps
     from pmsim.units import Pages
 
 Size = int | str

@@ -7,22 +7,20 @@ by-product of the walk through the kernel and never a second bookkeeping.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from pmsim.errors import ProgramError
+from pmsim.steps import Steps
 from pmsim.units import CpuId, Pages, Picoseconds
 
 if TYPE_CHECKING:
     from pmsim.hardware.shootdown.tlbi import Invalidation
     from pmsim.hardware.task import Task
     from pmsim.hardware.tlb import FlushFunction
-
-Steps = Generator[Any, Any, None]
-"""What a call that takes simulated time returns: used with ``yield from``."""
 
 OPERATION_COLUMNS: Final = (
     "id",

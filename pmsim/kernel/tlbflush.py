@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from pmsim.hardware.costs import TlbCosts, TlbiCosts
     from pmsim.hardware.machine import Machine
     from pmsim.hardware.task import Task
-    from pmsim.kernel.operations import OperationLog, Steps
+    from pmsim.kernel.operations import OperationLog
     from pmsim.kernel.profile import KernelProfile
+    from pmsim.steps import Steps
 
 MAX_TLBI_RANGE_PAGES: Final = 1 << 21
 """Pages that operations on ranges can name (arch/arm64/include/asm/tlbflush.h, Linux 6.18)."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pmsim.hardware.costs import TlbiCosts
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.operations import Steps
+    from pmsim.steps import Steps
 
 GLOBAL_ASID_CPUS: Final = 3
 """CPUs above which a process is flushed by INVLPGB (``consider_global_asid``, arch/x86/mm/tlb.c,

@@ -19,7 +19,7 @@ from pmsim.units import CpuId, Picoseconds
 if TYPE_CHECKING:
     from pmsim.hardware.machine import Machine
     from pmsim.hardware.task import Task
-    from pmsim.kernel.operations import Steps
+    from pmsim.steps import Steps
 
 WorkFunction = Callable[["Task"], "Steps"]
 """What a work item does: a generator, given the worker that runs it."""

@@ -65,9 +65,11 @@ class Refused(Exception):  # noqa: N818 - it is no error: the list shows a dash
     """The kernel does not do this: it returned what it returns then."""
 
 
-Steps = Generator[Any, Any, Any]
-Preparation = Callable[[KernelHandle, Sizes], Steps]
-Operation = Callable[[KernelHandle, Any, Sizes], Steps]
+Program = Generator[Any, Any, Any]
+"""Steps that end with what they made: it is what the operation is about."""
+
+Preparation = Callable[[KernelHandle, Sizes], Program]
+Operation = Callable[[KernelHandle, Any, Sizes], Program]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,32 +117,32 @@ def got(thing: Any) -> Any:
 # Preparations
 
 
-def _nothing(_kernel: KernelHandle, _sizes: Sizes) -> Steps:
+def _nothing(_kernel: KernelHandle, _sizes: Sizes) -> Program:
     yield from ()
 
 
-def _pool(kernel: KernelHandle, sizes: Sizes) -> Steps:
+def _pool(kernel: KernelHandle, sizes: Sizes) -> Program:
     return (yield from kernel.pmalloc_create_pool(refill=sizes.pages * PAGE_SIZE, align_order=3))
 
 
-def _filled_pool(kernel: KernelHandle, sizes: Sizes) -> Steps:
+def _filled_pool(kernel: KernelHandle, sizes: Sizes) -> Program:
     pool: Pool = yield from _pool(kernel, sizes)
     for _ in range(sizes.areas):
         got((yield from kernel.pmalloc(pool, sizes.pages * PAGE_SIZE)))
     return pool
 
 
-def _protected_pool(kernel: KernelHandle, sizes: Sizes) -> Steps:
+def _protected_pool(kernel: KernelHandle, sizes: Sizes) -> Program:
     pool = yield from _filled_pool(kernel, sizes)
     yield from kernel.pmalloc_protect_pool(pool)
     return pool
 
 
-def _area(kernel: KernelHandle, _sizes: Sizes) -> Steps:
+def _area(kernel: KernelHandle, _sizes: Sizes) -> Program:
     return got((yield from kernel.vmalloc(PAGE_SIZE)))
 
 
-def _full_range(kernel: KernelHandle, _sizes: Sizes) -> Steps:
+def _full_range(kernel: KernelHandle, _sizes: Sizes) -> Program:
     """Use up the vmalloc range; then free one area, which stays lazily freed."""
     areas = []
     while (area := (yield from kernel.vmalloc(MIB))) is not None:
@@ -148,7 +150,7 @@ def _full_range(kernel: KernelHandle, _sizes: Sizes) -> Steps:
     yield from kernel.vfree(areas[0])
 
 
-def _much_freed(kernel: KernelHandle, _sizes: Sizes) -> Steps:
+def _much_freed(kernel: KernelHandle, _sizes: Sizes) -> Program:
     """Free as much as may gather, and have one more area to free.
 
     Where the range is used up before that, the purge of that comes first.
@@ -163,7 +165,7 @@ def _much_freed(kernel: KernelHandle, _sizes: Sizes) -> Steps:
     return last
 
 
-def _module_to_load(kernel: KernelHandle, _sizes: Sizes) -> Steps:
+def _module_to_load(kernel: KernelHandle, _sizes: Sizes) -> Program:
     """Load a first module, so that what all of them share is there."""
     module = CANONICAL_MODULE
     if kernel.kernel.profile.module_loader in OLD_LOADERS:
@@ -173,21 +175,21 @@ def _module_to_load(kernel: KernelHandle, _sizes: Sizes) -> Steps:
     return module
 
 
-def _loaded_module(kernel: KernelHandle, sizes: Sizes) -> Steps:
+def _loaded_module(kernel: KernelHandle, sizes: Sizes) -> Program:
     module = yield from _module_to_load(kernel, sizes)
     return got((yield from kernel.load_module(module)))
 
 
-def _first_program(kernel: KernelHandle, _sizes: Sizes) -> Steps:
+def _first_program(kernel: KernelHandle, _sizes: Sizes) -> Program:
     got((yield from kernel.bpf_prog_load(PROGRAM_SIZE)))
 
 
-def _second_program(kernel: KernelHandle, sizes: Sizes) -> Steps:
+def _second_program(kernel: KernelHandle, sizes: Sizes) -> Program:
     yield from _first_program(kernel, sizes)
     return got((yield from kernel.bpf_prog_load(PROGRAM_SIZE)))
 
 
-def _last_stack(kernel: KernelHandle, _sizes: Sizes) -> Steps:
+def _last_stack(kernel: KernelHandle, _sizes: Sizes) -> Program:
     """Have one more thread than the CPU keeps stacks for, and end all but that one."""
     stacks = []
     for _ in range(CACHED_STACKS + 1):
@@ -197,7 +199,7 @@ def _last_stack(kernel: KernelHandle, _sizes: Sizes) -> Steps:
     return stacks[0]
 
 
-def _rewritable_object(kernel: KernelHandle, _sizes: Sizes) -> Steps:
+def _rewritable_object(kernel: KernelHandle, _sizes: Sizes) -> Program:
     pool = yield from kernel.pmalloc_create_pool(align_order=3, mode="wr")
     address = got((yield from kernel.pmalloc(pool, PAGE_SIZE)))
     yield from kernel.pmalloc_protect_pool(pool)
@@ -207,55 +209,55 @@ def _rewritable_object(kernel: KernelHandle, _sizes: Sizes) -> Steps:
 # Operations
 
 
-def _create_pool(kernel: KernelHandle, _nothing: Any, sizes: Sizes) -> Steps:
+def _create_pool(kernel: KernelHandle, _nothing: Any, sizes: Sizes) -> Program:
     got((yield from _pool(kernel, sizes)))
 
 
-def _grow(kernel: KernelHandle, pool: Pool, sizes: Sizes) -> Steps:
+def _grow(kernel: KernelHandle, pool: Pool, sizes: Sizes) -> Program:
     got((yield from kernel.pmalloc(pool, sizes.pages * PAGE_SIZE)))
 
 
-def _protect(kernel: KernelHandle, pool: Pool, _sizes: Sizes) -> Steps:
+def _protect(kernel: KernelHandle, pool: Pool, _sizes: Sizes) -> Program:
     yield from kernel.pmalloc_protect_pool(pool)
 
 
-def _destroy(kernel: KernelHandle, pool: Pool, _sizes: Sizes) -> Steps:
+def _destroy(kernel: KernelHandle, pool: Pool, _sizes: Sizes) -> Program:
     yield from kernel.pmalloc_destroy_pool(pool)
 
 
-def _vfree(kernel: KernelHandle, area: Any, _sizes: Sizes) -> Steps:
+def _vfree(kernel: KernelHandle, area: Any, _sizes: Sizes) -> Program:
     yield from kernel.vfree(area)
 
 
-def _one_more(kernel: KernelHandle, _nothing: Any, _sizes: Sizes) -> Steps:
+def _one_more(kernel: KernelHandle, _nothing: Any, _sizes: Sizes) -> Program:
     got((yield from kernel.vmalloc(MIB)))
 
 
-def _load(kernel: KernelHandle, module: ModuleSegments, _sizes: Sizes) -> Steps:
+def _load(kernel: KernelHandle, module: ModuleSegments, _sizes: Sizes) -> Program:
     got((yield from kernel.load_module(module)))
 
 
-def _unload(kernel: KernelHandle, module: Any, _sizes: Sizes) -> Steps:
+def _unload(kernel: KernelHandle, module: Any, _sizes: Sizes) -> Program:
     got((yield from kernel.unload_module(module)))
 
 
-def _load_program(kernel: KernelHandle, _nothing: Any, _sizes: Sizes) -> Steps:
+def _load_program(kernel: KernelHandle, _nothing: Any, _sizes: Sizes) -> Program:
     got((yield from kernel.bpf_prog_load(PROGRAM_SIZE)))
 
 
-def _free_program(kernel: KernelHandle, program: Any, _sizes: Sizes) -> Steps:
+def _free_program(kernel: KernelHandle, program: Any, _sizes: Sizes) -> Program:
     yield from kernel.bpf_prog_free(program)
 
 
-def _end_thread(kernel: KernelHandle, stack: Any, _sizes: Sizes) -> Steps:
+def _end_thread(kernel: KernelHandle, stack: Any, _sizes: Sizes) -> Program:
     yield from kernel.free_thread_stack(stack)
 
 
-def _flip(kernel: KernelHandle, _nothing: Any, sizes: Sizes) -> Steps:
+def _flip(kernel: KernelHandle, _nothing: Any, sizes: Sizes) -> Program:
     yield from kernel.static_key_toggle(sizes.sites)
 
 
-def _rare_write(kernel: KernelHandle, address: int, _sizes: Sizes) -> Steps:
+def _rare_write(kernel: KernelHandle, address: int, _sizes: Sizes) -> Program:
     got((yield from kernel.wr_memset(address, 64)))
 
 

@@ -13,12 +13,12 @@ from pmsim.hardware.fabric import CROSSCALL_COLUMNS
 from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import CallKind
 from pmsim.kernel.handle import KernelHandle
-from pmsim.kernel.operations import Steps
 from pmsim.kernel.profile import KernelProfile
 from pmsim.prices.catalogue import Priced, Refused, Sizes
 from pmsim.scenario.machine import MachineDescription
 from pmsim.simulation.run.build import boot
 from pmsim.simulation.streams import MACHINE, stream
+from pmsim.steps import Steps
 from pmsim.units import S
 
 SETTLING: Final = S

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 from pydantic import Field, Tag, model_validator
 
 from pmsim.quantities import MAPPING_OR_OTHER, Keys, PositiveSize, Time, refused
+from pmsim.steps import Steps
 from pmsim.units import PAGE_SIZE
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import PositiveCount
 from pmsim.workloads.lifetimes import Lifetimes
 from pmsim.workloads.recurring import Recurring
 from pmsim.workloads.spread import Length, draw_length
-from pmsim.workloads.task import Steps
 
 if TYPE_CHECKING:
     from pmsim.kernel.addresses.vm_area import VmArea

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pmsim.hardware.task import Task
-    from pmsim.kernel.operations import Steps
+    from pmsim.steps import Steps
     from pmsim.workloads.locks import Locks
 
 

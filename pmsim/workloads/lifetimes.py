@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from itertools import count
 from typing import Any
 
+from pmsim.steps import Steps
 from pmsim.workloads.cpu import Cpu
-from pmsim.workloads.task import Steps
 
 
 class Lifetimes:
@@ -22,7 +22,7 @@ class Lifetimes:
         Called with a thing: the steps that take it away.
     """
 
-    def __init__(self, cpu: Cpu, end: Callable[[Any], Steps]) -> None:
+    def __init__(self, cpu: Cpu, end: Callable[[Any], Generator[Any, Any, Any]]) -> None:
         self._cpu = cpu
         self._end = end
         self._due: list[tuple[int, int, Any]] = []

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, Tag
 
 from pmsim.quantities import LIST_OR_OTHER, PositiveSize
+from pmsim.steps import Steps
 from pmsim.workloads.arrival import Arrival
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.cpu_set import OnCpus
 from pmsim.workloads.keys import Count, CpuSet, NotEmpty, PositiveSites
-from pmsim.workloads.task import MachineInfo, Steps, TaskSpec, role_of
+from pmsim.workloads.task import MachineInfo, TaskSpec, role_of
 from pmsim.workloads.timed import Timed
 
 if TYPE_CHECKING:

@@ -32,9 +32,10 @@ from pydantic import Field
 
 from pmsim.errors import Fault
 from pmsim.quantities import Keys
+from pmsim.steps import Steps
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import Count, CpuNumber
-from pmsim.workloads.task import MachineInfo, Steps, TaskSpec, role_of
+from pmsim.workloads.task import MachineInfo, TaskSpec, role_of
 from pmsim.workloads.validation import KeyFault, cpu_faults
 from pmsim.workloads.waiting import forgotten_wait
 

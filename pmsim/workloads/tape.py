@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pmsim.hardware.replay import Replay
     from pmsim.hardware.task import Task
     from pmsim.hardware.tlb import FlushFunction
-    from pmsim.workloads.task import Steps
+    from pmsim.steps import Steps
 
 
 class Tape:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
+
+from pmsim.steps import Role, Steps
 
 if TYPE_CHECKING:
     from pmsim.kernel.handle import KernelHandle
     from pmsim.kernel.profile import KernelProfile
     from pmsim.workloads.cpu import Cpu
-
-Steps = Generator[Any, Any, Any]
-"""The body of a task: a generator that waits through the machine's and the kernel's calls only."""
-
-Role = Literal["foreground", "background"]
-"""Whether a run ``until: done`` waits for the end of a task (foreground) or not (background)."""
 
 
 def role_of(endless: bool) -> Role:

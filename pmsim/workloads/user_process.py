@@ -10,10 +10,11 @@ from pydantic import Field, Tag
 
 from pmsim.errors import Fault
 from pmsim.quantities import LIST_OR_OTHER, PositiveTime
+from pmsim.steps import Steps
 from pmsim.units import MS, S
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import Count, CpuNumber, PositiveCount, UserPages
-from pmsim.workloads.task import MachineInfo, Steps, TaskSpec, role_of
+from pmsim.workloads.task import MachineInfo, TaskSpec, role_of
 from pmsim.workloads.timed import Timed
 from pmsim.workloads.validation import KeyFault, cpu_faults
 

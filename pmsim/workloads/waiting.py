@@ -14,8 +14,8 @@ from pmsim.errors import ProgramError
 
 if TYPE_CHECKING:
     from pmsim.kernel.handle import KernelHandle
+    from pmsim.steps import Steps
     from pmsim.workloads.cpu import Cpu
-    from pmsim.workloads.task import Steps
 
 PACKAGE: Final = str(Path(__file__).parents[1])
 """Where the code is that may make a task wait."""

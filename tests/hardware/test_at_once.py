@@ -6,8 +6,9 @@ import pytest
 
 from pmsim.hardware.locks import Mutex, Spinlock
 from pmsim.hardware.machine import Machine
-from pmsim.hardware.task import Steps, Task
+from pmsim.hardware.task import Task
 from pmsim.hardware.topology import Topology
+from pmsim.steps import Steps
 from tests.hardware.machines import costs
 
 

@@ -17,9 +17,10 @@ from pmsim.hardware.machine import Machine
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.hardware.shootdown.tlbi import invalidate_pages
-from pmsim.hardware.task import Steps, Task
+from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import flush
 from pmsim.hardware.topology import Topology
+from pmsim.steps import Steps
 from pmsim.units import MS
 from tests.hardware import machines
 

@@ -15,9 +15,10 @@ from pmsim.hardware.costs import Jitter
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.passes import layout
 from pmsim.hardware.shootdown.tlbi import invalidate_everything
-from pmsim.hardware.task import Steps, Task
+from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import CallKind, FlushFunction, flush, full_flush
 from pmsim.hardware.topology import Topology
+from pmsim.steps import Steps
 from pmsim.units import LONGEST_RUN, US
 from tests.hardware.machines import costs, same_everywhere, tlbi
 

@@ -8,9 +8,10 @@ from pmsim.errors import AccountingError, DeadlockError, ProgramError, Simulatio
 from pmsim.hardware.locks import Completion, Mutex
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.passes import layout
-from pmsim.hardware.task import Steps, Task
+from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import empty_call
 from pmsim.hardware.topology import Topology
+from pmsim.steps import Steps
 from pmsim.units import LONGEST_RUN, MAX_TIME, S, longest_run
 from tests.hardware.machines import costs
 

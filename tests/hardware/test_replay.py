@@ -15,9 +15,10 @@ from benchmarks.machines import CEILING, COSTS
 from pmsim.hardware.costs import Jitter
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.replay import ROW, Replay, call_row, can_replay, compute_rows
-from pmsim.hardware.task import Steps, Task
+from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import flush
 from pmsim.hardware.topology import Topology
+from pmsim.steps import Steps
 
 Program = list[tuple[str, int]]
 

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from pmsim.quantities import Time
+from pmsim.steps import Steps
 from pmsim.workloads.describe import key_docs
 from pmsim.workloads.registry import (
     CpuWorkload,
@@ -18,7 +19,7 @@ from pmsim.workloads.registry import (
     workload,
     workload_kinds,
 )
-from pmsim.workloads.task import MachineInfo, Steps, TaskSpec
+from pmsim.workloads.task import MachineInfo, TaskSpec
 
 OWN_KINDS = {
     "policy_load",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.addresses.vm_area import VmArea
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.operations import Steps
+    from pmsim.steps import Steps
 
 GUARD: Final = 1
 """Unmapped pages behind every area (``__get_vm_area_node``)."""

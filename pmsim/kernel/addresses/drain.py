@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.addresses.ranges import FreedArea
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.operations import OperationLog, Steps
+    from pmsim.kernel.operations import OperationLog
+    from pmsim.steps import Steps
 
 
 class Drain(Protocol):

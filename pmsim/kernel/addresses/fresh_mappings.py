@@ -24,7 +24,7 @@ from pmsim.units import PAGE_SIZE, CpuId, Pages
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.operations import Steps
+    from pmsim.steps import Steps
 
 
 class Follower(Protocol):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.addresses.ranges import FreedArea
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.operations import Steps
+    from pmsim.steps import Steps
 
 
 class Release(Protocol):

@@ -23,7 +23,7 @@ from pmsim.units import PAGE_SIZE, CpuId
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.operations import Steps
+    from pmsim.steps import Steps
 
 CACHED_STACKS: Final = 2
 """Stacks that a CPU keeps (``NR_CACHED_STACKS``)."""

@@ -22,7 +22,7 @@ from pmsim.units import GIB, PAGE_SIZE, Pages
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.operations import Steps
+    from pmsim.steps import Steps
 
 
 class _TopLevel:

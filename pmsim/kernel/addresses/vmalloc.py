@@ -28,8 +28,8 @@ from pmsim.units import PAGE_SIZE, Bytes, Pages
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.operations import Steps
     from pmsim.kernel.pagetables.page_blocks import PageBlock
+    from pmsim.steps import Steps
 
 _HUGE: Final = 512
 """Pages of a huge leaf: 2 MiB (``PMD_SHIFT`` with pages of 4 KiB)."""

@@ -26,9 +26,9 @@ from pmsim.units import PAGE_SIZE, Pages
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.operations import Steps
     from pmsim.kernel.pagetables.entries import Run
     from pmsim.kernel.pagetables.page_blocks import PageBlock
+    from pmsim.steps import Steps
 
 
 @dataclass(slots=True, eq=False)

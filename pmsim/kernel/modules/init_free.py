@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pmsim.kernel.context import KernelContext
     from pmsim.kernel.modules.memory import ModuleArea, ModuleMemory
     from pmsim.kernel.modules.plans import LoaderPlan
-    from pmsim.kernel.operations import Steps
+    from pmsim.steps import Steps
     from pmsim.units import Picoseconds
 
 

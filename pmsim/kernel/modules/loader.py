@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pmsim.kernel.context import KernelContext
     from pmsim.kernel.modules.memory import ModuleArea
     from pmsim.kernel.modules.segments import ModuleSegments
-    from pmsim.kernel.operations import Steps
+    from pmsim.steps import Steps
 
 Outcome: TypeAlias = Module | Refusal
 """What becomes of a load."""

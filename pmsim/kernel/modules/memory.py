@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pmsim.kernel.addresses.vm_area import VmArea
     from pmsim.kernel.context import KernelContext
     from pmsim.kernel.modules.plans import AreaPlan, LoaderPlan
-    from pmsim.kernel.operations import Steps
+    from pmsim.steps import Steps
 
 ModuleArea: TypeAlias = "VmArea | Piece"
 """An area of a module: one of its own, or a piece of a block of executable memory."""

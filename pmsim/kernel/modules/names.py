@@ -17,7 +17,8 @@ from pmsim.hardware.locks import Completion, Mutex
 if TYPE_CHECKING:
     from pmsim.hardware.machine import Machine
     from pmsim.hardware.task import Task
-    from pmsim.kernel.operations import OperationLog, Steps
+    from pmsim.kernel.operations import OperationLog
+    from pmsim.steps import Steps
 
 _Outcome = TypeVar("_Outcome")
 

@@ -19,7 +19,7 @@ from pmsim.units import PAGE_SIZE, Pages
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.operations import Steps
+    from pmsim.steps import Steps
 
 Changed = Generator[Any, Any, int]
 """Takes simulated time; returns how many entries changed."""

@@ -20,7 +20,7 @@ from pmsim.units import Pages
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.operations import Steps
+    from pmsim.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from pmsim.units import Bytes
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.operations import Steps
+    from pmsim.steps import Steps
 
 MaybeAddress = Generator[Any, Any, int | None]
 """Takes simulated time; returns an address, or None for NULL."""

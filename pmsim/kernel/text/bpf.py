@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.addresses.vm_area import VmArea
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.operations import Steps
+    from pmsim.steps import Steps
 
 
 STRUCT: Final = 72

@@ -22,9 +22,9 @@ from pmsim.units import MIB, PAGE_SIZE, Bytes, Pages
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.operations import Steps
     from pmsim.kernel.profile import KernelProfile
     from pmsim.kernel.text.code_pages import CodeArea
+    from pmsim.steps import Steps
 
 HEADER: Final = 8
 """Bytes before the code (``struct bpf_binary_header``)."""

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.addresses.vm_area import VmArea
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.operations import Steps
     from pmsim.kernel.profile import KernelProfile
     from pmsim.kernel.text.code_sync import Sync
+    from pmsim.steps import Steps
 
 CodeArea: TypeAlias = "VmArea | Piece"
 """An area of its own, or a piece of a block of executable memory."""

@@ -15,7 +15,7 @@ from pmsim.kernel.tlbflush import Cause
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.operations import Steps
+    from pmsim.steps import Steps
     from pmsim.units import Picoseconds
 
 Sync = Callable[["Task"], Iterable[Any]]

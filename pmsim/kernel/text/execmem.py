@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.addresses.vm_area import VmArea
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.operations import Steps
+    from pmsim.steps import Steps
 
 HUGE_PAGES: Final = 2 * MIB // PAGE_SIZE
 """Pages of a leaf of 2 MiB (``PMD_SIZE``), of which blocks are made."""

@@ -22,8 +22,8 @@ from pmsim.units import PAGE_SIZE
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.operations import Steps
     from pmsim.kernel.text.code_pages import CodeArea
+    from pmsim.steps import Steps
 
 SLOT_BYTES: Final = {"x86_64": 15, "x86_32": 15, "arm64": 8, "arm32": 8, "riscv64": 8}
 """Bytes of an instruction slot: ``MAX_INSN_SIZE`` (``arch/*/include/asm/insn.h``, kprobes.h)."""

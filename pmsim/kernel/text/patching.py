@@ -11,8 +11,8 @@ from pmsim.kernel.tlbflush import Cause
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.operations import Steps
     from pmsim.kernel.text.code_sync import Sync
+    from pmsim.steps import Steps
 
 
 class Patching(Protocol):

@@ -18,7 +18,7 @@ from pmsim.kernel.text.patching import patching
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.operations import Steps
+    from pmsim.steps import Steps
     from pmsim.units import Pages
 
 

@@ -18,12 +18,13 @@ from pmsim.kernel.profile import KernelProfile
 from pmsim.scenario.machine import MachineDescription
 from pmsim.scenario.resolve import ResolvedScenario
 from pmsim.simulation.streams import MACHINE, stream
+from pmsim.steps import Steps
 from pmsim.workloads.cpu import Cpu, Windows
 from pmsim.workloads.failure import Failure
 from pmsim.workloads.locks import Locks
 from pmsim.workloads.placement import machine_info
 from pmsim.workloads.registry import Workload
-from pmsim.workloads.task import Steps, TaskSpec
+from pmsim.workloads.task import TaskSpec
 from pmsim.workloads.waiting import as_program_error, checked_steps
 
 

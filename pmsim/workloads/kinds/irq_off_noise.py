@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from pmsim.quantities import Rate
+from pmsim.steps import Steps
 from pmsim.workloads.arrival import Arrival
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.cpu_set import OnCpus
 from pmsim.workloads.registry import workload
 from pmsim.workloads.spread import Length, draw_length
-from pmsim.workloads.task import MachineInfo, Steps, TaskSpec
+from pmsim.workloads.task import MachineInfo, TaskSpec
 
 if TYPE_CHECKING:
     from pmsim.kernel.handle import KernelHandle

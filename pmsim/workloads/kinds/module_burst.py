@@ -9,12 +9,13 @@ from pydantic import Field, Tag
 
 from pmsim.errors import Fault
 from pmsim.quantities import MAPPING_OR_OTHER, Keys, Time
+from pmsim.steps import Steps
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import Count
 from pmsim.workloads.lifetimes import Lifetimes
 from pmsim.workloads.module_choice import SEGMENTS, ModuleChoices, chosen_modules, module_faults
 from pmsim.workloads.registry import CpuWorkload, workload
-from pmsim.workloads.task import MachineInfo, Steps
+from pmsim.workloads.task import MachineInfo
 from pmsim.workloads.timed import Timed
 from pmsim.workloads.validation import KeyFault
 

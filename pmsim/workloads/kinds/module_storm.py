@@ -13,12 +13,13 @@ from pmsim.errors import Fault
 from pmsim.hardware.topology import MAX_CPUS
 from pmsim.kernel.modules.segments import ModuleSegments
 from pmsim.quantities import Time
+from pmsim.steps import Steps
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.cpu_set import OnCpus
 from pmsim.workloads.keys import CpuSet, PositiveCount
 from pmsim.workloads.module_choice import SEGMENTS, ModuleChoices, chosen_modules, module_faults
 from pmsim.workloads.registry import workload
-from pmsim.workloads.task import MachineInfo, Steps, TaskSpec
+from pmsim.workloads.task import MachineInfo, TaskSpec
 from pmsim.workloads.validation import KeyFault
 
 if TYPE_CHECKING:

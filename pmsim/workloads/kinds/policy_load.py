@@ -9,10 +9,11 @@ from pydantic import Field
 
 from pmsim.errors import Fault
 from pmsim.quantities import Size
+from pmsim.steps import Steps
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import Count, Every, PoolKeys, ProtectCadence
 from pmsim.workloads.registry import CpuWorkload, workload
-from pmsim.workloads.task import MachineInfo, Steps
+from pmsim.workloads.task import MachineInfo
 from pmsim.workloads.validation import KeyFault, pool_faults
 
 if TYPE_CHECKING:

@@ -9,11 +9,12 @@ from pydantic import Field
 
 from pmsim.errors import Fault
 from pmsim.quantities import Size
+from pmsim.steps import Steps
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import Count, PoolKeys, PositiveCount, ProtectCadence
 from pmsim.workloads.kinds.policy_load import create_pool, fill_pool
 from pmsim.workloads.registry import CpuWorkload, workload
-from pmsim.workloads.task import MachineInfo, Steps
+from pmsim.workloads.task import MachineInfo
 from pmsim.workloads.timed import Timed
 from pmsim.workloads.validation import KeyFault, pool_faults
 

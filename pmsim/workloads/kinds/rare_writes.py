@@ -11,12 +11,13 @@ from pydantic import Field, model_validator
 from pmsim.errors import Fault
 from pmsim.kernel.pmalloc.modes import REWRITABLE
 from pmsim.quantities import PositivePages, PositiveSize, refused
+from pmsim.steps import Steps
 from pmsim.units import PAGE_SIZE
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import PoolKeys, PositiveCount
 from pmsim.workloads.kinds.policy_load import create_pool, fill_pool
 from pmsim.workloads.registry import CpuWorkload, workload
-from pmsim.workloads.task import MachineInfo, Steps
+from pmsim.workloads.task import MachineInfo
 from pmsim.workloads.timed import Timed
 from pmsim.workloads.validation import KeyFault, pool_faults
 

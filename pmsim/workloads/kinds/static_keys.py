@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from pmsim.steps import Steps
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import PositiveCount
 from pmsim.workloads.recurring import Recurring, SitesOrSeveral, drawn
 from pmsim.workloads.registry import workload
-from pmsim.workloads.task import Steps
 
 if TYPE_CHECKING:
     from pmsim.kernel.handle import KernelHandle

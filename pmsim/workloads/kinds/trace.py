@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from pmsim.errors import Fault, ScenarioError
+from pmsim.steps import Steps
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import Count
 from pmsim.workloads.program import Op
 from pmsim.workloads.registry import Workload, workload
 from pmsim.workloads.tape import Tape
-from pmsim.workloads.task import MachineInfo, Steps, TaskSpec
+from pmsim.workloads.task import MachineInfo, TaskSpec
 from pmsim.workloads.trace_file import read_programs
 from pmsim.workloads.validation import KeyFault
 

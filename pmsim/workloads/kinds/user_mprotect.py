@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pmsim.steps import Steps
 from pmsim.workloads.registry import workload
-from pmsim.workloads.task import Steps
 from pmsim.workloads.user_process import UserProcess
 
 if TYPE_CHECKING:

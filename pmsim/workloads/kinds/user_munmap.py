@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from pmsim.steps import Steps
 from pmsim.workloads.registry import workload
-from pmsim.workloads.task import Steps
 from pmsim.workloads.user_process import UserProcess
 
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ from pydantic import Field
 
 from pmsim import units
 from pmsim.quantities import PositiveTime
+from pmsim.steps import Steps
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.cpu_set import OnCpus
 from pmsim.workloads.keys import Count
 from pmsim.workloads.registry import workload
-from pmsim.workloads.task import MachineInfo, Steps, TaskSpec, role_of
+from pmsim.workloads.task import MachineInfo, TaskSpec, role_of
 
 if TYPE_CHECKING:
     from pmsim.kernel.handle import KernelHandle

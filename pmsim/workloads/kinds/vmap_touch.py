@@ -9,11 +9,12 @@ from pydantic import Field
 
 from pmsim.errors import Fault
 from pmsim.quantities import Time
+from pmsim.steps import Steps
 from pmsim.units import NS
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import PositiveCount
 from pmsim.workloads.registry import Workload, workload
-from pmsim.workloads.task import MachineInfo, Steps, TaskSpec
+from pmsim.workloads.task import MachineInfo, TaskSpec
 from pmsim.workloads.validation import KeyFault
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from pmsim.hardware.shootdown.tlbi import (
     invalidate_pages,
     range_operations,
 )
-from pmsim.hardware.task import Steps, Task
+from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import CallKind
 from pmsim.hardware.topology import Topology
+from pmsim.steps import Steps
 from pmsim.units import S
 from tests.hardware import machines
 

@@ -9,9 +9,10 @@ from pmsim.errors import DeadlockError
 from pmsim.hardware.costs import IpiCosts, MachineCosts, SchedCosts, TlbCosts
 from pmsim.hardware.locks import Completion, Mutex, Spinlock
 from pmsim.hardware.machine import Machine
-from pmsim.hardware.task import Role, Task
+from pmsim.hardware.task import Task
 from pmsim.hardware.topology import Topology
 from pmsim.simulation.run.observer import check_deadlock, observe
+from pmsim.steps import Role
 
 FLAT = (0, 0, 0, 0, 0)
 Body = Callable[[Task], Iterator[Any]]
