@@ -98,13 +98,13 @@ def send(
     t = S[NOW]
     full = flags & EMPTIES
     at_start = S[ACK] if flags & FREES_TABLES == 0 else 0
-    runs_on = cost if at_start else 0
     packed_cost = 4 * cost + 2 * at_start + full
     trap = S[TRAP]
     queue = S[QUEUE]
     fanout = S[FANOUT]
     entry = S[ENTRY]
-    exit_ = S[EXIT]
+    to_ack = 0 if at_start else cost  # from the take of a handler that takes this call alone
+    to_end = cost + S[EXIT]
     entries_at = S[ENTRIES_AT] + i * S[N_CPUS] * ENTRY_ROW
     delivery_at = S[DELIVERY_AT]
     line_at = S[LINE_AT]
@@ -166,17 +166,17 @@ def send(
                 packed = start_of(S, r, arrives, end)
                 start = packed >> 3
                 reason = packed & 7
-            done = start + entry + cost
-            ack = done - runs_on
+            take = start + entry
+            ack = take + to_ack
             S[r + BASE_END] = end
-            end = done + exit_
+            end = take + to_end
             stolen = S[r + PLAN_STOLEN]
             handlers = S[r + PLAN_HANDLERS]
             S[r + BASE_STOLEN] = stolen
             S[r + BASE_HANDLERS] = handlers
             S[r + HEAD] = i
             S[r + TAIL] = i
-            S[r + LAST_TAKE] = start + entry
+            S[r + LAST_TAKE] = take
             S[r + PLAN_END] = end
             S[r + PLAN_STOLEN] = stolen + end - (arrives if reason == R_IDLE_EXIT else start)
             S[r + PLAN_HANDLERS] = handlers + 1

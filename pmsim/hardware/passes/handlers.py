@@ -61,7 +61,7 @@ def flush_tlb(S: State, r: int, reached: int) -> None:
 @compiled
 def still_runs(cost: int) -> int:
     """Return how long the function of an entry of this `E_COST` runs after its acknowledgement."""
-    return cost >> 2 if cost & 2 else 0
+    return (cost >> 2) * (cost >> 1 & 1)
 
 
 @compiled
