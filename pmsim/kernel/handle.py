@@ -648,17 +648,18 @@ class KernelHandle:
     # text.bpf
 
     def bpf_prog_load(
-        self, size: Size, *, verified: bool = False
+        self, size: Size, *, verified: int = 0
     ) -> Generator[Any, Any, BpfProgram | None]:
         """Load a program: check and translate it, and make its code executable.
 
         Parameters
         ----------
         size
-            Bytes of its code. Its instructions before translation are taken to be as many.
+            Bytes of its code. Its instructions before translation are taken to be as many, unless
+            their number is given.
         verified
-            It comes by bpf(2), whose verifier allocates two arrays and frees them; a classic filter
-            (of a socket, of seccomp) is checked without.
+            Instructions of a program that comes by bpf(2), whose verifier allocates two arrays and
+            frees them; 0: a classic filter (of a socket, of seccomp), which is checked without.
 
         Returns
         -------
@@ -740,7 +741,7 @@ class KernelHandle:
         return self._user_mms.mprotect(self.task, pages)
 
     def munmap(self, pages: Pages, *, frees_tables: bool = False) -> Steps:
-        """Unmap ``pages`` pages of the caller's process: one flush.
+        """Unmap ``pages`` pages of the caller's process: one flush, or two where tables go too.
 
         Parameters
         ----------

@@ -127,6 +127,15 @@ class KernelProfile(BaseModel):
     tlbi_range: bool = Field(
         description="Whether one broadcast instruction may name a range, where the CPUs can."
     )
+    user_ceiling: PageLimit = Field(
+        description="The same for a flush of user space. Operations on ranges have a limit of their"
+        " own."
+    )
+    user_tables: Literal["with_pages", "by_table", "by_section", "whole"] = Field(
+        description="What page tables cost that go with unmapped pages: nothing, as one flush drops"
+        " both (with_pages); or a second flush, of an operation for each table (by_table), for each"
+        " page around its sections (by_section) or of the whole address space (whole)."
+    )
     user_tlbi_range: bool = Field(
         description="Whether one may name a range of user space, which came earlier."
     )
@@ -289,6 +298,17 @@ class KernelProfile(BaseModel):
         " batches (batch); by single writes, after each of which or once at the end the others take"
         " an empty call (insn_kick, insn_kick_once), nobody does (insn), or every hart executes"
         " fence.i (fence, fence_once); or while all CPUs are stopped (stop_machine)."
+    )
+    text_poke_flushes: int = Field(
+        ge=0,
+        strict=True,
+        description="Flushes of a page that all CPUs are told of for each site that is written, to"
+        " take away the mapping through which it was.",
+    )
+    ftrace_module_flushes: int = Field(
+        ge=0,
+        strict=True,
+        description="The same for each function of a module that ftrace makes ready as it loads.",
     )
     text_poke_batch: int = Field(ge=1, strict=True, description="Sites of one batch.")
     icache_sync: bool = Field(

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
@@ -161,10 +161,15 @@ def load_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Kerne
         raise ScenarioError([_as_fault(dict(found)) for found in error.errors()]) from None
 
 
+LATEST: Final = 999
+"""What stands for ``y`` in the name of a stable series, such as 6.1.y."""
+
+
 def _place_in_list(name: str) -> tuple[int, list[int]]:
     """Return what names are sorted by: architecture, then version as numbers (6.6 before 6.12)."""
     _, version, arch = name.split("-")
-    return get_args(Arch).index(arch), [int(part) for part in version.split(".")]
+    parts = [LATEST if part == "y" else int(part) for part in version.split(".")]
+    return get_args(Arch).index(arch), parts
 
 
 def _folder() -> Traversable:

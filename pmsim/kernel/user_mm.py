@@ -25,7 +25,7 @@ from pmsim.hardware.locks import Mutex
 from pmsim.hardware.shootdown.tlbi import Invalidation, invalidate_pages
 from pmsim.hardware.tlb import CallKind, flush
 from pmsim.kernel.calls import call
-from pmsim.kernel.tlbflush import Cause
+from pmsim.kernel.tlbflush import MAX_TLBI_RANGE_PAGES, Cause
 from pmsim.units import CpuId, Pages, Picoseconds
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class UserMms:
 
     @call
     def munmap(self, task: Task, pages: Pages, *, frees_tables: bool = False) -> Steps:
-        """Unmap ``pages`` pages of the caller's process: one flush.
+        """Unmap ``pages`` pages of the caller's process: one flush, or two where tables go too.
 
         Parameters
         ----------
@@ -169,9 +169,36 @@ class UserMms:
         yield from self._operations.lock(task, mm.mmap_lock)
         work = self._costs.user_mapping + pages * self._costs.user_mapping_page
         yield from self._operations.compute(task, work)
-        yield from self.flush_tlb_mm_range(task, mm, pages, frees_tables=frees_tables)
+        yield from self._flush(task, mm, pages, frees_tables)
         mm.mmap_lock.unlock(task)
         self._operations.end(operation)
+
+    def _flush(self, task: Task, mm: UserMm, pages: Pages, frees_tables: bool) -> Steps:
+        """Flush pages and the tables that go with them: together, or one after the other."""
+        if not frees_tables or self._profile.user_tables == "with_pages":
+            yield from self.flush_tlb_mm_range(task, mm, pages, frees_tables=frees_tables)
+            return
+        yield from self.flush_tlb_mm_range(task, mm, pages, frees_tables=False)
+        tables = -(-pages // self._profile.geometry.entries)
+        yield from self._flush_tables(task, mm, tables)
+
+    def _flush_tables(self, task: Task, mm: UserMm, tables: int) -> Steps:
+        """Drop what CPUs remember of page tables that were freed (``tlb_finish_mmu``)."""
+        mm.tlb_gen += 1
+        tlbi = self._broadcasts(mm)
+        if tlbi is None:
+            return self._interrupt(task, mm, self._profile.user_ceiling + 1, frees_tables=True)
+        entries = self._profile.geometry.entries
+        if self._profile.user_tables == "by_section":
+            # A table is two sections of 1 MiB, of which the page before the second and the one
+            # behind are dropped, and all that lies between those of several tables.
+            return self._broadcast(task, tlbi, entries // 2 + 1 + (tables - 1) * entries)
+        if tables > self._profile.user_ceiling:
+            return self._broadcast(task, tlbi, tables)
+        # An operation on a range counts pages, whatever it drops of them.
+        by_range = tlbi.range and self._profile.user_tlbi_range
+        drops = invalidate_pages(tlbi, tables * entries if by_range else tables, by_range=by_range)
+        return self._operations.invalidate(task, drops, Cause.USER, tables * entries)
 
     def flush_tlb_mm_range(
         self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool
@@ -193,17 +220,21 @@ class UserMms:
         return self._tlbi if len(mm.cpus) > GLOBAL_ASID_CPUS else None
 
     def _broadcast(self, task: Task, tlbi: TlbiCosts, pages: Pages) -> Steps:
-        if pages > self._profile.ceiling:
+        by_range = self._profile.user_tlbi_range
+        most = self._profile.user_ceiling
+        if by_range and tlbi.range:
+            most = MAX_TLBI_RANGE_PAGES - 1
+        if pages > most:
             # One operation that names the address space, and spares all others.
             everything = Invalidation(CallKind.FULL, 1)
             return self._operations.invalidate(task, everything, Cause.USER, pages)
-        by_range = self._profile.user_tlbi_range
         invalidation = invalidate_pages(tlbi, pages, by_range=by_range)
         return self._operations.invalidate(task, invalidation, Cause.USER, pages)
 
     def _interrupt(self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool) -> Steps:
         """Call the CPUs of the mask that run the process, and the lazy ones where they have to."""
-        function = flush(self._tlb, pages, self._profile.ceiling, frees_tables=frees_tables)
+        ceiling = self._profile.user_ceiling
+        function = flush(self._tlb, pages, ceiling, frees_tables=frees_tables)
         others = sorted(mm.cpus - {task.cpu})
         running = [cpu for cpu in others if self._runs(cpu, mm)]
         self._note_flushed(mm, [task.cpu, *running])

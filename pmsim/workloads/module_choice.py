@@ -90,6 +90,10 @@ class ModuleSizes(Keys):
         default=1.5, description="Pages of the file for each page of the module."
     )
     static_call_sites: SiteCount = Field(default=0, description="Sites patched during each load.")
+    traced: Annotated[float, Field(ge=0, le=512, allow_inf_nan=False)] = Field(
+        default=8.6,
+        description="Functions that ftrace makes ready for each page of code that stays.",
+    )
 
     @model_validator(mode="after")
     def _large_enough(self) -> ModuleSizes:
@@ -121,6 +125,7 @@ class ModuleSizes(Keys):
             init_ro_after_init=0,
             init_data=rest - rodata - data,
             static_call_sites=self.static_call_sites,
+            traced_functions=round(self.traced * text),
         )
 
 

@@ -39,7 +39,8 @@ def predict_programs(test: Program) -> tuple[Simulation, int]:
 
     def load(kernel: KernelHandle) -> Calls:
         size = test.instructions * INSTRUCTION
-        loaded.append((yield from kernel.bpf_prog_load(size, verified=test.verified)))
+        verified = test.instructions if test.verified else 0
+        loaded.append((yield from kernel.bpf_prog_load(size, verified=verified)))
 
     def free(kernel: KernelHandle) -> Calls:
         yield from kernel.bpf_prog_free(loaded.pop(0))

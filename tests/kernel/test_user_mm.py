@@ -52,8 +52,8 @@ def protect(pages: int = 1) -> Callable[[KernelHandle], Calls]:
     return lambda kernel: kernel.mprotect(pages)
 
 
-def unmap(*, frees_tables: bool) -> Callable[[KernelHandle], Calls]:
-    return lambda kernel: kernel.munmap(1, frees_tables=frees_tables)
+def unmap(pages: int = 1, *, frees_tables: bool) -> Callable[[KernelHandle], Calls]:
+    return lambda kernel: kernel.munmap(pages, frees_tables=frees_tables)
 
 
 # Whom a flush goes to
@@ -153,15 +153,45 @@ def test_up_to_the_ceiling_pages_are_dropped_one_by_one_and_above_it_all_of_them
 def test_on_arm_a_change_is_broadcast_and_interrupts_nobody(tlbi: Any) -> None:
     booted = Booted(profile="linux-6.1-arm64", tlbi=tlbi)
     mm = process(booted, spin=[1, 2])
-    calls_of(booted, mm, protect(8), protect(512), protect(513))
-    # 8 pages are one range of 4 units of 2 pages; 512 one of 8 units of 64. Above the limit one
-    # operation names the whole address space, and empties no TLB.
-    operations = [8, 512, 1] if tlbi is None else [1, 1, 1]
+    calls_of(booted, mm, protect(8), protect(511), protect(512), protect(513))
+    # 8 pages are one range of 4 units of 2 pages; 512 one of 8 units of 64. From 512 pages on one
+    # operation names the whole address space, and empties no TLB, unless the CPUs have ranges.
+    operations = [8, 511, 1, 1] if tlbi is None else [1, 3, 1, 2]
     assert [(flush.protocol, flush.invalidations) for flush in booted.flushes] == [
         ("tlbi", count) for count in operations
     ]
     assert booted.machine.accounts()["handlers"].sum() == 0
     assert mm.switch_flushes == 0
+
+
+@pytest.mark.parametrize(
+    ("tlbi", "pages", "operations"),
+    [
+        (None, 1, [1, 1]), (None, 512, [1, 1]), (None, 513, [1, 2]),
+        (TLBI_RANGE, 1, [1, 1]), (TLBI_RANGE, 33, [2, 1]), (TLBI_RANGE, 4096, [1, 1]),
+    ],
+)  # fmt: skip
+def test_on_arm64_page_tables_that_go_are_a_flush_of_their_own(
+    tlbi: Any, pages: int, operations: list[int]
+) -> None:
+    booted = Booted(profile="linux-6.1-arm64", tlbi=tlbi)
+    calls_of(booted, process(booted), unmap(pages, frees_tables=True))
+    assert [flush.invalidations for flush in booted.flushes] == operations
+
+
+@pytest.mark.parametrize(("pages", "second"), [(1, 257), (512, 257), (513, 769)])
+def test_on_arm32_a_table_that_goes_is_257_operations_and_each_more_512(
+    pages: int, second: int
+) -> None:
+    booted = Booted(profile="linux-6.1-arm32")
+    calls_of(booted, process(booted), unmap(pages, frees_tables=True))
+    assert [flush.invalidations for flush in booted.flushes] == [pages, second]
+
+
+def test_on_risc_v_tables_that_go_flush_the_whole_address_space() -> None:
+    booted = Booted(profile="linux-6.12-riscv64")
+    calls_of(booted, process(booted, spin=[1]), unmap(1, frees_tables=True))
+    assert [flush.kind for flush in booted.flushes] == ["range", "full"]
 
 
 def test_before_5_10_arm_invalidates_user_pages_one_by_one_whatever_its_cpus_can() -> None:

@@ -24,6 +24,7 @@ from pmsim.kernel.modules.module import EINVAL, ENOMEM, Module, Refusal
 from pmsim.kernel.modules.names import EEXIST, ModuleNames, SharedLoads
 from pmsim.kernel.modules.plans import LOADER_PLANS, Changes
 from pmsim.kernel.permissions.set_memory import SetMemory
+from pmsim.kernel.text.code_sync import CodeSync
 from pmsim.kernel.text.text_poke import TextPoke
 from pmsim.units import PAGE_SIZE
 
@@ -73,6 +74,9 @@ class Modules:
         self._vmalloc = context.part(Vmalloc)
         self._set_memory = context.part(SetMemory)
         self._text_poke = context.part(TextPoke)
+        self._flush_icache_range = context.part(CodeSync).flush_icache_range
+        # arch/riscv/errata: each is announced by itself; arm64 does so for all at once.
+        self._syncs_alternatives = profile.arch == "riscv64"
         self._count = 0
         self._refusals: dict[Task, Refusal] = {}
 
@@ -177,6 +181,7 @@ class Modules:
             return _taken(status, name)
         self._count += 1
         yield from self._operations.compute(task, self._costs.module_link)
+        yield from self._announce(task, module)
         for area in module.areas.values():
             self._memory.protecting(area)
         yield from self._permission_pass(task, module, self.plan.formation)
@@ -188,6 +193,14 @@ class Modules:
             yield from self._undo_formation(task, module)
             return Refusal(-EINVAL, "it failed after its formation")
         return module
+
+    def _announce(self, task: Task, module: Module) -> Steps:
+        """Let all CPUs see new code: alternatives, areas (``flush_module_icache``), ftrace."""
+        for _ in range(module.segments.alternatives if self._syncs_alternatives else 0):
+            yield from self._flush_icache_range(task)
+        for _ in module.areas:
+            yield from self._flush_icache_range(task)
+        yield from self._text_poke.make_traceable(task, module.segments.traced_functions)
 
     def _allocate(
         self, task: Task, segments: ModuleSegments, name: str | None

@@ -88,7 +88,7 @@ class Bpf:
 
     @call
     def bpf_prog_load(
-        self, task: Task, size: Bytes, *, verified: bool = False
+        self, task: Task, size: Bytes, *, verified: int = 0
     ) -> Generator[Any, Any, BpfProgram | None]:
         """Load a program: check and translate it, and make its code executable.
 
@@ -97,10 +97,11 @@ class Bpf:
         task
             Who calls.
         size
-            Bytes of its code. Its instructions before translation are taken to be as many.
+            Bytes of its code. Its instructions before translation are taken to be as many, unless
+            their number is given.
         verified
-            It comes by bpf(2), whose verifier allocates two arrays and frees them; a classic filter
-            (of a socket, of seccomp) is checked without.
+            Instructions of a program that comes by bpf(2), whose verifier allocates two arrays and
+            frees them; 0: a classic filter (of a socket, of seccomp), which is checked without.
 
         Returns
         -------
@@ -118,11 +119,12 @@ class Bpf:
         yield from self._operations.compute(task, self._costs.bpf_load)
         struct = None
         if size:
-            struct = yield from self._vmalloc.vmalloc(task, STRUCT + size)
+            untranslated = INSTRUCTION * verified or size
+            struct = yield from self._vmalloc.vmalloc(task, STRUCT + untranslated)
         program = None
         if struct is not None:
             if verified:
-                yield from self._verify(task, -(-size // INSTRUCTION))
+                yield from self._verify(task, verified)
             program = yield from self._select_runtime(task, size, struct)
             if program is None:
                 yield from self._vmalloc.vfree(task, struct)

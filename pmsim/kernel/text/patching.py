@@ -73,26 +73,26 @@ class _Way(NamedTuple):
     """How single instructions are replaced: a kernel function, and whom it tells when."""
 
     kind: str
-    unmaps: bool
     each: str
     last: str
 
 
 _WAYS: Final = {
-    "insn_kick": _Way("aarch64_insn_patch_text", True, "text_poke_sync", "nothing"),
-    "insn": _Way("aarch64_insn_patch_text_nosync", True, "nothing", "nothing"),
-    "insn_kick_once": _Way("aarch64_insn_patch_text_nosync", True, "nothing", "text_poke_sync"),
-    "fence": _Way("patch_text_nosync", False, "text_poke_sync", "nothing"),
-    "fence_once": _Way("patch_insn_write", False, "nothing", "text_poke_sync"),
-    "stop_machine": _Way("patch_text", False, "stop_machine", "nothing"),
+    "insn_kick": _Way("aarch64_insn_patch_text", "text_poke_sync", "nothing"),
+    "insn": _Way("aarch64_insn_patch_text_nosync", "nothing", "nothing"),
+    "insn_kick_once": _Way("aarch64_insn_patch_text_nosync", "nothing", "text_poke_sync"),
+    "fence": _Way("patch_text_nosync", "text_poke_sync", "nothing"),
+    "fence_once": _Way("patch_insn_write", "nothing", "text_poke_sync"),
+    "stop_machine": _Way("patch_text", "stop_machine", "nothing"),
 }
 
 
 class Instructions:
     """Arm and RISC-V: instructions of one length, each replaced by one write.
 
-    On arm64 the mapping through which it is written is taken away with a broadcast of its own
-    (``clear_fixmap``, arch/arm64/mm/mmu.c, ``__set_fixmap``); elsewhere only this CPU flushes it.
+    On Arm the mapping through which it is written is taken away with broadcasts of its own
+    (``clear_fixmap``, arch/arm64/mm/mmu.c, ``__set_fixmap``; ``patch_unmap``,
+    arch/arm/kernel/patch.c); elsewhere only this CPU flushes it.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class Instructions:
         way = _WAYS[context.profile.text_poke]
         code_sync = context.part(CodeSync)
         self.kind = way.kind
-        self._unmaps = way.unmaps
+        self._flushes = context.profile.text_poke_flushes
         self._each: Sync = getattr(code_sync, way.each)
         self._last: Sync = getattr(code_sync, way.last)
         self._costs = context.costs
@@ -121,7 +121,7 @@ class Instructions:
     def write(self, task: Task) -> Steps:
         """Write, and take the mapping away."""
         yield from self._operations.compute(task, self._costs.text_poke_site)
-        if self._unmaps:
+        for _ in range(self._flushes):
             yield from self._tlbflush.flush_pages(task, 1, Cause.TEXT_POKE)
 
     def finish(self, task: Task) -> Iterable[Any]:

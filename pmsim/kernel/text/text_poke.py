@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pmsim.hardware.locks import Mutex
 from pmsim.kernel.text.code_sync import CodeSync
 from pmsim.kernel.text.patching import patching
+from pmsim.kernel.tlbflush import Cause
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -39,6 +40,9 @@ class TextPoke:
     def __init__(self, context: KernelContext) -> None:
         self.text_mutex = Mutex(context.machine, "text_mutex")
         self._static_calls = context.profile.static_calls
+        self._module_flushes = context.profile.ftrace_module_flushes
+        self._costs = context.costs
+        self._tlbflush = context.tlbflush
         self._operations = context.operations
         self._code_sync = context.part(CodeSync)
         self._patching = patching(context)
@@ -106,6 +110,18 @@ class TextPoke:
         """
         for _ in range(sites if self._static_calls else 0):
             yield from self.patch(task, 1)
+
+    def make_traceable(self, task: Task, functions: int) -> Steps:
+        """Let ftrace replace the calls at the beginning of a new module's functions.
+
+        Stands for ``ftrace_module_init``: each is written by itself, on Arm through a mapping that
+        all CPUs are told to forget (``ftrace_init_nop``); elsewhere nobody is told, as the module
+        can still be written.
+        """
+        for _ in range(functions if self._module_flushes else 0):
+            yield from self._operations.compute(task, self._costs.text_poke_site)
+            for _ in range(self._module_flushes):
+                yield from self._tlbflush.flush_pages(task, 1, Cause.TEXT_POKE)
 
     def _batches(self, sites: int) -> Iterator[int]:
         """Return how many sites each batch has."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from pmsim.kernel.text.bpf import INSTRUCTION
 from pmsim.steps import Steps
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import PositiveCount
@@ -57,7 +58,8 @@ class BpfPrograms(Recurring):
             yield from present.end_due(instant)
             yield from cpu.sleep_until(instant)
             size = next(sizes)
-            program = yield from kernel.bpf_prog_load(size, verified=self.verified)
+            instructions = -(-size // INSTRUCTION) if self.verified else 0
+            program = yield from kernel.bpf_prog_load(size, verified=instructions)
             if program is None:
                 cpu.report_failure("bpf_prog_load", f"no room for {size:,} bytes of code")
             elif self.lifetime is not None:

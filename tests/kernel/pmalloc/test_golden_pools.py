@@ -34,7 +34,7 @@ RANGE_ONLY = [
     {"profile": "linux-4.16-arm64"},
     {"profile": "linux-6.1-arm32"},
 ]
-ALIASED = [{"profile": "linux-6.1-arm64"}, {"profile": "linux-6.18-arm64"}]
+ALIASED = [{"profile": f"linux-{version}-arm64"} for version in ("6.1", "6.1.y", "6.12", "6.18")]
 RODATA_ON = [{**kernel, "rodata": "on"} for kernel in ALIASED]
 RISCV = [{"profile": "linux-6.1-riscv64"}, {"profile": "linux-6.12-riscv64"}]
 SIZES = pytest.mark.parametrize(("k", "p"), [(1, 1), (3, 4), (2, 33), (10, 4)])

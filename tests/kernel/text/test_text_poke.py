@@ -65,7 +65,7 @@ def test_instructions_of_one_byte_have_no_tail_to_serialise_after(profile: str) 
         ("linux-4.16-arm64", [UNMAP, KICK] * 3),
         ("linux-6.1-arm64", [UNMAP] * 3),
         ("linux-6.18-arm64", [UNMAP] * 3 + [KICK]),
-        ("linux-6.1-arm32", [KICK] * 3),  # stop_machine
+        ("linux-6.1-arm32", [UNMAP, UNMAP, KICK] * 3),  # stop_machine
         ("linux-6.1-riscv64", [FENCE] * 3),
         ("linux-6.12-riscv64", [FENCE]),
     ],
