@@ -66,7 +66,7 @@ def steps(booted: Booted, second: int) -> tuple[Step, Step]:
     for row in sorted(booted.operations, key=lambda row: row["id"]):
         if row["kind"].startswith("set_memory_"):
             word = f"{row['kind'].removeprefix('set_memory_')}{row['pages']}"
-            parts[row["start_ps"] >= second].calls.append(word)
+            parts[int(row["start_ps"] >= second)].calls.append(word)
     for call, flush in zip(booted.calls, booted.flushes, strict=True):
-        parts[call["start_ps"] >= second].flushes.append(flush)
+        parts[int(call["start_ps"] >= second)].flushes.append(flush)
     return parts
