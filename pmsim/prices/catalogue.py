@@ -31,8 +31,8 @@ CANONICAL_MODULE: Final = ModuleSegments(
 
 Its file is as long as the mean of the 66 modules of a boot (Luis Chamberlain, 2023: 170,729 bytes,
 42 pages). The division into segments is made up, so that code is flushed page by page where a
-kernel can (no segment is longer than 33 pages). Functions that ftrace makes ready, and alternatives, are as
-many as squashfs has on as many pages of code (on arm64 and on RISC-V).
+kernel can (no segment is longer than 33 pages). Functions that ftrace makes ready, and
+alternatives, are as many as squashfs has on as many pages of code (on arm64 and on RISC-V).
 """
 
 OLD_LOADERS: Final = frozenset({"two_areas_rwx"})
