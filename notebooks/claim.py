@@ -18,7 +18,7 @@
 #
 # ## The question
 #
-# The documentation of pmalloc answers the objection that protecting memory costs a broadcast to every
+# The documentation of pmalloc answers the objection that protecting memory costs a shootdown to every
 # CPU: allocations happen in an initial transient, after which no more cross-processor synchronization
 # is needed; loading modules is the exception, but too rare to be a problem. Nobody measured it. How
 # rare is rare enough, on how many CPUs, and on which kernel?
@@ -47,6 +47,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 import pmsim
+from pmsim import formatting
 from pmsim.confidence import mean_interval
 
 KERNEL, CPUS, RATE = "kernel", "machine.cpus", "workloads.modules.arrival.poisson"
@@ -86,12 +87,12 @@ Markdown(f"What follows is {size}: {sum(len(one.frame) for one in (x86, arm, old
 # %% [markdown]
 # ## How valid is it?
 #
-# *Counts* of broadcasts follow from the kernel's code. Those of 6.1 on x86-64 are compared with a real
+# *Counts* of shootdowns follow from the kernel's code. Those of 6.1 on x86-64 are compared with a real
 # kernel's, row for row, and none is unexplained; other kernels follow from reading their source.
 # *Times* do not have that standing. They are published constants where there are any and estimates
 # elsewhere, to be taken as a factor of two each way. Two of them carry this study: 15 ns to refill a TLB
 # entry (with cold caches it is five to fifteen times as long, and the loss grows with it), and, beyond
-# 120 cores, 0.7 µs for each CPU that a broadcast waits for, which is extrapolated. `docs/validity.md` has the
+# 120 cores, 0.7 µs for each CPU that a shootdown waits for, which is extrapolated. `docs/validity.md` has the
 # rest. Comparisons between kernels stand on firmer ground than any single time.
 #
 # ## Results
@@ -118,7 +119,7 @@ def phases(sweep, metric="lost_share", threshold=LIMIT):
 figure = phases(x86)
 
 # %% [markdown]
-# On Arm an invalidation is broadcast by hardware, and interrupts nobody.
+# On Arm TLB broadcasts interrupt nobody.
 
 # %%
 arm_figure = phases(arm)
@@ -126,7 +127,7 @@ arm_figure = phases(arm)
 # %% [markdown]
 # ### Where the loss passes 1 %
 #
-# One loader can do only so many loads a second, as each of them waits for its own broadcasts. So the
+# One loader can do only so many loads a second, as each of them waits for its own shootdowns. So the
 # line is drawn in loads that *happened*, interpolated between the rates of each replication.
 
 
@@ -217,7 +218,7 @@ _ = ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 # %% [markdown]
 # ### The p99 of a policy's protection
 #
-# A pool's owner waits for the machine as well: for the broadcast itself, which grows with the number of
+# A pool's owner waits for the machine as well: for the shootdown itself, which grows with the number of
 # CPUs, and for the loader, whose freed buffers it flushes, and whose purge it has to wait for.
 
 # %%
@@ -288,14 +289,14 @@ def verdict(kernel):
     rows = at.dropna()
     if rows.empty:
         lost = runs.loc[runs["kernel"] == kernel, "lost"].max()
-        return f"- **{kernel}**: right everywhere; the most it loses is {lost:.2%}."
+        return f"- **{kernel}**: right everywhere; the most it loses is {formatting.share(lost)}."
     least, cpus = rows.min(), rows.idxmin()
     free = [str(cpus) for cpus in at[at.isna()].index]
     where = f" It is not passed on {', '.join(free)} CPUs." if free else ""
     ms = each_ms[kernel][cpus].mean()
     return (
         f"- **{kernel}**: wrong from {least:.0f} loads a second on, on {cpus} CPUs, where each load"
-        f" takes {ms:.2g} ms of CPU time from the machine.{where}"
+        f" takes {formatting.time(ms * 1e9)} of CPU time from the machine.{where}"
     )
 
 
@@ -303,8 +304,8 @@ ratio = p99.iloc[:, -1] / p99.iloc[:, 0]
 worst = ratio.idxmax()
 Markdown(
     "**Right.** "
-    f"With {rare:g} loads a second at most, the share lost is {ceiling:.2%} at worst, on every kernel and"
-    " every number of CPUs that was tried, the policies' own broadcasts included. The transient is one, too:"
+    f"With {rare:g} loads a second at most, the share lost is {formatting.share(ceiling)} at worst, on every kernel and"
+    " every number of CPUs that was tried, the policies' own shootdowns included. The transient is one, too:"
     " a pool that is protected sends nothing more.\n\n"
     "**Wrong.** Not because loads are frequent for one CPU, but because every CPU pays for each of them:\n\n"
     + "\n".join(verdict(kernel) for kernel in sorted(runs["kernel"].unique()))
@@ -312,8 +313,8 @@ Markdown(
     " interrupted as often as before; the *time* grows with it. What grows in share is the tail:"
     f" with {p99.columns[-1]} asked for instead of {p99.columns[0]}, the p99 of a policy's protection rises by up to a"
     f" factor of {ratio.max():.1f} ({worst[0]}, {worst[1]} CPUs:"
-    f" {p99.loc[worst].iloc[0]:,.0f} to {p99.loc[worst].iloc[-1]:,.0f} µs)."
-    " And newer is not better: the cache of executable memory of 6.18 costs more broadcasts for each load"
+    f" {formatting.time(p99.loc[worst].iloc[0] * 1e6)} to {formatting.time(p99.loc[worst].iloc[-1] * 1e6)})."
+    " And newer is not better: the cache of executable memory of 6.18 costs more shootdowns for each load"
     " than 6.12 needs without it."
 )
 
@@ -344,7 +345,7 @@ def owner(refill, protect):
     return {
         "broadcasts": result.summary.broadcasts.total,
         "CPU time lost (ms)": result.summary.cost.lost_ps / 1e9,
-        "p99 of a broadcast (µs)": (result.summary.latency_ps.p99 or np.nan) / 1e6,
+        "p99 of a shootdown (µs)": (result.summary.latency_ps.p99 or np.nan) / 1e6,
         "pages": pool.pages,
     }
 
@@ -355,12 +356,12 @@ advice
 # %%
 small, _, one, _, often = (advice.loc[name] for name in choices)
 Markdown(
-    f"1. **Refill size.** Broadcasts go by areas: {small['broadcasts']:.0f} with a page at a time,"
+    f"1. **Refill size.** Shootdowns go by areas: {small['broadcasts']:.0f} with a page at a time,"
     f" {one['broadcasts']:.0f} if an area is as large as the policy. That is {small['pages']:.0f} against"
     f" {one['pages']:.0f} pages of memory, and {small['CPU time lost (ms)']:.1f} against"
     f" {one['CPU time lost (ms)']:.2f} ms of CPU time. Know the size, and ask for it at once.\n"
     f"2. **Cadence of protection.** Each protection on the way gives up what is left of an area: every 170"
-    f" rules it is {often['pages']:.0f} pages and {often['broadcasts']:.0f} broadcasts. Protect once, at the"
+    f" rules it is {often['pages']:.0f} pages and {often['broadcasts']:.0f} shootdowns. Protect once, at the"
     " end, unless the exposure in between is what you are afraid of.\n"
     "3. **Batching.** Put what is protected together into one pool. And expect company: on x86 each"
     " `set_memory_ro` also flushes what others have freed since, and waits for whoever does so, so a pool"
@@ -374,8 +375,8 @@ Markdown(
 # %% [markdown]
 # ## Left out
 #
-# Unloading (1 to 8 more broadcasts), static calls (3 more for each site), failing and duplicate loads (the
-# notebook `module_storms`), several loaders at once, idle CPUs, and everything else that sends broadcasts.
+# Unloading (1 to 8 more shootdowns), static calls (3 more for each site), failing and duplicate loads (the
+# notebook `module_storms`), several loaders at once, idle CPUs, and everything else that sends shootdowns.
 # On two CPUs, the loader's and the policies', there is nobody to lose a TLB. The loss is that of CPUs that are busy; caches are not in it.
 
 # %%

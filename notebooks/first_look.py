@@ -42,7 +42,7 @@ result
 # ## Tables
 #
 # Every table is a pandas data frame, with times in picoseconds. One row of `crosscalls` is one
-# broadcast; its parts add up to the time from its start to its end.
+# shootdown; its parts add up to the time from its start to its end.
 
 # %%
 calls = result.crosscalls
@@ -74,7 +74,7 @@ lost.rename(columns=lambda name: name.replace("_ps", "_us")).describe().loc[["me
 _ = pmsim.plot.operation_cost(result)
 
 # %% [markdown]
-# And of what is the latency of a broadcast made?
+# And of what is the latency of a shootdown made?
 
 # %%
 _ = pmsim.plot.flush_cost(result)
@@ -97,12 +97,12 @@ mean_us = pd.Series(
         "as it is, 110 ns": result.summary.latency_ps.mean / 1e6,
         "twice as far, 220 ns": slower.summary.latency_ps.mean / 1e6,
     },
-    name="mean latency of a broadcast (µs)",
+    name="mean latency of a shootdown (µs)",
 )
 mean_us
 
 # %% [markdown]
-# There are 28 CPUs on the other socket, and the initiator visits them one by one, so each broadcast
+# There are 28 CPUs on the other socket, and the initiator visits them one by one, so each shootdown
 # should take 28 · 110 ns = 3.08 µs longer, wherever the visits end the call. They do:
 
 # %%

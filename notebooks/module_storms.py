@@ -46,7 +46,7 @@ kernels = ["linux-6.1-x86_64", "linux-6.6-x86_64"]
 results = {kernel: pmsim.run(storm.with_(kernel=kernel)) for kernel in kernels}
 
 # %% [markdown]
-# ## Addresses and broadcasts
+# ## Addresses and shootdowns
 #
 # Each call of the kernel is a row of `operations`, with its pages. What `vmalloc` handed out less what
 # `vfree` took back is what is in use; freed areas keep their addresses until a purge, on top of that.
@@ -97,7 +97,7 @@ Markdown(
     f"Both load {MODULES} modules and turn {MODULES * (WORKERS - 1)} duplicates away. 6.1 hands out"
     f" {old[memory]:.0f} MiB for it and 6.6 {new[memory]:.0f} MiB; at the worst moment"
     f" {old['most in use at once (MiB)']:.1f} and {new['most in use at once (MiB)']:.1f} MiB are in use."
-    f" Broadcasts hardly differ ({old['broadcasts']:.0f} and {new['broadcasts']:.0f}): duplicates are gone"
+    f" Shootdowns hardly differ ({old['broadcasts']:.0f} and {new['broadcasts']:.0f}): duplicates are gone"
     " before anything of theirs changes its permissions. They waste addresses and time, not other CPUs."
 )
 
@@ -115,6 +115,6 @@ for kernel, result in results.items():
         timeline["start_ps"] / 1e9, timeline["broadcasts_per_s"] / 1e3, where="post", label=kernel
     )
 top.set_ylabel("MiB that vmalloc has handed out")
-bottom.set(xlabel="ms since the start", ylabel="thousand broadcasts per second")
-top.set_title("Duplicates cost addresses, loads cost broadcasts", loc="left", fontweight="bold")
+bottom.set(xlabel="ms since the start", ylabel="thousand shootdowns per second")
+top.set_title("Duplicates cost addresses, loads cost shootdowns", loc="left", fontweight="bold")
 _ = top.legend(frameon=False)

@@ -18,7 +18,7 @@
 #
 # A pool grows by areas and is protected area by area, so its owner chooses three numbers: the refill (how
 # large an area is), the alignment of what is in it, and when it is protected. Each trades memory
-# against broadcasts to all CPUs. Which choices are any good?
+# against shootdowns to all CPUs. Which choices are any good?
 #
 # 5,000 rules of 24 bytes on an 8-CPU machine on which nothing else calls the kernel: counts depend on the
 # cut alone, so a small machine is enough.
@@ -55,7 +55,7 @@ def cut(refill="4KiB", align_order=3, protect="end"):
 # %% [markdown]
 # ## Refill
 #
-# A larger area is a broadcast less for each one that it replaces. What it wastes is its unused end.
+# A larger area is a shootdown less for each one that it replaces. What it wastes is its unused end.
 
 # %%
 refills = ["4KiB", "8KiB", "16KiB", "32KiB", "64KiB", "128KiB", "256KiB"]
@@ -87,7 +87,7 @@ by_cadence.round(3)
 largest, page = by_refill.iloc[-1], by_refill.iloc[0]
 often, once = by_cadence.iloc[0], by_cadence.iloc[-1]
 Markdown(
-    f"From a page to {refills[-1]} at a time, {page['broadcasts']:.0f} broadcasts become"
+    f"From a page to {refills[-1]} at a time, {page['broadcasts']:.0f} shootdowns become"
     f" {largest['broadcasts']:.0f}, for {largest['wasted (KiB)'] - page['wasted (KiB)']:.0f} KiB more."
     f" Protecting every {cadences[0]} rules instead of once makes {often['broadcasts']:.0f} of"
     f" {once['broadcasts']:.0f}, wastes {often['wasted (KiB)']:.0f} KiB instead of"
@@ -110,8 +110,8 @@ for place, rows in labels:
     text = ", ".join(rows.index)
     ax.annotate(text, place, xytext=(5, 6), textcoords="offset points", fontsize=8)
 ax.margins(x=0.15)
-ax.set(xscale="log", yscale="log", xlabel="broadcasts to protect it all", ylabel="KiB wasted")
+ax.set(xscale="log", yscale="log", xlabel="shootdowns to protect it all", ylabel="KiB wasted")
 ax.set_title(
-    "Large areas save broadcasts; protecting often costs both", loc="left", fontweight="bold"
+    "Large areas save shootdowns; protecting often costs both", loc="left", fontweight="bold"
 )
 _ = ax.legend(frameon=False)

@@ -91,5 +91,5 @@ broadcasts
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
 left.bar([f"{rules:,}" for rules in sizes], broadcasts)
-left.set(xlabel="rules", ylabel="broadcasts of 5 rebuilds", title="A broadcast for each area")
+left.set(xlabel="rules", ylabel="shootdowns of 5 rebuilds", title="A shootdown for each area")
 _ = pmsim.plot.operation_cost(result, ax=right)

@@ -109,11 +109,11 @@ class KernelProfile(BaseModel):
     # How CPUs are told
 
     crosscall_order: Literal["concurrent", "serial"] = Field(
-        description="Whether the initiator of a cross-call runs the function while the others do,"
+        description="Whether the initiator of an IPI call runs the function while the others do,"
         " or after all of them."
     )
     invalidate_by: Literal["ipi", "tlbi", "sbi", "tlbi_or_ipi"] = Field(
-        description="How other CPUs drop translations: interrupts (ipi), broadcast instructions"
+        description="How other CPUs drop translations: interrupts (ipi), TLB broadcasts"
         " (tlbi), those where the machine has them, interrupts elsewhere (tlbi_or_ipi), or a call"
         " of the firmware (sbi)."
     )
@@ -125,7 +125,7 @@ class KernelProfile(BaseModel):
         description="Pages above which a ranged flush of the TLB becomes a full one."
     )
     tlbi_range: bool = Field(
-        description="Whether one broadcast instruction may name a range, where the CPUs can."
+        description="Whether one operation of a TLB broadcast may name a range, where the CPUs can."
     )
     user_ceiling: PageLimit = Field(
         description="The same for a flush of user space. Operations on ranges have a limit of their"
