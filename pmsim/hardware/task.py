@@ -115,6 +115,13 @@ class Task:
         """Whether `boundary` would surely not cost the task its turn: nobody else can run."""
         return not self._shared[self.cpu] or self._words[self.row + layout.READY_HEAD] < 0
 
+    def is_alone(self, work: int) -> bool:
+        """Return whether surely nothing happens anywhere until it has computed for so long.
+
+        Then it may do at once what takes that long and compute for it afterwards in one step.
+        """
+        return act(self._state, layout.DO_FORESEE, self.cpu, min(work, LONGEST_RUN)) == 1
+
     def compute(self, work: int) -> Steps:
         """Use ``work`` picoseconds of CPU time, after any refill debt."""
         yield from self.begin_compute(work)

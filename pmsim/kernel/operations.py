@@ -271,6 +271,21 @@ class OperationLog:
             return task.irqs_off(ps)
         return task.begin_compute(ps)
 
+    def is_alone(self, task: Task, ps: Picoseconds) -> bool:
+        """Return whether nobody can notice that a task computes for ``ps``; see `Task.is_alone`.
+
+        A task that computes with interrupts off is never taken to be alone.
+        """
+        return task not in self._irqs_off and task.is_alone(ps)
+
+    def spend(self, task: Task, ps: Picoseconds) -> None:
+        """Compute for ``ps`` what `is_alone` was asked about, in one step and without waiting."""
+        operation = self._current.get(task)
+        if operation is not None:
+            operation.run_ps += ps
+        if task.begin_compute(ps):
+            raise RuntimeError(f"{task.place} was not alone")
+
     def local_irq_save(self, task: Task) -> None:
         """Let what ``task`` computes from now on be done with interrupts off, each piece by itself.
 

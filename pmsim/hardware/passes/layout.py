@@ -139,6 +139,7 @@ TIMES = 5  # the first columns add up to the duration
 DO_ADVANCE, DO_BOUNDARY, DO_COMPUTE, DO_IRQS_OFF, DO_SLEEP, DO_BLOCK, DO_SPIN = range(7)
 # these do not: on a task, or a CPU
 DO_WAKE, DO_GRANT, DO_LEAVE, DO_MAKE_READY, DO_BEGIN = range(7, 12)
+DO_FORESEE = 12  # asks whether a CPU's task could compute for so long, and nothing else happens
 
 # --- what the functions that end a step return ----------------------------------------------------
 NOTHING = -1  # nothing before the limit

@@ -50,6 +50,27 @@ def _begin(S: State) -> None:
 
 
 @compiled
+def _is_alone(S: State, c: int, length: int) -> int:
+    """Return 1 if nothing whatever happens before the task of ``c`` has computed for ``length``.
+
+    No handler is due or running on its CPU, nobody waits for that CPU, no refill is owed, and all
+    that the calendar and SimPy's heap hold comes later. What the task does meanwhile can then be
+    done at once: there is nobody to see that it takes time.
+    """
+    r = row_of(c)
+    t = S[TASKS_AT] + S[r + CURRENT] * TASK_ROW
+    if S[r + HEAD] >= 0 or S[r + READY_HEAD] >= 0 or S[LOG_ROWS] >= S[LOG_CAP]:
+        return 0
+    if S[t + T_DEBT] > 0 or (S[t + T_EPOCH] < S[r + FLUSHES] and S[t + T_REFILL] > 0):
+        return 0
+    key = 2 * (S[NOW] + length) + 1
+    sleeper = S[r + SLEEP_HEAD]
+    if sleeper >= 0 and 2 * S[S[TASKS_AT] + sleeper * TASK_ROW + T_WAKE] <= key:
+        return 0
+    return 1 if S[S[TREE_AT] + 1] > key and S[LIMIT] > key else 0
+
+
+@compiled
 def _prepare(S: State, what: int, on: int, x: int) -> None:
     """Do what takes no step: nobody goes on because of it, not before the present step is over."""
     if what == DO_WAKE:
@@ -85,7 +106,7 @@ def act(S: State, what: int, on: int, x: int) -> int:
     -------
     int
         The task that steps next; of what takes no step, `NOTHING`. `DO_BOUNDARY` adds `RETRY` where
-        the task has lost its turn.
+        the task has lost its turn. `DO_FORESEE` returns 1 or 0.
     """
     retry = 0
     if what == DO_COMPUTE:
@@ -112,6 +133,8 @@ def act(S: State, what: int, on: int, x: int) -> int:
         if quantum_is_over(S, on) == 0:
             return S[row_of(on) + CURRENT]
         retry = RETRY
+    elif what == DO_FORESEE:
+        return _is_alone(S, on, x)
     elif what != DO_ADVANCE:
         _prepare(S, what, on, x)
         return NOTHING

@@ -6,7 +6,7 @@ areas have in common, whatever they map.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from pmsim.hardware.locks import Spinlock
@@ -39,6 +39,8 @@ class Areas:
     ----------
     ranges
         The address ranges by name: ``vmalloc`` and ``modules``.
+    lock_hold
+        CPU time under the lock of the address ranges, in `alloc_vmap_area` and in `remove`.
     """
 
     def __init__(self, context: KernelContext) -> None:
@@ -50,7 +52,7 @@ class Areas:
             Spinlock(context.machine, "vmap_area_lock") for _ in range(space.search.locks)
         ]
         self._holds = space.holds
-        self._lock_hold = context.costs.area_lock_hold
+        self.lock_hold = context.costs.area_lock_hold
         self._operations = context.operations
         self._pagetable = context.part(kernel_page_table)
         self._purge = context.part(Purge)
@@ -85,13 +87,25 @@ class Areas:
         while True:
             lock = self._locks[self._search.search_lock(task.cpu, where, pages)]
             yield from self._operations.lock(task, lock)
-            yield from self._operations.compute(task, self._lock_hold)
+            yield from self._operations.compute(task, self.lock_hold)
             page = self._search.take(task.cpu, where, pages, align)
             lock.unlock(task)
             if page is not None or purged:
                 return page
             yield from self._purge.purge(task)
             purged = True
+
+    def is_free(self, task: Task, where: AddressRange, pages: Pages) -> bool:
+        """Return whether a task would get the lock under which `alloc_vmap_area` looks at once."""
+        lock = self._locks[self._search.search_lock(task.cpu, where, pages)]
+        return lock.owner is None and not task.spinlocks
+
+    def take(self, task: Task, where: AddressRange, pages: Pages) -> int | None:
+        """Take free addresses in no time; None if there are none.
+
+        For a task that is alone, with `lock_hold` of CPU time paid for; see `alloc_vmap_area`.
+        """
+        return self._search.take(task.cpu, where, pages, 1)
 
     def add(self, area: VmArea) -> None:
         """Let an area be found."""
@@ -116,8 +130,12 @@ class Areas:
         nearest = self._by_start.get(next(starts, start))
         return nearest if _reaches(nearest, page) else None
 
-    def remove(self, task: Task, area: VmArea, fixed: Picoseconds, each: Picoseconds) -> Steps:
+    def remove(
+        self, task: Task, area: VmArea, fixed: Picoseconds, each: Picoseconds
+    ) -> Iterable[Any]:
         """Unlink and unmap an area, and give up its addresses (``remove_vm_area``).
+
+        At once, where nobody can notice.
 
         Parameters
         ----------
@@ -129,16 +147,32 @@ class Areas:
             CPU time of it, and of each of its entries.
         """
         mapped = area.pages if area.runs else 0
-        page = area.address // PAGE_SIZE
-        lock = self._locks[self._search.busy_lock(page)]
-        yield from self._operations.compute(task, fixed + mapped // area.leaf * each)
+        lock = self._locks[self._search.busy_lock(area.address // PAGE_SIZE)]
+        time = fixed + mapped // area.leaf * each
+        if (
+            lock.owner is None
+            and not task.spinlocks
+            and self._operations.is_alone(task, time + self.lock_hold)
+        ):
+            self._operations.spend(task, time + self.lock_hold)
+            lock.try_lock(task)
+            return self._release.release(task, self._unlink(area, mapped), lock)
+        return self._remove(task, area, mapped, time, lock)
+
+    def _remove(
+        self, task: Task, area: VmArea, mapped: Pages, time: Picoseconds, lock: Spinlock
+    ) -> Steps:
+        yield from self._operations.compute(task, time)
         yield from self._operations.lock(task, lock)
-        yield from self._operations.compute(task, self._lock_hold)
+        yield from self._operations.compute(task, self.lock_hold)
+        yield from self._release.release(task, self._unlink(area, mapped), lock)
+
+    def _unlink(self, area: VmArea, mapped: Pages) -> FreedArea:
+        """Let an area be found no more, and unmap it."""
         del self._by_start[area.address]
         if mapped:
             self._pagetable.unmap(area.address, mapped)
-        freed = FreedArea(page, area.pages + GUARD, area.range)
-        yield from self._release.release(task, freed, lock)
+        return FreedArea(area.address // PAGE_SIZE, area.pages + GUARD, area.range)
 
 
 def _reaches(area: VmArea | None, page: int) -> bool:

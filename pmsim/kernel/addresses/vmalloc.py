@@ -274,13 +274,40 @@ class Vmalloc:
         if not 0 < pages <= self._frames.total:
             yield from self._operations.compute(task, self._costs.vmalloc)
         else:
+            area = self._allocate_at_once(task, pages, shape, places[0])
             for where in places:
-                area = yield from self._allocate(task, pages, shape, where)
-                if area is not None:
-                    break
+                if area is None:
+                    area = yield from self._allocate(task, pages, shape, where)
         self._operations.end(operation)
         if area is not None and self._fresh.touches:
             yield from self._fresh.touched(task, area.address, pages)
+        return area
+
+    def _allocate_at_once(
+        self, task: Task, pages: Pages, shape: Shape, where: AddressRange
+    ) -> VmArea | None:
+        """Do what `_allocate` does, in one step, where nobody can notice that it takes time.
+
+        For small areas, which are allocated by the million: it halves what one costs. None, with
+        nothing done, where somebody could, or where there is more to do than usually.
+        """
+        if shape is not _BY_PAGES or pages * self._pointer > PAGE_SIZE or self._fresh.touches:
+            return None
+        time = self.areas.lock_hold + self._costs.vmalloc + pages * self._costs.vmalloc_page
+        if (
+            pages > self._frames.free
+            or not self.areas.is_free(task, where, pages + GUARD)
+            or not self._operations.is_alone(task, time)
+        ):
+            return None
+        page = self.areas.take(task, where, pages + GUARD)
+        if page is None:
+            return None
+        area = VmArea(page * PAGE_SIZE, pages, where, False, True)
+        area.runs = self._frames.allocate(pages) or []
+        self.areas.add(area)
+        self._pagetable.map(area.address, area.runs, PAGE_KERNEL)
+        self._operations.spend(task, time)
         return area
 
     def _allocate(self, task: Task, pages: Pages, shape: Shape, where: AddressRange) -> Allocation:
