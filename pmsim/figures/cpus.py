@@ -18,8 +18,10 @@ from pmsim.figures.source import Tables
 Paid = Literal["stolen", "spin"]
 """How a CPU pays: interrupted by handlers, or waiting for answers and spinlocks."""
 
-_UNEVEN: Final = 1.1
-"""How many times the mean the largest share is where the picture is more than one colour."""
+_UNEVEN: Final = 0.1
+"""What shares are apart from their mean, as a part of it, where one sees more than one colour."""
+_DEARER: Final = 2.0
+"""How many times the mean a CPU pays that stands out."""
 _MOST_COLUMNS: Final = 400
 _MOST_ROWS: Final = 512
 
@@ -129,13 +131,13 @@ def shares(result: CpuTables, paid: Paid) -> Shares:
 
 
 def says(found: Shares) -> bool:
-    """Return whether some CPU paid more than the others, or some time was dearer than others."""
-    mean = found.spent_ps.sum() / max(found.edges_ps[-1] - found.edges_ps[0], 1)
-    if not mean:
+    """Return whether some CPU paid far more than the others, or the picture has several colours."""
+    if not found.spent_ps.any():
         return False
-    per_time = found.spent_ps.sum(axis=0) / np.diff(found.edges_ps)
-    per_cpu = found.per_cpu * len(found.spent_ps)
-    return bool(max(per_time.max(), per_cpu.max()) > _UNEVEN * mean)
+    length = np.diff(found.edges_ps)
+    mean = found.spent_ps.sum() / (length.sum() * len(found.spent_ps))
+    apart = (np.abs(found.share - mean) * length).sum() / (length.sum() * len(found.spent_ps))
+    return bool(apart > _UNEVEN * mean or found.per_cpu.max() > _DEARER * mean)
 
 
 def size(found: Shares) -> tuple[float, float]:

@@ -90,7 +90,7 @@ class Drawing:
         """Return a figure whose panels stand side by side."""
         sizes = [panel.size(data) for panel, data in self.panels]
         width, height = sum(size[0] for size in sizes), max(size[1] for size in sizes)
-        figure = style.canvas((width, height))
+        figure = style.canvas((width, height), _DPI)
         axes = figure.subplots(1, len(self.panels), squeeze=False)[0]
         for (panel, data), ax in zip(self.panels, axes, strict=True):
             panel.draw(data, ax)
@@ -187,7 +187,6 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 def _write(figure: Figure, path: Path, ending: str) -> None:
-    figure.set_dpi(_DPI)
     if ending == "png":
         # `savefig` would draw everything twice, once to find places for it.
         canvas: Any = FigureCanvasAgg(figure)

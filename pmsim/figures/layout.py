@@ -6,57 +6,95 @@ times as often as a row of axes needs.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import LayoutEngine
+from matplotlib.text import Text
 
 _PAD: Final = 0.04
 """Inches that stay free around each of the axes and what is written around them."""
 
 
 class OneRow(LayoutEngine):
-    """The layout of axes that stand side by side, each with as much of the width."""
+    """The layout of axes that stand side by side, each with as much of the width.
+
+    Parameters
+    ----------
+    once
+        Whether what stands beside and below axes is measured once, when their message comes:
+        nothing is added there later.
+    """
 
     _adjust_compatible = True
     _colorbar_gridspec = False
 
-    def __init__(self) -> None:
+    def __init__(self, *, once: bool = False) -> None:
         super().__init__()
+        self._once = once
         self._widths: WeakKeyDictionary[Axes, float] = WeakKeyDictionary()
+        self._margins: WeakKeyDictionary[Axes, _Margins] = WeakKeyDictionary()
+        self._messages: WeakKeyDictionary[Axes, Text] = WeakKeyDictionary()
 
     def execute(self, fig: Any) -> None:
         """Give all axes their places."""
         renderer = fig._get_renderer()
         for ax in fig.axes:
-            _fit(ax, fig, renderer)
+            if self._once and ax in self._messages and ax in self._margins:
+                head = self._messages[ax].get_window_extent(renderer).y1 - ax.bbox.y1
+                _place(ax, fig, self._margins[ax]._replace(top=head))
+            else:
+                self._measure(ax, fig, renderer)
 
     def width(self, ax: Axes) -> float:
-        """Return how wide axes are in points, from the time on when what stands beside them does.
+        """Return how wide axes are in points, once all that stands beside them is there.
 
         It is measured once: what is written above them does not change it.
         """
         if ax not in self._widths:
-            figure = ax.figure.canvas.figure
-            self.execute(figure)
+            figure: Any = ax.figure.canvas.figure
+            self._measure(ax, figure, figure._get_renderer())
             self._widths[ax] = ax.bbox.width / figure.dpi * 72
         return self._widths[ax]
 
+    def headed(self, ax: Axes, message: Text) -> None:
+        """Note the text above axes that reaches highest."""
+        self._messages[ax] = message
 
-def _fit(ax: Axes, figure: Figure, renderer: Any) -> None:
-    """Make axes and what is written around them fill their part of the figure."""
+    def _measure(self, ax: Axes, figure: Figure, renderer: Any) -> None:
+        """Measure what is written around axes, and give them what it leaves."""
+        for _ in range(2 if ax.child_axes else 1):  # what stands beside them may shrink with them
+            around, box = ax.get_tightbbox(renderer, for_layout_only=True), ax.bbox
+            if around is None:
+                return
+            self._margins[ax] = _Margins(
+                box.x0 - around.x0, around.x1 - box.x1, box.y0 - around.y0, around.y1 - box.y1
+            )
+            _place(ax, figure, self._margins[ax])
+
+
+class _Margins(NamedTuple):
+    """What axes leave free around them, in pixels."""
+
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+
+def _place(ax: Axes, figure: Figure, margins: _Margins) -> None:
+    """Let axes fill their part of the figure, but for their margins."""
     place = ax.get_subplotspec()
-    around = ax.get_tightbbox(renderer, for_layout_only=True)
-    if place is None or around is None:
+    if place is None:
         return
-    box, whole, pad = ax.bbox, figure.bbox, _PAD * figure.dpi
+    whole, pad = figure.bbox, _PAD * figure.dpi
     part = whole.width / place.get_gridspec().ncols
-    left = part * place.colspan.start + pad + box.x0 - around.x0
-    right = part * place.colspan.stop - pad - (around.x1 - box.x1)
-    bottom = pad + box.y0 - around.y0
-    top = whole.height - pad - (around.y1 - box.y1)
+    left = part * place.colspan.start + pad + margins.left
+    right = part * place.colspan.stop - pad - margins.right
+    bottom = pad + margins.bottom
+    top = whole.height - pad - margins.top
     width, height = max(right - left, 1.0), max(top - bottom, 1.0)
     ax.set_position(
         (left / whole.width, bottom / whole.height, width / whole.width, height / whole.height)

@@ -116,9 +116,17 @@ def drawing(ax: Axes | None, size: tuple[float, float]) -> Iterator[Axes]:
         yield ax
 
 
-def canvas(size: tuple[float, float]) -> Figure:
-    """Return a figure that no window and no notebook knows of, for files; in a `themed` block."""
-    return Figure(figsize=size, layout=OneRow())
+def canvas(size: tuple[float, float], dpi: float = 100) -> Figure:
+    """Return a figure that no window and no notebook knows of, for files; in a `themed` block.
+
+    Parameters
+    ----------
+    size
+        Width and height in inches.
+    dpi
+        Pixels of an inch.
+    """
+    return Figure(figsize=size, dpi=dpi, layout=OneRow(once=True))
 
 
 def say(ax: Axes, message: str, detail: str = "", room: float = 0.0) -> None:
@@ -137,7 +145,10 @@ def say(ax: Axes, message: str, detail: str = "", room: float = 0.0) -> None:
     wrapped = _wrapped(width, message, float(STYLE["axes.titlesize"]))
     quiet = _wrapped(width, detail, 9 * 0.92) if detail else ""
     lines = quiet.count("\n") + 1 if quiet else 0
-    ax.set_title(wrapped, loc="left", pad=8 + room + 12 * lines, linespacing=1.25)
+    title = ax.set_title(wrapped, loc="left", pad=8 + room + 12 * lines, linespacing=1.25)
+    layout = ax.figure.canvas.figure.get_layout_engine()
+    if isinstance(layout, OneRow):
+        layout.headed(ax, title)
     if quiet:
         ax.annotate(
             quiet,

@@ -93,6 +93,11 @@ def of_cpus(stolen: np.ndarray, spin: np.ndarray) -> list[str]:
 def test_cpus_of_one_colour_are_not_drawn():
     even, none = np.full((4, 20), MS), np.zeros((4, 20))
     assert of_cpus(even, none) == []
+    one_of_many = np.full((56, 20), MS)
+    one_of_many[0] = 0
+    assert of_cpus(one_of_many, np.zeros((56, 20))) == []
+    one_of_many[0] = 3 * MS
+    assert of_cpus(one_of_many, np.zeros((56, 20))) == ["stolen"]
     uneven, late = even.copy(), even.copy()
     uneven[2] *= 2
     late[:, 15:] *= 2
