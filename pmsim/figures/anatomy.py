@@ -1,4 +1,4 @@
-"""The anatomy of one IPI call: a lane per CPU, and what happened there from queue to answer."""
+"""The anatomy of one IPI call: a lane per CPU, from csd enqueue to acknowledgement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CPUs against time: who was interrupted or held up, and who spun."""
+"""CPUs against time: who was interrupted or stalled, and who spun."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _INTERRUPTED: Final = _Words(
     "was interrupted", "were interrupted", "interrupted", "No handler ran."
 )
 _HELD_UP: Final = _Words("stalled", "stalled", "stalled by TLB broadcasts", "None stalled.")
-"""Where the hardware tells the others, CPUs stand still without being interrupted."""
+"""Where the hardware tells the others, CPUs stall without being interrupted."""
 _SPUN: Final = _Words("spun", "spun", "spinning", "None waited for an answer or a spinlock.")
 
 

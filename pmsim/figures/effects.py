@@ -62,7 +62,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """What is drawn: the effects, the largest first, and the mean of all cells."""
+    """What is drawn: the effects, largest first, and the mean of all cells."""
 
     measure: Measure
     rows: tuple[Effect, ...]

@@ -1,4 +1,4 @@
-"""What a shootdown cost, split into the parts of its latency, by the reason it was made for."""
+"""What a shootdown cost, split into the parts of its latency, by cause."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def mean_parts(result: Tables) -> pd.DataFrame:
 
 
 def _by_meaning(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give the parts of what the hardware told columns of their own."""
+    """Give the parts of TLB broadcasts columns of their own."""
     by_hardware = frame["protocol"].isin(SILENT)
     own = {ours: frame[part].where(by_hardware, 0) for part, ours in HARDWARE.items()}
     others = {part: frame[part].where(~by_hardware, 0) for part in HARDWARE}

@@ -1,4 +1,4 @@
-"""How often the other CPUs were told something, over time, and where the transient ends."""
+"""Shootdowns per second over time, and where the transient ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several results side by side: what was set otherwise, and what that changed."""
+"""Several results side by side: which settings differ, and what that changes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def settings(sides: Mapping[str, Result]) -> Table:
     ]
     shown = rows[:MOST_SETTINGS]
     more = f"The first {len(shown):,} of {len(rows):,}." if len(shown) < len(rows) else ""
-    return Table("what was set otherwise", ("key", *sides), tuple(shown), more)
+    return Table("settings that differ", ("key", *sides), tuple(shown), more)
 
 
 def differences(found: Comparison) -> Table:

@@ -115,7 +115,7 @@ def _chosen(found: Result | Sweep, names: Sequence[str]) -> list[str]:
 
 
 def _plain(found: Result | Sweep, name: str, for_sheets: bool = False) -> tuple[pa.Schema, Batches]:
-    """Return a table's schema and batches; words are plain text, and not a number is missing.
+    """Return a table's schema and batches; dictionaries become text, and NaN becomes missing.
 
     ``for_sheets``: no text is a formula of a spreadsheet's.
     """

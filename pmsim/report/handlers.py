@@ -1,4 +1,4 @@
-"""What interrupted each CPU: handlers with the calls they answered, and waking up for them."""
+"""What interrupted each CPU: handlers with the calls that they served, and waking up for them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class HandlerCosts:
 
 
 def handler_costs(result: Result, replication: int) -> HandlerCosts:
-    """Return what handlers cost in a run; every call with targets that was kept whole tells it.
+    """Return what handlers cost in a run; any call that was kept with its targets tells it.
 
     Where calls are acknowledged before their functions run, the shortest function counts with the
     way back.
@@ -82,7 +82,7 @@ def handler_costs(result: Result, replication: int) -> HandlerCosts:
 
 
 def of_target(row: Mapping[str, Any], arrow: int) -> Answer:
-    """Return the answer of a row of ``anatomy``."""
+    """Return how the target of a row of ``anatomy`` served the call."""
     handler = int(row["handler_ps"])
     woken = int(row["arrives_ps"]) if row["reason"] == "idle_exit" else handler
     return Answer(
@@ -93,7 +93,7 @@ def of_target(row: Mapping[str, Any], arrow: int) -> Answer:
 
 
 def of_slowest(row: Mapping[str, Any], costs: HandlerCosts, arrow: int) -> Answer:
-    """Return the answer that a row of ``crosscalls`` tells of, of the slowest target.
+    """Return how the slowest target of a row of ``crosscalls`` served the call.
 
     Its function may have begun after those of other calls: no row says when. Nor does one say how
     long it runs on after an acknowledgement at its start.
@@ -114,7 +114,7 @@ def of_slowest(row: Mapping[str, Any], costs: HandlerCosts, arrow: int) -> Answe
 
 
 def handler_spans(answers: Iterable[Answer]) -> dict[int, list[Span]]:
-    """Return what interrupted each CPU, one span after the other: its handlers, and its waking."""
+    """Return what interrupted each CPU, in order: handlers, and waking up for them."""
     found: dict[int, list[Span]] = {}
     in_order = sorted(answers, key=attrgetter("cpu", "handler", "ack", "arrow"))
     for (cpu, _), taken in groupby(in_order, attrgetter("cpu", "handler")):

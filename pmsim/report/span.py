@@ -1,4 +1,4 @@
-"""Something that lasts, with what happens in it: what a timeline is made of."""
+"""Spans of time that nest: what a timeline is made of."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 @dataclass(slots=True)
 class Span:
-    """Something that lasts.
+    """A span of time.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ def parts_of(stretches: Iterable[tuple[str, int, int]]) -> list[Span]:
 
 
 def facts_of(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, int | str]:
-    """Return some columns of a row, those that it has none in left out."""
+    """Return some columns of a row, without those that are missing there."""
     return {
         name: row[name] if isinstance(row[name], str) else int(row[name])
         for name in names

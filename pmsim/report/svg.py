@@ -1,4 +1,4 @@
-"""Figures as parts of a page: drawn by `pmsim.figures`, made fit to stand among others."""
+"""Figures as parts of a page: drawn by `pmsim.figures`, adapted to an HTML page."""
 
 from __future__ import annotations
 

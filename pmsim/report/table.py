@@ -9,7 +9,7 @@ from pmsim import formatting
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What stands in one place of a table.
+    """The content of one cell of a table.
 
     Attributes
     ----------

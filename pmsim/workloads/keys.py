@@ -49,7 +49,7 @@ NotEmpty = AfterValidator(_not_empty)
 
 
 class Every(Keys):
-    """Once in so many."""
+    """Once after every so many allocations."""
 
     every: PositiveCount = Field(description="After how many allocations.")
 

@@ -1,4 +1,4 @@
-"""Things that stay for a while, each for a time of its own."""
+"""Objects with lifetimes: a task creates them, and frees each when its time is over."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pmsim.workloads.cpu import Cpu
 
 
 class Lifetimes:
-    """What a task has brought, and takes away again in the order in which it is due.
+    """The objects of a task that are alive, freed in the order in which their lifetimes end.
 
     Parameters
     ----------
     cpu
         The task's.
     end
-        Called with a thing: the steps that take it away.
+        Called with an object: the steps that free it.
     """
 
     def __init__(self, cpu: Cpu, end: Callable[[Any], Generator[Any, Any, Any]]) -> None:
@@ -29,16 +29,16 @@ class Lifetimes:
         self._numbers = count()
 
     def begin(self, thing: Any, stay: int) -> None:
-        """Let a thing stay for so many picoseconds from now on."""
+        """Begin the lifetime of an object, in picoseconds from now on."""
         heapq.heappush(self._due, (self._cpu.now + stay, next(self._numbers), thing))
 
     def end_due(self, arrival: int) -> Steps:
-        """Take away what is due before the next thing arrives, or by now if that one is late."""
+        """Free what is due before the next arrival, or by now if that one is late."""
         while self._due and self._due[0][0] <= max(arrival, self._cpu.now):
             yield from self._end_next()
 
     def end_all(self) -> Steps:
-        """Take away everything that is left, each thing when it is due."""
+        """Free all that are left, each at the end of its lifetime."""
         while self._due:
             yield from self._end_next()
 

@@ -64,7 +64,7 @@ class Recurring(Timed, OnCpus):
 
 
 def drawn(cpu: Cpu, purpose: str, choices: int | tuple[int, ...]) -> Iterator[int]:
-    """Yield one of some values after the other, each as likely; a lone one draws nothing."""
+    """Yield values drawn from some choices, equally likely; a single choice draws nothing."""
     if isinstance(choices, int):
         yield from repeat(choices)
         return

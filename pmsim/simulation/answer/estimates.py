@@ -94,7 +94,7 @@ def within(files: TableSource, summary: Summary) -> dict[str, Estimate]:
 
 
 def _latencies(files: TableSource, start: int) -> npt.NDArray[np.float64]:
-    """Return the latencies of the shootdowns that began late enough, in order of their end."""
+    """Return the latencies of the shootdowns that began after an instant, in order of their end."""
     pieces = [np.empty(0)]
     for batch in files.arrow_batches("crosscalls", ["start_ps", "end_ps"]):
         begin, end = (filled(batch.column(i)) for i in range(2))

@@ -117,7 +117,7 @@ class Measured:
 
 
 def measure(files: TableSource, summary: Summary) -> dict[str, float]:
-    """Return every metric of one replication by its column; what it does not tell is left out.
+    """Return every metric of one replication by its column; others are left out.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def _mean(times: Tally) -> float:
 
 
 def _operation(what: Callable[[Any], Any]) -> Callable[[Measured], dict[str, Any]]:
-    """Return a metric's `take`: something of the times of each kind of operation."""
+    """Return a metric's `take`: a statistic of the times of each kind of operation."""
     return lambda m: {kind: what(times) for kind, times in m.operations.items()}
 
 

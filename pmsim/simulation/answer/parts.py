@@ -65,7 +65,7 @@ def parts_of_runs(
 
 
 def lost(spent: Columns, windows: int) -> dict[str, int]:
-    """Return the CPU time that synchronization took, by what it was spent on.
+    """Return the CPU time that shootdowns cost, by what it was spent on.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A summary in words: what synchronization cost, who paid, when the transient ended."""
+"""A summary in words: what shootdowns cost, who paid, when the transient ended."""
 
 from __future__ import annotations
 

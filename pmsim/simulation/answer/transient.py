@@ -101,7 +101,7 @@ def mser5(values: npt.NDArray[np.int64]) -> int | None:
 
 
 def _tightened(values: npt.NDArray[np.int64], cut: int) -> int:
-    """Move a cut back over intervals that are no different from those behind it.
+    """Move a cut back over intervals that do not differ from those after it.
 
     Batches are coarse: the cut may lie up to four intervals behind the end of the transient.
     """

@@ -1,4 +1,4 @@
-"""Which state of pmsim runs: its version alone does not tell, for whoever works on it."""
+"""A hash of the code and data of pmsim: a version alone does not tell what a developer runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KINDS: Final = (".py", ".yaml", ".csv", ".json")
 
 @cache
 def code_sha256() -> str:
-    """Return a hash of all code and data of pmsim that decide what a run gives.
+    """Return a hash of all code and data of pmsim that determine the results of a run.
 
     It is that of the files as they are when it is first asked for.
     """

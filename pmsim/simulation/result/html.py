@@ -1,4 +1,4 @@
-"""Tables as results show themselves in a notebook."""
+"""HTML tables for notebooks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pmsim.escaping import escape
 
 
 def html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table of text; columns that begin with a word stand left, where notebooks do not."""
+    """Return a table of text, columns of words aligned left, which notebooks do not do."""
     words = [not any(map(str.isdigit, cell[:2])) for cell in (rows or [head])[0]]
     left = [' style="text-align: left"' if word else "" for word in words]
 

@@ -68,7 +68,7 @@ def made_by() -> dict[str, Any]:
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """Say why two programs may give different numbers; empty where they may not.
+    """Say why two programs may give different numbers; empty if they cannot.
 
     Parameters
     ----------

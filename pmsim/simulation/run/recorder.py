@@ -62,7 +62,7 @@ class Recorder:
         self.timeline = Timeline(self._interval, least)
 
     def crosscalls(self, calls: npt.NDArray[np.int64]) -> None:
-        """Record finished cross-calls, given as the fabric's rows."""
+        """Record finished shootdowns, given as the fabric's rows."""
         self.crosscalls_seen += len(calls)
         self.timeline.count(calls)
         self._add("crosscalls", crosscall_columns(calls))
@@ -90,7 +90,7 @@ class Recorder:
         self._add("cpu_timeline", self.timeline.cpu_columns(end, accounts))
 
     def anatomy(self, machine: Machine) -> None:
-        """Record what happened at each target of a few of the machine's cross-calls."""
+        """Record what happened at each target of a few of the machine's IPI calls."""
         for which, calls in specimens(machine.fabric).items():
             self._add("anatomy", anatomy_columns(which, calls))
 
@@ -99,7 +99,7 @@ class Recorder:
         self._add("anatomy", anatomy_columns(DETAILED, calls))
 
     def stretches(self, stretches: Sequence[Stretch]) -> None:
-        """Record what tasks were in, in that part."""
+        """Record waits and windows with interrupts off in that part."""
         columns = zip(*stretches, strict=True)
         self._add("stretches", dict(zip(Stretch._fields, columns, strict=True)))
 

@@ -142,7 +142,7 @@ class Timeline:
             self._calls = _merged(self._calls, factor)
 
     def count(self, calls: Ints) -> None:
-        """Count finished cross-calls, given as the fabric's rows, where they began."""
+        """Count finished shootdowns, given as the fabric's rows, where they began."""
         place = calls[:, _START] // self._all.interval
         missing = int(place.max(initial=-1)) + 1 - len(self._calls)
         if missing > 0:

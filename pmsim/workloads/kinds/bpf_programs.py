@@ -51,7 +51,7 @@ class BpfPrograms(Recurring):
     )
 
     def run(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
-        """Load at the arrivals and free when programs have stayed long enough."""
+        """Load at the arrivals and free when lifetimes end."""
         sizes = drawn(cpu, "size", self.size)
         present = Lifetimes(cpu, kernel.bpf_prog_free)
         for instant in self.arrivals(cpu):

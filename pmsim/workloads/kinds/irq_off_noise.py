@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @workload("irq_off_noise")
 class IrqOffNoise(OnCpus):
-    """CPUs switch interrupts off at random, for random lengths: they answer late.
+    """CPUs switch interrupts off at random, for random lengths, so that they serve IPIs late.
 
     Stands for drivers, printing to a slow console, and whatever else runs with interrupts off. On
     each CPU the windows are a Poisson process. One that comes due while another task computes

@@ -58,7 +58,7 @@ class ModuleBurst(Timed, CpuWorkload):
         yield from module_faults(self.segments, machine)
 
     def run(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
-        """Load at the arrivals and unload when modules have stayed long enough."""
+        """Load at the arrivals and unload when lifetimes end."""
         built_for = kernel.profile.module_table
         choices = chosen_modules(self.segments, cpu.rng("segments"), built_for)
         stay = self.unload.after if isinstance(self.unload, After) else 0

@@ -1,4 +1,4 @@
-"""A process that protects and opens its own memory, over and over."""
+"""A process that write-protects its own memory and makes it writable again, over and over."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ class UserMprotect(UserProcess):
     """
 
     def change(self, kernel: KernelHandle) -> Steps:
-        """Protect the pages and open them again."""
+        """Make the pages read-only, and writable again."""
         yield from kernel.mprotect(self.pages)
         yield from kernel.mprotect(self.pages)

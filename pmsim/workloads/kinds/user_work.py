@@ -1,4 +1,4 @@
-"""The victim: user work that only wants its CPU."""
+"""User work, which is what shootdowns slow down."""
 
 from __future__ import annotations
 
