@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pmsim.errors import SchedulerError
 from pmsim.experiments.replicate import tidy
@@ -23,6 +24,8 @@ LOCAL: Final = "local"
 """In the place of an address: a cluster of this computer alone, for as long as the sweep."""
 
 _ADDRESS: Final = re.compile(r"[a-z]+://[^/\s]+:\d+")
+
+T = TypeVar("T")
 
 
 class Cluster:
@@ -77,6 +80,18 @@ class Cluster:
     def expect(self, _seconds: float | None) -> None:
         """Do nothing: a cluster has the workers that it has."""
 
+    def ask_all(self, question: Callable[[], T]) -> dict[str, T]:
+        """Return what every worker answers, by its address; one that dies over it is left out.
+
+        Its place is taken by another, or by none, as when it dies over a job.
+        """
+        answers = self._client.run(question, on_error="return")
+        failed = [one for one in answers.values() if isinstance(one, Exception)]
+        for error in failed:
+            if not isinstance(error, OSError):  # which a broken connection is
+                raise error
+        return {at: one for at, one in answers.items() if not isinstance(one, Exception)}
+
     def renew(self) -> None:
         """Do nothing: the scheduler replaces workers by itself."""
 
@@ -115,7 +130,7 @@ def cluster_workers(scheduler: str | Client, slots: int | None = None) -> Cluste
         client = _connected(scheduler, distributed.Client)
         cluster = Cluster(client, client)
     _check_versions(cluster)
-    cluster._client.run(tidy)
+    cluster.ask_all(tidy)
     return cluster
 
 
@@ -146,7 +161,7 @@ def _connected(address: str, connect: Any) -> Client:
 def _check_versions(cluster: Cluster) -> None:
     """Raise `SchedulerError` if a worker would compute something else than this process."""
     own = made_by()
-    for worker, other in cluster._client.run(made_by).items():
+    for worker, other in cluster.ask_all(made_by).items():
         changed = differences(own, other)
         if changed:
             cluster.close()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import distributed
 import pytest
 
 import pmsim
@@ -100,6 +101,40 @@ def test_a_cluster_of_this_computer_gives_the_same_files(
     assert files(tmp_path / "s") == wanted
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_a_worker_that_dies_while_versions_are_compared_loses_nothing(
+    scheduler: str, tmp_path: Path, wanted: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, first = os.getpid(), str(tmp_path / "first")
+
+    def answered_by_the_second() -> object:
+        if os.getpid() != here:
+            try:
+                os.mkdir(first)
+            except FileExistsError:
+                time.sleep(0.5)
+            else:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return made_by()
+
+    monkeypatch.setattr(cluster, "made_by", answered_by_the_second)
+    workers = [worker(scheduler), worker(scheduler)]
+    try:
+        with distributed.Client(scheduler, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=60)
+        sweep = pmsim.sweep(
+            small(), entry(), tmp_path / "s", replications=REPLICATIONS, scheduler=scheduler
+        )
+        assert sorted(one.poll() is None for one in workers) == [False, True]
+    finally:
+        for one in workers:
+            one.kill()
+            one.wait()
+    assert sweep.complete
+    assert files(tmp_path / "s") == wanted
+
+
 def test_a_scheduler_that_does_not_answer_is_an_error_that_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,7 +170,7 @@ def test_a_worker_of_another_version_is_refused(monkeypatch: pytest.MonkeyPatch)
         def shutdown(self, **_: object) -> None:
             self.closed = True
 
-        def run(self, _ask: object) -> dict[str, dict[str, object]]:
+        def run(self, _ask: object, on_error: str) -> dict[str, dict[str, object]]:
             own = made_by()
             return {"tcp://a:1": {**own, "versions": {**own["versions"], "numpy": "1.0"}}}
 
