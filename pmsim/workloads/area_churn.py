@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
 from pydantic import Field, Tag, model_validator
 
-from pmsim.quantities import MAPPING_OR_OTHER, Keys, PositiveSize, Time, refused
+from pmsim.quantities import MAPPING_OR_OTHER, Keys, Time, refused
 from pmsim.steps import Steps
 from pmsim.units import PAGE_SIZE
 from pmsim.workloads.cpu import Cpu
-from pmsim.workloads.keys import PositiveCount
+from pmsim.workloads.keys import PositiveCount, PositiveKernelSize
 from pmsim.workloads.lifetimes import Lifetimes
 from pmsim.workloads.recurring import Recurring
 from pmsim.workloads.spread import Length, draw_length
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class Uniform(Keys):
     """Sizes of whole pages, each as likely as every other."""
 
-    least: PositiveSize = Field(description="The smallest.")
-    most: PositiveSize = Field(description="The largest.")
+    least: PositiveKernelSize = Field(description="The smallest.")
+    most: PositiveKernelSize = Field(description="The largest.")
 
     @model_validator(mode="after")
     def _in_order(self) -> Uniform:
@@ -40,7 +40,7 @@ class Uniform(Keys):
 
 
 Sizes = Annotated[
-    Annotated[PositiveSize, Tag("other")] | Annotated[Uniform, Tag("mapping")],
+    Annotated[PositiveKernelSize, Tag("other")] | Annotated[Uniform, Tag("mapping")],
     MAPPING_OR_OTHER,
 ]
 """A size, always the same, or ``{least: 4KiB, most: 1MiB}``."""

@@ -8,13 +8,22 @@ from pydantic import AfterValidator, Field, Tag
 
 from pmsim import units
 from pmsim.kernel.pmalloc.modes import PoolMode
-from pmsim.quantities import LIST_OR_OTHER, MAPPING_OR_OTHER, Keys, QuantityKey, Size, refused
+from pmsim.quantities import LIST_OR_OTHER, MAPPING_OR_OTHER, Keys, QuantityKey, refused
 
 Count = Annotated[int, Field(ge=0, le=2**63 - 1, strict=True)]
 """A whole number, zero included; it needs no unit."""
 
 PositiveCount = Annotated[int, Field(ge=1, le=2**63 - 1, strict=True)]
 """A whole number of at least one."""
+
+MOST_BYTES: Final = units.TIB << 16
+"""Bytes of the kernel's half of an address space of five levels, the largest: 64 PiB."""
+
+KernelSize = Annotated[int, QuantityKey(units.SIZE, largest=MOST_BYTES)]
+"""Bytes of the kernel's memory or addresses, zero included."""
+
+PositiveKernelSize = Annotated[int, QuantityKey(units.SIZE, positive=True, largest=MOST_BYTES)]
+"""Bytes of the kernel's memory or addresses, at least one."""
 
 MOST_SITES: Final = units.GIB // 5
 """Sites in code: the kernel's has 1 GiB at most (x86: KERNEL_IMAGE_SIZE), a site takes 5 bytes."""
@@ -71,7 +80,7 @@ CpuSet = Annotated[
 class PoolKeys(Keys):
     """How a pmalloc pool is created (``pmalloc_create_pool``)."""
 
-    refill: Size = Field(
+    refill: KernelSize = Field(
         default=units.PAGE_SIZE,
         description="Bytes of an area, at least; rounded up to pages. 0B means one page.",
     )

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, Tag
 
-from pmsim.quantities import LIST_OR_OTHER, PositiveSize
+from pmsim.quantities import LIST_OR_OTHER
 from pmsim.steps import Steps
 from pmsim.workloads.arrival import Arrival
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.cpu_set import OnCpus
-from pmsim.workloads.keys import Count, CpuSet, NotEmpty, PositiveSites
+from pmsim.workloads.keys import Count, CpuSet, NotEmpty, PositiveKernelSize, PositiveSites
 from pmsim.workloads.task import MachineInfo, TaskSpec, role_of
 from pmsim.workloads.timed import Timed
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pmsim.kernel.handle import KernelHandle
 
 SizeOrSizes = Annotated[
-    Annotated[PositiveSize, Tag("other")]
-    | Annotated[tuple[PositiveSize, ...], NotEmpty, Tag("list")],
+    Annotated[PositiveKernelSize, Tag("other")]
+    | Annotated[tuple[PositiveKernelSize, ...], NotEmpty, Tag("list")],
     LIST_OR_OTHER,
 ]
 """Bytes, always the same, or a list of which one is drawn each time."""

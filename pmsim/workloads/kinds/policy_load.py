@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from pmsim.errors import Fault
-from pmsim.quantities import Size
 from pmsim.steps import Steps
 from pmsim.workloads.cpu import Cpu
-from pmsim.workloads.keys import Count, Every, PoolKeys, ProtectCadence
+from pmsim.workloads.keys import Count, Every, KernelSize, PoolKeys, ProtectCadence
 from pmsim.workloads.registry import CpuWorkload, workload
 from pmsim.workloads.task import MachineInfo
 from pmsim.workloads.validation import KeyFault, pool_faults
@@ -32,7 +31,7 @@ class PolicyLoad(CpuWorkload):
 
     pool: PoolKeys = Field(default=PoolKeys(), description="How the pool is created.")
     allocations: Count = Field(description="Objects allocated.")
-    size: Size = Field(description="Size of each.")
+    size: KernelSize = Field(description="Size of each.")
     protect: ProtectCadence = Field(
         default="end",
         description="When the pool is protected: end, never, or {every: n} allocations and once"

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from pmsim.errors import Fault
-from pmsim.quantities import Size
 from pmsim.steps import Steps
 from pmsim.workloads.cpu import Cpu
-from pmsim.workloads.keys import Count, PoolKeys, PositiveCount, ProtectCadence
+from pmsim.workloads.keys import Count, KernelSize, PoolKeys, PositiveCount, ProtectCadence
 from pmsim.workloads.kinds.policy_load import create_pool, fill_pool
 from pmsim.workloads.registry import CpuWorkload, workload
 from pmsim.workloads.task import MachineInfo
@@ -31,7 +30,7 @@ class PoolChurn(Timed, CpuWorkload):
     pools: Count = Field(default=1, description="Pools, one after the other.")
     pool: PoolKeys = Field(default=PoolKeys(), description="How each pool is created.")
     allocations: PositiveCount = Field(default=512, description="Objects allocated in each pool.")
-    size: Size = Field(default=512, description="Size of each object.")
+    size: KernelSize = Field(default=512, description="Size of each object.")
     protect: ProtectCadence = Field(
         default="end",
         description="When a pool is protected: end, never, or {every: n} allocations and once more"

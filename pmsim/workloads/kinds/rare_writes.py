@@ -10,11 +10,11 @@ from pydantic import Field, model_validator
 
 from pmsim.errors import Fault
 from pmsim.kernel.pmalloc.modes import REWRITABLE
-from pmsim.quantities import PositivePages, PositiveSize, refused
+from pmsim.quantities import PositivePages, refused
 from pmsim.steps import Steps
 from pmsim.units import PAGE_SIZE
 from pmsim.workloads.cpu import Cpu
-from pmsim.workloads.keys import PoolKeys, PositiveCount
+from pmsim.workloads.keys import PoolKeys, PositiveCount, PositiveKernelSize
 from pmsim.workloads.kinds.policy_load import create_pool, fill_pool
 from pmsim.workloads.registry import CpuWorkload, workload
 from pmsim.workloads.task import MachineInfo
@@ -40,7 +40,7 @@ class RareWrites(Timed, CpuWorkload):
 
     pool: PoolKeys = Field(default=PoolKeys(mode="wr"), description="How the pool is created.")
     allocations: PositiveCount = Field(default=512, description="Objects in the pool.")
-    size: PositiveSize = Field(default=512, description="Size of each.")
+    size: PositiveKernelSize = Field(default=512, description="Size of each.")
     changes: PositiveCount | None = Field(
         default=None, description="How often something changes; none: without end."
     )
@@ -49,7 +49,7 @@ class RareWrites(Timed, CpuWorkload):
         description="Pages over which a change is spread: one object in each, page after page"
         " through the pool and over again.",
     )
-    bytes: PositiveSize = Field(
+    bytes: PositiveKernelSize = Field(
         default=8, description="Bytes written in each of these objects; at most its size."
     )
 
