@@ -254,4 +254,4 @@ def _small(kind: Any) -> Any:
         return [_small(arguments[0])]
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return sample(kind)
-    return {int: 2, float: 0.5, bool: False, str: "programs.csv", Fraction: "9000/s"}[kind]
+    return {int: 1, float: 0.5, bool: False, str: "programs.csv", Fraction: "9000/s"}[kind]
