@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, model_validator
 
 from pmsim import units
-from pmsim.quantities import Keys, PositiveTime, Rate, Time, refused
-from pmsim.workloads.keys import NotEmpty, PositiveCount
+from pmsim.quantities import Keys, Time, refused
+from pmsim.workloads.keys import Apart, EventRate, NotEmpty, PositiveCount
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +21,7 @@ class Burst(Keys):
     """Several at once, again and again."""
 
     size: PositiveCount = Field(description="Arrivals of one burst, all at the same instant.")
-    every: PositiveTime = Field(description="Time from one burst to the next.")
+    every: Apart = Field(description="Time from one burst to the next.")
 
 
 class Arrival(Keys):
@@ -31,10 +31,10 @@ class Arrival(Keys):
     random gap. An arrival that finds the one before still at work is served right after it.
     """
 
-    poisson: Rate | None = Field(
+    poisson: EventRate | None = Field(
         default=None, description="A Poisson process: exponential gaps at this mean rate."
     )
-    every: PositiveTime | None = Field(default=None, description="One after each such time.")
+    every: Apart | None = Field(default=None, description="One after each such time.")
     burst: Burst | None = Field(default=None, description="Bursts of `size`, one `every` time.")
     times: Annotated[tuple[Time, ...], NotEmpty] | None = Field(
         default=None, description="The instants themselves, ascending."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, Tag
@@ -41,6 +42,12 @@ UserPages = Annotated[
     int, QuantityKey(units.PAGES, positive=True, bare=True, largest=MOST_USER_PAGES)
 ]
 """Pages of user space, at least one; the unit may be left out."""
+
+Apart = Annotated[int, QuantityKey(units.TIME, smallest=units.NS)]
+"""Picoseconds between two things on a CPU, which does nothing in less than a nanosecond."""
+
+EventRate = Annotated[Fraction, QuantityKey(units.RATE, positive=True, largest=units.S // units.NS)]
+"""Things that a CPU does in a second, more than none and at most one each nanosecond."""
 
 CpuNumber = Annotated[int, Field(ge=0, lt=1 << 63, strict=True)]
 """The number of a logical CPU; whether the machine has it is checked when the machine is known."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice, repeat
-from typing import ClassVar
+from itertools import chain, islice, repeat
+from sys import maxsize
+from typing import ClassVar, Final
 
 from pydantic import Field, model_validator
 
 from pmsim.workloads.arrival import Arrival
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.registry import Workload
+
+MOST_AT_ONCE: Final = 100_000
+"""Things that a task may do one after the other in no time."""
 
 
 class Timed(Workload):
@@ -43,4 +47,19 @@ class Timed(Workload):
     def arrivals(self, cpu: Cpu) -> Iterator[int]:
         """Return the instants, in picoseconds, at which a task is to do it; 0 is *at once*."""
         instants = repeat(0) if self.arrival is None else self.arrival.instants(cpu.rng("arrival"))
-        return islice(instants, self.count)
+        if self.arrival is not None and self.arrival.times is not None:
+            return islice(instants, self.count)
+        return chain.from_iterable(self._watched(instants, cpu))
+
+    def _watched(self, instants: Iterator[int], cpu: Cpu) -> Iterator[Iterator[int]]:
+        """Yield the arrivals in pieces; raise `ProgramError` if a whole piece took no time.
+
+        On a machine where nothing costs anything, a task would never come to the next instant.
+        """
+        left = maxsize if self.count is None else self.count
+        while left > 0:
+            began = cpu.now
+            yield islice(instants, min(left, MOST_AT_ONCE))
+            left -= MOST_AT_ONCE
+            if left > 0 and cpu.now == began:
+                raise cpu.task.error(f"has done {MOST_AT_ONCE:,} {self.counted} in no time at all")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, Tag
 
 from pmsim.errors import Fault
-from pmsim.quantities import LIST_OR_OTHER, PositiveTime
+from pmsim.quantities import LIST_OR_OTHER
 from pmsim.steps import Steps
 from pmsim.units import MS, S
 from pmsim.workloads.cpu import Cpu
-from pmsim.workloads.keys import Count, CpuNumber, PositiveCount, UserPages
+from pmsim.workloads.keys import Apart, Count, CpuNumber, PositiveCount, UserPages
 from pmsim.workloads.task import MachineInfo, TaskSpec, role_of
 from pmsim.workloads.timed import Timed
 from pmsim.workloads.validation import KeyFault, cpu_faults
@@ -45,7 +45,7 @@ class UserProcess(Timed):
         description="spin: they compute, so that their CPUs have to be told. sleep: their CPUs are"
         " lazy, and mostly left alone.",
     )
-    nap: PositiveTime = Field(
+    nap: Apart = Field(
         default=10 * MS, description="sleep only: after how long a thread wakes, for an instant."
     )
     pages: UserPages = Field(default=1, description="Pages of the mapping that is changed.")

@@ -29,6 +29,8 @@ MANY = (2**31, 2**53, 2**62, 2**63 - 1)
 """Where whole numbers of some size end; the last is the largest that a column holds."""
 KERNELS = {"rare_writes": {"pmalloc": "prmem"}}
 """What some kinds of workload need of a kernel."""
+BESIDE = {"SegmentKeys": {"core_text": "1 page"}}
+"""Keys that a mapping needs besides those that its model requires, because they belong together."""
 RATES = ("1e-9/s", "1/min", "2147483648/s", "1e12/s")
 """Rates, from an event in 30 years to one a picosecond."""
 
@@ -140,9 +142,12 @@ def numbers() -> list[Number]:
 
 def workload(kind: str) -> Data:
     """Return a workload of a kind that does a little."""
-    needed = {"kind": kind, **sample(workload_kinds()[kind])}
-    if "modules" in needed:
+    model = workload_kinds()[kind]
+    needed: Data = {"kind": kind, **sample(model)}
+    if "segments" in model.model_fields:
         needed["segments"] = ["crc7"]
+    if kind == "rare_writes":
+        needed["pool"] = {"mode": "wr"}
     return needed
 
 
@@ -170,7 +175,7 @@ def costs() -> Data:
 
 def sample(model: type[BaseModel]) -> Data:
     """Return the keys that a model needs, each with a small value."""
-    return {
+    return BESIDE.get(model.__name__, {}) | {
         field.alias or name: _small(_annotated(field))
         for name, field in model.model_fields.items()
         if field.is_required() and name != "kind"

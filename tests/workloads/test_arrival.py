@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from itertools import islice
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
+import pmsim
+from pmsim.errors import ProgramError
+from pmsim.kernel.costs import KernelCosts
 from pmsim.units import MS, S
 from pmsim.workloads.arrival import Arrival, Burst
+from pmsim.workloads.timed import MOST_AT_ONCE
+from tests.machines import scenario
 
 
 def first(arrival: Arrival, n: int, seed: int = 1) -> list[int]:
@@ -59,3 +65,42 @@ def test_fewer_times_than_wanted_are_refused() -> None:
     arrival.check_count(2, "modules")
     with pytest.raises(ValueError, match="3 modules cannot arrive at 2 times"):
         arrival.check_count(3, "modules")
+
+
+FREE = {
+    "topology": {"cores": 2},
+    "costs": {
+        "ipi": {"queue": "1ps", "entry": "1ps"},
+        "kernel": dict.fromkeys((one.name for one in fields(KernelCosts)), "0ps"),
+    },
+}
+"""A machine on which the kernel's work takes no time."""
+
+
+def test_a_task_that_does_things_without_end_in_no_time_fails_the_run() -> None:
+    churn = {"kind": "user_munmap", "pages": 1}
+    free = scenario(churn, duration="1ms").with_(machine=FREE)
+    with pytest.raises(ProgramError, match="has done 100,000 changes in no time at all"):
+        pmsim.run(free)
+
+
+def test_so_many_things_in_no_time_are_no_fault_where_they_have_an_end() -> None:
+    churn = {"kind": "user_munmap", "pages": 1, "changes": MOST_AT_ONCE}
+    result = pmsim.run(scenario(churn, duration="1ms").with_(machine=FREE))
+    assert bool(result.tasks["finished"].all())
+
+
+def test_changes_of_a_pool_that_holds_nothing_end_at_once() -> None:
+    writes = {"kind": "rare_writes", "size": "1TiB", "pool": {"mode": "wr"}}
+    kernel = {"profile": "linux-6.1-x86_64", "pmalloc": "prmem"}
+    result = pmsim.run(scenario(writes, duration="1ms", kernel=kernel))
+    assert bool(result.tasks["finished"].all())
+    assert result.faults["kind"].tolist() == ["pmalloc"]
+
+
+def test_a_cpu_does_nothing_more_often_than_each_nanosecond() -> None:
+    burst = {"size": 1, "every": "1ps"}
+    for given in ({"every": "999ps"}, {"poisson": "1.1e9/s"}, {"burst": burst}):
+        with pytest.raises(ValidationError, match=r"is too (little|much) here"):
+            Arrival(**given)
+    assert first(Arrival(every="1ns"), 2) == [0, 1000]

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from pmsim.quantities import Rate
 from pmsim.steps import Steps
 from pmsim.workloads.arrival import Arrival
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.cpu_set import OnCpus
+from pmsim.workloads.keys import EventRate
 from pmsim.workloads.registry import workload
 from pmsim.workloads.spread import Length, draw_length
 from pmsim.workloads.task import MachineInfo, TaskSpec
@@ -29,7 +29,7 @@ class IrqOffNoise(OnCpus):
     without a pause, so that the rate is kept.
     """
 
-    rate: Rate = Field(description="Windows per time on each CPU.")
+    rate: EventRate = Field(description="Windows per time on each CPU.")
     length: Length = Field(
         description="Length of a window: a time, or {dist: exponential, scale: 20us}."
     )

@@ -75,6 +75,8 @@ class RareWrites(Timed, CpuWorkload):
         pool = yield from create_pool(kernel, self.pool)
         filled = yield from fill_pool(kernel, cpu, pool, self.allocations, self.size, "end")
         objects = cycle(_one_in_each_page(chain.from_iterable(filled)))
+        if not any(map(len, filled)):
+            return  # nothing is there to be changed
         for instant in self.arrivals(cpu):
             yield from cpu.sleep_until(instant)
             for address in islice(objects, self.pages):
