@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pmsim.hardware.fabric import Fabric
-    from pmsim.hardware.task import Task
 
 MOST_KEPT: Final = 200_000
 """Targets of calls that are kept of one run, and stretches: some 10 MB of each on disk."""
@@ -43,6 +42,14 @@ class Stretch(NamedTuple):
     thing: str | None
     start_ps: int
     end_ps: int
+
+
+class Whose(Protocol):
+    """The task that a stretch is of."""
+
+    cpu: int
+    number: int
+    name: str
 
 
 class DetailSink(Protocol):
@@ -101,7 +108,7 @@ class Detail:
         return min(cuts, default=None)
 
     def add(
-        self, task: Task, kind: StretchKind, start: int, end: int, thing: str | None = None
+        self, task: Whose, kind: StretchKind, start: int, end: int, thing: str | None = None
     ) -> None:
         """Keep a stretch that a task has just ended, if it began in the part and lasted."""
         if start < self.start or (self.end is not None and start >= self.end) or start == end:

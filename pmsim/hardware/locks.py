@@ -14,7 +14,8 @@ from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.detail import StretchKind
+    from pmsim.hardware.silicon import Silicon
     from pmsim.hardware.task import Task
 
 
@@ -29,7 +30,9 @@ class Mutex:
         What error messages call it.
     """
 
-    def __init__(self, machine: Machine, name: str = "mutex") -> None:
+    kind: StretchKind = "mutex"
+
+    def __init__(self, machine: Silicon, name: str = "mutex") -> None:
         self.name = name
         self.owner: Task | None = None
         self._machine = machine
@@ -77,7 +80,7 @@ class Mutex:
         task.held -= 1
         self.owner = self._waiters.popleft() if self._waiters else None
         if self.owner is not None:
-            self._machine.wake(self.owner, self._machine.costs.sched.wakeup)
+            self.owner.wake(self._machine.costs.sched.wakeup)
 
 
 class Spinlock:
@@ -91,7 +94,9 @@ class Spinlock:
         What error messages call it.
     """
 
-    def __init__(self, machine: Machine, name: str = "spinlock") -> None:
+    kind: StretchKind = "spinlock"
+
+    def __init__(self, machine: Silicon, name: str = "spinlock") -> None:
         self.name = name
         self.owner: Task | None = None
         self._machine = machine
@@ -158,7 +163,9 @@ class Completion:
         What error messages call it.
     """
 
-    def __init__(self, machine: Machine, name: str = "completion") -> None:
+    kind: StretchKind = "completion"
+
+    def __init__(self, machine: Silicon, name: str = "completion") -> None:
         self.name = name
         self._machine = machine
         self._waiters: deque[Task] = deque()
@@ -184,6 +191,6 @@ class Completion:
     def complete(self) -> None:
         """Let one waiter go on, ``wakeup`` later, or the next that comes."""
         if self._waiters:
-            self._machine.wake(self._waiters.popleft(), self._machine.costs.sched.wakeup)
+            self._waiters.popleft().wake(self._machine.costs.sched.wakeup)
         else:
             self._done += 1

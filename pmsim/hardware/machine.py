@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
 from pmsim import formatting
 from pmsim.errors import DeadlockError, ProgramError, SimulationError
 from pmsim.hardware.clock import Clock
-from pmsim.hardware.costs import CrosscallOrder, Jitter, MachineCosts
-from pmsim.hardware.fabric import ACCOUNT_COLUMNS, Fabric
-from pmsim.hardware.jitter import draw
-from pmsim.hardware.locks import Completion
+from pmsim.hardware.costs import CrosscallOrder, MachineCosts
 from pmsim.hardware.passes import layout
-from pmsim.hardware.passes.steps import act, prepare
+from pmsim.hardware.passes.steps import act
 from pmsim.hardware.shootdown.protocol import Shootdown
-from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS, calls_of
+from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS
+from pmsim.hardware.silicon import Silicon
 from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import refill_debt
 from pmsim.hardware.topology import Topology
 from pmsim.steps import Role, Steps
 from pmsim.units import longest_run
-
-if TYPE_CHECKING:
-    from pmsim.hardware.detail import Detail
 
 SPARE_TASKS = 1024
 """Room for tasks that come to life during a run, beyond four per CPU."""
@@ -40,7 +33,7 @@ def room_for_tasks(n_cpus: int, tasks: int = 0) -> int:
     return tasks + 4 * n_cpus + SPARE_TASKS
 
 
-class Machine:
+class Machine(Silicon):
     """CPUs, their distances and costs, and the tasks on them.
 
     Parameters
@@ -58,20 +51,10 @@ class Machine:
 
     Attributes
     ----------
-    shootdown
-        As given.
     clock
         The SimPy environment; processes of any kind may run beside the tasks.
-    on_crosscalls
-        Called with chunks of finished cross-calls, shape ``(rows, len(CROSSCALL_COLUMNS))``.
-    detail
-        Where set before the run, keeps all that happens in a part of it.
-    jitter
-        What is added to each delivery of a cross-call, if anything.
     tasks, foreground
         The tasks alive, by index; and those of them that a run until done always waits for.
-    keep_acks, acks
-        Where set before the run, the acknowledgements of every call, in order of the calls' ends.
     """
 
     def __init__(
@@ -83,39 +66,14 @@ class Machine:
         max_tasks: int | None = None,
         shootdown: Shootdown = BY_INTERRUPTS,
     ) -> None:
-        self.shootdown = shootdown
-        calls = calls_of(shootdown)
-        for protocol in (shootdown.protocol, calls.protocol):
-            if protocol.costs_on(costs) is None:
-                raise ValueError(f"the machine has no costs for {protocol.name}")
-        prepare(invalidates=costs.tlbi is not None)
-        self.topology = topology
-        self.costs = costs
-        self.n_cpus = topology.n_cpus
-        room = max_tasks or room_for_tasks(self.n_cpus)
-        self.fabric = Fabric(topology, costs, order, calls, room)
-        self.clock = Clock(self.fabric, self._flush_log, self._task_ended)
-        self.on_crosscalls: Callable[[npt.NDArray[np.int64]], None] | None = None
-        self.detail: Detail | None = None
+        room = max_tasks or room_for_tasks(topology.n_cpus)
+        super().__init__(topology, costs, order, jitter_rng, room, shootdown)
+        self.clock = Clock(self.fabric, self.flush_log, self._task_ended)
         self.tasks: dict[int, Task] = {}
         self.foreground: dict[int, Task] = {}
-        self.shared = [False] * self.n_cpus
-        self.active = 0
-        self.until_done = False
-        self.keep_acks = False
-        self.acks: list[dict[int, int]] = []
-        self.jitter: Jitter | None = getattr(calls.protocol.costs_on(costs), "jitter", None)
-        self._jitter_rng = jitter_rng
         self._numbers: list[set[int]] = [set() for _ in range(self.n_cpus)]
         self._free = list(range(self.fabric.max_tasks - 1, -1, -1))
         self._begun = False
-        if self.jitter is not None and jitter_rng is None:
-            raise ValueError("a machine with jitter needs a random generator")
-
-    @property
-    def now(self) -> int:
-        """The present instant in picoseconds."""
-        return self.fabric.words[layout.NOW]
 
     def spawn(
         self,
@@ -216,69 +174,13 @@ class Machine:
             self.until_done = self.clock.finished = False
             self.clock.drive(end)
         state[layout.NOW] = end
-        self._flush_log()
+        self.flush_log()
         return self.now
-
-    def accounts(self) -> dict[str, npt.NDArray[np.int64]]:
-        """Return every CPU's account of its time, checked to add up.
-
-        Returns
-        -------
-        dict
-            Arrays of shape ``(n_cpus,)`` by the names of `ACCOUNT_COLUMNS`.
-
-        Raises
-        ------
-        AccountingError
-            If a CPU's time has a gap or an overlap.
-        """
-        rows = self.fabric.accounts()[: self.n_cpus]
-        return dict(zip(ACCOUNT_COLUMNS, rows.T.copy(), strict=True))
 
     def running(self, cpu: int) -> Task | None:
         """Return the task that a CPU runs or is switching to, None where it is idle."""
         current = int(self.fabric.state[layout.HEADER + cpu * layout.CPU_WORDS + layout.CURRENT])
         return None if current == layout.NONE else self.tasks.get(current)
-
-    def wake(self, task: Task, after: int) -> None:
-        """Make a task that sleeps in a queue runnable ``after`` picoseconds from now."""
-        if task.role == "daemon" and isinstance(task.waiting_for, Completion):
-            self.active += 1
-        task.waiting_for = None
-        act(self.fabric.state, layout.DO_WAKE, task.index, self.now + after)
-
-    def checked_targets(self, task: Task, targets: Sequence[int]) -> npt.NDArray[np.int64]:
-        """Return targets ascending and without the initiator; see `Task.cross_call`."""
-        chosen = sorted(targets)
-        if len(set(chosen)) != len(chosen):
-            raise task.error("names a target of a cross-call twice")
-        if chosen and not (chosen[0] >= 0 and chosen[-1] < self.n_cpus):
-            raise task.error(f"calls a CPU that is not there: the machine has {self.n_cpus}")
-        return np.array([c for c in chosen if c != task.cpu], dtype=np.int64)
-
-    def draw_jitter(self, n: int) -> npt.NDArray[np.int64]:
-        """Draw the jitter of one call: ``n`` delays in picoseconds, targets ascending."""
-        assert self.jitter is not None
-        assert self._jitter_rng is not None
-        return draw(self.jitter, self._jitter_rng, n)
-
-    def note_acks(self, task: Task, targets: Sequence[int] | None) -> None:
-        """Keep the acknowledgements of the call that the task has just finished."""
-        everyone = range(self.n_cpus) if targets is None else sorted(targets)
-        chosen = [c for c in everyone if c != task.cpu]
-        self.acks.append(self.fabric.acknowledgements(task.cpu, chosen))
-
-    def flush_log_if_full(self) -> None:
-        """Empty the log where calls that take no time may fill it within one step."""
-        if self.fabric.state[layout.LOG_ROWS] >= self.fabric.state[layout.LOG_CAP]:
-            self._flush_log()
-
-    def _flush_log(self) -> None:
-        log = self.fabric.take_log()
-        if self.on_crosscalls is not None and len(log):
-            self.on_crosscalls(log)
-        if self.detail is not None:
-            self.detail.hand_over()
 
     def _task_ended(self, index: int) -> int:
         task = self.tasks.pop(index)

@@ -12,7 +12,7 @@ from pmsim.hardware.passes.replay import CALLS, WORK, replay
 from pmsim.units import LONGEST_RUN
 
 if TYPE_CHECKING:
-    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.silicon import Silicon
     from pmsim.hardware.task import Task
     from pmsim.hardware.tlb import FlushFunction
     from pmsim.steps import Steps
@@ -46,7 +46,7 @@ class Replay:
         What `compute_rows` and `call_row` return, shape ``(n, ROW)``.
     """
 
-    def __init__(self, machine: Machine, rows: Ints) -> None:
+    def __init__(self, machine: Silicon, rows: Ints) -> None:
         jit.compile_entry(replay)
         self._state = machine.fabric.state
         self._distances = machine.fabric.distances
@@ -67,7 +67,7 @@ class Replay:
                 yield following
 
 
-def can_replay(machine: Machine) -> bool:
+def can_replay(machine: Silicon) -> bool:
     """Return whether rows can be replayed: not where a call wants more than rows tell.
 
     Its jitter is drawn in Python; alone on a machine a call takes no time; and acknowledgements are

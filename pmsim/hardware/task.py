@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from pmsim.errors import ProgramError
 from pmsim.escaping import visible
-from pmsim.hardware.locks import Completion
+from pmsim.hardware.detail import StretchKind
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act, call, invalidate
 from pmsim.hardware.tlb import check_length
@@ -18,14 +18,27 @@ from pmsim.steps import Role, Steps
 from pmsim.units import LONGEST_RUN
 
 if TYPE_CHECKING:
-    from pmsim.hardware.detail import StretchKind
-    from pmsim.hardware.locks import Mutex, Spinlock
-    from pmsim.hardware.machine import Machine
     from pmsim.hardware.shootdown.tlbi import Invalidation
+    from pmsim.hardware.silicon import Silicon
     from pmsim.hardware.tlb import FlushFunction
 
 EVERYONE: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 NO_JITTER: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+
+
+class Awaited(Protocol):
+    """What a task can wait for: a lock or a completion.
+
+    Attributes
+    ----------
+    name
+        What messages call it.
+    kind
+        What a task that waits for it is in.
+    """
+
+    name: str
+    kind: StretchKind
 
 
 class Task:
@@ -65,7 +78,7 @@ class Task:
     )
 
     def __init__(
-        self, machine: Machine, index: int, cpu: int, number: int, name: str, role: Role
+        self, machine: Silicon, index: int, cpu: int, number: int, name: str, role: Role
     ) -> None:
         self.machine = machine
         self.index = index
@@ -75,7 +88,7 @@ class Task:
         self.role = role
         self.spinlocks = 0
         self.held = 0
-        self.waiting_for: Mutex | Spinlock | Completion | None = None
+        self.waiting_for: Awaited | None = None
         self._state = machine.fabric.state
         self._words = machine.fabric.words
         self.row = layout.HEADER + cpu * layout.CPU_WORDS
@@ -203,7 +216,7 @@ class Task:
         """
         yield from self.boundary()
         machine = self.machine
-        chosen = EVERYONE if targets is None else machine.checked_targets(self, targets)
+        chosen = EVERYONE if targets is None else self._checked(targets)
         n = machine.n_cpus - 1 if targets is None else len(chosen)
         if targets is not None and n == 0:
             chosen = np.array([self.cpu], dtype=np.int64)
@@ -222,9 +235,18 @@ class Task:
         if task != self.index:
             yield task
         if machine.keep_acks:
-            machine.note_acks(self, targets)
+            machine.note_acks(self.cpu, targets)
         if n == 0:
             machine.flush_log_if_full()
+
+    def _checked(self, targets: Sequence[int]) -> npt.NDArray[np.int64]:
+        """Return targets ascending and without the initiator; see `cross_call`."""
+        chosen, n_cpus = sorted(targets), self.machine.n_cpus
+        if len(set(chosen)) != len(chosen):
+            raise self.error("names a target of a cross-call twice")
+        if chosen and not (chosen[0] >= 0 and chosen[-1] < n_cpus):
+            raise self.error(f"calls a CPU that is not there: the machine has {n_cpus}")
+        return np.array([c for c in chosen if c != self.cpu], dtype=np.int64)
 
     def invalidate(
         self,
@@ -274,12 +296,12 @@ class Task:
         if machine.keep_acks:
             machine.acks.append({})
 
-    def wait_for(self, thing: Mutex | Completion) -> Steps:
-        """Sleep until `Machine.wake`; the caller has put the task into a queue."""
+    def wait_for(self, thing: Awaited) -> Steps:
+        """Sleep until `wake`; the caller has put the task into a queue."""
         self.waiting_for = thing
         machine = self.machine
         since = self.now
-        if self.role == "daemon" and isinstance(thing, Completion):
+        if self.role == "daemon" and thing.kind == "completion":
             machine.active -= 1
         if machine.active == 0 and machine.until_done:
             act(self._state, layout.DO_LEAVE, self.cpu, 0)
@@ -287,10 +309,17 @@ class Task:
         else:
             yield act(self._state, layout.DO_BLOCK, self.cpu, 0)
         if machine.detail is not None:
-            kind: StretchKind = "completion" if isinstance(thing, Completion) else "mutex"
-            machine.detail.add(self, kind, since, self.now, thing.name)
+            machine.detail.add(self, thing.kind, since, self.now, thing.name)
 
-    def spin_for(self, lock: Spinlock) -> Steps:
+    def wake(self, after: int) -> None:
+        """Make the task, which sleeps in a queue, runnable ``after`` picoseconds from now."""
+        thing = self.waiting_for
+        if self.role == "daemon" and thing is not None and thing.kind == "completion":
+            self.machine.active += 1
+        self.waiting_for = None
+        act(self._state, layout.DO_WAKE, self.index, self.now + after)
+
+    def spin_for(self, lock: Awaited) -> Steps:
         """Spin until the lock is handed over; the caller has put the task into its queue."""
         self.waiting_for = lock
         since = self.now
@@ -298,4 +327,4 @@ class Task:
         if task != self.index:
             yield task
         if self.machine.detail is not None:
-            self.machine.detail.add(self, "spinlock", since, self.now, lock.name)
+            self.machine.detail.add(self, lock.kind, since, self.now, lock.name)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from pmsim.hardware.machine import Machine
     from pmsim.hardware.replay import Replay
+    from pmsim.hardware.silicon import Silicon
     from pmsim.hardware.task import Task
     from pmsim.hardware.tlb import FlushFunction
     from pmsim.steps import Steps
@@ -35,11 +35,11 @@ class Tape:
 
     def __init__(self, programs: Programs) -> None:
         self.programs = programs
-        self._machine: Machine | None = None
+        self._machine: Silicon | None = None
         self._replay: Replay | None = None
         self._left_out: Sequence[int] = ()
 
-    def load(self, machine: Machine, flush_of: Callable[[int], FlushFunction], cause: int) -> None:
+    def load(self, machine: Silicon, flush_of: Callable[[int], FlushFunction], cause: int) -> None:
         """Make the rows ready for a machine, once for all of its tasks.
 
         Parameters

@@ -1,0 +1,124 @@
+"""All of a machine but its tasks: what these share, and what they act on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from pmsim.hardware.costs import CrosscallOrder, Jitter, MachineCosts
+from pmsim.hardware.detail import Detail
+from pmsim.hardware.fabric import ACCOUNT_COLUMNS, Fabric
+from pmsim.hardware.jitter import draw
+from pmsim.hardware.passes import layout
+from pmsim.hardware.passes.steps import prepare
+from pmsim.hardware.shootdown.protocol import Shootdown
+from pmsim.hardware.shootdown.protocols import calls_of
+from pmsim.hardware.topology import Topology
+
+
+class Silicon:
+    """CPUs, their distances and costs, and the fabric between them.
+
+    Parameters
+    ----------
+    topology, costs, order, jitter_rng, shootdown
+        As of `Machine`.
+    room
+        For so many tasks.
+
+    Attributes
+    ----------
+    topology, costs, shootdown
+        As given.
+    on_crosscalls
+        Called with chunks of finished cross-calls, shape ``(rows, len(CROSSCALL_COLUMNS))``.
+    detail
+        Where set before the run, keeps all that happens in a part of it.
+    jitter
+        What is added to each delivery of a cross-call, if anything.
+    shared
+        Whether a CPU has several tasks, CPU by CPU.
+    active, until_done
+        How many tasks a run until done waits for; and whether this run is one.
+    keep_acks, acks
+        Where set before the run, the acknowledgements of every call, in order of the calls' ends.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        costs: MachineCosts,
+        order: CrosscallOrder,
+        jitter_rng: np.random.Generator | None,
+        room: int,
+        shootdown: Shootdown,
+    ) -> None:
+        self.shootdown = shootdown
+        calls = calls_of(shootdown)
+        for protocol in (shootdown.protocol, calls.protocol):
+            if protocol.costs_on(costs) is None:
+                raise ValueError(f"the machine has no costs for {protocol.name}")
+        prepare(invalidates=costs.tlbi is not None)
+        self.topology = topology
+        self.costs = costs
+        self.n_cpus = topology.n_cpus
+        self.fabric = Fabric(topology, costs, order, calls, room)
+        self.on_crosscalls: Callable[[npt.NDArray[np.int64]], None] | None = None
+        self.detail: Detail | None = None
+        self.shared = [False] * self.n_cpus
+        self.active = 0
+        self.until_done = False
+        self.keep_acks = False
+        self.acks: list[dict[int, int]] = []
+        self.jitter: Jitter | None = getattr(calls.protocol.costs_on(costs), "jitter", None)
+        self._jitter_rng = jitter_rng
+        if self.jitter is not None and jitter_rng is None:
+            raise ValueError("a machine with jitter needs a random generator")
+
+    @property
+    def now(self) -> int:
+        """The present instant in picoseconds."""
+        return self.fabric.words[layout.NOW]
+
+    def accounts(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Return every CPU's account of its time, checked to add up.
+
+        Returns
+        -------
+        dict
+            Arrays of shape ``(n_cpus,)`` by the names of `ACCOUNT_COLUMNS`.
+
+        Raises
+        ------
+        AccountingError
+            If a CPU's time has a gap or an overlap.
+        """
+        rows = self.fabric.accounts()[: self.n_cpus]
+        return dict(zip(ACCOUNT_COLUMNS, rows.T.copy(), strict=True))
+
+    def draw_jitter(self, n: int) -> npt.NDArray[np.int64]:
+        """Draw the jitter of one call: ``n`` delays in picoseconds, targets ascending."""
+        assert self.jitter is not None
+        assert self._jitter_rng is not None
+        return draw(self.jitter, self._jitter_rng, n)
+
+    def note_acks(self, cpu: int, targets: Sequence[int] | None) -> None:
+        """Keep the acknowledgements of the call that a CPU has just finished."""
+        everyone = range(self.n_cpus) if targets is None else sorted(targets)
+        chosen = [c for c in everyone if c != cpu]
+        self.acks.append(self.fabric.acknowledgements(cpu, chosen))
+
+    def flush_log_if_full(self) -> None:
+        """Empty the log where calls that take no time may fill it within one step."""
+        if self.fabric.state[layout.LOG_ROWS] >= self.fabric.state[layout.LOG_CAP]:
+            self.flush_log()
+
+    def flush_log(self) -> None:
+        """Give what has been logged to those who keep it."""
+        log = self.fabric.take_log()
+        if self.on_crosscalls is not None and len(log):
+            self.on_crosscalls(log)
+        if self.detail is not None:
+            self.detail.hand_over()
