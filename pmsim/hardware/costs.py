@@ -167,6 +167,16 @@ class SbiCosts(Group):
     ] = NOTHING
     entry: Annotated[int, Constant(text="Target: from the interrupt to the queue.", least=1)]
     exit: Annotated[int, Constant(text="Target: back to what was interrupted.")] = 0
+    range_pages: Annotated[
+        int,
+        Constant(
+            text="Pages above which the firmware makes a flush of a range one of everything"
+            " (OpenSBI: tlb_range_flush_limit, 4 KiB).",
+            kind=Kind.COUNT,
+            least=1,
+            most=MOST_ENTRIES,
+        ),
+    ] = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,9 +139,10 @@ class KernelProfile(BaseModel):
     user_tlbi_range: bool = Field(
         description="Whether one may name a range of user space, which came earlier."
     )
-    user_flush: Literal["lazy_interrupted", "lazy_skipped"] = Field(
+    user_flush: Literal["lazy_interrupted", "lazy_skipped", "ever_run"] = Field(
         description="Whether a CPU that only borrows an address space is interrupted by its flushes"
-        " (and then leaves it), or is left alone unless page tables are freed."
+        " (and then leaves it), or is left alone unless page tables are freed; or whether every CPU"
+        " is told that ever ran it."
     )
     asids: int = Field(
         ge=1,

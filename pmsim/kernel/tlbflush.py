@@ -21,6 +21,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pmsim.errors import ProgramError
+from pmsim.hardware.costs import SbiCosts
 from pmsim.hardware.shootdown.tlbi import invalidate_everything, invalidate_pages
 from pmsim.hardware.tlb import FlushFunction, empty_call, flush, full_flush, sync_core
 from pmsim.units import PAGE_SIZE, Pages
@@ -224,6 +225,17 @@ class TlbFlush:
         return self._operations.cross_call(task, self._sync, Cause.TEXT_POKE)
 
 
+def ranged_by_call(machine: Machine, ceiling: Pages) -> Pages:
+    """Return the pages that a call of other CPUs drops one by one: firmware has a limit of its own.
+
+    OpenSBI flushes everything, of an address space if one is named, for any range above it
+    (lib/sbi/sbi_tlb.c, ``tlb_range_flush_limit``).
+    """
+    sbi = machine.costs.sbi
+    by_firmware = machine.shootdown.protocol.costs is SbiCosts and sbi is not None
+    return min(ceiling, sbi.range_pages) if by_firmware and sbi is not None else ceiling
+
+
 def _way(machine: Machine, profile: KernelProfile, operations: OperationLog) -> Way:
     """Return the way in which the machine's protocol makes a shootdown."""
     wanted, built = profile.shootdown_on(machine.costs), machine.shootdown
@@ -234,7 +246,8 @@ def _way(machine: Machine, profile: KernelProfile, operations: OperationLog) -> 
         )
     tlbi = machine.costs.tlbi
     if built.protocol.interrupts or tlbi is None:
-        return CallWay(machine.costs.tlb, profile.ceiling, operations)
+        ceiling = ranged_by_call(machine, profile.ceiling)
+        return CallWay(machine.costs.tlb, ceiling, operations)
     return BroadcastWay(tlbi, profile.ceiling, profile.tlbi_range, operations)
 
 

@@ -25,7 +25,7 @@ from pmsim.hardware.locks import Mutex
 from pmsim.hardware.shootdown.tlbi import Invalidation, invalidate_pages
 from pmsim.hardware.tlb import CallKind, flush
 from pmsim.kernel.calls import call
-from pmsim.kernel.tlbflush import MAX_TLBI_RANGE_PAGES, Cause
+from pmsim.kernel.tlbflush import MAX_TLBI_RANGE_PAGES, Cause, ranged_by_call
 from pmsim.units import CpuId, Pages, Picoseconds
 
 if TYPE_CHECKING:
@@ -233,9 +233,11 @@ class UserMms:
 
     def _interrupt(self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool) -> Steps:
         """Call the CPUs of the mask that run the process, and the lazy ones where they have to."""
-        ceiling = self._profile.user_ceiling
-        function = flush(self._tlb, pages, ceiling, frees_tables=frees_tables)
         others = sorted(mm.cpus - {task.cpu})
+        ceiling = self._profile.user_ceiling
+        if others:
+            ceiling = ranged_by_call(self._machine, ceiling)
+        function = flush(self._tlb, pages, ceiling, frees_tables=frees_tables)
         running = [cpu for cpu in others if self._runs(cpu, mm)]
         self._note_flushed(mm, [task.cpu, *running])
         if not others:
@@ -244,7 +246,9 @@ class UserMms:
             self._operations.local_irq_restore(task)
             return
         targets = running
-        if frees_tables or self._profile.user_flush == "lazy_interrupted":
+        if self._profile.user_flush == "ever_run":
+            targets = others
+        elif frees_tables or self._profile.user_flush == "lazy_interrupted":
             targets = others
             for cpu in set(others).difference(running):
                 mm.lazy_interrupts += 1
@@ -292,6 +296,6 @@ class UserMms:
     def _leave(self, cpu: CpuId) -> None:
         """Let a CPU give its address space up, for ``init_mm`` or for another one."""
         state = self._cpus[cpu]
-        if state.loaded is not None:
+        if state.loaded is not None and self._profile.user_flush != "ever_run":
             state.loaded.cpus.discard(cpu)
             state.loaded = None

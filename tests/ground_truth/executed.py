@@ -189,8 +189,16 @@ def pool_steps(refill: int, objects: int, size: int) -> list[Step]:
     return [create, allocate, protect, protect, destroy, drain]
 
 
-def user_steps(command: str, pages: int) -> list[Step]:
-    """Change a mapping of a process whose other threads do not matter."""
+def user_steps(command: str, pages: int, others: tuple[int, ...] = ()) -> list[Step]:
+    """Change a mapping of a process that ran on some other CPUs before."""
+
+    def earlier(kernel: KernelHandle) -> Calls:
+        mm = kernel.process("user")
+        for cpu in others:
+            kernel.kernel.machine.spawn(
+                cpu, lambda task: KernelHandle(kernel.kernel, task).use_mm(mm)
+            )
+        yield from kernel.task.sleep(NS)
 
     def change(kernel: KernelHandle) -> Calls:
         mm = kernel.process("user")
@@ -202,7 +210,7 @@ def user_steps(command: str, pages: int) -> list[Step]:
         elif command != "touch":
             yield from kernel.mprotect(pages)
 
-    return [change]
+    return [earlier, change] if others else [change]
 
 
 def program_steps(instructions: tuple[int, ...], size: int, stay: int = 0) -> list[Step]:
