@@ -117,7 +117,7 @@ class Measured:
 
 
 def measure(files: TableSource, summary: Summary) -> dict[str, float]:
-    """Return every metric of one replication by its column; others are left out.
+    """Return every metric of one replication by its column; unknown ones are left out.
 
     Parameters
     ----------
