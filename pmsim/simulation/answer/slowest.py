@@ -3,44 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 from pmsim.simulation.answer.kernelcalls import KERNEL_WORKER
 from pmsim.simulation.answer.summary import Slowest
-from pmsim.simulation.tables.arrays import filled
-from pmsim.simulation.tables.source import TableSource
 
-_COLUMNS = (
+SLOWEST_COLUMNS = (
     "start_ps", "end_ps", "cpu", "task", "cause", "protocol", "slowest_cpu", "slowest_reason",
 )  # fmt: skip
+"""What a batch of ``crosscalls`` must have."""
 
 
-def find_slowest(files: TableSource, names: Mapping[tuple[int, int], str]) -> Slowest | None:
-    """Return the shootdown that took longest, the first of several; `None` if there is none.
+class SlowestCall:
+    """The shootdown that took longest, the first of several, of all batches looked at so far."""
 
-    Parameters
-    ----------
-    files
-        The tables of the result.
-    names
-        The workload of each task, by CPU and number.
-    """
-    longest, row = -1, None
-    for batch in files.arrow_batches("crosscalls", _COLUMNS):
-        latency = filled(batch.column(1)) - filled(batch.column(0))
+    def __init__(self) -> None:
+        self._longest = -1
+        self._row: dict[str, Any] = {}
+
+    def look(self, batch: pa.RecordBatch, latency: npt.NDArray[np.int64]) -> None:
+        """Look at the next rows of ``crosscalls``, and at how long each of them took."""
         place = int(np.argmax(latency))
-        if latency[place] > longest:
-            longest, row = int(latency[place]), batch.slice(place, 1).to_pylist()[0]
-    if row is None:
-        return None
-    return Slowest(
-        at_ps=row["start_ps"],
-        latency_ps=longest,
-        cpu=row["cpu"],
-        workload=names.get((row["cpu"], row["task"]), KERNEL_WORKER),
-        cause=row["cause"],
-        protocol=row["protocol"],
-        slowest_cpu=row["slowest_cpu"],
-        slowest_reason=row["slowest_reason"],
-    )
+        if latency[place] > self._longest:
+            self._longest = int(latency[place])
+            self._row = batch.slice(place, 1).to_pylist()[0]
+
+    def told(self, names: Mapping[tuple[int, int], str]) -> Slowest | None:
+        """Return it; `None` if there was none.
+
+        Parameters
+        ----------
+        names
+            The workload of each task, by CPU and number.
+        """
+        row = self._row
+        if not row:
+            return None
+        return Slowest(
+            at_ps=row["start_ps"],
+            latency_ps=self._longest,
+            cpu=row["cpu"],
+            workload=names.get((row["cpu"], row["task"]), KERNEL_WORKER),
+            cause=row["cause"],
+            protocol=row["protocol"],
+            slowest_cpu=row["slowest_cpu"],
+            slowest_reason=row["slowest_reason"],
+        )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pmsim.simulation.answer.kernelcalls import KERNEL_WORKER, kernel_calls
 from pmsim.simulation.answer.parts import SPENT, lost, parts_of_runs
-from pmsim.simulation.answer.slowest import find_slowest
+from pmsim.simulation.answer.slowest import SLOWEST_COLUMNS, SlowestCall
 from pmsim.simulation.answer.summary import (
     Cost,
     Detail,
@@ -69,7 +69,7 @@ def summarize(
         latency_ps=calls.latency(),
         cost=_cost(calls.latencies.total, cpus, tasks, sum(durations)),
         paid=Paid(_paying_cpus(cpus), calls.initiators(names)),
-        slowest=find_slowest(files, names),
+        slowest=calls.slowest.told(names),
         transient_end_ps=transients[0].end_ps if transients else None,
         transients=transients,
         user_work=_user_work(tasks, cpus),
@@ -88,6 +88,7 @@ _PAID = ("stolen_ps", "spin_ps", "refill_ps", "handlers")
 _CALL_COLUMNS = (
     "replication", "cpu", "task", "start_ps", "end_ps", "kind", "cause", "targets", "protocol",
 )  # fmt: skip
+_ALL_CALL_COLUMNS = tuple(dict.fromkeys((*_CALL_COLUMNS, *SLOWEST_COLUMNS)))
 
 
 class _Calls:
@@ -101,10 +102,12 @@ class _Calls:
         self.last_ends: dict[int, int] = {}
         self.waited: Counter[tuple[int, int]] = Counter()
         self.latencies = Tally()
-        for batch in files.arrow_batches("crosscalls", _CALL_COLUMNS):
+        self.slowest = SlowestCall()
+        for batch in files.arrow_batches("crosscalls", _ALL_CALL_COLUMNS):
             replication, cpu, task, start, end = (filled(batch.column(i)) for i in range(5))
             latency = end - start
             self.latencies.add(latency)
+            self.slowest.look(batch, latency)
             self.targets += int(filled(batch.column(7)).sum())
             for counter, column in ((self.kinds, 5), (self.causes, 6), (self.protocols, 8)):
                 for item in batch.column(column).value_counts().to_pylist():
