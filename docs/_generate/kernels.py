@@ -12,6 +12,7 @@ from pmsim.kernel.profiles import (
     profile_like,
     profile_names,
     profile_sources,
+    profile_standing,
     profile_summary,
 )
 
@@ -20,7 +21,9 @@ HEAD = """\
 
 Each profile is a file of facts (`pmsim/data/kernels`), and says only what it does differently from
 the one that it is like. `make docs` writes this page; `pmsim list kernels --details` prints it. A
-scenario may change any key of a profile: `kernel: {profile: NAME, ceiling: 64 pages}`.
+scenario may change any key of a profile: `kernel: {profile: NAME, ceiling: 64 pages}`. A profile that
+is *counted* was held, row by row, against the counts of that kernel as it ran
+([validity](validity.md)); the others follow from reading their sources.
 
 """
 
@@ -28,10 +31,15 @@ scenario may change any key of a profile: `kernel: {profile: NAME, ceiling: 64 p
 def kernel_page() -> str:
     """Return all profiles: a row for each, and what it says with its source."""
     rows = [
-        (_link(name), profile_summary(name), _differing(name)) for name in profile_names()
-    ]  # fmt: skip
+        (_link(name), profile_summary(name), profile_standing(name), _differing(name))
+        for name in profile_names()
+    ]
     sections = [_section(name) for name in profile_names()]
-    return HEAD + table(("kernel", "what it is", "told apart from"), rows) + "".join(sections)
+    return (
+        HEAD
+        + table(("kernel", "what it is", "known by", "told apart from"), rows)
+        + "".join(sections)
+    )
 
 
 def _link(name: str) -> str:

@@ -94,9 +94,9 @@ def _kernels() -> Iterable[str]:
 
 
 def _kernel(console: Console, name: str, details: bool) -> None:
-    from pmsim.kernel.profiles import profile_summary
+    from pmsim.kernel.profiles import profile_standing, profile_summary
 
-    _entry(console, name, profile_summary(name))
+    _entry(console, name, f"{profile_summary(name)} [{profile_standing(name)}]")
     if details:
         _profile(console, name)
 

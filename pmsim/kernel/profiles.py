@@ -71,6 +71,21 @@ def profile_summary(name: str) -> str:
     return str(_file(name)["summary"])
 
 
+def profile_counted(name: str) -> str | None:
+    """Return the kernel whose counts the tests hold a profile against, row by row.
+
+    None for a profile that was read from sources only.
+    """
+    counted = _file(name).get("counted")
+    return None if counted is None else str(counted)
+
+
+def profile_standing(name: str) -> str:
+    """Say in a word or two how well a profile is known: counted, or read."""
+    counted = profile_counted(name)
+    return "read from sources" if counted is None else f"counted: {counted}"
+
+
 def profile_like(name: str) -> str | None:
     """Return the profile from which this one is told apart, None if it stands for itself."""
     like = _file(name).get("like")

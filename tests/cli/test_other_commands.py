@@ -12,7 +12,7 @@ import pytest
 import pmsim
 from pmsim.cli.app import app
 from pmsim.kernel.profile import KernelProfile
-from pmsim.kernel.profiles import profile_differences, profile_names
+from pmsim.kernel.profiles import profile_counted, profile_differences, profile_names
 from pmsim.scenario.platform import platform_names
 from pmsim.simulation.tables.protocols import PROTOCOLS
 from pmsim.workloads.registry import workload_kinds
@@ -149,6 +149,14 @@ def test_list_kernels_with_details_explains_each_key_with_its_source(inside: Pms
     keys = [key for key in KernelProfile.model_fields if key != "name"]
     assert [key for key in keys if f"    {key} " not in whole] == []
     assert whole.count("source: ") == len(keys)
+
+
+def test_list_kernels_says_which_were_counted_and_which_only_read(inside: Pmsim) -> None:
+    said = " ".join(inside("list", "kernels").stdout.split())
+    assert "[counted: Debian 6.12.117-amd64]" in said
+    assert said.count("[read from sources]") == sum(
+        profile_counted(name) is None for name in profile_names()
+    )
 
 
 def test_list_kernels_with_details_tells_a_kernel_apart_from_the_one_it_is_like(
