@@ -21,8 +21,8 @@ HEAD = """\
 
 Each profile is a file of facts (`pmsim/data/kernels`), and says only what it does differently from
 the one that it is like. `make docs` writes this page; `pmsim list kernels --details` prints it. A
-scenario may change any key of a profile: `kernel: {profile: NAME, ceiling: 64 pages}`. A profile that
-is *counted* was held, row by row, against the counts of that kernel as it ran
+scenario may change any key of a profile: `kernel: {profile: NAME, ceiling: 64 pages}`. A profile
+that is *counted* was held, row by row, against the counts of that kernel as it ran
 ([validity](validity.md)); the others follow from reading their sources.
 
 """
