@@ -71,30 +71,32 @@ class IpiCosts(Group):
     """What a cross-call by interrupts costs."""
 
     queue: Annotated[
-        int, Constant(text="Initiator: put the call into one target's queue.", least=1)
+        int, Constant(text="Initiator: csd enqueue, the call into one target's queue.", least=1)
     ]
     send: Annotated[int, Constant(text="Initiator: one write that sends interrupts.")] = 0
     fanout: Annotated[
         int,
         Constant(
-            text="Consecutive CPU numbers that one write reaches: 16 for an x2APIC cluster, 1"
-            " for one write per target.",
+            text="Consecutive CPU numbers that one write reaches, an IPI cluster: 16 for the"
+            " x2APIC's, 1 for one write per target.",
             kind=Kind.COUNT,
             least=1,
             most=MAX_CPUS,
         ),
     ] = 1
     delivery: Annotated[
-        ByDistance, Constant(text="From the write to the handler.", kind=Kind.TIME_BY_DISTANCE)
+        ByDistance, Constant(text="From the write to the IRQ entry.", kind=Kind.TIME_BY_DISTANCE)
     ] = NOTHING
     line: Annotated[
         ByDistance,
         Constant(
-            text="Initiator: read a target's acknowledgement (a cache line's way).",
+            text="Initiator: cache-line transfer, to read a target's acknowledgement.",
             kind=Kind.TIME_BY_DISTANCE,
         ),
     ] = NOTHING
-    entry: Annotated[int, Constant(text="Target: from the interrupt to the queue.", least=1)]
+    entry: Annotated[
+        int, Constant(text="Target: IRQ entry, from the interrupt to the queue.", least=1)
+    ]
     exit: Annotated[int, Constant(text="Target: back to what was interrupted.")] = 0
     jitter: Annotated[
         Jitter | None, Constant(text="Random addition to each delivery.", kind=Kind.JITTER)
@@ -153,15 +155,18 @@ class SbiCosts(Group):
     """What a cross-call through RISC-V's firmware costs."""
 
     trap: Annotated[int, Constant(text="Initiator: into the firmware.")] = 0
-    queue: Annotated[int, Constant(text="Initiator: put the call into one hart's queue.", least=1)]
+    queue: Annotated[
+        int, Constant(text="Initiator: enqueue, the call into one hart's queue.", least=1)
+    ]
     send: Annotated[int, Constant(text="Initiator: one write that interrupts one hart.")] = 0
     delivery: Annotated[
-        ByDistance, Constant(text="From the write to the handler.", kind=Kind.TIME_BY_DISTANCE)
+        ByDistance,
+        Constant(text="From the write to the firmware's handler.", kind=Kind.TIME_BY_DISTANCE),
     ] = NOTHING
     line: Annotated[
         ByDistance,
         Constant(
-            text="Initiator: read a target's acknowledgement (a cache line's way).",
+            text="Initiator: cache-line transfer, to read a target's acknowledgement.",
             kind=Kind.TIME_BY_DISTANCE,
         ),
     ] = NOTHING
@@ -206,7 +211,7 @@ class SchedCosts(Group):
     quantum: Annotated[
         int,
         Constant(
-            text="CPU time after which a task makes way for another.",
+            text="Time slice: CPU time after which a task makes way for another.",
             basis="derived",
             note=": Linux 6.1, kernel/sched/fair.c, sysctl_sched_min_granularity of 0.75 ms times"
             " 1 + log2(8), on eight or more CPUs",
