@@ -59,6 +59,11 @@ class OneRow(LayoutEngine):
             self._widths[ax] = ax.bbox.width / figure.dpi * 72
         return self._widths[ax]
 
+    def forget(self, ax: Axes) -> None:
+        """Measure again, when it is next asked for, what stands around axes."""
+        self._widths.pop(ax, None)
+        self._margins.pop(ax, None)
+
     def headed(self, ax: Axes, message: Text) -> None:
         """Note the text above axes that reaches highest."""
         self._messages[ax] = message

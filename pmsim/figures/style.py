@@ -223,6 +223,9 @@ def fit_labels(ax: Axes) -> None:
     if longest * size * _CHARACTER * len(labels) > _width(ax):
         for label in labels:
             label.set(rotation=30, ha="right", rotation_mode="anchor")
+    layout = ax.figure.canvas.figure.get_layout_engine()
+    if isinstance(layout, OneRow):
+        layout.forget(ax)  # other axes' labels and the names of lines are still to come
 
 
 def nothing(ax: Axes, message: str, reason: str) -> Axes:

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.contour import ContourSet
 
 from pmsim.errors import ResultError, UnitError
 from pmsim.figures import curves, flush_cost, heat_map, phase_diagram, tornado
 from pmsim.figures.choice import sweep_figures
+from pmsim.figures.gallery import drawings
 from pmsim.figures.swept import axis_of
 from pmsim.simulation.answer.estimates import estimate
 
@@ -286,3 +288,15 @@ def test_a_value_of_a_further_axis_is_chosen_with_where():
     sweep = MadeUpSweep({**AXES, "seed": (1, 2)}, lambda cpus, rate, seed: seed * lost(cpus, rate))
     ax = heat_map(sweep, x=RATE, y="machine.cpus", where={"seed": 2})
     assert np.nanmax(ax.collections[0].get_array()) == pytest.approx(0.112)
+
+
+@pytest.mark.parametrize("metric", ["lost_share", "latency_mean_ps"])
+def test_nothing_that_is_written_around_a_figure_of_a_sweep_is_cut_off(metric):
+    for drawing in drawings(PLANE, [metric]):
+        figure = drawing._drawn()
+        FigureCanvasAgg(figure).draw()
+        for ax in figure.axes:
+            around = ax.get_tightbbox()
+            assert min(around.x0, around.y0) >= 0, drawing.name
+            assert around.x1 <= figure.bbox.width, drawing.name
+            assert around.y1 <= figure.bbox.height, drawing.name
