@@ -8,18 +8,21 @@ and number of handlers, every task's end, and where a program is in error, which
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.sbi import SBI
 from tests.hardware.adapters import run_fabric
 from tests.hardware.strategies import cuts, programs
 from tests.reference.fuzz import Seeded, differences, outcome, programs_of
 from tests.reference.generate import NEVER, random_program
 from tests.reference.machine import run as run_reference
-from tests.reference.program import Program, Result
+from tests.reference.program import Program, Result, Step
 
 large_programs_allowed = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -81,6 +84,32 @@ def test_the_comparison_sees_a_difference_of_one_picosecond() -> None:
         return Result(result.end + 1, result.calls, result.cpus, result.task_ends)
 
     assert len(differences(program, late)) == 3
+
+
+def deaf(program: Program) -> Result:
+    """Run a program on a machine that does not hear which options were chosen."""
+    plain = Shootdown(program.shootdown.protocol)
+    return run_reference(replace(program, shootdown=plain))
+
+
+def hasty(program: Program) -> Result:
+    """Run a program on a machine that does not heed that page tables are freed."""
+    tasks = tuple(replace(task, steps=_without_frees(task.steps)) for task in program.tasks)
+    return run_reference(replace(program, tasks=tasks))
+
+
+def _without_frees(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    return tuple(("flush_kernel" if op == "free_tables" else op, arg) for op, arg in steps)
+
+
+@pytest.mark.parametrize("wrong", [deaf, hasty])
+def test_random_programs_find_a_machine_that_ignores_an_option_or_what_it_spares(
+    wrong: Callable[[Program], Result],
+) -> None:
+    found = [
+        number for number in range(100) if differences(random_program(Seeded([0, number])), wrong)
+    ]
+    assert found
 
 
 def test_random_programs_meet_everything_that_the_page_speaks_of() -> None:
