@@ -97,6 +97,12 @@ CAUSES: Final = (
 """What a shootdown is made for."""
 
 PARTS: Final = (
+    Term(
+        "csd lock",
+        "The lock in a call's csd (call_single_data), which the target releases when the function"
+        " has run.",
+        "anatomy.ack_ps",
+    ),
     Term("csd enqueue", "The call is put into the queue of every target.", "crosscalls.queue_ps"),
     Term(
         "IRQ entry", "A CPU's way from its work into the interrupt handler.", "crosscalls.entry_ps"
@@ -112,6 +118,16 @@ PARTS: Final = (
         "visit",
         "The initiator waits for the csd locks in order, one cache-line transfer each.",
         "crosscalls.visit_ps",
+    ),
+    Term(
+        "cache-line transfer",
+        "The way of a line from the cache of the CPU that wrote it to that of one that reads it.",
+        "crosscalls.visit_ps",
+    ),
+    Term(
+        "IPI cluster",
+        "The CPUs that one write to the interrupt controller interrupts.",
+        "crosscalls.send_ps",
     ),
     _reason("distance", "The slowest target had nothing in the way but the distance."),
     _reason("irqs_off", "The slowest target had interrupts off."),
@@ -130,6 +146,11 @@ COSTS: Final = (
     ),
     Term("spinning", "Waiting for csd locks or spinlocks and keeping the CPU.", "cpus.spin_ps"),
     Term("interrupts off", "Time in which no handler can start on a CPU.", "cpus.irqs_off_ps"),
+    Term(
+        "time slice",
+        "The time for which a task keeps a CPU that others are ready to run on.",
+        "operations.delay_ps",
+    ),
     Term("refill", "Walking page tables for what a full flush dropped.", "cpus.refill_ps"),
     Term("lost", "Stolen, spinning, enqueuing and sending, and refill together.", "lost_share"),
     Term("stall fraction", "The part of a TLB broadcast for which a CPU that computes stalls.",
