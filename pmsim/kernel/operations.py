@@ -211,26 +211,48 @@ class OperationLog:
             parent.lock_wait_ps += operation.lock_wait_ps
             parent.crosscall_ps += operation.crosscall_ps
         if self.sink is not None:
-            self._keep(operation, NO_OPERATION if parent is None else parent.id)
+            counted = (
+                operation.pages,
+                operation.crosscalls,
+                operation.run_ps,
+                operation.lock_wait_ps,
+                operation.crosscall_ps,
+            )
+            above = NO_OPERATION if parent is None else parent.id
+            self._keep(task, operation.kind, operation.id, above, operation.start_ps, counted)
 
-    def _keep(self, operation: Operation, parent: int) -> None:
-        task = operation.task
+    def note(self, task: Task, kind: str, pages: Pages, ps: Picoseconds) -> None:
+        """Note an operation that takes a task, which `is_alone`, nothing but ``ps`` of computing.
+
+        What `begin`, `compute` and `end` do, in one step and without waiting.
+        """
+        start, number = task.now, self._begun
+        if task.begin_compute(ps):
+            raise RuntimeError(f"{task.place} was not alone")
+        self._begun = number + 1
+        parent = self._current.get(task)
+        if parent is not None:
+            parent.run_ps += ps
+        if self.sink is not None:
+            above = NO_OPERATION if parent is None else parent.id
+            self._keep(task, kind, number, above, start, (pages, 0, ps, 0, 0))
+
+    def _keep(
+        self, task: Task, kind: str, number: int, parent: int, start: int, counted: tuple[int, ...]
+    ) -> None:
+        """Keep a row of an operation that ends now; ``counted`` are its pages and what follows."""
         who = self._tasks.get(task)
-        kind = self._kinds.get(operation.kind)
+        code = self._kinds.get(kind)
         _ROW.pack_into(
             self._rows,
             self._end,
-            operation.id,
+            number,
             parent,
             _place(self._tasks, task) if who is None else who,
-            _place(self._kinds, operation.kind) if kind is None else kind,
-            operation.start_ps,
+            _place(self._kinds, kind) if code is None else code,
+            start,
             task.now,
-            operation.pages,
-            operation.crosscalls,
-            operation.run_ps,
-            operation.lock_wait_ps,
-            operation.crosscall_ps,
+            *counted,
         )
         self._end += _ROW.size
         if self._end == len(self._rows):
@@ -277,14 +299,6 @@ class OperationLog:
         A task that computes with interrupts off is never taken to be alone.
         """
         return task not in self._irqs_off and task.is_alone(ps)
-
-    def spend(self, task: Task, ps: Picoseconds) -> None:
-        """Compute for ``ps`` what `is_alone` was asked about, in one step and without waiting."""
-        operation = self._current.get(task)
-        if operation is not None:
-            operation.run_ps += ps
-        if task.begin_compute(ps):
-            raise RuntimeError(f"{task.place} was not alone")
 
     def local_irq_save(self, task: Task) -> None:
         """Let what ``task`` computes from now on be done with interrupts off, each piece by itself.

@@ -6,7 +6,7 @@ areas have in common, whatever they map.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final
 
 from pmsim.hardware.locks import Spinlock
@@ -56,6 +56,7 @@ class Areas:
         self._operations = context.operations
         self._pagetable = context.part(kernel_page_table)
         self._purge = context.part(Purge)
+        self._lazy = context.profile.purge_by != "unmap"
         self._release = release(context)
 
     def __len__(self) -> int:
@@ -130,12 +131,8 @@ class Areas:
         nearest = self._by_start.get(next(starts, start))
         return nearest if _reaches(nearest, page) else None
 
-    def remove(
-        self, task: Task, area: VmArea, fixed: Picoseconds, each: Picoseconds
-    ) -> Iterable[Any]:
+    def remove(self, task: Task, area: VmArea, fixed: Picoseconds, each: Picoseconds) -> Steps:
         """Unlink and unmap an area, and give up its addresses (``remove_vm_area``).
-
-        At once, where nobody can notice.
 
         Parameters
         ----------
@@ -148,30 +145,36 @@ class Areas:
         """
         mapped = area.pages if area.runs else 0
         lock = self._locks[self._search.busy_lock(area.address // PAGE_SIZE)]
-        time = fixed + mapped // area.leaf * each
-        if (
-            lock.owner is None
-            and not task.spinlocks
-            and self._operations.is_alone(task, time + self.lock_hold)
-        ):
-            self._operations.spend(task, time + self.lock_hold)
-            lock.try_lock(task)
-            return self._release.release(task, self._unlink(area, mapped), lock)
-        return self._remove(task, area, mapped, time, lock)
-
-    def _remove(
-        self, task: Task, area: VmArea, mapped: Pages, time: Picoseconds, lock: Spinlock
-    ) -> Steps:
-        yield from self._operations.compute(task, time)
+        yield from self._operations.compute(task, fixed + mapped // area.leaf * each)
         yield from self._operations.lock(task, lock)
         yield from self._operations.compute(task, self.lock_hold)
-        yield from self._release.release(task, self._unlink(area, mapped), lock)
+        yield from self._release.release(task, self._unlink(area), lock)
 
-    def _unlink(self, area: VmArea, mapped: Pages) -> FreedArea:
+    def remove_at_once(self, task: Task, area: VmArea, time: Picoseconds) -> bool:
+        """Do what `remove` does in no time, where nobody can notice that it takes so long.
+
+        Returns
+        -------
+        bool
+            False, and nothing done, where somebody could, or a purge would be due.
+        """
+        lock = self._locks[self._search.busy_lock(area.address // PAGE_SIZE)]
+        if (
+            not self._lazy
+            or lock.owner is not None
+            or task.spinlocks
+            or not self._purge.has_room(area.pages + GUARD)
+            or not self._operations.is_alone(task, time)
+        ):
+            return False
+        self._purge.put(self._unlink(area))
+        return True
+
+    def _unlink(self, area: VmArea) -> FreedArea:
         """Let an area be found no more, and unmap it."""
         del self._by_start[area.address]
-        if mapped:
-            self._pagetable.unmap(area.address, mapped)
+        if area.runs:
+            self._pagetable.unmap(area.address, area.pages)
         return FreedArea(area.address // PAGE_SIZE, area.pages + GUARD, area.range)
 
 

@@ -19,7 +19,7 @@ from pmsim.kernel.addresses.vmap_block_queues import VmapBlockQueues
 from pmsim.kernel.calls import call
 from pmsim.kernel.geometry import ULONG_MAX
 from pmsim.kernel.tlbflush import Cause
-from pmsim.units import PAGE_SIZE
+from pmsim.units import PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -68,6 +68,10 @@ class Purge:
     def due(self) -> bool:
         """Whether more has gathered than may."""
         return self.lazy_pages > self.lazy_max_pages
+
+    def has_room(self, pages: Pages) -> bool:
+        """Return whether so many pages more make no purge due."""
+        return self.lazy_pages + pages <= self.lazy_max_pages
 
     def put(self, freed: FreedArea) -> bool:
         """Put a freed area on the list; return whether a purge is `due`."""

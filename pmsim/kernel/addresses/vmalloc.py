@@ -78,6 +78,8 @@ class Vmalloc:
         self.ranges = self.areas.ranges
         self._profile = profile
         self._pointer = profile.word_bytes
+        # Larger areas have their page pointers in an area of their own.
+        self._at_once = PAGE_SIZE // self._pointer
         fallback = ("vmalloc",) if profile.modules_fallback == "vmalloc" else ()
         self._places = {
             "vmalloc": (self.ranges["vmalloc"],),
@@ -198,6 +200,8 @@ class Vmalloc:
         if area is None:
             return
         area.mark_freed(task, "vfree")
+        if self._free_at_once(task, area):
+            return
         operation = self._operations.begin(task, "vfree", area.pages)
         yield from self.areas.remove(task, area, self._costs.vfree, self._costs.vfree_page)
         if area.flush_reset_perms and area.runs and self._profile.reset_perms:
@@ -269,12 +273,13 @@ class Vmalloc:
         if size < 0:
             raise ProgramError(f"{kind} of {size} bytes", task.now, task.place)
         pages = -(-size // (PAGE_SIZE * shape.leaf)) * shape.leaf
+        if shape is _BY_PAGES and (area := self._allocate_at_once(task, pages)) is not None:
+            return area
         operation = self._operations.begin(task, kind, pages)
         area = None
         if not 0 < pages <= self._frames.total:
             yield from self._operations.compute(task, self._costs.vmalloc)
         else:
-            area = self._allocate_at_once(task, pages, shape, places[0])
             for where in places:
                 if area is None:
                     area = yield from self._allocate(task, pages, shape, where)
@@ -283,22 +288,19 @@ class Vmalloc:
             yield from self._fresh.touched(task, area.address, pages)
         return area
 
-    def _allocate_at_once(
-        self, task: Task, pages: Pages, shape: Shape, where: AddressRange
-    ) -> VmArea | None:
-        """Do what `_allocate` does, in one step, where nobody can notice that it takes time.
+    def _allocate_at_once(self, task: Task, pages: Pages) -> VmArea | None:
+        """Do what `_request` does, in one step, where nobody can notice that it takes time.
 
-        For small areas, which are allocated by the million: it halves what one costs. None, with
-        nothing done, where somebody could, or where there is more to do than usually.
+        For small areas, which are allocated by the million. None, with nothing done, where somebody
+        could, or where there is more to do than usually.
         """
-        if shape is not _BY_PAGES or pages * self._pointer > PAGE_SIZE or self._fresh.touches:
+        where = self.ranges["vmalloc"]
+        if not 0 < pages <= self._at_once or self._fresh.touches or pages > self._frames.free:
             return None
         time = self.areas.lock_hold + self._costs.vmalloc + pages * self._costs.vmalloc_page
-        if (
-            pages > self._frames.free
-            or not self.areas.is_free(task, where, pages + GUARD)
-            or not self._operations.is_alone(task, time)
-        ):
+        if not self.areas.is_free(task, where, pages + GUARD):
+            return None
+        if not self._operations.is_alone(task, time):
             return None
         page = self.areas.take(task, where, pages + GUARD)
         if page is None:
@@ -307,8 +309,21 @@ class Vmalloc:
         area.runs = self._frames.allocate(pages) or []
         self.areas.add(area)
         self._pagetable.map(area.address, area.runs, PAGE_KERNEL)
-        self._operations.spend(task, time)
+        self._operations.note(task, "vmalloc", pages, time)
         return area
+
+    def _free_at_once(self, task: Task, area: VmArea) -> bool:
+        """Do what `vfree` does, in one step, where nobody can notice; return whether it was."""
+        if area.leaf > 1 or area.page_array is not None or area.flush_reset_perms:
+            return False
+        costs = self._costs
+        mapped = area.pages if area.runs else 0
+        time = costs.vfree + mapped * costs.vfree_page + self.areas.lock_hold
+        if not self.areas.remove_at_once(task, area, time):
+            return False
+        self._frames.release(area.runs)
+        self._operations.note(task, "vfree", area.pages, time)
+        return True
 
     def _allocate(self, task: Task, pages: Pages, shape: Shape, where: AddressRange) -> Allocation:
         """Find addresses, then a place for the page pointers, then pages; then map them."""
