@@ -107,21 +107,16 @@ def _rates(case: Case) -> list[list[float]]:
             _run(case, number, period, Path(directory)) for number in (3, 3 + case.calls)
         )
         short()
-
-        def ours() -> float:
-            # What a longer run takes more than a short one: beginning and ending count for nothing.
-            before, after = cpu_seconds(short), cpu_seconds(long)
-            return calls / (after - before)
-
-        return in_turn(ours, plain)
+        # What a longer run takes more than a short one: beginning and ending count for nothing.
+        return in_turn(lambda: calls / (long() - short()), plain)
 
 
-def _run(case: Case, calls: int, period: int, directory: Path) -> Callable[[], object]:
-    """Return what runs so many calls of each initiator."""
+def _run(case: Case, calls: int, period: int, directory: Path) -> Callable[[], float]:
+    """Return what runs so many calls of each initiator, and returns the CPU time."""
     if not case.recorded:
         return lambda: bare(case, calls)
     scenario = _trace(case, calls, period, directory)
-    return lambda: pmsim.run(scenario)
+    return lambda: cpu_seconds(lambda: pmsim.run(scenario))
 
 
 def _trace(case: Case, calls: int, period: int, directory: Path) -> ResolvedScenario:
@@ -146,8 +141,8 @@ def _trace(case: Case, calls: int, period: int, directory: Path) -> ResolvedScen
     ).resolve()
 
 
-def bare(case: Case, calls: int) -> None:
-    """Run tasks in Python on a machine to which nobody listens."""
+def bare(case: Case, calls: int) -> float:
+    """Run tasks in Python on a machine to which nobody listens; return the run's CPU time."""
     machine = Machine(case.topology, COSTS)
     function = flush(COSTS.tlb, case.pages, CEILING)
 
@@ -164,7 +159,7 @@ def bare(case: Case, calls: int) -> None:
             machine.spawn(cpu, initiator)
         else:
             machine.spawn(cpu, other, role="background")
-    machine.run()
+    return cpu_seconds(machine.run)
 
 
 def _plain(case: Case, calls: int) -> Simulated:

@@ -16,8 +16,8 @@ SHORT, LONG, MANY = 20, 120, 1_000
 """Replications of the tiny sweep: what one takes is told by two sweeps, and from that, many."""
 EACH, ALL = 0.015, 20.0
 """Seconds that one tiny replication and `MANY` of them are to take at most."""
-STEADY = 20
-"""Replications of each worker, where several work."""
+STEADY = 40
+"""Replications of each worker, where several work; the first half is for their beginning."""
 SPEED_UP = 1.8
 """How much faster two workers are to be than one, once both have begun, on a quiet machine."""
 
@@ -63,7 +63,7 @@ def _steady_rate(workers: int) -> float:
     seen: list[tuple[float, int]] = []
 
     def note(progress: SweepProgress) -> None:
-        if progress.done >= workers:
+        if progress.done >= STEADY * workers // 2:
             seen.append((time.perf_counter(), progress.done))
 
     pmsim.sweep(scenario, replications=STEADY * workers, workers=workers, progress=note)
