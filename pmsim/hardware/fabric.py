@@ -18,6 +18,7 @@ from pmsim.errors import AccountingError
 from pmsim.hardware.costs import CrosscallOrder, MachineCosts
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.accounts import accounts
+from pmsim.hardware.passes.steps import act
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import number_of
 from pmsim.hardware.topology import Topology
@@ -205,6 +206,7 @@ class Fabric:
 
     def last_handler_end(self) -> int:
         """Return when the last handler that is known of ends."""
+        act(self.state, layout.DO_CATCH_UP, 0, 0)
         first = layout.HEADER + layout.PLAN_END
         ends = self.state[first : first + self.n_cpus * layout.CPU_WORDS : layout.CPU_WORDS]
         return max(self.now, int(ends.max()))
@@ -232,6 +234,7 @@ class Fabric:
 
     def acknowledgements(self, initiator: int, targets: list[int]) -> dict[int, int]:
         """Return when each target of the initiator's last call acknowledged, in ps."""
+        act(self.state, layout.DO_CATCH_UP, 0, 0)
         base = int(self.state[layout.ENTRIES_AT])
         rows = ((c, base + (initiator * self.n_cpus + c) * layout.ENTRY_ROW) for c in targets)
         return {c: int(self.state[at + layout.E_ACK]) for c, at in rows}

@@ -51,6 +51,13 @@ def rows_of(program: Program) -> list[tuple[dict[str, int], dict[int, int]]]:
     return list(zip(fabric.rows, fabric.machine.acks, strict=True))
 
 
+def machine_of(program: Program) -> Machine:
+    """Return the machine as it stands after a program."""
+    fabric = _FabricRun(program)
+    fabric.result()
+    return fabric.machine
+
+
 def kept_of(program: Program) -> dict[str, WholeCalls]:
     """Return the calls that the fabric has kept whole at the end of the run."""
     fabric = _FabricRun(program)

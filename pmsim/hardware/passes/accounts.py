@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pmsim.hardware.passes.handlers import retire, stolen_by
+from pmsim.hardware.passes.handlers import stolen_by
+from pmsim.hardware.passes.history import retire
 from pmsim.hardware.passes.jit import compiled, entry_point
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.rows import entry_of, row_of

@@ -9,12 +9,14 @@ time, and only one that was the maximum and becomes earlier needs a look at all 
 from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_step
-from pmsim.hardware.passes.handlers import plan, retire, settle_maxima, start_of, still_runs
+from pmsim.hardware.passes.handlers import plan, settle_maxima, start_of
+from pmsim.hardware.passes.history import catch_up, retire
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.log import log_call
 from pmsim.hardware.passes.occupation import begin_window, own_time
-from pmsim.hardware.passes.rows import entry_of, row_of
+from pmsim.hardware.passes.quiet import is_quiet, send_quietly
+from pmsim.hardware.passes.rows import cost_word, entry_of, row_of, still_runs
 
 
 @compiled
@@ -62,6 +64,7 @@ def _append(S: State, c: int, i: int) -> None:
         S[r + PLAN_STOLEN] += done + S[EXIT] - stolen_from
         S[r + PLAN_HANDLERS] += 1
     S[r + PLAN_END] = done + S[EXIT]
+    S[LATEST_END] = max(S[LATEST_END], S[r + PLAN_END])
     S[r + PLAN_FULL] |= S[e + E_COST] & 1
     S[e + E_START] = start
     S[e + E_META] |= reason << 32
@@ -84,6 +87,18 @@ def _queue_behind(S: State, c: int, i: int) -> None:
 
 
 @compiled
+def _catch_up_with_quiet_calls(S: State, targets: State) -> None:
+    """Let the targets of a call know of the quiet calls before it."""
+    if targets.size == 0:
+        for c in range(S[N_CPUS]):
+            catch_up(S, c)
+        S[BEHIND] = 0
+    else:
+        for c in targets:
+            catch_up(S, c)
+
+
+@compiled
 def send(
     S: State, D: Codes, targets: State, jitter: State, i: int, n: int, cost: int, flags: int
 ) -> None:
@@ -91,19 +106,17 @@ def send(
 
     q_k = t + trap + (k+1) queue; a = t + trap + n queue + (g+1) send + delivery + jitter; the visit
     leaves c at w_c = max(w_previous, ack_c) + line, so that the prefix of lines turns it into a
-    maximum. (Only the firmware has a trap.) The function is acknowledged at its start where the
-    machine is told so, but for one after which page tables are freed.
+    maximum. (Only the firmware has a trap.)
     """
     o = row_of(i)
     t = S[NOW]
     full = flags & EMPTIES
-    at_start = S[ACK] if flags & FREES_TABLES == 0 else 0
-    packed_cost = 4 * cost + 2 * at_start + full
+    word = cost_word(S, cost, flags)
     trap = S[TRAP]
     queue = S[QUEUE]
     fanout = S[FANOUT]
     entry = S[ENTRY]
-    to_ack = 0 if at_start else cost  # from the take of a handler that takes this call alone
+    to_ack = cost - still_runs(word)  # from the take of a handler that takes this call alone
     to_end = cost + S[EXIT]
     entries_at = S[ENTRIES_AT] + i * S[N_CPUS] * ENTRY_ROW
     delivery_at = S[DELIVERY_AT]
@@ -117,7 +130,10 @@ def send(
     prefix = 0
     best = -INF
     slowest = NONE
+    latest = S[LATEST_END]
     k = 0
+    if S[BEHIND]:
+        _catch_up_with_quiet_calls(S, targets)
     if everyone:
         S[o + C_FIRST] = 1 if i == 0 else 0
     else:
@@ -155,7 +171,7 @@ def send(
                 S[r + PIN] = NONE
         S[e + E_QUEUED] = q
         S[e + E_ARRIVES] = arrives
-        S[e + E_COST] = packed_cost
+        S[e + E_COST] = word
         S[e + E_PREFIX] = prefix
         S[e + E_NEXT] = NONE
         if S[r + HEAD] < 0:
@@ -178,6 +194,7 @@ def send(
             S[r + TAIL] = i
             S[r + LAST_TAKE] = take
             S[r + PLAN_END] = end
+            latest = max(latest, end)
             S[r + PLAN_STOLEN] = stolen + end - (arrives if reason == R_IDLE_EXIT else start)
             S[r + PLAN_HANDLERS] = handlers + 1
             S[r + PLAN_FULL] = full
@@ -193,6 +210,9 @@ def send(
             best = ack - prefix
             slowest = c
         prefix += S[line_at + code]
+    S[LATEST_END] = max(S[LATEST_END], latest)
+    if not everyone or jitter.size:
+        S[o + Q_KNOWN] = 0  # the entries are no longer those of a quiet call
     S[o + C_MAX] = best
     S[o + C_SLOWEST] = slowest
     S[o + C_LINE] = prefix
@@ -224,6 +244,7 @@ def look_call(S: State, c: int) -> int:
             return 0
         S[r + IRQS_OFF] += S[r + NEED]
     S[r + MODE] = M_STEP
+    S[IN_FLIGHT] -= 1
     log_call(S, c)
     return 1
 
@@ -251,7 +272,11 @@ def begin_call(
     S[o + SENT] += 1
     S[o + FLUSHES] += flags & EMPTIES
     if n > 0:
-        send(S, D, targets, jitter, i, n, cost, flags)
+        if is_quiet(S, targets, jitter, flags):
+            send_quietly(S, D, i, cost, flags)
+        else:
+            send(S, D, targets, jitter, i, n, cost, flags)
+    S[IN_FLIGHT] += 1
     if n == 0 or S[SERIAL] == 0:
         S[o + C_LOCAL_END] += cost
     begin_window(S, i, M_CALL, S[o + C_LOCAL_END] - S[NOW])

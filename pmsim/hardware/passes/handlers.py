@@ -1,18 +1,19 @@
-"""A CPU's handlers: what is history, and the plan on top of it.
+"""A CPU's handlers: the plan on top of what is history.
 
 Handlers are planned, not simulated. A step at one instant changes only later ones, because
 ``queue`` and ``entry`` are at least 1 ps; so a CPU's handlers are a function of its history, of the
 end of its window or the start of its idleness, and of its open calls in order of (q, initiator):
-a recurrence over the few calls in flight (`plan`). Groups whose take has passed are history
-(`retire`); what is open is planned again when the CPU's own state changes (`revise`).
+a recurrence over the few calls in flight (`plan`). What is open is planned again when the CPU's own
+state changes (`revise`).
 """
 
 from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_step
+from pmsim.hardware.passes.history import catch_up, history_end, history_stolen
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
-from pmsim.hardware.passes.rows import entry_of, row_of
+from pmsim.hardware.passes.rows import entry_of, row_of, still_runs
 
 
 @compiled
@@ -23,99 +24,6 @@ def exit_latency(S: State, idle_for: int) -> int:
         if S[at + 2 * k] <= idle_for:
             return S[at + 2 * k + 1]
     return 0
-
-
-@compiled
-def history_end(S: State, r: int) -> int:
-    """Return when the last handler ends that is history."""
-    return S[r + PLAN_END] if S[r + HEAD] < 0 else S[r + BASE_END]
-
-
-@compiled
-def history_stolen(S: State, r: int) -> int:
-    """Return the time stolen by all that is history."""
-    return S[r + PLAN_STOLEN] if S[r + HEAD] < 0 else S[r + BASE_STOLEN]
-
-
-@compiled
-def flush_tlb(S: State, r: int, reached: int) -> None:
-    """A full flush, the CPU's own clock standing at ``reached``: the debt is the whole again."""
-    S[r + FLUSHES] += 1
-    if S[r + MODE] != M_COMPUTE:
-        return
-    task = S[TASKS_AT] + S[r + CURRENT] * TASK_ROW
-    whole = S[task + T_REFILL]
-    if whole == 0:
-        return
-    served = reached - (S[r + SINCE] - S[r + SINCE_STOLEN])
-    if served >= S[r + NEED]:
-        return  # the compute is over: the next one pays
-    left = max(0, S[r + DEBT] - (served - S[r + DEBT_AT]))
-    S[r + REFILL] += S[r + DEBT] - left
-    S[r + NEED] += whole - left
-    S[r + DEBT] = whole
-    S[r + DEBT_AT] = served
-    S[task + T_EPOCH] = S[r + FLUSHES]
-
-
-@compiled
-def still_runs(cost: int) -> int:
-    """Return how long the function of an entry of this `E_COST` runs after its acknowledgement."""
-    return (cost >> 2) * (cost >> 1 & 1)
-
-
-@compiled
-def _retire_groups(S: State, c: int, now: int) -> None:
-    """Move the groups whose take has passed from the plan into history, one by one."""
-    r = row_of(c)
-    head = S[r + HEAD]
-    while head >= 0:
-        e = entry_of(S, head, c)
-        start = S[e + E_START]
-        if start + S[ENTRY] > now:
-            break
-        stolen_from = start
-        if S[e + E_META] >> 32 == R_IDLE_EXIT:
-            stolen_from = S[e + E_ARRIVES]
-        full = 0
-        done = 0
-        while head >= 0:
-            e = entry_of(S, head, c)
-            if S[e + E_START] != start:
-                break
-            done = S[e + E_ACK] + still_runs(S[e + E_COST])
-            full |= S[e + E_COST] & 1
-            head = S[e + E_NEXT]
-        if full:
-            flush_tlb(S, r, max(start - S[r + BASE_STOLEN], S[r + REACHED]))
-        end = done + S[EXIT]
-        S[r + BASE_END] = end
-        S[r + BASE_STOLEN] += end - stolen_from
-        S[r + BASE_HANDLERS] += 1
-        S[r + PIN] = NONE
-    S[r + HEAD] = head
-    if S[r + PLAN_FULL]:  # whether what is left holds a full flush is not known
-        S[r + PLAN_FULL] = 0 if head < 0 else 2
-
-
-@compiled
-def retire(S: State, c: int, now: int) -> None:
-    """Make history of every handler of ``c`` whose take has passed (``<=``: q is after now)."""
-    r = row_of(c)
-    if S[r + HEAD] < 0:
-        return
-    if S[r + LAST_TAKE] > now:
-        _retire_groups(S, c, now)
-        return
-    if S[r + PLAN_FULL]:
-        if S[r + PLAN_FULL] > 1 or S[r + PLAN_HANDLERS] - S[r + BASE_HANDLERS] > 1:
-            _retire_groups(S, c, now)
-            return
-        start = S[r + LAST_TAKE] - S[ENTRY]
-        flush_tlb(S, r, max(start - S[r + BASE_STOLEN], S[r + REACHED]))
-        S[r + PLAN_FULL] = 0
-    S[r + HEAD] = NONE
-    S[r + PIN] = NONE
 
 
 @compiled
@@ -150,6 +58,7 @@ def settle_maxima(S: State) -> None:
         slowest = NONE
         c = S[o + C_FIRST]
         while c >= 0:
+            catch_up(S, c)
             e = entry_of(S, owner, c)
             value = S[e + E_ACK] - S[e + E_PREFIX]
             if value > best:
@@ -228,6 +137,7 @@ def plan(S: State, c: int) -> None:
     S[r + PLAN_STOLEN] = stolen
     S[r + PLAN_HANDLERS] = handlers
     S[r + PLAN_FULL] = full
+    S[LATEST_END] = max(S[LATEST_END], end)
 
 
 @compiled

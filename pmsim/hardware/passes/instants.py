@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_at, file_step, lowest
 from pmsim.hardware.passes.calls import look_call
-from pmsim.hardware.passes.handlers import busy_until, retire
+from pmsim.hardware.passes.handlers import busy_until
+from pmsim.hardware.passes.history import retire
 from pmsim.hardware.passes.invalidations import await_fence, serve
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *

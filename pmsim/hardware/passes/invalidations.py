@@ -9,7 +9,8 @@ every handler that comes in between.
 from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_step, file_step_or_timer
-from pmsim.hardware.passes.handlers import flush_tlb, retire, stolen_by
+from pmsim.hardware.passes.handlers import stolen_by
+from pmsim.hardware.passes.history import flush_tlb, retire
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.occupation import occupy

@@ -44,7 +44,11 @@ DETAIL_FROM, DETAIL_TO, DETAIL_LEFT, DETAIL_CUT = 36, 37, 38, 39  # calls that a
 DETAIL_HEADS_AT, DETAIL_ENTRIES_AT, DETAIL_CAP = 40, 41, 42
 DETAIL_CALLS, DETAIL_ENTRIES = 43, 44  # of them in the buffer
 ACK = 45  # 1: a cross-call is acknowledged at the start of its function (`shootdown.ipi.ACK`)
-HEADER = 48
+# quiet calls (`quiet`): how many, what they stole of a target, the last one, whether some CPU has
+# not caught up with them; and what tells whether a call is one
+QUIET_CALLS, QUIET_STOLEN, QUIET_FROM, QUIET_AT, QUIET_COST, BEHIND = range(46, 52)
+IN_FLIGHT, IDLE_CPUS, LATEST_FLOOR, LATEST_END = range(52, 56)
+HEADER = 64
 
 # --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---
 CPU_WORDS = 16
@@ -67,8 +71,9 @@ C_LOCAL, C_PHASE, C_KIND, C_CAUSE, C_OPERATION, C_PAGES, C_VISITED, C_INVALIDATI
 )
 # an invalidation's own: when its service ends and how long it takes, whether it empties the TLBs
 I_SERVED, I_SERVICE, I_EMPTIES = C_LOCAL_END, C_LOCAL, C_FIRST
-# plane 3: accounts
-BUSY, SPIN, IRQS_OFF, IDLE, REFILL, SENT = range(3 * PLANE, 3 * PLANE + 6)
+# plane 3: accounts; the quiet calls that this CPU has caught up with; and what its own are like
+BUSY, SPIN, IRQS_OFF, IDLE, REFILL, SENT, SEEN, SEEN_STOLEN = range(3 * PLANE, 3 * PLANE + 8)
+Q_KNOWN, Q_SENT, Q_LAST, Q_LINE, Q_MAX, Q_SLOWEST = range(3 * PLANE + 8, 3 * PLANE + 14)
 
 NONE_AT_FIRST = HEAD, TAIL, PIN, IDLE_SINCE, CURRENT, LAST_TASK, READY_HEAD, READY_TAIL, SLEEP_HEAD
 
@@ -138,8 +143,8 @@ TIMES = 5  # the first columns add up to the duration
 # these end with the calendar loop: on a CPU, what its task asks for
 DO_ADVANCE, DO_BOUNDARY, DO_COMPUTE, DO_IRQS_OFF, DO_SLEEP, DO_BLOCK, DO_SPIN = range(7)
 # these do not: on a task, or a CPU
-DO_WAKE, DO_GRANT, DO_LEAVE, DO_MAKE_READY, DO_BEGIN = range(7, 12)
-DO_FORESEE = 12  # asks whether a CPU's task could compute for so long, and nothing else happens
+DO_WAKE, DO_GRANT, DO_LEAVE, DO_MAKE_READY, DO_BEGIN, DO_CATCH_UP = range(7, 13)
+DO_FORESEE = 13  # asks whether a CPU's task could compute for so long, and nothing else happens
 
 # --- what the functions that end a step return ----------------------------------------------------
 NOTHING = -1  # nothing before the limit

@@ -6,6 +6,7 @@ was waited for they follow the initiator (machine-model page, section 7).
 
 from __future__ import annotations
 
+from pmsim.hardware.passes.history import catch_up
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.rows import entry_of, row_of
@@ -50,6 +51,7 @@ def _log_slowest(S: State, i: int, at: int) -> None:
     """Follow the target whose acknowledgement ended the waiting from queue to visit."""
     r = row_of(i)
     c = S[r + C_SLOWEST]
+    catch_up(S, c)
     e = entry_of(S, i, c)
     begin = S[e + E_START]
     reason = S[e + E_META] >> 32

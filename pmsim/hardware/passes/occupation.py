@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_step
-from pmsim.hardware.passes.handlers import history_stolen, revise
+from pmsim.hardware.passes.handlers import revise
+from pmsim.hardware.passes.history import history_stolen
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.rows import row_of
@@ -55,6 +56,7 @@ def begin_window(S: State, c: int, mode: int, length: int) -> None:
     occupy(S, c, mode, length)
     if mode == M_CALL or S[HELD_OFF]:
         S[r + FLOOR] = S[NOW] + length
+        S[LATEST_FLOOR] = max(S[LATEST_FLOOR], S[r + FLOOR])
         S[r + FLOOR_REASON] = R_IRQS_OFF
         revise(S, c)
     file_step(S, c, S[NOW] + length)

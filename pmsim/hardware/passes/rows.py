@@ -1,4 +1,4 @@
-"""Where a CPU's row begins, and the entry of a call at one of its targets."""
+"""Where a CPU's row begins, the entry of a call at one of its targets, and a word of that."""
 
 from __future__ import annotations
 
@@ -16,3 +16,20 @@ def row_of(c: int) -> int:
 def entry_of(S: State, i: int, c: int) -> int:
     """Return where the entry of the call of ``i`` at ``c`` begins."""
     return S[ENTRIES_AT] + (i * S[N_CPUS] + c) * ENTRY_ROW
+
+
+@compiled
+def cost_word(S: State, cost: int, flags: int) -> int:
+    """Return the `E_COST` of a call: the function's cost, when it is acknowledged, what it does.
+
+    It is acknowledged at its start where the machine is told so, but for one after which page
+    tables are freed.
+    """
+    at_start = S[ACK] if flags & FREES_TABLES == 0 else 0
+    return 4 * cost + 2 * at_start + (flags & EMPTIES)
+
+
+@compiled
+def still_runs(cost: int) -> int:
+    """Return how long the function of an entry of this `E_COST` runs after its acknowledgement."""
+    return (cost >> 2) * (cost >> 1 & 1)

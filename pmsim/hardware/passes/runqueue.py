@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_step
-from pmsim.hardware.passes.handlers import exit_latency, history_end, history_stolen, retire, revise
+from pmsim.hardware.passes.handlers import exit_latency, revise
+from pmsim.hardware.passes.history import history_end, history_stolen, retire
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.occupation import begin_compute, occupy, own_time
@@ -84,6 +85,7 @@ def leave_cpu(S: State, c: int) -> None:
         return
     occupy(S, c, M_IDLE, 0)
     S[r + IDLE_SINCE] = S[NOW]
+    S[IDLE_CPUS] += 1
     revise(S, c)
     file_step(S, c, INF)
 
@@ -97,6 +99,7 @@ def wake_cpu(S: State, c: int) -> None:
     end = history_end(S, r)
     idle_since = S[r + IDLE_SINCE]
     S[r + IDLE_SINCE] = NONE
+    S[IDLE_CPUS] -= 1
     S[r + MODE] = M_READY
     due = now
     head = S[r + HEAD]
@@ -108,12 +111,14 @@ def wake_cpu(S: State, c: int) -> None:
         S[r + PIN] = S[e + E_START] * 8 + (S[e + E_META] >> 32)
         due = max(now, S[e + E_START])
         S[r + FLOOR] = due
+        S[LATEST_FLOOR] = max(S[LATEST_FLOOR], due)
         S[r + FLOOR_REASON] = R_WAKING
     elif end < now or end <= idle_since:
         latency = exit_latency(S, now - max(idle_since, end))
         if latency > 0:
             S[r + MODE] = M_WAKE
             S[r + FLOOR] = now + latency
+            S[LATEST_FLOOR] = max(S[LATEST_FLOOR], now + latency)
             S[r + FLOOR_REASON] = R_WAKING
             due = now + latency
     revise(S, c)

@@ -6,6 +6,7 @@ by then. `pmsim.hardware.specimens` and `pmsim.hardware.detail` read what is kep
 
 from __future__ import annotations
 
+from pmsim.hardware.passes.history import catch_up
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.rows import entry_of, row_of
@@ -55,6 +56,7 @@ def _copy_call(S: State, i: int, at: int, head: int, to: int) -> None:
     latest = S[r + C_LOCAL_END]
     c = S[r + C_FIRST]
     while c >= 0:
+        catch_up(S, c)
         e = entry_of(S, i, c)
         for k in range(ENTRY_ROW):
             S[to + k] = S[e + k]

@@ -10,7 +10,7 @@ from pmsim.hardware.passes import cache, jit
 from pmsim.hardware.passes.accounts import accounts
 from pmsim.hardware.passes.calendar import file_at, file_step
 from pmsim.hardware.passes.calls import begin_call, look_call
-from pmsim.hardware.passes.handlers import retire
+from pmsim.hardware.passes.history import catch_up, retire
 from pmsim.hardware.passes.instants import advance
 from pmsim.hardware.passes.invalidations import begin_invalidation
 from pmsim.hardware.passes.jit import compiled, entry_point
@@ -46,6 +46,7 @@ def _begin(S: State) -> None:
         else:
             occupy(S, c, M_IDLE, 0)
             S[r + IDLE_SINCE] = 0
+            S[IDLE_CPUS] += 1
             file_step(S, c, INF)
 
 
@@ -59,6 +60,7 @@ def _is_alone(S: State, c: int, length: int) -> int:
     """
     r = row_of(c)
     t = S[TASKS_AT] + S[r + CURRENT] * TASK_ROW
+    retire(S, c, S[NOW])
     if S[r + HEAD] >= 0 or S[r + READY_HEAD] >= 0 or S[LOG_ROWS] >= S[LOG_CAP]:
         return 0
     if S[t + T_DEBT] > 0 or (S[t + T_EPOCH] < S[r + FLUSHES] and S[t + T_REFILL] > 0):
@@ -85,6 +87,9 @@ def _prepare(S: State, what: int, on: int, x: int) -> None:
         enqueue(S, row_of(S[S[TASKS_AT] + on * TASK_ROW + T_CPU]), on)
     elif what == DO_BEGIN:
         _begin(S)
+    elif what == DO_CATCH_UP:  # before anybody reads what is kept of a CPU's handlers
+        for c in range(S[N_CPUS]):
+            catch_up(S, c)
 
 
 @entry_point("int64(int64[::1], int64, int64, int64)")

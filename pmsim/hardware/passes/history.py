@@ -1,0 +1,152 @@
+"""A CPU's history: the handlers whose take has passed, which nothing can change any more.
+
+Groups of a plan become history when the CPU is looked at, or told of another call (`retire`).
+"""
+
+from __future__ import annotations
+
+from pmsim.hardware.passes.jit import compiled
+from pmsim.hardware.passes.layout import *
+from pmsim.hardware.passes.rows import entry_of, row_of, still_runs
+
+
+@compiled
+def history_end(S: State, r: int) -> int:
+    """Return when the last handler ends that is history."""
+    return S[r + PLAN_END] if S[r + HEAD] < 0 else S[r + BASE_END]
+
+
+@compiled
+def history_stolen(S: State, r: int) -> int:
+    """Return the time stolen by all that is history."""
+    return S[r + PLAN_STOLEN] if S[r + HEAD] < 0 else S[r + BASE_STOLEN]
+
+
+@compiled
+def flush_tlb(S: State, r: int, reached: int) -> None:
+    """A full flush, the CPU's own clock standing at ``reached``: the debt is the whole again."""
+    S[r + FLUSHES] += 1
+    if S[r + MODE] != M_COMPUTE:
+        return
+    task = S[TASKS_AT] + S[r + CURRENT] * TASK_ROW
+    whole = S[task + T_REFILL]
+    if whole == 0:
+        return
+    served = reached - (S[r + SINCE] - S[r + SINCE_STOLEN])
+    if served >= S[r + NEED]:
+        return  # the compute is over: the next one pays
+    left = max(0, S[r + DEBT] - (served - S[r + DEBT_AT]))
+    S[r + REFILL] += S[r + DEBT] - left
+    S[r + NEED] += whole - left
+    S[r + DEBT] = whole
+    S[r + DEBT_AT] = served
+    S[task + T_EPOCH] = S[r + FLUSHES]
+
+
+@compiled
+def _retire_groups(S: State, c: int, now: int) -> None:
+    """Move the groups whose take has passed from the plan into history, one by one."""
+    r = row_of(c)
+    head = S[r + HEAD]
+    while head >= 0:
+        e = entry_of(S, head, c)
+        start = S[e + E_START]
+        if start + S[ENTRY] > now:
+            break
+        stolen_from = start
+        if S[e + E_META] >> 32 == R_IDLE_EXIT:
+            stolen_from = S[e + E_ARRIVES]
+        full = 0
+        done = 0
+        while head >= 0:
+            e = entry_of(S, head, c)
+            if S[e + E_START] != start:
+                break
+            done = S[e + E_ACK] + still_runs(S[e + E_COST])
+            full |= S[e + E_COST] & 1
+            head = S[e + E_NEXT]
+        if full:
+            flush_tlb(S, r, max(start - S[r + BASE_STOLEN], S[r + REACHED]))
+        end = done + S[EXIT]
+        S[r + BASE_END] = end
+        S[r + BASE_STOLEN] += end - stolen_from
+        S[r + BASE_HANDLERS] += 1
+        S[r + PIN] = NONE
+    S[r + HEAD] = head
+    if S[r + PLAN_FULL]:  # whether what is left holds a full flush is not known
+        S[r + PLAN_FULL] = 0 if head < 0 else 2
+
+
+@compiled
+def _retire_known(S: State, c: int, now: int) -> None:
+    """Make history of handlers that ``c`` knows of."""
+    r = row_of(c)
+    if S[r + HEAD] < 0:
+        return
+    if S[r + LAST_TAKE] > now:
+        _retire_groups(S, c, now)
+        return
+    if S[r + PLAN_FULL]:
+        if S[r + PLAN_FULL] > 1 or S[r + PLAN_HANDLERS] - S[r + BASE_HANDLERS] > 1:
+            _retire_groups(S, c, now)
+            return
+        start = S[r + LAST_TAKE] - S[ENTRY]
+        flush_tlb(S, r, max(start - S[r + BASE_STOLEN], S[r + REACHED]))
+        S[r + PLAN_FULL] = 0
+    S[r + HEAD] = NONE
+    S[r + PIN] = NONE
+
+
+@compiled
+def catch_up(S: State, c: int) -> None:
+    """Take the quiet calls into account that ``c`` has been told of since it was last looked at.
+
+    Each was over everywhere before the next began, and found no handler, window or idleness on any
+    target: it ran in a handler of its own that started as the interrupt arrived. Of all but the
+    last one the sums are enough; the last one may still go on, and is planned as it stands.
+    """
+    r = row_of(c)
+    behind = S[QUIET_CALLS] - S[r + SEEN]
+    if behind == 0:
+        return
+    _retire_known(S, c, S[QUIET_AT])
+    i = S[QUIET_FROM]
+    cost = S[QUIET_COST]
+    place = c - (c > i)
+    groups = c // S[FANOUT] + 1 - (S[FANOUT] == 1 and c > i)  # one that holds i alone gets none
+    following = c + 1 + (c + 1 == i)
+    e = entry_of(S, i, c)
+    q = S[QUIET_AT] + S[TRAP] + (place + 1) * S[QUEUE]
+    arrives = q + S[e + E_ARRIVES] - S[e + E_QUEUED]
+    done = arrives + S[ENTRY] + (cost >> 2)
+    end = done + S[EXIT]
+    S[e + E_QUEUED] = q
+    S[e + E_ARRIVES] = arrives
+    S[e + E_COST] = cost
+    S[e + E_ACK] = done - still_runs(cost)
+    S[e + E_START] = arrives
+    S[e + E_META] = (
+        R_DISTANCE << 32 | groups << 16 | (following + 1 if following < S[N_CPUS] else 0)
+    )
+    S[e + E_NEXT] = NONE
+    before = S[r + PLAN_STOLEN] + S[QUIET_STOLEN] - S[r + SEEN_STOLEN] - (end - arrives)
+    S[r + BASE_END] = S[r + PLAN_END]
+    S[r + BASE_STOLEN] = before
+    S[r + BASE_HANDLERS] = S[r + PLAN_HANDLERS] + behind - 1
+    S[r + PLAN_END] = end
+    S[r + PLAN_STOLEN] = before + end - arrives
+    S[r + PLAN_HANDLERS] += behind
+    S[r + PLAN_FULL] = 0
+    S[r + LAST_TAKE] = arrives + S[ENTRY]
+    S[r + HEAD] = i
+    S[r + TAIL] = i
+    S[r + SEEN] = S[QUIET_CALLS]
+    S[r + SEEN_STOLEN] = S[QUIET_STOLEN]
+
+
+@compiled
+def retire(S: State, c: int, now: int) -> None:
+    """Make history of every handler of ``c`` whose take has passed (``<=``: q is after now)."""
+    if S[BEHIND]:
+        catch_up(S, c)
+    _retire_known(S, c, now)
