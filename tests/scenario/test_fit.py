@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pmsim.kernel.profiles import load_profile
+from pmsim.kernel.profiles import load_profile, profile_names
 from pmsim.scenario.fit import misfit
 from pmsim.scenario.platform import load_platform
 
@@ -30,9 +30,9 @@ def test_a_kernel_of_another_architecture_is_answered_with_those_that_run() -> N
     found = misfit(load_platform("altra-max"), load_profile("linux-6.1-x86_64"))
     assert found is not None
     assert found.code == "wrong-architecture"
-    assert found.hint == (
-        "kernels that run there: linux-4.16-arm64, linux-6.1-arm64, linux-6.18-arm64"
-    )
+    runs = [name for name in profile_names() if load_profile(name).arch == "arm64"]
+    assert len(runs) > 2
+    assert found.hint == f"kernels that run there: {', '.join(runs)}"
 
 
 def test_a_machine_that_names_no_architecture_runs_every_kernel_whose_costs_it_gives() -> None:
