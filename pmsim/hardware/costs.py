@@ -148,6 +148,14 @@ class TlbiCosts(Group):
             text="The CPUs have operations on ranges (Arm: FEAT_TLBIRANGE).", kind=Kind.SWITCH
         ),
     ] = False
+    erratum_798181: Annotated[
+        bool,
+        Constant(
+            text="Flushes also interrupt other CPUs, so that they complete (Arm: erratum 798181 of"
+            " the Cortex-A15 before r3p3).",
+            kind=Kind.SWITCH,
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

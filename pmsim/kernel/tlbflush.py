@@ -22,7 +22,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from pmsim.errors import ProgramError
 from pmsim.hardware.costs import SbiCosts
-from pmsim.hardware.shootdown.tlbi import invalidate_everything, invalidate_pages
+from pmsim.hardware.shootdown.tlbi import (
+    Invalidation,
+    invalidate_everything,
+    invalidate_pages,
+)
 from pmsim.hardware.tlb import FlushFunction, empty_call, flush, full_flush, sync_core
 from pmsim.units import PAGE_SIZE, Pages
 
@@ -147,14 +151,26 @@ class BroadcastWay:
         self, task: Task, cause: Cause, pages: Pages = -1, *, frees_tables: bool = False
     ) -> Steps:
         """Send the one operation that empties every TLB, and wait for it."""
-        return self._operations.invalidate(task, self._all, cause, pages)
+        return self._complete(task, self._all, cause, pages)
 
     def flush_range(
         self, task: Task, cause: Cause, pages: Pages, *, frees_tables: bool = False
     ) -> Steps:
         """Send as many operations as the pages need, and wait for them together."""
         invalidation = invalidate_pages(self._tlbi, pages, by_range=self._by_range)
-        return self._operations.invalidate(task, invalidation, cause, pages)
+        return self._complete(task, invalidation, cause, pages)
+
+    def _complete(
+        self, task: Task, invalidation: Invalidation, cause: Cause, pages: Pages
+    ) -> Steps:
+        """Send operations, and call all CPUs where the barrier behind does not suffice.
+
+        ``broadcast_tlb_a15_erratum`` (arch/arm/kernel/smp_tlb.c), which ``flush_tlb_kernel_range``
+        and ``flush_tlb_all`` call; mappings through which code was patched are flushed without.
+        """
+        yield from self._operations.invalidate(task, invalidation, cause, pages)
+        if self._tlbi.erratum_798181 and cause is not Cause.TEXT_POKE:
+            yield from self._operations.cross_call(task, empty_call(), cause, pages)
 
 
 class TlbFlush:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from pmsim.errors import ProgramError
 from pmsim.hardware.locks import Mutex
 from pmsim.hardware.shootdown.tlbi import Invalidation, invalidate_pages
-from pmsim.hardware.tlb import CallKind, flush
+from pmsim.hardware.tlb import CallKind, empty_call, flush
 from pmsim.kernel.calls import call
 from pmsim.kernel.tlbflush import MAX_TLBI_RANGE_PAGES, Cause, ranged_by_call
 from pmsim.units import CpuId, Pages, Picoseconds
@@ -192,13 +192,13 @@ class UserMms:
         if self._profile.user_tables == "by_section":
             # A table is two sections of 1 MiB, of which the page before the second and the one
             # behind are dropped, and all that lies between those of several tables.
-            return self._broadcast(task, tlbi, entries // 2 + 1 + (tables - 1) * entries)
+            return self._broadcast(task, mm, tlbi, entries // 2 + 1 + (tables - 1) * entries)
         if tables > self._profile.user_ceiling:
-            return self._broadcast(task, tlbi, tables)
+            return self._broadcast(task, mm, tlbi, tables)
         # An operation on a range counts pages, whatever it drops of them.
         by_range = tlbi.range and self._profile.user_tlbi_range
         drops = invalidate_pages(tlbi, tables * entries if by_range else tables, by_range=by_range)
-        return self._operations.invalidate(task, drops, Cause.USER, tables * entries)
+        return self._invalidate(task, mm, tlbi, drops, tables * entries)
 
     def flush_tlb_mm_range(
         self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool
@@ -211,7 +211,7 @@ class UserMms:
         if tlbi is None:
             return self._interrupt(task, mm, pages, frees_tables=frees_tables)
         self._note_flushed(mm, [cpu for cpu in self._cpus if mm in self._cpus[cpu].asids])
-        return self._broadcast(task, tlbi, pages)
+        return self._broadcast(task, mm, tlbi, pages)
 
     def _broadcasts(self, mm: UserMm) -> TlbiCosts | None:
         """Return the costs of the broadcast that tells of a change, None where CPUs are called."""
@@ -219,17 +219,31 @@ class UserMms:
             return self._tlbi
         return self._tlbi if len(mm.cpus) > GLOBAL_ASID_CPUS else None
 
-    def _broadcast(self, task: Task, tlbi: TlbiCosts, pages: Pages) -> Steps:
+    def _broadcast(self, task: Task, mm: UserMm, tlbi: TlbiCosts, pages: Pages) -> Steps:
         by_range = self._profile.user_tlbi_range
         most = self._profile.user_ceiling
         if by_range and tlbi.range:
             most = MAX_TLBI_RANGE_PAGES - 1
-        if pages > most:
-            # One operation that names the address space, and spares all others.
-            everything = Invalidation(CallKind.FULL, 1)
-            return self._operations.invalidate(task, everything, Cause.USER, pages)
-        invalidation = invalidate_pages(tlbi, pages, by_range=by_range)
-        return self._operations.invalidate(task, invalidation, Cause.USER, pages)
+        # Above it one operation that names the address space, and spares all others.
+        drops = Invalidation(CallKind.FULL, 1)
+        if pages <= most:
+            drops = invalidate_pages(tlbi, pages, by_range=by_range)
+        return self._invalidate(task, mm, tlbi, drops, pages)
+
+    def _invalidate(
+        self, task: Task, mm: UserMm, tlbi: TlbiCosts, drops: Invalidation, pages: Pages
+    ) -> Steps:
+        """Send operations, and call the CPUs that run the process where those do not suffice.
+
+        ``broadcast_tlb_mm_a15_erratum`` (arch/arm/kernel/smp_tlb.c).
+        """
+        yield from self._operations.invalidate(task, drops, Cause.USER, pages)
+        if tlbi.erratum_798181:
+            running = [cpu for cpu in sorted(mm.cpus - {task.cpu}) if self._runs(cpu, mm)]
+            if running:
+                yield from self._operations.cross_call(
+                    task, empty_call(), Cause.USER, pages, targets=running
+                )
 
     def _interrupt(self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool) -> Steps:
         """Call the CPUs of the mask that run the process, and the lazy ones where they have to."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pmsim.hardware.costs import TlbiCosts
@@ -27,6 +27,9 @@ SETTLE = 10 * S
 
 RANGES = TlbiCosts(operation=10 * NS, everything=20 * NS, barrier=50 * NS, range=True)
 """A machine whose operations can name a range."""
+
+ERRATUM = replace(RANGES, range=False, erratum_798181=True)
+"""One whose flushes also interrupt."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class Machine:
         Which kernel, on how many CPUs.
     ranges
         Whether one operation can name a range.
+    erratum
+        Whether its CPUs have the Cortex-A15's erratum 798181.
     overrides
         Keys of the profile.
     """
@@ -71,6 +76,7 @@ class Machine:
     profile: str
     cpus: int
     ranges: bool = False
+    erratum: bool = False
     overrides: tuple[tuple[str, Any], ...] = ()
 
 
@@ -79,7 +85,7 @@ def outcomes(machine: Machine, steps: list[Step]) -> list[tuple[Outcome, Outcome
     booted = Booted(
         machine.cpus,
         profile=machine.profile,
-        tlbi=RANGES if machine.ranges else None,
+        tlbi=RANGES if machine.ranges else ERRATUM if machine.erratum else None,
         **dict(machine.overrides),
     )
     instants: list[int] = []

@@ -53,11 +53,11 @@ class Counted:
         return f"line {self.line}: {' '.join(f'{k}={v}' for k, v in self.cells.items())}"
 
 
-def table() -> list[Counted]:
+def table(runs: str = r"a15_smp\d") -> list[Counted]:
     with gzip.open(FOLDER / "linux-arm32-counts" / "counts.csv.gz", "rt", newline="") as lines:
         found = [Counted(line, row) for line, row in enumerate(csv.DictReader(lines), 2)]
     # Half a GiB leaves another range for vmalloc; of older revisions an erratum is counted too.
-    return [row for row in found if re.fullmatch(r"a15_smp\d", row.cells["run"])]
+    return [row for row in found if re.fullmatch(runs, row.cells["run"])]
 
 
 @cache
@@ -180,3 +180,24 @@ def test_a_load_without_the_flushes_of_ftrace_would_be_unexplained() -> None:
     )
     with pytest.raises(UnexplainedError):
         module_row(row)
+
+
+def calls_of_erratum(row: Counted, column: str) -> int:
+    found = re.search(r"@erratum_a15_798181_broadcast=(\d+)", row.cells[column])
+    return 0 if found is None else int(found[1])
+
+
+def test_the_erratum_makes_every_flush_of_a_kernel_range_a_call_too() -> None:
+    rows = [
+        row
+        for row in table(r"a15r2p1_smp\d")
+        if row.cells["step"].split()[0] in ("insmod", "rmmod")
+    ]
+    assert len(rows) > 3
+    for row in rows:
+        words = row.cells["step"].split()
+        machine = Machine(PROFILE, row.cpus, erratum=True)
+        steps = executed.module_steps(words[1].removesuffix(".ko"), TABLE)
+        call, after = executed.outcomes(machine, steps)[words[0] == "rmmod"]
+        assert call.syncs == calls_of_erratum(row, "executed_in_the_call"), row
+        assert after.syncs == calls_of_erratum(row, "executed_while_settling"), row

@@ -56,7 +56,7 @@ class Counted:
         profile = PROFILES[self.cells["kernel"][:5]]
         rodata = "on" if self.cells["rodata"].startswith("on") else "full"
         ranges = self.cells["cpu"] == "max"
-        return Machine(profile, int(self.cells["smp"]), ranges, (("rodata", rodata),))
+        return Machine(profile, int(self.cells["smp"]), ranges, overrides=(("rodata", rodata),))
 
     @property
     def command(self) -> str:

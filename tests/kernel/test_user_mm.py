@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from pmsim.errors import ProgramError
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.user_mm import UserMm
 from pmsim.units import MS, US
-from tests.kernel.booted import INVLPGB, TLBI_RANGE, Booted, Ear, Flush
+from tests.kernel.booted import INVLPGB, TLBI, TLBI_RANGE, Booted, Ear, Flush
 from tests.kernel.pool_programs import Calls
 
 LAZY_INTERRUPTED = "linux-4.16-x86_64"
@@ -186,6 +187,13 @@ def test_on_arm32_a_table_that_goes_is_257_operations_and_each_more_512(
     booted = Booted(profile="linux-6.1-arm32")
     calls_of(booted, process(booted), unmap(pages, frees_tables=True))
     assert [flush.invalidations for flush in booted.flushes] == [pages, second]
+
+
+def test_an_erratum_makes_user_flushes_interrupt_those_who_run_the_process() -> None:
+    booted = Booted(profile="linux-6.1-arm32", tlbi=replace(TLBI, erratum_798181=True))
+    calls_of(booted, process(booted, spin=[1, 3]), protect(4))
+    assert [flush.protocol for flush in booted.flushes] == ["tlbi", "ipi"]
+    assert booted.machine.accounts()["handlers"].sum() == 2
 
 
 def test_on_risc_v_tables_that_go_flush_the_whole_address_space() -> None:

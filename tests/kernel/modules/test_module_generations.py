@@ -14,7 +14,7 @@ import pytest
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.modules.segments import ModuleSegments
 from pmsim.kernel.profiles import load_profile
-from tests.kernel.booted import INVLPGB, Booted, Flush
+from tests.kernel.booted import INVLPGB, TLBI, Booted, Flush
 from tests.kernel.module_lives import CANONICAL, OLD, Calls, Step, life
 
 ALL = "full"
@@ -188,6 +188,16 @@ def test_ftrace_flushes_a_page_for_each_function_that_it_makes_ready(
     plain, _ = life(Booted(profile=profile), CANONICAL)
     traced, _ = life(Booted(profile=profile), replace(CANONICAL, traced_functions=83))
     assert len(traced.flushes) - len(plain.flushes) == 83 * each
+
+
+def test_an_erratum_makes_every_kernel_flush_of_a_load_interrupt_all_other_cpus() -> None:
+    segments = replace(CANONICAL, traced_functions=83)
+    load, _ = life(Booted(profile="linux-6.1-arm32"), segments)
+    tlbi = replace(TLBI, erratum_798181=True)
+    called, _ = life(Booted(profile="linux-6.1-arm32", tlbi=tlbi), segments)
+    # Mappings that code was written through are flushed without a call.
+    flushes = [flush for flush in load.flushes if flush.cause != "text_poke"]
+    assert len(called.flushes) == len(load.flushes) + len(flushes)
 
 
 def test_riscv_fences_for_each_area_and_each_alternative() -> None:
