@@ -111,7 +111,7 @@ PARTS: Final = (
     Term(
         "coalesced",
         "A call found the queue not empty, so no interrupt was sent for it: it is served by the"
-        " handler of an earlier call's.",
+        " handler of an earlier call.",
         "crosscalls.slowest_reason = ride",
     ),
     Term(
