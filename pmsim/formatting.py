@@ -109,7 +109,7 @@ def quantity(value: float | None, unit: str) -> str:
     writer = {"ps": time, "B": size, "1/s": rate, SHARE: share}.get(unit)
     if writer is not None:
         return writer(value)
-    written = count(value) if value == round(value) else number(value)
+    written = count(value) if float(value).is_integer() else number(value)
     return written if unit == "1" else f"{written} {unit}"
 
 

@@ -89,6 +89,7 @@ def test_what_is_counted_keeps_all_its_digits_and_what_is_measured_three() -> No
     assert formatting.quantity(1_234.56, "1/s") == "1,230/s"
     assert formatting.quantity(0.3061, formatting.SHARE) == "30.6 %"
     assert formatting.quantity(2.5, "B s") == "2.5 B s"
+    assert formatting.quantity(math.inf, "1") == "inf"
 
 
 def test_one_thing_has_no_plural() -> None:
