@@ -11,7 +11,7 @@ from pmsim.hardware.passes.occupation import begin_compute
 from pmsim.hardware.passes.rows import row_of
 from pmsim.hardware.passes.runqueue import quantum_is_over
 
-WORK, FUNCTION, EMPTIES_TLB, KIND, CAUSE, PAGES = range(6)
+WORK, FUNCTION, FLAGS, KIND, CAUSE, PAGES = range(6)
 """Columns of a row: what to compute, or `CALLS`; then the call's function and what it is about."""
 
 CALLS = -1
@@ -59,7 +59,7 @@ def replay(
                 if begin_compute(S, c, rows[row, WORK]) == 0:
                     continue
             else:
-                begin_call(S, D, nobody, nobody, c, n, rows[row, FUNCTION], rows[row, EMPTIES_TLB])
+                begin_call(S, D, nobody, nobody, c, n, rows[row, FUNCTION], rows[row, FLAGS])
                 o = row_of(c)
                 S[o + C_KIND] = rows[row, KIND]
                 S[o + C_CAUSE] = rows[row, CAUSE]
