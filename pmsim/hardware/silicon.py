@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pmsim.hardware.costs import CrosscallOrder, Jitter, MachineCosts
-from pmsim.hardware.detail import Detail
+from pmsim.hardware.detail import MOST_KEPT, Detail, DetailSink
 from pmsim.hardware.fabric import ACCOUNT_COLUMNS, Fabric
 from pmsim.hardware.jitter import draw
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import prepare
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import calls_of
+from pmsim.hardware.specimens import WholeCalls, specimens
 from pmsim.hardware.topology import Topology
 
 
@@ -35,7 +36,7 @@ class Silicon:
     on_crosscalls
         Called with chunks of finished cross-calls, shape ``(rows, len(CROSSCALL_COLUMNS))``.
     detail
-        Where set before the run, keeps all that happens in a part of it.
+        Keeps all that happens in a part of the run, where `keep_detail` was asked to before it.
     jitter
         What is added to each delivery of a cross-call, if anything.
     shared
@@ -95,8 +96,23 @@ class Silicon:
         AccountingError
             If a CPU's time has a gap or an overlap.
         """
-        rows = self.fabric.accounts()[: self.n_cpus]
+        rows = self.account_rows()[: self.n_cpus]
         return dict(zip(ACCOUNT_COLUMNS, rows.T.copy(), strict=True))
+
+    def account_rows(self) -> npt.NDArray[np.int64]:
+        """Return the same as one array; its last row are the sums over all CPUs."""
+        return self.fabric.accounts()
+
+    def kept_calls(self) -> dict[str, WholeCalls]:
+        """Return a few calls whole: the median one so far, the p99 and the slowest."""
+        return specimens(self.fabric)
+
+    def keep_detail(
+        self, start: int, end: int | None, sink: DetailSink, most: int = MOST_KEPT
+    ) -> Detail:
+        """Keep all that happens in a part of the run, and hand it to ``sink``; see `Detail`."""
+        self.detail = Detail(self.fabric, start, end, sink, most)
+        return self.detail
 
     def draw_jitter(self, n: int) -> npt.NDArray[np.int64]:
         """Draw the jitter of one call: ``n`` delays in picoseconds, targets ascending."""

@@ -21,7 +21,7 @@ from pmsim.hardware.shootdown.tlbi import (
     invalidate_everything,
     invalidate_pages,
 )
-from pmsim.hardware.specimens import WholeCalls, specimens
+from pmsim.hardware.specimens import WholeCalls
 from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import FlushFunction, empty_call, flush, sync_core
 from tests.reference.machine import run as run_reference
@@ -62,7 +62,7 @@ def kept_of(program: Program) -> dict[str, WholeCalls]:
     """Return the calls that the fabric has kept whole at the end of the run."""
     fabric = _FabricRun(program)
     fabric.result()
-    return specimens(fabric.machine.fabric)
+    return fabric.machine.kept_calls()
 
 
 class Kept:
@@ -93,7 +93,7 @@ def detail_of(
 ) -> tuple[Kept, Result]:
     """Return what is kept of a part of a run, and the result of the run."""
     fabric, kept = _FabricRun(program), Kept()
-    kept.detail = fabric.machine.detail = Detail(fabric.machine.fabric, start, end, kept, most)
+    kept.detail = fabric.machine.keep_detail(start, end, kept, most)
     return kept, fabric.result()
 
 

@@ -11,7 +11,7 @@ from pmsim.hardware.detail import Detail, Stretch
 from pmsim.hardware.fabric import ACCOUNT_COLUMNS, CROSSCALL_COLUMNS, SlowestReason
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.shootdown.protocols import PROTOCOLS
-from pmsim.hardware.specimens import WholeCalls, specimens
+from pmsim.hardware.specimens import WholeCalls
 from pmsim.hardware.tlb import CallKind
 from pmsim.kernel.operations import OperationColumns, Words
 from pmsim.kernel.tlbflush import Cause
@@ -78,11 +78,11 @@ class Recorder:
 
     def sample(self, machine: Machine) -> None:
         """Note how things stand at the end of an interval of the timeline."""
-        self.timeline.sample(machine.fabric.accounts(), self.windows(), self.lazy_pages())
+        self.timeline.sample(machine.account_rows(), self.windows(), self.lazy_pages())
 
     def cpus(self, machine: Machine) -> None:
         """Record the accounts of all CPUs, and the timelines that end with them."""
-        end, accounts = machine.now, machine.fabric.accounts()
+        end, accounts = machine.now, machine.account_rows()
         columns = dict(zip(ACCOUNT_COLUMNS, accounts[:-1].T, strict=True))
         self._add("cpus", {"cpu": np.arange(machine.n_cpus), **columns})
         levels = self.windows(), self.lazy_pages()
@@ -91,7 +91,7 @@ class Recorder:
 
     def anatomy(self, machine: Machine) -> None:
         """Record what happened at each target of a few of the machine's IPI calls."""
-        for which, calls in specimens(machine.fabric).items():
+        for which, calls in machine.kept_calls().items():
             self._add("anatomy", anatomy_columns(which, calls))
 
     def whole_calls(self, calls: WholeCalls) -> None:

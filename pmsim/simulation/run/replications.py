@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from pmsim.confidence import Estimate
-from pmsim.hardware.detail import Detail
 from pmsim.scenario.resolve import ResolvedScenario
 from pmsim.scenario.scenario import Scenario, load
 from pmsim.simulation.answer.estimates import over_replications, within
@@ -227,7 +226,7 @@ def run_once(
     machine.on_crosscalls = record_and_report
     part = scenario.measure.detail
     if part is not None:
-        machine.detail = Detail(machine.fabric, part.from_, part.to, recorder)
+        machine.keep_detail(part.from_, part.to, recorder)
     report()
     machine.clock.process(observe(machine, recorder, report))
     end = machine.run(scenario.duration)

@@ -8,6 +8,7 @@ import pytest
 
 import pmsim
 from pmsim.hardware import detail
+from pmsim.hardware.machine import Machine
 from pmsim.scenario.model import MeasureKeys
 from pmsim.simulation.answer.sentences import sentences
 from pmsim.simulation.tables.columns import TABLES
@@ -94,7 +95,7 @@ def test_the_summary_says_what_was_kept_and_what_not(
         f"Everything from the start to the end is kept: {n} shootdowns with their {2 * n} targets."
     )
     assert sentences(whole.summary)[-1] == said
-    monkeypatch.setattr(detail.Detail.__init__, "__defaults__", (7,))
+    monkeypatch.setattr(Machine.keep_detail, "__defaults__", (7,))
     cut = run(tmp_path / "cut", {"to": "250us"})
     fourth = whole.crosscalls["end_ps"][3]
     assert cut.summary["detail"][0]["calls"] == 3
