@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import pmsim as pmsim_face
-from pmsim.hardware.detail import Detail
+from pmsim.hardware.machine import Machine
 from tests.cli.conftest import Pmsim
 from tests.report.traces import read
 
@@ -45,7 +45,7 @@ def test_what_export_says_to_do_for_every_handler_is_right(
 def test_export_says_from_when_on_there_was_no_room_to_keep_everything(
     inside: Pmsim, policy_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Detail.__init__, "__defaults__", (4,))
+    monkeypatch.setattr(Machine.keep_detail, "__defaults__", (4,))
     change = ("--set", "measure.detail={}", "--out", "cut", "--quiet", "--no-figures")
     assert inside("run", policy_file, *change).returncode == 0
     end = str(pmsim_face.open("cut").summary["detail"][0]["cut_ps"])
