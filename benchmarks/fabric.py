@@ -60,14 +60,14 @@ class Case:
 
 
 CASES = (
-    Case("one of 64 CPUs", SMALL, 1, 100_000, 8_000, ratio=14),
+    Case("one of 64 CPUs", SMALL, 1, 300_000, 8_000, ratio=14),
     Case("16 of 64", SMALL, 16, 8_000, 800, ratio=4),
     Case("64 of 64", SMALL, 64, 2_000, 200),
-    Case("one of 1,024", LARGE, 1, 100_000, 400, ratio=80),
+    Case("one of 1,024", LARGE, 1, 400_000, 400, ratio=80),
     Case("the same, full flushes and refill", LARGE, 1, 100_000, 400, pages=100, working_set=1000),
-    Case("one of 64, unrecorded", SMALL, 1, 100_000, 8_000, recorded=False),
-    Case("one of 1,024, unrecorded", LARGE, 1, 100_000, 400, recorded=False),
-    Case("one of 4,096, unrecorded", HUGE, 1, 20_000, 100, rate=25_000, recorded=False),
+    Case("one of 64, unrecorded", SMALL, 1, 300_000, 8_000, recorded=False),
+    Case("one of 1,024, unrecorded", LARGE, 1, 300_000, 400, recorded=False),
+    Case("one of 4,096, unrecorded", HUGE, 1, 300_000, 100, rate=25_000, recorded=False),
 )
 
 
