@@ -72,6 +72,7 @@ def _whole_pages(size: int) -> int:
 
 PageLimit = Annotated[PageCount, BeforeValidator(_pages_from_number)]
 LeafSize = Annotated[Size, AfterValidator(_leaf)]
+WholePages = Annotated[Size, AfterValidator(_whole_pages)]
 RangeSize = Annotated[PositiveSize, AfterValidator(_whole_pages)]
 Address = Annotated[
     int, BeforeValidator(_address_from_text), Field(ge=LOWEST_ADDRESS, lt=1 << 64, strict=True)
@@ -219,10 +220,12 @@ class KernelProfile(BaseModel):
         description="What a new mapping costs other CPUs: nothing, a fault at the first touch, or a"
         " flush of all."
     )
-    thread_stack: Size = Field(
+    thread_stack: WholePages = Field(
         description="Size of a kernel stack in the vmalloc range; 0B: stacks lie elsewhere."
     )
-    thread_align: Size = Field(description="Of what the address of such a stack is a multiple.")
+    thread_align: RangeSize = Field(
+        description="Of what the address of such a stack is a multiple."
+    )
     stack_free: Literal["work_item", "rcu"] = Field(
         description="How such a stack is freed: by a work item soon, or after an RCU grace period."
     )
@@ -378,6 +381,21 @@ class KernelProfile(BaseModel):
                 f"{key} is no multiple of direct_map_leaf",
                 "round it to whole leaves, for example 64GiB",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _ranges_end_in_the_address_space(self) -> KernelProfile:
+        ranges = {
+            "page_offset": (self.page_offset, self.direct_map_size),
+            "vmalloc_start": self.vmalloc_range,
+            "modules_start": self.modules_range,
+        }
+        for key, (start, size) in ranges.items():
+            if start % PAGE_SIZE:
+                raise refused("bad-range", f"{key} is not at the start of a page")
+            if start + size > 1 << 8 * self.word_bytes:
+                message = f"what begins at {key} ends beyond the address space"
+                raise refused("bad-range", message, f"{format_size(size)} have to fit behind it")
         return self
 
     @model_validator(mode="after")

@@ -37,6 +37,12 @@ RATES = ("1e-9/s", "1/min", "2147483648/s", "1e12/s")
 WORKLOAD = ("workloads", 0)
 """Where the workload stands that the keys of a kind are tried in."""
 
+BUSY = (
+    "thread_churn", "vmalloc_churn", "module_burst", "policy_load", "user_munmap", "bpf_programs",
+    "static_keys", "vmap_touch",
+)  # fmt: skip
+"""Kinds of workload that use much of a kernel together."""
+
 CELLS = ("replications",)
 """Keys that say how many runs there are, and so do not fit into one."""
 
@@ -140,6 +146,17 @@ def numbers() -> list[Number]:
     return [one for one in found if one.path[-1] not in CELLS]
 
 
+def busy() -> list[Data]:
+    """Return workloads that use much of a kernel, each on a CPU of its own."""
+    found = []
+    for cpu, kind in enumerate(BUSY):
+        fields = workload_kinds()[kind].model_fields
+        place = {"cpu": cpu} if "cpu" in fields else {"cpus": [cpu]} if "cpus" in fields else {}
+        pace = {"arrival": {"every": "20us"}} if "arrival" in fields else {}
+        found.append(workload(kind) | place | pace)
+    return found
+
+
 def workload(kind: str) -> Data:
     """Return a workload of a kind that does a little."""
     model = workload_kinds()[kind]
@@ -153,14 +170,14 @@ def workload(kind: str) -> Data:
 
 def scenario(one: Number | None = None) -> Data:
     """Return a scenario of one millisecond, in which the workload of a key runs."""
-    kind = (one.kind_of_workload if one else "") or "policy_load"
+    kind = one.kind_of_workload if one else ""
     return {
         "pmsim": 1,
-        "machine": machine(3) | {"costs": costs()},
+        "machine": machine(3 if kind else len(BUSY)) | {"costs": costs()},
         "kernel": {"profile": "linux-6.1-x86_64", **KERNELS.get(kind, {})},
-        "duration": "1ms",
+        "duration": "1ms" if kind else "2ms",  # which a module needs
         "measure": {"timeline": "100us"},
-        "workloads": [workload(kind)],
+        "workloads": [workload(kind)] if kind else busy(),
     }
 
 

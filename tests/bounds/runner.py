@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bounds.keys import scenario
+from tests.bounds.keys import scenario, workload
 
 ROOT: Final = Path(__file__).parents[2]
 CPU_S: Final = 5.0
@@ -75,7 +75,8 @@ class Runner:
             [sys.executable, "-m", "tests.bounds.worker"],
             cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-        for protocol in ("tlbi", "ipi"):  # what is compiled, is compiled now
-            kernel = "linux-6.1-arm64" if protocol == "tlbi" else "linux-6.1-x86_64"
-            assert self._answer({**scenario(), "kernel": kernel}, 600)
+        # What has to be compiled, is compiled now.
+        invalidates, replays = {"kernel": "linux-6.1-arm64"}, {"workloads": [workload("trace")]}
+        for first in ({}, invalidates, replays):
+            assert self._answer({**scenario(), **first}, 600)
         return self._process
