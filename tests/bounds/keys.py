@@ -43,6 +43,8 @@ BUSY = (
 )  # fmt: skip
 """Kinds of workload that use much of a kernel together."""
 
+DURATION = ("duration",)
+"""The key that says how much is to be simulated."""
 CELLS = ("replications",)
 """Keys that say how many runs there are, and so do not fit into one."""
 
@@ -171,6 +173,8 @@ def workload(kind: str) -> Data:
 def scenario(one: Number | None = None) -> Data:
     """Return a scenario of one millisecond, in which the workload of a key runs."""
     kind = one.kind_of_workload if one else ""
+    if one is not None and one.path == DURATION:
+        kind = "policy_load"  # which ends: what has no end takes as long as the run
     return {
         "pmsim": 1,
         "machine": machine(3 if kind else len(BUSY)) | {"costs": costs()},
