@@ -22,6 +22,7 @@ from ruamel.yaml import YAML
 from pmsim.errors import Fault, ScenarioError
 from pmsim.kernel.profile import LOWEST_ADDRESS, Arch, KernelProfile
 from pmsim.quantities import FROM_FILE
+from pmsim.units import MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +172,24 @@ def load_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Kerne
         raise ScenarioError(faults)
     values |= _implied(name, changed) | changed
     try:
-        return KernelProfile.model_validate(values, context=FROM_FILE)
+        profile = KernelProfile.model_validate(values, context=FROM_FILE)
     except ValidationError as error:
         raise ScenarioError([_as_fault(dict(found)) for found in error.errors()]) from None
+    return profile if "vmalloc_start" in changed else _behind_lowmem(profile)
+
+
+VMALLOC_OFFSET: Final = 8 * MIB
+"""Between the end of the direct map and the vmalloc range (arch/arm/include/asm/pgtable.h)."""
+
+
+def _behind_lowmem(profile: KernelProfile) -> KernelProfile:
+    """Let the vmalloc range of 32-bit Arm begin where memory ends, if that is not highmem."""
+    if profile.arch != "arm32" or profile.memory >= profile.lowmem:
+        return profile
+    end = profile.vmalloc_start + profile.vmalloc_size
+    start = profile.page_offset + profile.memory + VMALLOC_OFFSET
+    start -= start % VMALLOC_OFFSET
+    return profile.model_copy(update={"vmalloc_start": start, "vmalloc_size": end - start})
 
 
 LATEST: Final = 999

@@ -201,3 +201,14 @@ def test_the_erratum_makes_every_flush_of_a_kernel_range_a_call_too() -> None:
         call, after = executed.outcomes(machine, steps)[words[0] == "rmmod"]
         assert call.syncs == calls_of_erratum(row, "executed_in_the_call"), row
         assert after.syncs == calls_of_erratum(row, "executed_while_settling"), row
+
+
+def test_with_little_memory_the_vmalloc_range_begins_behind_it() -> None:
+    rows = [row for row in table(r"a15_smp\d_512") if row.cells["step"] == "insmod crc7.ko"]
+    assert rows
+    for row in rows:
+        machine = Machine(PROFILE, row.cpus, overrides=(("memory", "512MiB"),))
+        _, after = executed.outcomes(machine, executed.module_steps("crc7", TABLE))[0]
+        flushes, operations = row.done("executed_while_settling", KERNEL)
+        assert flushes == kernel_flushes(after)[0] == 1
+        assert operations == pytest.approx(kernel_flushes(after)[1], rel=0.001)
