@@ -39,7 +39,13 @@ def keep_code(place: Path, *names: str) -> None:
         (place / f"{name}-pmsim.py311.nbi").write_text("")
 
 
-ENTRIES = ("steps.act", "steps.call", "steps.invalidate", "accounts.accounts")
+ENTRIES = (
+    "steps.act",
+    "steps.call",
+    "steps.invalidate",
+    "replay.replay",
+    "accounts.accounts",
+)
 
 
 def test_compiling_is_announced_where_nothing_is_kept(
@@ -139,14 +145,15 @@ def run_twice(place: Path, first: str = "") -> list[list[str]]:
         first
         + """
 import time
-from pmsim.hardware.passes import cache, steps
+from pmsim.hardware.passes import cache
+from pmsim.simulation.run.compiling import compile_machine
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.costs import IpiCosts, MachineCosts
 from pmsim.hardware.tlb import empty_call
 from pmsim.hardware.topology import Topology
 
 began = time.process_time()
-steps.prepare(invalidates=True)
+compile_machine(lambda: None)
 took = time.process_time() - began
 near = (100,) * 5
 costs = MachineCosts(IpiCosts(queue=20, entry=10, delivery=near, line=(27,) * 5))
@@ -166,10 +173,19 @@ machine.run()
 print(cache.is_complete(), *ends, took)
 """
     )
-    env = {"PATH": "", "NUMBA_CACHE_DIR": str(place), "PYTHONPATH": str(Path.cwd())}
+    package = cache.ROOM.parents[1]
+    shutil.copytree(
+        package, place / "pmsim", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
+    )
+    env = {"PATH": "", "PYTHONPATH": str(place)}
     return [
         subprocess.run(
-            [sys.executable, "-c", script], env=env, check=True, capture_output=True, text=True
+            [sys.executable, "-c", script],
+            cwd=place,
+            env=env,
+            check=True,
+            capture_output=True,
+            text=True,
         ).stdout.split()
         for _ in range(2)
     ]
