@@ -43,7 +43,8 @@ class OneRow(LayoutEngine):
         renderer = fig._get_renderer()
         for ax in fig.axes:
             if self._once and ax in self._messages and ax in self._margins:
-                head = self._messages[ax].get_window_extent(renderer).y1 - ax.bbox.y1
+                extent = self._messages[ax].get_window_extent(renderer)
+                head = (extent.y1 - ax.bbox.y1) / fig.dpi
                 _place(ax, fig, self._margins[ax]._replace(top=head))
             else:
                 self._measure(ax, fig, renderer)
@@ -74,14 +75,18 @@ class OneRow(LayoutEngine):
             around, box = ax.get_tightbbox(renderer, for_layout_only=True), ax.bbox
             if around is None:
                 return
-            self._margins[ax] = _Margins(
-                box.x0 - around.x0, around.x1 - box.x1, box.y0 - around.y0, around.y1 - box.y1
+            pixels = (
+                box.x0 - around.x0,
+                around.x1 - box.x1,
+                box.y0 - around.y0,
+                around.y1 - box.y1,
             )
+            self._margins[ax] = _Margins(*(pixel / figure.dpi for pixel in pixels))
             _place(ax, figure, self._margins[ax])
 
 
 class _Margins(NamedTuple):
-    """What axes leave free around them, in pixels."""
+    """What axes leave free around them, in inches: a figure is saved at another resolution."""
 
     left: float
     right: float
@@ -94,13 +99,13 @@ def _place(ax: Axes, figure: Figure, margins: _Margins) -> None:
     place = ax.get_subplotspec()
     if place is None:
         return
-    whole, pad = figure.bbox, _PAD * figure.dpi
-    part = whole.width / place.get_gridspec().ncols
-    left = part * place.colspan.start + pad + margins.left
-    right = part * place.colspan.stop - pad - margins.right
-    bottom = pad + margins.bottom
-    top = whole.height - pad - margins.top
-    width, height = max(right - left, 1.0), max(top - bottom, 1.0)
+    whole_width, whole_height = figure.get_size_inches()
+    part = whole_width / place.get_gridspec().ncols
+    left = part * place.colspan.start + _PAD + margins.left
+    right = part * place.colspan.stop - _PAD - margins.right
+    bottom = _PAD + margins.bottom
+    top = whole_height - _PAD - margins.top
+    width, height = max(right - left, 0.01), max(top - bottom, 0.01)
     ax.set_position(
-        (left / whole.width, bottom / whole.height, width / whole.width, height / whole.height)
+        (left / whole_width, bottom / whole_height, width / whole_width, height / whole_height)
     )

@@ -12,7 +12,7 @@ from PIL import Image
 
 import pmsim.figures
 from pmsim.errors import OutputError
-from pmsim.figures import draw_all
+from pmsim.figures import draw_all, style
 from pmsim.figures.gallery import drawings
 from tests.figures.made_up import (
     MS,
@@ -126,6 +126,17 @@ def test_no_text_leaves_the_picture(tmp_path):
         pixels = np.asarray(Image.open(file).convert("L"))
         border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
         assert border.min() > 240, file.name
+
+
+def test_axes_stand_at_the_same_places_whatever_the_format_of_the_file(tmp_path):
+    for drawing in drawings(whole(4, 300)):
+        with style.themed():
+            figure = drawing._drawn()
+            figure.savefig(tmp_path / "fine.png")
+            places = [ax.get_position().bounds for ax in figure.axes]
+            figure.savefig(tmp_path / "in_points.svg")
+        for ax, place in zip(figure.axes, places, strict=True):
+            assert ax.get_position().bounds == pytest.approx(place, abs=0.01), drawing.name
 
 
 def test_each_format_is_written(tmp_path):

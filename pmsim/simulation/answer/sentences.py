@@ -146,7 +146,7 @@ def _transient(summary: Summary) -> str:
     steady = [one for one in runs if one.end_ps is not None]
     if not steady:
         within = "the run" if len(runs) == 1 else f"any of the {len(runs):,} runs"
-        return f"The transient does not end within {within}: they never become steady."
+        return f"The transient does not end within {within}: shootdowns never become steady."
     never = len(runs) - len(steady)
     text = f"In {never:,} of {len(runs):,} runs the transient does not end. " if never else ""
     mean = "" if len(steady) == 1 else f" (means of {len(steady):,} runs)"

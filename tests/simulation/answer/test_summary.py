@@ -281,7 +281,7 @@ def test_operations_are_summed_by_kind_the_costliest_first() -> None:
     [
         (
             transient(None),
-            "The transient does not end within the run: they never become steady.",
+            "The transient does not end within the run: shootdowns never become steady.",
         ),
         (
             transient(0, broadcasts_after=5, per_s_after=50.0, lost_share_after=0.02),
@@ -305,7 +305,7 @@ def test_how_the_transient_ends_is_said_in_a_sentence(
     [
         (
             (transient(None), transient(None)),
-            "The transient does not end within any of the 2 runs: they never become steady.",
+            "The transient does not end within any of the 2 runs: shootdowns never become steady.",
         ),
         (
             (transient(1_000, **BEFORE, **AFTER), transient(3_000, **BEFORE, **AFTER)),
