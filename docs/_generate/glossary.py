@@ -17,8 +17,6 @@ def glossary_page() -> str:
     """Return all words."""
     parts = [HEAD]
     for title, terms in GLOSSARY.items():
-        rows = [
-            (f"**{one.name}**", one.meaning, code(one.where) if one.where else "") for one in terms
-        ]
+        rows = [(f"**{one.name}**", one.meaning, code(one.where)) for one in terms]
         parts.append(f"\n## {title}\n\n{table(('word', 'meaning', 'stands in'), rows)}")
     return "".join(parts)

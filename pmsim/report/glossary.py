@@ -26,6 +26,11 @@ class Term:
     meaning: str
     where: str
 
+    @property
+    def told(self) -> str:
+        """The sentence, with what stands for the word in parentheses."""
+        return f"{self.meaning} ({self.where})"
+
 
 def _kind(name: str, meaning: str) -> Term:
     return Term(name, meaning, f"crosscalls.kind = {name}")
@@ -171,7 +176,7 @@ RUNS: Final = (
     ),
     Term("steady", "What follows the transient: a rate that no longer changes.", "after_per_s"),
     Term("replication", "One run of a scenario, with random draws of its own.", "cpus.replication"),
-    Term("cell", "One combination of values in a sweep.", ""),
+    Term("cell", "One combination of values in a sweep.", "cell"),
 )
 """What runs consist of."""
 

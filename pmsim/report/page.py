@@ -98,7 +98,7 @@ def _contents(names: Sequence[str], *, compared: bool) -> str:
 def _glossary() -> str:
     """Return what the words of the page mean."""
     lists = "\n".join(
-        f"<h3>{escape(title)}</h3>\n{facts_html({one.name: one.meaning for one in terms})}"
+        f"<h3>{escape(title)}</h3>\n{facts_html({one.name: one.told for one in terms})}"
         for title, terms in GLOSSARY.items()
     )
     return (
