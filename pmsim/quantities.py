@@ -194,5 +194,3 @@ PageCount = Annotated[int, QuantityKey(units.PAGES)]
 """Pages, zero included."""
 PositivePages = Annotated[int, QuantityKey(units.PAGES, positive=True, bare=True)]
 """Pages, at least one; the unit may be left out."""
-Rate = Annotated[Fraction, QuantityKey(units.RATE, positive=True)]
-"""Events per second, more than none."""

@@ -16,7 +16,6 @@ from pmsim.quantities import (
     PositiveSize,
     PositiveTime,
     QuantityKey,
-    Rate,
     RunLength,
     Size,
     Time,
@@ -32,7 +31,7 @@ class Keys(BaseModel):
     room: PositiveSize = 1
     pages: PageCount = 0
     some: PositivePages = 1
-    rate: Rate = Fraction(1)
+    rate: Annotated[Fraction, QuantityKey(units.RATE, positive=True)] = Fraction(1)
     warmup: TimeOrAuto = "auto"
 
 

@@ -28,9 +28,6 @@ State = npt.NDArray[np.int64]
 CROSSCALL_COLUMNS: Final = layout.LOG_COLUMNS
 """Columns of a chunk of finished cross-calls; ``queue_ps`` to ``resume_ps`` are the latency."""
 
-LATENCY_COLUMNS: Final = CROSSCALL_COLUMNS[layout.L_QUEUE : layout.L_RESUME + 1]
-"""The parts of a latency, which add up to it."""
-
 ACCOUNT_COLUMNS: Final = layout.ACCOUNT_COLUMNS
 """Columns of `accounts`; the first `layout.TIMES` add up to the duration; refills are busy."""
 

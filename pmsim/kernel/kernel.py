@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pmsim.kernel.addresses.drain import LazyFree
-from pmsim.kernel.addresses.fresh_mappings import FreshMappings
 from pmsim.kernel.addresses.ioremap import Ioremap
 from pmsim.kernel.addresses.purge import Purge
-from pmsim.kernel.addresses.thread_stacks import ThreadStacks
 from pmsim.kernel.addresses.vmalloc import Vmalloc
 from pmsim.kernel.addresses.vmap_blocks import VmapBlocks
 from pmsim.kernel.addresses.writes import WriteFault, Writes
@@ -57,7 +54,7 @@ class Kernel:
         What its parts stand on.
     operations
         The log of everything the kernel does.
-    pagetable, direct_map, frames, tlbflush, workqueue, purge, fresh
+    pagetable, direct_map, frames, tlbflush, workqueue, purge
         What all of it stands on.
     vmalloc, ioremap, vmap_blocks, set_memory, blocks, writes, pmalloc, modules, user
     text_poke, static_keys, bpf, kprobes, ftrace
@@ -86,13 +83,10 @@ class Kernel:
         self.blocks = context.part(PageBlocks)
         self.user = context.part(UserMms)
         self.purge = context.part(Purge)
-        self.lazy_free = context.part(LazyFree)
-        self.fresh = context.part(FreshMappings)
         self.writes = context.part(Writes)
         self.vmalloc = context.part(Vmalloc)
         self.vmap_blocks = context.part(VmapBlocks)
         self.ioremap = context.part(Ioremap)
-        self.thread_stacks = context.part(ThreadStacks)
         self.set_memory = context.part(SetMemory)
         self.pmalloc = context.part(Pmalloc)
         self.code_sync = context.part(CodeSync)

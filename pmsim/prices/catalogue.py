@@ -171,7 +171,7 @@ def _much_freed(kernel: KernelHandle, _sizes: Sizes) -> Program:
 def _module_to_load(kernel: KernelHandle, _sizes: Sizes) -> Program:
     """Load a first module, so that what all of them share is there."""
     module = CANONICAL_MODULE
-    if kernel.kernel.profile.module_loader in OLD_LOADERS:
+    if kernel.profile.module_loader in OLD_LOADERS:
         data = module.core_data + module.core_ro_after_init
         module = replace(module, core_ro_after_init=0, core_data=data)
     got((yield from kernel.load_module(module)))

@@ -9,20 +9,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pmsim.hardware.costs import IpiCosts, MachineCosts, SchedCosts, TlbCosts
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import CallKind
-from pmsim.hardware.topology import Topology
 from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.kernel import Kernel
 from pmsim.kernel.profiles import load_profile
 from pmsim.kernel.tlbflush import Cause
-from pmsim.units import MS, NS, US, S
+from pmsim.units import MS, S
 from tests.ground_truth.noise import Counts, is_ranged
 from tests.ground_truth.observed import HUGE, LINUX_6_1, Counted, as_span
+from tests.kernel.booted import small_machine
 
 GUARD = 1
 SETTLE = 10 * S
@@ -30,22 +29,6 @@ SETTLE = 10 * S
 
 Calls = Generator[Any, Any, Any]
 Step = Callable[[KernelHandle], Calls]
-
-
-def small_machine(cpus: int, quantum: int = 3 * MS) -> Machine:
-    """Return a machine of arbitrary costs: counts do not depend on them."""
-    ipi = IpiCosts(
-        queue=20 * NS,
-        send=80 * NS,
-        fanout=16,
-        delivery=(400 * NS,) * 5,
-        line=(40 * NS,) * 5,
-        entry=250 * NS,
-        exit=150 * NS,
-    )
-    tlb = TlbCosts(100 * NS, 400 * NS, 15 * NS, 1536, 100 * NS)
-    sched = SchedCosts(quantum, 1 * US, 2 * US)
-    return Machine(Topology(cores=cpus), MachineCosts(ipi, tlb, sched))
 
 
 @dataclass
@@ -96,7 +79,7 @@ class Simulation:
 
     def run(self, steps: list[Step]) -> None:
         """Run steps one after the other."""
-        machine = small_machine(self.cpus, self.quantum)
+        machine = small_machine(self.cpus, quantum=self.quantum)
         self.boot(machine)
         machine.spawn(0, lambda task: self._drive(machine, task, steps), name="driver")
         machine.run()

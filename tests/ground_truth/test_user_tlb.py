@@ -27,7 +27,8 @@ from pmsim.kernel.user_mm import UserMm
 from pmsim.units import MS
 from tests.ground_truth.noise import Tally, UnexplainedError
 from tests.ground_truth.observed import LINUX_6_1, X86, Counted, Row, rows
-from tests.ground_truth.simulated import Calls, small_machine
+from tests.ground_truth.simulated import Calls
+from tests.kernel.booted import small_machine
 
 SWITCH = "tlb_flush[flush_on_task_switch_(0)]"
 REMOTE = "tlb_flush[remote_shootdown_(1)]"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
-from pmsim.hardware.fabric import LATENCY_COLUMNS, SlowestReason
+from pmsim.hardware.fabric import SlowestReason
+from pmsim.hardware.passes.layout import LOG_COLUMNS
 from pmsim.hardware.shootdown.protocols import number_of
 from pmsim.hardware.shootdown.tlbi import TLBI
 from pmsim.hardware.tlb import CallKind
@@ -20,7 +21,7 @@ from tests.reference.fuzz import outcome
 from tests.reference.machine import run as run_reference
 from tests.reference.program import Program, Result
 
-PARTS = LATENCY_COLUMNS
+PARTS = LOG_COLUMNS[LOG_COLUMNS.index("queue_ps") : LOG_COLUMNS.index("resume_ps") + 1]
 WAITS = {"irqs_off_ps": "IRQS_OFF", "idle_exit_ps": "IDLE_EXIT", "busy_handler_ps": "BUSY_HANDLER"}
 
 

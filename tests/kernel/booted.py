@@ -94,7 +94,10 @@ SBI = SbiCosts(
 
 
 def small_machine(
-    cpus: int, profile: KernelProfile | None = None, tlbi: TlbiCosts | None = None
+    cpus: int,
+    profile: KernelProfile | None = None,
+    tlbi: TlbiCosts | None = None,
+    quantum: int = 3 * MS,
 ) -> Machine:
     """A machine whose costs are all alike, for the architecture and the order of a kernel."""
     by_ipi = IpiCosts(
@@ -107,7 +110,7 @@ def small_machine(
         exit=150 * NS,
     )
     tlb = TlbCosts(100 * NS, 400 * NS, 15 * NS, 1536, 100 * NS)
-    sched = SchedCosts(3 * MS, US, 2 * US)
+    sched = SchedCosts(quantum, US, 2 * US)
     if profile is None:
         return Machine(Topology(cores=cpus), MachineCosts(by_ipi, tlb, sched))
     if profile.invalidate_by == "tlbi":
