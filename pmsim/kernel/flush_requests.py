@@ -38,7 +38,7 @@ class FlushRequests:
     def flush_tlb_kernel_range(self, task: Task, start: int, end: int) -> Steps:
         """Drop the translations of the bytes from ``start`` up to ``end`` on every CPU.
 
-        Up to a ceiling page by page, above it everything; one broadcast either way.
+        Up to a ceiling page by page, above it everything; one shootdown either way.
 
         Raises
         ------

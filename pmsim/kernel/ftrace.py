@@ -3,7 +3,7 @@
 Stands for ``register_ftrace_function`` and ``unregister_ftrace_function`` (kernel/trace/ftrace.c
 and ``arch/*/kernel/ftrace.c``, Linux 4.16 to 6.18). Left out: the calls of the tracer from its
 common entry, which are patched once more where the first tracer comes or the last one goes (two
-sites, 3 broadcasts each on x86); that a batch ends early where addresses do not ascend, from one
+sites, 3 IPI calls each on x86); that a batch ends early where addresses do not ascend, from one
 module to the next; the remote fence for each site on RISC-V 6.1, while the CPUs are stopped; and
 the work item on every CPU that is waited for before a trampoline is freed.
 """
@@ -117,7 +117,7 @@ class Ftrace:
     Attributes
     ----------
     ftrace_lock
-        Held while tracing is switched, with all broadcasts.
+        Held while tracing is switched, over all shootdowns of that.
     """
 
     def __init__(self, context: KernelContext) -> None:

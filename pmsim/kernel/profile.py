@@ -262,7 +262,7 @@ class KernelProfile(BaseModel):
         description="Whether set_memory_rox is one change, or set_memory_ro and then set_memory_x."
     )
     split_under: Literal["cpa_lock", "cpa_and_pgd_lock"] = Field(
-        description="Which locks are held while the split of a large leaf is broadcast."
+        description="Which locks are held over the flush for the split of a large leaf."
     )
     direct_map_flushes: bool = Field(
         description="Whether set_direct_map_*_noflush flush in spite of their name."

@@ -44,7 +44,7 @@ class Purge:
         How many may gather before a purge is asked for: 32 MiB for each bit of the number of
         online CPUs (``lazy_max_pages``).
     purge_lock
-        Mutex around every purge, its broadcast included (``vmap_purge_lock``).
+        Mutex around every purge, its shootdown included (``vmap_purge_lock``).
     """
 
     def __init__(self, context: KernelContext) -> None:

@@ -54,7 +54,7 @@ class Modules:
     loaded
         The modules that are live, oldest first.
     module_mutex
-        Held over each permission pass with all its broadcasts, and over the grace period of an
+        Held over each permission pass with all its shootdowns, and over the grace period of an
         unload.
     """
 

@@ -49,7 +49,7 @@ class EntryChanges(Protocol):
 
 
 class ChangePageAttr:
-    """x86: under a spinlock, and every split is broadcast before anything else is changed.
+    """x86: under a spinlock; the flush for a split comes before anything else is changed.
 
     Stands for ``__change_page_attr`` and ``__split_large_page`` (arch/x86/mm/pageattr.c, 4.16;
     arch/x86/mm/pat/set_memory.c, later). The kernel takes and releases the lock for each page, here
@@ -65,7 +65,7 @@ class ChangePageAttr:
     ----------
     cpa_lock
         Around every change of an entry. It is held while a leaf is split, so all who change
-        attributes wait for the split's broadcast.
+        attributes wait for the flush of the split.
     pgd_lock
         Around every change of the tables themselves.
     """
@@ -96,7 +96,7 @@ class ChangePageAttr:
     def collapse(self, task: Task, address: int, pages: Pages) -> Steps:
         """Join what became uniform again to large leaves: ``cpa_collapse_large_pages`` (6.18).
 
-        Looked at are the large leaves that a range touches, whole; one broadcast for all.
+        Looked at are the large leaves that a range touches, whole; one flush for all.
         """
         large = self._pagetable.geometry.span(2) * PAGE_SIZE
         yield from self._operations.lock(task, self.pgd_lock)

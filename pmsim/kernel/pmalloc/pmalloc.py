@@ -3,7 +3,7 @@
 Stands for mm/pmalloc.c and include/linux/pmalloc.h of the patch series v21 (Igor Stoppa, 27 March
 2018, cover letter 20180327153742.17328-1, posted against Linux 4.16), which was never merged, and
 for what followed it, as far as a generation (`pmsim.kernel.pmalloc.generations`) differs. Each
-broadcast that it causes is made by the kernel underneath, whichever version that is: with v21 an
+shootdown that it causes is made by the kernel underneath, whichever version that is: with v21 an
 allocation makes none, a protection one ``set_memory_ro`` per area, a destruction one
 ``set_memory_rw`` and one ``vfree`` per area. Left out: failing to allocate the pool's own object,
 and ``pmalloc_make_pool_ro`` of v23 and prmem.

@@ -215,7 +215,7 @@ class Pool:
     refill, align
         Bytes: growth at least, and alignment of every object (see `Sizes`).
     mutex
-        Held over every allocation and over the whole of a protection, its broadcasts included.
+        Held over every allocation and over the whole of a protection, its shootdowns included.
     mode
         What may be done to its protected memory, and when it is protected.
     areas

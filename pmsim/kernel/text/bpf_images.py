@@ -158,7 +158,7 @@ class PackedImages:
     packs
         In the order in which they are searched: oldest first.
     pack_mutex
-        Held while a place is searched, while a pack is made or freed, with all its broadcasts.
+        Held while a place is searched for, and while a pack is made or freed, over all shootdowns.
     """
 
     def __init__(self, context: KernelContext, pages: OwnCodePages) -> None:

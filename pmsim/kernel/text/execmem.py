@@ -53,7 +53,7 @@ class RoxCache:
     ----------
     mutex
         Held while a piece is searched for; and while one is freed, over its three changes of
-        permission and their broadcasts.
+        permission and their shootdowns.
     blocks
         The blocks by the number of their first page.
     """

@@ -2,7 +2,7 @@
 
 Stands for ``register_kprobe`` and ``unregister_kprobe`` (kernel/kprobes.c, Linux 4.16 to 6.18).
 Left out: probes that share an address, and what happens some ticks later where a breakpoint can be
-turned into a jump (CONFIG_OPTPROBES on x86: one more patched site per probe, 3 broadcasts).
+turned into a jump (CONFIG_OPTPROBES on x86: one more patched site per probe, 3 IPI calls).
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Breakpoints:
         self._operations = context.operations
 
     def steps(self, task: Task, sites: int, one_byte: bool) -> Steps:
-        """Patch a batch: 3 broadcasts, 2 for instructions of one byte."""
+        """Patch a batch: 3 IPI calls, 2 for instructions of one byte."""
         for _ in range(2 if one_byte else 3):
             yield from self._operations.compute(task, sites * self._costs.text_poke_site)
             yield from self._tlbflush.text_poke_sync(task)
@@ -90,7 +90,7 @@ _WAYS: Final = {
 class Instructions:
     """Arm and RISC-V: instructions of one length, each replaced by one write.
 
-    On Arm the mapping through which it is written is taken away with broadcasts of its own
+    On Arm the mapping through which it is written is unmapped with TLB broadcasts of its own
     (``clear_fixmap``, arch/arm64/mm/mmu.c, ``__set_fixmap``; ``patch_unmap``,
     arch/arm/kernel/patch.c); elsewhere only this CPU flushes it.
 

@@ -34,7 +34,7 @@ class TextPoke:
     Attributes
     ----------
     text_mutex
-        Held while a batch is patched, with all its broadcasts.
+        Held while a batch is patched, over all its IPI calls.
     """
 
     def __init__(self, context: KernelContext) -> None:
