@@ -93,7 +93,6 @@ def sweep(
         compile_passes()
     result = _run(
         place,
-        quiet,
         scenario=scenario,
         values=given,
         replications=replications,
@@ -127,7 +126,7 @@ def _values(texts: list[str]) -> dict[str, Any]:
     return values
 
 
-def _run(place: Path, quiet: bool, **options: Any) -> Sweep:
+def _run(place: Path, **options: Any) -> Sweep:
     """Run the sweep; say what is damaged, and where an interrupt leaves it."""
     import warnings
 

@@ -149,7 +149,7 @@ def _values(path: str, given: Any) -> Values:
 def _check_paths(base: Scenario, axes: Mapping[str, Values]) -> None:
     """Raise `ScenarioError` for paths that name nothing, the nearest that exist as a hint."""
     faults: list[Fault] = []
-    known = _sections(base)
+    known = _sections()
     for path in axes:
         first = path.split(".")[0]
         if first not in known:
@@ -160,7 +160,7 @@ def _check_paths(base: Scenario, axes: Mapping[str, Values]) -> None:
         raise ScenarioError(faults)
 
 
-def _sections(base: Scenario) -> list[str]:
+def _sections() -> list[str]:
     from pmsim.scenario.model import ScenarioKeys
 
     fixed = {"pmsim", "sweep", "replications"}

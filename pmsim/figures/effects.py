@@ -130,7 +130,7 @@ def draw(found: Effects, ax: Axes) -> Axes:
         for end, colour in ((row.low, _LOW), (row.high, _HIGH)):
             ax.barh(place, end.mean - found.middle, left=found.middle, height=0.56, color=colour)
             _whisker(ax, place, end.estimate)
-        _name_ends(ax, place, row, found.measure)
+        _name_ends(ax, place, row)
     ax.axvline(found.middle, color=style.INK, linewidth=1)
     ax.set_yticks(range(len(shown)), [_broken(row.name) for row in shown])
     ax.tick_params(axis="y", length=0)
@@ -226,7 +226,7 @@ def _whisker(ax: Axes, place: int, estimate: Estimate) -> None:
         )  # fmt: skip
 
 
-def _name_ends(ax: Axes, place: int, row: Effect, measure: Measure) -> None:
+def _name_ends(ax: Axes, place: int, row: Effect) -> None:
     """Write the values of the axis beside the two ends of its bar."""
     left, right = sorted((row.low, row.high), key=lambda end: end.mean)
     for end, side in ((left, -1), (right, 1)):
