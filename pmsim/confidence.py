@@ -65,7 +65,7 @@ def mean_interval(values: Values, level: float = LEVEL) -> Estimate:
     values
         One per replication; those that are not a number are left out.
     level
-        Of confidence.
+        Level of confidence.
     """
     known = _known(values)
     early = _early(known, level)
@@ -85,7 +85,7 @@ def difference_interval(first: Values, second: Values, level: float = LEVEL) -> 
     first, second
         One per replication each; those that are not a number are left out.
     level
-        Of confidence.
+        Level of confidence.
 
     References
     ----------
@@ -119,7 +119,7 @@ def bootstrap_interval(values: Values, rng: np.random.Generator, level: float = 
     rng
         Where the samples are drawn from: a named stream, so that they are the same each time.
     level
-        Of confidence.
+        Level of confidence.
 
     References
     ----------
@@ -149,7 +149,7 @@ def batch_means(values: Values, level: float = LEVEL) -> Estimate:
     values
         In the order in which they occurred, without the transient.
     level
-        Of confidence.
+        Level of confidence.
 
     References
     ----------
@@ -181,7 +181,7 @@ def t_quantile(freedom: float, level: float) -> float:
     freedom
         Degrees of freedom; they need not be whole.
     level
-        Of confidence.
+        Level of confidence.
     """
     # `scipy.stats`, whose `t.ppf` is this function, takes as long to import as many a run.
     from scipy.special import stdtrit

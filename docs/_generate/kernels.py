@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from docs._generate.markdown import code, table
+from pmsim.formatting import counted
 from pmsim.kernel.profile import KernelProfile
 from pmsim.kernel.profiles import (
     as_written,
@@ -50,7 +51,8 @@ def _differing(name: str) -> str:
     like = profile_like(name)
     if like is None:
         return "stands for itself"
-    return f"{_link(like)} in {len(profile_differences(name))} keys"
+    keys = counted(len(profile_differences(name)), "key")
+    return f"{_link(like)} in {keys}"
 
 
 def _section(name: str) -> str:

@@ -24,7 +24,7 @@ def draw_and_say(found: Result | Sweep, rows: Iterable[Path] = (), *, quiet: boo
     Parameters
     ----------
     found
-        Whose figures.
+        The result or the sweep.
     rows
         The files that they are drawn from: where all figures are newer, nothing is drawn.
     quiet
@@ -54,7 +54,7 @@ def draw(found: Result | Sweep, rows: Iterable[Path] = (), *, shown: bool = Fals
     Parameters
     ----------
     found
-        Whose figures.
+        The result or the sweep.
     rows
         The files that they are drawn from.
     shown

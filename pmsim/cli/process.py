@@ -50,9 +50,9 @@ def run_and_exit(main: Callable[[], object]) -> NoReturn:
 
 
 def too_little_memory() -> str:
-    """Return that the process may not have the memory that a run needs; empty where it may.
+    """Return that a run needs more memory than the process may have; empty where it does not.
 
-    The compiler of the passes ends the process where it gets none, without a word from us.
+    Without memory the compiler of the passes would end the process, and no message of ours appear.
     """
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
     if most == resource.RLIM_INFINITY or most >= LEAST_MEMORY:
@@ -64,7 +64,7 @@ def too_little_memory() -> str:
 
 
 def look_for_garbage() -> None:
-    """Have garbage looked for from now on, but not in what was imported without looking."""
+    """Enable the garbage collector from now on, but not for what was imported before."""
     if not gc.isenabled():
         gc.freeze()
         gc.enable()

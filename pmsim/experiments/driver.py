@@ -154,7 +154,7 @@ class Driver:
         heapify(queue)
         while queue:
             number, cell, at = heappop(queue)
-            # That of the first replication alone tells how long others take.
+            # The first replication runs alone: it tells how long the others will take.
             several = self._together(cell) if number else 1
             numbers = missing[cell][at : at + several]
             yield Job(self._plan.cells[cell], tuple(numbers))

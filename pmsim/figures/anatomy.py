@@ -116,9 +116,9 @@ def call_anatomy(result: Tables, *, which: Which = "slowest", ax: Axes | None = 
 
 
 def distinct(result: Tables, which: Which) -> Call | None:
-    """Take one call, unless a slower one that is kept as well shows the same.
+    """Take one call, unless the anatomy of a slower one would look the same.
 
-    It does where it took hardly longer, most of it for the same reason.
+    It would where that call took hardly longer, most of it for the same reason.
     """
     call = the_call(result, which)
     if call is None:

@@ -60,7 +60,7 @@ class Drawing:
     Attributes
     ----------
     name
-        That of its file.
+        Name of its file, without an ending.
     panels
         Its pictures side by side, each with its data.
     """

@@ -184,7 +184,7 @@ class Task:
             self.machine.detail.add(self, "sleep", since, self.now)
 
     def _within_a_run(self, does: str, time: int) -> int:
-        """Return a time; one that ends in no run as the shortest such, so that sums of two fit."""
+        """Return a time, at most the longest run's, so that any two add up within 64 bits."""
         if time < 0:
             raise self.error(f"{does} for a negative time, {time} ps")
         return min(time, LONGEST_RUN)

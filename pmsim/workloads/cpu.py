@@ -159,6 +159,6 @@ class Cpu:
 
 
 def _picoseconds(time: int | str) -> int:
-    """Return a time in picoseconds; one that ends in no run as the shortest such."""
+    """Return a time in picoseconds, at most that of the longest run."""
     ps = time if isinstance(time, int) and time >= 0 else units.as_time(time)
     return min(ps, units.LONGEST_RUN)

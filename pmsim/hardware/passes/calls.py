@@ -161,9 +161,9 @@ def send(
         r = row_of(c)
         e = entries_at + c * ENTRY_ROW
         if r < 0 or r > FAR or e < 0 or e > FAR:
-            break  # never: but now the compiler knows
+            break  # never happens; the bounds let the compiler drop its wrap-around checks
         if S[r + HEAD] >= 0:
-            # before the entry of this initiator's previous call is written over
+            # before the entry of this initiator's previous call is overwritten
             if S[r + LAST_TAKE] > t or S[r + PLAN_FULL] != 0:
                 retire(S, c, t)
             else:

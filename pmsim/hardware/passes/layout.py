@@ -2,8 +2,8 @@
 
 The array ``S`` holds a header, four planes with a row per CPU, a row per task, a tournament tree
 over the CPUs' next instants, an entry per (initiator, target), and buffers of finished cross-calls.
-One array and a few integers are what a compiled function is passed fastest; views of rows, or an
-array a noun, were three to four times slower.
+One array and a few integers are what a compiled function is passed fastest; views of rows, or one
+array for each noun, were three to four times slower.
 
 Every name below is an index or a code, and stands here alone: the compiled rooms import all of
 them, the Python side says ``layout.NAME``. Nothing here needs Numba.
@@ -124,7 +124,7 @@ SPECIMEN_HEAD = 32
 
 
 def buckets(sub_bits: int) -> int:
-    """Return how many buckets latencies fall into; see `_bucket`."""
+    """Return how many buckets latencies fall into; see `specimens.bucket`."""
     return (INF.bit_length() - sub_bits + 1) << sub_bits
 
 

@@ -1,7 +1,7 @@
 """What Python calls: what a task's step asks for, and the way to the step that comes next.
 
 There are few entry points on purpose. Each holds the whole calendar loop in machine code of its
-own, so that `act` does everything that a task may ask for but telling other CPUs, by number.
+own. So `act` takes a number that says what is asked for, and does all but telling other CPUs.
 """
 
 from __future__ import annotations

@@ -171,7 +171,7 @@ class Areas:
         return True
 
     def _unlink(self, area: VmArea) -> FreedArea:
-        """Let an area be found no more, and unmap it."""
+        """Remove an area from the index of areas, and unmap it."""
         del self._by_start[area.address]
         if area.runs:
             self._pagetable.unmap(area.address, area.pages)

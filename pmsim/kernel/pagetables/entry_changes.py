@@ -96,7 +96,7 @@ class ChangePageAttr:
     def collapse(self, task: Task, address: int, pages: Pages) -> Steps:
         """Join what became uniform again to large leaves: ``cpa_collapse_large_pages`` (6.18).
 
-        Looked at are the large leaves that a range touches, whole; one flush for all.
+        Each large leaf that the range touches is checked as a whole; one flush serves all.
         """
         large = self._pagetable.geometry.span(2) * PAGE_SIZE
         yield from self._operations.lock(task, self.pgd_lock)
