@@ -53,10 +53,14 @@ demo: $(READY)
 # The compiled passes cannot be measured as they run, so a part of the tests runs them as plain Python.
 test: $(TOOLS)
 	@$(BIN)/coverage erase
-	@echo "== the compiled passes as plain Python, for their coverage"
-	NUMBA_DISABLE_JIT=1 HYPOTHESIS_PROFILE=few $(BIN)/coverage run -m pytest -q -m "not slow" tests/hardware
-	@echo "== the kernel's own counts, one table after the other"
-	$(BIN)/coverage run -m pytest -q -m "not slow" tests/ground_truth
+	@echo "== the kernel's own counts, one table after the other; beside them the passes as plain Python"
+	@plain=$$(mktemp); status=0; \
+	NUMBA_DISABLE_JIT=1 HYPOTHESIS_PROFILE=few $(BIN)/coverage run -m pytest -q -m "not slow" tests/hardware \
+	    >$$plain 2>&1 & \
+	$(BIN)/coverage run -m pytest -q -m "not slow" tests/ground_truth || status=$$?; \
+	wait $$! || status=$$?; \
+	echo "== the compiled passes as plain Python, for their coverage"; cat $$plain; rm -f $$plain; \
+	exit $$status
 	@echo "== all else that is quick, on every core"
 	$(BIN)/coverage run -m pytest -m "not slow" --ignore tests/ground_truth -n auto --dist loadfile
 	@$(BIN)/coverage combine --quiet
