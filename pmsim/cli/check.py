@@ -9,6 +9,7 @@ import typer
 from pmsim.cli.status import reporting, say
 from pmsim.errors import Fault, ScenarioError
 from pmsim.escaping import visible
+from pmsim.formatting import counted
 
 
 @reporting
@@ -30,8 +31,8 @@ def check(
         except ScenarioError as error:
             faults += error.faults
         else:
-            cpus = scenario.machine.topology.n_cpus
+            cpus = counted(scenario.machine.topology.n_cpus, "CPU")
             kinds = visible(", ".join(one.name for one in scenario.workloads))
-            say(f"{file}: valid: {cpus:,} CPUs, {scenario.kernel.name}, {kinds}")
+            say(f"{file}: valid: {cpus}, {scenario.kernel.name}, {kinds}")
     if faults:
         raise ScenarioError(faults)

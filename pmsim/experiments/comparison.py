@@ -71,6 +71,7 @@ class Difference:
     def __str__(self) -> str:
         metric, label = metric_of(self.metric)
         what = f"{metric.label} ({label})" if label else metric.label
+        plural = metric.label.split()[0].endswith("s")
         base, other = (formatting.quantity(value, metric.form) for value in (self.base, self.other))
         n = self.difference.n
         runs = f"{n} {('pair' if self.paired else 'unpaired run') + ('s' if n > 1 else '')}"
@@ -80,16 +81,15 @@ class Difference:
                 f" ({runs}, at least {LEAST} are needed)."
             )
         if self.same:
-            return f"{self.arm}: {what} stays exactly the same, {base}."
+            return f"{self.arm}: {what} {'stay' if plural else 'stays'} exactly the same, {base}."
         ends = formatting.difference_interval(self.difference, metric.form)
         interval = (
             f"{formatting.share(self.difference.level)} interval of the difference {ends}, {runs}"
         )
         if not self.certain:
-            return (
-                f"{self.arm}: {what} does not change measurably: {base} and {other} ({interval})."
-            )
-        verb = "rises" if self.other > self.base else "falls"
+            verb = "do not" if plural else "does not"
+            return f"{self.arm}: {what} {verb} change measurably: {base} and {other} ({interval})."
+        verb = ("rise" if self.other > self.base else "fall") + ("" if plural else "s")
         share = "" if self.relative is None else f" by {formatting.share(abs(self.relative))}"
         return f"{self.arm}: {what} {verb}{share}, from {base} to {other} ({interval})."
 

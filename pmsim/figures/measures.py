@@ -36,7 +36,9 @@ class Measure:
 
     @property
     def title(self) -> str:
-        """Its name at the start of a sentence."""
+        """Its name at the start of a sentence; a symbol, such as p99, stays as it is."""
+        if self.name[1:2].isdigit():
+            return self.name
         return self.name[:1].upper() + self.name[1:]
 
     def say(self, value: float) -> str:

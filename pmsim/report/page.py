@@ -135,7 +135,7 @@ def _result(result: Result, name: str, prefix: str) -> str:
     summary, manifest = result.summary, result.manifest
     runs = summary.replications
     facts = [
-        f"{summary.cpus:,} CPUs of {_machine(manifest['scenario'])}",
+        f"{formatting.counted(summary.cpus, 'CPU')} of {_machine(manifest['scenario'])}",
         str(manifest["scenario"]["kernel"]["profile"]),
         f"{formatting.time(summary.duration_ps)} simulated"
         + (f" in {runs:,} runs" if runs > 1 else ""),
@@ -186,7 +186,7 @@ def _origin(manifest: Mapping[str, Any]) -> str:
         "sweep's SHA-256": manifest.get("fingerprint"),
         "versions": versions,
         "host": f"{host['name']}: {host['system']} {host['release']}, {host['machine']},"
-        f" {host['cpus']} CPUs",
+        f" {formatting.counted(host['cpus'], 'CPU')}",
         "started": manifest.get("started"),
         "took": formatting.time(manifest["wall_s"] * S) if "wall_s" in manifest else None,
         **{f"hash of {name}": text for name, text in manifest.get("inputs", {}).items()},

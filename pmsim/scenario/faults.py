@@ -187,7 +187,7 @@ _LENGTHS: Final = {
 }
 
 _PATTERNS: Final = {
-    DIRECTORY_NAME: "it names a directory: 1 to 100 characters, no slash, and no dot first",
+    DIRECTORY_NAME: "it names a directory: 1 to 100 characters, no slash or control, no dot first",
 }
 
 _TYPES: Final = {

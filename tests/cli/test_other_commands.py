@@ -78,6 +78,15 @@ def test_check_says_what_a_valid_scenario_is(pmsim: Pmsim, policy_file: Path) ->
     assert lines[1].startswith("policy-load: valid: 56 CPUs")
 
 
+def test_check_counts_a_single_cpu_as_one(pmsim: Pmsim, tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(
+        "pmsim: 1\nmachine: {platform: skylake-sp-2s, cpus: 1}\nuntil: done\n"
+        "workloads: [{kind: pool_churn}]\n"
+    )
+    done = pmsim("check", tmp_path / "small.yaml")
+    assert ": valid: 1 CPU, " in done.stdout
+
+
 def test_check_reports_every_fault_of_every_file(
     pmsim: Pmsim, policy_file: Path, tmp_path: Path
 ) -> None:

@@ -105,7 +105,7 @@ def test_a_sentence_can_be_quoted(
 
 def test_a_rise_from_nothing_has_no_per_cent() -> None:
     text = str(difference([0.0] * 5, [1.0] * 5, metric="failures"))
-    assert "failures rises, from 0 to 1" in text
+    assert "failures rise, from 0 to 1" in text
 
 
 def test_a_labelled_metric_names_its_label() -> None:
@@ -125,7 +125,9 @@ def test_dearer_handlers_are_found_to_cost_more(compared: Comparison) -> None:
     (lost,) = compared.frame.query("metric == 'stolen_share'").itertuples()
     assert 0 < lost.low < lost.difference < lost.high
     assert lost.paired
-    assert any("stays exactly the same" in text for text in compared.sentences("broadcasts"))
+    assert any(
+        "shootdowns stay exactly the same" in text for text in compared.sentences("broadcasts")
+    )
 
 
 def test_pairing_makes_small_differences_visible() -> None:

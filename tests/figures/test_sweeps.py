@@ -16,6 +16,7 @@ from pmsim.errors import ResultError, UnitError
 from pmsim.figures import curves, flush_cost, heat_map, phase_diagram, tornado
 from pmsim.figures.choice import sweep_figures
 from pmsim.figures.gallery import drawings
+from pmsim.figures.measures import measure_of
 from pmsim.figures.swept import axis_of
 from pmsim.simulation.answer.estimates import estimate
 
@@ -210,6 +211,11 @@ def test_numbers_go_from_left_to_right_even_where_there_are_more_words():
     axes = {"kernel": ("a", "b", "c", "d"), "machine.cpus": (2, 8)}
     sweep = MadeUpSweep(axes, lambda _kernel, cpus: cpus)
     assert heat_map(sweep).get_xlabel() == curves(sweep).get_xlabel() == "CPUs"
+
+
+def test_p99_stays_a_symbol_where_a_sentence_begins_with_it():
+    assert measure_of("latency_p99_ps").title.startswith("p99 of the latency")
+    assert measure_of("latency_mean_ps").title.startswith("Mean latency")
 
 
 def test_no_title_is_cut_off_beside_long_names():

@@ -52,7 +52,7 @@ def _cost(summary: Summary) -> str:
     kinds = ", ".join(f"{n:,} {kind}" for kind, n in calls.by_kind.items())
     return (
         f"Shootdowns cost {share(cost.share)} of all CPU time:"
-        f" {time(cost.lost_ps)} of {summary.cpus:,} CPUs in {_duration(summary)},"
+        f" {time(cost.lost_ps)} of {counted(summary.cpus, 'CPU')} in {_duration(summary)},"
         f" for {counted(calls.total, 'shootdown')} ({kinds}){_told(calls)}."
     )
 
