@@ -139,7 +139,7 @@ def draw(found: Curves, ax: Axes) -> Axes:
             linestyle="-" if found.x.numbers else ":",
         )  # fmt: skip
         if found.by is not None:
-            ends.append((found.by.said(value), mean[-1], colour))
+            ends.append((found.by.in_words(value), mean[-1], colour))
     _scale(found, ax)
     found.measure.on(ax.yaxis)
     ax.grid(visible=True, axis="y")
@@ -154,11 +154,11 @@ def message(found: Curves) -> str:
     known = [value for value in found.values if found.line(value)["mean"].notna().any()]
     value = known[-1]
     means = found.line(value)["mean"].dropna()
-    along = found.x.said(means.index[-1])
-    by = "" if found.by is None else f", {found.by.said(value)}"
+    along = found.x.in_words(means.index[-1])
+    by = "" if found.by is None else f", {found.by.in_words(value)}"
     if len(means) < 2:
         return f"{title}{by}: {say(means.iloc[-1])} at {along}"
-    start = found.x.said(means.index[0])
+    start = found.x.in_words(means.index[0])
     first, last = say(means.iloc[0]), say(means.iloc[-1])
     if first == last:
         return f"{title}{by}: {last} at {start} as at {along}"

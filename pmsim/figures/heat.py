@@ -125,7 +125,7 @@ def message(found: Heat) -> str:
 
 def _place(found: Heat, number: np.intp) -> str:
     row, column = divmod(int(number), len(found.x.labels))
-    return f"{found.x.said(found.x.labels[column])} and {found.y.said(found.y.labels[row])}"
+    return f"{found.x.in_words(found.x.labels[column])} and {found.y.in_words(found.y.labels[row])}"
 
 
 def _norm(mean: Floats) -> Normalize:

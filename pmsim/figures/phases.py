@@ -173,8 +173,8 @@ def _from_where_on(found: Phases) -> str | None:
         first = int(above.argmax())
         if not above[first:].all() or not found.x.numbers:
             return None
-        on = f"from {found.x.said(found.x.labels[first])} on" if first else "throughout"
-        return f"{on}, at {found.y.said(found.y.labels[row])}"
+        on = f"from {found.x.in_words(found.x.labels[first])} on" if first else "throughout"
+        return f"{on}, at {found.y.in_words(found.y.labels[row])}"
     return None
 
 

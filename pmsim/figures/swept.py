@@ -77,7 +77,7 @@ class Axis:
             return self.numbers[1] > _WIDE * self.numbers[0]
         return _unevenness(np.log(self.numbers)) < _unevenness(np.array(self.numbers))
 
-    def said(self, value: Any) -> str:
+    def in_words(self, value: Any) -> str:
         """Write one of its values as part of a sentence: ``56 CPUs``, ``20/s``, ``order = 3``."""
         text = self.texts[self.labels.index(value)]
         if self.path in _NAMES:

@@ -24,7 +24,7 @@ from pmsim.errors import ProgramError
 from pmsim.hardware.costs import SbiCosts
 from pmsim.hardware.shootdown.tlbi import (
     Invalidation,
-    invalidate_everything,
+    invalidate_all,
     invalidate_pages,
 )
 from pmsim.hardware.tlb import FlushFunction, empty_call, flush, full_flush, sync_core
@@ -144,7 +144,7 @@ class BroadcastWay:
         self.ceiling = MAX_TLBI_RANGE_PAGES if by_range and tlbi.range else ceiling
         self._tlbi = tlbi
         self._by_range = by_range
-        self._all = invalidate_everything()
+        self._all = invalidate_all()
         self._operations = operations
 
     def flush_all(

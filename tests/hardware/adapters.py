@@ -18,7 +18,7 @@ from pmsim.hardware.shootdown.protocols import number_of
 from pmsim.hardware.shootdown.tlbi import (
     TLBI,
     Invalidation,
-    invalidate_everything,
+    invalidate_all,
     invalidate_pages,
 )
 from pmsim.hardware.specimens import WholeCalls
@@ -197,7 +197,7 @@ class _FabricRun:
     def _invalidation(self, pages: int) -> Invalidation:
         costs = self.program.costs.tlbi
         assert costs is not None
-        return invalidate_pages(costs, pages) if pages else invalidate_everything()
+        return invalidate_pages(costs, pages) if pages else invalidate_all()
 
     def _mutex(self, number: int) -> Mutex:
         if number not in self.mutexes:

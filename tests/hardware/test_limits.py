@@ -14,7 +14,7 @@ from pmsim.hardware import clock
 from pmsim.hardware.costs import Jitter
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.passes import layout
-from pmsim.hardware.shootdown.tlbi import invalidate_everything
+from pmsim.hardware.shootdown.tlbi import invalidate_all
 from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import CallKind, FlushFunction, flush, full_flush
 from pmsim.hardware.topology import Topology
@@ -136,7 +136,7 @@ def test_acts_as_long_as_may_be_break_nothing(names: list[str]) -> None:
         while True:
             yield from task.compute(LONGEST_ACT)
             yield from task.cross_call(full_flush(slow.tlb))
-            yield from task.invalidate(invalidate_everything())
+            yield from task.invalidate(invalidate_all())
             yield from task.irqs_off(10 * LONGEST_ACT)
             yield from task.sleep(LONGEST_ACT)
             yield from task.cross_call(FlushFunction(CallKind.FULL, 100 * LONGEST_ACT, True))

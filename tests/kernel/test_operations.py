@@ -11,7 +11,7 @@ from pmsim.errors import ProgramError
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS
 from pmsim.hardware.locks import Mutex, Spinlock
 from pmsim.hardware.machine import Machine
-from pmsim.hardware.shootdown.tlbi import invalidate_everything, invalidate_pages
+from pmsim.hardware.shootdown.tlbi import invalidate_all, invalidate_pages
 from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import empty_call, full_flush
 from pmsim.kernel.operations import NO_OPERATION, OPERATION_COLUMNS, OperationLog
@@ -113,7 +113,7 @@ def test_a_broadcast_by_the_interconnect_counts_as_a_cross_call() -> None:
     def body(task: Task) -> Steps:
         operation = logged.log.begin(task, "purge")
         yield from logged.log.invalidate(task, invalidate_pages(TLBI, 5), 2, 5)
-        yield from logged.log.invalidate(task, invalidate_everything(), 2)
+        yield from logged.log.invalidate(task, invalidate_all(), 2)
         logged.log.end(operation)
         yield from logged.log.invalidate(task, invalidate_pages(TLBI, 1), 6, 1)
 

@@ -83,7 +83,7 @@ def invalidate_pages(costs: TlbiCosts, pages: int, *, by_range: bool = False) ->
     return Invalidation(CallKind.RANGE, operations)
 
 
-def invalidate_everything() -> Invalidation:
+def invalidate_all() -> Invalidation:
     """Empty the TLB of every CPU, with one operation."""
     return Invalidation(CallKind.FULL, 1, empties_tlb=True)
 

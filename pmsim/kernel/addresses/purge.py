@@ -159,7 +159,8 @@ class Purge:
         yield from self._operations.compute(task, self._scan)
         dirty = self._blocks.dirty_span()
         if dirty is not None:
-            start, end = min(start, dirty[0]), max(end, dirty[1])
+            first, last = dirty
+            start, end = min(start, first), max(end, last)
         if not self._scan_locked:
             yield from self._operations.lock(task, self.purge_lock)
         self._take_fragmented_blocks(forced=False)

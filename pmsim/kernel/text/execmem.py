@@ -115,7 +115,7 @@ class RoxCache:
 
         Stands for ``execmem_cache_alloc_locked``.
         """
-        found = next((i for i, free in enumerate(self._free) if free[1] >= pages), None)
+        found = next((i for i, (_, size) in enumerate(self._free) if size >= pages), None)
         if found is None:
             return None
         page, size = self._free.pop(found)

@@ -90,7 +90,7 @@ def _at_key(file: str, fault: Fault) -> KeyFault | Fault:
 def _replay(tape: Tape, which: int, kernel: KernelHandle, cpu: Cpu) -> Steps:
     """Run the rows of one task on the hardware itself."""
     # Late: these load the compiled hardware, which reading a scenario does not need.
-    from pmsim.hardware.shootdown.tlbi import invalidate_everything, invalidate_pages
+    from pmsim.hardware.shootdown.tlbi import invalidate_all, invalidate_pages
     from pmsim.hardware.tlb import flush
     from pmsim.kernel.tlbflush import Cause
 
@@ -112,7 +112,7 @@ def _replay(tape: Tape, which: int, kernel: KernelHandle, cpu: Cpu) -> Steps:
         elif op is Op.FLUSH_KERNEL:
             yield from task.cross_call(flush_of(arg), cause=Cause.TRACE, pages=arg)
         elif op is Op.INVALIDATE:
-            what = invalidate_pages(tlbi, arg) if arg and tlbi else invalidate_everything()
+            what = invalidate_pages(tlbi, arg) if arg and tlbi else invalidate_all()
             yield from task.invalidate(what, cause=Cause.TRACE, pages=arg or -1)
         elif op is Op.IRQS_OFF:
             yield from cpu.irqs_off(arg)

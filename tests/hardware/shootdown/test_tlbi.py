@@ -12,7 +12,7 @@ from pmsim.hardware.shootdown.protocols import number_of
 from pmsim.hardware.shootdown.tlbi import (
     TLBI,
     Invalidation,
-    invalidate_everything,
+    invalidate_all,
     invalidate_pages,
     range_operations,
 )
@@ -39,13 +39,13 @@ def test_a_span_takes_as_many_operations_as_cover_it(pages: int, operations: int
 
 def test_everything_is_one_operation() -> None:
     expected = Invalidation(CallKind.FULL, 1, empties_tlb=True)
-    assert invalidate_everything() == expected
+    assert invalidate_all() == expected
 
 
 def test_the_server_works_on_every_operation_and_on_the_barrier() -> None:
     assert invalidate_pages(costs(), 7).service(costs()) == 7 * 100 + 200
     assert invalidate_pages(costs(), 0).service(costs()) == 200
-    assert invalidate_everything().service(costs()) == 300 + 200
+    assert invalidate_all().service(costs()) == 300 + 200
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_machine_whose_interconnect_cannot_broadcast_says_so() -> None:
 
     def asks(task: Task) -> Steps:
         yield from task.compute(70)
-        yield from task.invalidate(invalidate_everything())
+        yield from task.invalidate(invalidate_all())
 
     machine.spawn(1, asks)
     with pytest.raises(ProgramError, match="which this machine cannot") as caught:
