@@ -15,7 +15,7 @@ from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import Count
 from pmsim.workloads.program import Op
 from pmsim.workloads.registry import Workload, workload
-from pmsim.workloads.tape import Tape
+from pmsim.workloads.replayed import ReplayedTrace
 from pmsim.workloads.task import MachineInfo, TaskSpec
 from pmsim.workloads.trace_file import read_programs
 from pmsim.workloads.validation import KeyFault
@@ -51,17 +51,17 @@ class Trace(Workload):
 
     def tasks(self, machine: MachineInfo) -> list[TaskSpec]:
         """Return the tasks of the file; raise `ScenarioError` if it has faults."""
-        tape = Tape(read_programs(Path(self.file), machine.n_cpus))
-        least = tape.programs.least_ps()
+        trace = ReplayedTrace(read_programs(Path(self.file), machine.n_cpus))
+        least = trace.programs.least_ps()
         return [
             TaskSpec(
                 cpu,
-                partial(_replay, tape, which),
+                partial(_replay, trace, which),
                 number=task,
                 working_set=self.working_set,
                 least_ps=least[which],
             )
-            for which, (cpu, task) in enumerate(tape.programs)
+            for which, (cpu, task) in enumerate(trace.programs)
         ]
 
     def check(self, machine: MachineInfo) -> Iterable[KeyFault | Fault]:
@@ -87,7 +87,7 @@ def _at_key(file: str, fault: Fault) -> KeyFault | Fault:
     return KeyFault(("file",), fault.code, f"{file}: {fault.message}", fault.hint)
 
 
-def _replay(tape: Tape, which: int, kernel: KernelHandle, cpu: Cpu) -> Steps:
+def _replay(trace: ReplayedTrace, which: int, kernel: KernelHandle, cpu: Cpu) -> Steps:
     """Run the rows of one task on the hardware itself."""
     # Late: these load the compiled hardware, which reading a scenario does not need.
     from pmsim.hardware.shootdown.tlbi import invalidate_all, invalidate_pages
@@ -97,15 +97,15 @@ def _replay(tape: Tape, which: int, kernel: KernelHandle, cpu: Cpu) -> Steps:
     task = cpu.task
     costs, tlbi = task.machine.costs, task.machine.costs.tlbi
     flush_of = cache(partial(flush, costs.tlb, ceiling=kernel.profile.ceiling))
-    tape.load(task.machine, flush_of, Cause.TRACE)
-    number, end = 0, tape.programs.length(which)
+    trace.load(task.machine, flush_of, Cause.TRACE)
+    number, end = 0, trace.programs.length(which)
     while number < end:
-        stretch = tape.stretch(which, number)
+        stretch = trace.stretch(which, number)
         if stretch:
-            yield from tape.take(task, which, number, stretch)
+            yield from trace.take(task, which, number, stretch)
             number += stretch
             continue
-        op, arg = tape.programs.row(which, number)
+        op, arg = trace.programs.row(which, number)
         number += 1
         if op is Op.COMPUTE:
             yield from cpu.compute(arg)

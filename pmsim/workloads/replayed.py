@@ -1,4 +1,4 @@
-"""A trace as the machine takes it: the rows that it can take by itself, and the others."""
+"""A trace, divided into rows that the machine replays by itself and rows that a task takes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pmsim.steps import Steps
 
 
-class Tape:
-    """The programs of a trace on their way to a machine.
+class ReplayedTrace:
+    """The programs of a trace, made ready for a machine.
 
     Computing and calls to all others make up most of a trace, and the machine takes a stretch of
     them by itself; other rows, and all of them where it cannot, are left to the task. A task is
@@ -61,7 +61,7 @@ class Tape:
             self._replay = Replay(machine, rows)
 
     def stretch(self, which: int, number: int) -> int:
-        """Return how many rows of a task, from one of them on, the machine takes by itself.
+        """Return how many rows of a task, from one of them on, the machine replays by itself.
 
         All that are left, or those before the next row that it cannot take.
         """
@@ -72,7 +72,7 @@ class Tape:
         return min([end, *self._left_out[at : at + 1]]) - first
 
     def take(self, task: Task, which: int, number: int, length: int) -> Steps:
-        """Have the machine take such a stretch."""
+        """Have the machine replay such a stretch."""
         assert self._replay is not None
         first = self.programs.firsts[which] + number
         return self._replay.take(task, first, first + length)
