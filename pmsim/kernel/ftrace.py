@@ -1,21 +1,22 @@
 """Function tracing: thousands of call sites patched at once.
 
 Stands for ``register_ftrace_function`` and ``unregister_ftrace_function`` (kernel/trace/ftrace.c
-and ``arch/*/kernel/ftrace.c``, Linux 4.16 to 6.18). Left out: the calls of the tracer from its
-common entry, which are patched once more where the first tracer comes or the last one goes (two
-sites, 3 IPI calls each on x86); that a batch ends early where addresses do not ascend, from one
-module to the next; the remote fence for each site on RISC-V 6.1, while the CPUs are stopped; and
-the work item on every CPU that is waited for before a trampoline is freed.
+and ``arch/*/kernel/ftrace.c``, Linux 4.16 to 6.18). Left out: what the common entry calls, except
+on x86; that a batch ends early where addresses do not ascend, from one module to the next; the
+remote fence for each site on RISC-V 6.1, while the CPUs are stopped; and the work item on every CPU
+that is waited for before a trampoline is freed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from pmsim.errors import ProgramError, UndefinedBehaviour
 from pmsim.hardware.locks import Mutex
+from pmsim.hardware.tlb import empty_call
 from pmsim.kernel.addresses.purge import Purge
 from pmsim.kernel.calls import call
 from pmsim.kernel.modules.loader import Modules
@@ -44,6 +45,8 @@ class Tracer:
     ----------
     sites
         Call sites that call it.
+    dynamic
+        It is a new one (``FTRACE_OPS_FL_DYNAMIC``), which is never called but through the list.
     trampoline
         Its page, if it has one.
     active
@@ -51,8 +54,16 @@ class Tracer:
     """
 
     sites: int
-    trampoline: CodeArea | None
+    dynamic: bool
+    trampoline: CodeArea | None = None
     active: bool = True
+
+
+class Callee(Enum):
+    """What the common entry calls where it is not the function of a single tracer."""
+
+    STUB = "ftrace_stub"
+    LIST = "ftrace_ops_list_func"
 
 
 class TextGuard:
@@ -126,6 +137,9 @@ class Ftrace:
         self._guard = TextGuard(context) if profile.ftrace_opens_text else None
         self._trampolines = profile.ftrace_trampolines
         self._way = profile.ftrace
+        self._entry_sites = profile.ftrace_entry_sites
+        self._tracers: list[Tracer] = []
+        self._callee: Callee | Tracer = Callee.STUB
         self._costs = context.costs
         self._operations = context.operations
         self._pages = context.part(code_pages)
@@ -163,11 +177,14 @@ class Ftrace:
         yield from self._operations.lock(task, self.ftrace_lock)
         wanted = trampoline and self._trampolines
         area = (yield from self._trampoline(task)) if wanted else None
+        tracer = None
         if area is not None or not wanted:
+            tracer = Tracer(sites, dynamic=trampoline, trampoline=area)
+            self._tracers.append(tracer)
             yield from self._update_code(task, sites)
         self.ftrace_lock.unlock(task)
         self._operations.end(operation)
-        return None if wanted and area is None else Tracer(sites, area)
+        return tracer
 
     @call
     def ftrace_disable(self, task: Task, tracer: Tracer | None) -> Steps:
@@ -185,6 +202,7 @@ class Ftrace:
         tracer.active = False
         operation = self._operations.begin(task, "ftrace_disable")
         yield from self._operations.lock(task, self.ftrace_lock)
+        self._tracers.remove(tracer)
         yield from self._update_code(task, tracer.sites)
         if tracer.trampoline is not None:
             # Nobody may still be on it (synchronize_rcu_tasks and what came before it).
@@ -210,10 +228,39 @@ class Ftrace:
         if self._guard is not None:
             yield from self._guard.open(task)
         yield from self._operations.lock(task, self._text_poke.text_mutex)
-        yield from self._replace_code(task, sites)
+        yield from self._modify_all_code(task, sites)
         self._text_poke.text_mutex.unlock(task)
         if self._guard is not None:
             yield from self._guard.close(task)
+
+    def _modify_all_code(self, task: Task, sites: int) -> Steps:
+        """Patch the sites, and the common entry around them: ``ftrace_modify_all_code``.
+
+        While sites change the entry calls the list of all tracers. Where it is to call another
+        function afterwards, that one's argument has to be seen by all CPUs before
+        (``ftrace_sync_ipi``).
+        """
+        callee = self._next_callee()
+        changes = self._entry_sites > 0 and callee is not self._callee
+        if changes and self._callee is not Callee.LIST:
+            yield from self._update_entry(task)
+        yield from self._replace_code(task, sites)
+        if changes and callee is not Callee.LIST:
+            yield from self._operations.cross_call(task, empty_call(), Cause.TEXT_POKE)
+            yield from self._update_entry(task)
+        self._callee = callee
+
+    def _next_callee(self) -> Callee | Tracer:
+        """Return what the common entry is to call: ``update_ftrace_function``."""
+        if not self._tracers:
+            return Callee.STUB
+        only = self._tracers[0]
+        return Callee.LIST if len(self._tracers) > 1 or only.dynamic else only
+
+    def _update_entry(self, task: Task) -> Steps:
+        """Patch the calls of the common entry, one by one: ``ftrace_update_ftrace_func``."""
+        for _ in range(self._entry_sites):
+            yield from self._replace_code(task, 1)
 
     def _replace_code(self, task: Task, sites: int) -> Steps:
         """Stand for ``ftrace_replace_code`` (x86) and its counterparts."""

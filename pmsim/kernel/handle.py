@@ -27,6 +27,7 @@ from pmsim.kernel.pmalloc.pmalloc import Pmalloc
 from pmsim.kernel.text.bpf import Bpf
 from pmsim.kernel.text.kprobes import Kprobes
 from pmsim.kernel.text.static_keys import StaticKeys
+from pmsim.kernel.text.tracepoints import Tracepoints
 from pmsim.kernel.user_mm import UserMms
 from pmsim.units import as_size
 
@@ -87,6 +88,7 @@ class KernelHandle:
         "_set_memory",
         "_static_keys",
         "_thread_stacks",
+        "_tracepoints",
         "_user_mms",
         "_vmalloc",
         "_vmap_blocks",
@@ -116,6 +118,7 @@ class KernelHandle:
         self._bpf = part(Bpf)
         self._kprobes = part(Kprobes)
         self._static_keys = part(StaticKeys)
+        self._tracepoints = part(Tracepoints)
         self._user_mms = part(UserMms)
 
     @property
@@ -725,6 +728,38 @@ class KernelHandle:
             For a negative number of sites.
         """
         return self._static_keys.static_key_toggle(self.task, sites)
+
+    # text.tracepoints
+
+    def tracepoint_probe_register(self, sites: int = 1) -> Steps:
+        """Give a tracepoint its first probe: let it call that, then turn it on.
+
+        Parameters
+        ----------
+        sites
+            Places in the code where the tracepoint is.
+
+        Raises
+        ------
+        ProgramError
+            For a negative number of sites.
+        """
+        return self._tracepoints.tracepoint_probe_register(self.task, sites)
+
+    def tracepoint_probe_unregister(self, sites: int = 1) -> Steps:
+        """Take a tracepoint's last probe away: turn it off, then let it call none.
+
+        Parameters
+        ----------
+        sites
+            Places in the code where the tracepoint is.
+
+        Raises
+        ------
+        ProgramError
+            For a negative number of sites.
+        """
+        return self._tracepoints.tracepoint_probe_unregister(self.task, sites)
 
     # user_mm
 

@@ -25,6 +25,7 @@ from pmsim.kernel.text.code_sync import CodeSync
 from pmsim.kernel.text.kprobes import Kprobes
 from pmsim.kernel.text.static_keys import StaticKeys
 from pmsim.kernel.text.text_poke import TextPoke
+from pmsim.kernel.text.tracepoints import Tracepoints
 from pmsim.kernel.tlbflush import TlbFlush
 from pmsim.kernel.user_mm import UserMms
 from pmsim.kernel.workqueue import Workqueue
@@ -57,7 +58,7 @@ class Kernel:
     pagetable, direct_map, frames, tlbflush, workqueue, purge
         What all of it stands on.
     vmalloc, ioremap, vmap_blocks, set_memory, blocks, writes, pmalloc, modules, user
-    text_poke, static_keys, bpf, kprobes, ftrace
+    text_poke, static_keys, tracepoints, bpf, kprobes, ftrace
         The calls that workloads make, each with the calling task as its first argument.
     """
 
@@ -92,6 +93,7 @@ class Kernel:
         self.code_sync = context.part(CodeSync)
         self.text_poke = context.part(TextPoke)
         self.static_keys = context.part(StaticKeys)
+        self.tracepoints = context.part(Tracepoints)
         self.bpf = context.part(Bpf)
         self.kprobes = context.part(Kprobes)
         self.modules = context.part(Modules)

@@ -349,6 +349,12 @@ class KernelProfile(BaseModel):
         " (one_batch) or through text_poke, by single writes, or while all CPUs are stopped."
     )
     ftrace_trampolines: bool = Field(description="Whether a tracer gets a trampoline of its own.")
+    ftrace_entry_sites: int = Field(
+        ge=0,
+        strict=True,
+        description="Calls in the common entry of ftrace, patched where another function is to be"
+        " called from there; 0: left out.",
+    )
     ftrace_opens_text: bool = Field(
         description="Whether switching tracing makes the kernel's and all modules' code writable."
     )

@@ -23,6 +23,8 @@ from tests.ground_truth.noise import Counts, is_ranged
 from tests.ground_truth.observed import HUGE, LINUX_6_1, Counted, as_span
 from tests.kernel.booted import small_machine
 
+_NO_FLUSHES = (CallKind.SYNC_CORE.name, CallKind.EMPTY.name)
+
 GUARD = 1
 SETTLE = 10 * S
 """Pause after a step, in which the kernel's workers finish."""
@@ -152,7 +154,8 @@ class Simulation:
         events = self.step_events(step)
         window = self.begins[step], (*self.begins, 1 << 62)[step + 1]
         numbers = self.numbers(events, window, self.returns[step])
-        handlers = (self.handlers[step] - numbers["n_sync_core_cross"]).tolist()
+        others = numbers["n_sync_core_cross"] + numbers["n_misc_cross"]
+        handlers = (self.handlers[step] - others).tolist()
         broadcasts = [numbers["n_cross_calls"]] * self.cpus
         assert handlers == broadcasts, "every broadcast runs once on every CPU"
         spans = tuple(as_span(event.pages) for event in _flushes(events))
@@ -173,7 +176,7 @@ class Simulation:
         returned
             When the call returned.
         """
-        tlb = [e for e in events if e.cause >= 0 and e.kind != CallKind.SYNC_CORE.name]
+        tlb = [e for e in events if e.cause >= 0 and e.kind not in _NO_FLUSHES]
         flushes = _flushes(events)
         attributes = [e for e in tlb if e.cause == Cause.ATTRIBUTES]
         return {
@@ -195,6 +198,7 @@ class Simulation:
             "n_cross_other": 0,
             "targets": sum(e.targets for e in tlb),
             "n_sync_core_cross": sum(e.kind == CallKind.SYNC_CORE.name for e in events),
+            "n_misc_cross": sum(e.kind == CallKind.EMPTY.name for e in events),
             "n_vm_unmap_aliases": sum(window[0] <= at < window[1] for at in self._aliases),
         }
 

@@ -20,6 +20,10 @@ from tests.kernel.text.test_text_poke import BATCHES, KICK, PER_SITE, SYNC, UNMA
 Calls = Generator[Any, Any, Any]
 
 CHANGE = full("attributes")
+ENTRY = [SYNC] * 6
+"""The two calls of the common entry, patched one by one."""
+LAST = [KICK, *ENTRY]
+"""What follows the sites where the entry is to call another function than the list of tracers."""
 MODULE = ModuleSegments(2, 1, 1, 0, 2, 1, 0, 0, 1)
 
 
@@ -51,7 +55,7 @@ def test_4_16_opens_and_closes_all_text_around_one_pass(profile: str, modules: i
     booted = Booted(profile=profile)
     on, off = switched(booted, 40_000, trampoline=False, modules=modules)
     opened = [CHANGE] * (1 + modules)
-    assert on == off == [*opened, *[SYNC] * 3, *opened]
+    assert on == off == [*opened, *ENTRY, *[SYNC] * 3, *LAST, *opened]
     # Two calls for each module each way: the init part is gone, but still asked for.
     (first, _) = booted.of_kind("ftrace_enable"), booted.of_kind("ftrace_disable")
     calls = [
@@ -64,9 +68,10 @@ def test_4_16_opens_and_closes_all_text_around_one_pass(profile: str, modules: i
 
 def test_a_new_tracer_of_4_16_gets_a_trampoline_that_is_patched_and_locked() -> None:
     on, off = switched(Booted(profile="linux-4.16-x86_64"), 40_000)
-    around = [CHANGE, *[SYNC] * 3, CHANGE]
-    assert on == [*[SYNC] * 3, CHANGE, *around]
-    assert off == [*around, CHANGE, CHANGE]  # not executable, writable; then freed lazily
+    sites = [SYNC] * 3
+    assert on == [*sites, CHANGE, CHANGE, *ENTRY, *sites, CHANGE]
+    # Not executable, writable; then freed lazily.
+    assert off == [CHANGE, *sites, *LAST, CHANGE, CHANGE, CHANGE]
 
 
 @pytest.mark.parametrize("profile", BATCHES)
@@ -75,7 +80,37 @@ def test_later_ones_serialise_three_times_for_256_sites(
     profile: str, sites: int, batches: int
 ) -> None:
     on, off = switched(Booted(profile=profile), sites, trampoline=False)
-    assert on == off == [SYNC] * 3 * batches
+    assert on == off == [*ENTRY, *[SYNC] * 3 * batches, *LAST]
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_the_entry_is_patched_when_the_second_tracer_comes_and_not_for_the_third(
+    dynamic: bool,
+) -> None:
+    tracers: list[Any] = []
+
+    def first(kernel: KernelHandle) -> Calls:
+        tracers.append((yield from kernel.ftrace_enable(1, trampoline=False)))
+
+    def enable(kernel: KernelHandle) -> Calls:
+        tracers.append((yield from kernel.ftrace_enable(300, trampoline=dynamic)))
+
+    def disable(kernel: KernelHandle) -> Calls:
+        yield from kernel.ftrace_disable(tracers.pop())
+
+    steps = first, enable, enable, disable, disable
+    calls = [
+        [flush for flush in flushes if flush.cause == "text_poke"]
+        for flushes in flushes_by_step(Booted(profile="linux-6.12-x86_64"), *steps)
+    ]
+    sites = [SYNC] * 6
+    assert calls[1:] == [[*ENTRY, *sites], sites, sites, [*sites, *LAST]]
+
+
+def test_a_new_tracer_is_called_through_the_list_even_if_it_is_alone() -> None:
+    on, off = switched(Booted(profile="linux-6.12-x86_64"), 1)
+    assert [flush for flush in on if flush.cause == "text_poke"] == [*ENTRY, *[SYNC] * 3]
+    assert [flush for flush in off if flush.cause == "text_poke"] == [*[SYNC] * 3, *LAST]
 
 
 @pytest.mark.parametrize(
@@ -91,8 +126,8 @@ def test_the_trampoline_of_a_new_tracer_is_protected_first_and_freed_last(
     profile: str, made: list[Flush]
 ) -> None:
     on, off = switched(Booted(profile=profile), 256)
-    assert on == [*made, *[SYNC] * 3]
-    assert kinds(off) == [*[("text_poke", "sync_core")] * 3, ("reset_perms", "full")]
+    assert on == [*made, *ENTRY, *[SYNC] * 3]
+    assert kinds(off) == [*kinds([*[SYNC] * 3, *LAST]), ("reset_perms", "full")]
 
 
 def test_on_6_18_a_trampoline_is_cut_from_executable_memory_and_made_writable_first() -> None:
@@ -132,9 +167,9 @@ def test_riscv_stops_the_machine_once(profile: str) -> None:
     assert [(flush.cause, flush.kind) for flush in on + off] == [("text_poke", "empty")] * 2
 
 
-def test_a_tracer_of_no_function_patches_nothing() -> None:
+def test_a_tracer_of_no_function_patches_the_common_entry_alone() -> None:
     on, off = switched(Booted(), 0, trampoline=False)
-    assert on == off == []
+    assert on == off == [*ENTRY, *LAST]
 
 
 def test_ftrace_lock_is_held_over_all_batches() -> None:
