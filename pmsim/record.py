@@ -58,7 +58,7 @@ class Record(Mapping[str, Any]):
         if missing:
             raise KeyError(", ".join(missing))
         hints = _hints(cls).items()
-        return cls(**{name: _read(hint, data[name]) for name, hint in hints if name in data})
+        return cls(**{name: _read(name, hint, data[name]) for name, hint in hints if name in data})
 
     @classmethod
     def meanings(cls, path: str = "") -> Iterator[tuple[str, str]]:
@@ -97,19 +97,24 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _read(hint: Any, value: Any) -> Any:
+def _read(name: str, hint: Any, value: Any) -> Any:
     """Return a value of JSON as its field holds it."""
-    hint = _known(hint)
-    if value is None or not isinstance(value, Mapping | list):
+    known = _known(hint)
+    origin, arguments = get_origin(known), get_args(known)
+    if value is None and _may_be_none(hint):
+        return None
+    if isinstance(known, type) and issubclass(known, Record):
+        if isinstance(value, Mapping):
+            return known.from_dict(value)
+    elif origin is tuple:
+        if isinstance(value, list):
+            return tuple(_read(name, arguments[0], one) for one in value)
+    elif origin is Mapping:
+        if isinstance(value, Mapping):
+            return {key: _read(name, arguments[1], one) for key, one in value.items()}
+    elif origin is not None or isinstance(value, int | float if known in (int, float) else known):
         return value
-    if isinstance(hint, type) and issubclass(hint, Record) and isinstance(value, Mapping):
-        return hint.from_dict(value)
-    arguments = get_args(hint)
-    if get_origin(hint) is tuple:
-        return tuple(_read(arguments[0], one) for one in value)
-    if arguments and isinstance(value, Mapping):
-        return {key: _read(arguments[1], one) for key, one in value.items()}
-    raise ValueError(f"{hint} cannot be {type(value).__name__}")
+    raise ValueError(f"{name} cannot be {value!r:.40}")
 
 
 def _inner(hint: Any) -> tuple[type[Record] | None, str]:
@@ -121,6 +126,13 @@ def _inner(hint: Any) -> tuple[type[Record] | None, str]:
     if not arguments:
         return None, ""
     return arguments[0], "[]" if get_origin(hint) is tuple else "{}"
+
+
+def _may_be_none(hint: Any) -> bool:
+    """Return whether a field may hold `None`."""
+    if get_origin(hint) is Annotated:
+        return _may_be_none(get_args(hint)[0])
+    return type(None) in get_args(hint)
 
 
 def _known(hint: Any) -> Any:

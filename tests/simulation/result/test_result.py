@@ -116,6 +116,24 @@ def test_a_file_that_lacks_its_keys_is_named(
         _ = pmsim.open(copy).summary
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "fault"),
+    [
+        ("broadcasts", "many", "broadcasts cannot be 'many'"),
+        ("cpus", [4], r"cpus cannot be \[4\]"),
+        ("calls", {}, r"calls cannot be \{\}"),
+        ("cost", None, "cost cannot be None"),
+    ],
+)
+def test_a_summary_with_a_value_of_another_shape_is_named(
+    copy: Path, key: str, value: object, fault: str
+) -> None:
+    summary = json.loads((copy / "summary.json").read_text())
+    (copy / "summary.json").write_text(json.dumps({**summary, key: value}))
+    with pytest.raises(ResultError, match=rf"summary\.json is not as it was written: {fault}"):
+        _ = pmsim.open(copy).summary
+
+
 def test_a_file_that_is_given_for_a_result_is_told_apart(tmp_path: Path) -> None:
     file = tmp_path / "scenario.yaml"
     file.write_text("pmsim: 1\n")
