@@ -152,7 +152,7 @@ class TlbiCosts(Group):
         bool,
         Constant(
             text="Flushes also interrupt other CPUs, so that they complete (Arm: erratum 798181 of"
-            " the Cortex-A15 before r3p3).",
+            " the Cortex-A15 up to r2p1).",
             kind=Kind.SWITCH,
         ),
     ] = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -117,6 +118,7 @@ def test_what_is_farther_away_is_not_faster(name: str) -> None:
         ("kunpeng-920-2s", (2, 2, 32, 1, 128)),
         ("snapdragon-888", (1, 1, 8, 1, 8)),
         ("cortex-a15", (1, 1, 4, 1, 4)),
+        ("cortex-a15-r2p1", (1, 1, 4, 1, 4)),
         ("sg2042", (1, 16, 4, 1, 64)),
     ],
 )
@@ -129,6 +131,15 @@ def test_a_platform_has_the_shape_of_its_machine(name: str, shape: tuple[int, ..
         topology.threads,
         topology.n_cpus,
     )
+
+
+def test_the_early_cortex_a15_differs_by_its_erratum_alone() -> None:
+    early, late = (load_platform(name).costs for name in ("cortex-a15-r2p1", "cortex-a15"))
+    assert early.tlbi is not None
+    assert late.tlbi is not None
+    assert (early.tlbi.erratum_798181, late.tlbi.erratum_798181) == (True, False)
+    assert replace(early, tlbi=late.tlbi) == late
+    assert replace(early.tlbi, erratum_798181=False) == late.tlbi
 
 
 def test_skylake_sp_idle_states_are_those_of_intel_idle() -> None:
