@@ -25,9 +25,9 @@ class Silicon:
     Parameters
     ----------
     topology, costs, order, jitter_rng, shootdown
-        As of `Machine`.
+        See `Machine`.
     room
-        For so many tasks.
+        Tasks that there may be at once.
 
     Attributes
     ----------
@@ -44,7 +44,8 @@ class Silicon:
     active, until_done
         How many tasks a run until done waits for; and whether this run is one.
     keep_acks, acks
-        Where set before the run, the acknowledgements of every call, in order of the calls' ends.
+        Whether acknowledgements are kept, to be set before the run; and those of every call, in
+        order of the calls' ends.
     """
 
     def __init__(
