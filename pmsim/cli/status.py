@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Timer, main_thread
 from types import FrameType
 from typing import NoReturn, ParamSpec
 
@@ -25,6 +26,9 @@ BAD_INPUT = 2
 """Bad usage, a bad scenario, a place where results cannot go, or a run that was interrupted."""
 UNDRAWN = 130
 """Interrupted when all was there but the figures."""
+
+SOON_S = 0.02
+"""After how many seconds an interrupt that nobody noticed comes again."""
 
 PACKAGE = Path(__file__).parents[1]
 STARTS_TASKS = PACKAGE / "simulation" / "run" / "build.py"
@@ -129,8 +133,10 @@ def say(text: object, *, err: bool = False) -> None:
 @contextmanager
 def at_work() -> Iterator[None]:
     """Look for garbage from now on; while the block runs, let Ctrl-C and a termination tidy up."""
+    heard = list[int]()
 
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        heard.append(number)
         raise KeyboardInterrupt
 
     look_for_garbage()
@@ -140,7 +146,33 @@ def at_work() -> Iterator[None]:
         if signal.getsignal(number) is not signal.SIG_IGN
     }
     try:
-        yield
+        with _swallowed_interrupts_sent_again(heard):
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _swallowed_interrupts_sent_again(heard: Sequence[int]) -> Iterator[None]:
+    """While the block runs, interrupt it again where the interrupt came to a finaliser.
+
+    Python ignores what a `__del__` raises, and tells of it.
+    """
+    before, timers = sys.unraisablehook, list[Timer]()
+
+    def again(unraisable: sys.UnraisableHookArgs) -> None:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            before(unraisable)
+            return
+        interrupt = (main_thread().ident, heard[-1] if heard else signal.SIGINT)
+        timers.append(Timer(SOON_S, signal.pthread_kill, interrupt))  # not in this finaliser
+        timers[-1].start()
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+        for timer in timers:
+            timer.cancel()

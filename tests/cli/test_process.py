@@ -74,3 +74,24 @@ def test_garbage_is_looked_for_from_the_beginning_of_the_work_on() -> None:
         "print(gc.isenabled(), gc.get_freeze_count() > 0)"
     )
     assert done.stdout.split() == ["False", "True", "True"]
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_that_comes_to_a_finaliser_is_not_lost(number: str) -> None:
+    done = process(
+        "import time\n"
+        "from pmsim.cli.status import at_work\n"
+        "class Held:\n"
+        "    def __del__(self):\n"
+        f"        os.kill(os.getpid(), signal.{number})\n"
+        "        time.sleep(0)\n"
+        "try:\n"
+        "    with at_work():\n"
+        "        held = Held()\n"
+        "        del held\n"
+        "        time.sleep(20)\n"
+        "    print('lost')\n"
+        "except KeyboardInterrupt:\n"
+        "    print('heard')"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "heard\n", "")
