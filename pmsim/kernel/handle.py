@@ -692,15 +692,40 @@ class KernelHandle:
 
     # text.kprobes
 
-    def register_kprobe(self) -> Generator[Any, Any, Kprobe | None]:
+    def register_kprobe(self, *, disabled: bool = False) -> Generator[Any, Any, Kprobe | None]:
         """Set a probe and arm it: ``register_kprobe``.
+
+        Parameters
+        ----------
+        disabled
+            It is not armed before `enable_kprobe` (``KPROBE_FLAG_DISABLED``).
 
         Returns
         -------
         Kprobe or None
             None if there is no room for another page of slots.
         """
-        return self._kprobes.register_kprobe(self.task)
+        return self._kprobes.register_kprobe(self.task, disabled=disabled)
+
+    def enable_kprobe(self, probe: Kprobe | None) -> Steps:
+        """Arm a probe that is not: ``enable_kprobe``.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            If it is not registered.
+        """
+        return self._kprobes.enable_kprobe(self.task, probe)
+
+    def disable_kprobe(self, probe: Kprobe | None) -> Steps:
+        """Disarm a probe and keep it: ``disable_kprobe``.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            If it is not registered.
+        """
+        return self._kprobes.disable_kprobe(self.task, probe)
 
     def unregister_kprobe(self, probe: Kprobe | None) -> Steps:
         """Take a probe away: ``unregister_kprobe``.

@@ -344,6 +344,11 @@ class KernelProfile(BaseModel):
         description="What arming or disarming a kprobe does to other CPUs: nothing, one call after"
         " which they serialise, or it stops them."
     )
+    kprobe_jumps: Literal["none", "patched", "synced"] = Field(
+        description="Whether the breakpoint of a kprobe becomes a jump some ticks later, and how"
+        " that goes again: as other code is patched, or by two writes, after each of which all CPUs"
+        " serialise."
+    )
     ftrace: Literal["one_batch", "text_poke", "insn", "stop_machine"] = Field(
         description="How the sites of ftrace are patched: behind breakpoints all at once"
         " (one_batch) or through text_poke, by single writes, or while all CPUs are stopped."
