@@ -44,6 +44,31 @@ def run_fabric(program: Program) -> Result:
     return _FabricRun(program).result()
 
 
+def run_unwatched(program: Program) -> Result:
+    """Run a program while nobody asks for acknowledgements; the calls come without them.
+
+    To ask for them is to look at every CPU at the end of every call.
+    """
+    return _FabricRun(program, watched=False).result()
+
+
+def unwatched_rows_of(program: Program) -> list[dict[str, int]]:
+    """Return each cross-call's row as the fabric logs it while nobody looks."""
+    fabric = _FabricRun(program, watched=False)
+    fabric.result()
+    return fabric.rows
+
+
+def accounts_at(program: Program, instants: Sequence[int]) -> list[tuple[CpuAccount, ...]]:
+    """Return the accounts at several instants of one run, while nobody looks at anything else."""
+    fabric = _FabricRun(program, watched=False)
+    found = []
+    for instant in instants:
+        fabric.machine.run(instant)
+        found.append(fabric.accounts())
+    return found
+
+
 def rows_of(program: Program) -> list[tuple[dict[str, int], dict[int, int]]]:
     """Return each cross-call's row as the fabric logs it, and its acknowledgements."""
     fabric = _FabricRun(program)
@@ -58,9 +83,9 @@ def machine_of(program: Program) -> Machine:
     return fabric.machine
 
 
-def kept_of(program: Program) -> dict[str, WholeCalls]:
+def kept_of(program: Program, *, watched: bool = True) -> dict[str, WholeCalls]:
     """Return the calls that the fabric has kept whole at the end of the run."""
-    fabric = _FabricRun(program)
+    fabric = _FabricRun(program, watched=watched)
     fabric.result()
     return fabric.machine.kept_calls()
 
@@ -89,10 +114,15 @@ class Kept:
 
 
 def detail_of(
-    program: Program, start: int = 0, end: int | None = None, most: int = 10**6
+    program: Program,
+    start: int = 0,
+    end: int | None = None,
+    most: int = 10**6,
+    *,
+    watched: bool = True,
 ) -> tuple[Kept, Result]:
     """Return what is kept of a part of a run, and the result of the run."""
-    fabric, kept = _FabricRun(program), Kept()
+    fabric, kept = _FabricRun(program, watched=watched), Kept()
     kept.detail = fabric.machine.keep_detail(start, end, kept, most)
     return kept, fabric.result()
 
@@ -120,7 +150,7 @@ def _with_jitter(costs: MachineCosts, protocol: str) -> MachineCosts:
 
 
 class _FabricRun:
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, *, watched: bool = True) -> None:
         self.program = program
         costs, rng = program.costs, None
         if program.jitters:
@@ -133,7 +163,7 @@ class _FabricRun:
             jitter_rng=rng,
             shootdown=program.shootdown,
         )
-        self.machine.keep_acks = True
+        self.machine.keep_acks = watched
         self.machine.on_crosscalls = self._keep_rows
         self.rows: list[dict[str, int]] = []
         self.mutexes: dict[int, Mutex] = {}
@@ -214,13 +244,16 @@ class _FabricRun:
 
     def result(self) -> Result:
         end = self.machine.run(self.program.duration)
+        watched = self.machine.keep_acks
+        all_acks = self.machine.acks if watched else [{} for _ in self.rows]
         calls = [
             CallRecord(row["cpu"], row["task"], row["start_ps"], row["end_ps"], acks, _served(row))
-            for row, acks in zip(self.rows, self.machine.acks, strict=True)
+            for row, acks in zip(self.rows, all_acks, strict=True)
         ]
-        return Result(end, in_order(calls), self._accounts(), self.task_ends)
+        return Result(end, in_order(calls), self.accounts(), self.task_ends)
 
-    def _accounts(self) -> tuple[CpuAccount, ...]:
+    def accounts(self) -> tuple[CpuAccount, ...]:
+        """Return where every CPU's time went up to now."""
         columns = self.machine.accounts()
         names = {
             "busy": "busy_ps",

@@ -1,20 +1,37 @@
 """Calls that meet nothing else are known whole, and nobody can tell the difference.
 
 The programs here are made so that such calls are many, and so that all that may end them comes in
-between: windows, sleeps, calls on some CPUs, full flushes, invalidations, preemption.
+between: windows, sleeps, calls on some CPUs, full flushes, invalidations, preemption. They run
+unwatched too: who asks for acknowledgements looks at every CPU after every call, and then no CPU is
+ever more than one call behind.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import fields, replace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pmsim.hardware.passes import layout
-from tests.hardware.adapters import machine_of, run_fabric
+from pmsim.hardware.specimens import WholeCalls
+from tests.hardware.adapters import (
+    accounts_at,
+    detail_of,
+    kept_of,
+    machine_of,
+    rows_of,
+    run_fabric,
+    run_unwatched,
+    unwatched_rows_of,
+)
+from tests.hardware.machines import compute, flush_kernel, irqs_off, on, program, sleep
+from tests.hardware.strategies import Drawn, cuts
 from tests.hardware.test_latency_parts import check_rows
 from tests.reference.fuzz import Seeded, differences, outcome
-from tests.reference.generate import random_cut, random_program
+from tests.reference.generate import Source, random_cut, random_program
 from tests.reference.machine import run as run_reference
 from tests.reference.program import Program, Result, Step, TaskSpec
 
@@ -22,20 +39,20 @@ LATE = 200_000
 """When all tasks have done what they do, and only compute."""
 
 
-def busy_program(seed: int, number: int) -> Program:
+def busy_program(source: Source, max_cpus: int = 6) -> Program:
     """Return a random machine on which every CPU computes all the time, and calls now and then."""
-    source = Seeded([seed, number])
-    program = random_program(source, max_cpus=6)
+    program = random_program(source, max_cpus)
     n_cpus = program.topology.n_cpus
     rare: list[Step] = [("irqs_off", 300), ("sleep", 200), ("flush_kernel", 10_000)]
     rare += [("invalidate", 1)] if program.costs.tlbi is not None else []
+    call = source.choice(("flush_kernel", "flush_kernel", "free_tables"))
 
     def steps(cpu: int) -> tuple[Step, ...]:
         taken: list[Step] = []
-        some = [other for other in range(n_cpus) if other != cpu and source.chance(50)]
+        some = tuple(other for other in range(n_cpus) if other != cpu and source.chance(50))
         for _ in range(source.integer(0, 6)):
             taken.append(("compute", source.integer(0, 300) * source.choice((1, 10, 100))))
-            often: Step = ("flush_kernel", source.integer(0, 2))
+            often: Step = (call, source.integer(0, 2))
             seldom = source.choice([*rare, ("call", (1, some))])
             taken.append(seldom if source.chance(15) else often)
         return (*taken, ("compute", LATE))
@@ -44,25 +61,178 @@ def busy_program(seed: int, number: int) -> Program:
         TaskSpec(cpu, number, 10 if source.chance(50) else 0, steps(cpu))
         for number, cpu in enumerate([*range(n_cpus), *([0] if source.chance(20) else [])])
     ]
-    jitter = ()
-    return replace(program, tasks=tuple(tasks), jitter=jitter)
+    return replace(program, tasks=tuple(tasks), jitter=())
+
+
+def seeded(seed: int, number: int) -> Program:
+    """Return one of the programs that are always the same."""
+    return busy_program(Seeded([seed, number]))
+
+
+@st.composite
+def busy_programs(draw: st.DrawFn) -> Program:
+    """Random programs of mostly quiet calls."""
+    return busy_program(Drawn(draw), max_cpus=4)
+
+
+def blind_reference(program: Program) -> Result:
+    """Run the reference, and forget when calls were acknowledged."""
+    result = run_reference(program)
+    return replace(result, calls=tuple(replace(call, acks={}) for call in result.calls))
+
+
+def assert_nobody_can_tell(program: Program) -> None:
+    """Compare a program with the reference, watched and unwatched."""
+    assert differences(program, run_fabric) == []
+    expected = outcome(blind_reference, program)
+    assert outcome(run_unwatched, program) == expected
+    if isinstance(expected, Result):
+        check_rows(program)
+        assert unwatched_rows_of(program) == [row for row, _ in rows_of(program)]
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_the_twins_agree_where_most_calls_are_quiet(seed: int) -> None:
-    for number in range(30):
-        program = busy_program(seed, number)
-        assert differences(program, run_fabric) == []
-        check_rows(program)
+    for number in range(20):
+        program = seeded(seed, number)
+        assert_nobody_can_tell(program)
         result = outcome(run_reference, program)
         if isinstance(result, Result):
-            cut = random_cut(Seeded([seed, number, 1]), program, result)
-            assert differences(cut, run_fabric) == []
+            assert_nobody_can_tell(random_cut(Seeded([seed, number, 1]), program, result))
+
+
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(busy_programs(), st.data())
+def test_the_twins_agree_on_any_program_of_mostly_quiet_calls(
+    program: Program, data: st.DataObject
+) -> None:
+    result = outcome(run_reference, program)
+    if isinstance(result, Result) and data.draw(st.booleans()):
+        program = cuts(data, program, result)
+    assert_nobody_can_tell(program)
+
+
+def test_accounts_read_in_the_middle_are_right_and_change_nothing() -> None:
+    for number in range(6):
+        program = seeded(7, number)
+        result = outcome(run_reference, program)
+        if not isinstance(result, Result):
+            continue
+        handled = sorted({ack for call in result.calls for ack in call.acks.values()})
+        instants = [*handled[:: max(1, len(handled) // 8)], result.end]
+        expected = [run_reference(replace(program, duration=at)).cpus for at in instants]
+        assert accounts_at(program, instants) == expected
+
+
+def plainly(calls: WholeCalls) -> dict[str, object]:
+    """Return all that is kept of some calls as lists, which compare."""
+    row = {name: column.tolist() for name, column in calls.row.items()}
+    names = [field.name for field in fields(WholeCalls) if field.name != "row"]
+    return {"row": row, **{name: getattr(calls, name).tolist() for name in names}}
+
+
+def test_calls_that_are_kept_are_the_same_where_nobody_looks() -> None:
+    for number in range(12):
+        program = seeded(5, number)
+        if not isinstance(outcome(run_reference, program), Result):
+            continue
+        watched, unwatched = kept_of(program), kept_of(program, watched=False)
+        assert watched.keys() == unwatched.keys()
+        for name, calls in watched.items():
+            assert plainly(calls) == plainly(unwatched[name])
+
+
+def test_every_acknowledgement_in_the_detail_is_the_reference_s() -> None:
+    for number in range(12):
+        program = seeded(6, number)
+        result = outcome(run_reference, program)
+        if not isinstance(result, Result):
+            continue
+        kept, _ = detail_of(program, watched=False)
+        told = zip(kept.targets("cpu"), kept.targets("ack"), strict=True)
+        assert sorted(told) == sorted(ack for call in result.calls for ack in call.acks.items())
 
 
 def test_calls_to_everybody_while_all_compute_are_quiet() -> None:
-    quiet = [
-        int(machine_of(busy_program(9, n)).fabric.state[layout.QUIET_CALLS]) for n in range(60)
-    ]
+    quiet = [int(machine_of(seeded(9, n)).fabric.state[layout.QUIET_CALLS]) for n in range(60)]
     assert sum(quiet) > 100
     assert sum(count > 2 for count in quiet) > 10
+
+
+# By hand, on the plain machine: CPU 0 calls at 1000, of three. The interrupts arrive at
+# 1000 + 2 * 100 + 1000 = 2200; a handler lasts 100 and ten a page.
+
+EITHER = pytest.mark.parametrize("run", [run_reference, run_fabric, run_unwatched])
+Run = Callable[[Program], Result]
+
+CALL_AT_1000 = on(0, compute(1000), flush_kernel(0))
+COMPUTES = on(1, compute(10_000))
+
+
+def ends_of(result: Result) -> list[int]:
+    return [call.end for call in result.calls]
+
+
+@EITHER
+def test_a_window_that_begins_after_the_call_holds_its_handler_off(run: Run) -> None:
+    result = run(program(CALL_AT_1000, COMPUTES, on(2, compute(1500), irqs_off(1500))))
+    assert ends_of(result) == [3050]
+    assert result.task_ends == {0: 3050, 1: 10_100, 2: 3100}
+
+
+@EITHER
+def test_a_window_that_ends_as_the_interrupt_arrives_does_not(run: Run) -> None:
+    result = run(program(CALL_AT_1000, COMPUTES, on(2, compute(1500), irqs_off(700))))
+    assert ends_of(result) == [2250]
+    assert result.task_ends == {0: 2250, 1: 10_100, 2: 2300}
+
+
+@EITHER
+@pytest.mark.parametrize(("leaves", "end", "gone"), [(2199, 2650, 2199), (2200, 2250, 2300)])
+def test_a_cpu_is_idle_for_a_call_only_before_the_interrupt_arrives(
+    run: Run, leaves: int, end: int, gone: int
+) -> None:
+    last = on(2, compute(leaves))
+    result = run(program(CALL_AT_1000, COMPUTES, last, idle=[(0, 400)]))
+    assert ends_of(result) == [end]
+    assert result.task_ends[2] == gone
+
+
+@EITHER
+def test_a_cpu_that_sleeps_and_wakes_before_the_interrupt_has_left_idleness(run: Run) -> None:
+    sleeper = on(2, compute(1100), sleep(500), compute(5000))
+    result = run(program(CALL_AT_1000, COMPUTES, sleeper, idle=[(0, 400)]))
+    assert ends_of(result) == [2250]
+    assert result.task_ends[2] == 1100 + 500 + 400 + 5000 + 100
+
+
+@EITHER
+def test_calls_that_begin_at_one_instant_share_a_handler(run: Run) -> None:
+    both = [on(cpu, compute(1000), flush_kernel(1)) for cpu in (0, 1)]
+    result = run(program(*both, on(2, compute(10_000))))
+    assert ends_of(result) == [2310, 2310]  # each at its own handler's end
+    assert [cpu.handlers for cpu in result.cpus] == [1, 1, 1]
+    assert [cpu.stolen for cpu in result.cpus] == [110, 110, 120]
+
+
+@EITHER
+@pytest.mark.parametrize(
+    ("duration", "handlers", "stolen"),
+    [
+        (30_000, 3, 370),
+        (14_000, 3, 330),  # 110 into the third, that began at 13,890
+        (13_890, 2, 220),
+        (13_889, 2, 220),
+        (8_050, 2, 210),  # 110 into the second, that began at 7,940
+    ],
+)
+def test_what_several_calls_have_stolen_adds_up(
+    run: Run, duration: int, handlers: int, stolen: int
+) -> None:
+    # Calls at 1000, 6740 and 12,690: each takes 1250 and its function, 0, 20 and 50.
+    steps = [compute(1000), flush_kernel(0), compute(4490), flush_kernel(2), compute(4680)]
+    caller = on(0, *steps, flush_kernel(5))
+    result = run(program(caller, COMPUTES, on(2, compute(25_000)), duration=duration))
+    assert (result.cpus[2].handlers, result.cpus[2].stolen) == (handlers, stolen)
+    if duration == 30_000:
+        assert result.task_ends[2] == 25_370
