@@ -214,6 +214,11 @@ def flush_kernel(pages: int) -> Step:
     return "flush_kernel", pages
 
 
+def empty(ps: int) -> Step:
+    """Return a call of a function of that cost on every other CPU."""
+    return "empty", ps
+
+
 def mutex_lock(lock: int) -> Step:
     """Return the taking of a mutex."""
     return "mutex_lock", lock

@@ -16,6 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pmsim.hardware.passes import layout
+from pmsim.hardware.shootdown.ipi import IPI
+from pmsim.hardware.shootdown.protocol import with_options
 from pmsim.hardware.specimens import WholeCalls
 from tests.hardware.adapters import (
     accounts_at,
@@ -27,9 +29,9 @@ from tests.hardware.adapters import (
     run_unwatched,
     unwatched_rows_of,
 )
-from tests.hardware.machines import compute, flush_kernel, irqs_off, on, program, sleep
+from tests.hardware.machines import compute, empty, flush_kernel, irqs_off, on, program, sleep
 from tests.hardware.strategies import Drawn, cuts
-from tests.hardware.test_latency_parts import check_rows
+from tests.hardware.test_latency_parts import check_rows, parts_of
 from tests.reference.fuzz import Seeded, differences, outcome
 from tests.reference.generate import Source, random_cut, random_program
 from tests.reference.machine import run as run_reference
@@ -46,22 +48,26 @@ def busy_program(source: Source, max_cpus: int = 6) -> Program:
     rare: list[Step] = [("irqs_off", 300), ("sleep", 200), ("flush_kernel", 10_000)]
     rare += [("invalidate", 1)] if program.costs.tlbi is not None else []
     call = source.choice(("flush_kernel", "flush_kernel", "free_tables"))
+    percent = source.choice((5, 15, 40))
+    pauses = source.choice(((1, 10, 100), (0, 1, 2)))
 
     def steps(cpu: int) -> tuple[Step, ...]:
         taken: list[Step] = []
         some = tuple(other for other in range(n_cpus) if other != cpu and source.chance(50))
         for _ in range(source.integer(0, 6)):
-            taken.append(("compute", source.integer(0, 300) * source.choice((1, 10, 100))))
+            taken.append(("compute", source.integer(0, 300) * source.choice(pauses)))
             often: Step = (call, source.integer(0, 2))
             seldom = source.choice([*rare, ("call", (1, some))])
-            taken.append(seldom if source.chance(15) else often)
+            taken.append(seldom if source.chance(percent) else often)
         return (*taken, ("compute", LATE))
 
     tasks = [
         TaskSpec(cpu, number, 10 if source.chance(50) else 0, steps(cpu))
         for number, cpu in enumerate([*range(n_cpus), *([0] if source.chance(20) else [])])
     ]
-    return replace(program, tasks=tuple(tasks), jitter=())
+    sched = replace(program.costs.sched, quantum=max(program.costs.sched.quantum, 500))
+    costs = replace(program.costs, sched=sched)  # else most of it would be switches
+    return replace(program, costs=costs, tasks=tuple(tasks), jitter=())
 
 
 def seeded(seed: int, number: int) -> Program:
@@ -101,7 +107,7 @@ def test_the_twins_agree_where_most_calls_are_quiet(seed: int) -> None:
             assert_nobody_can_tell(random_cut(Seeded([seed, number, 1]), program, result))
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(busy_programs(), st.data())
 def test_the_twins_agree_on_any_program_of_mostly_quiet_calls(
     program: Program, data: st.DataObject
@@ -236,3 +242,86 @@ def test_what_several_calls_have_stolen_adds_up(
     assert (result.cpus[2].handlers, result.cpus[2].stolen) == (handlers, stolen)
     if duration == 30_000:
         assert result.task_ends[2] == 25_370
+
+
+def test_a_call_that_begins_while_the_answers_to_another_are_read_leaves_that_alone() -> None:
+    # Both handlers are over at 2300; the answers are read until 2750 and 3250.
+    reader, other = CALL_AT_1000, on(1, compute(2400), flush_kernel(3))
+    both = program(reader, other, on(2, compute(10_000)), line=500)
+    assert_nobody_can_tell(both)
+    # The other begins at 2500, and is answered at 3780, or 30 after the take.
+    assert ends_of(run_fabric(both)) == [3250, 4780]
+    assert [call.acks for call in run_fabric(both).calls] == [
+        {1: 2250, 2: 2250},
+        {0: 3780, 2: 3780},
+    ]
+
+
+@EITHER
+def test_a_cpu_that_is_idle_as_the_call_begins_answers_when_it_is_awake(run: Run) -> None:
+    idle = on(2, compute(900))
+    result = run(program(CALL_AT_1000, COMPUTES, idle, idle=[(0, 400)]))
+    assert ends_of(result) == [2650]
+    assert result.cpus[2].stolen == 500
+
+
+@EITHER
+def test_a_window_that_is_open_as_the_call_begins_holds_its_handler_off(run: Run) -> None:
+    result = run(program(CALL_AT_1000, COMPUTES, on(2, compute(900), irqs_off(1301))))
+    assert ends_of(result) == [2251]
+
+
+@EITHER
+def test_a_call_that_begins_before_the_handlers_of_another_are_over_waits_for_them(
+    run: Run,
+) -> None:
+    again = on(0, compute(1000), flush_kernel(0), flush_kernel(0))
+    result = run(program(again, COMPUTES, on(2, compute(10_000)), exit=5000))
+    assert ends_of(result) == [2250, 7300]  # the first handlers are over at 7250
+    assert result.cpus[2].handlers == 2
+
+
+@EITHER
+def test_functions_that_run_on_after_their_acknowledgement_hold_the_next_call_off(
+    run: Run,
+) -> None:
+    again = on(0, compute(1000), empty(5000), empty(5000))
+    at_entry = with_options(IPI, {"ack": "entry"})
+    both = program(again, COMPUTES, on(2, compute(10_000)), order="serial", shootdown=at_entry)
+    result = run(both)
+    # The initiator's own function runs from 2250 to 7250; the targets' are over at 7300.
+    assert ends_of(result) == [7250, 7250 + 1250 + 5000]
+    assert result.cpus[2].stolen == 2 * 5100
+
+
+@EITHER
+def test_a_full_flush_of_all_leaves_a_debt_on_each_target(run: Run) -> None:
+    flushes = on(0, compute(1000), flush_kernel(34))
+    owes = on(2, compute(10_000), working_set=10)
+    result = run(program(flushes, COMPUTES, owes, walk=7))
+    assert result.cpus[2].refill == 70
+    assert result.task_ends == {0: 2250, 1: 10_100, 2: 10_170}
+
+
+@EITHER
+def test_deliveries_that_jitter_differ_from_target_to_target(run: Run) -> None:
+    result = run(program(CALL_AT_1000, COMPUTES, on(2, compute(10_000)), jitter=(0, 700)))
+    assert ends_of(result) == [2950]
+
+
+def test_rows_of_calls_that_are_alike_have_the_same_parts_where_nobody_looks() -> None:
+    # CPU 1 tells 0 and 2: the latter last, in a group of its own.
+    like = [compute(1000), flush_kernel(3)] * 4
+    rows = unwatched_rows_of(
+        program(on(0, compute(9000)), on(1, *like), on(2, compute(9000)), send=7)
+    )
+    parts = {"queue_ps": 200, "send_ps": 14, "delivery_ps": 1000, "entry_ps": 50, "function_ps": 30}
+    assert [(row["slowest_cpu"], parts_of(row)) for row in rows] == [(2, parts)] * 4
+
+
+@pytest.mark.parametrize("fanout", [1, 2, 3, 4])
+@pytest.mark.parametrize("caller", range(5))
+def test_groups_of_quiet_calls_are_sent_to_one_after_the_other(fanout: int, caller: int) -> None:
+    tasks = [on(cpu, compute(9000)) for cpu in range(5) if cpu != caller]
+    caller_task = on(caller, *[compute(1000), flush_kernel(3)] * 2)
+    assert_nobody_can_tell(program(*tasks, caller_task, cpus=5, send=7, fanout=fanout))
