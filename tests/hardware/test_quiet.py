@@ -29,7 +29,17 @@ from tests.hardware.adapters import (
     run_unwatched,
     unwatched_rows_of,
 )
-from tests.hardware.machines import compute, empty, flush_kernel, irqs_off, on, program, sleep
+from tests.hardware.machines import (
+    call,
+    call_times,
+    compute,
+    empty,
+    flush_kernel,
+    irqs_off,
+    on,
+    program,
+    sleep,
+)
 from tests.hardware.strategies import Drawn, cuts
 from tests.hardware.test_latency_parts import check_rows, parts_of
 from tests.reference.fuzz import Seeded, differences, outcome
@@ -49,7 +59,7 @@ def busy_program(source: Source, max_cpus: int = 6) -> Program:
     rare += [("invalidate", 1)] if program.costs.tlbi is not None else []
     call = source.choice(("flush_kernel", "flush_kernel", "free_tables"))
     percent = source.choice((5, 15, 40))
-    pauses = source.choice(((1, 10, 100), (0, 1, 2)))
+    pauses = source.choice(((1, 10, 100), (0, 1, 2), (100,)))
 
     def steps(cpu: int) -> tuple[Step, ...]:
         taken: list[Step] = []
@@ -227,6 +237,7 @@ def test_calls_that_begin_at_one_instant_share_a_handler(run: Run) -> None:
     [
         (30_000, 3, 370),
         (14_000, 3, 330),  # 110 into the third, that began at 13,890
+        (13_900, 3, 230),
         (13_890, 2, 220),
         (13_889, 2, 220),
         (8_050, 2, 210),  # 110 into the second, that began at 7,940
@@ -238,22 +249,25 @@ def test_what_several_calls_have_stolen_adds_up(
     # Calls at 1000, 6740 and 12,690: each takes 1250 and its function, 0, 20 and 50.
     steps = [compute(1000), flush_kernel(0), compute(4490), flush_kernel(2), compute(4680)]
     caller = on(0, *steps, flush_kernel(5))
-    result = run(program(caller, COMPUTES, on(2, compute(25_000)), duration=duration))
+    result = run(program(caller, *[on(cpu, compute(25_000)) for cpu in (1, 2)], duration=duration))
     assert (result.cpus[2].handlers, result.cpus[2].stolen) == (handlers, stolen)
     if duration == 30_000:
         assert result.task_ends[2] == 25_370
 
 
 def test_a_call_that_begins_while_the_answers_to_another_are_read_leaves_that_alone() -> None:
-    # Both handlers are over at 2300; the answers are read until 2750 and 3250.
-    reader, other = CALL_AT_1000, on(1, compute(2400), flush_kernel(3))
+    # CPU 0 calls at 5000: the handlers are over at 6300, the answers are read until 7250.
+    # CPU 1 has called before, from 100 to 2350, and calls again at 6500.
+    reader = on(0, compute(4900), flush_kernel(0))
+    other = on(1, compute(100), flush_kernel(0), compute(4050), flush_kernel(3))
     both = program(reader, other, on(2, compute(10_000)), line=500)
     assert_nobody_can_tell(both)
-    # The other begins at 2500, and is answered at 3780, or 30 after the take.
-    assert ends_of(run_fabric(both)) == [3250, 4780]
-    assert [call.acks for call in run_fabric(both).calls] == [
-        {1: 2250, 2: 2250},
-        {0: 3780, 2: 3780},
+    result = run_fabric(both)
+    assert call_times(result) == [(100, 2350), (5000, 7250), (6500, 8780)]
+    assert [call.acks for call in result.calls] == [
+        {0: 1350, 2: 1350},
+        {1: 6250, 2: 6250},
+        {0: 7780, 2: 7780},
     ]
 
 
@@ -295,6 +309,24 @@ def test_functions_that_run_on_after_their_acknowledgement_hold_the_next_call_of
 
 
 @EITHER
+def test_a_call_on_some_cpus_leaves_the_others_alone(run: Run) -> None:
+    caller = on(0, compute(1000), flush_kernel(0), compute(1000), call(1), compute(100))
+    result = run(program(caller, COMPUTES, on(2, compute(10_000))))
+    assert [cpu.handlers for cpu in result.cpus] == [0, 2, 1]
+    assert result.task_ends == {0: 2250 + 1000 + 1150 + 100, 1: 10_200, 2: 10_100}
+
+
+def test_a_call_on_some_cpus_between_two_on_all_leaves_the_second_as_it_was() -> None:
+    steps = [compute(1000), flush_kernel(0), compute(1000), call(1), compute(100), flush_kernel(0)]
+    others = [on(cpu, compute(10_000)) for cpu in (1, 2)]
+    between = program(on(0, *steps), *others, send=30, line=20)
+    assert_nobody_can_tell(between)
+    first, _, second = run_fabric(between).calls
+    after = second.start - first.start
+    assert second.acks == {cpu: ack + after for cpu, ack in first.acks.items()}
+
+
+@EITHER
 def test_a_full_flush_of_all_leaves_a_debt_on_each_target(run: Run) -> None:
     flushes = on(0, compute(1000), flush_kernel(34))
     owes = on(2, compute(10_000), working_set=10)
@@ -325,3 +357,62 @@ def test_groups_of_quiet_calls_are_sent_to_one_after_the_other(fanout: int, call
     tasks = [on(cpu, compute(9000)) for cpu in range(5) if cpu != caller]
     caller_task = on(caller, *[compute(1000), flush_kernel(3)] * 2)
     assert_nobody_can_tell(program(*tasks, caller_task, cpus=5, send=7, fanout=fanout))
+
+
+@EITHER
+def test_a_call_before_page_tables_are_freed_is_acknowledged_at_its_end(run: Run) -> None:
+    frees: Step = ("free_tables", 5)
+    caller = on(0, compute(1000), frees, compute(1000), flush_kernel(5))
+    at_entry = with_options(IPI, {"ack": "entry"})
+    result = run(program(caller, COMPUTES, on(2, compute(10_000)), shootdown=at_entry))
+    assert ends_of(result) == [2300, 3300 + 1250]
+
+
+@EITHER
+def test_a_cpu_without_tasks_is_idle(run: Run) -> None:
+    result = run(program(CALL_AT_1000, COMPUTES, cpus=3, idle=[(0, 400)]))
+    assert ends_of(result) == [2650]
+
+
+@EITHER
+def test_a_cpu_that_wakes_as_the_call_begins_answers_when_it_is_awake(run: Run) -> None:
+    wakes = on(2, compute(100), sleep(800), compute(10_000))
+    result = run(program(CALL_AT_1000, COMPUTES, wakes, idle=[(0, 5000)]))
+    assert ends_of(result) == [5950]  # it wakes from 900 to 5900
+    assert result.task_ends[2] == 5900 + 100 + 10_000
+
+
+# What makes a handler that is still to come end later, of calls on some CPUs: each of them holds a
+# call on all off.
+
+
+@EITHER
+def test_a_call_on_all_waits_for_the_handler_of_a_call_on_one(run: Run) -> None:
+    caller = on(0, compute(1000), call(2), flush_kernel(0))
+    result = run(program(caller, COMPUTES, on(2, compute(10_000)), exit=5000))
+    assert ends_of(result) == [2150, 7200]
+
+
+@EITHER
+def test_a_call_on_all_waits_for_a_handler_that_has_taken_a_second_call(run: Run) -> None:
+    # On CPU 2 the handler begins at 2100 and takes both: 3000 for the second, over at 10,150.
+    first = on(0, compute(1000), call(2), compute(20_000))
+    second = on(1, compute(1000), call(2, pages=30), compute(3000), flush_kernel(0))
+    both = program(first, second, on(2, compute(10_000)), exit=5000, invlpg=100)
+    assert call_times(run(both)) == [(1000, 2150), (1000, 5150), (8150, 10_200)]
+
+
+@EITHER
+def test_a_call_on_all_waits_for_a_handler_that_a_window_has_held_off(run: Run) -> None:
+    caller = on(0, compute(1000), call(2), compute(2500), flush_kernel(0))
+    held_off = on(2, compute(1500), irqs_off(3500), compute(10_000))
+    result = run(program(caller, COMPUTES, held_off, exit=5000))
+    assert ends_of(result) == [5050, 10_100]  # the first handler lasts from 5000 to 10,050
+
+
+@EITHER
+def test_a_debt_from_before_a_call_is_still_owed_after_it(run: Run) -> None:
+    caller = on(0, compute(1000), flush_kernel(34), compute(1000), flush_kernel(0))
+    owes = on(2, compute(10_000), working_set=10)
+    result = run(program(caller, COMPUTES, owes, walk=7))
+    assert result.task_ends == {0: 2250 + 1000 + 1250, 1: 10_200, 2: 10_270}
