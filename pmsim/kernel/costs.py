@@ -29,9 +29,9 @@ class KernelCosts(Group):
 
     Notes
     -----
-    ``vmalloc`` and ``vfree`` together, with the page costs of 4 pages, make the 0.98 us that
+    ``vmalloc`` and ``vfree`` together, with the page costs of 4 pages, make the 0.98 µs that
     Uladzislau Rezki measured for vmalloc(16 KiB) + vfree on AMD Milan (2025, thread "vmalloc: use
-    larger order allocations"); 0.15 us for each further page is an estimate. How the pair divides
+    larger order allocations"); 0.15 µs for each further page is an estimate. How the pair divides
     into its two halves, and what part of each is spent under the area lock, are estimates too.
     """
 
@@ -77,7 +77,7 @@ class KernelCosts(Group):
         ),
     ] = 30 * NS
     split: Annotated[
-        int, work("Split a large leaf of the direct map, without its flush.", ", 2 to 4 us")
+        int, work("Split a large leaf of the direct map, without its flush.", ", 2 to 4 µs")
     ] = 3 * US
     alloc_pages: Annotated[int, work("alloc_pages or free_pages, one block of any order.")] = (
         150 * NS
@@ -113,10 +113,10 @@ class KernelCosts(Group):
         int,
         work(
             "clone of a thread, without its stack: copy_process and the first switch to it.",
-            ", 10 to 30 us",
+            ", 10 to 30 µs",
         ),
     ] = 15 * US
-    thread_exit: Annotated[int, work("do_exit of a thread, without its stack.", ", 5 to 20 us")] = (
+    thread_exit: Annotated[int, work("do_exit of a thread, without its stack.", ", 5 to 20 µs")] = (
         10 * US
     )
     user_mapping: Annotated[

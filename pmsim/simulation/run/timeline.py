@@ -2,7 +2,7 @@
 
 A run may have any length, and one ``until: done`` does not even know its own. So intervals start
 short, and whenever there are too many, neighbours are merged: five into one, then two into one, and
-so on, which keeps their length a round number (1 us, 5 us, 10 us, 50 us, ...). Where it is known
+so on, which keeps their length a round number (1 µs, 5 µs, 10 µs, 50 µs, ...). Where it is known
 how long a run is at least, they start with the length that they would have then.
 """
 
