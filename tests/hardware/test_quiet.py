@@ -412,7 +412,22 @@ def test_a_call_on_all_waits_for_a_handler_that_a_window_has_held_off(run: Run) 
 
 @EITHER
 def test_a_debt_from_before_a_call_is_still_owed_after_it(run: Run) -> None:
-    caller = on(0, compute(1000), flush_kernel(34), compute(1000), flush_kernel(0))
+    flushes = [step for pages in (0, 34, 0) for step in (compute(1000), flush_kernel(pages))]
     owes = on(2, compute(10_000), working_set=10)
-    result = run(program(caller, COMPUTES, owes, walk=7))
-    assert result.task_ends == {0: 2250 + 1000 + 1250, 1: 10_200, 2: 10_270}
+    result = run(program(on(0, *flushes), COMPUTES, owes, walk=7))
+    assert result.task_ends == {0: 3 * 2250, 1: 10_300, 2: 10_370}
+
+
+@EITHER
+@pytest.mark.parametrize(
+    ("duration", "handlers", "stolen"),
+    [(8900, 3, 300), (8950, 3, 300), (8970, 4, 320), (9000, 4, 350), (9050, 4, 400)],
+)
+def test_calls_that_are_alike_add_up_on_cpus_that_nobody_has_looked_at(
+    run: Run, duration: int, handlers: int, stolen: int
+) -> None:
+    # The first is kept whole, the others are not. The fourth is told at 7750, and comes at 8950.
+    alike = on(0, *[compute(1000), flush_kernel(0)] * 4)
+    result = run(program(alike, COMPUTES, on(2, compute(10_000)), duration=duration))
+    assert [cpu.handlers for cpu in result.cpus] == [0, handlers, handlers]
+    assert [cpu.stolen for cpu in result.cpus] == [0, stolen, stolen]
