@@ -7,6 +7,7 @@ import pytest
 from pmsim.hardware.locks import Mutex, Spinlock
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.task import Task
+from pmsim.hardware.tlb import empty_call
 from pmsim.hardware.topology import Topology
 from pmsim.steps import Steps
 from tests.hardware.machines import costs
@@ -35,6 +36,28 @@ def test_computing_at_once_takes_the_time_and_yields_only_where_others_come_betw
     assert one.run() == 40
     # The other begins at 0 and steps at 15; at 30 after CPU 0, whose third step thus ends at once.
     assert yielded == [1, 1, 0, 1]
+
+
+def test_nothing_is_alone_before_a_handler_of_a_call_that_all_are_told_of() -> None:
+    one, alone = Machine(Topology(cores=3), costs(line=500)), []
+
+    def caller(task: Task) -> Steps:
+        yield from task.compute(1000)
+        yield from task.cross_call(empty_call(0))
+
+    def computes(task: Task) -> Steps:
+        yield from task.compute(10_000)
+
+    def asks(task: Task) -> Steps:
+        yield from task.compute(1500)
+        alone.extend(task.is_alone(length) for length in (699, 700, 1000))
+        yield from task.compute(10_000)
+
+    for cpu, body in enumerate((caller, computes, asks)):
+        one.spawn(cpu, body)
+    one.run()
+    # The interrupt comes at 2200; the caller does not go on before it has read both answers.
+    assert alone == [False, False, False]
 
 
 def test_a_task_whose_turn_is_over_computes_when_it_comes_again() -> None:
