@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import time
@@ -14,7 +15,9 @@ import pytest
 from pmsim.experiments.dataset import Dataset
 from pmsim.experiments.directory import prepare
 from pmsim.experiments.plan import plan_of
+from pmsim.experiments.replicate import replicate_all
 from pmsim.experiments.results import Sweep
+from pmsim.hardware.machine import Machine
 from pmsim.simulation.result.rows import table_of
 from tests.experiments.small import small
 
@@ -39,6 +42,16 @@ sweep = pmsim.sweep(small(), entry(), sys.argv[1], replications=5_000, workers=1
 assert sweep.cells["replications"].sum() == 10_000
 print(peak_kib())
 """
+
+
+def test_a_job_leaves_no_machine_behind() -> None:
+    def machines() -> set[int]:
+        return {id(thing) for thing in gc.get_objects() if isinstance(thing, Machine)}
+
+    gc.collect()
+    before = machines()
+    replicate_all(small().resolve(), range(2))
+    assert machines() <= before
 
 
 @pytest.mark.slow
