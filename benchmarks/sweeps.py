@@ -9,15 +9,15 @@ from rich.table import Table
 
 import pmsim
 from benchmarks.clock import cpu_seconds, met
-from pmsim.experiments.driver import SweepProgress
 from pmsim.experiments.workers import cores
 
 SHORT, LONG, MANY = 20, 120, 1_000
 """Replications of the tiny sweep: what one takes is told by two sweeps, and from that, many."""
 EACH, ALL = 0.015, 20.0
 """Seconds that one tiny replication and `MANY` of them are to take at most."""
-STEADY = 40
-"""Replications of each worker, where several work; the first half is for their beginning."""
+BEGUN, STEADY = 60, 160
+"""Replications of each worker in two sweeps, where several work: their difference is steady work,
+for the first is long enough that all workers have begun."""
 SPEED_UP = 1.8
 """How much faster two workers are to be than one, once both have begun, on a quiet machine."""
 
@@ -60,12 +60,11 @@ def _tiny(replications: int) -> None:
 def _steady_rate(workers: int) -> float:
     """Return replications a second of wall time, once all workers have begun."""
     scenario = pmsim.load("policy-load").with_(**{"machine.cpus": 16})
-    seen: list[tuple[float, int]] = []
 
-    def note(progress: SweepProgress) -> None:
-        if progress.done >= STEADY * workers // 2:
-            seen.append((time.perf_counter(), progress.done))
+    def wall(each: int) -> float:
+        started = time.perf_counter()
+        pmsim.sweep(scenario, replications=each * workers, workers=workers, progress=None)
+        return time.perf_counter() - started
 
-    pmsim.sweep(scenario, replications=STEADY * workers, workers=workers, progress=note)
-    (begin, first), (end, last) = seen[0], seen[-1]
-    return (last - first) / (end - begin)
+    short, long = wall(BEGUN), wall(STEADY)
+    return (STEADY - BEGUN) * workers / (long - short)
