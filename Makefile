@@ -50,16 +50,19 @@ $(TOOLS): $(READY)
 demo: $(READY)
 	$(BIN)/pmsim run policy-load --out results/policy-load --force
 
+PARALLEL_COUNTS := tests/ground_truth/test_parallel_counts.py tests/ground_truth/test_module_bursts.py
+
 # The compiled passes cannot be measured as they run, so a part of the tests runs them as plain Python.
 test: $(TOOLS)
 	@$(BIN)/coverage erase
-	@echo "== the kernel's own counts, one table after the other; beside them the passes as plain Python"
-	@plain=$$(mktemp); status=0; \
-	NUMBA_DISABLE_JIT=1 HYPOTHESIS_PROFILE=few $(BIN)/coverage run -m pytest -q -m "not slow" tests/hardware \
-	    >$$plain 2>&1 & \
-	$(BIN)/coverage run -m pytest -q -m "not slow" tests/ground_truth || status=$$?; \
+	@echo "== the kernel's own counts, one table after the other, on one core; on the other the passes as plain Python"
+	@beside=$$(mktemp); status=0; \
+	{ NUMBA_DISABLE_JIT=1 HYPOTHESIS_PROFILE=few $(BIN)/coverage run -m pytest -q -m "not slow" tests/hardware && \
+	    $(BIN)/coverage run -m pytest -q -m "not slow" $(PARALLEL_COUNTS); } >$$beside 2>&1 & \
+	$(BIN)/coverage run -m pytest -q -m "not slow" tests/ground_truth $(PARALLEL_COUNTS:%=--ignore %) || status=$$?; \
 	wait $$! || status=$$?; \
-	echo "== the compiled passes as plain Python, for their coverage"; cat $$plain; rm -f $$plain; \
+	echo "== the compiled passes as plain Python, for their coverage; the counts of parallel work"; \
+	cat $$beside; rm -f $$beside; \
 	exit $$status
 	@echo "== all else that is quick, on every core"
 	$(BIN)/coverage run -m pytest -m "not slow" --ignore tests/ground_truth -n auto --dist loadfile
