@@ -74,6 +74,13 @@ class IpiCosts(Group):
         int, Constant(text="Initiator: csd enqueue, the call into one target's queue.", least=1)
     ]
     send: Annotated[int, Constant(text="Initiator: one write that sends interrupts.")] = 0
+    ecall: Annotated[
+        int,
+        Constant(
+            text="Initiator: into the firmware and back for each such write, where the kernel"
+            " cannot send interrupts itself (RISC-V: `sbi_send_ipi`)."
+        ),
+    ] = 0
     fanout: Annotated[
         int,
         Constant(

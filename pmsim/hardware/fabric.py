@@ -137,8 +137,10 @@ class Fabric:
             layout.DETAIL_FROM: layout.INF,
             layout.DETAIL_CUT: layout.NONE,
         }
-        for group in (calls.protocol.costs_on(costs), costs.tlbi, costs.sched):
+        called = calls.protocol.costs_on(costs)
+        for group in (called, costs.tlbi, costs.sched):
             header |= _numbers(group)
+        header[layout.SEND] += getattr(called, "ecall", 0)  # no write without it
         for index, value in header.items():
             self.state[index] = value
         self._clear_rows()

@@ -104,6 +104,7 @@ def costs(
     *,
     queue: int = 100,
     send: int = 0,
+    ecall: int = 0,
     fanout: int = 1,
     delivery: int | ByDistance = 1000,
     line: int | ByDistance = 0,
@@ -129,6 +130,7 @@ def costs(
         ipi=IpiCosts(
             queue=queue,
             send=send,
+            ecall=ecall,
             fanout=fanout,
             delivery=by_distance[0],
             line=by_distance[1],

@@ -54,6 +54,13 @@ def test_a_group_without_a_target_is_not_sent(run):
     assert acks(result) == {1: 200 + 10 + 1050, 5: 200 + 20 + 1050}
 
 
+def test_every_write_goes_through_the_firmware_where_the_kernel_cannot_send(run):
+    # Each group is 7 in the firmware and 10 to send; t1 = 300.
+    result = run(program(on(0, call(1, 3, 5)), cpus=6, send=10, ecall=7, fanout=2))
+    assert acks(result) == {1: 300 + 17 + 1050, 3: 300 + 34 + 1050, 5: 300 + 51 + 1050}
+    assert result.cpus[0].irqs_off == 300 + 51
+
+
 def test_the_local_part_lasts_until_every_group_is_sent_and_the_function_has_run(run):
     # Two targets are queued in 200; they lie in two groups, sent in 20; two pages cost 20.
     result = run(program(on(0, call(1, 5, pages=2)), cpus=6, send=10, fanout=2))

@@ -71,6 +71,11 @@ def test_the_interrupts_jitter_has_no_part_in_it(run):
     assert acks(result) == {1: 1650}
 
 
+def test_what_interrupts_pay_to_the_firmware_has_no_part_in_it(run):
+    result = run(program(on(0, call(1)), cpus=2, ecall=333))
+    assert acks(result) == {1: 1650}
+
+
 def test_a_call_without_targets_does_not_trap(run):
     result = run(program(on(0, call(pages=2)), cpus=2))
     assert call_times(result) == [(0, 20)]

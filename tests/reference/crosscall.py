@@ -103,14 +103,15 @@ class Call:
             self.queued_at[c] = t + (k + 1) * costs.queue
         # 2. Send.
         t1 = t + len(self.targets) * costs.queue
+        send = costs.send + getattr(costs, "ecall", 0)
         fanout = getattr(costs, "fanout", 1)
         groups = sorted({c // fanout for c in self.targets})
-        sent_at = {group: t1 + (g + 1) * costs.send for g, group in enumerate(groups)}
+        sent_at = {group: t1 + (g + 1) * send for g, group in enumerate(groups)}
         for c in self.targets:
             delivery = self.between(costs.delivery, c)
             self.interrupt(c, sent_at[c // fanout] + delivery + self.jitter[c])
         # 3. Local.
-        self.sends_until(t1 + len(groups) * costs.send)
+        self.sends_until(t1 + len(groups) * send)
 
     def interrupt(self, c: int, arrives_at: int) -> None:
         """Set off what happens on a target."""
