@@ -11,12 +11,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import patch
 
 from pmsim.hardware.costs import TlbiCosts
 from pmsim.hardware.tlb import CallKind
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.modules.module import Module
 from pmsim.kernel.modules.segments import segments_of
+from pmsim.kernel.pagetables.entries import Run
 from pmsim.kernel.profile import ModuleTable
 from pmsim.kernel.tlbflush import Cause
 from pmsim.units import NS, PAGE_SIZE, S
@@ -51,10 +53,13 @@ class Outcome:
         Calls of all CPUs that flush no TLB.
     by_cause
         What was flushed, by cause.
+    highmem
+        Pages handed out that the direct map does not hold.
     """
 
     syncs: int
     by_cause: Mapping[Cause, Done]
+    highmem: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,15 @@ def outcomes(machine: Machine, steps: list[Step]) -> list[tuple[Outcome, Outcome
         **dict(machine.overrides),
     )
     instants: list[int] = []
+    given: list[tuple[int, int]] = []
+    frames = booted.kernel.frames
+    allocate = frames.allocate
+
+    def noting(pages: int, block: int = 1) -> list[Run] | None:
+        runs = allocate(pages, block)
+        high = sum(count for first, count in runs or [] if first >= frames.lowmem)
+        given.append((booted.machine.now, high))
+        return runs
 
     def program(kernel: KernelHandle) -> Calls:
         for step in steps:
@@ -97,16 +111,20 @@ def outcomes(machine: Machine, steps: list[Step]) -> list[tuple[Outcome, Outcome
             instants.append(kernel.task.now)
             yield from kernel.task.sleep(SETTLE)
 
-    booted.run(program)
+    with patch.object(frames, "allocate", noting):
+        booted.run(program)
     ends = [*instants[1:], 1 << 62]
     found = [
-        _outcome([c for c in booted.calls if begin <= c["start_ps"] < end])
+        _outcome(
+            [c for c in booted.calls if begin <= c["start_ps"] < end],
+            sum(high for now, high in given if begin <= now < end),
+        )
         for begin, end in zip(instants, ends, strict=True)
     ]
     return list(zip(found[::2], found[1::2], strict=True))
 
 
-def _outcome(calls: list[dict[str, Any]]) -> Outcome:
+def _outcome(calls: list[dict[str, Any]], highmem: int) -> Outcome:
     flushes: Counter[Cause] = Counter()
     pages: Counter[Cause] = Counter()
     full: Counter[Cause] = Counter()
@@ -122,7 +140,7 @@ def _outcome(calls: list[dict[str, Any]]) -> Outcome:
             full[cause] += 1
         else:
             pages[cause] += call["invalidations"] or call["pages"]
-    return Outcome(syncs, {c: Done(flushes[c], pages[c], full[c]) for c in flushes})
+    return Outcome(syncs, {c: Done(flushes[c], pages[c], full[c]) for c in flushes}, highmem)
 
 
 # Steps, by what the counted machine was told
