@@ -91,6 +91,14 @@ class IpiCosts(Group):
             most=MAX_CPUS,
         ),
     ] = 1
+    shorthand: Annotated[
+        bool,
+        Constant(
+            text="Whether one write can tell all other CPUs (x86: the shorthand all-but-self);"
+            " kernels from 5.4 on use it.",
+            kind=Kind.SWITCH,
+        ),
+    ] = False
     delivery: Annotated[
         ByDistance, Constant(text="From the write to the IRQ entry.", kind=Kind.TIME_BY_DISTANCE)
     ] = NOTHING

@@ -19,6 +19,7 @@ from pmsim.hardware.costs import CrosscallOrder, MachineCosts
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.accounts import accounts
 from pmsim.hardware.passes.steps import act
+from pmsim.hardware.shootdown.ipi import by_shorthand
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import number_of
 from pmsim.hardware.topology import Topology
@@ -131,6 +132,7 @@ class Fabric:
             layout.HELD_OFF: int(calls.protocol.held_off),
             layout.FANOUT: 1,
             **{getattr(layout, name.upper()): value for name, value in calls.numbers.items()},
+            layout.SHORTHAND: by_shorthand(calls, calls.protocol.costs_on(costs)),
             layout.LOG_CAP: LOG_CAPACITY,
             layout.SPECIMENS: 1,
             layout.SLOWEST: layout.NONE,

@@ -19,7 +19,8 @@ from pydantic import (
 )
 
 from pmsim.hardware.costs import MachineCosts
-from pmsim.hardware.shootdown.protocol import Protocol, Shootdown
+from pmsim.hardware.shootdown.ipi import IPI, SHORTHAND
+from pmsim.hardware.shootdown.protocol import Protocol, Shootdown, with_options
 from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.kernel.geometry import PAGE_BITS, Geometry
 from pmsim.kernel.shootdown import ShootdownKey
@@ -112,6 +113,11 @@ class KernelProfile(BaseModel):
     crosscall_order: Literal["concurrent", "serial"] = Field(
         description="Whether the initiator of an IPI call runs the function while the others do,"
         " or after all of them."
+    )
+    ipi_shorthand: bool = Field(
+        strict=True,
+        description="Whether an IPI call of all other CPUs is sent by one write, where the"
+        " interrupt controller can (`costs.ipi.shorthand` of the machine).",
     )
     invalidate_by: Literal["ipi", "tlbi", "sbi", "tlbi_or_ipi"] = Field(
         description="How other CPUs drop translations: interrupts (ipi), TLB broadcasts"
@@ -433,8 +439,14 @@ class KernelProfile(BaseModel):
             wanted = [Shootdown(PROTOCOLS[name]) for name in self.invalidate_by.split("_or_")]
         for one in wanted:
             if one.protocol.costs_on(costs) is not None:
-                return one
+                return self._without_shorthand(one) if costs.ipi.shorthand else one
         raise MissingCostsError(self.name, wanted[-1].protocol)
+
+    def _without_shorthand(self, shootdown: Shootdown) -> Shootdown:
+        """Have a kernel leave alone what the machine's interrupt controller could do."""
+        if self.ipi_shorthand or shootdown.value(SHORTHAND.name) != "native":
+            return shootdown
+        return with_options(IPI, {**dict(shootdown.chosen), SHORTHAND.name: "false"})
 
     @property
     def word_bytes(self) -> int:

@@ -16,6 +16,9 @@ from pmsim.quantities import refused
 NATIVE: Final = "native"
 """The word for what the kernel does by itself."""
 
+_SWITCHES: Final = {"true": True, "false": False}
+"""What stands in a file for options that can be on and off."""
+
 
 class _Key:
     """Reads ``NAME``, ``{NAME: {option: value}}`` or ``native`` for pydantic."""
@@ -38,7 +41,8 @@ class _Key:
         """Return what stands in a file for it."""
         if isinstance(value, str):
             return value
-        return {value.protocol.name: dict(value.chosen)} if value.chosen else value.protocol.name
+        chosen = {name: _SWITCHES.get(word, word) for name, word in value.chosen}
+        return {value.protocol.name: chosen} if chosen else value.protocol.name
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -69,7 +73,10 @@ ShootdownKey = Annotated[Shootdown | Literal["native"], _Key()]
 
 def _options_schema(protocol: Protocol) -> JsonSchemaValue:
     values = {
-        one.name: {"enum": [value.name for value in one.values], "description": one.text}
+        one.name: {
+            "enum": [_SWITCHES.get(value.name, value.name) for value in one.values],
+            "description": one.text,
+        }
         for one in protocol.options
     }
     return {"type": "object", "properties": values, "additionalProperties": False}
@@ -86,6 +93,10 @@ def _with_options(protocol: Protocol, options: Any) -> Shootdown:
         hint = f"for example {protocol.name}: {{}}"
         raise refused("wrong-type", f"the options of {protocol.name} are no mapping", hint)
     known = {one.name: [value.name for value in one.values] for one in protocol.options}
+    words = {True: "true", False: "false"}
+    options = {
+        name: words[value] if isinstance(value, bool) else value for name, value in options.items()
+    }
     for name, value in options.items():
         if name not in known:
             message = f"{protocol.name} has no option '{name}'"

@@ -77,7 +77,7 @@ def check_slowest(program: Program, row: dict[str, int], acks: dict[int, int]) -
     assert row["protocol"] == number_of(program.shootdown.protocol)
     topology, initiator, n = program.topology, row["cpu"], len(acks)
     costs = program.call_costs
-    trap, fanout = getattr(costs, "trap", 0), getattr(costs, "fanout", 1)
+    trap, fanout = getattr(costs, "trap", 0), program.reached_by_a_write(n)
     send = costs.send + getattr(costs, "ecall", 0)
     lines, total = {}, 0
     for cpu in sorted(acks):

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import pytest
 
+from pmsim.hardware.shootdown.ipi import IPI
+from pmsim.hardware.shootdown.protocol import with_options
+from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS
 from pmsim.hardware.topology import Topology
 from tests.hardware.machines import (
     call,
@@ -46,6 +49,36 @@ def test_targets_are_sent_to_in_groups_of_consecutive_cpu_numbers(run, fanout, e
     # CPU 4 is no target. t1 = 400; acknowledged 1050 after the group's send.
     result = run(program(on(0, call(1, 2, 3, 5)), cpus=6, send=10, fanout=fanout))
     assert acks(result) == {c: 400 + sent + 1050 for c, sent in expected.items()}
+
+
+AT_ONCE = with_options(IPI, {"shorthand": "true"})
+GROUP_BY_GROUP = with_options(IPI, {"shorthand": "false"})
+
+
+@pytest.mark.parametrize("targets", [(1, 2, 3, 4, 5), None])
+@pytest.mark.parametrize(
+    ("shorthand", "shootdown", "writes"),
+    [
+        (False, BY_INTERRUPTS, 3),
+        (True, BY_INTERRUPTS, 1),
+        (False, AT_ONCE, 1),
+        (True, GROUP_BY_GROUP, 3),
+    ],
+)
+def test_a_call_of_all_others_is_sent_by_one_write(run, targets, shorthand, shootdown, writes):
+    # Groups {0,1}, {2,3}, {4,5}. t1 = 500; the call ends when the last group has acknowledged.
+    step = call(*targets) if targets else flush_kernel(0)
+    result = run(
+        program(on(0, step), cpus=6, send=10, fanout=2, shorthand=shorthand, shootdown=shootdown)
+    )
+    groups = {1: 1, 2: 2, 3: 2, 4: 3, 5: 3} if writes == 3 else dict.fromkeys(range(1, 6), 1)
+    assert acks(result) == {c: 500 + 10 * group + 1050 for c, group in groups.items()}
+    assert result.cpus[0].irqs_off == 500 + 10 * writes
+
+
+def test_any_other_call_is_sent_group_by_group_where_all_others_take_one_write(run):
+    result = run(program(on(0, call(2, 3, 4, 5)), cpus=6, send=10, fanout=2, shorthand=True))
+    assert acks(result) == {c: 400 + 10 * (c // 2) + 1050 for c in (2, 3, 4, 5)}
 
 
 def test_a_group_without_a_target_is_not_sent(run):

@@ -143,6 +143,8 @@ FEATURES = {
     "invalidations and a cut quantum": 10,
     "acknowledged at entry": 50,
     "acknowledged at entry, and not where tables are freed": 15,
+    "one write to all others": 30,
+    "one write to all others, and groups for some": 15,
     "firmware": 50,
     "firmware and windows": 15,
 }
@@ -159,6 +161,8 @@ def _features(program: Program, result: Result | str) -> set[str]:
     takes = costs.ipi.entry + costs.ipi.exit
     told = sum(len(call.acks) for call in result.calls)
     at_entry = program.shootdown.value("ack") == "entry"
+    at_once = program.has_shorthand and program.topology.n_cpus > 2
+    everyone = [call for call in result.calls if len(call.acks) == program.topology.n_cpus - 1]
     served = [call for call in result.calls if call.served is not None]
     seen = {
         "coalesced": sum(cpu.handlers for cpu in result.cpus) < told,
@@ -184,6 +188,10 @@ def _features(program: Program, result: Result | str) -> set[str]:
         "acknowledged at entry": at_entry and told > 0,
         "acknowledged at entry, and not where tables are freed": at_entry
         and "free_tables" in operations,
+        "one write to all others": at_once and bool(everyone),
+        "one write to all others, and groups for some": at_once
+        and bool(everyone)
+        and any(0 < len(call.acks) < program.topology.n_cpus - 1 for call in result.calls),
         "firmware": program.shootdown.protocol is SBI and told > 0,
         "firmware and windows": program.shootdown.protocol is SBI and "irqs_off" in operations,
     }

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from pmsim.errors import ScenarioError
+from pmsim.hardware.costs import MachineCosts
 from pmsim.hardware.machine import Machine
+from pmsim.hardware.shootdown.ipi import by_shorthand
 from pmsim.hardware.shootdown.protocol import Shootdown
-from pmsim.hardware.shootdown.protocols import PROTOCOLS
+from pmsim.hardware.shootdown.protocols import PROTOCOLS, calls_of
 from pmsim.hardware.shootdown.tlbi import TLBI
 from pmsim.hardware.topology import Topology
 from pmsim.kernel.handle import KernelHandle
@@ -58,6 +60,39 @@ def test_an_option_is_chosen_below_the_protocols_name() -> None:
     assert usual.shootdown_on(COSTS) == Shootdown(PROTOCOLS["ipi"])
 
 
+WITH_SHORTHAND = machines.costs(shorthand=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "costs", "one_write"),
+    [
+        ("linux-6.1-x86_64", {}, COSTS, False),
+        ("linux-6.1-x86_64", {}, WITH_SHORTHAND, True),
+        ("linux-5.15-x86_64", {}, WITH_SHORTHAND, True),
+        ("linux-4.16-x86_64", {}, WITH_SHORTHAND, False),
+        ("linux-4.16-x86_32", {}, WITH_SHORTHAND, False),
+        ("linux-6.1-x86_64", {"ipi_shorthand": False}, WITH_SHORTHAND, False),
+        ("linux-6.1-x86_64", {"shootdown": {"ipi": {"shorthand": True}}}, COSTS, True),
+        ("linux-4.16-x86_64", {"shootdown": {"ipi": {"shorthand": True}}}, COSTS, True),
+        ("linux-6.1-x86_64", {"shootdown": {"ipi": {"shorthand": False}}}, WITH_SHORTHAND, False),
+        ("linux-4.16-x86_64", {"shootdown": ENTRY}, WITH_SHORTHAND, False),
+        ("linux-6.1-x86_64", {"shootdown": ENTRY}, WITH_SHORTHAND, True),
+        # What is not told by hardware, such as that code was patched.
+        ("linux-6.18-x86_64", {}, WITH_SHORTHAND, True),
+    ],
+)
+def test_calls_of_all_others_are_one_write_where_kernel_and_machine_can(
+    name: str, changes: dict[str, Any], costs: MachineCosts, one_write: bool
+) -> None:
+    profile = load_profile(name, changes)
+    calls = calls_of(profile.shootdown_on(costs))
+    assert by_shorthand(calls, calls.protocol.costs_on(costs)) == one_write
+    again = load_profile(
+        name, {**changes, "shootdown": profile.model_dump(mode="json")["shootdown"]}
+    )
+    assert again == profile
+
+
 def test_what_the_machine_has_decides_where_a_kernel_can_do_both() -> None:
     profile = load_profile("linux-6.18-x86_64")
     assert profile.shootdown_on(COSTS).protocol.name == "tlbi"
@@ -71,6 +106,8 @@ def test_what_the_machine_has_decides_where_a_kernel_can_do_both() -> None:
         ({"ipi": {"akc": "entry"}}, "unknown-key", "ipi has no option 'akc'", "did you mean ack?"),
         ({"ipi": {"ack": "entri"}}, "bad-value", "ack of ipi is not 'entri'",
          "did you mean entry?"),
+        ({"ipi": {"shorthand": "yes"}}, "bad-value", "shorthand of ipi is not 'yes'",
+         "known: native, true, false"),
         ({"tlbi": {"ack": "entry"}}, "unknown-key", "tlbi has no option 'ack'", "it has none"),
         ({"ipi": 5}, "wrong-type", "the options of ipi are no mapping", "for example ipi: {}"),
         ({"ipi": {}, "sbi": {}}, "wrong-type",

@@ -104,7 +104,7 @@ class Call:
         # 2. Send.
         t1 = t + len(self.targets) * costs.queue
         send = costs.send + getattr(costs, "ecall", 0)
-        fanout = getattr(costs, "fanout", 1)
+        fanout = self.machine.program.reached_by_a_write(len(self.targets))
         groups = sorted({c // fanout for c in self.targets})
         sent_at = {group: t1 + (g + 1) * send for g, group in enumerate(groups)}
         for c in self.targets:

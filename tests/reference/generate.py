@@ -161,7 +161,8 @@ class _Generator:
             case Kind.SHARE:
                 return self.source.choice((0, 250_000, 500_000, 1_000_000, 333_333))
             case Kind.SWITCH:
-                return False  # operations on ranges are the kernel's arithmetic
+                # Operations on ranges are the kernel's arithmetic.
+                return name == "shorthand" and self.source.chance(30)
             case Kind.JITTER:
                 return None  # drawn beside the costs: both implementations are given the delays
         raise ValueError(f"no program draws a constant of the kind {constant.kind}")

@@ -68,6 +68,20 @@ class Program:
         return self.shootdown.protocol.costs_on(self.costs)
 
     @property
+    def has_shorthand(self) -> bool:
+        """Whether one write tells all other CPUs, of a call of just these."""
+        chosen = self.shootdown.value("shorthand")
+        if chosen == "native":
+            return bool(getattr(self.call_costs, "shorthand", False))
+        return chosen == "true"
+
+    def reached_by_a_write(self, n: int) -> int:
+        """Return how many consecutive CPUs one write reaches, in a call of ``n`` others."""
+        n_cpus = self.topology.n_cpus
+        all_at_once = self.has_shorthand and n == n_cpus - 1
+        return n_cpus if all_at_once else getattr(self.call_costs, "fanout", 1)
+
+    @property
     def jitters(self) -> bool:
         """Whether deliveries jitter: the protocol's may, and there are numbers to draw."""
         return bool(self.jitter) and hasattr(self.call_costs, "jitter")

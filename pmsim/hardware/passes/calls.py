@@ -16,7 +16,7 @@ from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.log import log_call
 from pmsim.hardware.passes.occupation import begin_window, own_time
 from pmsim.hardware.passes.quiet import is_quiet, send_quietly
-from pmsim.hardware.passes.rows import cost_word, entry_of, row_of, still_runs
+from pmsim.hardware.passes.rows import cost_word, entry_of, fanout_to, row_of, still_runs
 
 
 @compiled
@@ -114,7 +114,7 @@ def send(
     word = cost_word(S, cost, flags)
     trap = S[TRAP]
     queue = S[QUEUE]
-    fanout = S[FANOUT]
+    fanout = fanout_to(S, n)
     entry = S[ENTRY]
     to_ack = cost - still_runs(word)  # from the take of a handler that takes this call alone
     to_end = cost + S[EXIT]

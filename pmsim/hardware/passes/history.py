@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
-from pmsim.hardware.passes.rows import entry_of, row_of, still_runs
+from pmsim.hardware.passes.rows import entry_of, fanout_to, row_of, still_runs
 
 
 @compiled
@@ -113,7 +113,8 @@ def catch_up(S: State, c: int) -> None:
     i = S[QUIET_FROM]
     cost = S[QUIET_COST]
     place = c - (c > i)
-    groups = c // S[FANOUT] + 1 - (S[FANOUT] == 1 and c > i)  # one that holds i alone gets none
+    fanout = fanout_to(S, S[N_CPUS] - 1)
+    groups = c // fanout + 1 - (fanout == 1 and c > i)  # one that holds i alone gets none
     following = c + 1 + (c + 1 == i)
     e = entry_of(S, i, c)
     q = S[QUIET_AT] + S[TRAP] + (place + 1) * S[QUEUE]

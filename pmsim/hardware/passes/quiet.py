@@ -15,7 +15,7 @@ from __future__ import annotations
 from pmsim.hardware.passes.history import retire
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
-from pmsim.hardware.passes.rows import cost_word, entry_of, row_of, still_runs
+from pmsim.hardware.passes.rows import cost_word, entry_of, fanout_to, row_of, still_runs
 
 
 @compiled
@@ -64,6 +64,7 @@ def _get_to_know(S: State, D: Codes, i: int) -> None:
     """
     o = row_of(i)
     n = S[N_CPUS] - 1
+    fanout = fanout_to(S, n)
     q = S[TRAP]
     sent = q + n * S[QUEUE]
     group_end = 0
@@ -75,7 +76,7 @@ def _get_to_know(S: State, D: Codes, i: int) -> None:
             continue
         retire(S, c, S[NOW])  # before the entry of an earlier call is written over
         if c >= group_end:
-            group_end = (c // S[FANOUT] + 1) * S[FANOUT]
+            group_end = (c // fanout + 1) * fanout
             sent += S[SEND]
         q += S[QUEUE]
         arrives = sent + S[S[DELIVERY_AT] + D[i, c]]

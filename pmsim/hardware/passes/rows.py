@@ -19,6 +19,12 @@ def entry_of(S: State, i: int, c: int) -> int:
 
 
 @compiled
+def fanout_to(S: State, n: int) -> int:
+    """Return how many consecutive CPUs one write reaches, of a call of ``n`` others."""
+    return S[N_CPUS] if S[SHORTHAND] and n == S[N_CPUS] - 1 else S[FANOUT]
+
+
+@compiled
 def cost_word(S: State, cost: int, flags: int) -> int:
     """Return the `E_COST` of a call: the function's cost, when it is acknowledged, what it does.
 

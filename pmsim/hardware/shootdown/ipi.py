@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from pmsim.constants import Group
 from pmsim.hardware.costs import IpiCosts
-from pmsim.hardware.shootdown.protocol import Holds, Option, Protocol, Value
+from pmsim.hardware.shootdown.protocol import Holds, Option, Protocol, Shootdown, Value
 
 ACK: Final = Option(
     name="ack",
@@ -31,6 +32,20 @@ ACK: Final = Option(
     ),
 )
 
+SHORTHAND: Final = Option(
+    name="shorthand",
+    text="Whether a call of all other CPUs is sent by one write.",
+    values=(
+        Value(
+            "native",
+            "where the interrupt controller can (`costs.ipi.shorthand`) and the kernel does so (its"
+            " key `ipi_shorthand`)",
+        ),
+        Value("true", "by one write, whatever machine and kernel say"),
+        Value("false", "by a write for each group of `fanout` CPUs, as any other set of CPUs"),
+    ),
+)
+
 IPI: Final = Protocol(
     name="ipi",
     text="IPI call: every target is interrupted, runs the function and acknowledges it;"
@@ -42,5 +57,13 @@ IPI: Final = Protocol(
     at_return=Holds.GONE,
     pays="the initiator, which waits, and every target, whose handler takes its time",
     source="kernel/smp.c, smp_call_function_many_cond; arch/x86/mm/tlb.c",
-    options=(ACK,),
+    options=(ACK, SHORTHAND),
 )
+
+
+def by_shorthand(calls: Shootdown, costs: Group | None) -> bool:
+    """Return whether calls of all other CPUs are sent by one write on a machine of these costs."""
+    chosen = calls.value(SHORTHAND.name)
+    if chosen == "native":
+        return isinstance(costs, IpiCosts) and costs.shorthand
+    return chosen == "true"
