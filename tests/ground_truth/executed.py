@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import patch
 
@@ -55,11 +55,15 @@ class Outcome:
         What was flushed, by cause.
     highmem
         Pages handed out that the direct map does not hold.
+    on_all
+        The same flushes as executed by every CPU that was called and by the caller: those of
+        everything, and those of pages.
     """
 
     syncs: int
     by_cause: Mapping[Cause, Done]
     highmem: int = 0
+    on_all: Mapping[Cause, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,8 @@ def _outcome(calls: list[dict[str, Any]], highmem: int) -> Outcome:
     flushes: Counter[Cause] = Counter()
     pages: Counter[Cause] = Counter()
     full: Counter[Cause] = Counter()
+    full_on_all: Counter[Cause] = Counter()
+    pages_on_all: Counter[Cause] = Counter()
     syncs = 0
     for call in calls:
         kind, cause = CallKind(call["kind"]), Cause(call["cause"])
@@ -136,11 +142,15 @@ def _outcome(calls: list[dict[str, Any]], highmem: int) -> Outcome:
             continue
         cause = Cause.PURGE if cause is Cause.RESET_PERMS else cause
         flushes[cause] += 1
+        cpus = call["targets"] + 1
         if kind is CallKind.FULL:
             full[cause] += 1
+            full_on_all[cause] += cpus
         else:
             pages[cause] += call["invalidations"] or call["pages"]
-    return Outcome(syncs, {c: Done(flushes[c], pages[c], full[c]) for c in flushes}, highmem)
+            pages_on_all[cause] += cpus * call["pages"]
+    done = {c: Done(flushes[c], pages[c], full[c]) for c in flushes}
+    return Outcome(syncs, done, highmem, {c: (full_on_all[c], pages_on_all[c]) for c in flushes})
 
 
 # Steps, by what the counted machine was told

@@ -223,6 +223,9 @@ def mappings(row: Counted, column: str, pages: int) -> None:
 
 def module_row(row: Counted) -> str:
     call, after = modules(row.machine, row.words[1].removesuffix(".ko"))[row.words[0] == "rmmod"]
+    for column, outcome in ((CALL, call), (AFTER, after)):
+        if outcome.syncs != (row.revision == "r2p1") * row.dummies(column):
+            raise UnexplainedError(f"{outcome.syncs} calls for the erratum")
     return "".join(sorted({*compare(row, CALL, [call]), *compare(row, AFTER, [after])}))
 
 

@@ -199,7 +199,7 @@ def with_rest_of_pack(row: Counted, predicted: Outcome) -> str:
     if row.remote == fences:
         return ""
     begun = fences == PACK and 0 < row.remote < PACK
-    going_on = fences < row.remote < fences + PACK
+    going_on = row.cells["cmd"] != "bpf free" and fences < row.remote < fences + PACK
     if row.cells["part"] in ("bpf", "kernel ranges") and (begun or going_on):
         return "A"
     raise UnexplainedError(f"{row.remote} fences, not {fences}")
@@ -226,9 +226,9 @@ def user_row(row: Counted) -> str:
     local = count["sfence_asid@__flush_tlb_range"], count["sfence_va_asid@__flush_tlb_range"]
     remote = count["sfence_asid@opensbi"], count["sfence_va_asid@opensbi"]
     for harts in range(1, row.harts + 1):
-        done = user(row.harts, command, there, harts - 1).by_cause.get(Cause.USER, Done(0, 0, 0))
+        done = user(row.harts, command, there, harts - 1).on_all.get(Cause.USER, (0, 0))
         expected = (0, 0) if harts > 1 else _alone(command, there)
-        if (local, remote) == (expected, (done.full * harts, done.pages * harts)):
+        if (local, remote) == (expected, done):
             return codes if harts in (1, row.harts) else codes + "H"
     raise UnexplainedError(f"{local} of an address space and of pages here, {remote} everywhere")
 
