@@ -15,10 +15,10 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from pmsim.errors import ProgramError, UndefinedBehaviour
-from pmsim.hardware.locks import Mutex
 from pmsim.hardware.tlb import empty_call
 from pmsim.kernel.addresses.purge import Purge
 from pmsim.kernel.calls import call
+from pmsim.kernel.locks import KernelMutex
 from pmsim.kernel.modules.loader import Modules
 from pmsim.kernel.permissions.set_memory import SetMemory
 from pmsim.kernel.text.code_pages import code_pages
@@ -133,7 +133,7 @@ class Ftrace:
 
     def __init__(self, context: KernelContext) -> None:
         profile = context.profile
-        self.ftrace_lock = Mutex(context.machine, "ftrace_lock")
+        self.ftrace_lock = KernelMutex(context.machine, "ftrace_lock")
         self._guard = TextGuard(context) if profile.ftrace_opens_text else None
         self._trampolines = profile.ftrace_trampolines
         self._way = profile.ftrace

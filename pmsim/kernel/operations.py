@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pmsim.hardware.shootdown.tlbi import Invalidation
     from pmsim.hardware.task import Task
     from pmsim.hardware.tlb import FlushFunction
+    from pmsim.kernel.locks import SharedLines
 
 OPERATION_COLUMNS: Final = (
     "id",
@@ -102,7 +103,15 @@ Sink = Callable[[OperationColumns], None]
 
 
 class Lock(Protocol):
-    """A mutex or a spinlock of the machine."""
+    """A mutex or a spinlock of the kernel.
+
+    Attributes
+    ----------
+    data
+        What whoever takes it has to fetch.
+    """
+
+    data: SharedLines
 
     def lock(self, task: Task) -> Steps:
         """Return when ``task`` owns the lock."""
@@ -312,10 +321,18 @@ class OperationLog:
         self._irqs_off.remove(task)
 
     def lock(self, task: Task, lock: Lock) -> Iterable[Any]:
-        """Take a lock; the time until it is owned is charged as waiting for locks."""
+        """Take a lock and fetch what it guards.
+
+        The time until it is owned is charged as waiting for locks; fetching is work.
+        """
         if task.keeps_turn and not task.spinlocks and lock.try_lock(task):
-            return ()
+            return self.fetch(task, lock.data)
         return self._wait_for(task, lock)
+
+    def fetch(self, task: Task, data: SharedLines) -> Iterable[Any]:
+        """Compute as long as it takes to fetch what another CPU wrote last."""
+        cold = data.fetch(task.cpu)
+        return self.compute(task, cold) if cold else ()
 
     def _wait_for(self, task: Task, lock: Lock) -> Steps:
         start = task.now
@@ -323,6 +340,7 @@ class OperationLog:
         operation = self._current.get(task)
         if operation is not None:
             operation.lock_wait_ps += task.now - start
+        yield from self.fetch(task, lock.data)
 
     def cross_call(
         self,

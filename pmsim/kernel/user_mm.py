@@ -21,10 +21,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from pmsim.errors import ProgramError
-from pmsim.hardware.locks import Mutex
 from pmsim.hardware.shootdown.tlbi import Invalidation, invalidate_pages
 from pmsim.hardware.tlb import CallKind, empty_call, flush
 from pmsim.kernel.calls import call
+from pmsim.kernel.locks import KernelMutex
 from pmsim.kernel.tlbflush import MAX_TLBI_RANGE_PAGES, Cause, ranged_by_call
 from pmsim.units import CpuId, Pages, Picoseconds
 
@@ -60,7 +60,7 @@ class UserMm:
     """
 
     number: int
-    mmap_lock: Mutex
+    mmap_lock: KernelMutex
     cpus: set[CpuId] = field(default_factory=set)
     tlb_gen: int = 0
     switch_flushes: int = 0
@@ -108,7 +108,7 @@ class UserMms:
         """Return the address space of a new process, which no CPU has run; no time passes."""
         number = self._created
         self._created += 1
-        return UserMm(number, Mutex(self._machine, f"the mmap_lock of process {number}"))
+        return UserMm(number, KernelMutex(self._machine, f"the mmap_lock of process {number}"))
 
     @call
     def process(self, name: str) -> UserMm:

@@ -9,11 +9,11 @@ import pytest
 
 from pmsim.errors import ProgramError
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS
-from pmsim.hardware.locks import Mutex, Spinlock
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.shootdown.tlbi import invalidate_all, invalidate_pages
 from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import empty_call, full_flush
+from pmsim.kernel.locks import KernelMutex, KernelSpinlock
 from pmsim.kernel.operations import NO_OPERATION, OPERATION_COLUMNS, OperationLog
 from pmsim.kernel.profiles import load_profile
 from pmsim.units import NS, US
@@ -129,8 +129,10 @@ def test_a_broadcast_by_the_interconnect_counts_as_a_cross_call() -> None:
     assert times(row) == (0, 0, 1375 * NS, 0)
 
 
-@pytest.mark.parametrize("kind", [Mutex, Spinlock])
-def test_waiting_for_a_lock_is_charged_as_such(kind: type[Mutex] | type[Spinlock]) -> None:
+@pytest.mark.parametrize("kind", [KernelMutex, KernelSpinlock])
+def test_waiting_for_a_lock_is_charged_as_such_and_fetching_what_it_guards_as_work(
+    kind: type[KernelMutex] | type[KernelSpinlock],
+) -> None:
     logged = Logged()
     lock = kind(logged.machine, "the lock")
 
@@ -147,8 +149,9 @@ def test_waiting_for_a_lock_is_charged_as_such(kind: type[Mutex] | type[Spinlock
     first, second = logged.run()
     assert times(first) == (10 * US, 0, 0, 0)
     # CPU 1 asks at 1 us for what is released at 10 us; then it wakes up, or gets the line.
-    after = 2_000_000 if kind is Mutex else 40_000
-    assert times(second) == (10 * US, 9 * US + after, 0, 0)
+    after = 2_000_000 if kind is KernelMutex else 40_000
+    # The lock's own line and two that it guards.
+    assert times(second) == (10 * US + 3 * 40_000, 9 * US + after, 0, 0)
 
 
 def test_stolen_time_and_sleep_are_delay() -> None:
@@ -172,7 +175,7 @@ def test_stolen_time_and_sleep_are_delay() -> None:
 
 def test_the_parts_of_every_operation_add_up() -> None:
     logged = Logged(cpus=4)
-    lock = Mutex(logged.machine, "the lock")
+    lock = KernelMutex(logged.machine, "the lock")
 
     def body(task: Task) -> Steps:
         for size in range(1, 6):
@@ -246,7 +249,7 @@ def test_what_an_inner_operation_waits_for_a_lock_its_outer_one_waits_too() -> N
             dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
         )
     )
-    mutex = Mutex(machine, "one")
+    mutex = KernelMutex(machine, "one")
 
     def body(task: Task) -> Generator[Any, Any, Any]:
         outer = log.begin(task, "outer")

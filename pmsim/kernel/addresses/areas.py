@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final
 
-from pmsim.hardware.locks import Spinlock
 from pmsim.kernel.addresses.purge import Purge
 from pmsim.kernel.addresses.ranges import AddressRange, FreedArea
 from pmsim.kernel.addresses.release import release
 from pmsim.kernel.addresses.search import AddressSpace
+from pmsim.kernel.locks import KernelSpinlock
 from pmsim.kernel.pagetables.pagetable import kernel_page_table
 from pmsim.units import PAGE_SIZE, Pages, Picoseconds
 
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from pmsim.kernel.addresses.vm_area import VmArea
     from pmsim.kernel.context import KernelContext
     from pmsim.steps import Steps
+
+TREE_LINES: Final = 3
+"""Cache lines that a change of the tree of areas touches and the change before, by another CPU,
+wrote. *Estimate*, 2 to 6: the parent, one more node to balance the tree, and the neighbour in the
+list that the tree is threaded with (``link_va``, ``unlink_va``)."""
 
 GUARD: Final = 1
 """Unmapped pages behind every area (``__get_vm_area_node``)."""
@@ -49,7 +54,8 @@ class Areas:
         self._by_start: dict[int, VmArea] = {}
         self._search = space.search
         self._locks = [
-            Spinlock(context.machine, "vmap_area_lock") for _ in range(space.search.locks)
+            KernelSpinlock(context.machine, "vmap_area_lock", guards=TREE_LINES)
+            for _ in range(space.search.locks)
         ]
         self._holds = space.holds
         self.lock_hold = context.costs.area_lock_hold
@@ -97,15 +103,16 @@ class Areas:
             purged = True
 
     def is_free(self, task: Task, where: AddressRange, pages: Pages) -> bool:
-        """Return whether a task would get the lock under which `alloc_vmap_area` looks at once."""
+        """Return whether a task would get the lock of `alloc_vmap_area` at once, and its data."""
         lock = self._locks[self._search.search_lock(task.cpu, where, pages)]
-        return lock.owner is None and not task.spinlocks
+        return lock.owner is None and not task.spinlocks and not lock.data.cold(task.cpu)
 
     def take(self, task: Task, where: AddressRange, pages: Pages) -> int | None:
         """Take free addresses in no time; None if there are none.
 
         For a task that is alone, with `lock_hold` of CPU time paid for; see `alloc_vmap_area`.
         """
+        self._locks[self._search.search_lock(task.cpu, where, pages)].data.fetch(task.cpu)
         return self._search.take(task.cpu, where, pages, 1)
 
     def add(self, area: VmArea) -> None:
@@ -163,10 +170,12 @@ class Areas:
             not self._lazy
             or lock.owner is not None
             or task.spinlocks
+            or lock.data.cold(task.cpu)
             or not self._purge.has_room(area.pages + GUARD)
             or not self._operations.is_alone(task, time)
         ):
             return False
+        lock.data.fetch(task.cpu)
         self._purge.put(self._unlink(area))
         return True
 

@@ -76,6 +76,7 @@ class TaskDrain:
     def ask(self, task: Task) -> Steps:
         """Purge now, unless somebody else holds the lock: ``try_purge_vmap_area_lazy``."""
         if self._purge.purge_lock.try_lock(task):
+            yield from self._operations.fetch(task, self._purge.purge_lock.data)
             yield from self._purge.purge_locked(task)
             self._purge.purge_lock.unlock(task)
 

@@ -12,12 +12,13 @@ from collections.abc import Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pmsim.hardware.locks import Completion, Mutex
+from pmsim.hardware.locks import Completion
 from pmsim.kernel.addresses.ranges import FreedArea, Share, merged
 from pmsim.kernel.addresses.search import AddressSpace
 from pmsim.kernel.addresses.vmap_block_queues import VmapBlockQueues
 from pmsim.kernel.calls import call
 from pmsim.kernel.geometry import ULONG_MAX
+from pmsim.kernel.locks import KernelMutex
 from pmsim.kernel.tlbflush import Cause
 from pmsim.units import PAGE_SIZE, Pages
 
@@ -51,7 +52,7 @@ class Purge:
         machine, profile, costs = context.machine, context.profile, context.costs
         self.lazy_pages = 0
         self.lazy_max_pages = machine.n_cpus.bit_length() * (profile.lazy_max_unit // PAGE_SIZE)
-        self.purge_lock = Mutex(machine, "vmap_purge_lock")
+        self.purge_lock = KernelMutex(machine, "vmap_purge_lock", guards=0)
         self._lazy: list[FreedArea] = []
         self._merges = profile.lazy_merges
         self._scan_locked = profile.alias_lock == "scan"

@@ -15,9 +15,9 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pmsim.errors import UndefinedBehaviour
-from pmsim.hardware.locks import Mutex
 from pmsim.kernel.addresses.vmalloc import Vmalloc
 from pmsim.kernel.calls import call
+from pmsim.kernel.locks import KernelMutex
 from pmsim.kernel.modules.init_free import init_free
 from pmsim.kernel.modules.memory import module_memory
 from pmsim.kernel.modules.module import EINVAL, ENOMEM, Module, Refusal
@@ -62,7 +62,7 @@ class Modules:
         machine, profile, operations = context.machine, context.profile, context.operations
         self.plan = plan = LOADER_PLANS[profile.module_loader]
         self.loaded: list[Module] = []
-        self.module_mutex = Mutex(machine, "module_mutex")
+        self.module_mutex = KernelMutex(machine, "module_mutex")
         self._names = ModuleNames(machine, self.module_mutex, operations, retries=plan.retries)
         self._sharing: SharedLoads[Outcome] | None = (
             SharedLoads(machine) if profile.idempotent_loads else None

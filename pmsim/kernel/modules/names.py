@@ -12,11 +12,12 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from pmsim.hardware.locks import Completion, Mutex
+from pmsim.hardware.locks import Completion
 
 if TYPE_CHECKING:
     from pmsim.hardware.machine import Machine
     from pmsim.hardware.task import Task
+    from pmsim.kernel.locks import KernelMutex
     from pmsim.kernel.operations import OperationLog
     from pmsim.steps import Steps
 
@@ -81,7 +82,12 @@ class ModuleNames:
     """
 
     def __init__(
-        self, machine: Machine, module_mutex: Mutex, operations: OperationLog, *, retries: bool
+        self,
+        machine: Machine,
+        module_mutex: KernelMutex,
+        operations: OperationLog,
+        *,
+        retries: bool,
     ) -> None:
         self._machine = machine
         self._mutex = module_mutex

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from pmsim.hardware.locks import Mutex, Spinlock
+from pmsim.kernel.locks import KernelMutex, KernelSpinlock
 from pmsim.kernel.pagetables.entries import Change, Leaf
 from pmsim.kernel.pagetables.pagetable import PageTable, kernel_page_table
 from pmsim.kernel.tlbflush import Cause
@@ -71,8 +71,8 @@ class ChangePageAttr:
     """
 
     def __init__(self, context: KernelContext) -> None:
-        self.cpa_lock = Spinlock(context.machine, "cpa_lock")
-        self.pgd_lock = Spinlock(context.machine, "pgd_lock")
+        self.cpa_lock = KernelSpinlock(context.machine, "cpa_lock", guards=0)
+        self.pgd_lock = KernelSpinlock(context.machine, "pgd_lock", guards=0)
         self._both_held = context.profile.split_under == "cpa_and_pgd_lock"
         self._local_flush = context.machine.costs.tlb.flush_all
         self._costs = context.costs
@@ -158,7 +158,7 @@ class QuietChanges:
         Held for all spans of a call: the lock of ``init_mm`` on RISC-V, none on Arm.
     """
 
-    def __init__(self, context: KernelContext, lock: Mutex | None = None) -> None:
+    def __init__(self, context: KernelContext, lock: KernelMutex | None = None) -> None:
         self._costs = context.costs
         self._operations = context.operations
         self._pagetable = context.part(kernel_page_table)
@@ -215,6 +215,7 @@ def entry_changes(context: KernelContext) -> EntryChanges:
         case "x86":
             return context.part(ChangePageAttr)
         case "riscv":
-            return QuietChanges(context, Mutex(context.machine, "init_mm.mmap_lock"))
+            lock = KernelMutex(context.machine, "init_mm.mmap_lock", guards=0)
+            return QuietChanges(context, lock)
         case _:
             return QuietChanges(context)

@@ -15,9 +15,9 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Never
 
 from pmsim.errors import ProgramError, UndefinedBehaviour
-from pmsim.hardware.locks import Mutex
 from pmsim.kernel.addresses.vmalloc import Vmalloc
 from pmsim.kernel.calls import Address, call
+from pmsim.kernel.locks import KernelMutex
 from pmsim.kernel.permissions.set_memory import SetMemory
 from pmsim.kernel.pmalloc.flagged import Flagged, FlaggedAreas
 from pmsim.kernel.pmalloc.generations import GENERATIONS, refusal, with_mode
@@ -65,7 +65,7 @@ class Pmalloc:
         self._operations = context.operations
         self._vmalloc = context.part(Vmalloc)
         self._set_memory = context.part(SetMemory)
-        self._pools_mutex = Mutex(context.machine, "pools_mutex")
+        self._pools_mutex = KernelMutex(context.machine, "pools_mutex")
         self._flagged = context.part(FlaggedAreas).by_start
         self._rare = context.part(WriteRare)
 
@@ -102,7 +102,7 @@ class Pmalloc:
         yield from self._operations.compute(task, self._costs.pool)
         yield from self._operations.lock(task, self._pools_mutex)
         number = len(self.pools)
-        mutex = Mutex(self._machine, f"the mutex of pool {number}")
+        mutex = KernelMutex(self._machine, f"the mutex of pool {number}")
         pool = Pool(number, self._sizes.rounded_refill(refill), align, mutex, mode)
         self.pools.append(pool)
         self._pools_mutex.unlock(task)

@@ -18,7 +18,7 @@ from pmsim.kernel.pmalloc.modes import REWRITABLE, PoolMode
 from pmsim.units import PAGE_SIZE, Bytes, Pages, Picoseconds
 
 if TYPE_CHECKING:
-    from pmsim.hardware.locks import Mutex
+    from pmsim.kernel.locks import KernelMutex
 
 
 class MappedArea(Protocol):
@@ -231,7 +231,7 @@ class Pool:
     number: int
     refill: Bytes
     align: Bytes
-    mutex: Mutex
+    mutex: KernelMutex
     mode: PoolMode = "ro"
     areas: list[PoolArea] = field(default_factory=list)
     offset: Bytes = 0

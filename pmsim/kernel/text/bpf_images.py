@@ -12,8 +12,8 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from pmsim.hardware.locks import Mutex
 from pmsim.kernel.freespace import FreeSpace
+from pmsim.kernel.locks import KernelMutex
 from pmsim.kernel.text.code_pages import OwnCodePages
 from pmsim.kernel.text.code_sync import CodeSync
 from pmsim.kernel.text.text_poke import TextPoke
@@ -163,7 +163,7 @@ class PackedImages:
 
     def __init__(self, context: KernelContext, pages: OwnCodePages) -> None:
         self.packs: list[Pack] = []
-        self.pack_mutex = Mutex(context.machine, "pack_mutex")
+        self.pack_mutex = KernelMutex(context.machine, "pack_mutex")
         self.pack_size = PACK_PER_NODE * context.machine.topology.packages
         if context.profile.bpf_boot_program:
             self.packs.append(self._pack_at_boot(context.profile))

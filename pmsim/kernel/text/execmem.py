@@ -12,8 +12,8 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pmsim.hardware.locks import Mutex
 from pmsim.kernel.addresses.vmalloc import Vmalloc
+from pmsim.kernel.locks import KernelMutex
 from pmsim.kernel.pagetables.directmap import DirectMap
 from pmsim.kernel.pagetables.frames import page_frames
 from pmsim.kernel.permissions.set_memory import SetMemory
@@ -59,7 +59,7 @@ class RoxCache:
     """
 
     def __init__(self, context: KernelContext) -> None:
-        self.mutex = Mutex(context.machine, "execmem_cache.mutex")
+        self.mutex = KernelMutex(context.machine, "execmem_cache.mutex")
         self.blocks: dict[int, VmArea] = {}
         self._costs = context.costs
         self._operations = context.operations

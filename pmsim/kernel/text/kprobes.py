@@ -14,8 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pmsim.errors import UndefinedBehaviour
-from pmsim.hardware.locks import Mutex
 from pmsim.kernel.calls import call
+from pmsim.kernel.locks import KernelMutex
 from pmsim.kernel.text.code_pages import code_pages
 from pmsim.kernel.text.code_sync import CodeSync
 from pmsim.kernel.text.text_poke import TextPoke
@@ -67,7 +67,7 @@ class Slots:
     def __init__(self, context: KernelContext, name: str, size: int) -> None:
         self.pages: list[SlotPage] = []
         self._slots = PAGE_SIZE // size
-        self._mutex = Mutex(context.machine, f"{name}.mutex")
+        self._mutex = KernelMutex(context.machine, f"{name}.mutex")
         self._costs = context.costs
         self._operations = context.operations
         self._code_pages = context.part(code_pages)
@@ -132,7 +132,7 @@ class Kprobes:
         slot = SLOT_BYTES[context.profile.arch]
         self.slots = Slots(context, "kprobe_insn_slots", slot)
         self.detours = Slots(context, "kprobe_optinsn_slots", DETOUR_BYTES)
-        self._mutex = Mutex(context.machine, "kprobe_mutex")
+        self._mutex = KernelMutex(context.machine, "kprobe_mutex")
         self._arming = context.profile.kprobe_arming
         self._jumps = context.profile.kprobe_jumps
         self._costs = context.costs

@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pmsim.errors import ProgramError
-from pmsim.hardware.locks import Mutex
 from pmsim.kernel.calls import call
+from pmsim.kernel.locks import KernelMutex
 from pmsim.kernel.text.text_poke import TextPoke
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class StaticKeys:
     """
 
     def __init__(self, context: KernelContext) -> None:
-        self.jump_label_mutex = Mutex(context.machine, "jump_label_mutex")
+        self.jump_label_mutex = KernelMutex(context.machine, "jump_label_mutex")
         self._operations = context.operations
         self._text_poke = context.part(TextPoke)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from pmsim.hardware.locks import Mutex
+from pmsim.kernel.locks import KernelMutex
 from pmsim.kernel.text.code_sync import CodeSync
 from pmsim.kernel.text.patching import patching
 from pmsim.kernel.tlbflush import Cause
@@ -38,7 +38,7 @@ class TextPoke:
     """
 
     def __init__(self, context: KernelContext) -> None:
-        self.text_mutex = Mutex(context.machine, "text_mutex")
+        self.text_mutex = KernelMutex(context.machine, "text_mutex")
         self._static_calls = context.profile.static_calls
         self._module_flushes = context.profile.ftrace_module_flushes
         self._costs = context.costs

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pmsim.errors import ProgramError
-from pmsim.hardware.locks import Mutex
 from pmsim.kernel.calls import call
+from pmsim.kernel.locks import KernelMutex
 from pmsim.kernel.text.static_keys import StaticKeys
 from pmsim.kernel.text.text_poke import TextPoke
 
@@ -36,7 +36,7 @@ class Tracepoints:
     """
 
     def __init__(self, context: KernelContext) -> None:
-        self.tracepoints_mutex = Mutex(context.machine, "tracepoints_mutex")
+        self.tracepoints_mutex = KernelMutex(context.machine, "tracepoints_mutex")
         self._operations = context.operations
         self._text_poke = context.part(TextPoke)
         self._static_keys = context.part(StaticKeys)

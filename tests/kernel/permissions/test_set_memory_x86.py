@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pmsim.hardware.task import Task
+from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.pagetables.entries import NX, PRESENT, RW
 from pmsim.kernel.pagetables.entry_changes import ChangePageAttr
@@ -190,7 +191,9 @@ def test_cpa_lock_is_held_while_a_split_is_broadcast_and_pgd_lock_too_since_5_4(
 def test_up_to_4_17_whoever_meets_a_leaf_that_another_is_splitting_tells_the_others_again() -> None:
     counts = {}
     for version in RULES:
-        booted = Booted(profile=profile(version), direct_map_leaf="2MiB")
+        # While either allocates a table, the other comes to the same leaf.
+        costs = KernelCosts(alloc_pages=5 * US)
+        booted = Booted(costs=costs, profile=profile(version), direct_map_leaf="2MiB")
         for cpu in range(2):
             booted.spawn(on_vmalloc(1, "ro"), cpu)
         booted.run()

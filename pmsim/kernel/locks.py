@@ -1,0 +1,91 @@
+"""Locks of the kernel: the data that they guard are cold for a CPU that did not hold them last.
+
+How a lock is handed over is the machine's business (`pmsim.hardware.locks`). What comes on top is
+here: before its new holder can work it has to fetch, from the CPU that wrote them last, the lock's
+own word and what the lock guards, one cache line after the other, as each leads to the next. That
+is CPU time of the holder, which makes everybody else wait longer. A CPU that takes a lock again
+finds all of it in its caches. Those who wait for a lock of Linux spin on a line of their own
+(``struct mcs_spinlock``), so that waiting makes nothing dearer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pmsim.hardware.locks import Mutex, Spinlock
+from pmsim.units import CpuId, Picoseconds
+
+if TYPE_CHECKING:
+    from pmsim.hardware.silicon import Silicon
+
+LOCK_LINES: Final = 1
+"""Cache lines of a lock itself: its word, to be made the taker's own. *Derived*: a free lock is
+taken by one atomic exchange (kernel/locking/qspinlock.c, mutex.c); the first in the queue of a held
+one reads the word that the release wrote, for which the machine charges a line, and then writes to
+it as to a free one."""
+
+GUARDED_LINES: Final = 2
+"""Cache lines behind a lock of which no more is known: the head of a list and one neighbour.
+*Estimate*, 1 to 6."""
+
+
+class SharedLines:
+    """Cache lines that CPUs write to in turn; whoever did so last has them.
+
+    Parameters
+    ----------
+    machine
+        Where they are: how far a CPU is from the one that wrote last.
+    count
+        How many.
+    """
+
+    __slots__ = ("_count", "_line", "_topology", "_writer")
+
+    def __init__(self, machine: Silicon, count: int) -> None:
+        self._topology = machine.topology
+        self._line = machine.costs.ipi.line
+        self._count = count
+        self._writer: CpuId | None = None
+
+    def cold(self, cpu: CpuId) -> Picoseconds:
+        """Return the time in which a CPU would fetch them; nothing where no CPU wrote before."""
+        writer = self._writer
+        if writer == cpu or writer is None:
+            return 0
+        return self._count * self._topology.cost(self._line, writer, cpu)
+
+    def fetch(self, cpu: CpuId) -> Picoseconds:
+        """Let a CPU write to them; return the time in which it fetches them."""
+        cold = self.cold(cpu)
+        self._writer = cpu
+        return cold
+
+
+class KernelMutex(Mutex):
+    """A mutex and what it guards.
+
+    Parameters
+    ----------
+    machine, name
+        As of a `Mutex`.
+    guards
+        Cache lines behind it that every holder writes to.
+
+    Attributes
+    ----------
+    data
+        Its own line and those.
+    """
+
+    def __init__(self, machine: Silicon, name: str, guards: int = GUARDED_LINES) -> None:
+        super().__init__(machine, name)
+        self.data = SharedLines(machine, LOCK_LINES + guards)
+
+
+class KernelSpinlock(Spinlock):
+    """A spinlock and what it guards; see `KernelMutex`."""
+
+    def __init__(self, machine: Silicon, name: str, guards: int = GUARDED_LINES) -> None:
+        super().__init__(machine, name)
+        self.data = SharedLines(machine, LOCK_LINES + guards)

@@ -1,0 +1,106 @@
+"""What a lock guards is fetched by whoever did not hold it last."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pmsim.hardware.costs import IpiCosts, MachineCosts
+from pmsim.hardware.machine import Machine
+from pmsim.hardware.task import Task
+from pmsim.hardware.topology import Topology
+from pmsim.kernel.locks import KernelMutex, KernelSpinlock, SharedLines
+from pmsim.kernel.operations import OperationLog
+from pmsim.steps import Steps
+from pmsim.units import NS, US
+
+LINE = (0, 10 * NS, 45 * NS, 90 * NS, 200 * NS)
+"""To itself, to the core's other thread, within a die, a package, the machine."""
+
+
+def machine() -> Machine:
+    """Two packages of two dies of two cores of two threads."""
+    ipi = IpiCosts(queue=1, entry=1, line=LINE)
+    return Machine(Topology(packages=2, dies=2, cores=2, threads=2), MachineCosts(ipi))
+
+
+def test_lines_come_from_the_cpu_that_wrote_last_one_after_the_other() -> None:
+    data = SharedLines(machine(), 4)
+    # Nobody had them before; again; another thread, core, die, package, and back across all.
+    cpus = (0, 0, 1, 2, 4, 8, 0)
+    fetched = [data.fetch(cpu) for cpu in cpus]
+    assert fetched == [0, 0, 4 * 10 * NS, 4 * 45 * NS, 4 * 90 * NS, 4 * 200 * NS, 4 * 200 * NS]
+
+
+def test_looking_at_what_it_would_take_leaves_the_lines_where_they_are() -> None:
+    data = SharedLines(machine(), 2)
+    data.fetch(0)
+    assert [data.cold(8), data.cold(8), data.cold(0)] == [400 * NS, 400 * NS, 0]
+
+
+@given(st.lists(st.integers(0, 15), max_size=30))
+def test_a_row_of_writers_pays_for_each_step_between_two_cpus(cpus: list[int]) -> None:
+    here = machine()
+    data = SharedLines(here, 3)
+    steps = itertools.pairwise(cpus)
+    paid = sum(data.fetch(cpu) for cpu in cpus)
+    assert paid == 3 * sum(LINE[here.topology.distance(a, b)] for a, b in steps)
+
+
+def holders(lock: Any, here: Machine, cpus: tuple[int, ...]) -> list[dict[str, int]]:
+    """Let each CPU hold a lock for a microsecond, all but the first as soon as they can."""
+    rows: list[dict[str, int]] = []
+
+    def note(columns: Any) -> None:
+        for row in zip(*columns.values(), strict=True):
+            rows.append(dict(zip(columns, row, strict=True)))
+
+    log = OperationLog(note)
+
+    def body(task: Task) -> Steps:
+        operation = log.begin(task, "hold")
+        yield from log.lock(task, lock)
+        yield from log.compute(task, US)
+        lock.unlock(task)
+        log.end(operation)
+
+    for cpu in cpus:
+        here.spawn(cpu, body)
+    here.run()
+    log.flush()
+    return sorted(rows, key=lambda row: row["end_ps"])
+
+
+def test_every_one_who_waits_for_a_spinlock_waits_for_what_those_before_it_fetch() -> None:
+    here = machine()
+    rows = holders(KernelSpinlock(here, "lock", guards=3), here, (0, 1, 8))
+    assert [row["run_ps"] for row in rows] == [US, US + 4 * 10 * NS, US + 4 * 200 * NS]
+    # The hand-over itself is one line, as on any machine.
+    second = US + 10 * NS
+    third = second + (US + 4 * 10 * NS) + 200 * NS
+    assert [row["lock_wait_ps"] for row in rows] == [0, second, third]
+
+
+def test_a_lock_that_was_free_is_as_cold() -> None:
+    here = machine()
+    lock = KernelMutex(here, "lock", guards=0)
+    held: list[int] = []
+    log = OperationLog()
+
+    def body(task: Task) -> Steps:
+        yield from task.sleep(task.cpu * US)
+        asked = task.now
+        yield from log.lock(task, lock)
+        held.append(task.now - asked)
+        lock.unlock(task)
+        yield from log.lock(task, lock)
+        held.append(task.now - asked)
+        lock.unlock(task)
+
+    for cpu in (0, 8):
+        here.spawn(cpu, body)
+    here.run()
+    assert held == [0, 0, 200 * NS, 200 * NS]
