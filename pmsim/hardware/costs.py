@@ -167,7 +167,7 @@ class TlbiCosts(Group):
         bool,
         Constant(
             text="Flushes also interrupt other CPUs, so that they complete (Arm: erratum 798181 of"
-            " the Cortex-A15 up to r2p1).",
+            " the Cortex-A15 up to r2p1, and up to r3p2 where REVIDR tells of no fix).",
             kind=Kind.SWITCH,
         ),
     ] = False

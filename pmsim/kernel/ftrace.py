@@ -138,6 +138,7 @@ class Ftrace:
         self._trampolines = profile.ftrace_trampolines
         self._way = profile.ftrace
         self._entry_sites = profile.ftrace_entry_sites
+        self._entry_again = profile.ftrace_entry_again
         self._tracers: list[Tracer] = []
         self._callee: Callee | Tracer = Callee.STUB
         self._costs = context.costs
@@ -242,7 +243,7 @@ class Ftrace:
         """
         callee = self._next_callee()
         changes = self._entry_sites > 0 and callee is not self._callee
-        if changes and self._callee is not Callee.LIST:
+        if changes and (self._entry_again or self._callee is not Callee.LIST):
             yield from self._update_entry(task)
         yield from self._replace_code(task, sites)
         if changes and callee is not Callee.LIST:

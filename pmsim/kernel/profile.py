@@ -366,6 +366,10 @@ class KernelProfile(BaseModel):
         description="Calls in the common entry of ftrace, patched where another function is to be"
         " called from there; 0: left out.",
     )
+    ftrace_entry_again: bool = Field(
+        description="Whether those calls are patched also where they call the list of all tracers"
+        " already, as they do while sites change."
+    )
     ftrace_opens_text: bool = Field(
         description="Whether switching tracing makes the kernel's and all modules' code writable."
     )
