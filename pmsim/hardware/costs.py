@@ -131,6 +131,24 @@ class TlbiCosts(Group):
     barrier: Annotated[
         int, Constant(text="Shared server: the barrier behind the operations.", least=1)
     ]
+    answer: Annotated[
+        int, Constant(text="Shared server: one other CPU's answer to the barrier.")
+    ] = 0
+    contention: Annotated[
+        int,
+        Constant(
+            text="Shared server: what an invalidation takes longer for each other one that is"
+            " waiting or being served when it is asked for.",
+        ),
+    ] = 0
+    own_barrier: Annotated[
+        bool,
+        Constant(
+            text="The barrier waits for its own CPU's operations alone, and does not keep the"
+            " server (AMD: TLBSYNC).",
+            kind=Kind.SWITCH,
+        ),
+    ] = False
     round_trip: Annotated[
         ByDistance,
         Constant(
@@ -146,6 +164,13 @@ class TlbiCosts(Group):
             kind=Kind.SHARE,
             most=PPM,
             key="share",
+        ),
+    ] = 0
+    recovery: Annotated[
+        int,
+        Constant(
+            text="How long after a service a computing CPU goes on losing its share, until its"
+            " pipeline and its caches of translations are what they were.",
         ),
     ] = 0
     pages: Annotated[

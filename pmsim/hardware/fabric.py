@@ -136,6 +136,7 @@ class Fabric:
             layout.LOG_CAP: LOG_CAPACITY,
             layout.SPECIMENS: 1,
             layout.SLOWEST: layout.NONE,
+            layout.LAST_SERVED: -layout.INF,
             layout.DETAIL_FROM: layout.INF,
             layout.DETAIL_CUT: layout.NONE,
         }

@@ -62,6 +62,7 @@ def tlbi(
     round_trip: int | ByDistance = 1000,
     share: int = 250_000,
     pages: int = 1,
+    **more: Any,
 ) -> TlbiCosts:
     """Return what an invalidation costs on the plain machine, changed; ``share`` in millionths."""
     trips = round_trip if isinstance(round_trip, tuple) else same_everywhere(round_trip)
@@ -72,6 +73,7 @@ def tlbi(
         round_trip=trips,
         victim_share_ppm=share,
         pages=pages,
+        **more,
     )
 
 

@@ -141,6 +141,98 @@ def test_a_timer_that_ends_with_the_service_disturbs_nothing(run):
     assert result.task_ends == {0: 1300, 1: 1310, 2: 1075}
 
 
+# -- under load -----------------------------------------------------------------------------------
+
+
+def test_every_other_cpu_answers_the_barrier(run):
+    # An operation of 100, the barrier's 200, and 7 for each of the 4 others.
+    result = run(program(on(0, invalidate(1)), cpus=5, tlbi=tlbi(answer=7)))
+    assert served(result) == 100 + 200 + 4 * 7
+
+
+def test_a_service_takes_longer_for_each_that_is_waiting_or_being_served(run):
+    # At 0, in the order of steps, CPUs 0 to 2 find 0, 1 and 2 before them; CPU 3 asks at 310, when
+    # the first has been served, and finds two.
+    late = on(3, irqs_off(310), invalidate(1))
+    tasks = (*(on(cpu, invalidate(1)) for cpu in range(3)), late)
+    result = run(program(*tasks, tlbi=tlbi(contention=10)))
+    assert [call.served for call in result.calls] == [300, 610, 930, 1250]
+
+
+def test_one_that_has_been_served_as_another_asks_is_out_of_the_way(run):
+    tasks = (on(0, invalidate(1)), on(1, irqs_off(300), invalidate(1)))
+    result = run(program(*tasks, tlbi=tlbi(contention=10)))
+    assert served(result, 1) == 600
+
+
+def test_with_contention_more_initiators_get_less_done(run):
+    # Six of each: alone 300 + 1000 for one. Eight CPUs find seven before them but at first, so that
+    # one takes 300 + 7 * 1000: five and a half times as long, though they wait side by side.
+    def rate(cpus):
+        tasks = [on(cpu, *[invalidate(1)] * 6) for cpu in range(cpus)]
+        result = run(program(*tasks, cpus=8, tlbi=tlbi(contention=1000)))
+        return 6 * cpus / result.end
+
+    assert rate(1) == 1 / 1300
+    assert 5 < rate(1) / rate(8) < 7300 / 1300
+
+
+def test_an_own_barrier_is_waited_for_beside_the_server(run):
+    # The server takes 100 for each; the barriers of 200, and 7 for the other CPU, overlap.
+    costs = tlbi(answer=7, own_barrier=True)
+    result = run(program(on(0, invalidate(1)), on(1, invalidate(1)), tlbi=costs))
+    assert [call.served for call in result.calls] == [100, 200]
+    assert call_times(result) == [(0, 100 + 207 + 1000), (0, 200 + 207 + 1000)]
+
+
+def test_without_an_own_barriers_operations_the_server_is_passed_in_no_time(run):
+    costs = tlbi(operation=0, own_barrier=True)
+    result = run(program(on(0, invalidate(1)), on(1, compute(5000)), tlbi=costs))
+    assert (served(result), call_times(result), result.task_ends[1]) == (0, [(0, 1200)], 5000)
+
+
+# -- what the others lose, and for how long -------------------------------------------------------
+
+
+def test_a_computing_cpu_goes_on_losing_its_share_for_the_recovery(run):
+    result = run(program(on(0, invalidate(1)), on(1, compute(5000)), tlbi=tlbi(recovery=800)))
+    assert result.task_ends[1] == 5000 + (300 + 800) // 4
+
+
+def test_time_in_which_two_disturb_counts_once(run):
+    # Services end at 300, 600 and 3000: the others are disturbed from 0 to 600 + 800, and from 2700
+    # to 3800. Without round trip, so that CPU 0 asks again at 300.
+    costs = tlbi(recovery=800, round_trip=0)
+    noise = on(0, invalidate(1), invalidate(1), irqs_off(2100), invalidate(1))
+    result = run(program(noise, on(1, compute(9000)), tlbi=costs))
+    assert result.task_ends[1] == 9000 + (300 + 800) // 4 + 300 // 4 + (300 + 800) // 4
+
+
+def test_several_initiators_take_no_more_from_others_than_one_does(run):
+    # One asks every 1300; with the others disturbed for 1000 after each, it disturbs them always.
+    costs = tlbi(recovery=1000)
+
+    def lost(cpus):
+        noise = [on(cpu, *[invalidate(1)] * 120) for cpu in range(cpus)]
+        end = run(program(*noise, on(7, compute(100_000)), cpus=8, tlbi=costs)).task_ends[cpus]
+        return (end - 100_000) / end
+
+    assert [round(lost(cpus), 2) for cpus in (1, 2, 4)] == [0.25, 0.25, 0.25]
+
+
+def test_a_compute_that_has_had_nothing_recovers_from_nothing(run):
+    # Begun at 300, as the service ends.
+    late = on(1, irqs_off(300), compute(5000))
+    result = run(program(on(0, invalidate(1)), late, tlbi=tlbi(recovery=800)))
+    assert result.task_ends[1] == 5300
+
+
+def test_a_compute_that_is_over_does_not_recover(run):
+    late = on(1, compute(300), compute(5000))
+    result = run(program(on(0, invalidate(1)), late, tlbi=tlbi(recovery=800)))
+    assert result.task_ends[1] == 5300
+
+
 # -- what the others lose -------------------------------------------------------------------------
 
 

@@ -43,7 +43,7 @@ BROADCAST_TASTES = (
 SERVED = ("operation", "everything", "barrier")
 """What a server takes, which is stretched where CPUs are to stand still for long."""
 
-HIGHEST = {"trap": 3, "entry": 3, "barrier": 3, "everything": 4}
+HIGHEST = {"trap": 3, "entry": 3, "barrier": 3, "everything": 4, "recovery": 6}
 """The most steps of the grid that a time takes, where it is not 2."""
 
 FARTHEST = {"delivery": (10,), "round_trip": (6,)}
@@ -162,7 +162,7 @@ class _Generator:
                 return self.source.choice((0, 250_000, 500_000, 1_000_000, 333_333))
             case Kind.SWITCH:
                 # Operations on ranges are the kernel's arithmetic.
-                return name == "shorthand" and self.source.chance(30)
+                return name in ("shorthand", "own_barrier") and self.source.chance(30)
             case Kind.JITTER:
                 return None  # drawn beside the costs: both implementations are given the delays
         raise ValueError(f"no program draws a constant of the kind {constant.kind}")

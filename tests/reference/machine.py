@@ -42,6 +42,7 @@ class ReferenceMachine:
         self.spinlocks: dict[int, Spinlock] = {}
         self.calls: list[CallRecord] = []
         self.server = server(self)
+        self.recovers_until = -(10**18)  # from the last invalidation, of which there was none
         self.last_handler_end = 0
         self._spent_until = 0
         for spec in sorted(program.tasks, key=lambda spec: spec.number):

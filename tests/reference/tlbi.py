@@ -39,6 +39,7 @@ class Invalidation:
         self.task = task
         self.machine = task.machine
         self.pages = pages
+        self.ahead = 0
         self.served_at = -1
 
     def start(self) -> None:
@@ -46,15 +47,25 @@ class Invalidation:
         from tests.reference.task import Doing
 
         self.task.doing = Doing.SPIN
+        server = self.machine.server
+        self.ahead = server.count + len(server.queue)
         self.machine.clock.process(self._process())
 
     def service(self) -> int:
         """Return how long the server works on it."""
         tlbi = self.machine.tlbi
         if self.pages == 0:
-            return tlbi.everything + tlbi.barrier
-        operations = -(-self.pages // tlbi.pages)
-        return operations * tlbi.operation + tlbi.barrier
+            work = tlbi.everything
+        else:
+            work = -(-self.pages // tlbi.pages) * tlbi.operation
+        if not tlbi.own_barrier:
+            work += self.barrier()
+        return work + self.ahead * tlbi.contention
+
+    def barrier(self) -> int:
+        """Return what the barrier takes until every other CPU has answered."""
+        others = len(self.machine.cpus) - 1
+        return self.machine.tlbi.barrier + others * self.machine.tlbi.answer
 
     def _process(self) -> Process:
         clock = self.machine.clock
@@ -62,15 +73,26 @@ class Invalidation:
             yield turn
             yield clock.at(clock.now + self.service())
         self.served_at = clock.now
+        recovery = self._recovery()
         for cpu in self.machine.cpus:
-            self._reaches(cpu)
+            self._reaches(cpu, recovery)
+        if self.machine.tlbi.own_barrier:
+            yield clock.at(clock.now + self.barrier())
         yield clock.at(clock.now + round_trip(self.machine, self.task.cpu))
         self.task.step_is_due()
 
-    def _reaches(self, cpu: Cpu) -> None:
+    def _recovery(self) -> int:
+        """Return how long others recover that did not have to anyway, from those before it."""
+        begun, until = self.served_at - self.service(), self.served_at + self.machine.tlbi.recovery
+        disturbed = until - max(begun, self.machine.recovers_until)
+        self.machine.recovers_until = until
+        return disturbed - self.service()
+
+    def _reaches(self, cpu: Cpu, recovery: int) -> None:
         """Charge a CPU for the service: a share of it, and the refill if all is gone."""
-        if cpu is not self.task.cpu:
-            exposed = min(self.service(), cpu.has_computed())
+        computed = cpu.has_computed()
+        if cpu is not self.task.cpu and computed > 0:
+            exposed = min(self.service(), computed) + recovery
             cpu.stand_still(exposed * self.machine.tlbi.victim_share_ppm // WHOLE)
         if self.pages == 0:
             cpu.empty_tlb()

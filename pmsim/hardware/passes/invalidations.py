@@ -18,17 +18,17 @@ from pmsim.hardware.passes.rows import row_of
 
 
 @compiled
-def _stand_still(S: State, r: int, clock: int, service: int) -> None:
-    """A compute that is not over stands still for its share of the service.
+def _stand_still(S: State, r: int, clock: int, service: int, after: int) -> None:
+    """A compute that is not over stands still for its share of the service and of what is after.
 
     ``clock``, the time less what was stolen, is set back by the loss; the compute goes on when the
     clock is at ``REACHED`` again.
     """
     reached = max(clock, S[r + REACHED])
     served = reached - (S[r + SINCE] - S[r + SINCE_STOLEN])
-    if served >= S[r + NEED]:
+    if served <= 0 or served >= S[r + NEED]:
         return
-    exposed = min(service, served)
+    exposed = min(service, served) + after
     # floor(exposed * share / 10^6), without a product that may not fit
     loss = exposed // PPM * S[SHARE] + exposed % PPM * S[SHARE] // PPM
     S[r + REACHED] = reached
@@ -38,9 +38,16 @@ def _stand_still(S: State, r: int, clock: int, service: int) -> None:
 
 @compiled
 def serve(S: State, i: int) -> None:
-    """The service of CPU ``i``'s invalidation ends now: all CPUs are charged for it."""
+    """The service of CPU ``i``'s invalidation ends now: all CPUs are charged for it.
+
+    And for the recovery after it, as far as that goes beyond the recovery from the last one; what
+    comes next is charged for what goes beyond this one's.
+    """
     o = row_of(i)
     now = S[NOW]
+    after = min(S[RECOVERY], now - S[LAST_SERVED] - S[o + I_SERVICE])
+    S[LAST_SERVED] = now
+    S[ASKED] -= 1
     S[o + C_PHASE] = 1
     for c in range(S[N_CPUS]):
         r = row_of(c)
@@ -51,7 +58,7 @@ def serve(S: State, i: int) -> None:
         if S[o + I_EMPTIES]:
             flush_tlb(S, r, max(clock, S[r + REACHED]))
         if S[r + MODE] == M_COMPUTE:
-            _stand_still(S, r, clock, S[o + I_SERVICE])
+            _stand_still(S, r, clock, S[o + I_SERVICE], after)
 
 
 @compiled
@@ -65,10 +72,11 @@ def await_fence(S: State, c: int) -> None:
 
 
 @compiled
-def begin_invalidation(S: State, D: Codes, i: int, service: int, empties: int) -> None:
+def begin_invalidation(S: State, D: Codes, i: int, service: int, wait: int, empties: int) -> None:
     """CPU ``i`` begins an invalidation, and spins until all have answered.
 
-    begin = max(now, server free); served = begin + service; done = served + longest round trip.
+    begin = max(now, server free); served = begin + service + contention for each that is asked for
+    and not served yet; done = served + own barrier + longest round trip.
     """
     o = row_of(i)
     retire(S, i, S[NOW])
@@ -77,8 +85,10 @@ def begin_invalidation(S: State, D: Codes, i: int, service: int, empties: int) -
         if c != i:
             longest = max(longest, S[S[ROUND_TRIP_AT] + D[i, c]])
     longest = min(longest, HORIZON)
+    service += S[ASKED] * S[CONTENTION]
     served = min(max(S[NOW], S[SERVER_FREE]) + service, HORIZON)
     S[SERVER_FREE] = served
+    S[ASKED] += 1
     S[o + C_START] = S[NOW]
     S[o + I_SERVED] = served
     S[o + I_SERVICE] = service
@@ -86,5 +96,5 @@ def begin_invalidation(S: State, D: Codes, i: int, service: int, empties: int) -
     S[o + C_TARGETS] = S[N_CPUS] - 1
     S[o + C_PHASE] = 0
     S[o + SENT] += 1
-    occupy(S, i, M_FENCE, served + longest)
+    occupy(S, i, M_FENCE, served + wait + longest)
     await_fence(S, i)

@@ -49,6 +49,9 @@ SHORTHAND = 60  # 1: one write tells all other CPUs (`shootdown.ipi.by_shorthand
 # not caught up with them; and what tells whether a call is one
 QUIET_CALLS, QUIET_STOLEN, QUIET_FROM, QUIET_AT, QUIET_COST, BEHIND = range(46, 52)
 IN_FLIGHT, IDLE_CPUS, LATEST_FLOOR, LATEST_END = range(52, 56)
+# of invalidations: what each other one in flight adds, how long a loss lasts, how many are waiting
+# or being served, and when the last service ended
+CONTENTION, RECOVERY, ASKED, LAST_SERVED = 57, 58, 59, 61
 HEADER = 64
 
 # --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---

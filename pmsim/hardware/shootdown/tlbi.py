@@ -59,10 +59,27 @@ class Invalidation:
     operations: int
     empties_tlb: bool = False
 
-    def service(self, costs: TlbiCosts) -> int:
-        """Return how long it takes the shared server, barrier included, in picoseconds."""
+    def service(self, costs: TlbiCosts, others: int) -> int:
+        """Return how long it takes the shared server, if nobody else is in flight, in picoseconds.
+
+        Parameters
+        ----------
+        costs
+            Of the machine.
+        others
+            How many other CPUs there are, which all answer the barrier.
+        """
         each = costs.everything if self.empties_tlb else costs.operation
-        return self.operations * each + costs.barrier
+        return self.operations * each + (0 if costs.own_barrier else _barrier(costs, others))
+
+
+def _barrier(costs: TlbiCosts, others: int) -> int:
+    return costs.barrier + others * costs.answer
+
+
+def own_wait(costs: TlbiCosts, others: int) -> int:
+    """Return how long an initiator waits for a barrier that does not keep the server, in ps."""
+    return _barrier(costs, others) if costs.own_barrier else 0
 
 
 def invalidate_pages(costs: TlbiCosts, pages: int, *, by_range: bool = False) -> Invalidation:

@@ -43,9 +43,9 @@ def test_everything_is_one_operation() -> None:
 
 
 def test_the_server_works_on_every_operation_and_on_the_barrier() -> None:
-    assert invalidate_pages(costs(), 7).service(costs()) == 7 * 100 + 200
-    assert invalidate_pages(costs(), 0).service(costs()) == 200
-    assert invalidate_all().service(costs()) == 300 + 200
+    assert invalidate_pages(costs(), 7).service(costs(), 3) == 7 * 100 + 200
+    assert invalidate_pages(costs(), 0).service(costs(), 3) == 200
+    assert invalidate_all().service(costs(), 3) == 300 + 200
 
 
 @pytest.mark.parametrize(
