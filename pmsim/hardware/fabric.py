@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pmsim.constants import Constant, Group, Kind, declarations
 from pmsim.errors import AccountingError
 from pmsim.hardware.costs import CrosscallOrder, MachineCosts
+from pmsim.hardware.host import Host
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.accounts import accounts
 from pmsim.hardware.passes.steps import act
@@ -97,6 +98,8 @@ class Fabric:
         How its cross-calls are made.
     max_tasks
         Room for tasks that are alive at the same time.
+    host
+        What it is a guest of, if it is.
 
     Attributes
     ----------
@@ -117,6 +120,7 @@ class Fabric:
         order: CrosscallOrder,
         calls: Shootdown,
         max_tasks: int,
+        host: Host | None = None,
     ) -> None:
         n = topology.n_cpus
         self.n_cpus = n
@@ -144,6 +148,9 @@ class Fabric:
         for group in (called, costs.tlbi, costs.sched):
             header |= _numbers(group)
         header[layout.SEND] += getattr(called, "ecall", 0)  # no write without it
+        if host is not None:
+            header[layout.SEND] += host.exit
+            header[layout.ENTRY] += host.inject
         for index, value in header.items():
             self.state[index] = value
         self._clear_rows()

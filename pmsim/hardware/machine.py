@@ -10,6 +10,7 @@ from pmsim import formatting
 from pmsim.errors import DeadlockError, ProgramError, SimulationError
 from pmsim.hardware.clock import Clock
 from pmsim.hardware.costs import CrosscallOrder, MachineCosts
+from pmsim.hardware.host import Host
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act
 from pmsim.hardware.shootdown.protocol import Shootdown
@@ -48,6 +49,8 @@ class Machine(Silicon):
         Room for tasks alive at the same time; by default four per CPU and `SPARE_TASKS` more.
     shootdown
         How its CPUs are told to drop translations, and with that how cross-calls are made.
+    host
+        What it is a guest of; None for bare metal.
 
     Attributes
     ----------
@@ -65,9 +68,10 @@ class Machine(Silicon):
         jitter_rng: np.random.Generator | None = None,
         max_tasks: int | None = None,
         shootdown: Shootdown = BY_INTERRUPTS,
+        host: Host | None = None,
     ) -> None:
         room = max_tasks or room_for_tasks(topology.n_cpus)
-        super().__init__(topology, costs, order, jitter_rng, room, shootdown)
+        super().__init__(topology, costs, order, jitter_rng, room, shootdown, host)
         self.clock = Clock(self.fabric, self.flush_log, self._task_ended)
         self.tasks: dict[int, Task] = {}
         self.foreground: dict[int, Task] = {}

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pmsim.hardware.costs import CrosscallOrder, Jitter, MachineCosts
 from pmsim.hardware.detail import MOST_KEPT, Detail, DetailSink
 from pmsim.hardware.fabric import ACCOUNT_COLUMNS, Fabric
+from pmsim.hardware.host import Host
 from pmsim.hardware.jitter import draw
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import prepare
@@ -24,7 +25,7 @@ class Silicon:
 
     Parameters
     ----------
-    topology, costs, order, jitter_rng, shootdown
+    topology, costs, order, jitter_rng, shootdown, host
         See `Machine`.
     room
         Tasks that there may be at once.
@@ -56,6 +57,7 @@ class Silicon:
         jitter_rng: np.random.Generator | None,
         room: int,
         shootdown: Shootdown,
+        host: Host | None,
     ) -> None:
         self.shootdown = shootdown
         calls = calls_of(shootdown)
@@ -66,7 +68,7 @@ class Silicon:
         self.topology = topology
         self.costs = costs
         self.n_cpus = topology.n_cpus
-        self.fabric = Fabric(topology, costs, order, calls, room)
+        self.fabric = Fabric(topology, costs, order, calls, room, host)
         self.on_crosscalls: Callable[[npt.NDArray[np.int64]], None] | None = None
         self.detail: Detail | None = None
         self.shared = [False] * self.n_cpus

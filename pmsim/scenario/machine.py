@@ -6,14 +6,23 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, Field, create_model
+from pydantic import AfterValidator, BeforeValidator, Field, create_model
 
 from pmsim.hardware.costs import MachineCosts
+from pmsim.hardware.host import Host
 from pmsim.hardware.topology import MAX_CPUS, Topology
 from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.profile import Arch
 from pmsim.quantities import Keys, refused
-from pmsim.scenario.costs import CostKeys, Count, cost_tables, costs_as_dict
+from pmsim.scenario.costs import (
+    CostKeys,
+    Count,
+    as_written,
+    cost_tables,
+    costs_as_dict,
+    group_of,
+    keys_of,
+)
 
 FORMAT: Final = 1
 """Version of the format of scenario and platform files."""
@@ -34,6 +43,7 @@ FormatVersion = Annotated[
 
 
 _COSTS: Final = "What the hardware costs."
+_HOST: Final = "The host of a virtual machine; none: bare metal."
 
 
 class TopologyKeys(Keys):
@@ -71,13 +81,44 @@ class _Machine(Keys):
         description="Logical CPUs: cuts the topology, or extends it by packages of the same shape.",
     )
     costs: Keys = Field(description=_COSTS)
+    host: Keys | None = Field(default=None, description=_HOST)
 
+
+def _all_run(overcommit: int) -> int:
+    if overcommit > 1:
+        message = "virtual CPUs that do not always run are not modelled yet"
+        raise refused("not-modelled", message, "overcommit: 1, where all of them run all the time")
+    return overcommit
+
+
+def _not_modelled(_: Any) -> None:
+    message = "when a virtual CPU runs is not modelled yet: all of them run all the time"
+    raise refused("not-modelled", message, "leave it out")
+
+
+_NotModelled = Annotated[None, BeforeValidator(_not_modelled)]
+
+HostKeys: Final = create_model(
+    "HostKeys",
+    __base__=keys_of(Host),
+    __doc__="The host that a machine is a guest of.",
+    overcommit=(
+        Annotated[Count, AfterValidator(_all_run)],
+        Field(default=1, description=keys_of(Host).model_fields["overcommit"].description),
+    ),
+    slice=(_NotModelled, Field(default=None, description="Not modelled yet.")),
+    phases=(_NotModelled, Field(default=None, description="Not modelled yet.")),
+)
+"""The keys below ``host``."""
+
+_HostOrNone: Any = HostKeys | None
 
 MachineKeys: Final = create_model(
     "MachineKeys",
     __base__=_Machine,
     __doc__=_Machine.__doc__,
     costs=(CostKeys, Field(description=_COSTS)),
+    host=(_HostOrNone, Field(default=None, description=_HOST)),
 )
 """The keys of a machine, its costs as they are derived."""
 
@@ -96,6 +137,8 @@ class MachineDescription:
         The hardware.
     kernel_costs
         CPU time of kernel work on it.
+    host
+        What it is a guest of; None for bare metal.
     """
 
     name: str
@@ -104,6 +147,7 @@ class MachineDescription:
     topology: Topology
     costs: MachineCosts
     kernel_costs: KernelCosts
+    host: Host | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data that reads as an inline machine, every key present."""
@@ -116,6 +160,7 @@ class MachineDescription:
             "topology": topology,
             "cpus": cpus,
             "costs": costs_as_dict(self.costs, self.kernel_costs),
+            **({} if self.host is None else {"host": as_written(self.host)}),
         }
 
 
@@ -128,7 +173,8 @@ def describe(keys: _Machine) -> MachineDescription:
         If topology, number of CPUs and hops do not fit together.
     """
     topology, costs = _topology(keys), cost_tables(keys.costs)
-    return MachineDescription(keys.name, keys.description, keys.archs, topology, *costs)
+    host = None if keys.host is None else group_of(keys.host, Host)
+    return MachineDescription(keys.name, keys.description, keys.archs, topology, *costs, host)
 
 
 def _topology(keys: _Machine) -> Topology:

@@ -17,7 +17,7 @@ from pmsim.scenario.nodes import Leaf, Node, Table, find, merged, node_of
 from pmsim.scenario.read import parse, read_file
 from pmsim.scenario.sources import GivenConstant, Unsourcing
 
-_SOURCED: Final = ("topology", "costs")
+_SOURCED: Final = ("topology", "costs", "host")
 
 
 def platform_names() -> list[str]:
@@ -60,7 +60,9 @@ def platform_constants(name_or_path: str) -> list[GivenConstant]:
     tree, file = _platform_tree(name_or_path, Path())
     unsourcing = Unsourcing(FaultList(file))
     for section in _SOURCED:
-        unsourcing.bare(find(tree, (section,)), (section,))
+        below = tree.get(section) if isinstance(tree, Table) else None
+        if below is not None:
+            unsourcing.bare(below, (section,))
     return unsourcing.constants
 
 

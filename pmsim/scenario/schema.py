@@ -21,7 +21,7 @@ from pmsim.workloads.registry import workload_kinds
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCES: Final = "#/$defs/{model}"
 _SOURCED_MODELS: Final = ("TopologyKeys", "DistanceKeys", "IpiKeys", "TlbKeys", "TlbiKeys",
-                          "SbiKeys", "SchedKeys", "IdleKeys", "JitterKeys",
+                          "SbiKeys", "SchedKeys", "IdleKeys", "JitterKeys", "HostKeys",
                           "KernelKeys")  # fmt: skip
 
 

@@ -162,6 +162,7 @@ class _FabricRun:
             order=program.order,
             jitter_rng=rng,
             shootdown=program.shootdown,
+            host=program.host,
         )
         self.machine.keep_acks = watched
         self.machine.on_crosscalls = self._keep_rows

@@ -39,6 +39,7 @@ from pmsim.hardware.costs import (
     TlbCosts,
     TlbiCosts,
 )
+from pmsim.hardware.host import BARE_METAL, Host
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS
 from pmsim.hardware.topology import Topology
@@ -158,6 +159,7 @@ def program(
     jitter: tuple[int, ...] = (),
     duration: int | None = None,
     shootdown: Shootdown = BY_INTERRUPTS,
+    host: Host = BARE_METAL,
     **changes: Any,
 ) -> Program:
     """Return a program; tasks without a number are numbered as they are listed.
@@ -172,7 +174,7 @@ def program(
         for k, task in enumerate(tasks)
     )
     return Program(
-        topology, costs(**changes), numbered, order, ceiling, jitter, duration, shootdown
+        topology, costs(**changes), numbered, order, ceiling, jitter, duration, shootdown, host
     )
 
 

@@ -92,13 +92,12 @@ def check_slowest(program: Program, row: dict[str, int], acks: dict[int, int]) -
     topology, initiator, n = program.topology, row["cpu"], len(acks)
     costs = program.call_costs
     trap, fanout = getattr(costs, "trap", 0), program.reached_by_a_write(n)
-    send = costs.send + getattr(costs, "ecall", 0)
     lines, total = {}, 0
     for cpu in sorted(acks):
         lines[cpu] = total
         total += topology.cost(costs.line, initiator, cpu)
     groups = sorted({cpu // fanout for cpu in acks})
-    sent = row["start_ps"] + trap + n * costs.queue + len(groups) * send
+    sent = row["start_ps"] + trap + n * costs.queue + len(groups) * program.send
     if row["slowest_cpu"] < 0:
         assert SlowestReason(row["slowest_reason"]) is SlowestReason.LOCAL
         local = 0 if program.order == "serial" and n else row["local_ps"]
@@ -119,10 +118,10 @@ def check_slowest(program: Program, row: dict[str, int], acks: dict[int, int]) -
         return
     assert row["ride_ps"] == 0
     assert row["queue_ps"] == trap + n * costs.queue
-    assert row["send_ps"] == (groups.index(slowest // fanout) + 1) * send
+    assert row["send_ps"] == (groups.index(slowest // fanout) + 1) * program.send
     delivery = topology.cost(costs.delivery, initiator, slowest)
     assert row["delivery_ps"] >= delivery if program.jitters else row["delivery_ps"] == delivery
-    assert row["entry_ps"] == costs.entry
+    assert row["entry_ps"] == program.entry
     for column, name in WAITS.items():
         assert (row[column] > 0) == (reason is SlowestReason[name])
 

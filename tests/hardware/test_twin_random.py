@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pmsim.hardware.host import BARE_METAL
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.sbi import SBI
 from tests.hardware.adapters import run_fabric
@@ -145,6 +146,8 @@ FEATURES = {
     "acknowledged at entry, and not where tables are freed": 15,
     "one write to all others": 30,
     "one write to all others, and groups for some": 15,
+    "guest": 50,
+    "guest of a machine with firmware": 15,
     "firmware": 50,
     "firmware and windows": 15,
 }
@@ -158,7 +161,7 @@ def _features(program: Program, result: Result | str) -> set[str]:
     operations = {operation for task in program.tasks for operation, _ in task.steps}
     cpus = [task.cpu for task in program.tasks]
     costs = program.costs
-    takes = costs.ipi.entry + costs.ipi.exit
+    takes = program.entry + program.call_costs.exit
     told = sum(len(call.acks) for call in result.calls)
     at_entry = program.shootdown.value("ack") == "entry"
     at_once = program.has_shorthand and program.topology.n_cpus > 2
@@ -192,6 +195,10 @@ def _features(program: Program, result: Result | str) -> set[str]:
         "one write to all others, and groups for some": at_once
         and bool(everyone)
         and any(0 < len(call.acks) < program.topology.n_cpus - 1 for call in result.calls),
+        "guest": program.host != BARE_METAL and told > 0,
+        "guest of a machine with firmware": program.host != BARE_METAL
+        and program.shootdown.protocol is SBI
+        and told > 0,
         "firmware": program.shootdown.protocol is SBI and told > 0,
         "firmware and windows": program.shootdown.protocol is SBI and "irqs_off" in operations,
     }

@@ -182,7 +182,7 @@ class Cpu:
         """Take every call queued by ``start + entry`` and run their functions one by one."""
         costs = self.machine.program.call_costs
         clock = self.machine.clock
-        yield clock.at(start + costs.entry, Phase.TAKE)
+        yield clock.at(start + self.machine.program.entry, Phase.TAKE)
         calls = self.calls_in_queue_order()
         assert calls, "no handler finds its queue empty"
         self.queue.clear()

@@ -103,7 +103,7 @@ class Call:
             self.queued_at[c] = t + (k + 1) * costs.queue
         # 2. Send.
         t1 = t + len(self.targets) * costs.queue
-        send = costs.send + getattr(costs, "ecall", 0)
+        send = self.machine.program.send
         fanout = self.machine.program.reached_by_a_write(len(self.targets))
         groups = sorted({c // fanout for c in self.targets})
         sent_at = {group: t1 + (g + 1) * send for g, group in enumerate(groups)}

@@ -20,6 +20,7 @@ from typing import TypeVar
 import numpy as np
 
 from pmsim.errors import DeadlockError, ProgramError
+from pmsim.hardware.host import BARE_METAL
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS, PROTOCOLS
 from pmsim.hardware.topology import Topology
@@ -164,6 +165,8 @@ def _plainer(program: Program) -> Iterator[Program]:
             yield replace(program, topology=replace(program.topology, hops=None))
     if program.order == "serial":
         yield replace(program, order="concurrent")
+    if program.host != BARE_METAL:
+        yield replace(program, host=BARE_METAL)
     if program.shootdown != BY_INTERRUPTS:
         yield replace(program, shootdown=Shootdown(program.shootdown.protocol))
         yield replace(program, shootdown=BY_INTERRUPTS)

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from pmsim.constants import Constant, Kind, declarations
 from pmsim.hardware.costs import ByDistance, IdleState, MachineCosts, SchedCosts, TlbCosts
+from pmsim.hardware.host import BARE_METAL, Host
 from pmsim.hardware.shootdown.protocol import Shootdown, with_options
 from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.hardware.topology import Topology
@@ -75,8 +76,7 @@ def random_cut(source: Source, program: Program, result: Result) -> Program:
         instants |= {call.start, call.end, *call.acks.values()}
         instants |= {call.served} if call.served is not None else set()
     instant = source.choice(sorted(instants))
-    costs = program.call_costs
-    offset = source.choice((0, 0, 1, -1, costs.exit, -costs.entry))
+    offset = source.choice((0, 0, 1, -1, program.call_costs.exit, -program.entry))
     return replace(program, duration=max(1, instant + offset))
 
 
@@ -108,6 +108,7 @@ class _Generator:
             ceiling=self.source.choice((33, 2)),
             jitter=self.jitter(),
             shootdown=self.shootdown(),
+            host=self.host(),
         )
 
     # -- the machine --------------------------------------------------------------------------
@@ -138,6 +139,12 @@ class _Generator:
             for option in protocol.options
         }
         return with_options(protocol, options)
+
+    def host(self) -> Host:
+        """Return what the machine is a guest of, most of the time nothing that costs."""
+        if not self.source.chance(30):
+            return BARE_METAL
+        return Host(exit=self.time(0, 3), inject=self.time(0, 4))
 
     def group(self, group: type, n_cpus: int) -> Any:
         """Return costs of any group, constant by constant; a cost that is 0 is common."""

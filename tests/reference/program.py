@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pmsim.hardware.costs import CrosscallOrder, MachineCosts
+from pmsim.hardware.host import BARE_METAL, Host
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS
 from pmsim.hardware.topology import Topology
@@ -50,7 +51,7 @@ class Program:
     ``jitter`` is what the run's stream of jitter yields, one number per target of each call in
     the order of the calls' starts, repeated from its beginning when it is used up; without any,
     no delivery jitters. ``duration`` cuts the run; without one it runs until done. ``shootdown`` is
-    how cross-calls are made.
+    how cross-calls are made, ``host`` what the machine is a guest of.
     """
 
     topology: Topology
@@ -61,11 +62,23 @@ class Program:
     jitter: tuple[int, ...] = ()
     duration: int | None = None
     shootdown: Shootdown = BY_INTERRUPTS
+    host: Host = BARE_METAL
 
     @property
     def call_costs(self) -> Any:
         """What a cross-call costs: the group of its protocol."""
         return self.shootdown.protocol.costs_on(self.costs)
+
+    @property
+    def send(self) -> int:
+        """What a write that sends takes: the firmware and the host have a part in it."""
+        costs = self.call_costs
+        return int(costs.send + getattr(costs, "ecall", 0) + self.host.exit)
+
+    @property
+    def entry(self) -> int:
+        """What lies between a handler's start and its look into the queue."""
+        return int(self.call_costs.entry + self.host.inject)
 
     @property
     def has_shorthand(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pmsim.hardware.costs import IdleState, Jitter
+from pmsim.hardware.host import Host
 from pmsim.hardware.topology import Distance
 from pmsim.kernel.costs import KernelCosts
+from pmsim.scenario.faults import FaultList
+from pmsim.scenario.machine import MachineDescription
+from pmsim.scenario.nodes import node_of
+from pmsim.scenario.platform import load_platform, machine_of
 from pmsim.units import MS, NS, US
 from tests.scenario.inline_machines import DISTANCES, TIME, codes, machine, read_back
 
@@ -138,3 +144,35 @@ def test_every_machine_reads_back_as_it_was_written(
 ) -> None:
     described = machine({"packages": 2, "dies": 2, "cores": 3}, cpus=cpus, ipi=ipi, idle=idle)
     assert read_back(described) == described
+
+
+def guest(**host: Any) -> MachineDescription:
+    """Return a machine of two cores that is a guest."""
+    topology = {"cores": 2}
+    costs = {"ipi": {"queue": "20ns", "entry": "250ns"}}
+    faults = FaultList("f.yaml")
+    found = machine_of(
+        node_of({"topology": topology, "costs": costs, "host": host}), faults, Path()
+    )
+    faults.raise_if_any()
+    assert found is not None
+    return found
+
+
+def test_a_machine_is_a_guest_where_it_says_so() -> None:
+    assert machine().host is None
+    assert guest(exit="1us", inject="2us").host == Host(exit=1 * US, inject=2 * US)
+    assert guest().host == Host()
+
+
+def test_a_guest_reads_again_as_it_is_written() -> None:
+    described = guest(exit="1us", inject="2us", pv_flush=True)
+    assert read_back(described) == described
+
+
+def test_a_platform_becomes_a_guest_or_bare_metal_by_one_key() -> None:
+    keys = {"platform": "skylake-sp-2s", "host": {"exit": "1us"}}
+    found = machine_of(node_of(keys), FaultList("f.yaml"), Path())
+    assert found is not None
+    assert found.host == Host(exit=1 * US)
+    assert found.costs == load_platform("skylake-sp-2s").costs

@@ -134,6 +134,7 @@ def boot(
         jitter_rng=jitter,
         max_tasks=room_for_tasks(description.topology.n_cpus, tasks),
         shootdown=profile.shootdown_on(description.costs),
+        host=description.host,
     )
     return machine, Kernel(machine, profile, description.kernel_costs, sink)
 

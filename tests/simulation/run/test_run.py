@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import pmsim
@@ -244,3 +245,17 @@ def test_tasks_get_the_lowest_numbers_that_traces_leave_free(tmp_path: Path) -> 
         ("second", 1): 3,
     }
     assert sorted(tasks[tasks["workload"] == "trace"]["task"]) == [0, 2]
+
+
+def test_a_guest_is_the_machine_whose_sends_and_handlers_take_longer_by_what_its_host_adds() -> (
+    None
+):
+    bare = {"platform": "skylake-sp-2s", "cpus": 4}
+    ipi = {"send": "1080ns", "entry": "2150ns"}  # of 80 and 150 ns
+    machines = ({**bare, "host": {"exit": "1us", "inject": "2us"}}, {**bare, "costs": {"ipi": ipi}})
+    guest, slow = (
+        pmsim.run(scenario(POLICY, WORK, machine=machine, seed=3)) for machine in machines
+    )
+    pd.testing.assert_frame_equal(guest.crosscalls, slow.crosscalls)
+    pd.testing.assert_frame_equal(guest.cpus, slow.cpus)
+    assert guest.manifest["scenario"]["machine"]["host"]["inject"] == "2us"
