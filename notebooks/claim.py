@@ -91,8 +91,8 @@ Markdown(f"What follows is {size}: {sum(len(one.frame) for one in (x86, arm, old
 # kernel's, row for row, and none is unexplained; other kernels follow from reading their source.
 # *Times* do not have that standing. They are published constants where there are any and estimates
 # elsewhere, to be taken as a factor of two each way. Two of them carry this study: 15 ns to refill a TLB
-# entry (with cold caches it is five to fifteen times as long, and the loss grows with it), and, beyond
-# 120 cores, 0.7 µs for each CPU that a shootdown waits for, which is extrapolated. `docs/validity.md` has the
+# entry (with cold caches it is five to fifteen times as long, and the loss grows with it), and, on more
+# than two sockets, 0.1 µs for each CPU that a shootdown waits for. `docs/validity.md` has the
 # rest. Comparisons between kernels stand on firmer ground than any single time.
 #
 # ## Results
