@@ -49,7 +49,8 @@ def test_loads_on_448_cpus_are_slower_than_on_8_by_the_time_of_their_broadcasts(
     ]
     latencies = [result.summary["latency_ps"]["mean"] for result in (few, many)]
     longer = 1e12 / rates[1] - 1e12 / rates[0]
-    assert longer == pytest.approx(8 * (latencies[1] - latencies[0]), rel=0.1)
+    # Eight shootdowns for each load, which is itself interrupted by those of the worker.
+    assert 8 <= longer / (latencies[1] - latencies[0]) < 10
     # 0.1 us for each other CPU, and 5.8 us to the farthest.
     assert latencies[1] == pytest.approx(447 * 100_000 + 5_800_000, rel=0.1)
     assert many.summary["broadcasts"]["total"] == pytest.approx(8 * 100, rel=0.02)
