@@ -184,6 +184,7 @@ def _protocols() -> Iterable[str]:
 
 
 def _protocol(console: Console, name: str, details: bool) -> None:
+    from pmsim.hardware.shootdown.protocol import Count
     from pmsim.simulation.tables.protocols import PROTOCOLS
 
     protocol = PROTOCOLS[name]
@@ -195,11 +196,14 @@ def _protocol(console: Console, name: str, details: bool) -> None:
             ("its costs", f"costs: {name} of the machine"),
             ("stands for", protocol.source),
         ]
-        facts += [
-            (f"{option.name}: {value.name}", f"{value.text}: {value.at_return.words}")
-            for option in protocol.options
-            for value in option.values
-        ]
+        for option in protocol.options:
+            if isinstance(option, Count):
+                facts.append((option.name, f"{option.text} (default: {option.default})"))
+                continue
+            facts += [
+                (f"{option.name}: {value.name}", f"{value.text}: {value.at_return.words}")
+                for value in option.values
+            ]
         _rows(console, ("what", "is"), facts)
 
 

@@ -188,6 +188,15 @@ class TlbiCosts(Group):
             text="The CPUs have operations on ranges (Arm: FEAT_TLBIRANGE).", kind=Kind.SWITCH
         ),
     ] = False
+    erratum_4118414: Annotated[
+        bool,
+        Constant(
+            text="A barrier may be over before accesses through the old translations are, so that"
+            " kernels repeat it (Arm: erratum 4118414 of the Neoverse N1, and those like it of"
+            " 2026).",
+            kind=Kind.SWITCH,
+        ),
+    ] = False
     erratum_798181: Annotated[
         bool,
         Constant(

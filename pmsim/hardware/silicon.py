@@ -16,6 +16,7 @@ from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import prepare
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import calls_of
+from pmsim.hardware.shootdown.tlbi import REPEAT_SYNC
 from pmsim.hardware.specimens import WholeCalls, specimens
 from pmsim.hardware.topology import Topology
 
@@ -34,6 +35,8 @@ class Silicon:
     ----------
     topology, costs, shootdown
         As given.
+    repeat_sync
+        What is repeated of a TLB broadcast (`shootdown.tlbi.REPEAT_SYNC`).
     on_crosscalls
         Called with chunks of finished cross-calls, shape ``(rows, len(CROSSCALL_COLUMNS))``.
     detail
@@ -60,6 +63,7 @@ class Silicon:
         host: Host | None,
     ) -> None:
         self.shootdown = shootdown
+        self.repeat_sync = shootdown.value(REPEAT_SYNC.name)
         calls = calls_of(shootdown)
         for protocol in (shootdown.protocol, calls.protocol):
             if protocol.costs_on(costs) is None:

@@ -13,12 +13,12 @@ from pmsim.escaping import visible
 from pmsim.hardware.detail import StretchKind
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act, call, invalidate
-from pmsim.hardware.shootdown.tlbi import Invalidation, own_wait
 from pmsim.hardware.tlb import check_length
 from pmsim.steps import Role, Steps
 from pmsim.units import LONGEST_RUN
 
 if TYPE_CHECKING:
+    from pmsim.hardware.shootdown.tlbi import Invalidation
     from pmsim.hardware.silicon import Silicon
     from pmsim.hardware.tlb import FlushFunction
 
@@ -276,21 +276,22 @@ class Task:
         costs = machine.costs.tlbi
         if costs is None:
             raise self.error("invalidates by broadcast (tlbi), which this machine cannot")
-        others = machine.n_cpus - 1
-        service = invalidation.service(costs, others)
-        check_length(service)
+        effort = invalidation.effort(costs, machine.n_cpus - 1, machine.repeat_sync)
+        check_length(effort.service)
         invalidate(
             self._state,
             machine.fabric.distances,
             self.cpu,
-            service,
-            own_wait(costs, others),
-            int(invalidation.empties_tlb),
+            effort.service,
+            effort.barrier,
+            effort.barriers,
+            effort.repeat,
+            int(invalidation.empties_tlb or invalidation.drops_all),
             int(invalidation.kind),
             int(cause),
             operation,
             pages,
-            invalidation.operations,
+            effort.operations,
         )
         task = act(self._state, layout.DO_ADVANCE, 0, 0)
         if task != self.index:

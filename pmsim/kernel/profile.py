@@ -22,6 +22,7 @@ from pmsim.hardware.costs import MachineCosts
 from pmsim.hardware.shootdown.ipi import IPI, SHORTHAND
 from pmsim.hardware.shootdown.protocol import Protocol, Shootdown, with_options
 from pmsim.hardware.shootdown.protocols import PROTOCOLS
+from pmsim.hardware.shootdown.tlbi import REPEAT_SYNC, TLBI
 from pmsim.kernel.geometry import PAGE_BITS, Geometry
 from pmsim.kernel.shootdown import ShootdownKey
 from pmsim.quantities import PageCount, PositiveSize, Size, refused
@@ -133,6 +134,11 @@ class KernelProfile(BaseModel):
     )
     tlbi_range: bool = Field(
         description="Whether one operation of a TLB broadcast may name a range, where the CPUs can."
+    )
+    repeat_tlbi: Literal["none", "per_sync", "per_operation"] = Field(
+        description="What of a TLB broadcast is repeated on CPUs with an erratum that wants it"
+        " (`costs.tlbi.erratum_4118414` of the machine): nothing, each barrier once with one more"
+        " operation, or each operation."
     )
     user_ceiling: PageLimit = Field(
         description="The same for a flush of user space. Operations on ranges have a limit of their"
@@ -443,12 +449,21 @@ class KernelProfile(BaseModel):
             wanted = [Shootdown(PROTOCOLS[name]) for name in self.invalidate_by.split("_or_")]
         for one in wanted:
             if one.protocol.costs_on(costs) is not None:
-                return self._without_shorthand(one) if costs.ipi.shorthand else one
+                return self._with_errata(self._without_shorthand(one, costs), costs)
         raise MissingCostsError(self.name, wanted[-1].protocol)
 
-    def _without_shorthand(self, shootdown: Shootdown) -> Shootdown:
+    def _with_errata(self, shootdown: Shootdown, costs: MachineCosts) -> Shootdown:
+        """Have a kernel repeat broadcasts on a machine that needs it, if it knows of that."""
+        needed = costs.tlbi is not None and costs.tlbi.erratum_4118414
+        if shootdown.value(REPEAT_SYNC.name) != "native" or not needed:
+            return shootdown
+        repeats = {**dict(shootdown.chosen), REPEAT_SYNC.name: self.repeat_tlbi}
+        return with_options(TLBI, repeats)
+
+    def _without_shorthand(self, shootdown: Shootdown, costs: MachineCosts) -> Shootdown:
         """Have a kernel leave alone what the machine's interrupt controller could do."""
-        if self.ipi_shorthand or shootdown.value(SHORTHAND.name) != "native":
+        may = self.ipi_shorthand or not costs.ipi.shorthand
+        if may or shootdown.value(SHORTHAND.name) != "native":
             return shootdown
         return with_options(IPI, {**dict(shootdown.chosen), SHORTHAND.name: "false"})
 

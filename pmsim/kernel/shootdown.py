@@ -9,7 +9,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from pmsim.hardware.shootdown.protocol import Protocol, Shootdown, with_options
+from pmsim.hardware.shootdown.protocol import Count, Option, Protocol, Shootdown, with_options
 from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.quantities import refused
 
@@ -41,7 +41,11 @@ class _Key:
         """Return what stands in a file for it."""
         if isinstance(value, str):
             return value
-        chosen = {name: _SWITCHES.get(word, word) for name, word in value.chosen}
+        options = {one.name: one for one in value.protocol.options}
+        chosen = {
+            name: int(word) if isinstance(options[name], Count) else _SWITCHES.get(word, word)
+            for name, word in value.chosen
+        }
         return {value.protocol.name: chosen} if chosen else value.protocol.name
 
     def __get_pydantic_core_schema__(
@@ -72,14 +76,19 @@ ShootdownKey = Annotated[Shootdown | Literal["native"], _Key()]
 
 
 def _options_schema(protocol: Protocol) -> JsonSchemaValue:
-    values = {
-        one.name: {
-            "enum": [_SWITCHES.get(value.name, value.name) for value in one.values],
-            "description": one.text,
-        }
-        for one in protocol.options
-    }
+    values = {one.name: _option_schema(one) for one in protocol.options}
     return {"type": "object", "properties": values, "additionalProperties": False}
+
+
+def _option_schema(option: Option | Count) -> JsonSchemaValue:
+    if isinstance(option, Count):
+        what: JsonSchemaValue = {
+            "type": "integer", "minimum": option.least, "maximum": option.most,
+            "default": option.default_number,
+        }  # fmt: skip
+    else:
+        what = {"enum": [_SWITCHES.get(value.name, value.name) for value in option.values]}
+    return {**what, "description": option.text}
 
 
 def _protocol(name: str) -> Protocol:
@@ -92,19 +101,30 @@ def _with_options(protocol: Protocol, options: Any) -> Shootdown:
     if not isinstance(options, dict):
         hint = f"for example {protocol.name}: {{}}"
         raise refused("wrong-type", f"the options of {protocol.name} are no mapping", hint)
-    known = {one.name: [value.name for value in one.values] for one in protocol.options}
-    words = {True: "true", False: "false"}
-    options = {
-        name: words[value] if isinstance(value, bool) else value for name, value in options.items()
-    }
+    known = {one.name: one for one in protocol.options}
+    words = {}
     for name, value in options.items():
         if name not in known:
             message = f"{protocol.name} has no option '{name}'"
             raise refused("unknown-key", message, _near(str(name), known))
-        if value not in known[name]:
-            message = f"{name} of {protocol.name} is not '{value}'"
-            raise refused("bad-value", message, _near(str(value), known[name]))
-    return with_options(protocol, options)
+        words[name] = _word(protocol, known[name], value)
+    return with_options(protocol, words)
+
+
+def _word(protocol: Protocol, option: Option | Count, value: Any) -> str:
+    """Return a value as it is kept; of a switch ``true`` or ``false``."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    word = {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+    if isinstance(option, Count):
+        if is_number and option.least <= value <= option.most:
+            return word
+        hint = f"a whole number from {option.least} to {option.most}"
+    else:
+        known = [one.name for one in option.values]
+        if word in known and not is_number:
+            return word
+        hint = _near(word, known)
+    raise refused("bad-value", f"{option.name} of {protocol.name} is not '{value}'", hint)
 
 
 def _near(name: str, known: Any) -> str:

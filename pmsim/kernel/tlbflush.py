@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from pmsim.errors import ProgramError
 from pmsim.hardware.costs import SbiCosts
 from pmsim.hardware.shootdown.tlbi import (
+    KERNEL_RANGE_DROPS,
     Invalidation,
     invalidate_all,
     invalidate_pages,
@@ -134,16 +135,24 @@ class BroadcastWay:
         `MAX_TLBI_RANGE_PAGES`.
     by_range
         Whether the kernel uses operations on ranges where the machine has them.
+    drops_all
+        Whether operations on pages may drop everything.
     operations
         Where each TLB broadcast is charged.
     """
 
     def __init__(
-        self, tlbi: TlbiCosts, ceiling: Pages, by_range: bool, operations: OperationLog
+        self,
+        tlbi: TlbiCosts,
+        ceiling: Pages,
+        by_range: bool,
+        drops_all: bool,
+        operations: OperationLog,
     ) -> None:
         self.ceiling = MAX_TLBI_RANGE_PAGES if by_range and tlbi.range else ceiling
         self._tlbi = tlbi
         self._by_range = by_range
+        self._drops_all = drops_all
         self._all = invalidate_all()
         self._operations = operations
 
@@ -157,7 +166,9 @@ class BroadcastWay:
         self, task: Task, cause: Cause, pages: Pages, *, frees_tables: bool = False
     ) -> Steps:
         """Send as many operations as the pages need, and wait for them together."""
-        invalidation = invalidate_pages(self._tlbi, pages, by_range=self._by_range)
+        invalidation = invalidate_pages(
+            self._tlbi, pages, by_range=self._by_range, drops_all=self._drops_all
+        )
         return self._complete(task, invalidation, cause, pages)
 
     def _complete(
@@ -264,7 +275,8 @@ def _way(machine: Machine, profile: KernelProfile, operations: OperationLog) -> 
     if built.protocol.interrupts or tlbi is None:
         ceiling = ranged_by_call(machine, profile.ceiling)
         return CallWay(machine.costs.tlb, ceiling, operations)
-    return BroadcastWay(tlbi, profile.ceiling, profile.tlbi_range, operations)
+    drops_all = built.value(KERNEL_RANGE_DROPS.name) == "everything"
+    return BroadcastWay(tlbi, profile.ceiling, profile.tlbi_range, drops_all, operations)
 
 
 def _sync_function(tlb: TlbCosts, profile: KernelProfile) -> FlushFunction:

@@ -18,10 +18,10 @@ leaves behind at a switch.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pmsim.errors import ProgramError
-from pmsim.hardware.shootdown.tlbi import Invalidation, invalidate_pages
+from pmsim.hardware.shootdown.tlbi import USER_CPUS, Invalidation, invalidate_pages
 from pmsim.hardware.tlb import CallKind, empty_call, flush
 from pmsim.kernel.calls import call
 from pmsim.kernel.locks import KernelMutex
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
     from pmsim.steps import Steps
-
-GLOBAL_ASID_CPUS: Final = 3
-"""CPUs above which a process is flushed by INVLPGB (``consider_global_asid``, arch/x86/mm/tlb.c,
-Linux 6.18; from memory)."""
 
 
 @dataclass(eq=False, slots=True)
@@ -97,6 +93,10 @@ class UserMms:
         self._operations = context.operations
         self._tlb = machine.costs.tlb
         self._tlbi = None if machine.shootdown.protocol.interrupts else machine.costs.tlbi
+        # As many CPUs have to run a process for INVLPGB to flush it (`consider_global_asid`).
+        self._broadcast_from = USER_CPUS.number(
+            machine.shootdown.value(USER_CPUS.name) or USER_CPUS.default
+        )
         # Arm's broadcasts reach every CPU, so that none can come back too late.
         self._switches_flush = profile.arch.startswith("x86")
         self._mm_of: dict[Task, UserMm] = {}
@@ -217,7 +217,7 @@ class UserMms:
         """Return the costs of the broadcast that tells of a change, None where CPUs are called."""
         if self._profile.invalidate_by == "tlbi":
             return self._tlbi
-        return self._tlbi if len(mm.cpus) > GLOBAL_ASID_CPUS else None
+        return self._tlbi if len(mm.cpus) >= self._broadcast_from else None
 
     def _broadcast(self, task: Task, mm: UserMm, tlbi: TlbiCosts, pages: Pages) -> Steps:
         by_range = self._profile.user_tlbi_range

@@ -33,14 +33,21 @@ RANGES = TlbiCosts(operation=10 * NS, everything=20 * NS, barrier=50 * NS, range
 ERRATUM = replace(RANGES, range=False, erratum_798181=True)
 """One whose flushes also interrupt."""
 
+NEOVERSE_N1 = replace(RANGES, range=False, erratum_4118414=True)
+"""One whose barriers have to be repeated."""
+
 
 @dataclass(frozen=True)
 class Done:
-    """What was done for one cause: shootdowns, operations on pages, and those on everything."""
+    """What was done for one cause: shootdowns, operations on pages, and those on everything.
+
+    ``repeated``: operations of which only the barrier behind them was wanted.
+    """
 
     flushes: int
     pages: int
     full: int
+    repeated: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,8 @@ class Machine:
         Whether one operation can name a range.
     erratum
         Whether its CPUs have the Cortex-A15's erratum 798181.
+    neoverse
+        Whether they have the Neoverse N1's erratum 4118414.
     overrides
         Keys of the profile.
     """
@@ -86,6 +95,7 @@ class Machine:
     cpus: int
     ranges: bool = False
     erratum: bool = False
+    neoverse: bool = False
     overrides: tuple[tuple[str, Any], ...] = ()
 
 
@@ -94,7 +104,7 @@ def outcomes(machine: Machine, steps: list[Step]) -> list[tuple[Outcome, Outcome
     booted = Booted(
         machine.cpus,
         profile=machine.profile,
-        tlbi=RANGES if machine.ranges else ERRATUM if machine.erratum else None,
+        tlbi=_broadcasts(machine),
         **dict(machine.overrides),
     )
     instants: list[int] = []
@@ -118,22 +128,34 @@ def outcomes(machine: Machine, steps: list[Step]) -> list[tuple[Outcome, Outcome
     with patch.object(frames, "allocate", noting):
         booted.run(program)
     ends = [*instants[1:], 1 << 62]
+    repeats = booted.machine.repeat_sync == "per_sync"
     found = [
         _outcome(
             [c for c in booted.calls if begin <= c["start_ps"] < end],
             sum(high for now, high in given if begin <= now < end),
+            repeats,
         )
         for begin, end in zip(instants, ends, strict=True)
     ]
     return list(zip(found[::2], found[1::2], strict=True))
 
 
-def _outcome(calls: list[dict[str, Any]], highmem: int) -> Outcome:
+def _broadcasts(machine: Machine) -> TlbiCosts | None:
+    """Return what the machine's broadcasts are like, None if like any other's."""
+    if machine.ranges:
+        return RANGES
+    if machine.neoverse:
+        return NEOVERSE_N1
+    return ERRATUM if machine.erratum else None
+
+
+def _outcome(calls: list[dict[str, Any]], highmem: int, repeats: bool) -> Outcome:
     flushes: Counter[Cause] = Counter()
     pages: Counter[Cause] = Counter()
     full: Counter[Cause] = Counter()
     full_on_all: Counter[Cause] = Counter()
     pages_on_all: Counter[Cause] = Counter()
+    repeated: Counter[Cause] = Counter()
     syncs = 0
     for call in calls:
         kind, cause = CallKind(call["kind"]), Cause(call["cause"])
@@ -143,13 +165,14 @@ def _outcome(calls: list[dict[str, Any]], highmem: int) -> Outcome:
         cause = Cause.PURGE if cause is Cause.RESET_PERMS else cause
         flushes[cause] += 1
         cpus = call["targets"] + 1
+        repeated[cause] += repeats
         if kind is CallKind.FULL:
             full[cause] += 1
             full_on_all[cause] += cpus
         else:
-            pages[cause] += call["invalidations"] or call["pages"]
+            pages[cause] += (call["invalidations"] - repeats) or call["pages"]
             pages_on_all[cause] += cpus * call["pages"]
-    done = {c: Done(flushes[c], pages[c], full[c]) for c in flushes}
+    done = {c: Done(flushes[c], pages[c], full[c], repeated[c]) for c in flushes}
     return Outcome(syncs, done, highmem, {c: (full_on_all[c], pages_on_all[c]) for c in flushes})
 
 

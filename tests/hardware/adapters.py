@@ -14,7 +14,8 @@ from pmsim.hardware.detail import Detail, Stretch
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS
 from pmsim.hardware.locks import Mutex, Spinlock
 from pmsim.hardware.machine import Machine
-from pmsim.hardware.shootdown.protocols import number_of
+from pmsim.hardware.shootdown.protocol import Shootdown, with_options
+from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS, number_of
 from pmsim.hardware.shootdown.tlbi import (
     TLBI,
     Invalidation,
@@ -161,7 +162,7 @@ class _FabricRun:
             costs,
             order=program.order,
             jitter_rng=rng,
-            shootdown=program.shootdown,
+            shootdown=_shootdown(program),
             host=program.host,
         )
         self.machine.keep_acks = watched
@@ -228,7 +229,8 @@ class _FabricRun:
     def _invalidation(self, pages: int) -> Invalidation:
         costs = self.program.costs.tlbi
         assert costs is not None
-        return invalidate_pages(costs, pages) if pages else invalidate_all()
+        drops_all = self.program.drops_all
+        return invalidate_pages(costs, pages, drops_all=drops_all) if pages else invalidate_all()
 
     def _mutex(self, number: int) -> Mutex:
         if number not in self.mutexes:
@@ -247,8 +249,11 @@ class _FabricRun:
         end = self.machine.run(self.program.duration)
         watched = self.machine.keep_acks
         all_acks = self.machine.acks if watched else [{} for _ in self.rows]
+        repeats = self.program.repeat_sync == "per_sync"
         calls = [
-            CallRecord(row["cpu"], row["task"], row["start_ps"], row["end_ps"], acks, _served(row))
+            CallRecord(
+                row["cpu"], row["task"], row["start_ps"], row["end_ps"], acks, served(row, repeats)
+            )
             for row, acks in zip(self.rows, all_acks, strict=True)
         ]
         return Result(end, in_order(calls), self.accounts(), self.task_ends)
@@ -271,8 +276,16 @@ class _FabricRun:
         )
 
 
-def _served(row: dict[str, int]) -> int | None:
-    """Return when the service of an invalidation ended, None for a call."""
+def served(row: dict[str, int], repeats: bool = False) -> int | None:
+    """Return when the (last) service of an invalidation ended, None for a call."""
     if row["protocol"] != number_of(TLBI):
         return None
-    return row["start_ps"] + row["queue_ps"] + row["function_ps"]
+    return row["end_ps"] - row["resume_ps"] - row["delivery_ps"] // (2 if repeats else 1)
+
+
+def _shootdown(program: Program) -> Shootdown:
+    """Return what the machine is built for."""
+    if program.repeat_sync == "none":
+        return program.shootdown
+    assert program.shootdown == BY_INTERRUPTS
+    return with_options(TLBI, {"repeat_sync": program.repeat_sync})

@@ -160,6 +160,8 @@ def program(
     duration: int | None = None,
     shootdown: Shootdown = BY_INTERRUPTS,
     host: Host = BARE_METAL,
+    repeat_sync: str = "none",
+    drops_all: bool = False,
     **changes: Any,
 ) -> Program:
     """Return a program; tasks without a number are numbered as they are listed.
@@ -174,7 +176,17 @@ def program(
         for k, task in enumerate(tasks)
     )
     return Program(
-        topology, costs(**changes), numbered, order, ceiling, jitter, duration, shootdown, host
+        topology,
+        costs(**changes),
+        numbered,
+        order,
+        ceiling,
+        jitter,
+        duration,
+        shootdown,
+        host,
+        repeat_sync,
+        drops_all,
     )
 
 

@@ -61,19 +61,34 @@ def check_invalidation(
     """Compare the parts with the formulas; when the service ends is what the twins agree on."""
     tlbi, topology = program.costs.tlbi, program.topology
     assert tlbi is not None
-    service = row["invalidations"] * tlbi.operation
+    operations, each = row["invalidations"], tlbi.operation
+    repeats = program.repeat_sync
+    if repeats == "per_sync":
+        operations -= 1
+    if repeats == "per_operation":
+        assert operations % 2 == 0
+        operations //= 2
     if row["kind"] == CallKind.FULL:
-        assert row["invalidations"] == 1
-        service = tlbi.everything
+        assert operations == 1
+        each = tlbi.everything
     others = [cpu for cpu in range(topology.n_cpus) if cpu != row["cpu"]]
-    trips = [topology.cost(tlbi.round_trip, row["cpu"], cpu) for cpu in others]
     barrier = tlbi.barrier + len(others) * tlbi.answer
-    begin = row["start_ps"] + row["queue_ps"]
-    ahead = sum(row["start_ps"] < served_at(one) <= begin for one in broadcasts if one is not row)
-    if not tlbi.own_barrier:
-        service += barrier
-    assert row["function_ps"] == service + ahead * tlbi.contention
-    assert row["delivery_ps"] == max(trips, default=0) + tlbi.own_barrier * barrier
+    served, beside = (0, barrier) if tlbi.own_barrier else (barrier, 0)
+    service, trips = operations * each + served, 1
+    if repeats == "per_operation":
+        service, trips = service + operations * (each + served), operations + 1
+    if repeats == "per_sync":
+        service, trips = service + tlbi.operation + served, 2
+    trip = beside + max(
+        (topology.cost(tlbi.round_trip, row["cpu"], cpu) for cpu in others), default=0
+    )
+    assert row["delivery_ps"] == trips * trip
+    if tlbi.contention == 0:
+        assert row["function_ps"] == service
+    elif repeats != "per_sync":
+        begin = row["start_ps"] + row["queue_ps"]
+        ahead = sum(row["start_ps"] < served_at(one) <= begin for one in broadcasts if one != row)
+        assert row["function_ps"] == service + ahead * tlbi.contention
     assert (row["targets"], row["slowest_cpu"]) == (len(others), -1)
     expected = SlowestReason.DISTANCE if others else SlowestReason.LOCAL
     if row["queue_ps"] > 0:

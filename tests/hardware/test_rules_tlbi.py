@@ -191,6 +191,59 @@ def test_without_an_own_barriers_operations_the_server_is_passed_in_no_time(run)
     assert (served(result), call_times(result), result.task_ends[1]) == (0, [(0, 1200)], 5000)
 
 
+# -- errata ---------------------------------------------------------------------------------------
+
+
+def test_a_barrier_is_repeated_with_one_operation_when_the_answers_are_there(run):
+    # Four pages: served at 600, answered at 1600; then one operation and a barrier: 1900, and back.
+    result = run(program(on(0, invalidate(4)), cpus=2, repeat_sync="per_sync"))
+    assert call_times(result) == [(0, 2900)]
+    assert served(result) == 1900
+    assert result.cpus[0].spin == 2900
+
+
+def test_the_repetition_queues_again_like_any_other(run):
+    # CPU 1 asks at 1250 and is served from then to 1850: CPU 0's repetition, at 1300, is after it.
+    tasks = (on(0, invalidate(1)), on(1, irqs_off(1250), invalidate(4)))
+    result = run(program(*tasks, cpus=3, repeat_sync="per_sync"))
+    assert call_times(result)[0] == (0, 1850 + 300 + 1000)
+    # CPU 1's own: answered at 2850, served at 3150.
+    assert call_times(result)[1] == (1250, 3150 + 1000)
+
+
+def test_a_handler_that_runs_as_the_answers_come_delays_the_repetition(run):
+    # CPU 1's call at 100 arrives at CPU 0 at 1200; its two pages keep the handler to 1320.
+    tasks = (on(0, invalidate(1)), on(1, compute(100), call(0, pages=2)))
+    result = run(program(*tasks, repeat_sync="per_sync"))
+    assert call_times(result)[0] == (0, 1320 + 1300)
+
+
+def test_others_lose_by_the_repetition_as_by_any_other(run):
+    costs = tlbi(operation=300)
+    result = run(program(on(0, invalidate(1)), on(1, compute(5000)), tlbi=costs,
+                         repeat_sync="per_sync"))  # fmt: skip
+    assert result.task_ends[1] == 5000 + 500 // 4 + 500 // 4
+
+
+def test_the_repetition_makes_no_debts(run):
+    # Everything is served at 500, and the debt of 30 paid before 1500, when it is repeated.
+    task = on(1, compute(5000), working_set=3)
+    costs = tlbi(share=0)
+    result = run(program(on(0, EVERYTHING), task, walk=10, tlbi=costs, repeat_sync="per_sync"))
+    assert result.cpus[1].refill == 30
+    assert call_times(result) == [(0, 1500 + 300 + 1000)]
+
+
+@pytest.mark.parametrize(
+    ("pages", "service", "answers"),
+    [(1, 2 * 100 + 200 + 200, 2), (3, 3 * (2 * 100 + 200) + 200, 4), (0, 2 * 300 + 200 + 200, 2)],
+)
+def test_repeated_operations_are_one_service_and_an_answer_more_each(run, pages, service, answers):
+    result = run(program(on(0, invalidate(pages)), cpus=2, repeat_sync="per_operation"))
+    assert served(result) == service
+    assert call_times(result) == [(0, service + answers * 1000)]
+
+
 # -- what the others lose, and for how long -------------------------------------------------------
 
 
@@ -379,3 +432,11 @@ def test_a_cross_call_that_empties_the_tlb_meanwhile_restores_the_same_debt(run)
     tasks = (on(0, EVERYTHING), on(1, compute(5000), working_set=3), on(2, full_flush(1)))
     result = run(program(*tasks, walk=10, tlbi=costs))
     assert (result.task_ends[1], result.cpus[1].refill) == (5000 + 100 + 275 + 30, 30)
+
+
+def test_operations_on_pages_may_drop_everything(run):
+    # As everything does, but in the time that a page takes; the barrier alone drops nothing.
+    tasks = (on(0, invalidate(1)), on(1, compute(5000), working_set=3))
+    result = run(program(*tasks, walk=10, drops_all=True))
+    assert call_times(result) == [(0, 1300)]
+    assert (result.task_ends[1], result.cpus[1].refill) == (5000 + 75 + 30, 30)

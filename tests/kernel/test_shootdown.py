@@ -60,6 +60,64 @@ def test_an_option_is_chosen_below_the_protocols_name() -> None:
     assert usual.shootdown_on(COSTS) == Shootdown(PROTOCOLS["ipi"])
 
 
+FAULTY = machines.costs(tlbi=machines.tlbi(erratum_4118414=True))
+"""Of CPUs whose barriers have to be repeated."""
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "costs", "repeats"),
+    [
+        ("linux-6.12-arm64", {}, FAULTY, "per_sync"),
+        ("linux-6.1.y-arm64", {}, FAULTY, "per_sync"),
+        ("linux-6.12-arm64", {}, COSTS, "native"),
+        ("linux-6.1-arm64", {}, FAULTY, "none"),
+        ("linux-6.18-arm64", {}, FAULTY, "none"),
+        ("linux-6.18-arm64", {"repeat_tlbi": "per_operation"}, FAULTY, "per_operation"),
+        ("linux-6.12-arm64", {"shootdown": {"tlbi": {"repeat_sync": "none"}}}, FAULTY, "none"),
+        ("linux-6.18-arm64", {"shootdown": {"tlbi": {"repeat_sync": "per_sync"}}}, COSTS,
+         "per_sync"),
+    ],
+)  # fmt: skip
+def test_barriers_are_repeated_where_the_cpus_need_it_and_the_kernel_knows(
+    name: str, changes: dict[str, Any], costs: MachineCosts, repeats: str
+) -> None:
+    assert load_profile(name, changes).shootdown_on(costs).value("repeat_sync") == repeats
+
+
+def test_a_number_may_be_chosen_as_an_option() -> None:
+    written = {"tlbi": {"user_cpus": 9}}
+    profile = load_profile("linux-6.18-x86_64", {"shootdown": written})
+    assert profile.shootdown_on(COSTS).value("user_cpus") == "9"
+    assert profile.model_dump(mode="json")["shootdown"] == written
+    usual = load_profile("linux-6.18-x86_64", {"shootdown": {"tlbi": {"user_cpus": 4}}})
+    assert usual.shootdown_on(COSTS) == Shootdown(TLBI)
+
+
+@pytest.mark.parametrize("value", [0, 4097, True, "many", 4.0])
+def test_what_is_no_number_of_cpus_is_refused(value: Any) -> None:
+    with pytest.raises(ScenarioError, match="user_cpus of tlbi is not"):
+        load_profile("linux-6.18-x86_64", {"shootdown": {"tlbi": {"user_cpus": value}}})
+
+
+def test_a_flush_of_kernel_pages_may_drop_everything_in_the_time_of_its_operations() -> None:
+    chosen = {"tlbi": {"kernel_range_drops": "everything"}}
+    fast, slow = [
+        Booted(2, profile="linux-6.18-x86_64", tlbi=machines.tlbi(share=0), **more)
+        for more in ({}, {"shootdown": chosen})
+    ]
+
+    def flushes(kernel: KernelHandle) -> Calls:
+        yield from kernel.flush_tlb_kernel_range(0, PAGE_SIZE)
+
+    rows = []
+    for booted in (fast, slow):
+        booted.machine.spawn(1, lambda task: task.compute(MS), working_set=2)
+        booted.run(flushes)
+        rows.append(booted.calls[0]["end_ps"] - booted.calls[0]["start_ps"])
+    assert rows[0] == rows[1]
+    assert [one.machine.accounts()["refill_ps"][1] for one in (fast, slow)] == [0, 2 * 15 * NS]
+
+
 WITH_SHORTHAND = machines.costs(shorthand=True)
 
 
@@ -108,7 +166,9 @@ def test_what_the_machine_has_decides_where_a_kernel_can_do_both() -> None:
          "did you mean entry?"),
         ({"ipi": {"shorthand": "yes"}}, "bad-value", "shorthand of ipi is not 'yes'",
          "known: native, true, false"),
-        ({"tlbi": {"ack": "entry"}}, "unknown-key", "tlbi has no option 'ack'", "it has none"),
+        ({"tlbi": {"ack": "entry"}}, "unknown-key", "tlbi has no option 'ack'",
+         "known: repeat_sync, kernel_range_drops, user_cpus"),
+        ({"sbi": {"ack": "entry"}}, "unknown-key", "sbi has no option 'ack'", "it has none"),
         ({"ipi": 5}, "wrong-type", "the options of ipi are no mapping", "for example ipi: {}"),
         ({"ipi": {}, "sbi": {}}, "wrong-type",
          "a shootdown is a protocol's name, or a mapping of one",

@@ -224,6 +224,12 @@ def test_with_invlpgb_a_process_on_more_than_three_cpus_is_flushed_without_inter
     assert flush.invalidations == 2
 
 
+def test_from_how_many_cpus_on_invlpgb_is_used_may_be_chosen() -> None:
+    booted = Booted(profile="linux-6.18-x86_64", tlbi=INVLPGB, shootdown={"tlbi": {"user_cpus": 3}})
+    calls_of(booted, process(booted, spin=[1, 2]), protect(9))
+    assert [flush.protocol for flush in booted.flushes] == ["tlbi"]
+
+
 # Address-space numbers
 
 

@@ -167,6 +167,8 @@ def _plainer(program: Program) -> Iterator[Program]:
         yield replace(program, order="concurrent")
     if program.host != BARE_METAL:
         yield replace(program, host=BARE_METAL)
+    if program.repeat_sync != "none":
+        yield replace(program, repeat_sync="none")
     if program.shootdown != BY_INTERRUPTS:
         yield replace(program, shootdown=Shootdown(program.shootdown.protocol))
         yield replace(program, shootdown=BY_INTERRUPTS)

@@ -14,7 +14,7 @@ from pmsim.constants import Constant, Kind, declarations
 from pmsim.hardware.costs import ByDistance, IdleState, MachineCosts, SchedCosts, TlbCosts
 from pmsim.hardware.host import BARE_METAL, Host
 from pmsim.hardware.shootdown.protocol import Shootdown, with_options
-from pmsim.hardware.shootdown.protocols import PROTOCOLS
+from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS, PROTOCOLS
 from pmsim.hardware.topology import Topology
 from tests.reference.program import Program, Result, Step, TaskSpec
 
@@ -100,6 +100,7 @@ class _Generator:
 
     def program(self) -> Program:
         topology = self.topology()
+        shootdown = self.shootdown()
         return Program(
             topology=topology,
             costs=self.costs(topology.n_cpus),
@@ -107,8 +108,10 @@ class _Generator:
             order=self.source.choice(("concurrent", "serial")),
             ceiling=self.source.choice((33, 2)),
             jitter=self.jitter(),
-            shootdown=self.shootdown(),
+            shootdown=shootdown,
             host=self.host(),
+            drops_all=self.source.chance(10),
+            repeat_sync=self.repeat_sync() if shootdown == BY_INTERRUPTS else "none",
         )
 
     # -- the machine --------------------------------------------------------------------------
@@ -145,6 +148,10 @@ class _Generator:
         if not self.source.chance(30):
             return BARE_METAL
         return Host(exit=self.time(0, 3), inject=self.time(0, 4))
+
+    def repeat_sync(self) -> str:
+        """Return what of invalidations is repeated."""
+        return self.source.choice(("none", "none", "per_sync", "per_operation"))
 
     def group(self, group: type, n_cpus: int) -> Any:
         """Return costs of any group, constant by constant; a cost that is 0 is common."""

@@ -51,7 +51,9 @@ class Program:
     ``jitter`` is what the run's stream of jitter yields, one number per target of each call in
     the order of the calls' starts, repeated from its beginning when it is used up; without any,
     no delivery jitters. ``duration`` cuts the run; without one it runs until done. ``shootdown`` is
-    how cross-calls are made, ``host`` what the machine is a guest of.
+    how cross-calls are made, ``host`` what the machine is a guest of. ``repeat_sync`` is what of an
+    invalidation is repeated; where anything is, cross-calls are made in the ordinary way.
+    ``drops_all``: operations on pages drop everything.
     """
 
     topology: Topology
@@ -63,6 +65,8 @@ class Program:
     duration: int | None = None
     shootdown: Shootdown = BY_INTERRUPTS
     host: Host = BARE_METAL
+    repeat_sync: str = "none"
+    drops_all: bool = False
 
     @property
     def call_costs(self) -> Any:

@@ -24,21 +24,51 @@ WHOLE = 1_000_000
 def invalidate(task: Task, pages: int) -> Waits:
     """Invalidate so many pages on every CPU, or everything where they are 0."""
     start = task.machine.now
-    invalidation = Invalidation(task, pages)
-    invalidation.start()
+    empties = pages == 0 or task.machine.program.drops_all
+    asked = Invalidation(task, *first_request(task.machine, pages), empties_tlb=empties)
+    asked.start()
     yield  # to the answer of the farthest CPU, at the earliest
-    end = task.machine.now
-    served = invalidation.served_at
+    if task.machine.program.repeat_sync == "per_sync":
+        asked = Invalidation(task, task.machine.tlbi.operation + server_barrier(task.machine))
+        asked.start()
+        yield
+    end, served = task.machine.now, asked.served_at
     task.machine.calls.append(CallRecord(task.cpu.number, task.number, start, end, {}, served))
+
+
+def first_request(machine: ReferenceMachine, pages: int) -> tuple[int, int]:
+    """Return how long operations and barriers keep the server, and how many answers come."""
+    tlbi, kept = machine.tlbi, server_barrier(machine)
+    operations, each = -(-pages // tlbi.pages), tlbi.operation
+    if pages == 0:
+        operations, each = 1, tlbi.everything
+    if machine.program.repeat_sync != "per_operation":
+        return operations * each + kept, 1
+    return operations * (each + kept + each) + kept, operations + 1
+
+
+def barrier(machine: ReferenceMachine) -> int:
+    """Return what a barrier takes until every other CPU has answered."""
+    others = len(machine.cpus) - 1
+    return machine.tlbi.barrier + others * machine.tlbi.answer
+
+
+def server_barrier(machine: ReferenceMachine) -> int:
+    """Return how long a barrier keeps the server."""
+    return 0 if machine.tlbi.own_barrier else barrier(machine)
 
 
 class Invalidation:
     """Operations and a barrier, from the initiator to the server, the CPUs, and back."""
 
-    def __init__(self, task: Task, pages: int) -> None:
+    def __init__(
+        self, task: Task, alone: int, answers: int = 1, *, empties_tlb: bool = False
+    ) -> None:
         self.task = task
         self.machine = task.machine
-        self.pages = pages
+        self.alone = alone  # what the server takes with nobody else in flight
+        self.answers = answers
+        self.empties_tlb = empties_tlb
         self.ahead = 0
         self.served_at = -1
 
@@ -53,19 +83,7 @@ class Invalidation:
 
     def service(self) -> int:
         """Return how long the server works on it."""
-        tlbi = self.machine.tlbi
-        if self.pages == 0:
-            work = tlbi.everything
-        else:
-            work = -(-self.pages // tlbi.pages) * tlbi.operation
-        if not tlbi.own_barrier:
-            work += self.barrier()
-        return work + self.ahead * tlbi.contention
-
-    def barrier(self) -> int:
-        """Return what the barrier takes until every other CPU has answered."""
-        others = len(self.machine.cpus) - 1
-        return self.machine.tlbi.barrier + others * self.machine.tlbi.answer
+        return self.alone + self.ahead * self.machine.tlbi.contention
 
     def _process(self) -> Process:
         clock = self.machine.clock
@@ -76,9 +94,10 @@ class Invalidation:
         recovery = self._recovery()
         for cpu in self.machine.cpus:
             self._reaches(cpu, recovery)
-        if self.machine.tlbi.own_barrier:
-            yield clock.at(clock.now + self.barrier())
-        yield clock.at(clock.now + round_trip(self.machine, self.task.cpu))
+        for _ in range(self.answers):
+            if self.machine.tlbi.own_barrier:
+                yield clock.at(clock.now + barrier(self.machine))
+            yield clock.at(clock.now + round_trip(self.machine, self.task.cpu))
         self.task.step_is_due()
 
     def _recovery(self) -> int:
@@ -94,7 +113,7 @@ class Invalidation:
         if cpu is not self.task.cpu and computed > 0:
             exposed = min(self.service(), computed) + recovery
             cpu.stand_still(exposed * self.machine.tlbi.victim_share_ppm // WHOLE)
-        if self.pages == 0:
+        if self.empties_tlb:
             cpu.empty_tlb()
 
 

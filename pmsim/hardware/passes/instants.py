@@ -6,7 +6,7 @@ from pmsim.hardware.passes.calendar import file_at, file_step, lowest
 from pmsim.hardware.passes.calls import look_call
 from pmsim.hardware.passes.handlers import busy_until
 from pmsim.hardware.passes.history import retire
-from pmsim.hardware.passes.invalidations import await_fence, serve
+from pmsim.hardware.passes.invalidations import await_fence, repeat_sync, serve
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.log import log_fence
@@ -69,6 +69,8 @@ def _look(S: State, c: int) -> int:
         return 1
     if mode == M_SPINLOCK or mode == M_FENCE:
         S[r + SPIN] += own_time(S, r)
+        if mode == M_FENCE and repeat_sync(S, c):
+            return 0
         S[r + MODE] = M_STEP
         if mode == M_FENCE:
             log_fence(S, c)

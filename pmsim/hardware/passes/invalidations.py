@@ -72,29 +72,53 @@ def await_fence(S: State, c: int) -> None:
 
 
 @compiled
-def begin_invalidation(S: State, D: Codes, i: int, service: int, wait: int, empties: int) -> None:
-    """CPU ``i`` begins an invalidation, and spins until all have answered.
+def _ask(S: State, i: int, service: int, trips: int, empties: int) -> None:
+    """CPU ``i`` asks the server for something, and for so many answers of all others.
 
     begin = max(now, server free); served = begin + service + contention for each that is asked for
-    and not served yet; done = served + own barrier + longest round trip.
+    and not served yet; done = served + trips, each with a barrier that does not keep the server.
     """
+    o = row_of(i)
+    service += S[ASKED] * S[CONTENTION]
+    served = min(max(S[NOW], S[SERVER_FREE]) + service, HORIZON)
+    S[SERVER_FREE] = served
+    S[ASKED] += 1
+    S[o + I_SERVED] = served
+    S[o + I_SERVICE] = service
+    S[o + I_EMPTIES] = empties
+    S[o + C_PHASE] = 0
+    occupy(S, i, M_FENCE, served + trips * min(S[o + I_TRIP], HORIZON // trips))
+    await_fence(S, i)
+
+
+@compiled
+def begin_invalidation(
+    S: State, D: Codes, i: int, service: int, barrier: int, trips: int, repeat: int, empties: int
+) -> None:
+    """CPU ``i`` begins an invalidation, and spins until all have answered."""
     o = row_of(i)
     retire(S, i, S[NOW])
     longest = 0
     for c in range(S[N_CPUS]):
         if c != i:
             longest = max(longest, S[S[ROUND_TRIP_AT] + D[i, c]])
-    longest = min(longest, HORIZON)
-    service += S[ASKED] * S[CONTENTION]
-    served = min(max(S[NOW], S[SERVER_FREE]) + service, HORIZON)
-    S[SERVER_FREE] = served
-    S[ASKED] += 1
     S[o + C_START] = S[NOW]
-    S[o + I_SERVED] = served
-    S[o + I_SERVICE] = service
-    S[o + I_EMPTIES] = empties
     S[o + C_TARGETS] = S[N_CPUS] - 1
-    S[o + C_PHASE] = 0
     S[o + SENT] += 1
-    occupy(S, i, M_FENCE, served + wait + longest)
-    await_fence(S, i)
+    S[o + I_TRIP] = longest + barrier
+    S[o + I_REPEAT] = repeat
+    S[o + I_BEFORE] = 0
+    _ask(S, i, service, trips, empties)
+
+
+@compiled
+def repeat_sync(S: State, i: int) -> int:
+    """The answers are there: return 1 if CPU ``i`` asks for one more operation and barrier."""
+    o = row_of(i)
+    repeat = S[o + I_REPEAT]
+    if repeat < 0:
+        return 0
+    S[o + I_REPEAT] = REPEATED
+    S[o + I_BEFORE] = S[o + I_SERVICE]
+    _ask(S, i, repeat, 1, 0)
+    return 1

@@ -73,8 +73,12 @@ C_START, C_LOCAL_END, C_TARGETS, C_LINE, C_MAX, C_SLOWEST, C_FIRST, C_DIRTY = ra
 C_LOCAL, C_PHASE, C_KIND, C_CAUSE, C_OPERATION, C_PAGES, C_VISITED, C_INVALIDATIONS = range(
     2 * PLANE + 8, 2 * PLANE + 16
 )
-# an invalidation's own: when its service ends and how long it takes, whether it empties the TLBs
+# an invalidation's own: when its service ends and how long it takes, whether it empties the TLBs;
+# how long one answer of all others is awaited, the service of what is asked for then (or that it
+# has been), and that of what was asked for before
 I_SERVED, I_SERVICE, I_EMPTIES = C_LOCAL_END, C_LOCAL, C_FIRST
+I_TRIP, I_REPEAT, I_BEFORE = C_LINE, C_VISITED, C_MAX
+REPEATED = -2
 # plane 3: accounts; the quiet calls that this CPU has caught up with; and what its own are like
 BUSY, SPIN, IRQS_OFF, IDLE, REFILL, SENT, SEEN, SEEN_STOLEN = range(3 * PLANE, 3 * PLANE + 8)
 Q_KNOWN, Q_SENT, Q_LAST, Q_LINE, Q_MAX, Q_SLOWEST = range(3 * PLANE + 8, 3 * PLANE + 14)

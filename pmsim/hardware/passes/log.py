@@ -96,17 +96,21 @@ def log_call(S: State, i: int) -> None:
 
 @compiled
 def log_fence(S: State, i: int) -> None:
-    """Write the row of an invalidation that has ended."""
+    """Write the row of an invalidation that has ended, repetition and all.
+
+    What a handler delays the repetition counts as waiting for the server.
+    """
     r = row_of(i)
     at = _log_row(S, i)
     S[at + L_SLOWEST_CPU] = NONE
-    begins = S[r + I_SERVED] - S[r + I_SERVICE]
-    S[at + L_SLOWEST_REASON] = R_DISTANCE if S[r + C_TARGETS] > 0 else R_LOCAL
-    if begins > S[r + C_START]:
-        S[at + L_SLOWEST_REASON] = R_SERVER
-    S[at + L_QUEUE] = begins - S[r + C_START]
     S[at + L_DELIVERY] = S[r + NEED] - S[r + I_SERVED]
-    S[at + L_FUNCTION] = S[r + I_SERVICE]
+    if S[r + I_REPEAT] == REPEATED:
+        S[at + L_DELIVERY] += S[r + I_TRIP]
+    S[at + L_FUNCTION] = S[r + I_SERVICE] + S[r + I_BEFORE]
     S[at + L_RESUME] = S[NOW] - S[r + NEED]
+    S[at + L_QUEUE] = S[r + NEED] - S[r + C_START] - S[at + L_FUNCTION] - S[at + L_DELIVERY]
+    S[at + L_SLOWEST_REASON] = R_DISTANCE if S[r + C_TARGETS] > 0 else R_LOCAL
+    if S[at + L_QUEUE] > 0:
+        S[at + L_SLOWEST_REASON] = R_SERVER
     S[at + L_PROTOCOL] = BY_TLBI
     S[at + L_INVALIDATIONS] = S[r + C_INVALIDATIONS]

@@ -182,14 +182,17 @@ def call(
 
 
 @entry_point(
-    "void(int64[::1], uint8[:, ::1], int64, int64, int64, int64, int64, int64, int64, int64, int64)"
+    "void(int64[::1], uint8[:, ::1],"
+    " int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64)"
 )
 def invalidate(
     S: State,
     D: Codes,
     i: int,
     service: int,
-    wait: int,
+    barrier: int,
+    trips: int,
+    repeat: int,
     empties: int,
     kind: int,
     cause: int,
@@ -198,7 +201,7 @@ def invalidate(
     operations: int,
 ) -> None:
     """The current task of ``i`` has the TLBs of all CPUs invalidated; `DO_ADVANCE` goes on."""
-    begin_invalidation(S, D, i, service, wait, empties)
+    begin_invalidation(S, D, i, service, barrier, trips, repeat, empties)
     o = row_of(i)
     S[o + C_KIND] = kind
     S[o + C_CAUSE] = cause

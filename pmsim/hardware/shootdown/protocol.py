@@ -59,19 +59,56 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What may be chosen of a protocol; the first value is the default.
+    """What may be chosen of a protocol: one of some values, of which the first is the default.
 
     The compiled passes find the chosen value's number in the header, in the word of the option's
-    name.
+    name, if the protocol is a cross-call.
     """
 
     name: str
     text: str
     values: tuple[Value, ...]
 
+    @property
+    def default(self) -> str:
+        """What holds if nothing is chosen."""
+        return self.values[0].name
+
     def number(self, value: str) -> int:
         """Return the place of a value among the values; raise `ValueError` if it is none."""
         return [one.name for one in self.values].index(value)
+
+    def at_return(self, value: str) -> Holds:
+        """Return the most that holds with a value when the initiator goes on."""
+        return self.values[self.number(value)].at_return
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What may be chosen of a protocol, if it is a number; from ``least`` to ``most``."""
+
+    name: str
+    text: str
+    default_number: int
+    least: int
+    most: int
+
+    @property
+    def default(self) -> str:
+        """What holds if nothing is chosen."""
+        return str(self.default_number)
+
+    def number(self, value: str) -> int:
+        """Return the number; raise `ValueError` if it is none, or too small or too large."""
+        number = int(value)
+        if not self.least <= number <= self.most:
+            raise ValueError(f"{self.name} is from {self.least} to {self.most}")
+        return number
+
+    def at_return(self, value: str) -> Holds:
+        """Return the most that holds with a value: it makes no difference to that."""
+        self.number(value)
+        return Holds.GONE
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -111,7 +148,7 @@ class Protocol:
     at_return: Holds
     pays: str
     source: str
-    options: tuple[Option, ...] = ()
+    options: tuple[Option | Count, ...] = ()
 
     def __repr__(self) -> str:
         return f"<protocol {self.name}>"
@@ -139,7 +176,7 @@ class Shootdown:
 
     def value(self, name: str) -> str:
         """Return what was chosen of an option; nothing where the protocol does not have it."""
-        defaults = {option.name: option.values[0].name for option in self.protocol.options}
+        defaults = {option.name: option.default for option in self.protocol.options}
         return dict(self.chosen).get(name, defaults.get(name, ""))
 
     @property
@@ -150,9 +187,7 @@ class Shootdown:
     @property
     def at_return(self) -> Holds:
         """What holds when the initiator goes on, with these options."""
-        most = [
-            one.values[one.number(self.value(one.name))].at_return for one in self.protocol.options
-        ]
+        most = [one.at_return(self.value(one.name)) for one in self.protocol.options]
         return min([self.protocol.at_return, *most])
 
 
@@ -170,7 +205,7 @@ def with_options(protocol: Protocol, options: Mapping[str, str]) -> Shootdown:
             raise ValueError(f"{protocol.name} has no option '{name}'")
     chosen = []
     for option in protocol.options:
-        value = options.get(option.name, option.values[0].name)
-        if option.number(value):
+        value = options.get(option.name, option.default)
+        if option.number(value) != option.number(option.default):
             chosen.append((option.name, value))
     return Shootdown(protocol, tuple(chosen))

@@ -17,8 +17,55 @@ from dataclasses import dataclass
 from typing import Final
 
 from pmsim.hardware.costs import TlbiCosts
-from pmsim.hardware.shootdown.protocol import Holds, Protocol
+from pmsim.hardware.shootdown.protocol import Count, Holds, Option, Protocol, Value
 from pmsim.hardware.tlb import CallKind
+from pmsim.hardware.topology import MAX_CPUS
+
+REPEAT_SYNC: Final = Option(
+    name="repeat_sync",
+    text="Whether operations and barriers are repeated, as errata of Arm CPUs want it whose barrier"
+    " does not wait for accesses that an invalidated translation has let through.",
+    values=(
+        Value(
+            "native",
+            "as the kernel does it (its key `repeat_tlbi`) on CPUs that need it"
+            " (`costs.tlbi.erratum_4118414`)",
+        ),
+        Value("none", "never"),
+        Value(
+            "per_sync",
+            "behind each barrier, once: one more operation and barrier (Rutland,"
+            " 20260609101203.1512409-1-mark.rutland)",
+        ),
+        Value(
+            "per_operation",
+            "behind each operation: a barrier, and the operation again (kernels up to 6.18, on"
+            " CPUs with older errata)",
+        ),
+    ),
+)
+
+KERNEL_RANGE_DROPS: Final = Option(
+    name="kernel_range_drops",
+    text="What operations on pages of the kernel drop.",
+    values=(
+        Value("range", "those pages"),
+        Value(
+            "everything",
+            "everything, as hardware may where the kernel does not mark the address as valid"
+            " (arch/x86/include/asm/tlb.h, invlpgb_flush_addr_nosync, Linux 6.18)",
+        ),
+    ),
+)
+
+USER_CPUS: Final = Count(
+    name="user_cpus",
+    text="CPUs from which on a process is flushed by broadcast, where the kernel calls others"
+    " (arch/x86/mm/tlb.c, consider_global_asid, Linux 6.15).",
+    default_number=4,
+    least=1,
+    most=MAX_CPUS,
+)
 
 TLBI: Final = Protocol(
     name="tlbi",
@@ -32,6 +79,7 @@ TLBI: Final = Protocol(
     at_return=Holds.GONE,
     pays="the initiator, which waits, and every CPU that computes, by a share of the service",
     source="arch/arm64/include/asm/tlbflush.h; arch/x86/include/asm/tlb.h, INVLPGB",
+    options=(REPEAT_SYNC, KERNEL_RANGE_DROPS, USER_CPUS),
 )
 
 RANGE_SCALES = (3, 2, 1, 0)
@@ -53,14 +101,17 @@ class Invalidation:
         How many operations go out.
     empties_tlb
         Whether they are the one that empties every TLB.
+    drops_all
+        Whether they empty every TLB although each is on a few pages.
     """
 
     kind: CallKind
     operations: int
     empties_tlb: bool = False
+    drops_all: bool = False
 
-    def service(self, costs: TlbiCosts, others: int) -> int:
-        """Return how long it takes the shared server, if nobody else is in flight, in picoseconds.
+    def effort(self, costs: TlbiCosts, others: int, repeat_sync: str) -> Effort:
+        """Return what it takes.
 
         Parameters
         ----------
@@ -68,21 +119,50 @@ class Invalidation:
             Of the machine.
         others
             How many other CPUs there are, which all answer the barrier.
+        repeat_sync
+            What is repeated: a value of `REPEAT_SYNC`.
         """
         each = costs.everything if self.empties_tlb else costs.operation
-        return self.operations * each + (0 if costs.own_barrier else _barrier(costs, others))
+        barrier = costs.barrier + others * costs.answer
+        beside = barrier if costs.own_barrier else 0
+        served = barrier - beside
+        if repeat_sync == "per_operation":
+            service = self.operations * (2 * each + served) + served
+            return Effort(2 * self.operations, service, beside, self.operations + 1)
+        service = self.operations * each + served
+        if repeat_sync == "per_sync":
+            return Effort(self.operations + 1, service, beside, 1, costs.operation + served)
+        return Effort(self.operations, service, beside, 1)
 
 
-def _barrier(costs: TlbiCosts, others: int) -> int:
-    return costs.barrier + others * costs.answer
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What an invalidation takes on a machine; times in picoseconds.
+
+    Parameters
+    ----------
+    operations
+        How many operations go out, repetitions and all.
+    service
+        How long the shared server works on them, if nobody else is in flight.
+    barrier
+        What the initiator waits for each barrier that does not keep the server.
+    barriers
+        How many answers of all CPUs the initiator waits for.
+    repeat
+        The service of what it asks for when the answers are there, -1 where it asks for no more.
+    """
+
+    operations: int
+    service: int
+    barrier: int
+    barriers: int
+    repeat: int = -1
 
 
-def own_wait(costs: TlbiCosts, others: int) -> int:
-    """Return how long an initiator waits for a barrier that does not keep the server, in ps."""
-    return _barrier(costs, others) if costs.own_barrier else 0
-
-
-def invalidate_pages(costs: TlbiCosts, pages: int, *, by_range: bool = False) -> Invalidation:
+def invalidate_pages(
+    costs: TlbiCosts, pages: int, *, by_range: bool = False, drops_all: bool = False
+) -> Invalidation:
     """Invalidate a span of ``pages`` pages on every CPU.
 
     Parameters
@@ -93,11 +173,13 @@ def invalidate_pages(costs: TlbiCosts, pages: int, *, by_range: bool = False) ->
         The span; 0 is a barrier alone.
     by_range
         Whether the kernel uses operations on ranges where the CPUs have them.
+    drops_all
+        Whether an operation may drop everything, whatever it names.
     """
     operations = -(-pages // costs.pages)
     if by_range and costs.range:
         operations = range_operations(pages)
-    return Invalidation(CallKind.RANGE, operations)
+    return Invalidation(CallKind.RANGE, operations, drops_all=drops_all and operations > 0)
 
 
 def invalidate_all() -> Invalidation:

@@ -37,15 +37,20 @@ def test_a_span_takes_as_many_operations_as_cover_it(pages: int, operations: int
     assert invalidate_pages(costs(pages=8), pages).operations == operations
 
 
+def test_the_barrier_alone_drops_nothing_whatever_operations_drop() -> None:
+    assert not invalidate_pages(costs(), 0, drops_all=True).drops_all
+    assert invalidate_pages(costs(), 1, drops_all=True).drops_all
+
+
 def test_everything_is_one_operation() -> None:
     expected = Invalidation(CallKind.FULL, 1, empties_tlb=True)
     assert invalidate_all() == expected
 
 
 def test_the_server_works_on_every_operation_and_on_the_barrier() -> None:
-    assert invalidate_pages(costs(), 7).service(costs(), 3) == 7 * 100 + 200
-    assert invalidate_pages(costs(), 0).service(costs(), 3) == 200
-    assert invalidate_all().service(costs(), 3) == 300 + 200
+    assert invalidate_pages(costs(), 7).effort(costs(), 3, "none").service == 7 * 100 + 200
+    assert invalidate_pages(costs(), 0).effort(costs(), 3, "none").service == 200
+    assert invalidate_all().effort(costs(), 3, "none").service == 300 + 200
 
 
 @pytest.mark.parametrize(
