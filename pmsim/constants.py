@@ -5,14 +5,21 @@ A group of constants is a frozen dataclass, a `Group`, whose fields are ``Annota
 Everything else is derived from that: the keys of a machine's file with their faults, the JSON
 Schema, the reference, and the way back into a file (`pmsim.scenario.costs`). A new constant is its
 declaration and its use.
+
+How far a number may be off is its range. The first of these that there is counts: what a machine's
+file says beside the value; what the field declares, `Constant.range` for its default and
+`Constant.factors` for any value; and else what its basis is worth, `FACTORS`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from enum import Enum, auto
+from fractions import Fraction
 from functools import cache
-from typing import Any, Final, Literal, get_args, get_type_hints
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypeAlias, get_args, get_type_hints
 
 from pmsim.units import S, format_time
 
@@ -25,6 +32,26 @@ from what 64 bits can hold."""
 
 Basis = Literal["quoted", "derived", "memory", "estimate"]
 """What a number rests on, best first."""
+
+Ends: TypeAlias = tuple[int, int]
+"""The lower and the upper end of a range, both of them in it."""
+
+FACTORS: Final[Mapping[str, Fraction]] = MappingProxyType(
+    {
+        "quoted": Fraction(1),
+        "derived": Fraction(3, 2),
+        "memory": Fraction(3, 2),
+        "estimate": Fraction(2),
+        "": Fraction(2),
+    }
+)
+"""By how much a time or a share may be off, each way, by its basis; the last: none is given.
+
+A quoted number stands as its source has it. What was derived was measured on another machine or
+under another load, mostly; what comes from memory was not looked up; and of an estimate nothing is
+known but its order. Counts and switches are facts of a machine: without a range of their own they
+have none.
+"""
 
 
 class Kind(Enum):
@@ -47,6 +74,11 @@ class Kind(Enum):
     CHOICE = auto()
     """One of the words that the field's type lists."""
 
+    @property
+    def gradual(self) -> bool:
+        """Whether a value may be somewhat off: whether its basis gives it a range."""
+        return self in (Kind.TIME, Kind.TIME_BY_DISTANCE, Kind.JITTER, Kind.SHARE)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constant:
@@ -65,6 +97,11 @@ class Constant:
     basis, note
         What its default rests on, where it has one that is not simply nothing; and what more there
         is to say about that, behind the basis in the same sentence.
+    range
+        In which the default lies for all that is known, where that is not what its basis says.
+    factors
+        How many times smaller and how many times larger than any value of it the truth may be,
+        likewise.
     needed_with, example
         Another field that makes no sense without this one if it is not 0, and what could stand
         here, for messages.
@@ -77,6 +114,8 @@ class Constant:
     key: str = ""
     basis: Basis | None = None
     note: str = ""
+    range: Ends | None = None
+    factors: tuple[Fraction, Fraction] | None = None
     needed_with: str = ""
     example: str = ""
 
@@ -85,7 +124,23 @@ class Constant:
         """What the reference says of it: the text, and what the default rests on."""
         if self.basis is None:
             return self.text
-        return f"{self.text} {self.basis.capitalize()}{self.note}."
+        between = "" if self.range is None else f", {' to '.join(map(format_time, self.range))}"
+        return f"{self.text} {self.basis.capitalize()}{between}{self.note}."
+
+    def ends(self, value: int, basis: str) -> Ends:
+        """Return the range of a value that gives none of its own.
+
+        Parameters
+        ----------
+        value
+            In the field's unit.
+        basis
+            What it rests on; empty where that is not said.
+        """
+        if not self.kind.gradual:
+            return value, value
+        below, above = self.factors or 2 * (FACTORS.get(basis, FACTORS[""]),)
+        return max(self.least, round(value / below)), min(self.most, round(value * above))
 
 
 @dataclass(frozen=True, slots=True)

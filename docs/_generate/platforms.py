@@ -27,8 +27,11 @@ def platform_page() -> str:
         cpus = f"{machine.topology.n_cpus:,}"
         estimates = f"{guessed} of {len(constants)}"
         rows.append((f"[{name}](#{name})", cpus, machine.description, estimates))
-        lines = [(code(c.path), c.value, c.basis, c.source) for c in constants]
-        head = ("constant", "value", "basis", "source")
+        between = {one.path: one.between for one in machine.constants}
+        lines = [
+            (code(c.path), c.value, between.get(c.path, ""), c.basis, c.source) for c in constants
+        ]
+        head = ("constant", "value", "range", "basis", "source")
         parts.append(f"\n## {name}\n\n{machine.description}\n\n{table(head, lines)}")
     head = ("platform", "CPUs", "what it is", "estimates")
     return HEAD + table(head, rows) + "\n" + bases + "".join(parts)

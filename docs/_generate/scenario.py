@@ -7,6 +7,7 @@ from typing import Any
 
 from docs._generate.markdown import prose, table
 from docs._generate.schema import key_table, references
+from pmsim.constants import FACTORS
 from pmsim.scenario.schema import schema
 from pmsim.scenario.sources import BASES
 
@@ -27,8 +28,17 @@ SOURCES = """\
 ## Constants with their sources
 
 Every value below `topology` and `costs` may be written with what it rests on:
-`{value: 100ns, basis: derived, source: "where that is written"}`. The basis is one of these.
+`{value: 100ns, basis: derived, source: "where that is written", range: [80ns, 150ns]}`. The basis
+is one of these, and says how far a time or a share may be off that gives no `range`.
 
+"""
+
+RANGES = """
+The range of a cost is what the file says; where that says nothing, what the cost itself declares
+(`walk` may take five times as long from cold caches; some [kernel work](#machinecostskernel) has
+ends of its own); and else the basis' factor, each way. Counts and switches are facts of a machine
+and have no range but their own. Ranges change no run: they are for
+[how sure a time is](../uncertainty.md).
 """
 
 
@@ -46,8 +56,15 @@ def scenario_page() -> str:
     for name in places:
         said = prose(definitions[name].get("description", "").partition("\n\nNotes\n")[0])
         parts.append(f"\n## {titles[name]}\n\n{said}\n\n{key_table(definitions[name], link)}")
-    bases = table(("basis", "means"), [(f"`{k}`", v) for k, v in BASES.items()])
-    return "".join(parts) + SOURCES + bases
+    bases = [(f"`{basis}`", means, _factor(basis)) for basis, means in BASES.items()]
+    bases.append(("none", "nobody says", _factor("")))
+    return "".join(parts) + SOURCES + table(("basis", "means", "may be off by"), bases) + RANGES
+
+
+def _factor(basis: str) -> str:
+    """Return how far a number of a basis may be off."""
+    factor = FACTORS[basis]
+    return f"a factor of {float(factor):g} each way" if factor > 1 else "nothing"
 
 
 def _places(

@@ -80,10 +80,14 @@ def _platform(console: Console, name: str, details: bool) -> None:
     machine = load_platform(name)
     _entry(console, name, f"{machine.topology.n_cpus:,} CPUs. {machine.description}")
     if details:
+        between = {one.path: one.between for one in machine.constants}
         _rows(
             console,
-            ("constant", "value", "basis", "source"),
-            [(c.path, c.value, c.basis, c.source) for c in platform_constants(name)],
+            ("constant", "value", "range", "basis", "source"),
+            [
+                (c.path, c.value, between.get(c.path, ""), c.basis, c.source)
+                for c in platform_constants(name)
+            ],
         )
 
 

@@ -1,9 +1,9 @@
 """CPU time of the kernel's own work, for a machine that gives none.
 
-Each constant is *derived* from a measurement, and says from which, or an *estimate*, to be read as
-a prior with a range of a factor of two each way. A platform file may give its own values under
-``costs: kernel:``. What a shootdown costs is not here: that is the machine's
-(`pmsim.hardware.costs`).
+Each constant is *derived* from a measurement, and says from which, or an *estimate*; both have the
+range that their basis gives (`pmsim.constants.FACTORS`), unless another one stands here. A platform
+file may give its own values under ``costs: kernel:``. What a shootdown costs is not here: that is
+the machine's (`pmsim.hardware.costs`).
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from pmsim.constants import Basis, Constant, Group
+from pmsim.constants import Basis, Constant, Ends, Group
 from pmsim.units import MS, NS, US, S
 
 LONGEST_WORK: Final = 1000 * S
 """The longest that one piece of kernel work may take."""
 
 
-def work(text: str, note: str = "", basis: Basis = "estimate") -> Constant:
+def work(
+    text: str, note: str = "", basis: Basis = "estimate", between: Ends | None = None
+) -> Constant:
     """Return how the CPU time of one piece of work is declared; see `Constant`."""
-    return Constant(text=text, note=note, basis=basis, most=LONGEST_WORK)
+    return Constant(text=text, note=note, basis=basis, most=LONGEST_WORK, range=between)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +75,13 @@ class KernelCosts(Group):
         int,
         work(
             "set_memory_*, each page's entry, and again for its alias in the direct map.",
-            ", 20 to 40 ns; the analogue on arm64 is 20 ns (derived)",
+            "; the analogue on arm64 is 20 ns (derived)",
+            between=(20 * NS, 40 * NS),
         ),
     ] = 30 * NS
     split: Annotated[
-        int, work("Split a large leaf of the direct map, without its flush.", ", 2 to 4 µs")
+        int,
+        work("Split a large leaf of the direct map, without its flush.", between=(2 * US, 4 * US)),
     ] = 3 * US
     alloc_pages: Annotated[int, work("alloc_pages or free_pages, one block of any order.")] = (
         150 * NS
@@ -113,12 +117,12 @@ class KernelCosts(Group):
         int,
         work(
             "clone of a thread, without its stack: copy_process and the first switch to it.",
-            ", 10 to 30 µs",
+            between=(10 * US, 30 * US),
         ),
     ] = 15 * US
-    thread_exit: Annotated[int, work("do_exit of a thread, without its stack.", ", 5 to 20 µs")] = (
-        10 * US
-    )
+    thread_exit: Annotated[
+        int, work("do_exit of a thread, without its stack.", between=(5 * US, 20 * US))
+    ] = 10 * US
     user_mapping: Annotated[
         int,
         work(
@@ -140,9 +144,10 @@ class KernelCosts(Group):
     module_link: Annotated[
         int, work("Load a module, from there on: resolve its symbols, relocate.")
     ] = 500 * US
-    module_init: Annotated[int, work("A module's init function.", "; it depends on the module")] = (
-        100 * US
-    )
+    module_init: Annotated[
+        int,
+        work("A module's init function.", "; it depends on the module", between=(10 * US, 1 * MS)),
+    ] = 100 * US
     module_unload: Annotated[int, work("Unload a module: exit function, unlink, sysfs.")] = 200 * US
     text_poke_site: Annotated[
         int,
@@ -155,7 +160,8 @@ class KernelCosts(Group):
         int,
         work(
             "Check a BPF program and translate it.",
-            "; some microseconds for a socket filter, milliseconds for a large program",
+            "; a socket filter takes the least, a large program the most",
+            between=(5 * US, 5 * MS),
         ),
     ] = 100 * US
     rcu_grace_period: Annotated[

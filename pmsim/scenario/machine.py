@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import prod
 from typing import Annotated, Any, Final
 
@@ -23,6 +23,7 @@ from pmsim.scenario.costs import (
     group_of,
     keys_of,
 )
+from pmsim.scenario.known import KnownConstant
 
 FORMAT: Final = 1
 """Version of the format of scenario and platform files."""
@@ -139,6 +140,8 @@ class MachineDescription:
         CPU time of kernel work on it.
     host
         What it is a guest of; None for bare metal.
+    constants
+        The same costs one by one, with what each rests on; two machines are equal without.
     """
 
     name: str
@@ -148,6 +151,7 @@ class MachineDescription:
     costs: MachineCosts
     kernel_costs: KernelCosts
     host: Host | None = None
+    constants: tuple[KnownConstant, ...] = field(default=(), compare=False, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data that reads as an inline machine, every key present."""
@@ -164,8 +168,8 @@ class MachineDescription:
         }
 
 
-def describe(keys: _Machine) -> MachineDescription:
-    """Return the machine that some keys describe.
+def describe(keys: _Machine, constants: tuple[KnownConstant, ...] = ()) -> MachineDescription:
+    """Return the machine that some keys describe; what is known of its constants goes with it.
 
     Raises
     ------
@@ -174,7 +178,9 @@ def describe(keys: _Machine) -> MachineDescription:
     """
     topology, costs = _topology(keys), cost_tables(keys.costs)
     host = None if keys.host is None else group_of(keys.host, Host)
-    return MachineDescription(keys.name, keys.description, keys.archs, topology, *costs, host)
+    return MachineDescription(
+        keys.name, keys.description, keys.archs, topology, *costs, host, constants
+    )
 
 
 def _topology(keys: _Machine) -> Topology:

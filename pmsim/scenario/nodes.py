@@ -152,7 +152,15 @@ def _number(data: Any) -> str:
 
 
 def merged(base: Node, over: Node) -> Node:
-    """Lay one tree over another: tables key by key, everything else replaced whole."""
+    """Lay one tree over another: tables key by key, everything else replaced whole.
+
+    A table whose keys are places in a list, from 0, is laid over those of its items.
+    """
+    if isinstance(base, List) and isinstance(over, Table) and _places(over, len(base.items)):
+        items = list(base.items)
+        for key, node in over.items:
+            items[int(key.text)] = merged(items[int(key.text)], node)
+        return replace(base, items=tuple(items))
     if not (isinstance(base, Table) and isinstance(over, Table)):
         return over
     result = base
@@ -160,3 +168,9 @@ def merged(base: Node, over: Node) -> Node:
         old = base.get(key.text)
         result = result.with_key(key.text, node if old is None else merged(old, node))
     return result
+
+
+def _places(table: Table, length: int) -> bool:
+    """Return whether the keys of a table are places in a list of some length."""
+    names = [key.text for key, _ in table.items]
+    return bool(names) and all(name.isdecimal() and int(name) < length for name in names)

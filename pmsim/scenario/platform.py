@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
@@ -12,6 +13,7 @@ from typing import Final
 
 from pmsim.errors import Fault, ScenarioError
 from pmsim.scenario.faults import FaultList, did_you_mean, validated
+from pmsim.scenario.known import known_constants
 from pmsim.scenario.machine import MachineDescription, MachineKeys, describe
 from pmsim.scenario.nodes import Leaf, Node, Table, find, merged, node_of
 from pmsim.scenario.read import parse, read_file
@@ -120,23 +122,32 @@ def _overridden(
     """Lay the keys of a scenario over those of a platform."""
     try:
         base, file = _platform_tree(platform.text, directory)
-        base = _bare(base, FaultList(file))
+        base, given = _bare(base, FaultList(file))
     except ScenarioError as error:
         _report(error, platform, faults)
         return None
     # What comes from the platform's file stands, for messages, where the scenario names it.
     placed = node_of(base.value(), platform.line, platform.column)
-    return _machine(merged(placed, node.without(["platform"])), faults)
+    before = FaultList(faults.file)
+    over, own = _bare(node.without(["platform"]), before)
+    kept = [one for one in given if not any(other.covers(one.path) for other in own)]
+    return _described(merged(placed, over), [*kept, *own], before, faults)
 
 
 def _machine(node: Node, faults: FaultList) -> MachineDescription | None:
     before = FaultList(faults.file)
-    tree = _bare(node, before)
+    return _described(*_bare(node, before), before, faults)
+
+
+def _described(
+    tree: Node, given: Sequence[GivenConstant], before: FaultList, faults: FaultList
+) -> MachineDescription | None:
+    """Return the machine of a tree without sources; its faults join those found before."""
     keys = validated(MachineKeys, tree, before)
     machine = None
     if keys is not None:
         try:
-            machine = describe(keys)
+            machine = describe(keys, known_constants(keys.costs, given, before))
         except ValueError as error:
             where = find(tree, ("topology", "hops") if "hops" in str(error) else ("topology",))
             before.at(where, "bad-topology", str(error))
@@ -144,15 +155,15 @@ def _machine(node: Node, faults: FaultList) -> MachineDescription | None:
     return None if before else machine
 
 
-def _bare(node: Node, faults: FaultList) -> Node:
-    if not isinstance(node, Table):
-        return node
+def _bare(node: Node, faults: FaultList) -> tuple[Node, list[GivenConstant]]:
+    """Return a machine's tree without sources, and what these said of each constant."""
     unsourcing = Unsourcing(faults)
-    for section in _SOURCED:
-        below = node.get(section)
-        if below is not None:
-            node = node.with_key(section, unsourcing.bare(below, (section,)))
-    return node
+    if isinstance(node, Table):
+        for section in _SOURCED:
+            below = node.get(section)
+            if below is not None:
+                node = node.with_key(section, unsourcing.bare(below, (section,)))
+    return node, unsourcing.constants
 
 
 def _report(error: ScenarioError, node: Node, faults: FaultList) -> None:

@@ -149,6 +149,7 @@ def _allow_sources(definitions: dict[str, Any]) -> None:
                     "value": _without_default(value),
                     "basis": {"enum": list(BASES)},
                     "source": {"type": "string"},
+                    "range": {"type": "array", "minItems": 2, "maxItems": 2},
                 },
                 "required": ["value"],
                 "additionalProperties": False,

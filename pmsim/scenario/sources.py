@@ -1,7 +1,8 @@
-"""Where a constant comes from: ``{value: 100ns, basis: derived, source: "..."}``.
+"""Where a constant comes from.
 
-Any value below ``topology`` and ``costs`` may be written so. The value takes the mapping's place
-before the models see it; basis and source are kept aside.
+It is written ``{value: 100ns, basis: derived, source: "...", range: [80ns, 1us]}``. Any value below
+``topology`` and ``costs`` may be written so. The value takes the mapping's place before the
+models see it; basis, source and range are kept aside.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ BASES: Final[Mapping[Basis, str]] = {
     "quoted": "read in a publication, a commit message or a mail",
     "derived": "arithmetic on quoted values",
     "memory": "from vendors' documents, not checked against them",
-    "estimate": "a guess, to be read as a range of a factor of two each way",
+    "estimate": "a guess",
 }
 """What a constant may rest on, best first."""
 
-_KEYS: Final = ("value", "basis", "source")
+_KEYS: Final = ("value", "basis", "source", "range")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,20 @@ class GivenConstant:
         One of `BASES`; empty where the file does not say.
     source
         In words; empty where the file does not say.
+    range
+        The ends of the range in which it may lie, as written; `None` where the file does not say.
     """
 
     path: str
     value: str
     basis: str
     source: str
+    range: tuple[Leaf, Leaf] | None = None
+
+    def covers(self, path: str) -> bool:
+        """Return whether it is what stands at a path, or above or below it."""
+        here, there = f"{self.path}.", f"{path}."
+        return here.startswith(there) or there.startswith(here)
 
 
 class Unsourcing:
@@ -76,7 +85,7 @@ class Unsourcing:
             items_ = tuple(self.bare(below, (*path, i)) for i, below in enumerate(node.items))
             return replace(node, items=items_)
         if path and path[-1] != "name":  # a state's name is no constant
-            self._note(node, path, "", "")
+            self._note(node, path)
         return node
 
     def _value_of(self, node: Table, path: tuple[Step, ...]) -> Node:
@@ -91,8 +100,20 @@ class Unsourcing:
             self._faults.at(place, "bad-value", message, did_you_mean(basis, BASES))
         value = node.get("value")
         assert value is not None
-        self._note(value, path, basis, source)
+        self._note(value, path, basis, source, self._range(node))
         return value
+
+    def _range(self, node: Table) -> tuple[Leaf, Leaf] | None:
+        given = node.get("range")
+        if given is None:
+            return None
+        items = given.items if isinstance(given, List) else ()
+        leaves = [item for item in items if isinstance(item, Leaf)]
+        if len(leaves) != 2 or len(items) != 2:
+            self._faults.at(given, "wrong-type", "a range is a list of two values",
+                            "the lower end first, for example [50ns, 200ns]")  # fmt: skip
+            return None
+        return leaves[0], leaves[1]
 
     def _text(self, node: Table, name: str) -> str:
         leaf = node.get(name)
@@ -103,8 +124,16 @@ class Unsourcing:
         self._faults.at(leaf, "wrong-type", f"'{name}' is no text")
         return ""
 
-    def _note(self, value: Node, path: tuple[Step, ...], basis: str, source: str) -> None:
-        self.constants.append(GivenConstant(".".join(map(str, path)), _shown(value), basis, source))
+    def _note(
+        self,
+        value: Node,
+        path: tuple[Step, ...],
+        basis: str = "",
+        source: str = "",
+        ends: tuple[Leaf, Leaf] | None = None,
+    ) -> None:
+        dotted = ".".join(map(str, path))
+        self.constants.append(GivenConstant(dotted, _shown(value), basis, source, ends))
 
 
 def _shown(node: Node) -> str:
