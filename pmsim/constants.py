@@ -140,7 +140,12 @@ class Constant:
         if not self.kind.gradual:
             return value, value
         below, above = self.factors or 2 * (FACTORS.get(basis, FACTORS[""]),)
-        return max(self.least, round(value / below)), min(self.most, round(value * above))
+        return max(self.least, _short(value / below)), min(self.most, _short(value * above))
+
+
+def _short(end: Fraction) -> int:
+    """Return an end of a range to three digits: more would say that it is known."""
+    return round(Fraction(f"{float(end):.3g}")) if end.denominator > 1 or end >= 1000 else int(end)
 
 
 @dataclass(frozen=True, slots=True)

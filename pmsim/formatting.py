@@ -123,18 +123,24 @@ def difference(value: float | None, unit: str) -> str:
     return f"{plus}{quantity(value, unit)}"
 
 
+def from_to(low: str, high: str) -> str:
+    """Join the ends of an interval; a unit that both have is written once."""
+    found = _UNIT.search(high)
+    return f"{low.removesuffix(found[0]) if found else low} to {high}"
+
+
 def interval(found: Estimate, unit: str) -> str:
     """Write an interval by its ends: ``14.1 to 14.5 µs``."""
     if found.low is None or found.high is None:
         return NO_INTERVAL
-    return _from_to(quantity(found.low, unit), quantity(found.high, unit))
+    return from_to(quantity(found.low, unit), quantity(found.high, unit))
 
 
 def difference_interval(found: Estimate, unit: str) -> str:
     """Write the interval of a difference by its ends: ``-0.3 to +0.5 points``."""
     if found.low is None or found.high is None:
         return NO_INTERVAL
-    return _from_to(difference(found.low, unit), difference(found.high, unit))
+    return from_to(difference(found.low, unit), difference(found.high, unit))
 
 
 def with_interval(found: Estimate, unit: str) -> str:
@@ -186,9 +192,3 @@ def _rounded(value: float) -> float:
 def _exact(percent: float) -> float:
     """Return 100 for what differs from it only in the last of the 53 bits of a float."""
     return 100.0 if abs(percent - 100) < 1e-9 else percent
-
-
-def _from_to(low: str, high: str) -> str:
-    """Join the ends of an interval; a unit that both have is written once."""
-    found = _UNIT.search(high)
-    return f"{low.removesuffix(found[0]) if found else low} to {high}"

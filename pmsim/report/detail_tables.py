@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
+from pmsim.formatting import written
 from pmsim.report.table import Cell, Table, count, ident, part, time, word
+from pmsim.simulation.answer.sentences import between
 from pmsim.simulation.answer.summary import Summary
 from pmsim.simulation.tables.columns import CPU_TIMES, LATENCY_PARTS
 
@@ -30,10 +32,34 @@ _NAMES: Final = {column.name: column.name.removesuffix("_ps").replace("_", " ")
 def detail_tables(result: Result) -> list[Table]:
     """Return the tables that go into detail, those without rows left out."""
     tables = (
-        calls(result.summary), user_work(result.summary), slowest_shootdowns(result), cpus(result),
-        faults(result),
+        constants(result.summary), calls(result.summary), user_work(result.summary),
+        slowest_shootdowns(result), cpus(result), faults(result),
     )  # fmt: skip
     return [table for table in tables if table.rows]
+
+
+def constants(summary: Summary) -> Table:
+    """Return the costs that the run used, with what they rest on."""
+    rows = [
+        (
+            word(one.name),
+            word(written(one.value)),
+            word(between(one) or "as it is"),
+            word(one.basis or "not said"),
+            word(one.source),
+            part(one.lost_share),
+        )
+        for one in summary.constants
+    ]
+    return Table(
+        "how sure is a time",
+        ("constant", "value", "range", "basis", "source", "of the lost time"),
+        tuple(rows),
+        "The costs that the run used. The truth may lie anywhere in a range; the last column is how"
+        " much of the lost time is some number times the constant, so that it would change with it."
+        " Products count for each of their factors. `pmsim sensitivity` varies the constants, which"
+        " also tells of what they do to each other.",
+    )
 
 
 def calls(summary: Summary) -> Table:

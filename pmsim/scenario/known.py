@@ -66,7 +66,7 @@ class KnownConstant:
     @property
     def between(self) -> str:
         """The range as people read it; empty where there is none."""
-        return f"{self.said(self.ends[0])} to {self.said(self.ends[1])}" if self.open else ""
+        return formatting.from_to(*map(self.said, self.ends)) if self.open else ""
 
     def written(self, value: int) -> Any:
         """Return a value of it as it would stand in a file."""

@@ -73,7 +73,7 @@ def test_a_share_stays_a_share() -> None:
     share = {"value": 0.8, "basis": "estimate"}
     constants = known({"tlbi": {"barrier": "300ns", "share": share}})
     assert constants["tlbi.share"].ends == (400_000, 1_000_000)
-    assert constants["tlbi.share"].between == "40 % to 100 %"
+    assert constants["tlbi.share"].between == "40 to 100 %"
 
 
 def test_each_distance_that_a_file_gives_is_a_constant_and_one_for_all_is_one() -> None:

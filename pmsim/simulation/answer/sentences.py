@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from pmsim.formatting import counted, number, quantity, rate, share, time
-from pmsim.simulation.answer.summary import Calls, ShootdownCounts, Summary, UserWork
+from pmsim.formatting import counted, from_to, number, quantity, rate, share, time, written
+from pmsim.simulation.answer.summary import (
+    Calls,
+    ShootdownCounts,
+    Summary,
+    UsedConstant,
+    UserWork,
+)
 from pmsim.simulation.tables.protocols import SILENT, TOLD
 from pmsim.units import S
 
@@ -15,6 +21,13 @@ MOST_CALLS = 2
 
 NEGLIGIBLE = 0.1
 """A kind with a smaller share of its workload's time in the kernel is not spoken of."""
+
+MOST_CONSTANTS = 3
+"""Constants that the lost time is said to hang on, those with the largest parts of it."""
+ENOUGH = 0.8
+"""When so much of it is said, the rest is not."""
+LITTLE = 0.05
+"""A constant with a smaller part is not spoken of."""
 
 NOTABLE = 10
 """So many times slower than the mean is worth a sentence of its own."""
@@ -36,6 +49,7 @@ def sentences(summary: Summary) -> list[str]:
         return [quiet, *_calls(summary), *_failures(summary), *_detail(summary)]
     return [
         _cost(summary),
+        *_hanging(summary),
         _latency(summary),
         *_slowest(summary),
         _who_paid(summary),
@@ -55,6 +69,40 @@ def _cost(summary: Summary) -> str:
         f" {time(cost.lost_ps)} of {counted(summary.cpus, 'CPU')} in {_duration(summary)},"
         f" for {counted(calls.total, 'shootdown')} ({kinds}){_told(calls)}."
     )
+
+
+def _hanging(summary: Summary) -> list[str]:
+    """Say which constants make most of the lost time, and how well they are known."""
+    said: list[str] = []
+    told = 0.0
+    for one in summary.constants[:MOST_CONSTANTS]:
+        if told >= ENOUGH or one.lost_share < LITTLE:
+            break
+        told += one.lost_share
+        said.append(f"{share(one.lost_share)} on {_constant(one)}")
+    if not said:
+        return []
+    first, rest = said[0].replace(" on ", " of the lost time hangs on ", 1), said[1:]
+    return [f"{', '.join([first, *rest])}."]
+
+
+def _constant(one: UsedConstant) -> str:
+    """Say what a constant is, and what it rests on."""
+    basis = one.basis or "no source"
+    known = basis if one.low is None or one.high is None else f"{basis}, {between(one)}"
+    product = _PRODUCTS.get(one.name, "")
+    return f"{one.name} = {written(one.value)} ({known}){product}"
+
+
+_PRODUCTS = {"tlb.walk": " and the working sets", "tlbi.share": " and how long broadcasts take"}
+"""What a constant is multiplied by, where that is no mere number of events."""
+
+
+def between(one: UsedConstant) -> str:
+    """Write the range of a constant; nothing where it has none."""
+    if one.low is None or one.high is None:
+        return ""
+    return from_to(written(one.low), written(one.high))
 
 
 def _told(calls: ShootdownCounts) -> str:

@@ -185,6 +185,22 @@ class Detail(Record):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class UsedConstant(Record):
+    """A cost that the run used, and what is known of it."""
+
+    name: Annotated[str, "Its keys below the machine's costs."]
+    value: Annotated[str, "As it stands in a file."]
+    low: Annotated[str | None, "Lower end of the range in which the truth may lie; none: as is."]
+    high: Annotated[str | None, "Its upper end."]
+    basis: Annotated[str, "What it rests on: quoted, derived, memory, estimate; empty: not said."]
+    source: Annotated[str, "Where it comes from; empty where nobody says."]
+    lost_ps: Annotated[int, "How much of the lost CPU time is a number times this constant."]
+    lost_share: Annotated[
+        float, "The same as a share of the lost time; products count for each of their factors."
+    ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Summary(Record):
     """The headline numbers of a result."""
 
@@ -209,3 +225,7 @@ class Summary(Record):
         Mapping[str, Estimate],
         "How well the mean of each metric is known: over replications, or within a single run.",
     ] = field(default_factory=dict)
+    constants: Annotated[
+        tuple[UsedConstant, ...],
+        "The costs that the run used, those first on which most of the lost time hangs.",
+    ] = ()

@@ -15,10 +15,12 @@ from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.kernel import Kernel
 from pmsim.kernel.operations import Sink
 from pmsim.kernel.profile import KernelProfile
+from pmsim.scenario.known import KERNEL
 from pmsim.scenario.machine import MachineDescription
 from pmsim.scenario.resolve import ResolvedScenario
 from pmsim.simulation.streams import MACHINE, stream
 from pmsim.steps import Steps
+from pmsim.watching import watched
 from pmsim.workloads.cpu import Cpu, Windows
 from pmsim.workloads.failure import Failure
 from pmsim.workloads.locks import Locks
@@ -63,11 +65,14 @@ class Simulation:
         What the kernel refused them, as it happens.
     windows
         How long they kept interrupts off, likewise.
+    asked
+        The costs that were asked for, likewise, by their names.
     """
 
     machine: Machine
     kernel: Kernel
     tasks: list[PlacedTask]
+    asked: set[str]
     failures: list[Failure] = field(default_factory=list)
     windows: Windows = field(default_factory=Windows)
 
@@ -92,8 +97,9 @@ def build(scenario: ResolvedScenario, replication: int, sink: Sink | None = None
     """
     jitter = stream(scenario.seed, replication, MACHINE, "jitter")
     tasks = _placed(scenario)
-    machine, kernel = boot(scenario.machine, scenario.kernel, jitter, sink, len(tasks))
-    simulation = Simulation(machine, kernel, tasks)
+    asked: set[str] = set()
+    machine, kernel = boot(scenario.machine, scenario.kernel, jitter, sink, len(tasks), asked)
+    simulation = Simulation(machine, kernel, tasks, asked)
     locks = Locks(machine)
     for task in simulation.tasks:
         machine.spawn(
@@ -113,6 +119,7 @@ def boot(
     jitter: np.random.Generator,
     sink: Sink | None = None,
     tasks: int = 0,
+    asked: set[str] | None = None,
 ) -> tuple[Machine, Kernel]:
     """Build a machine and boot a kernel on it.
 
@@ -126,17 +133,21 @@ def boot(
         Receives the kernel's operations.
     tasks
         Tasks that are there from the start.
+    asked
+        Where the names of the costs go that are asked for.
     """
+    asked = set() if asked is None else asked
+    work = watched(description.kernel_costs, asked, f"{KERNEL}.")
     machine = Machine(
         description.topology,
-        description.costs,
+        watched(description.costs, asked),
         profile.crosscall_order,
         jitter_rng=jitter,
         max_tasks=room_for_tasks(description.topology.n_cpus, tasks),
         shootdown=profile.shootdown_on(description.costs),
         host=description.host,
     )
-    return machine, Kernel(machine, profile, description.kernel_costs, sink)
+    return machine, Kernel(machine, profile, work, sink)
 
 
 def _placed(scenario: ResolvedScenario) -> list[PlacedTask]:

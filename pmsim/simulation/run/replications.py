@@ -17,6 +17,7 @@ from pmsim.scenario.scenario import Scenario, load
 from pmsim.simulation.answer.estimates import over_replications, within
 from pmsim.simulation.answer.metrics import measure
 from pmsim.simulation.answer.summarize import summarize
+from pmsim.simulation.answer.used import used_constants
 from pmsim.simulation.result.manifest import provenance, scenario_hash, write_json
 from pmsim.simulation.result.place import MANIFEST, result_directory, writing
 from pmsim.simulation.result.result import METRICS, SUMMARY, Result
@@ -117,8 +118,9 @@ def run_into(
     """Run replications, and write everything that a result consists of into a directory."""
     started = time.time()
     known = provenance({}, scenario.seed, scenario.replications, scenario.inputs())
+    asked: set[str] = set()
     with TableStore(directory) as store:
-        durations, measured = _replications(directory, scenario, stopping, store, progress)
+        durations, measured = _replications(directory, scenario, stopping, store, progress, asked)
         rows = store.rows
     files = TableFiles(directory)
     summary = summarize(files, durations, warmup_of(scenario))
@@ -126,7 +128,11 @@ def run_into(
     if not measured:
         measured = [measure(files, summary)]
         steady = within(files, summary)
-    summary = replace(summary, intervals=over_replications(measured, scenario.seed) | steady)
+    summary = replace(
+        summary,
+        intervals=over_replications(measured, scenario.seed) | steady,
+        constants=used_constants(files, summary.cost, scenario.machine, asked),
+    )
     write_rows(directory / METRICS, numbered(measured))
     write_json(directory / SUMMARY, summary.as_dict())
     as_run = replace(scenario, replications=len(durations)).as_dict()
@@ -149,22 +155,23 @@ def _replications(
     stopping: Stopping,
     store: TableStore,
     progress: ProgressCallback | None,
+    asked: set[str],
 ) -> tuple[list[int], list[dict[str, float]]]:
     """Run until there are enough; return the lengths, and of several also what they measured.
 
     Several replications are measured one by one, each from tables of its own, whose rows then go
-    where those of all are.
+    where those of all are. The costs that they ask for go to ``asked``.
     """
     durations: list[int] = []
     measured: list[dict[str, float]] = []
     while (target := stopping.target(len(durations), lambda: measured)) > len(durations):
         scenario = replace(scenario, replications=target)
         if target == 1:
-            durations.append(run_once(scenario, 0, store, progress))
+            durations.append(run_once(scenario, 0, store, progress, asked))
             continue
         for number in range(len(durations), target):
             with MemoryTables(partial(_too_long, directory)) as tables:
-                duration, values = run_measured(scenario, number, tables, progress)
+                duration, values = run_measured(scenario, number, tables, progress, asked)
                 store.append(tables.finished())
             durations.append(duration)
             measured.append(values)
@@ -183,9 +190,10 @@ def run_measured(
     replication: int,
     tables: MemoryTables,
     progress: ProgressCallback | None = None,
+    asked: set[str] | None = None,
 ) -> tuple[int, dict[str, float]]:
     """Run one replication into tables of its own; return its length, and what it measured."""
-    duration = run_once(scenario, replication, tables, progress)
+    duration = run_once(scenario, replication, tables, progress, asked)
     source = tables.finished()
     summary = summarize(source, [duration], warmup_of(scenario), first=replication)
     return duration, measure(source, summary)
@@ -202,8 +210,12 @@ def run_once(
     replication: int,
     store: TableSink,
     progress: ProgressCallback | None = None,
+    asked: set[str] | None = None,
 ) -> int:
-    """Run one replication into the tables; return how long it was in simulated picoseconds."""
+    """Run one replication into the tables; return how long it was in simulated picoseconds.
+
+    The names of the costs that it asks for are added to ``asked``.
+    """
     interval = scenario.measure.timeline
     given = None if interval == "auto" else interval
     recorder = Recorder(store, replication, given)
@@ -238,4 +250,6 @@ def run_once(
     for table, rows in final_rows(simulation).items():
         recorder.rows(table, rows)
     report()
+    if asked is not None:
+        asked |= simulation.asked
     return end

@@ -1,0 +1,269 @@
+"""What the time that a run lost hangs on: how much of it is some number times a constant.
+
+Nothing is run again. The parts of latencies, the handlers and the refills of a run are known, and
+each is a constant as often as it happened, so that a constant's part says by how much the lost time
+would change with it if nothing else did. A part that is a product counts for each of its factors.
+What no constant of the hardware makes (waiting for locks, windows of workloads) is nobody's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pmsim.hardware.topology import Distance, Topology
+from pmsim.simulation.answer.summary import Cost
+from pmsim.simulation.tables.arrays import coded, filled
+from pmsim.simulation.tables.columns import LATENCY_PARTS
+from pmsim.simulation.tables.source import TableSource, whole
+
+Values = Mapping[str, int]
+"""What constants are, by their names."""
+Parts = Counter[str]
+"""Picoseconds by the names of constants."""
+
+_PARTS: Final = tuple(column.name for column in LATENCY_PARTS)
+_NUMBERS: Final = ("cpu", "slowest_cpu", "targets", "pages", "invalidations", *_PARTS)
+_FUNCTIONS: Final[Mapping[str, str]] = {
+    "full": "tlb.flush_all",
+    "range": "tlb.invlpg",
+    "sync_core": "tlb.sync_core",
+}
+"""What a called function costs, by what it does."""
+_HANDLER: Final = ("entry", "exit")
+"""What a handler costs beside the functions."""
+_SENDING: Final = ("send", "ecall")
+"""What one write that sends interrupts costs."""
+SILENT: Final = "tlbi"
+"""The protocol that interrupts nobody."""
+
+
+def hanging(
+    files: TableSource, cost: Cost, values: Values, topology: Topology
+) -> Mapping[str, int]:
+    """Return how much of the lost time is some number times each constant, in picoseconds.
+
+    Parameters
+    ----------
+    files
+        The tables of the run.
+    cost
+        What was lost.
+    values
+        The constants of the machine by their names; what is not among them makes no part.
+    topology
+        Who is how far from whom.
+    """
+    near = _Near(topology, values)
+    calls = _calls(files, near)
+    handlers = int(whole(files, "cpus", ("handlers",))["handlers"].sum())
+    taken, own = _taken(calls, cost.stolen_ps, handlers, values), Counter[str]()
+    for protocol, told in calls.items():
+        if protocol == SILENT:
+            _add_broadcasts(told, near, own)
+        else:
+            _add_calls(told, protocol, near, taken, own)
+    # While an initiator waits, its own CPU may be in a handler: that is in both, and counts once.
+    spent = cost.spin_ps + cost.irqs_off_ps
+    waited = sum(told.parts.total() - told.parts["resume_ps"] for told in calls.values())
+    once = min(1.0, spent / waited) if waited else 0.0
+    found = Counter({"tlb.walk": cost.refill_ps})
+    found.update({name: round(ps) for name, ps in taken.items()})
+    found.update({name: round(ps * once) for name, ps in own.items()})
+    return {name: ps for name, ps in found.most_common() if ps > 0 and name in values}
+
+
+def of_distance(names: Iterable[str], table: str, distance: Distance) -> str:
+    """Return the constant that holds for a distance: what stands in for a missing class."""
+    known = set(names)
+    there = [one for one in Distance if f"{table}.{one.name.lower()}" in known]
+    if not there:
+        return table
+    nearer = [one for one in there if one <= distance]
+    return f"{table}.{(nearer[-1] if nearer else there[0]).name.lower()}"
+
+
+# --- what the tables tell -------------------------------------------------------------------------
+
+
+class _Near:
+    """Constants, and the distances that those by distance are chosen by."""
+
+    def __init__(self, topology: Topology, values: Values) -> None:
+        self.values = values
+        self.codes = topology.codes()
+        self.others = np.array([np.bincount(row, minlength=256) for row in self.codes])
+        self.farthest = Distance(min(int(self.codes.max()), Distance.PACKAGE))
+
+    def constant(self, table: str, code: int) -> str:
+        """Return the constant of a table that holds for a distance code."""
+        return of_distance(self.values, table, Distance(min(code, Distance.PACKAGE)))
+
+    def visits(self, group: str, cpu: int) -> dict[str, int]:
+        """Return what visiting every other CPU takes, by constant."""
+        found: dict[str, int] = defaultdict(int)
+        for code in np.flatnonzero(self.others[cpu]).tolist():
+            if code:
+                name, hops = self.constant(f"{group}.line", code), max(1, code - 3)
+                found[name] += int(self.others[cpu][code]) * hops * self.values.get(name, 0)
+        return found
+
+
+@dataclass(slots=True)
+class _Told:
+    """Sums over the shootdowns of one protocol.
+
+    Attributes
+    ----------
+    number, operations
+        How many there were; and operations of TLB broadcasts in them, by what these do.
+    parts
+        The parts of their latencies, by column.
+    functions, at_targets
+        Of IPI calls, by the constant: what the functions of the slowest targets took, and those of
+        all targets together.
+    by_distance
+        The delivery of interrupts and the visits, by the constant of the distance.
+    waking
+        How long slowest targets took to wake, by how long it was.
+    """
+
+    number: int = 0
+    operations: Counter[str] = field(default_factory=Counter)
+    parts: Counter[str] = field(default_factory=Counter)
+    functions: Counter[str] = field(default_factory=Counter)
+    at_targets: Counter[str] = field(default_factory=Counter)
+    by_distance: Counter[str] = field(default_factory=Counter)
+    waking: Counter[int] = field(default_factory=Counter)
+
+
+def _calls(files: TableSource, near: _Near) -> dict[str, _Told]:
+    """Return the sums over all shootdowns, by protocol."""
+    found: dict[str, _Told] = defaultdict(_Told)
+    for batch in files.arrow_batches("crosscalls", (*_NUMBERS, "kind", "protocol")):
+        columns = {name: filled(batch.column(place)) for place, name in enumerate(_NUMBERS)}
+        (kind, kinds), (protocol, protocols) = (coded(batch.column(-2)), coded(batch.column(-1)))
+        for code in np.unique(protocol).tolist():
+            told = found[protocols[code]]
+            rows = {name: values[protocol == code] for name, values in columns.items()}
+            told.number += len(rows["cpu"])
+            told.parts.update({name: int(rows[name].sum()) for name in _PARTS})
+            _add_kinds(told, rows, kind[protocol == code], kinds, near)
+            if protocols[code] != SILENT:
+                _add_distances(told, rows, protocols[code], near)
+    return found
+
+
+Rows = Mapping[str, npt.NDArray[Any]]
+
+
+def _add_kinds(
+    told: _Told, rows: Rows, kind: npt.NDArray[Any], kinds: list[str], near: _Near
+) -> None:
+    """Add what depends on what the calls do."""
+    for code in np.unique(kind).tolist():
+        chosen, name = kind == code, _FUNCTIONS.get(kinds[code], "")
+        told.operations[kinds[code]] += int(rows["invalidations"][chosen].sum())
+        local = rows["function_ps"][chosen] + rows["local_ps"][chosen]
+        told.functions[name] += int(local.sum())
+        each = rows["pages"][chosen] if kinds[code] == "range" else 1
+        times = int((rows["targets"][chosen] * each).sum())
+        told.at_targets[name] += times * near.values.get(name, 0)
+
+
+def _add_distances(told: _Told, rows: Rows, group: str, near: _Near) -> None:
+    """Add what depends on how far away the targets are."""
+    known = rows["slowest_cpu"] >= 0
+    codes = near.codes[rows["cpu"][known], rows["slowest_cpu"][known]]
+    flights = np.bincount(codes, rows["delivery_ps"][known])
+    for code in np.flatnonzero(flights).tolist():
+        told.by_distance[near.constant(f"{group}.delivery", code)] += round(flights[code])
+    for cpu in np.unique(rows["cpu"]).tolist():
+        visit = int(rows["visit_ps"][rows["cpu"] == cpu].sum())
+        _share_out(told.by_distance, visit, near.visits(group, cpu))
+    for ps in rows["idle_exit_ps"][rows["idle_exit_ps"] > 0].tolist():
+        told.waking[ps] += 1
+
+
+# --- whose that is --------------------------------------------------------------------------------
+
+
+def _taken(calls: Mapping[str, _Told], stolen: int, handlers: int, values: Values) -> Parts:
+    """Return what was stolen: by handlers; and the rest by waking up, or by standing still."""
+    found: Parts = Counter()
+    for group in calls.keys() - {SILENT}:
+        found.update({f"{group}.{one}": handlers * values.get(f"{group}.{one}", 0)
+                      for one in _HANDLER})  # fmt: skip
+        found.update(calls[group].at_targets)
+    rest = max(0, stolen - found.total())
+    if SILENT in calls:
+        _share_out(found, rest, _service(calls[SILENT], values))
+        found["tlbi.share"] += rest
+    else:
+        for group in calls:
+            _share_out(found, rest, _states(calls[group].waking, values))
+    return found
+
+
+def _add_calls(calls: _Told, group: str, near: _Near, taken: Parts, own: Parts) -> None:
+    """Add how long the initiators of calls by interrupts, or through the firmware, waited."""
+    values, parts = near.values, calls.parts
+    trap = min(parts["queue_ps"], calls.number * values.get(f"{group}.trap", 0))
+    own.update({f"{group}.trap": trap, f"{group}.queue": parts["queue_ps"] - trap})
+    sending = {f"{group}.{one}": values.get(f"{group}.{one}", 0) for one in _SENDING}
+    _share_out(own, parts["send_ps"], sending)
+    own.update({f"{group}.entry": parts["entry_ps"]})
+    own.update(calls.functions)
+    own.update(calls.by_distance)
+    _share_out(own, parts["idle_exit_ps"], _states(calls.waking, values))
+    handler = [*(f"{group}.{one}" for one in _HANDLER), *calls.at_targets]
+    others = parts["busy_handler_ps"] + parts["ride_ps"]
+    _share_out(own, others, {name: taken[name] for name in handler})
+
+
+def _add_broadcasts(calls: _Told, near: _Near, own: Parts) -> None:
+    """Add how long the initiators of TLB broadcasts waited."""
+    parts = calls.parts
+    _share_out(own, parts["function_ps"] + parts["queue_ps"], _service(calls, near.values))
+    own[near.constant("tlbi.round_trip", near.farthest)] += parts["delivery_ps"]
+
+
+def _service(calls: _Told, values: Values) -> Mapping[str, int]:
+    """Return what the operations of TLB broadcasts took, and the barriers behind them."""
+    full = calls.operations["full"]
+    found = Counter(
+        {
+            "tlbi.barrier": calls.number * values.get("tlbi.barrier", 0),
+            "tlbi.everything": full * values.get("tlbi.everything", 0),
+            "tlbi.operation": (calls.operations.total() - full) * values.get("tlbi.operation", 0),
+        }
+    )
+    found["tlbi.contention"] += max(0, calls.parts["function_ps"] - found.total())
+    return found
+
+
+def _states(waking: Mapping[int, int], values: Values) -> Mapping[str, int]:
+    """Return how much waking there was, by the idle states that were left."""
+    exits = {
+        name: ps
+        for name, ps in values.items()
+        if name.startswith("idle.") and name.endswith("exit")
+    }
+    found: Counter[str] = Counter()
+    for ps, times in waking.items():
+        deep = [name for name, whole in exits.items() if whole >= ps]
+        if deep:
+            found[min(deep, key=exits.__getitem__)] += ps * times
+    return found or exits
+
+
+def _share_out(parts: Parts, ps: int, weights: Mapping[str, int]) -> None:
+    """Add a time to parts, in proportion to some weights."""
+    total = sum(weights.values())
+    if total:
+        parts.update({name: ps * weight // total for name, weight in weights.items()})
