@@ -140,12 +140,14 @@ class Constant:
         if not self.kind.gradual:
             return value, value
         below, above = self.factors or 2 * (FACTORS.get(basis, FACTORS[""]),)
-        return max(self.least, _short(value / below)), min(self.most, _short(value * above))
+        low = value if below == 1 else _short(value / below)
+        high = value if above == 1 else _short(value * above)
+        return max(self.least, low), min(self.most, high)
 
 
 def _short(end: Fraction) -> int:
     """Return an end of a range to three digits: more would say that it is known."""
-    return round(Fraction(f"{float(end):.3g}")) if end.denominator > 1 or end >= 1000 else int(end)
+    return round(float(f"{float(end):.3g}"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,8 @@ def watched(group: AnyGroup, asked: set[str], path: str = "") -> AnyGroup:
     path
         What stands before their names.
     """
-    empty = object.__new__(_watched_type(type(group)))
+    kind: type = type(group)
+    empty: Any = object.__new__(_watched_type(kind))
     empty.__dict__.update(_given=group, _asked=asked, _path=path)
     return cast(AnyGroup, empty)
 
