@@ -15,6 +15,7 @@ from pmsim import formatting
 from pmsim.constants import PPM, Constant, Declared, Ends, Kind, declarations
 from pmsim.errors import UnitError
 from pmsim.hardware.costs import Jitter, MachineCosts
+from pmsim.hardware.host import Host
 from pmsim.kernel.costs import KernelCosts
 from pmsim.quantities import Keys
 from pmsim.scenario.faults import FaultList
@@ -24,6 +25,8 @@ from pmsim.units import format_time, parse_time
 
 COSTS: Final = "costs"
 """Where the paths of costs begin, below the machine."""
+HOST: Final = "host"
+"""Where those of the host begin."""
 KERNEL: Final = "kernel"
 """The group of the CPU times of kernel work, among the costs."""
 
@@ -82,14 +85,14 @@ class KnownConstant:
 
 
 def known_constants(
-    keys: Keys, given: Sequence[GivenConstant], faults: FaultList
+    keys: Keys, host: Keys | None, given: Sequence[GivenConstant], faults: FaultList
 ) -> tuple[KnownConstant, ...]:
     """Return every cost of a machine that is a number, in the order of their declaration.
 
     Parameters
     ----------
-    keys
-        The model of its costs.
+    keys, host
+        The models of its costs, and of its host if it is a guest.
     given
         What its file says of them.
     faults
@@ -98,7 +101,7 @@ def known_constants(
     found = {one.path: one for one in given}
     known = [
         _known(path, constant, value, default, _nearest(found, path), faults)
-        for path, constant, value, default in _numbers(keys)
+        for path, constant, value, default in _numbers(keys, host)
     ]
     paths = {one.path for one in known}
     for one in given:
@@ -114,9 +117,11 @@ _Number = tuple[str, Constant, int, bool]
 """Path, declaration, value, and whether nobody gave that value."""
 
 
-def _numbers(keys: Keys) -> Iterator[_Number]:
+def _numbers(keys: Keys, host: Keys | None) -> Iterator[_Number]:
     """Yield every number among a machine's costs."""
     yield from _of_group(keys, MachineCosts, COSTS)
+    if host is not None:
+        yield from _of_group(host, Host, HOST)
     yield from _of_group(dict(keys)[KERNEL], KernelCosts, f"{COSTS}.{KERNEL}")
 
 

@@ -147,7 +147,7 @@ def _described(
     machine = None
     if keys is not None:
         try:
-            machine = describe(keys, known_constants(keys.costs, given, before))
+            machine = describe(keys, known_constants(keys.costs, keys.host, given, before))
         except ValueError as error:
             where = find(tree, ("topology", "hops") if "hops" in str(error) else ("topology",))
             before.at(where, "bad-topology", str(error))

@@ -35,9 +35,11 @@ _FUNCTIONS: Final[Mapping[str, str]] = {
     "sync_core": "tlb.sync_core",
 }
 """What a called function costs, by what it does."""
-_HANDLER: Final = ("entry", "exit")
-"""What a handler costs beside the functions."""
-_SENDING: Final = ("send", "ecall")
+_ENTERING: Final = ("{group}.entry", "host.inject")
+"""What it costs until a handler looks into its queue."""
+_LEAVING: Final = ("{group}.exit",)
+"""What a handler costs after the functions."""
+_SENDING: Final = ("{group}.send", "{group}.ecall", "host.exit")
 """What one write that sends interrupts costs."""
 SILENT: Final = "tlbi"
 """The protocol that interrupts nobody."""
@@ -120,8 +122,9 @@ class _Told:
 
     Attributes
     ----------
-    number, operations
-        How many there were; and operations of TLB broadcasts in them, by what these do.
+    number, targets, operations
+        How many there were; CPUs that had to answer; and operations of TLB broadcasts in them, by
+        what these do.
     parts
         The parts of their latencies, by column.
     functions, at_targets
@@ -134,6 +137,7 @@ class _Told:
     """
 
     number: int = 0
+    targets: int = 0
     operations: Counter[str] = field(default_factory=Counter)
     parts: Counter[str] = field(default_factory=Counter)
     functions: Counter[str] = field(default_factory=Counter)
@@ -152,6 +156,7 @@ def _calls(files: TableSource, near: _Near) -> dict[str, _Told]:
             told = found[protocols[code]]
             rows = {name: values[protocol == code] for name, values in columns.items()}
             told.number += len(rows["cpu"])
+            told.targets += int(rows["targets"].sum())
             told.parts.update({name: int(rows[name].sum()) for name in _PARTS})
             _add_kinds(told, rows, kind[protocol == code], kinds, near)
             if protocols[code] != SILENT:
@@ -197,12 +202,14 @@ def _taken(calls: Mapping[str, _Told], stolen: int, handlers: int, values: Value
     """Return what was stolen: by handlers; and the rest by waking up, or by standing still."""
     found: Parts = Counter()
     for group in calls.keys() - {SILENT}:
-        found.update({f"{group}.{one}": handlers * values.get(f"{group}.{one}", 0)
-                      for one in _HANDLER})  # fmt: skip
+        each = _costs((*_ENTERING, *_LEAVING), group, values)
+        found.update({name: handlers * cost for name, cost in each.items()})
         found.update(calls[group].at_targets)
     rest = max(0, stolen - found.total())
     if SILENT in calls:
-        _share_out(found, rest, _service(calls[SILENT], values))
+        told = calls[SILENT]
+        recovery = {"tlbi.recovery": told.number * values.get("tlbi.recovery", 0)}
+        _share_out(found, rest, {**_service(told, values), **recovery})
         found["tlbi.share"] += rest
     else:
         for group in calls:
@@ -215,13 +222,12 @@ def _add_calls(calls: _Told, group: str, near: _Near, taken: Parts, own: Parts) 
     values, parts = near.values, calls.parts
     trap = min(parts["queue_ps"], calls.number * values.get(f"{group}.trap", 0))
     own.update({f"{group}.trap": trap, f"{group}.queue": parts["queue_ps"] - trap})
-    sending = {f"{group}.{one}": values.get(f"{group}.{one}", 0) for one in _SENDING}
-    _share_out(own, parts["send_ps"], sending)
-    own.update({f"{group}.entry": parts["entry_ps"]})
+    _share_out(own, parts["send_ps"], _costs(_SENDING, group, values))
+    _share_out(own, parts["entry_ps"], _costs(_ENTERING, group, values))
     own.update(calls.functions)
     own.update(calls.by_distance)
     _share_out(own, parts["idle_exit_ps"], _states(calls.waking, values))
-    handler = [*(f"{group}.{one}" for one in _HANDLER), *calls.at_targets]
+    handler = [*_costs((*_ENTERING, *_LEAVING), group, values), *calls.at_targets]
     others = parts["busy_handler_ps"] + parts["ride_ps"]
     _share_out(own, others, {name: taken[name] for name in handler})
 
@@ -239,12 +245,19 @@ def _service(calls: _Told, values: Values) -> Mapping[str, int]:
     found = Counter(
         {
             "tlbi.barrier": calls.number * values.get("tlbi.barrier", 0),
+            "tlbi.answer": calls.targets * values.get("tlbi.answer", 0),
             "tlbi.everything": full * values.get("tlbi.everything", 0),
             "tlbi.operation": (calls.operations.total() - full) * values.get("tlbi.operation", 0),
         }
     )
     found["tlbi.contention"] += max(0, calls.parts["function_ps"] - found.total())
     return found
+
+
+def _costs(names: Iterable[str], group: str, values: Values) -> dict[str, int]:
+    """Return some costs of a group, or of whatever else adds to them."""
+    known = [name.format(group=group) for name in names]
+    return {name: values[name] for name in known if name in values}
 
 
 def _states(waking: Mapping[int, int], values: Values) -> Mapping[str, int]:

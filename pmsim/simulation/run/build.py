@@ -15,7 +15,7 @@ from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.kernel import Kernel
 from pmsim.kernel.operations import Sink
 from pmsim.kernel.profile import KernelProfile
-from pmsim.scenario.known import KERNEL
+from pmsim.scenario.known import HOST, KERNEL
 from pmsim.scenario.machine import MachineDescription
 from pmsim.scenario.resolve import ResolvedScenario
 from pmsim.simulation.streams import MACHINE, stream
@@ -145,7 +145,7 @@ def boot(
         jitter_rng=jitter,
         max_tasks=room_for_tasks(description.topology.n_cpus, tasks),
         shootdown=profile.shootdown_on(description.costs),
-        host=description.host,
+        host=None if description.host is None else watched(description.host, asked, f"{HOST}."),
     )
     return machine, Kernel(machine, profile, work, sink)
 
