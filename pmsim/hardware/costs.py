@@ -264,6 +264,15 @@ class TlbCosts(Group):
         ),
     ] = 0
     sync_core: Annotated[int, Constant(text="Serialise a CPU, for patched code.")] = 0
+    kernel_entries: Annotated[
+        int,
+        Constant(
+            text="Entries that the kernel's own work refills on a CPU whose TLB was emptied of"
+            " everything.",
+            kind=Kind.COUNT,
+            most=MOST_ENTRIES,
+        ),
+    ] = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from pmsim.hardware.passes.steps import act
 from pmsim.hardware.shootdown.ipi import by_shorthand
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import number_of
+from pmsim.hardware.tlb import refill_debt
 from pmsim.hardware.topology import Topology
 
 State = npt.NDArray[np.int64]
@@ -143,6 +144,7 @@ class Fabric:
             layout.LAST_SERVED: -layout.INF,
             layout.DETAIL_FROM: layout.INF,
             layout.DETAIL_CUT: layout.NONE,
+            layout.KERNEL_REFILL: refill_debt(costs.tlb, costs.tlb.kernel_entries),
         }
         called = calls.protocol.costs_on(costs)
         for group in (called, costs.tlbi, costs.sched):

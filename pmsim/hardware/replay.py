@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pmsim.hardware.passes import jit
-from pmsim.hardware.passes.replay import CALLS, WORK, replay
+from pmsim.hardware.passes import jit, layout
+from pmsim.hardware.passes.replay import CALLS, KIND, WORK, replay
 from pmsim.units import LONGEST_RUN
 
 if TYPE_CHECKING:
@@ -23,10 +23,11 @@ ROW = 6
 """Numbers of a row."""
 
 
-def compute_rows(work: Ints) -> Ints:
-    """Return rows of `Task.compute`, shape ``(n, ROW)``."""
+def compute_rows(work: Ints, *, user: bool = False) -> Ints:
+    """Return rows of `Task.compute`, or of `Task.user_compute`; shape ``(n, ROW)``."""
     rows = np.zeros((len(work), ROW), dtype=np.int64)
     rows[:, WORK] = np.minimum(work, LONGEST_RUN)
+    rows[:, KIND] = layout.DO_USER if user else layout.DO_COMPUTE
     return rows
 
 

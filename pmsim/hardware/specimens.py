@@ -142,7 +142,7 @@ def whole_calls(fabric: Fabric, heads_at: int, calls: int, at: int, targets: int
     sent = sent_to[np.cumsum(row["targets"]) - 1]
     own_start = np.where(after, visited, sent)
     reason = entries[layout.E_META] >> 32
-    ack, cost = entries[layout.E_ACK], entries[layout.E_COST] >> 2
+    ack, cost = entries[layout.E_ACK], entries[layout.E_COST] >> 3
     runs = np.where(entries[layout.E_COST] & 2, ack, ack - cost)
     return WholeCalls(
         row, told, sent, looks, visited, own_start, own_start + local, call,

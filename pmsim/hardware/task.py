@@ -129,33 +129,47 @@ class Task:
         return not self._shared[self.cpu] or self._words[self.row + layout.READY_HEAD] < 0
 
     def is_alone(self, work: int) -> bool:
-        """Return whether surely nothing happens anywhere until it has computed for so long.
+        """Return whether surely nothing happens until it has done the kernel's work for so long.
 
         Then it may do at once what takes that long and compute for it afterwards in one step.
         """
         return act(self._state, layout.DO_FORESEE, self.cpu, min(work, LONGEST_RUN)) == 1
 
     def compute(self, work: int) -> Steps:
-        """Use ``work`` picoseconds of CPU time, after any refill debt."""
-        yield from self.begin_compute(work)
+        """Use ``work`` picoseconds of CPU time, after the refill debt of the task."""
+        yield from self._begin(layout.DO_COMPUTE, work)
 
-    def begin_compute(self, work: int) -> Iterable[int]:
-        """Begin to compute at once; the task goes on when it has yielded what this returns.
+    def user_compute(self, work: int) -> Steps:
+        """Do the same in user mode."""
+        yield from self._begin(layout.DO_USER, work)
 
-        Does what `compute` does without making a generator, which is what the kernel does most.
+    def begin_kernel_compute(self, work: int) -> Iterable[int]:
+        """Begin to use CPU time for the kernel, after what its CPU owes for the kernel's entries.
+
+        The task goes on when it has yielded what this returns. No generator is made, because that
+        is what the kernel does most.
         """
+        return self._begin(layout.DO_KERNEL, work)
+
+    def _begin(self, kind: int, work: int) -> Iterable[int]:
         if not 0 <= work <= LONGEST_RUN:
             work = self._within_a_run("computes", work)
         if self._shared[self.cpu] and self._words[self.row + layout.READY_HEAD] >= 0:
-            return self._compute_in_turn(work)
-        task = act(self._state, layout.DO_COMPUTE, self.cpu, work)
+            return self._compute_in_turn(kind, work)
+        task = act(self._state, kind, self.cpu, work)
         return () if task == self.index else (task,)
 
-    def _compute_in_turn(self, work: int) -> Steps:
+    def _compute_in_turn(self, kind: int, work: int) -> Steps:
         yield from self.boundary()
-        task = act(self._state, layout.DO_COMPUTE, self.cpu, work)
+        task = act(self._state, kind, self.cpu, work)
         if task != self.index:
             yield task
+
+    def flush_own_cpu(self, function: FlushFunction) -> Steps:
+        """Run a function of cross-calls on its own CPU alone, interrupts off; no call is made."""
+        yield from self.irqs_off(function.cost)
+        if function.empties:
+            act(self._state, layout.DO_EMPTY, self.cpu, function.empties)
 
     def irqs_off(self, length: int) -> Steps:
         """Keep interrupts off for exactly ``length`` picoseconds."""

@@ -5,7 +5,7 @@ Normative source: machine-model page, section 5.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from pmsim.errors import ProgramError
@@ -31,6 +31,7 @@ class CallKind(IntEnum):
 class FlushFunction:
     """The function of a cross-call: its cost on each CPU, and whether it empties the TLB.
 
+    ``spares_kernel`` says that what it empties the TLB of are translations of user space alone.
     ``frees_tables`` says that the caller frees page tables when every CPU has run it; then each has
     to be done before it may say so. ``arguments`` is the same as plain integers, for the compiled
     passes: cost, flags, kind.
@@ -44,14 +45,22 @@ class FlushFunction:
     kind: CallKind
     cost: int
     empties_tlb: bool = False
+    spares_kernel: bool = False
     frees_tables: bool = False
     arguments: tuple[int, int, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_length(self.cost)
-        flags = layout.EMPTIES * self.empties_tlb | layout.FREES_TABLES * self.frees_tables
+        flags = self.empties | layout.FREES_TABLES * self.frees_tables
         arguments = (self.cost, flags, int(self.kind))
         object.__setattr__(self, "arguments", arguments)
+
+    @property
+    def empties(self) -> int:
+        """What it empties the TLB of, as the bits of `layout.FULL`."""
+        if not self.empties_tlb:
+            return 0
+        return layout.EMPTIES if self.spares_kernel else layout.FULL
 
 
 def check_length(cost: int) -> None:
@@ -78,6 +87,17 @@ def flush(tlb: TlbCosts, pages: int, ceiling: int, *, frees_tables: bool = False
     return FlushFunction(CallKind.RANGE, pages * tlb.invlpg, frees_tables=frees_tables)
 
 
+def flush_user(
+    tlb: TlbCosts, pages: int, ceiling: int, *, frees_tables: bool = False
+) -> FlushFunction:
+    """Invalidate ``pages`` pages of user space, or all of it above the kernel's ceiling.
+
+    The kernel's own translations are global, and stay (``flush_tlb_func``, arch/x86/mm/tlb.c).
+    """
+    function = flush(tlb, pages, ceiling, frees_tables=frees_tables)
+    return replace(function, spares_kernel=True)
+
+
 def sync_core(tlb: TlbCosts) -> FlushFunction:
     """Execute a serialising instruction (``do_sync_core``, arch/x86/kernel/alternative.c)."""
     return FlushFunction(CallKind.SYNC_CORE, tlb.sync_core)
@@ -89,5 +109,5 @@ def empty_call(cost: int = 0) -> FlushFunction:
 
 
 def refill_debt(tlb: TlbCosts, working_set: int) -> int:
-    """Return the extra compute time that a task owes after a full flush, in picoseconds."""
+    """Return the extra compute time that is owed after a full flush, in picoseconds."""
     return min(working_set, tlb.entries) * tlb.walk

@@ -236,7 +236,7 @@ class OperationLog:
         What `begin`, `compute` and `end` do, in one step and without waiting.
         """
         start, number = task.now, self._begun
-        if task.begin_compute(ps):
+        if task.begin_kernel_compute(ps):
             raise RuntimeError(f"{task.place} was not alone")
         self._begun = number + 1
         parent = self._current.get(task)
@@ -292,7 +292,7 @@ class OperationLog:
         self.sink({name: columns[name] for name in OPERATION_COLUMNS})
 
     def compute(self, task: Task, ps: Picoseconds) -> Iterable[Any]:
-        """Compute for ``ps`` of CPU time, charged to the operation that ``task`` is in."""
+        """Do the kernel's work for ``ps`` of CPU time, charged to the operation of ``task``."""
         operation = self._current.get(task)
         if operation is not None:
             operation.run_ps += ps
@@ -300,7 +300,7 @@ class OperationLog:
             return ()
         if self._irqs_off and task in self._irqs_off:
             return task.irqs_off(ps)
-        return task.begin_compute(ps)
+        return task.begin_kernel_compute(ps)
 
     def is_alone(self, task: Task, ps: Picoseconds) -> bool:
         """Return whether nobody can notice that a task computes for ``ps``; see `Task.is_alone`.
@@ -341,6 +341,13 @@ class OperationLog:
         if operation is not None:
             operation.lock_wait_ps += task.now - start
         yield from self.fetch(task, lock.data)
+
+    def flush_own_cpu(self, task: Task, function: FlushFunction) -> Steps:
+        """Run a flush function on the task's own CPU alone, interrupts off; no call is made."""
+        operation = self._current.get(task)
+        if operation is not None:
+            operation.run_ps += function.cost
+        yield from task.flush_own_cpu(function)
 
     def cross_call(
         self,

@@ -10,9 +10,9 @@ The machine tells of no switch of tasks. What a CPU has run is looked at when a 
 when a thread of a process takes a step; of two switches in between only the last is seen, and what
 a switch costs is paid by the thread's next step. Tasks that were never made threads of a process
 count as kernel threads. Left out: page tables and faults of user space; that a full flush spares
-other address spaces on the CPUs it reaches, and that one which stays on its own CPU has to be
-refilled; flushes that a CPU finds done when it gets to them; migration, and the mask that 6.18
-leaves behind at a switch.
+other address spaces on the CPUs it reaches, and that one by broadcast has to be refilled; flushes
+that a CPU finds done when it gets to them; migration, and the mask that 6.18 leaves behind at a
+switch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from pmsim.errors import ProgramError
 from pmsim.hardware.shootdown.tlbi import USER_CPUS, Invalidation, invalidate_pages
-from pmsim.hardware.tlb import CallKind, empty_call, flush
+from pmsim.hardware.tlb import CallKind, FlushFunction, empty_call, flush_user
 from pmsim.kernel.calls import call
 from pmsim.kernel.locks import KernelMutex
 from pmsim.kernel.tlbflush import MAX_TLBI_RANGE_PAGES, Cause, ranged_by_call
@@ -251,13 +251,11 @@ class UserMms:
         ceiling = self._profile.user_ceiling
         if others:
             ceiling = ranged_by_call(self._machine, ceiling)
-        function = flush(self._tlb, pages, ceiling, frees_tables=frees_tables)
+        function = flush_user(self._tlb, pages, ceiling, frees_tables=frees_tables)
         running = [cpu for cpu in others if self._runs(cpu, mm)]
         self._note_flushed(mm, [task.cpu, *running])
         if not others:
-            self._operations.local_irq_save(task)
-            yield from self._operations.compute(task, function.cost)
-            self._operations.local_irq_restore(task)
+            yield from self._operations.flush_own_cpu(task, function)
             return
         targets = running
         if self._profile.user_flush == "ever_run":
@@ -274,7 +272,9 @@ class UserMms:
         state = self._cpus.setdefault(task.cpu, _CpuState())
         self._look(task.cpu)
         owed, state.owed = state.owed, 0
-        yield from self._operations.compute(task, owed)
+        if owed:
+            function = FlushFunction(CallKind.FULL, owed, empties_tlb=True, spares_kernel=True)
+            yield from self._operations.flush_own_cpu(task, function)
 
     def _runs(self, cpu: CpuId, mm: UserMm) -> bool:
         """Return whether a thread of the process is on the CPU now."""

@@ -170,6 +170,7 @@ class _Meter:
         yield from task.sleep(SETTLING)
         if not priced.lazily_freed:
             yield from handle.drain_vmap_area()
+        yield from task.begin_kernel_compute(0)  # refill what a flush before it left
         record.before = self._look()
         log = self._kernel.operations
         operation = log.begin(task, "priced")

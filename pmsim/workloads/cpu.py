@@ -107,11 +107,21 @@ class Cpu:
         ps = _picoseconds(time)
         self._asked_ps = ps
         yield from self.task.compute(ps)
+        self._work_done(ps)
+
+    def user_compute(self, time: int | str) -> Steps:
+        """Need so much of the CPU's time in user mode."""
+        ps = _picoseconds(time)
+        self._asked_ps = ps
+        yield from self.task.user_compute(ps)
+        self._work_done(ps)
+
+    def _work_done(self, ps: int) -> None:
         self._asked_ps = 0
         self._work_ps += ps
 
     def work_until_now(self, stolen: int) -> int:
-        """Return the work that its calls of `compute` got done, in picoseconds.
+        """Return the work that its calls of these two got done, in picoseconds.
 
         Parameters
         ----------

@@ -17,6 +17,7 @@ class Op(Enum):
     """What a row does; the value is the word in the file."""
 
     COMPUTE = "compute"
+    USER = "user"
     IRQS_OFF = "irqs_off"
     SLEEP = "sleep"
     FLUSH_KERNEL = "flush_kernel"
@@ -30,7 +31,7 @@ class Op(Enum):
 OPS = tuple(Op)
 """All of them; a row of `Programs` holds the place of its own here."""
 
-TIMED = (Op.COMPUTE, Op.IRQS_OFF, Op.SLEEP)
+TIMED = (Op.COMPUTE, Op.USER, Op.IRQS_OFF, Op.SLEEP)
 """Those that take the time that their argument says, at least."""
 
 _HALF = 32

@@ -86,11 +86,14 @@ class ReplayedTrace:
         from pmsim.hardware.replay import ROW, call_row, compute_rows
 
         ops, args = self.programs.ops, self.programs.args
-        computes, calls = (ops == OPS.index(op) for op in (Op.COMPUTE, Op.FLUSH_KERNEL))
+        computes, users, calls = (
+            ops == OPS.index(op) for op in (Op.COMPUTE, Op.USER, Op.FLUSH_KERNEL)
+        )
         prepared = np.zeros((len(ops), ROW), dtype=np.int64)
         prepared[computes] = compute_rows(args[computes])
+        prepared[users] = compute_rows(args[users], user=True)
         pages, which = np.unique(args[calls], return_inverse=True)
         if len(pages):
             kinds = [call_row(flush_of(count), cause, count) for count in pages.tolist()]
             prepared[calls] = np.array(kinds, dtype=np.int64)[which]
-        return prepared, np.flatnonzero(~(computes | calls)).tolist()
+        return prepared, np.flatnonzero(~(computes | users | calls)).tolist()

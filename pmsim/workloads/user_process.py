@@ -98,7 +98,7 @@ class UserProcess(Timed):
     def _spin(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
         yield from kernel.use_mm(kernel.process(self.name))
         while True:
-            yield from cpu.compute(S)
+            yield from cpu.user_compute(S)
 
     def _sleep(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
         while True:

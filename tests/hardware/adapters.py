@@ -24,7 +24,7 @@ from pmsim.hardware.shootdown.tlbi import (
 )
 from pmsim.hardware.specimens import WholeCalls
 from pmsim.hardware.task import Task
-from pmsim.hardware.tlb import FlushFunction, empty_call, flush, sync_core
+from pmsim.hardware.tlb import FlushFunction, empty_call, flush, flush_user, sync_core
 from tests.reference.machine import run as run_reference
 from tests.reference.program import (
     CallRecord,
@@ -193,6 +193,12 @@ class _FabricRun:
         match operation:
             case "compute" | "irqs_off" | "sleep":
                 yield from getattr(task, operation)(argument)
+            case "user":
+                yield from task.user_compute(argument)
+            case "kernel":
+                yield from task.begin_kernel_compute(argument)
+            case "flush_own":
+                yield from task.flush_own_cpu(self._function("flush_user", argument))
             case "mutex_lock":
                 yield from self._mutex(argument).lock(task)
             case "mutex_unlock":
@@ -215,6 +221,8 @@ class _FabricRun:
         match operation:
             case "flush_kernel":
                 return self._flush(argument)
+            case "flush_user":
+                return flush_user(self.program.costs.tlb, argument, self.program.ceiling)
             case "free_tables":
                 return replace(self._flush(argument), frees_tables=True)
             case "sync_core":

@@ -7,7 +7,7 @@ import pytest
 from pmsim.hardware.locks import Mutex, Spinlock
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.task import Task
-from pmsim.hardware.tlb import empty_call
+from pmsim.hardware.tlb import empty_call, flush_user, full_flush
 from pmsim.hardware.topology import Topology
 from pmsim.steps import Steps
 from tests.hardware.machines import costs
@@ -22,7 +22,7 @@ def test_computing_at_once_takes_the_time_and_yields_only_where_others_come_betw
 
     def busy(task: Task) -> Steps:
         for _ in range(4):
-            rest = list(task.begin_compute(10))
+            rest = list(task.begin_kernel_compute(10))
             yielded.append(len(rest))
             yield from rest
         assert task.now == 40
@@ -60,13 +60,28 @@ def test_nothing_is_alone_before_a_handler_of_a_call_that_all_are_told_of() -> N
     assert alone == [False, False, False]
 
 
+def test_kernel_work_that_has_to_refill_is_not_alone_whatever_the_task_owes() -> None:
+    one, alone = machine(cpus=1, walk=10, kernel_entries=3), []
+
+    def asks(task: Task) -> Steps:
+        for function in (flush_user(one.costs.tlb, 34, 33), full_flush(one.costs.tlb)):
+            yield from task.flush_own_cpu(function)
+            alone.append(task.is_alone(100))
+        yield from task.begin_kernel_compute(0)
+        alone.append(task.is_alone(100))
+
+    one.spawn(0, asks, working_set=5)
+    assert one.run() == 30
+    assert alone == [True, False, True]
+
+
 def test_a_task_whose_turn_is_over_computes_when_it_comes_again() -> None:
     one = machine(cpus=1, quantum=100, context_switch=0)
     ends = {}
 
     def body(task: Task) -> Steps:
         for _ in range(2):
-            yield from task.begin_compute(100)
+            yield from task.begin_kernel_compute(100)
         ends[task.number] = task.now
 
     one.spawn(0, body)

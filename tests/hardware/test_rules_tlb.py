@@ -128,3 +128,63 @@ def test_windows_and_calls_pay_no_debt(run):
     task = on(1, irqs_off(1100), irqs_off(500), call(2), compute(10), working_set=4)
     result = run(program(on(0, full_flush(1)), task, cpus=3, walk=10))
     assert result.task_ends[1] == 1700 + 1150 + 50
+
+
+def test_kernel_work_refills_what_the_kernel_touches_and_not_what_the_task_does(run):
+    # The debts of the handler that ends at 1200: 20 of the CPU's, for the kernel, and 40 of the
+    # task's. Kernel work from 2000 pays the former, to 2120; the compute after it the latter.
+    task = on(1, irqs_off(2000), ("kernel", 100), ("kernel", 100), compute(100), working_set=4)
+    result = run(program(on(0, full_flush(1)), task, walk=10, kernel_entries=2))
+    assert result.task_ends[1] == 2000 + 50 + 50 + 120 + 100 + 140
+    assert result.cpus[1].refill == 60
+
+
+@pytest.mark.parametrize("kind", ["compute", "user"])
+def test_a_program_refills_nothing_of_the_kernels(run, kind):
+    task = on(1, (kind, 2000), ("kernel", 100), working_set=4)
+    result = run(program(on(0, full_flush(1)), task, walk=10, kernel_entries=2))
+    assert (result.task_ends[1], result.cpus[1].refill) == (2000 + 100 + 40 + 120, 60)
+
+
+def test_a_flush_of_user_space_spares_the_kernels_entries(run):
+    task = on(1, irqs_off(2000), ("kernel", 100), compute(100), working_set=4)
+    result = run(program(on(0, ("flush_user", 34)), task, cpus=2, walk=10, kernel_entries=2))
+    assert (result.task_ends[1], result.cpus[1].refill) == (2100 + 100 + 140, 40)
+
+
+def test_a_flush_of_its_own_cpu_leaves_the_same_debt_without_a_call(run):
+    # 500 for the flush, no call; then 100 of kernel work owe nothing, and the compute 40.
+    task = on(0, ("flush_own", 34), ("kernel", 100), compute(100), working_set=4)
+    result = run(program(task, cpus=2, flush_all=500, walk=10, kernel_entries=2))
+    assert (result.task_ends[0], result.cpus[0].refill, result.calls) == (740, 40, ())
+    assert result.cpus[0].irqs_off == 500
+
+
+def test_no_more_than_the_tlb_holds_is_refilled_for_the_kernel(run):
+    task = on(0, full_flush(), ("kernel", 100))
+    result = run(program(task, walk=10, entries=3, kernel_entries=8))
+    assert result.task_ends[0] == 130
+
+
+def test_a_flush_of_everything_in_the_midst_of_kernel_work_sets_its_debt_back_to_the_whole(run):
+    # Taken at 1150: 1100 of 4000 done; 1000 of debt from 1200 on. The second call, at 1150,
+    # arrives at 2250: 50 of work later; handler to 2350, then 1000 and 2850 again.
+    task = on(1, ("kernel", 4000), working_set=9)
+    result = run(program(on(0, full_flush(1), full_flush(1)), task, walk=500, kernel_entries=2))
+    assert (result.task_ends[1], result.cpus[1].refill) == (2350 + 1000 + 2850, 2000)
+
+
+def test_what_one_task_has_refilled_for_the_kernel_the_next_need_not(run):
+    # Quantum 100. Task 1 owes 200 for the kernel, has paid half when it is switched away from, and
+    # wants nothing else; task 2 pays the other half, so that at 300 task 1 has nothing left to do.
+    result = run(
+        program(
+            on(0, full_flush(), ("kernel", 0), number=1),
+            on(0, ("kernel", 50), number=2),
+            walk=100,
+            kernel_entries=2,
+            quantum=100,
+        )
+    )
+    assert result.task_ends == {1: 200, 2: 250}
+    assert result.cpus[0].refill == 200

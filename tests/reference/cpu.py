@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.reference.clock import Phase
-from tests.reference.crosscall import Call, Process
+from tests.reference.crosscall import Call, Function, Process
 from tests.reference.program import CpuAccount
 from tests.reference.task import Doing, Task
 
@@ -56,6 +56,7 @@ class Cpu:
         self.last_switched_in: Task | None = None
         self.switch_left = 0
         self.still_left = 0  # what an invalidation has made its compute lose
+        self.kernel_debt = 0  # for the kernel's entries, whoever works for the kernel next
         # Idleness.
         self.idle_since: int | None = None
         self.waking: Spent | None = None  # what the waking counts as
@@ -113,7 +114,7 @@ class Cpu:
             return None
         if self.switch_left > 0:
             return self.switch_left
-        left = task.debt + task.work
+        left = task.to_refill + task.work
         quantum_left = self.machine.costs.sched.quantum - task.had
         return min(left, quantum_left) if quantum_left > 0 else left
 
@@ -190,8 +191,7 @@ class Cpu:
             if call.acknowledged_at_start:
                 call.acks[self.number].succeed(clock.now)
             yield clock.at(clock.now + call.function.cost)
-            if call.function.is_full_flush:
-                self.empty_tlb()
+            self.empty_tlb(call.function)
             if not call.acknowledged_at_start:
                 call.acks[self.number].succeed(clock.now)
         yield clock.at(clock.now + costs.exit)
@@ -203,10 +203,15 @@ class Cpu:
         """Return the queued calls by the instant they were queued at, then by initiator."""
         return sorted(self.queue, key=lambda c: (c.queued_at[self.number], c.initiator))
 
-    def empty_tlb(self) -> None:
-        """A full flush ends: every task of this CPU owes its refill (section 5)."""
+    def empty_tlb(self, function: Function) -> None:
+        """A flush ends: after a full one every task of this CPU owes its refill (section 5)."""
+        if not function.is_full_flush:
+            return
         for task in self.tasks:
             task.set_debt()
+        if not function.spares_kernel:
+            tlb = self.machine.costs.tlb
+            self.kernel_debt = min(tlb.kernel_entries, tlb.entries) * tlb.walk
 
     # -- invalidations by the interconnect ----------------------------------------------------
 
@@ -232,6 +237,7 @@ class Cpu:
             return False
         if self.switch_left > 0 or self.still_left > 0:
             return False
+        task.look_whether_over()
         if task.doing is Doing.COMPUTE:
             return task.quantum_is_over()
         return task.doing is Doing.STEP

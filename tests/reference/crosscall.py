@@ -7,7 +7,7 @@ elsewhere; that windows do not hold its interrupts off is in `Cpu`.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import simpy
@@ -27,11 +27,13 @@ Process = Generator[simpy.Event, object, None]
 class Function:
     """What a call runs on every CPU: what it costs there, and whether it empties the TLB.
 
-    And whether the caller frees page tables behind it.
+    And whether it spares the kernel's entries then; and whether the caller frees page tables
+    behind it.
     """
 
     cost: int
     is_full_flush: bool = False
+    spares_kernel: bool = False
     frees_tables: bool = False
 
 
@@ -41,6 +43,11 @@ def flush(machine: ReferenceMachine, pages: object) -> Function:
     if cast(int, pages) > machine.program.ceiling:
         return Function(tlb.flush_all, is_full_flush=True)
     return Function(cast(int, pages) * tlb.invlpg)
+
+
+def flush_user(machine: ReferenceMachine, pages: object) -> Function:
+    """Return the flush of so many pages of user space: the kernel's entries stay."""
+    return replace(flush(machine, pages), spares_kernel=True)
 
 
 def sync_core(machine: ReferenceMachine) -> Function:
@@ -62,8 +69,7 @@ def cross_call(task: Task, function: Function, targets: list[int]) -> Waits:
     if machine.program.order == "serial" or not targets:
         # A step of its own, interrupts off; all that there is of a call with no targets.
         yield from task.local_function(function.cost)
-        if function.is_full_flush:
-            task.cpu.empty_tlb()
+        task.cpu.empty_tlb(function)
     when = {c: cast(int, ack.value) for c, ack in acks.items()}
     machine.calls.append(CallRecord(task.cpu.number, task.number, start, machine.now, when))
 
@@ -145,8 +151,7 @@ class Call:
         clock = self.machine.clock
         if self.machine.program.order == "concurrent":
             yield clock.at(all_sent + self.function.cost)
-            if self.function.is_full_flush:
-                self.task.cpu.empty_tlb()
+            self.task.cpu.empty_tlb(self.function)
         else:
             yield clock.at(all_sent)
         # 5. Wait.

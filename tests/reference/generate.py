@@ -31,6 +31,8 @@ TASTES = (
     ("compute", "compute", "irqs_off", "call"),
     ("compute", "irqs_off", "free_tables", "flush_kernel"),
     ("compute", "invalidate", "call", "irqs_off"),
+    ("kernel", "user", "flush_user", "flush_own", "flush_kernel"),
+    ("kernel", "compute", "flush_kernel", "invalidate", "flush_user"),
 )
 """What a program's plain steps are chosen from."""
 
@@ -193,6 +195,7 @@ class _Generator:
             flush_all=self.time(0, 5),
             walk=self.time(0, 2),
             entries=self.source.integer(0, 4),
+            kernel_entries=self.source.integer(0, 3),
             sync_core=self.time(0, 2),
         )
 
@@ -261,16 +264,14 @@ class _Generator:
     def plain_step(self, cpu: int, n_cpus: int) -> Step:
         source = self.source
         match source.choice(self.operations):
-            case "compute":
-                return "compute", self.time(0, 20)
+            case "compute" | "user" | "kernel" as operation:
+                return operation, self.time(0, 20)
             case "irqs_off":
                 return "irqs_off", self.time(0, 8)
             case "flush_kernel":
                 return "flush_kernel", self.pages()
-            case "free_tables":
-                return "free_tables", self.pages()
-            case "invalidate":
-                return "invalidate", self.pages()
+            case "free_tables" | "flush_user" | "flush_own" | "invalidate" as operation:
+                return operation, self.pages()
             case "call":
                 others = [c for c in range(n_cpus) if c != cpu]
                 return "call", (self.pages(), tuple(c for c in others if source.chance(50)))

@@ -18,11 +18,15 @@ Step = tuple[str, object]
 operation      argument             what the task does
 ============== ==================== ===========================================================
 compute        ps                   needs that much CPU time
+user           ps                   the same, in user mode
+kernel         ps                   needs that much CPU time for the kernel's own work
 irqs_off       ps                   holds the CPU for exactly that long, interrupts off
 sleep          ps                   gives the CPU up; a timer wakes it
 flush_kernel   pages                calls the flush of so many pages on every other CPU
 free_tables    pages                the same, and frees page tables behind it
-call           (pages, targets)     the same, on some CPUs only
+flush_user     pages                calls the flush of so many pages of user space
+flush_own      pages                flushes so many pages of user space on its own CPU alone
+call           (pages, targets)     as flush_kernel, on some CPUs only
 sync_core      None                 calls a serialising instruction on every other CPU
 empty          ps                   calls a function of that cost on every other CPU
 invalidate     pages                has the interconnect invalidate them, or everything (0)

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, cast
 
 from pmsim.errors import ProgramError
-from tests.reference.crosscall import Function, cross_call, flush, sync_core
+from tests.reference.crosscall import Function, cross_call, flush, flush_user, sync_core
 from tests.reference.program import TaskSpec
 from tests.reference.tlbi import invalidate
 
@@ -48,6 +48,7 @@ class Task:
         # Compute: what is left of the present one, the debt, the time since the switch-in, and how
         # much of the present one it has had without a break. A window: what is left of it.
         self.work = 0
+        self.is_kernel_work = False
         self.debt = 0
         self.had = 0
         self.unbroken = 0
@@ -59,6 +60,14 @@ class Task:
 
     # -- time ---------------------------------------------------------------------------------
 
+    @property
+    def to_refill(self) -> int:
+        """What has to be refilled in the present compute before it gets on.
+
+        The debt of the task; or where the kernel works, what its CPU owes for the kernel.
+        """
+        return self.cpu.kernel_debt if self.is_kernel_work else self.debt
+
     def set_debt(self) -> None:
         """A full flush on this CPU: the debt is set, it never adds up (section 5)."""
         tlb = self.machine.costs.tlb
@@ -66,14 +75,21 @@ class Task:
 
     def spend(self, ps: int) -> int:
         """Compute for a while, the debt first; return how much of it the debt took."""
-        paid = min(self.debt, ps)
-        self.debt -= paid
+        paid = min(self.to_refill, ps)
+        if self.is_kernel_work:
+            self.cpu.kernel_debt -= paid
+        else:
+            self.debt -= paid
         self.work -= ps - paid
         self.had += ps
         self.unbroken += ps
-        if self.debt + self.work == 0:
-            self.doing = Doing.STEP
+        self.look_whether_over()
         return paid
+
+    def look_whether_over(self) -> None:
+        """End a compute of which nothing is left; somebody else may have refilled for it."""
+        if self.doing is Doing.COMPUTE and self.to_refill + self.work == 0:
+            self.doing = Doing.STEP
 
     def spend_window(self, ps: int) -> None:
         """Keep interrupts off for a while."""
@@ -106,7 +122,8 @@ class Task:
 
     def _step(self, operation: str, argument: object) -> Waits:
         match operation:
-            case "compute":
+            case "compute" | "user" | "kernel":
+                self.is_kernel_work = operation == "kernel"
                 yield from self.compute(cast(int, argument))
             case "irqs_off":
                 yield from self.irqs_off(cast(int, argument))
@@ -131,6 +148,12 @@ class Task:
             case "free_tables":
                 function = replace(flush(self.machine, argument), frees_tables=True)
                 yield from cross_call(self, function, everybody_else)
+            case "flush_user":
+                yield from cross_call(self, flush_user(self.machine, argument), everybody_else)
+            case "flush_own":
+                function = flush_user(self.machine, argument)
+                yield from self.irqs_off(function.cost)
+                self.cpu.empty_tlb(function)
             case "call":
                 pages, targets = cast(tuple[int, tuple[int, ...]], argument)
                 yield from cross_call(self, flush(self.machine, pages), sorted(set(targets)))
@@ -147,7 +170,7 @@ class Task:
         """Need so much CPU time, and the debt's (``compute(0)`` of a task that owes takes it)."""
         self.work = ps
         self.unbroken = 0
-        if self.debt + self.work > 0:
+        if self.to_refill + self.work > 0:
             self.doing = Doing.COMPUTE
             yield
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import simpy
 
-from tests.reference.crosscall import Process
+from tests.reference.crosscall import Function, Process
 from tests.reference.program import CallRecord
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Invalidation:
             exposed = min(self.service(), computed) + recovery
             cpu.stand_still(exposed * self.machine.tlbi.victim_share_ppm // WHOLE)
         if self.empties_tlb:
-            cpu.empty_tlb()
+            cpu.empty_tlb(Function(0, is_full_flush=True))
 
 
 def round_trip(machine: ReferenceMachine, initiator: Cpu) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from pmsim.errors import ScenarioError
 from pmsim.units import MS, US
 from pmsim.workloads.registry import workload_kinds
 from pmsim.workloads.task import MachineInfo
-from tests.machines import scenario
+from tests.machines import ROUND_COSTS, scenario
 
 SMALL = {"file_pages": "3 pages", "core_text": "1 page", "core_data": "1 page"}
 
@@ -55,6 +56,22 @@ def test_a_pool_takes_its_refill_and_alignment() -> None:
     (pool,) = run(policy(**keys)).pools.itertuples()
     # 8 objects on boundaries of 1 KiB: 8 KiB, one area of two pages.
     assert (pool.areas, pool.pages, pool.refill, pool.align) == (1, 2, 8192, 1024)
+
+
+@pytest.mark.parametrize("jitter", ["0ns", {"dist": "uniform", "scale": "1ps"}])
+def test_a_trace_computes_in_user_mode_as_anywhere_else(tmp_path: Path, jitter: Any) -> None:
+    rows = "0,{op},1000000\n0,flush_kernel,34\n0,{op},5\n1,{op},9000000\n"
+
+    def table(op: str) -> list[dict[str, Any]]:
+        file = tmp_path / f"{op}.csv"
+        file.write_text("cpu,op,arg\n" + rows.format(op=op))
+        trace = {"kind": "trace", "file": str(file), "working_set": 7}
+        ipi = {**ROUND_COSTS["ipi"], "jitter": jitter}
+        machine = {"topology": {"cores": 2}, "costs": {**ROUND_COSTS, "ipi": ipi}}
+        return run(trace, machine=machine).cpus.to_dict("records")
+
+    assert table("user") == table("compute")
+    assert [cpu["refill_ps"] for cpu in table("user")] == [70_000, 70_000]
 
 
 def test_a_policy_that_does_not_fit_is_reported_and_the_run_goes_on() -> None:

@@ -61,6 +61,7 @@ def test_a_task_takes_at_least_what_its_rows_say_in_time(tmp_path: Path) -> None
 def test_every_op_of_the_format_is_known(tmp_path: Path) -> None:
     ops = [
         "compute",
+        "user",
         "irqs_off",
         "sleep",
         "flush_kernel",

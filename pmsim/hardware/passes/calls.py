@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_step
 from pmsim.hardware.passes.handlers import plan, settle_maxima, start_of
-from pmsim.hardware.passes.history import catch_up, retire
+from pmsim.hardware.passes.history import catch_up, empty_tlb, retire
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.log import log_call
@@ -47,7 +47,7 @@ def _append(S: State, c: int, i: int) -> None:
     """Plan call ``i`` behind the last open entry of ``c``: it is coalesced, or opens a group."""
     r = row_of(c)
     e = entry_of(S, i, c)
-    cost = S[e + E_COST] >> 2
+    cost = S[e + E_COST] >> 3
     last = entry_of(S, S[r + TAIL], c)
     if S[e + E_QUEUED] <= S[r + LAST_TAKE]:
         start = S[last + E_START]
@@ -65,7 +65,7 @@ def _append(S: State, c: int, i: int) -> None:
         S[r + PLAN_HANDLERS] += 1
     S[r + PLAN_END] = done + S[EXIT]
     S[LATEST_END] = max(S[LATEST_END], S[r + PLAN_END])
-    S[r + PLAN_FULL] |= S[e + E_COST] & 1
+    S[r + PLAN_FULL] |= S[e + E_COST] & FULL
     S[e + E_START] = start
     S[e + E_META] |= reason << 32
     S[e + E_ACK] = done - still_runs(S[e + E_COST])
@@ -110,7 +110,7 @@ def send(
     """
     o = row_of(i)
     t = S[NOW]
-    full = flags & EMPTIES
+    full = flags & FULL
     word = cost_word(S, cost, flags)
     trap = S[TRAP]
     queue = S[QUEUE]
@@ -270,7 +270,7 @@ def begin_call(
     S[o + C_LOCAL] = cost
     S[o + C_PHASE] = 0
     S[o + SENT] += 1
-    S[o + FLUSHES] += flags & EMPTIES
+    empty_tlb(S, o, flags)
     if n > 0:
         if is_quiet(S, targets, jitter, flags):
             send_quietly(S, D, i, cost, flags)

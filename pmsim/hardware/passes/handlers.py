@@ -122,8 +122,8 @@ def plan(S: State, c: int) -> None:
             e = entry_of(S, k, c)
             if S[e + E_QUEUED] > take:
                 break
-            done += S[e + E_COST] >> 2
-            full |= S[e + E_COST] & 1
+            done += S[e + E_COST] >> 3
+            full |= S[e + E_COST] & FULL
             S[e + E_START] = start
             S[e + E_META] = (S[e + E_META] & 0xFFFFFFFF) | (reason << 32)
             reason = R_RIDE

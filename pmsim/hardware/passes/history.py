@@ -23,13 +23,22 @@ def history_stolen(S: State, r: int) -> int:
 
 
 @compiled
-def flush_tlb(S: State, r: int, reached: int) -> None:
+def empty_tlb(S: State, r: int, full: int) -> None:
+    """A full flush on a CPU that does not compute: what comes next pays the whole debt."""
+    S[r + FLUSHES] += full & EMPTIES
+    if full & EMPTIES_KERNEL:
+        S[r + KERNEL_DEBT] = S[KERNEL_REFILL]
+
+
+@compiled
+def flush_tlb(S: State, r: int, reached: int, full: int) -> None:
     """A full flush, the CPU's own clock standing at ``reached``: the debt is the whole again."""
-    S[r + FLUSHES] += 1
+    empty_tlb(S, r, full)
     if S[r + MODE] != M_COMPUTE:
         return
     task = S[TASKS_AT] + S[r + CURRENT] * TASK_ROW
-    whole = S[task + T_REFILL]
+    of_kernel = S[r + COMPUTES] == DO_KERNEL
+    whole = S[r + KERNEL_DEBT] if of_kernel else S[task + T_REFILL]
     if whole == 0:
         return
     served = reached - (S[r + SINCE] - S[r + SINCE_STOLEN])
@@ -40,7 +49,10 @@ def flush_tlb(S: State, r: int, reached: int) -> None:
     S[r + NEED] += whole - left
     S[r + DEBT] = whole
     S[r + DEBT_AT] = served
-    S[task + T_EPOCH] = S[r + FLUSHES]
+    if of_kernel:
+        S[r + KERNEL_DEBT] = 0
+    else:
+        S[task + T_EPOCH] = S[r + FLUSHES]
 
 
 @compiled
@@ -63,10 +75,10 @@ def _retire_groups(S: State, c: int, now: int) -> None:
             if S[e + E_START] != start:
                 break
             done = S[e + E_ACK] + still_runs(S[e + E_COST])
-            full |= S[e + E_COST] & 1
+            full |= S[e + E_COST] & FULL
             head = S[e + E_NEXT]
         if full:
-            flush_tlb(S, r, max(start - S[r + BASE_STOLEN], S[r + REACHED]))
+            flush_tlb(S, r, max(start - S[r + BASE_STOLEN], S[r + REACHED]), full)
         end = done + S[EXIT]
         S[r + BASE_END] = end
         S[r + BASE_STOLEN] += end - stolen_from
@@ -74,7 +86,7 @@ def _retire_groups(S: State, c: int, now: int) -> None:
         S[r + PIN] = NONE
     S[r + HEAD] = head
     if S[r + PLAN_FULL]:  # whether what is left holds a full flush is not known
-        S[r + PLAN_FULL] = 0 if head < 0 else 2
+        S[r + PLAN_FULL] = 0 if head < 0 else UNKNOWN
 
 
 @compiled
@@ -87,11 +99,11 @@ def _retire_known(S: State, c: int, now: int) -> None:
         _retire_groups(S, c, now)
         return
     if S[r + PLAN_FULL]:
-        if S[r + PLAN_FULL] > 1 or S[r + PLAN_HANDLERS] - S[r + BASE_HANDLERS] > 1:
+        if S[r + PLAN_FULL] >= UNKNOWN or S[r + PLAN_HANDLERS] - S[r + BASE_HANDLERS] > 1:
             _retire_groups(S, c, now)
             return
         start = S[r + LAST_TAKE] - S[ENTRY]
-        flush_tlb(S, r, max(start - S[r + BASE_STOLEN], S[r + REACHED]))
+        flush_tlb(S, r, max(start - S[r + BASE_STOLEN], S[r + REACHED]), S[r + PLAN_FULL])
         S[r + PLAN_FULL] = 0
     S[r + HEAD] = NONE
     S[r + PIN] = NONE
@@ -119,7 +131,7 @@ def catch_up(S: State, c: int) -> None:
     e = entry_of(S, i, c)
     q = S[QUIET_AT] + S[TRAP] + (place + 1) * S[QUEUE]
     arrives = q + S[e + E_ARRIVES] - S[e + E_QUEUED]
-    done = arrives + S[ENTRY] + (cost >> 2)
+    done = arrives + S[ENTRY] + (cost >> 3)
     end = done + S[EXIT]
     S[e + E_QUEUED] = q
     S[e + E_ARRIVES] = arrives

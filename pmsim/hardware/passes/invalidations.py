@@ -56,7 +56,7 @@ def serve(S: State, i: int) -> None:
         retire(S, c, now)
         clock = now - stolen_by(S, c, now)
         if S[o + I_EMPTIES]:
-            flush_tlb(S, r, max(clock, S[r + REACHED]))
+            flush_tlb(S, r, max(clock, S[r + REACHED]), FULL)
         if S[r + MODE] == M_COMPUTE:
             _stand_still(S, r, clock, S[o + I_SERVICE], after)
 

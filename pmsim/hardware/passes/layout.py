@@ -49,6 +49,7 @@ SHORTHAND = 60  # 1: one write tells all other CPUs (`shootdown.ipi.by_shorthand
 # not caught up with them; and what tells whether a call is one
 QUIET_CALLS, QUIET_STOLEN, QUIET_FROM, QUIET_AT, QUIET_COST, BEHIND = range(46, 52)
 IN_FLIGHT, IDLE_CPUS, LATEST_FLOOR, LATEST_END = range(52, 56)
+KERNEL_REFILL = 56  # what a CPU owes for the kernel's entries after a flush of everything
 # of invalidations: what each other one in flight adds, how long a loss lasts, how many are waiting
 # or being served, and when the last service ended
 CONTENTION, RECOVERY, ASKED, LAST_SERVED = 57, 58, 59, 61
@@ -63,9 +64,12 @@ PLANES = 4
 HEAD, TAIL, LAST_TAKE, PLAN_END, PLAN_STOLEN, PLAN_HANDLERS, FLOOR, IDLE_SINCE = range(8)
 BASE_END, BASE_STOLEN, BASE_HANDLERS, PLAN_FULL, PIN, FLOOR_REASON, MODE, FLUSHES = range(8, 16)
 # plane 1: the present occupation (since when, stolen time then, CPU time needed, refill debt within
-# it), the run queue, and how far the occupation had come when an invalidation made it stand still
+# it), the run queue, and how far the occupation had come when an invalidation made it stand still;
+# of a compute, which kind it is (`DO_COMPUTE`); and what the CPU owes for the kernel's entries
 SINCE, SINCE_STOLEN, NEED, DEBT, DEBT_AT, USED, LAST_TASK, SPINS = range(PLANE, PLANE + 8)
-CURRENT, READY_HEAD, READY_TAIL, SLEEP_HEAD, REACHED = range(PLANE + 8, PLANE + 13)
+CURRENT, READY_HEAD, READY_TAIL, SLEEP_HEAD, REACHED, COMPUTES, KERNEL_DEBT = range(
+    PLANE + 8, PLANE + 15
+)
 # plane 2: the call or the invalidation that this CPU has in flight
 C_START, C_LOCAL_END, C_TARGETS, C_LINE, C_MAX, C_SLOWEST, C_FIRST, C_DIRTY = range(
     2 * PLANE, 2 * PLANE + 8
@@ -88,16 +92,20 @@ NONE_AT_FIRST = HEAD, TAIL, PIN, IDLE_SINCE, CURRENT, LAST_TASK, READY_HEAD, REA
 # --- a task's row ---------------------------------------------------------------------------------
 T_CPU, T_NUMBER, T_NEXT, T_WAKE, T_DEBT, T_WORK, T_COMPUTING, T_EPOCH, T_REFILL = range(9)
 TASK_ROW = 10
+# `T_COMPUTING` is the kind of the compute that was cut short, 0 where none was
 
 # --- an entry: one call at one target -------------------------------------------------------------
 E_QUEUED, E_ARRIVES, E_COST, E_ACK, E_START, E_META, E_PREFIX, E_NEXT = range(8)
 ENTRY_ROW = 8
-# `E_COST` is four times the function's cost, plus 2 where it is acknowledged at its start, plus 1
-# for a full flush. `E_META` holds, from bit 32 on, why the handler started when it did; from bit
-# 16, which group was sent to; below, the next target plus 1
+# `E_COST` is eight times the function's cost, plus 2 where it is acknowledged at its start, plus
+# what it empties (below). `E_META` holds, from bit 32 on, why the handler started when it did; from
+# bit 16, which group was sent to; below, the next target plus 1
 
 # --- what a called function does, in bits ---------------------------------------------------------
 EMPTIES, FREES_TABLES = 1, 2  # it empties the TLB; and behind it page tables are freed
+EMPTIES_KERNEL = 4  # what it empties the TLB of are the kernel's entries, too
+FULL = EMPTIES | EMPTIES_KERNEL
+UNKNOWN = 8  # of the handlers of a plan: whether they empty the TLB is to be looked at
 
 # --- what a CPU is doing --------------------------------------------------------------------------
 M_IDLE, M_WAKE, M_READY, M_SWITCH, M_COMPUTE, M_WINDOW, M_CALL, M_SPINLOCK, M_STEP = range(9)
@@ -149,10 +157,12 @@ TIMES = 5  # the first columns add up to the duration
 
 # --- what `steps.act` is asked to do --------------------------------------------------------------
 # these end with the calendar loop: on a CPU, what its task asks for
-DO_ADVANCE, DO_BOUNDARY, DO_COMPUTE, DO_IRQS_OFF, DO_SLEEP, DO_BLOCK, DO_SPIN = range(7)
+DO_ADVANCE, DO_BOUNDARY, DO_IRQS_OFF, DO_SLEEP, DO_BLOCK, DO_SPIN = range(6)
+# so do the kinds of compute: of a program, in user mode, the kernel's own work
+DO_COMPUTE, DO_USER, DO_KERNEL = range(6, 9)
 # these do not: on a task, or a CPU
-DO_WAKE, DO_GRANT, DO_LEAVE, DO_MAKE_READY, DO_BEGIN, DO_CATCH_UP = range(7, 13)
-DO_FORESEE = 13  # asks whether a CPU's task could compute for so long, and nothing else happens
+DO_WAKE, DO_GRANT, DO_LEAVE, DO_MAKE_READY, DO_BEGIN, DO_CATCH_UP, DO_EMPTY = range(9, 16)
+DO_FORESEE = 16  # asks whether a CPU's task could compute for so long, and nothing else happens
 
 # --- what the functions that end a step return ----------------------------------------------------
 NOTHING = -1  # nothing before the limit

@@ -27,21 +27,28 @@ def own_time(S: State, r: int) -> int:
 
 
 @compiled
-def begin_compute(S: State, c: int, work: int) -> int:
-    """Start or continue the current task's compute, debt first; return 0 if it takes no time."""
+def begin_compute(S: State, c: int, work: int, kind: int) -> int:
+    """Start or continue the current task's compute, debt first; return 0 if it takes no time.
+
+    The kernel's work pays what the CPU owes for the kernel's entries, any other the task's debt.
+    """
     r = row_of(c)
     t = S[TASKS_AT] + S[r + CURRENT] * TASK_ROW
-    if S[t + T_EPOCH] < S[r + FLUSHES]:
+    at = t + T_DEBT
+    if kind == DO_KERNEL:
+        at = r + KERNEL_DEBT
+    elif S[t + T_EPOCH] < S[r + FLUSHES]:
         S[t + T_EPOCH] = S[r + FLUSHES]
-        S[t + T_DEBT] = S[t + T_REFILL]
-    debt = S[t + T_DEBT]
+        S[at] = S[t + T_REFILL]
+    debt = S[at]
     S[t + T_COMPUTING] = 0
     if debt + work == 0:
         return 0
     occupy(S, c, M_COMPUTE, debt + work)
+    S[r + COMPUTES] = kind
     S[r + DEBT] = debt
     S[r + DEBT_AT] = 0
-    S[t + T_DEBT] = 0
+    S[at] = 0
     due = S[NOW] + S[r + NEED]
     if S[r + READY_HEAD] >= 0 and S[r + SPINS] == 0:
         due = min(due, S[NOW] + max(0, S[QUANTUM] - S[r + USED]))

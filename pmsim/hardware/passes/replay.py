@@ -12,7 +12,8 @@ from pmsim.hardware.passes.rows import row_of
 from pmsim.hardware.passes.runqueue import quantum_is_over
 
 WORK, FUNCTION, FLAGS, KIND, CAUSE, PAGES = range(6)
-"""Columns of a row: what to compute, or `CALLS`; then the call's function and what it is about."""
+"""Columns of a row: what to compute, or `CALLS`; then the call's function and what it is about. Of
+a compute, its kind says who computes (`layout.DO_COMPUTE`)."""
 
 CALLS = -1
 
@@ -56,7 +57,7 @@ def replay(
             at[task] += 1
             if rows[row, WORK] >= 0:
                 retire(S, c, S[NOW])
-                if begin_compute(S, c, rows[row, WORK]) == 0:
+                if begin_compute(S, c, rows[row, WORK], rows[row, KIND]) == 0:
                     continue
             else:
                 begin_call(S, D, nobody, nobody, c, n, rows[row, FUNCTION], rows[row, FLAGS])

@@ -32,10 +32,10 @@ def cost_word(S: State, cost: int, flags: int) -> int:
     tables are freed.
     """
     at_start = S[ACK] if flags & FREES_TABLES == 0 else 0
-    return 4 * cost + 2 * at_start + (flags & EMPTIES)
+    return 8 * cost + 2 * at_start + (flags & FULL)
 
 
 @compiled
 def still_runs(cost: int) -> int:
     """Return how long the function of an entry of this `E_COST` runs after its acknowledgement."""
-    return (cost >> 2) * (cost >> 1 & 1)
+    return (cost >> 3) * (cost >> 1 & 1)

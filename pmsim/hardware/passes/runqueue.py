@@ -52,7 +52,8 @@ def switched_in(S: State, c: int) -> None:
     """The chosen task has the CPU: it goes on computing, or takes its next step."""
     r = row_of(c)
     t = S[TASKS_AT] + S[r + CURRENT] * TASK_ROW
-    if S[t + T_COMPUTING] and begin_compute(S, c, S[t + T_WORK]):
+    kind = S[t + T_COMPUTING]
+    if kind and begin_compute(S, c, S[t + T_WORK], kind):
         return
     S[r + MODE] = M_STEP
     file_step(S, c, S[NOW])
@@ -134,9 +135,12 @@ def _preempt_compute(S: State, c: int, served: int) -> None:
     debt = max(0, S[r + DEBT] - (served - S[r + DEBT_AT]))
     S[r + REFILL] += S[r + DEBT] - debt
     S[r + BUSY] += served
-    S[t + T_DEBT] = debt
+    if S[r + COMPUTES] == DO_KERNEL:
+        S[r + KERNEL_DEBT] = debt
+    else:
+        S[t + T_DEBT] = debt
     S[t + T_WORK] = S[r + NEED] - served - debt
-    S[t + T_COMPUTING] = 1
+    S[t + T_COMPUTING] = S[r + COMPUTES]
     enqueue(S, r, task)
     choose(S, c)
 

@@ -10,7 +10,7 @@ from pmsim.hardware.passes import cache, jit
 from pmsim.hardware.passes.accounts import accounts
 from pmsim.hardware.passes.calendar import file_at, file_step
 from pmsim.hardware.passes.calls import begin_call, look_call
-from pmsim.hardware.passes.history import catch_up, retire
+from pmsim.hardware.passes.history import catch_up, empty_tlb, retire
 from pmsim.hardware.passes.instants import advance
 from pmsim.hardware.passes.invalidations import begin_invalidation
 from pmsim.hardware.passes.jit import compiled, entry_point
@@ -52,18 +52,17 @@ def _begin(S: State) -> None:
 
 @compiled
 def _is_alone(S: State, c: int, length: int) -> int:
-    """Return 1 if nothing whatever happens before the task of ``c`` has computed for ``length``.
+    """Return 1 if nothing whatever happens before the kernel on ``c`` has worked for ``length``.
 
     No handler is due or running on its CPU, nobody waits for that CPU, no refill is owed, and all
     that the calendar and SimPy's heap hold comes later. What the task does meanwhile can then be
     done at once: there is nobody to see that it takes time.
     """
     r = row_of(c)
-    t = S[TASKS_AT] + S[r + CURRENT] * TASK_ROW
     retire(S, c, S[NOW])
     if S[r + HEAD] >= 0 or S[r + READY_HEAD] >= 0 or S[LOG_ROWS] >= S[LOG_CAP]:
         return 0
-    if S[t + T_DEBT] > 0 or (S[t + T_EPOCH] < S[r + FLUSHES] and S[t + T_REFILL] > 0):
+    if S[r + KERNEL_DEBT] > 0:
         return 0
     key = 2 * (S[NOW] + length) + 1
     sleeper = S[r + SLEEP_HEAD]
@@ -87,6 +86,8 @@ def _prepare(S: State, what: int, on: int, x: int) -> None:
         enqueue(S, row_of(S[S[TASKS_AT] + on * TASK_ROW + T_CPU]), on)
     elif what == DO_BEGIN:
         _begin(S)
+    elif what == DO_EMPTY:  # the task has flushed its own CPU, and only that
+        empty_tlb(S, row_of(on), x)
     elif what == DO_CATCH_UP:  # before anybody reads what is kept of a CPU's handlers
         for c in range(S[N_CPUS]):
             catch_up(S, c)
@@ -105,7 +106,7 @@ def act(S: State, what: int, on: int, x: int) -> int:
     on
         The CPU; of `DO_WAKE` and `DO_MAKE_READY`, the task.
     x
-        A length or an instant in picoseconds.
+        A length or an instant in picoseconds; of `DO_EMPTY`, what is emptied (`layout.FULL`).
 
     Returns
     -------
@@ -114,9 +115,9 @@ def act(S: State, what: int, on: int, x: int) -> int:
         the task has lost its turn. `DO_FORESEE` returns 1 or 0.
     """
     retry = 0
-    if what == DO_COMPUTE:
+    if DO_COMPUTE <= what <= DO_KERNEL:
         retire(S, on, S[NOW])
-        if begin_compute(S, on, x) == 0:
+        if begin_compute(S, on, x, what) == 0:
             return S[row_of(on) + CURRENT]
     elif what == DO_IRQS_OFF:
         if x == 0:

@@ -35,11 +35,11 @@ class Trace(Workload):
     """A program for the bare machine is replayed, step by step, without any cost of a kernel.
 
     The file is CSV with the columns cpu,op,arg and optionally task (0 where absent). Each (cpu,
-    task) is one task that runs its rows in order, ready at time 0. The ops are compute, irqs_off
-    and sleep (arg in ps), flush_kernel (arg in pages: an IPI call to every other CPU), invalidate
-    (arg in pages, 0 for everything: a TLB broadcast, on a machine that has one),
-    and mutex_lock, mutex_unlock, spin_lock, spin_unlock (arg: the number of the lock). Locks of the
-    same number are the same lock in all traces of a scenario.
+    task) is one task that runs its rows in order, ready at time 0. The ops are compute, user (a
+    compute in user mode), irqs_off and sleep (arg in ps), flush_kernel (arg in pages: an IPI call
+    to every other CPU), invalidate (arg in pages, 0 for everything: a TLB broadcast, on a machine
+    that has one), and mutex_lock, mutex_unlock, spin_lock, spin_unlock (arg: the number of the
+    lock). Locks of the same number are the same lock in all traces of a scenario.
     """
 
     file: Annotated[str, AfterValidator(_beside_scenario)] = Field(
@@ -109,6 +109,8 @@ def _replay(trace: ReplayedTrace, which: int, kernel: KernelHandle, cpu: Cpu) ->
         number += 1
         if op is Op.COMPUTE:
             yield from cpu.compute(arg)
+        elif op is Op.USER:
+            yield from cpu.user_compute(arg)
         elif op is Op.FLUSH_KERNEL:
             yield from task.cross_call(flush_of(arg), cause=Cause.TRACE, pages=arg)
         elif op is Op.INVALIDATE:

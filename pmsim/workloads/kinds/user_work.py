@@ -55,7 +55,7 @@ class UserWork(OnCpus):
 
     def _run(self, _kernel: KernelHandle, cpu: Cpu) -> Steps:
         if self.compute is not None:
-            yield from cpu.compute(self.compute)
+            yield from cpu.user_compute(self.compute)
             return
         while True:
-            yield from cpu.compute(units.S)
+            yield from cpu.user_compute(units.S)
