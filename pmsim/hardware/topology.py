@@ -105,6 +105,11 @@ class Topology:
             size *= factor
         return Distance.PACKAGE
 
+    @property
+    def most_hops(self) -> int:
+        """Hops between the two packages that are farthest apart."""
+        return 1 if self.hops is None else max(max(row) for row in self.hops)
+
     def hops_between(self, a: int, b: int) -> int:
         """Return the factor on `PACKAGE` costs between two CPUs: 1 without a matrix."""
         if self.hops is None:
@@ -150,4 +155,4 @@ class Topology:
         """Return the largest code that `codes` can hold."""
         if self.hops is None:
             return int(Distance.PACKAGE)
-        return 3 + max(max(row) for row in self.hops)
+        return 3 + self.most_hops

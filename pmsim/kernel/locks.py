@@ -38,14 +38,20 @@ class SharedLines:
         Where they are: how far a CPU is from the one that wrote last.
     count
         How many.
+
+    Attributes
+    ----------
+    coldest
+        No CPU needs longer to fetch them.
     """
 
-    __slots__ = ("_count", "_line", "_topology", "_writer")
+    __slots__ = ("_count", "_line", "_topology", "_writer", "coldest")
 
     def __init__(self, machine: Silicon, count: int) -> None:
         self._topology = machine.topology
         self._line = machine.costs.ipi.line
         self._count = count
+        self.coldest = count * max(self._line) * self._topology.most_hops
         self._writer: CpuId | None = None
 
     def cold(self, cpu: CpuId) -> Picoseconds:

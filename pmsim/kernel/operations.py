@@ -320,27 +320,27 @@ class OperationLog:
         """Let ``task`` compute with interrupts on again."""
         self._irqs_off.remove(task)
 
-    def lock(self, task: Task, lock: Lock) -> Iterable[Any]:
-        """Take a lock and fetch what it guards.
+    def lock(self, task: Task, lock: Lock, work: Picoseconds = 0) -> Iterable[Any]:
+        """Take a lock, fetch what it guards, and compute for ``work`` under it.
 
         The time until it is owned is charged as waiting for locks; fetching is work.
         """
         if task.keeps_turn and not task.spinlocks and lock.try_lock(task):
-            return self.fetch(task, lock.data)
-        return self._wait_for(task, lock)
+            return self.fetch(task, lock.data, work)
+        return self._wait_for(task, lock, work)
 
-    def fetch(self, task: Task, data: SharedLines) -> Iterable[Any]:
-        """Compute as long as it takes to fetch what another CPU wrote last."""
-        cold = data.fetch(task.cpu)
-        return self.compute(task, cold) if cold else ()
+    def fetch(self, task: Task, data: SharedLines, work: Picoseconds = 0) -> Iterable[Any]:
+        """Compute as long as it takes to fetch what another CPU wrote last, and for ``work``."""
+        time = data.fetch(task.cpu) + work
+        return self.compute(task, time) if time else ()
 
-    def _wait_for(self, task: Task, lock: Lock) -> Steps:
+    def _wait_for(self, task: Task, lock: Lock, work: Picoseconds) -> Steps:
         start = task.now
         yield from lock.lock(task)
         operation = self._current.get(task)
         if operation is not None:
             operation.lock_wait_ps += task.now - start
-        yield from self.fetch(task, lock.data)
+        yield from self.fetch(task, lock.data, work)
 
     def flush_own_cpu(self, task: Task, function: FlushFunction) -> Steps:
         """Run a flush function on the task's own CPU alone, interrupts off; no call is made."""

@@ -34,6 +34,9 @@ LEAF_LEVELS: Final = {4 * KIB: 1, 2 * MIB: 2, 4 * MIB: 2, 1 * GIB: 3}
 LOWEST_ADDRESS: Final = 1 << 31
 """No architecture's kernel lies lower."""
 
+MOST_STAYS: Final = 16
+"""No call takes a lock that often."""
+
 Arch = Literal["x86_64", "x86_32", "arm64", "arm32", "riscv64"]
 """An architecture, by the name that profiles end in."""
 
@@ -192,9 +195,24 @@ class KernelProfile(BaseModel):
 
     # Areas
 
-    area_search: Literal["hint", "first_fit", "per_node"] = Field(
-        description="How a free range is found: from where the last one was (hint), the lowest one"
-        " (first_fit), or recently freed ones of the node first (per_node)."
+    area_search: Literal["list", "hint", "first_fit", "per_node"] = Field(
+        description="How a free range is found, and under which locks: the lowest one in a list"
+        " (list: 2.6.27 and before) or from where the last one was (hint), under one lock; the"
+        " lowest one in a tree of free ranges, which has a lock of its own (first_fit); or recently"
+        " freed ones of the node first, which has its own locks (per_node)."
+    )
+    area_alloc_stays: int = Field(
+        ge=0,
+        le=MOST_STAYS,
+        strict=True,
+        description="How often the lock of the areas in use is taken as an area is made, once its"
+        " place is found.",
+    )
+    area_free_stays: int = Field(
+        ge=1,
+        le=MOST_STAYS,
+        strict=True,
+        description="How often the same lock is taken as an area is freed.",
     )
     lazy_max_unit: Size = Field(
         description="Lazily freed address space that is tolerated, times the number of bits of the"

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final
 
+from pmsim.kernel.addresses.area_locks import AreaLocks
+from pmsim.kernel.addresses.drain import LazyFree
 from pmsim.kernel.addresses.purge import Purge
 from pmsim.kernel.addresses.ranges import AddressRange, FreedArea
 from pmsim.kernel.addresses.release import release
 from pmsim.kernel.addresses.search import AddressSpace
-from pmsim.kernel.locks import KernelSpinlock
 from pmsim.kernel.pagetables.pagetable import kernel_page_table
 from pmsim.units import PAGE_SIZE, Pages, Picoseconds
 
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
     from pmsim.kernel.addresses.vm_area import VmArea
     from pmsim.kernel.context import KernelContext
     from pmsim.steps import Steps
-
-TREE_LINES: Final = 3
-"""Cache lines that a change of the tree of areas touches and the change before, by another CPU,
-wrote. *Estimate*, 2 to 6: the parent, one more node to balance the tree, and the neighbour in the
-list that the tree is threaded with (``link_va``, ``unlink_va``)."""
 
 GUARD: Final = 1
 """Unmapped pages behind every area (``__get_vm_area_node``)."""
@@ -44,8 +40,6 @@ class Areas:
     ----------
     ranges
         The address ranges by name: ``vmalloc`` and ``modules``.
-    lock_hold
-        CPU time under the lock of the address ranges, in `alloc_vmap_area` and in `remove`.
     """
 
     def __init__(self, context: KernelContext) -> None:
@@ -53,17 +47,19 @@ class Areas:
         self.ranges = space.ranges
         self._by_start: dict[int, VmArea] = {}
         self._search = space.search
-        self._locks = [
-            KernelSpinlock(context.machine, "vmap_area_lock", guards=TREE_LINES)
-            for _ in range(space.search.locks)
-        ]
         self._holds = space.holds
-        self.lock_hold = context.costs.area_lock_hold
+        self._locks = context.part(AreaLocks)
+        self._alloc_stays = context.profile.area_alloc_stays
+        self._free_stays = context.profile.area_free_stays
         self._operations = context.operations
         self._pagetable = context.part(kernel_page_table)
         self._purge = context.part(Purge)
-        self._lazy = context.profile.purge_by != "unmap"
+        self._lazy_free = context.part(LazyFree)
         self._release = release(context)
+        # The longest that a task which need not wait is under locks, and counts what it freed.
+        self._longest_alloc = self._locks.longest(2, 1 + self._alloc_stays)
+        self._longest_free = self._locks.longest(2, self._free_stays + 1)
+        self._longest_free += self._purge.counter.coldest
 
     def __len__(self) -> int:
         return len(self._by_start)
@@ -92,28 +88,47 @@ class Areas:
         where = where or self.ranges["vmalloc"]
         purged = False
         while True:
-            lock = self._locks[self._search.search_lock(task.cpu, where, pages)]
-            yield from self._operations.lock(task, lock)
-            yield from self._operations.compute(task, self.lock_hold)
+            lock = self._search.search_lock(task.cpu, where, pages)
+            yield from self._locks.enter(task, lock)
             page = self._search.take(task.cpu, where, pages, align)
-            lock.unlock(task)
-            if page is not None or purged:
+            self._locks.leave(task, lock)
+            if page is not None:
+                for _ in range(self._alloc_stays):
+                    yield from self._locks.stay(task, self._search.busy_lock(page))
                 return page
+            if purged:
+                return None
             yield from self._purge.purge(task)
             purged = True
 
-    def is_free(self, task: Task, where: AddressRange, pages: Pages) -> bool:
-        """Return whether a task would get the lock of `alloc_vmap_area` at once, and its data."""
-        lock = self._locks[self._search.search_lock(task.cpu, where, pages)]
-        return lock.owner is None and not task.spinlocks and not lock.data.cold(task.cpu)
+    def take_at_once(
+        self, task: Task, where: AddressRange, pages: Pages, work: Picoseconds
+    ) -> tuple[int, Picoseconds] | None:
+        """Do what `alloc_vmap_area` does in no time, where nobody can notice that it takes some.
 
-    def take(self, task: Task, where: AddressRange, pages: Pages) -> int | None:
-        """Take free addresses in no time; None if there are none.
+        Parameters
+        ----------
+        task, where, pages
+            As for `alloc_vmap_area`.
+        work
+            CPU time of what the task does besides.
 
-        For a task that is alone, with `lock_hold` of CPU time paid for; see `alloc_vmap_area`.
+        Returns
+        -------
+        tuple of int or None
+            The page, and the CPU time of it all. None, and nothing done, where somebody could
+            notice, or where there is no place.
         """
-        self._locks[self._search.search_lock(task.cpu, where, pages)].data.fetch(task.cpu)
-        return self._search.take(task.cpu, where, pages, 1)
+        longest = work + self._longest_alloc
+        if not self._locks.free or task.spinlocks or not self._operations.is_alone(task, longest):
+            return None
+        lock = self._search.search_lock(task.cpu, where, pages)
+        page = self._search.take(task.cpu, where, pages, 1)
+        if page is None:
+            return None
+        time = work + self._locks.passed(task, lock, 1)
+        time += self._locks.passed(task, self._search.busy_lock(page), self._alloc_stays)
+        return page, time
 
     def add(self, area: VmArea) -> None:
         """Let an area be found."""
@@ -151,33 +166,40 @@ class Areas:
             CPU time of it, and of each of its entries.
         """
         mapped = area.pages if area.runs else 0
-        lock = self._locks[self._search.busy_lock(area.address // PAGE_SIZE)]
+        lock = self._search.busy_lock(area.address // PAGE_SIZE)
         yield from self._operations.compute(task, fixed + mapped // area.leaf * each)
-        yield from self._operations.lock(task, lock)
-        yield from self._operations.compute(task, self.lock_hold)
+        for _ in range(self._free_stays - 1):
+            yield from self._locks.stay(task, lock)
+        yield from self._locks.enter(task, lock)
         yield from self._release.release(task, self._unlink(area), lock)
 
-    def remove_at_once(self, task: Task, area: VmArea, time: Picoseconds) -> bool:
-        """Do what `remove` does in no time, where nobody can notice that it takes so long.
+    def remove_at_once(self, task: Task, area: VmArea, work: Picoseconds) -> Picoseconds | None:
+        """Do what `remove` does in no time, where nobody can notice that it takes some.
+
+        Parameters
+        ----------
+        task, area
+            As for `remove`.
+        work
+            CPU time of what the task does besides being under locks.
 
         Returns
         -------
-        bool
-            False, and nothing done, where somebody could, or a purge would be due.
+        int or None
+            The CPU time of it all. None, and nothing done, where somebody could notice, or a purge
+            would be due.
         """
-        lock = self._locks[self._search.busy_lock(area.address // PAGE_SIZE)]
         if (
-            not self._lazy
-            or lock.owner is not None
+            not self._release.lazy
+            or not self._locks.free
             or task.spinlocks
-            or lock.data.cold(task.cpu)
             or not self._purge.has_room(area.pages + GUARD)
-            or not self._operations.is_alone(task, time)
+            or not self._operations.is_alone(task, work + self._longest_free)
         ):
-            return False
-        lock.data.fetch(task.cpu)
-        self._purge.put(self._unlink(area))
-        return True
+            return None
+        lock = self._search.busy_lock(area.address // PAGE_SIZE)
+        time = self._locks.passed(task, lock, self._free_stays)
+        return work + time + self._lazy_free.free_at_once(task, self._unlink(area))
 
     def _unlink(self, area: VmArea) -> FreedArea:
         """Remove an area from the index of areas, and unmap it."""

@@ -7,10 +7,11 @@ a work item does (``drain_vmap_area_work``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from pmsim.kernel.addresses.area_locks import AreaLocks
 from pmsim.kernel.addresses.purge import Purge
+from pmsim.kernel.addresses.search import AddressSpace
 from pmsim.kernel.calls import call
 from pmsim.kernel.workqueue import Work
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pmsim.kernel.context import KernelContext
     from pmsim.kernel.operations import OperationLog
     from pmsim.steps import Steps
+    from pmsim.units import Picoseconds
 
 
 class Drain(Protocol):
@@ -43,14 +45,31 @@ class LazyFree:
 
     def __init__(self, context: KernelContext) -> None:
         self._operations = context.operations
+        self._locks = context.part(AreaLocks)
+        self._search = context.part(AddressSpace).search
         self._purge = context.part(Purge)
         self._drain: Drain = (
             TaskDrain(context) if context.profile.purge_by == "task" else WorkDrain(context)
         )
 
-    def free(self, task: Task, freed: FreedArea) -> Iterable[Any]:
-        """Put an area on the list, and have it purged when there is too much on it."""
-        return self._drain.ask(task) if self._purge.put(freed) else ()
+    def free(self, task: Task, freed: FreedArea) -> Steps:
+        """Count an area, put it on the list, and have that purged when there is too much on it."""
+        yield from self._operations.fetch(task, self._purge.counter)
+        lock = self._search.lazy_lock(freed.page)
+        if lock is not None:
+            yield from self._locks.stay(task, lock)
+        if self._purge.put(freed):
+            yield from self._drain.ask(task)
+
+    def free_at_once(self, task: Task, freed: FreedArea) -> Picoseconds:
+        """Do the same for a task that is alone, and return how long it takes.
+
+        There must be room for it on the list.
+        """
+        lock = self._search.lazy_lock(freed.page)
+        time = self._purge.counter.fetch(task.cpu)
+        self._purge.put(freed)
+        return time + (0 if lock is None else self._locks.passed(task, lock, 1))
 
     @call
     def drain_vmap_area(self, task: Task) -> Steps:

@@ -4,8 +4,8 @@ Stands for ``struct vmap_node`` and what works on it in mm/vmalloc.c (6.12: ``vm
 ``node_alloc``, ``node_pool_add_va``, ``decay_va_pool_node``, ``purge_vmap_node``). An area that is
 freed goes back to the node of the CPU that allocated it, and from a purge on waits there for a
 request of its size, so that CPUs seldom meet in the tree of free addresses; areas in use are kept
-in one tree per node too. Left out: the shrinker, which empties pools when memory is short, and that
-what a node does to its pool and to its tree is done under two locks.
+in one tree per node too, and so are freed ones. Left out: the shrinker, which empties pools when
+memory is short.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ POOLED_PAGES: Final = 256
 
 ZONE_PAGES: Final = 16
 """Pages of address space in a row that belong to one node (``vmap_zone_size``)."""
+
+_NODE_LOCKS: Final = ("vmap_node.pool_lock", "vmap_node.busy.lock", "vmap_node.lazy.lock")
 
 Pool = deque[FreedArea]
 """Areas of one size; the next to serve is the last."""
@@ -46,19 +48,23 @@ class NodePools:
         # With one node all is as before, without pools.
         self._enabled = self.nodes > 1
         self._pools: list[dict[Pages, Pool]] = [{} for _ in range(self.nodes)]
-        # Lock 0 is that of the tree of free areas; then come those of the nodes.
-        self.locks = 1 + self.nodes
+        # Lock 0 is that of the tree of free areas; then come the three of each node.
+        self.locks = ("free_vmap_area_lock", *(_NODE_LOCKS * self.nodes))
         # Node of every area of the pooled range, by its first page, from allocation to purge.
         self._owner: dict[int, int] = {}
 
     def search_lock(self, cpu: CpuId, where: AddressRange, pages: Pages) -> int:
         """Return the node's own lock if its pool has such an area, else that of the tree."""
         node = cpu % self.nodes
-        return 1 + node if where is self._pooled and self._pools[node].get(pages) else 0
+        return 1 + 3 * node if where is self._pooled and self._pools[node].get(pages) else 0
 
     def busy_lock(self, page: int) -> int:
         """Return the lock of the node that the address belongs to."""
-        return 1 + page // ZONE_PAGES % self.nodes
+        return 2 + 3 * self._zone(page)
+
+    def lazy_lock(self, page: int) -> int | None:
+        """Return the lock of the node that the area goes back to."""
+        return 3 + 3 * self._node(page)
 
     def take(self, cpu: CpuId, where: AddressRange, pages: Pages, align: Pages) -> int | None:
         """Take an area of that size from the CPU's pool, or the lowest place of all.
@@ -90,8 +96,7 @@ class NodePools:
         """Tell areas apart by node: of who allocated them, else of their address."""
         shares: dict[int, list[FreedArea]] = {}
         for area in areas:
-            node = self._owner.get(area.page, area.page // ZONE_PAGES % self.nodes)
-            shares.setdefault(node, []).append(area)
+            shares.setdefault(self._node(area.page), []).append(area)
         return [Share(node, shares[node]) for node in sorted(shares)]
 
     def give(self, share: Share, *, full: bool) -> None:
@@ -105,6 +110,14 @@ class NodePools:
             else:
                 rest.append(area)
         self._free(rest)
+
+    def _zone(self, page: int) -> int:
+        """Return the node of an address (``addr_to_node_id``)."""
+        return page // ZONE_PAGES % self.nodes
+
+    def _node(self, page: int) -> int:
+        """Return the node of an area: whose CPU asked for it, else that of its address."""
+        return self._owner.get(page, self._zone(page))
 
     def _from_pool(self, node: int, pages: Pages, align: Pages) -> int | None:
         """Take the area that was pooled last; one that is not aligned goes to the far end."""

@@ -18,7 +18,7 @@ from pmsim.kernel.addresses.search import AddressSpace
 from pmsim.kernel.addresses.vmap_block_queues import VmapBlockQueues
 from pmsim.kernel.calls import call
 from pmsim.kernel.geometry import ULONG_MAX
-from pmsim.kernel.locks import KernelMutex
+from pmsim.kernel.locks import KernelMutex, SharedLines
 from pmsim.kernel.tlbflush import Cause
 from pmsim.units import PAGE_SIZE, Pages
 
@@ -44,6 +44,8 @@ class Purge:
     lazy_max_pages
         How many may gather before a purge is asked for: 32 MiB for each bit of the number of
         online CPUs (``lazy_max_pages``).
+    counter
+        What `lazy_pages` lies in: every free adds to it.
     purge_lock
         Mutex around every purge, its shootdown included (``vmap_purge_lock``).
     """
@@ -52,6 +54,7 @@ class Purge:
         machine, profile, costs = context.machine, context.profile, context.costs
         self.lazy_pages = 0
         self.lazy_max_pages = machine.n_cpus.bit_length() * (profile.lazy_max_unit // PAGE_SIZE)
+        self.counter = SharedLines(machine, 1)
         self.purge_lock = KernelMutex(machine, "vmap_purge_lock", guards=0)
         self._lazy: list[FreedArea] = []
         self._merges = profile.lazy_merges

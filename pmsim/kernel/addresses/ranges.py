@@ -54,14 +54,17 @@ class AddressSearch(Protocol):
     """How a free place is found, and where a freed one goes."""
 
     @property
-    def locks(self) -> int:
-        """How many spinlocks guard what it knows."""
+    def locks(self) -> Sequence[str]:
+        """The names of the spinlocks that guard what it knows."""
 
     def search_lock(self, cpu: CpuId, where: AddressRange, pages: Pages) -> int:
         """Return the number of the lock under which `take` looks for a place."""
 
     def busy_lock(self, page: int) -> int:
-        """Return the number of the lock under which an area that is in use is unlinked."""
+        """Return the number of the lock under which an area is entered and unlinked."""
+
+    def lazy_lock(self, page: int) -> int | None:
+        """Return that of the list of freed areas on which one is put; None if it needs none."""
 
     def take(self, cpu: CpuId, where: AddressRange, pages: Pages, align: Pages) -> int | None:
         """Take pages of a range for a task on ``cpu``, the first a multiple of ``align``.
@@ -83,21 +86,21 @@ class AddressSearch(Protocol):
 
 
 class WithoutNodes:
-    """What searches have in common that know one node only: one lock, and nothing kept aside.
+    """What searches have in common that know one node only: one lock, and nothing kept aside."""
 
-    The kernel has a lock for free areas and one for those in use from 5.2 on; they are always taken
-    one after the other, so they are one here.
-    """
-
-    locks = 1
+    locks: Sequence[str] = ("vmap_area_lock",)
 
     def search_lock(self, cpu: CpuId, where: AddressRange, pages: Pages) -> int:
-        """Return the only lock."""
+        """Return the first lock."""
         return 0
 
     def busy_lock(self, page: int) -> int:
         """Return the only lock."""
         return 0
+
+    def lazy_lock(self, page: int) -> int | None:
+        """Return nothing: freed areas are on a list without a lock (``llist_add``)."""
+        return None
 
     def before_purge(self, *, full: bool) -> None:
         """Keep nothing aside."""
@@ -107,8 +110,10 @@ class WithoutNodes:
         return [Share(0, areas)]
 
 
-class FirstFit(WithoutNodes):
-    """The lowest place that is large enough: ``find_vmap_lowest_match`` (5.2 to 6.8)."""
+class ListSearch(WithoutNodes):
+    """The lowest place that is large enough, in a list of all areas (``vmlist``; to 2.6.27)."""
+
+    locks: Sequence[str] = ("vmlist_lock",)
 
     def take(self, cpu: CpuId, where: AddressRange, pages: Pages, align: Pages) -> int | None:
         """Take the lowest place; see `AddressSearch.take`."""
@@ -118,6 +123,20 @@ class FirstFit(WithoutNodes):
         """Free the areas' addresses."""
         for page, pages, where in merged(share.areas):
             where.space.give(page, pages)
+
+
+class FirstFit(ListSearch):
+    """The same place, found in a tree: ``find_vmap_lowest_match`` (5.2 to 6.8)."""
+
+    locks = ("free_vmap_area_lock", "vmap_area_lock", "purge_vmap_area_lock")
+
+    def busy_lock(self, page: int) -> int:
+        """Return the lock of the areas in use."""
+        return 1
+
+    def lazy_lock(self, page: int) -> int | None:
+        """Return the lock of the tree in which freed areas are joined."""
+        return 2
 
 
 def address_ranges(

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pmsim.kernel.addresses.area_locks import AreaLocks
 from pmsim.kernel.addresses.drain import LazyFree
 from pmsim.kernel.addresses.search import AddressSpace
 from pmsim.kernel.tlbflush import Cause
 
 if TYPE_CHECKING:
-    from pmsim.hardware.locks import Spinlock
     from pmsim.hardware.task import Task
     from pmsim.kernel.addresses.ranges import FreedArea
     from pmsim.kernel.context import KernelContext
@@ -22,10 +22,18 @@ if TYPE_CHECKING:
 
 
 class Release(Protocol):
-    """How the address space of an unmapped area is given up."""
+    """How the address space of an unmapped area is given up.
 
-    def release(self, task: Task, freed: FreedArea, area_lock: Spinlock) -> Iterable[Any]:
-        """Give it up; ``area_lock`` is held before, and not after."""
+    Attributes
+    ----------
+    lazy
+        Whether its flush is left to others.
+    """
+
+    lazy: bool
+
+    def release(self, task: Task, freed: FreedArea, area_lock: int) -> Iterable[Any]:
+        """Give it up; the lock of this number is held before, and not after."""
 
 
 class LazyRelease:
@@ -37,12 +45,15 @@ class LazyRelease:
         What it stands on.
     """
 
+    lazy = True
+
     def __init__(self, context: KernelContext) -> None:
+        self._locks = context.part(AreaLocks)
         self._lazy_free = context.part(LazyFree)
 
-    def release(self, task: Task, freed: FreedArea, area_lock: Spinlock) -> Iterable[Any]:
+    def release(self, task: Task, freed: FreedArea, area_lock: int) -> Iterable[Any]:
         """Put the area on the lazy list."""
-        area_lock.unlock(task)
+        self._locks.leave(task, area_lock)
         return self._lazy_free.free(task, freed)
 
 
@@ -55,16 +66,19 @@ class EagerRelease:
         What it stands on.
     """
 
+    lazy = False
+
     def __init__(self, context: KernelContext) -> None:
         self._tlbflush = context.tlbflush
+        self._locks = context.part(AreaLocks)
         self._search = context.part(AddressSpace).search
 
-    def release(self, task: Task, freed: FreedArea, area_lock: Spinlock) -> Steps:
+    def release(self, task: Task, freed: FreedArea, area_lock: int) -> Steps:
         """Flush the area, guard included, and give its address space back at once."""
         yield from self._tlbflush.flush_pages(task, freed.pages, Cause.PURGE)
         for share in self._search.shares([freed]):
             self._search.give(share, full=True)
-        area_lock.unlock(task)
+        self._locks.leave(task, area_lock)
 
 
 def release(context: KernelContext) -> Release:

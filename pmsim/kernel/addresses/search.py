@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from pmsim.kernel.addresses.hint_search import HintSearch
 from pmsim.kernel.addresses.node_pools import NodePools
-from pmsim.kernel.addresses.ranges import AddressRange, AddressSearch, FirstFit, address_ranges
+from pmsim.kernel.addresses.ranges import (
+    AddressRange,
+    AddressSearch,
+    FirstFit,
+    ListSearch,
+    address_ranges,
+)
 
 if TYPE_CHECKING:
     from pmsim.kernel.context import KernelContext
@@ -43,9 +49,13 @@ def _address_search(
     profile: KernelProfile, cpus: int, ranges: dict[str, AddressRange]
 ) -> AddressSearch:
     """Return the search of a kernel on a machine of so many CPUs."""
-    if profile.area_search == "hint":
-        return HintSearch()
-    if profile.area_search == "first_fit":
-        return FirstFit()
-    # Nodes are made on 64-bit machines only.
-    return NodePools(cpus if profile.word_bytes == 8 else 1, ranges["vmalloc"])
+    match profile.area_search:
+        case "list":
+            return ListSearch()
+        case "hint":
+            return HintSearch()
+        case "first_fit":
+            return FirstFit()
+        case "per_node":
+            # Nodes are made on 64-bit machines only.
+            return NodePools(cpus if profile.word_bytes == 8 else 1, ranges["vmalloc"])

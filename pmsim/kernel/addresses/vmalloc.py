@@ -297,14 +297,11 @@ class Vmalloc:
         where = self.ranges["vmalloc"]
         if not 0 < pages <= self._at_once or self._fresh.touches or pages > self._frames.free:
             return None
-        time = self.areas.lock_hold + self._costs.vmalloc + pages * self._costs.vmalloc_page
-        if not self.areas.is_free(task, where, pages + GUARD):
+        work = self._costs.vmalloc + pages * self._costs.vmalloc_page
+        taken = self.areas.take_at_once(task, where, pages + GUARD, work)
+        if taken is None:
             return None
-        if not self._operations.is_alone(task, time):
-            return None
-        page = self.areas.take(task, where, pages + GUARD)
-        if page is None:
-            return None
+        page, time = taken
         area = VmArea(page * PAGE_SIZE, pages, where, False, True)
         area.runs = self._frames.allocate(pages) or []
         self.areas.add(area)
@@ -318,8 +315,9 @@ class Vmalloc:
             return False
         costs = self._costs
         mapped = area.pages if area.runs else 0
-        time = costs.vfree + mapped * costs.vfree_page + self.areas.lock_hold
-        if not self.areas.remove_at_once(task, area, time):
+        work = costs.vfree + mapped * costs.vfree_page
+        time = self.areas.remove_at_once(task, area, work)
+        if time is None:
             return False
         self._frames.release(area.runs)
         self._operations.note(task, "vfree", area.pages, time)

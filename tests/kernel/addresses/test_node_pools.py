@@ -52,6 +52,24 @@ def test_a_purged_area_waits_for_a_request_of_its_size_from_its_own_cpu() -> Non
     assert nodes.take(1, vmalloc, 5, 1) == START
 
 
+def test_each_node_has_locks_of_its_own_for_its_pool_its_areas_and_what_was_freed_of_them() -> None:
+    nodes, vmalloc, modules = pools(4)
+    names = ["vmap_node.pool_lock", "vmap_node.busy.lock", "vmap_node.lazy.lock"]
+    assert list(nodes.locks) == ["free_vmap_area_lock", *(4 * names)]
+    # CPU 1 asks; the address lies in a zone of 16 pages of node 0 (1024 / 16 = 64).
+    assert nodes.search_lock(1, vmalloc, 5) == 0
+    assert nodes.take(1, vmalloc, 5, 1) == START
+    assert nodes.busy_lock(START) == 1 + 3 * 0 + 1
+    assert nodes.lazy_lock(START) == 1 + 3 * 1 + 2
+    purge(nodes, freed(5, START, where=vmalloc))
+    assert nodes.search_lock(1, vmalloc, 5) == 1 + 3 * 1 + 0
+    # Other sizes, other CPUs and modules find nothing there.
+    assert [nodes.search_lock(1, vmalloc, 4), nodes.search_lock(0, vmalloc, 5)] == [0, 0]
+    assert nodes.search_lock(1, modules, 5) == 0
+    # A module is nobody's, so it goes by its address.
+    assert nodes.lazy_lock(START + 16) == 1 + 3 * 1 + 2
+
+
 def test_the_area_that_was_pooled_last_serves_first() -> None:
     # A node's areas are pooled by address, so the highest is the last.
     nodes, vmalloc, _ = pools()

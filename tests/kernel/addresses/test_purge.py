@@ -184,10 +184,11 @@ def test_what_is_freed_during_a_purge_asks_for_the_work_again() -> None:
 
     def second(kernel: KernelHandle) -> Calls:
         area = yield from kernel.vmalloc(PAGE_SIZE)
-        # The switch to the worker takes 1 us, then it waits for 1.3 us; its 194 pages count still.
+        # The switch to the worker takes 1 us, then it waits for 1.3 us; its 194 pages count still
+        # when the next area, whose locks and lists were the other CPU's, is freed.
         while purge.lazy_pages < 194:
             yield from kernel.task.compute(50 * NS)
-        yield from kernel.task.compute(1050 * NS)
+        yield from kernel.task.compute(600 * NS)
         assert purge.lazy_pages == 194
         yield from kernel.vfree(area)
         assert purge.lazy_pages == 196

@@ -79,8 +79,8 @@ def test_who_finds_a_task_purging_does_not_wait_for_it(profile: str) -> None:
     # Its areas came too late for this purge, and nobody else is asked for another.
     assert [row["pages"] for row in booted.of_kind("purge")] == [194]
     assert purge.lazy_pages == 6
-    # A broadcast takes more than 1 us; for the area lock they wait some nanoseconds.
-    assert max(row["lock_wait_ps"] for row in booted.of_kind("vfree")) < 100 * NS
+    # A broadcast takes more than 1 us; for the locks of the areas they wait less.
+    assert max(row["lock_wait_ps"] for row in booted.of_kind("vfree")) < 500 * NS
 
 
 @pytest.mark.parametrize(("passes", "purges"), [("until_below", [2, 398]), ("one", [2])])
