@@ -9,6 +9,7 @@ Everything that scripts and notebooks need is here::
     result.crosscalls                         # a pandas DataFrame
     sweep = pmsim.sweep(scenario, {"machine.cpus": [8, 64]}, replications=10)
     pmsim.plot.broadcast_timeline(result)     # Matplotlib axes
+    pmsim.reproduce("piggin-2008-eager")      # a published experiment, predicted against measured
 
 What goes wrong is a `PmsimError`, or one of its kinds: `ScenarioError` for a file with faults,
 `SimulationError` for a run that failed.
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from pmsim.experiments.results import open_path as open
     from pmsim.experiments.sweep import sweep
     from pmsim.kernel.handle import KernelHandle
+    from pmsim.reproduction.reproduce import reproduce
+    from pmsim.reproduction.reproduction import Reproduction
     from pmsim.scenario.scenario import Scenario, load
     from pmsim.simulation.result.result import Result
     from pmsim.simulation.run.replications import run
@@ -52,10 +55,12 @@ __all__ = [
     "run",
     "sweep",
     "compare",
+    "reproduce",
     "open",
     "Scenario",
     "Result",
     "Sweep",
+    "Reproduction",
     "workload",
     "KernelHandle",
     "Cpu",
@@ -79,9 +84,11 @@ _HOMES = {
     "run": ("pmsim.simulation.run.replications", "run"),
     "sweep": ("pmsim.experiments.sweep", "sweep"),
     "compare": ("pmsim.experiments.comparison", "compare"),
+    "reproduce": ("pmsim.reproduction.reproduce", "reproduce"),
     "open": ("pmsim.experiments.results", "open_path"),
     "Result": ("pmsim.simulation.result.result", "Result"),
     "Sweep": ("pmsim.experiments.results", "Sweep"),
+    "Reproduction": ("pmsim.reproduction.reproduction", "Reproduction"),
     "KernelHandle": ("pmsim.kernel.handle", "KernelHandle"),
     "Cpu": ("pmsim.workloads.cpu", "Cpu"),
     "workload": ("pmsim.workloads.registry", "workload"),

@@ -16,6 +16,7 @@ from pmsim.cli.export import export
 from pmsim.cli.listing import list_
 from pmsim.cli.plot import plot
 from pmsim.cli.report import report
+from pmsim.cli.reproduce import reproduce
 from pmsim.cli.run import run
 from pmsim.cli.schema import schema
 from pmsim.cli.status import give_up
@@ -59,6 +60,7 @@ app.command()(compare)
 app.command()(check)
 app.command(name="list")(list_)
 app.command()(costs)
+app.command()(reproduce)
 app.command()(plot)
 app.command()(report)
 app.command()(export)

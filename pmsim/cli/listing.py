@@ -22,6 +22,7 @@ class What(StrEnum):
     WORKLOADS = "workloads"
     SCENARIOS = "scenarios"
     PROTOCOLS = "protocols"
+    EXPERIMENTS = "experiments"
 
 
 class Definition(NamedTuple):
@@ -44,7 +45,7 @@ def list_(
         bool, typer.Option("--details", help="Everything that is known of each.")
     ] = False,
 ) -> None:
-    """List platforms, kernels, workloads, scenarios or protocols."""
+    """List platforms, kernels, workloads, scenarios, protocols or published experiments."""
     from pmsim.cli.console import Output
 
     known, show = _LISTS[what]
@@ -211,12 +212,33 @@ def _protocol(console: Console, name: str, details: bool) -> None:
         _rows(console, ("what", "is"), facts)
 
 
+def _experiments() -> Iterable[str]:
+    from pmsim.reproduction.experiment import experiment_names
+
+    return experiment_names()
+
+
+def _experiment(console: Console, name: str, details: bool) -> None:
+    from pmsim.report.truth import experiment_facts
+    from pmsim.reproduction.experiment import load_experiment
+
+    experiment = load_experiment(name)
+    _entry(console, name, experiment.title)
+    if details:
+        _rows(console, ("what", "is"), list(experiment_facts(experiment).items()))
+        figures = [
+            (one.name, "" if one.at is None else str(one.at), one.use) for one in experiment.points
+        ]
+        _rows(console, ("point", experiment.axis, "may be used to"), figures)
+
+
 _LISTS: Mapping[What, tuple[Callable[[], Iterable[str]], Callable[[Console, str, bool], None]]] = {
     What.PLATFORMS: (_platforms, _platform),
     What.KERNELS: (_kernels, _kernel),
     What.WORKLOADS: (_workloads, _workload),
     What.SCENARIOS: (_scenarios, _scenario),
     What.PROTOCOLS: (_protocols, _protocol),
+    What.EXPERIMENTS: (_experiments, _experiment),
 }
 """Of each kind of thing its names, and how one is printed."""
 

@@ -3,6 +3,7 @@
 Also reachable as ``pmsim.plot``. Every figure is drawn on ``ax=`` where one is given.
 """
 
+from pmsim.figures.agreement import predicted_against_measured
 from pmsim.figures.anatomy import call_anatomy
 from pmsim.figures.cpus import cpus_over_time
 from pmsim.figures.curve import curves
@@ -11,11 +12,14 @@ from pmsim.figures.flushes import flush_cost
 from pmsim.figures.gallery import draw_all
 from pmsim.figures.heat import heat_map
 from pmsim.figures.latencies import latency_distribution
+from pmsim.figures.misses import error_distribution
 from pmsim.figures.operations import operation_cost
 from pmsim.figures.phases import phase_diagram
+from pmsim.figures.reproduced import experiment_curve
 from pmsim.figures.timeline import broadcast_timeline
 
 __all__ = [
+    "predicted_against_measured",
     "broadcast_timeline",
     "call_anatomy",
     "cpus_over_time",
@@ -24,8 +28,10 @@ __all__ = [
     "flush_cost",
     "heat_map",
     "latency_distribution",
+    "error_distribution",
     "operation_cost",
     "phase_diagram",
+    "experiment_curve",
     "tornado",
 ]
 

@@ -69,17 +69,33 @@ def report_html(found: Sequence[Result | Sweep]) -> str:
     if len(sides) > 1:
         parts.insert(0, _comparison(sides))
     title = ", ".join(dict.fromkeys(one.name for one in found))
+    body = "\n".join([*parts, _glossary()])
+    contents = _contents(names, compared=len(sides) > 1)
+    return whole_page(f"{title}: pmsim report", body, contents, _version(found))
+
+
+def whole_page(title: str, body: str, contents: str, version: str) -> str:
+    """Return a page with a body, its look and its script, and nothing that is loaded.
+
+    Parameters
+    ----------
+    title
+        Its title.
+    body, contents
+        HTML: what it says, and links to that; the second may be empty.
+    version
+        Of pmsim.
+    """
     script, look = (files("pmsim.report").joinpath(f"page.{end}").read_text("utf-8")
                     for end in ("js", "css"))  # fmt: skip
-    body = "\n".join(parts)
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}: pmsim report</title>\n<style>\n{look}</style>\n</head>\n<body>\n"
-        f"{_contents(names, compared=len(sides) > 1)}<main>\n{body}\n{_glossary()}\n</main>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{look}</style>\n</head>\n<body>\n"
+        f"{contents}<main>\n{body}\n</main>\n"
         f'<p class="said" role="status"></p>\n'
-        f"<footer>Made by pmsim {escape(_version(found))}. Times are simulated.</footer>\n"
+        f"<footer>Made by pmsim {escape(version)}. Times are simulated.</footer>\n"
         f"<script>\n{script}</script>\n</body>\n</html>\n"
     )
 

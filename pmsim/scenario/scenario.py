@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -56,6 +56,11 @@ class Scenario:
         """Make a scenario of plain data, as it would stand in a file; raise `ScenarioError`."""
         return _scenario(node_of(data), file, directory or Path())
 
+    @classmethod
+    def from_node(cls, tree: Node, file: str, directory: Path) -> Scenario:
+        """Make a scenario of a part of another file; raise `ScenarioError` with its places."""
+        return _scenario(tree, file, directory)
+
     @property
     def name(self) -> str:
         """What it is called."""
@@ -93,14 +98,18 @@ class Scenario:
         >>> import pmsim
         >>> small = pmsim.load("policy-load").with_(**{"machine.cpus": 8})
         """
+        return self.with_nodes([(path, node_of(value)) for path, value in values.items()])
+
+    def with_nodes(self, values: Sequence[tuple[str, Node]]) -> Scenario:
+        """Return the scenario with other values, as `with_`, that stand somewhere in a file."""
         tree = self._tree
         names = [one.name for one in self._resolved.workloads]
         try:
-            for path, value in values.items():
-                tree = overridden(tree, path, node_of(value), names)
+            for path, node in values:
+                tree = overridden(tree, path, node, names)
             return _scenario(tree, self.file, self.directory)
         except ScenarioError as error:
-            given = f"with {', '.join(values)}"
+            given = f"with {', '.join(path for path, _ in values)}"
             faults = [_in_values(fault, given, self.file) for fault in error.faults]
             raise ScenarioError(faults) from None
 

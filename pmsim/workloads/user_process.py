@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, Tag
+from pydantic import Field, Tag, model_validator
 
 from pmsim.errors import Fault
-from pmsim.quantities import LIST_OR_OTHER
+from pmsim.quantities import LIST_OR_OTHER, refused
 from pmsim.steps import Steps
 from pmsim.units import MS, S
 from pmsim.workloads.cpu import Cpu
@@ -40,10 +41,16 @@ class UserProcess(Timed):
         description="CPUs of the process's other threads, one thread each: all (but its own),"
         " others (CPUs that no workload names), or a list.",
     )
-    threads_do: Literal["spin", "sleep"] = Field(
+    threads_do: Literal["spin", "sleep", "change"] = Field(
         default="spin",
         description="spin: they compute, so that their CPUs have to be told. sleep: their CPUs are"
-        " lazy, and mostly left alone.",
+        " lazy, and mostly left alone. change: each changes a mapping of its own, as the first one"
+        " does.",
+    )
+    copies: PositiveCount = Field(
+        default=1,
+        description="Processes of this kind, alike; the first threads of the others are on the CPUs"
+        " behind `cpu`. Only a process of a single thread may have copies.",
     )
     nap: Apart = Field(
         default=10 * MS, description="sleep only: after how long a thread wakes, for an instant."
@@ -56,6 +63,13 @@ class UserProcess(Timed):
         default=512, description="TLB entries that each thread refills after a full flush."
     )
 
+    @model_validator(mode="after")
+    def _single_where_copied(self) -> UserProcess:
+        if self.copies > 1 and self.threads:
+            raise refused("conflict", "a process with several threads has no copies",
+                          "write it down as often as it is to run")  # fmt: skip
+        return self
+
     @abstractmethod
     def change(self, kernel: KernelHandle) -> Steps:
         """Change the mapping once."""
@@ -63,13 +77,32 @@ class UserProcess(Timed):
     def tasks(self, machine: MachineInfo) -> list[TaskSpec]:
         """Return the thread that changes mappings, then the others."""
         role = role_of(self.endless)
-        first = TaskSpec(self.cpu, self._change_all, working_set=self.working_set, role=role)
-        wait = self._spin if self.threads_do == "spin" else self._sleep
+        firsts = [
+            TaskSpec(
+                self.cpu + copy,
+                partial(self._change_all, f"{self.name}-{copy}" if copy else self.name),
+                working_set=self.working_set,
+                role=role,
+                stream=f"copy{copy}" if copy else "",
+            )
+            for copy in range(self.copies)
+        ]
+        all_do: dict[str, Callable[[KernelHandle, Cpu], Steps]] = {
+            "spin": self._spin,
+            "sleep": self._sleep,
+            "change": partial(self._change_all, self.name),
+        }
         others = [
-            TaskSpec(cpu, wait, working_set=self.working_set, role="background", stream=f"cpu{cpu}")
+            TaskSpec(
+                cpu,
+                all_do[self.threads_do],
+                working_set=self.working_set,
+                role=role if self.threads_do == "change" else "background",
+                stream=f"cpu{cpu}",
+            )
             for cpu in self._thread_cpus(machine)
         ]
-        return [first, *others]
+        return [*firsts, *others]
 
     def _thread_cpus(self, machine: MachineInfo) -> tuple[int, ...]:
         if not isinstance(self.threads, str):
@@ -80,17 +113,19 @@ class UserProcess(Timed):
     def claims(self, machine: MachineInfo) -> frozenset[int]:
         """Return the CPUs that are named; ``all`` and ``others`` take what is there."""
         listed = () if isinstance(self.threads, str) else self.threads
-        return frozenset({self.cpu, *listed})
+        return frozenset({*range(self.cpu, self.cpu + self.copies), *listed})
 
     def check(self, machine: MachineInfo) -> Iterable[KeyFault | Fault]:
         """Return a fault for each CPU that the machine does not have."""
         yield from cpu_faults(("cpu",), self.cpu, machine)
+        if self.copies > 1:
+            yield from cpu_faults(("copies",), self.cpu + self.copies - 1, machine)
         listed = () if isinstance(self.threads, str) else self.threads
         for index, cpu in enumerate(listed):
             yield from cpu_faults(("threads", index), cpu, machine)
 
-    def _change_all(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
-        yield from kernel.use_mm(kernel.process(self.name))
+    def _change_all(self, process: str, kernel: KernelHandle, cpu: Cpu) -> Steps:
+        yield from kernel.use_mm(kernel.process(process))
         for instant in self.arrivals(cpu):
             yield from cpu.sleep_until(instant)
             yield from self.change(kernel)

@@ -1,0 +1,115 @@
+"""``pmsim reproduce``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pmsim.cli.run import RESULTS
+from pmsim.cli.status import at_work, check_memory, reporting, say
+
+if TYPE_CHECKING:
+    from pmsim.reproduction.reproduction import Reproduction
+
+PAGE = "report.html"
+
+
+@reporting
+def reproduce(
+    experiments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME...]",
+            help="Experiments, as `pmsim list experiments` shows them, or files of your own."
+            " Default: all that pmsim ships.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Processes. Default: one a processor.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where tables, page and figures go. Default: results/reproduce."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    no_figures: Annotated[
+        bool, typer.Option("--no-figures", help="No figures and no page.")
+    ] = False,
+) -> None:
+    """Predict published experiments, and compare with what was measured.
+
+    Raw predictions read no measurement; scaled ones read one point of each experiment.
+    """
+    from pmsim.reproduction.reproduce import reproduce as run
+    from pmsim.simulation.result.place import check_place, result_directory
+
+    place = out or RESULTS / "reproduce"
+    check_place(place, force=force)
+    check_memory()
+    if not quiet:
+        from pmsim.cli.compiling import compile_passes
+
+        compile_passes()
+    with at_work():
+        with _shown(wanted=not quiet) as progress:
+            found = run(*(experiments or ()), workers=workers, progress=progress)
+        with result_directory(place, force=force) as work:
+            _write(found, work, figures=not no_figures)
+    if not quiet:
+        _print(found)
+        say(f"tables{'' if no_figures else ', page and figures'}: {place}")
+
+
+def _write(found: Reproduction, work: Path, *, figures: bool) -> None:
+    """Write everything into a directory."""
+    found.save(work)
+    if not figures:
+        return
+    from pmsim.figures.published import truth_drawings
+    from pmsim.report.truth import truth_html
+
+    (work / PAGE).write_text(truth_html(found), encoding="utf-8")
+    for drawing in truth_drawings(found.points):
+        drawing.save(work / f"{drawing.name}.png")
+
+
+def _print(found: Reproduction) -> None:
+    """Print a table for each experiment, and what they come to together."""
+    from rich.text import Text
+
+    from pmsim.cli.console import Output
+    from pmsim.report.truth_tables import experiment_table, truth_tables, truth_words
+
+    console = Output()
+    scores = found.scores
+    for one in found.experiments:
+        console.print(Text(one.name, style="bold"))
+        console.print(Text(one.title))
+        console.table(experiment_table(one, [s for s in scores if s.experiment == one.name]))
+    if len(found.experiments) > 1:
+        for table in truth_tables(found):
+            console.print()
+            console.table(table)
+    for sentence in truth_words(found):
+        console.print(Text(f"- {sentence}"))
+
+
+@contextmanager
+def _shown(*, wanted: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Give a callback that shows how many runs are done, where somebody sees it."""
+    import sys
+
+    if not wanted or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True, highlight=False).status("running") as status:
+        yield lambda done, total: status.update(f"{done} of {total} runs")

@@ -1,0 +1,138 @@
+"""Predicted against measured, every point of published experiments."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from pmsim import formatting
+from pmsim.figures import style
+
+FAMILIES: Final = {
+    "x86": (style.BLUE, "o"),
+    "Arm": (style.ORANGE, "s"),
+    "RISC-V": (style.PURPLE, "^"),
+    "guests": (style.RED, "D"),
+}
+"""Colour and marker of each kind of machine, told apart by either."""
+NEAR: Final = 1.25
+FACTOR: Final = 2.0
+_MOST_NAMES: Final = 12
+_ROOM: Final = 1.5
+"""How far names are apart at least, as a ratio on the axis."""
+
+
+def predicted_against_measured(points: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw raw predictions against what was measured, both on logarithmic axes.
+
+    Times are drawn, and rates as the time of each one; what is neither is left out, and so is what
+    was measured on machines that no platform stands for.
+
+    Parameters
+    ----------
+    points
+        The points of a `pmsim.Reproduction`.
+    ax
+        Axes to draw on; a figure of its own where not given.
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
+    """
+    found = drawn(points)
+    with style.drawing(ax, size(found)) as axes:
+        return draw(found, axes)
+
+
+def drawn(points: pd.DataFrame) -> pd.DataFrame:
+    """Take the points that can be drawn."""
+    times = points["measured_ps"].gt(0) & points["raw_ps"].gt(0)
+    return points[points["counted"] & times]
+
+
+def size(_found: pd.DataFrame) -> tuple[float, float]:
+    """Return the width and height of the figure, in inches."""
+    return 7.2, 6.4
+
+
+def draw(found: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw the points on axes."""
+    if found.empty:
+        return style.nothing(ax, "Predicted against measured", "No point was predicted.")
+    low = float(min(found["measured_ps"].min(), found["raw_ps"].min())) / 2
+    high = float(max(found["measured_ps"].max(), found["raw_ps"].max())) * 2
+    ends = np.array([low, high])
+    for ratio, shade in ((FACTOR, "#eeeeee"), (NEAR, "#dddddd")):
+        ax.fill_between(ends, ends / ratio, ends * ratio, color=shade, linewidth=0)
+    ax.plot(ends, ends, color=style.FAINT, linewidth=0.9)
+    for family, (colour, marker) in FAMILIES.items():
+        rows = found[found["family"] == family]
+        ax.plot(
+            rows["measured_ps"], rows["raw_ps"], linestyle="none", marker=marker, color=colour,
+            markersize=5, markeredgecolor=style.PAPER, markeredgewidth=0.5, alpha=0.9,
+        )  # fmt: skip
+    ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
+    for axis, label in ((ax.xaxis, "measured"), (ax.yaxis, "predicted, nothing fitted")):
+        style.log_time_axis(axis, label)
+    _name(found, ax)
+    here = [name for name in FAMILIES if (found["family"] == name).any()]
+    room = style.key(ax, [(name, FAMILIES[name][0]) for name in here])
+    style.say(ax, message(found), detail(found), room)
+    return ax
+
+
+def message(found: pd.DataFrame) -> str:
+    """Return the sentence on top."""
+    near = formatting.share(_within(found, NEAR))
+    factor = formatting.share(_within(found, FACTOR))
+    ratio = found["raw_ps"] / found["measured_ps"]
+    side = "too short" if (ratio < 1).mean() > 0.5 else "too long"
+    part = formatting.share(
+        float((ratio < 1).mean() if side == "too short" else (ratio > 1).mean())
+    )
+    return (
+        f"{factor} of {len(found)} times are predicted within a factor of two, {near} within"
+        f" 25 %; {part} are {side}"
+    )
+
+
+def detail(found: pd.DataFrame) -> str:
+    """Return the quieter line below it."""
+    return (
+        f"{found['experiment'].nunique()} published experiments; points that were never fitted."
+        " Dark band: within 25 %; light: within a factor of two. Names: what lies farther off."
+    )
+
+
+def _within(found: pd.DataFrame, factor: float) -> float:
+    ratio = found["raw_ps"] / found["measured_ps"]
+    return float(((ratio <= factor) & (ratio >= 1 / factor)).mean())
+
+
+def _name(found: pd.DataFrame, ax: Axes) -> None:
+    """Name the experiments that have points outside the band, at the worst of each, apart."""
+    off = (found["raw_ps"] / found["measured_ps"]).map(lambda ratio: abs(math.log(ratio)))
+    outside = found.assign(off=off)[off > math.log(FACTOR)]
+    worst = outside.sort_values("off", ascending=False).drop_duplicates("experiment")
+    taken: list[tuple[float, float]] = []
+    named = worst.head(_MOST_NAMES).sort_values("raw_ps")
+    places = named[["measured_ps", "raw_ps"]].to_numpy(float)
+    for name, (x, y) in zip(named["experiment"], places, strict=True):
+        place = y
+        while any(
+            0.02 < x / a < 50 and abs(math.log(place / b)) < math.log(_ROOM) for a, b in taken
+        ):
+            place /= _ROOM**0.5 if y < x else _ROOM**-0.5
+        taken.append((x, place))
+        # Names stand on the side that is away from the diagonal.
+        below = y < x
+        ax.annotate(
+            str(name), (x, y), xytext=(x * 1.35 if below else x / 1.35, place),
+            ha="left" if below else "right", va="center", fontsize=7.5, color=style.INK,
+            arrowprops={"arrowstyle": "-", "color": style.FAINT, "linewidth": 0.5},
+        )  # fmt: skip
