@@ -8,6 +8,8 @@
 #                  and on the oldest versions that pyproject.toml allows
 #   make lint      ruff, mypy, import-linter
 #   make bench     speed, as tables of ratios and targets (a few minutes)
+#   make reproduce published experiments, predicted against measured (minutes on 2 cores); results in
+#                  results/reproduce, and the page docs/truth.md
 #   make study     the headline study (5 minutes on 2 cores); figures and the paper in results/study
 #   make docs      the pages that the code writes, the README's price list, and the site
 
@@ -15,7 +17,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-lowest lint format bench study docs clean
+.PHONY: help demo test test-all test-lowest lint format bench reproduce study docs clean
 
 # The first interpreter that is new enough.
 PYTHON ?= $(shell \
@@ -121,6 +123,11 @@ format: $(TOOLS)
 
 bench: $(TOOLS)
 	$(BIN)/python -m benchmarks
+
+reproduce: $(TOOLS)
+	$(BIN)/pmsim reproduce --out results/reproduce --force
+	$(BIN)/python -m docs._generate.truth results/reproduce
+	@echo "the page: docs/truth.md, and results/reproduce/report.html"
 
 # What is finished of an interrupted study is not run again.
 study: $(TOOLS)

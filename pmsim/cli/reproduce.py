@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pmsim.reproduction.reproduction import Reproduction
 
 PAGE = "report.html"
+MARKDOWN = "truth.md"
 
 
 @reporting
@@ -74,10 +75,14 @@ def _write(found: Reproduction, work: Path, *, figures: bool) -> None:
         return
     from pmsim.figures.published import truth_drawings
     from pmsim.report.truth import truth_html
+    from pmsim.report.truth_markdown import truth_markdown
 
     (work / PAGE).write_text(truth_html(found), encoding="utf-8")
-    for drawing in truth_drawings(found.points):
-        drawing.save(work / f"{drawing.name}.png")
+    drawings = truth_drawings(found.points)
+    places = [f"{drawing.name}.png" for drawing in drawings]
+    for drawing, place in zip(drawings, places, strict=True):
+        drawing.save(work / place)
+    (work / MARKDOWN).write_text(truth_markdown(found, places), encoding="utf-8")
 
 
 def _print(found: Reproduction) -> None:

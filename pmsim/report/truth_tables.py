@@ -41,7 +41,7 @@ def truth_words(found: Reproduction) -> list[str]:
 
 def truth_tables(found: Reproduction) -> list[Table]:
     """Return the tables about all experiments together."""
-    tables = [_summary(found)]
+    tables = [_goals(found), _summary(found)]
     if found.signs:
         tables.append(_signs(found))
     if found.raw is not None:
@@ -108,6 +108,44 @@ def signed(error: float) -> Cell:
         return Cell("more than nothing", error)
     return Cell(
         f"{100 * error:+,.0f} %" if abs(error) >= 0.0995 else f"{100 * error:+.1f} %", error
+    )
+
+
+def _goals(found: Reproduction) -> Table:
+    """Return what is aimed at beside what was reached; what cannot be said is left out."""
+    rows: list[tuple[str, str, str, bool]] = []
+    raw, fitted, signs = found.raw, found.calibrated, found.signs
+    if raw is not None:
+        for name, value, most in (
+            ("nothing fitted: mean error", raw.mean_error, 0.3),
+            ("nothing fitted: median error", raw.median_error, 0.2),
+        ):
+            rows.append((name, part(value).text, f"at most {part(most).text}", value <= most))
+        for name, value, least in (
+            ("nothing fitted: within 25 %", raw.near, 0.6),
+            ("nothing fitted: within a factor of two", raw.within_factor, 0.9),
+        ):
+            rows.append((name, part(value).text, f"at least {part(least).text}", value >= least))
+    if fitted is not None:
+        error = fitted.median_error
+        rows.append(
+            ("one point fitted: median error", part(error).text, "at most 10 %", error <= 0.1)
+        )
+        better, all_ = len(fitted.better), fitted.experiments
+        rows.append(("one point fitted: better than both guesses", f"{better} of {all_}",
+                     "all but 3", better >= all_ - 3))  # fmt: skip
+    if signs:
+        right = sum(one.right for one in signs)
+        rows.append(
+            ("questions of yes or no", f"{right} of {len(signs)}", "all", right == len(signs))
+        )
+    return Table(
+        title="what is aimed at",
+        columns=("", "reached", "aimed at", "met"),
+        rows=tuple(
+            (word(name), word(reached), word(aim), word("yes" if met else "no"))
+            for name, reached, aim, met in rows
+        ),
     )
 
 

@@ -301,7 +301,10 @@ class _Reader:
                 message = f"the point '{name}' stands here a second time"
                 self._faults.at(node, "duplicate-name", message, "give one of them a name")
         for place, sign in enumerate(signs):
-            for key, name in (("larger", sign.larger), ("than", sign.than)):
+            asked = {"larger": sign.larger}
+            if isinstance(sign.than, str):
+                asked["than"] = sign.than
+            for key, name in asked.items():
                 if name not in names:
                     node = find(self._tree, ("signs", place, key))
                     message = f"there is no point '{name}'"

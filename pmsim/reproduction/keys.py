@@ -65,7 +65,7 @@ class SignKeys(Keys):
 
     says: str = Field(min_length=1, description="What is so if the first is larger.")
     larger: str = Field(description="The name of a point.")
-    than: str = Field(description="The name of another.")
+    than: str | float = Field(description="The name of another, or a figure.")
 
 
 class ExperimentKeys(Keys):

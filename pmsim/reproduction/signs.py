@@ -41,7 +41,13 @@ def signs(experiments: Iterable[Experiment], predicted: Mapping[str, Predicted])
     for experiment in experiments:
         raw = predicted[experiment.name].raw
         found += [
-            Sign(experiment.name, one.says, raw[one.larger], raw[one.than], experiment.unit)
+            Sign(
+                experiment.name,
+                one.says,
+                raw[one.larger],
+                raw[one.than] if isinstance(one.than, str) else one.than,
+                experiment.unit,
+            )
             for one in experiment.signs
         ]
     return found

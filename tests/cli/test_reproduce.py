@@ -15,7 +15,7 @@ def test_an_experiment_of_ones_own_becomes_tables_a_page_and_figures(
 ) -> None:
     path, out = written(tmp_path), tmp_path / "out"
     done = pmsim("reproduce", str(path), "--out", str(out))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
     assert "Nothing fitted, 2 points: mean error 71.2 %" in " ".join(done.stdout.split())
     names = {file.name for file in out.iterdir()}
     assert {"points.csv", "experiments.csv", "summary.json", "report.html"} <= names
