@@ -157,10 +157,10 @@ def _summary(found: Reproduction) -> Table:
         rows.append(_summed(one, mine))
     return Table(
         title="experiments",
-        columns=("experiment", "points", "predicted", "median error, nothing fitted",
-                 "mean error, one point fitted", "constant", "proportional", "better"),
+        columns=("experiment", "points", "predicted", "raw: median",
+                 "fitted: mean", "constant", "proportional", "better"),
         rows=tuple(rows),
-        note="Errors of points that were never fitted, by their size. Constant: the fitted point's"
+        note="Sizes of errors of points that were never fitted: raw, and with one point of the experiment fitted. Constant: the fitted point's"
         " figure everywhere; proportional: that, in proportion to threads, CPUs or pages. Better:"
         " than both.",
     )  # fmt: skip
