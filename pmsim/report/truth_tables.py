@@ -160,9 +160,9 @@ def _summary(found: Reproduction) -> Table:
         columns=("experiment", "points", "predicted", "raw: median",
                  "fitted: mean", "constant", "proportional", "better"),
         rows=tuple(rows),
-        note="Sizes of errors of points that were never fitted: raw, and with one point of the experiment fitted. Constant: the fitted point's"
-        " figure everywhere; proportional: that, in proportion to threads, CPUs or pages. Better:"
-        " than both.",
+        note="Sizes of errors of points that were never fitted: raw, and with one point of the"
+        " experiment fitted. Constant: the fitted point's figure everywhere; proportional: that, in"
+        " proportion to threads, CPUs or pages. Better: than both.",
     )  # fmt: skip
 
 

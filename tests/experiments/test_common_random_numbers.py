@@ -29,11 +29,11 @@ EVERY: dict[str, dict[str, Any]] = {
     "ftrace_toggle": {"on_for": {"dist": "exponential", "scale": "50us"}, "sites": 5},
     "ioremap_churn": AT_RANDOM | LASTING | SIZES,
     "irq_off_noise": {
-        "kernel_flush": AT_RANDOM,
         "cpus": [2],
         "rate": "40000/s",
         "length": {"dist": "exponential", "scale": "2us"},
     },
+    "kernel_flush": AT_RANDOM,
     "module_burst": AT_RANDOM | {"modules": 4},
     "module_storm": {"modules": 4},
     "policy_load": {"allocations": 16, "size": "512B"},
