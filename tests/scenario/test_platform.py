@@ -87,14 +87,15 @@ def test_an_uncontended_barrier_on_kunpeng_takes_what_was_derived_from_reclaim()
     # Yang and Song 2023: 0.80 us for a page, one TLBI and one DSB.
     tlbi = load_platform("kunpeng-920-2s").costs.tlbi
     assert tlbi is not None
-    assert tlbi.operation + tlbi.barrier + tlbi.round_trip[Distance.PACKAGE] == 800 * NS
+    took = tlbi.operation + tlbi.barrier + 127 * tlbi.answer + tlbi.round_trip[Distance.PACKAGE]
+    assert took / NS == pytest.approx(800, rel=0.001)
 
 
 def test_an_uncontended_barrier_on_a_telephone_takes_what_was_derived_from_reclaim() -> None:
     # The same mail: 748 cycles, at 2.42 GHz 309 ns.
     tlbi = load_platform("snapdragon-888").costs.tlbi
     assert tlbi is not None
-    took = tlbi.operation + tlbi.barrier + tlbi.round_trip[Distance.CORE]
+    took = tlbi.operation + tlbi.barrier + 7 * tlbi.answer + tlbi.round_trip[Distance.CORE]
     assert took / 1000 == pytest.approx(748 / 2.42, rel=0.01)
 
 
