@@ -273,6 +273,20 @@ class TlbCosts(Group):
             most=MOST_ENTRIES,
         ),
     ] = 0
+    flush_fixed: Annotated[
+        int,
+        Constant(
+            text="Each flush of user space on a CPU, ranged or full: find out what there is to"
+            " flush, before anything is."
+        ),
+    ] = 0
+    flush_user: Annotated[
+        int,
+        Constant(
+            text="Invalidate everything of an address space, which spares global entries; 0: as"
+            " `flush_all`."
+        ),
+    ] = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Normative source: machine-model page, section 5.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from pmsim.errors import ProgramError
@@ -92,10 +92,21 @@ def flush_user(
 ) -> FlushFunction:
     """Invalidate ``pages`` pages of user space, or all of it above the kernel's ceiling.
 
-    The kernel's own translations are global, and stay (``flush_tlb_func``, arch/x86/mm/tlb.c).
+    Either way the function first finds out what there is to flush (``flush_tlb_func``,
+    arch/x86/mm/tlb.c).
     """
-    function = flush(tlb, pages, ceiling, frees_tables=frees_tables)
-    return replace(function, spares_kernel=True)
+    if pages > ceiling:
+        return full_user_flush(tlb, frees_tables=frees_tables)
+    cost = tlb.flush_fixed + pages * tlb.invlpg
+    return FlushFunction(CallKind.RANGE, cost, frees_tables=frees_tables)
+
+
+def full_user_flush(tlb: TlbCosts, *, frees_tables: bool = False) -> FlushFunction:
+    """Drop every entry of an address space; the kernel's are global, and stay."""
+    cost = tlb.flush_fixed + (tlb.flush_user or tlb.flush_all)
+    return FlushFunction(
+        CallKind.FULL, cost, empties_tlb=True, spares_kernel=True, frees_tables=frees_tables
+    )
 
 
 def sync_core(tlb: TlbCosts) -> FlushFunction:

@@ -127,16 +127,66 @@ class KernelCosts(Group):
     thread_exit: Annotated[
         int, work("do_exit of a thread, without its stack.", between=(5 * US, 20 * US))
     ] = 10 * US
-    user_mapping: Annotated[
+    user_mmap: Annotated[
+        int, work("mmap of user memory: enter the kernel, make a mapping.", ", 0.5 to 3 µs")
+    ] = 1 * US
+    user_mprotect: Annotated[
         int,
         work(
-            "mprotect, munmap or madvise of user memory, fixed part: enter the kernel, find"
-            " the mapping.",
+            "mprotect of user memory, fixed part: enter the kernel, split mappings and merge them.",
+            ": 0.5 µs where no mapping is split (1,500 cycles with one page, Amit 2022), 2.4 on a"
+            " Phytium FTC862, 3.1 for a part of a mapping in a guest of Linux 6.18 on Milan",
+            between=(500 * NS, 3100 * NS),
+        ),
+    ] = 1500 * NS
+    user_munmap: Annotated[
+        int,
+        work(
+            "munmap of user memory, fixed part: enter the kernel, take the mapping away.",
+            ": about twice madvise in a guest on Milan, 4.8 µs on a Phytium FTC862",
+            between=(500 * NS, 4800 * NS),
+        ),
+    ] = 1500 * NS
+    user_madvise: Annotated[
+        int,
+        work(
+            "madvise(MADV_DONTNEED), fixed part: enter the kernel, find the mapping.",
+            ": 0.2 µs in a loop on Haswell (Amit 2019), 1.3 in a guest on Milan and on a Phytium"
+            " FTC862",
+            between=(200 * NS, 1300 * NS),
+        ),
+    ] = 600 * NS
+    user_mapping_page: Annotated[
+        int,
+        work(
+            "Each page of these: change or clear its entry.",
+            ", as set_memory_page; 18 ns on a Phytium FTC862",
+        ),
+    ] = 20 * NS
+    user_page_free: Annotated[
+        int,
+        work(
+            "Each page that munmap or madvise frees: its reverse mapping, its counts, the page"
+            " allocator.",
+            ": 160 to 165 ns on a Phytium FTC862 with the entry and the list, 0.25 to 1 MiB",
+            between=(80 * NS, 230 * NS),
+        ),
+    ] = 120 * NS
+    lru_page: Annotated[
+        int,
+        work("Put a page on the list of pages in use, or take it off, under their lock."),
+    ] = 20 * NS
+    user_fault: Annotated[
+        int,
+        work(
+            "First touch of a page of user memory: exception, a page, its entry; without zeroing.",
+            ": 0.2 µs in a loop on Haswell (Amit 2019), 2.5 in a guest on Milan, with zeroing",
+            between=(200 * NS, 2500 * NS),
         ),
     ] = 500 * NS
-    user_mapping_page: Annotated[
-        int, work("Each page of these: change or clear its entry.", ", as set_memory_page")
-    ] = 20 * NS
+    user_page_zero: Annotated[
+        int, work("Fill a page with zeros.", ", in the caches 60 ns, in memory 400")
+    ] = 150 * NS
     module_load: Annotated[
         int,
         work(

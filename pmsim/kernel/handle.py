@@ -28,6 +28,7 @@ from pmsim.kernel.text.bpf import Bpf
 from pmsim.kernel.text.kprobes import Kprobes
 from pmsim.kernel.text.static_keys import StaticKeys
 from pmsim.kernel.text.tracepoints import Tracepoints
+from pmsim.kernel.user_calls import UserCalls
 from pmsim.kernel.user_mm import UserMms
 from pmsim.units import as_size
 
@@ -89,6 +90,7 @@ class KernelHandle:
         "_static_keys",
         "_thread_stacks",
         "_tracepoints",
+        "_user_calls",
         "_user_mms",
         "_vmalloc",
         "_vmap_blocks",
@@ -119,6 +121,7 @@ class KernelHandle:
         self._kprobes = part(Kprobes)
         self._static_keys = part(StaticKeys)
         self._tracepoints = part(Tracepoints)
+        self._user_calls = part(UserCalls)
         self._user_mms = part(UserMms)
 
     @property
@@ -786,19 +789,19 @@ class KernelHandle:
         """
         return self._tracepoints.tracepoint_probe_unregister(self.task, sites)
 
-    # user_mm
+    # user_calls
 
-    def process(self, name: str) -> UserMm:
-        """Return at once the address space of the process of this name, a new one at first."""
-        return self._user_mms.process(name)
+    def mmap(self, pages: Pages) -> Steps:
+        """Map ``pages`` pages of the caller's process, none of which is there yet: no flush."""
+        return self._user_calls.mmap(self.task, pages)
 
-    def use_mm(self, mm: UserMm) -> Steps:
-        """Make ``task``, which runs, a thread of a process, or let one that has slept be seen."""
-        return self._user_mms.use_mm(self.task, mm)
+    def touch(self, pages: Pages) -> Steps:
+        """Touch ``pages`` pages that are mapped and not there: a fault for each, one by one."""
+        return self._user_calls.touch(self.task, pages)
 
     def mprotect(self, pages: Pages) -> Steps:
         """Change the protection of ``pages`` pages of the caller's process: one flush."""
-        return self._user_mms.mprotect(self.task, pages)
+        return self._user_calls.mprotect(self.task, pages)
 
     def munmap(self, pages: Pages, *, frees_tables: bool = False) -> Steps:
         """Unmap ``pages`` pages of the caller's process: one flush, or two where tables go too.
@@ -812,8 +815,18 @@ class KernelHandle:
             cover. CPUs may walk those while they borrow the address space, so that lazy ones have
             to be told too; they give it up.
         """
-        return self._user_mms.munmap(self.task, pages, frees_tables=frees_tables)
+        return self._user_calls.munmap(self.task, pages, frees_tables=frees_tables)
 
     def madvise_dontneed(self, pages: Pages) -> Steps:
         """Give the memory of ``pages`` pages back, but not their addresses: one flush."""
-        return self._user_mms.madvise_dontneed(self.task, pages)
+        return self._user_calls.madvise_dontneed(self.task, pages)
+
+    # user_mm
+
+    def process(self, name: str) -> UserMm:
+        """Return at once the address space of the process of this name, a new one at first."""
+        return self._user_mms.process(name)
+
+    def use_mm(self, mm: UserMm) -> Steps:
+        """Make ``task``, which runs, a thread of a process, or let one that has slept be seen."""
+        return self._user_mms.use_mm(self.task, mm)

@@ -160,6 +160,10 @@ class KernelProfile(BaseModel):
         " (and then leaves it), or is left alone unless page tables are freed; or whether every CPU"
         " is told that ever ran it."
     )
+    zap_drains_lru: bool = Field(
+        description="Whether munmap and madvise first empty the CPU's batch of pages that are to"
+        " come to the lists of the LRU, under the lock of all CPUs."
+    )
     asids: int = Field(
         ge=1,
         strict=True,

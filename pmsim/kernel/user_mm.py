@@ -9,7 +9,7 @@ long as it idles or runs kernel threads it only borrows the address space: it is
 The machine tells of no switch of tasks. What a CPU has run is looked at when a flush needs it and
 when a thread of a process takes a step; of two switches in between only the last is seen, and what
 a switch costs is paid by the thread's next step. Tasks that were never made threads of a process
-count as kernel threads. Left out: page tables and faults of user space; that a full flush spares
+count as kernel threads. Left out: that a full flush spares
 other address spaces on the CPUs it reaches, and that one by broadcast has to be refilled; flushes
 that a CPU finds done when it gets to them; migration, and the mask that 6.18 leaves behind at a
 switch.
@@ -17,12 +17,11 @@ switch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from pmsim.errors import ProgramError
 from pmsim.hardware.shootdown.tlbi import USER_CPUS, Invalidation, invalidate_pages
-from pmsim.hardware.tlb import CallKind, FlushFunction, empty_call, flush_user
+from pmsim.hardware.tlb import CallKind, empty_call, flush_user, full_user_flush
 from pmsim.kernel.calls import call
 from pmsim.kernel.locks import KernelMutex
 from pmsim.kernel.tlbflush import MAX_TLBI_RANGE_PAGES, Cause, ranged_by_call
@@ -77,7 +76,7 @@ class _CpuState:
 
 
 class UserMms:
-    """The address spaces of a kernel, and the system calls that change them.
+    """The address spaces of a kernel.
 
     Parameters
     ----------
@@ -131,49 +130,9 @@ class UserMms:
     def use_mm(self, task: Task, mm: UserMm) -> Steps:
         """Make ``task``, which runs, a thread of a process, or let one that has slept be seen."""
         self._mm_of[task] = mm
-        yield from self._resume(task)
+        yield from self.resume(task)
 
-    @call
-    def mprotect(self, task: Task, pages: Pages) -> Steps:
-        """Change the protection of ``pages`` pages of the caller's process: one flush."""
-        return self._change(task, "mprotect", pages, frees_tables=False)
-
-    @call
-    def munmap(self, task: Task, pages: Pages, *, frees_tables: bool = False) -> Steps:
-        """Unmap ``pages`` pages of the caller's process: one flush, or two where tables go too.
-
-        Parameters
-        ----------
-        task
-            Who calls.
-        pages
-            How many are mapped there.
-        frees_tables
-            Whether page tables go with them, because nothing else is mapped in the ranges that they
-            cover. CPUs may walk those while they borrow the address space, so that lazy ones have
-            to be told too; they give it up.
-        """
-        return self._change(task, "munmap", pages, frees_tables=frees_tables)
-
-    @call
-    def madvise_dontneed(self, task: Task, pages: Pages) -> Steps:
-        """Give the memory of ``pages`` pages back, but not their addresses: one flush."""
-        return self._change(task, "madvise", pages, frees_tables=False)
-
-    def _change(self, task: Task, call: str, pages: Pages, *, frees_tables: bool) -> Steps:
-        mm = self._mm_of.get(task)
-        if mm is None:
-            raise ProgramError(f"{call} by a task of no process", task.now, task.place)
-        operation = self._operations.begin(task, call, pages)
-        yield from self._resume(task)
-        yield from self._operations.lock(task, mm.mmap_lock)
-        work = self._costs.user_mapping + pages * self._costs.user_mapping_page
-        yield from self._operations.compute(task, work)
-        yield from self._flush(task, mm, pages, frees_tables)
-        mm.mmap_lock.unlock(task)
-        self._operations.end(operation)
-
-    def _flush(self, task: Task, mm: UserMm, pages: Pages, frees_tables: bool) -> Steps:
+    def flush(self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool = False) -> Steps:
         """Flush pages and the tables that go with them: together, or one after the other."""
         if not frees_tables or self._profile.user_tables == "with_pages":
             yield from self.flush_tlb_mm_range(task, mm, pages, frees_tables=frees_tables)
@@ -267,13 +226,13 @@ class UserMms:
                 self._leave(cpu)
         yield from self._operations.cross_call(task, function, Cause.USER, pages, targets=targets)
 
-    def _resume(self, task: Task) -> Steps:
+    def resume(self, task: Task) -> Steps:
         """Note that a thread runs, and let it pay for what its CPU had to flush."""
         state = self._cpus.setdefault(task.cpu, _CpuState())
         self._look(task.cpu)
         owed, state.owed = state.owed, 0
         if owed:
-            function = FlushFunction(CallKind.FULL, owed, empties_tlb=True, spares_kernel=True)
+            function = replace(full_user_flush(self._tlb), cost=owed)
             yield from self._operations.flush_own_cpu(task, function)
 
     def _runs(self, cpu: CpuId, mm: UserMm) -> bool:
@@ -300,7 +259,7 @@ class UserMms:
         if mm not in state.asids and len(state.asids) == self._profile.asids:
             del state.asids[next(iter(state.asids))]
         state.asids[mm] = mm.tlb_gen
-        state.owed += self._tlb.flush_all
+        state.owed += full_user_flush(self._tlb).cost
         mm.switch_flushes += 1
 
     def _note_flushed(self, mm: UserMm, cpus: list[CpuId]) -> None:

@@ -74,6 +74,11 @@ class UserProcess(Timed):
     def change(self, kernel: KernelHandle) -> Steps:
         """Change the mapping once."""
 
+    def touch_pages(self, kernel: KernelHandle) -> Steps:
+        """Touch pages that are not there: faults, and the program's own part, which pays debts."""
+        yield from kernel.touch(self.pages)
+        yield from kernel.task.user_compute(0)
+
     def tasks(self, machine: MachineInfo) -> list[TaskSpec]:
         """Return the thread that changes mappings, then the others."""
         role = role_of(self.endless)

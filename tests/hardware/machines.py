@@ -119,6 +119,8 @@ def costs(
     walk: int = 0,
     entries: int = 1000,
     kernel_entries: int = 0,
+    flush_fixed: int = 0,
+    flush_user: int = 0,
     sync_core: int = 0,
     quantum: int = NEVER,
     context_switch: int = 0,
@@ -143,7 +145,9 @@ def costs(
             entry=entry,
             exit=exit,
         ),
-        tlb=TlbCosts(invlpg, flush_all, walk, entries, sync_core, kernel_entries),
+        tlb=TlbCosts(
+            invlpg, flush_all, walk, entries, sync_core, kernel_entries, flush_fixed, flush_user
+        ),
         sched=SchedCosts(quantum, context_switch, wakeup),
         idle=tuple(IdleState(f"C{k}", out, after) for k, (after, out) in enumerate(idle)),
         tlbi=tlbi,

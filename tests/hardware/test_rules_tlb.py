@@ -188,3 +188,16 @@ def test_what_one_task_has_refilled_for_the_kernel_the_next_need_not(run):
     )
     assert result.task_ends == {1: 200, 2: 250}
     assert result.cpus[0].refill == 200
+
+
+@pytest.mark.parametrize(("pages", "cost"), [(0, 7), (1, 17), (33, 337), (34, 60)])
+def test_a_flush_of_user_space_costs_its_fixed_part_and_spares_what_is_global(run, pages, cost):
+    costs = {"flush_all": 5000, "flush_fixed": 7, "flush_user": 53}
+    result = run(program(on(0, ("flush_user", pages)), cpus=2, **costs))
+    assert result.cpus[0].irqs_off == 100 + cost
+    assert result.cpus[1].stolen == 50 + cost + 50
+    assert run(program(on(0, ("flush_own", pages)), cpus=2, **costs)).end == cost
+
+
+def test_without_a_cost_of_its_own_a_full_flush_of_user_space_costs_what_one_of_all_does(run):
+    assert run(program(on(0, ("flush_own", 34)), flush_all=5000)).end == 5000

@@ -94,6 +94,19 @@ def process(pages: int) -> Program:
     return program
 
 
+def memory(pages: int) -> Program:
+    """Map memory, touch it, give its pages back, and unmap it with its page table."""
+
+    def program(kernel: KernelHandle) -> Calls:
+        yield from kernel.use_mm(kernel.process("it"))
+        yield from kernel.mmap(pages)
+        yield from kernel.touch(pages)
+        yield from kernel.madvise_dontneed(pages)
+        yield from kernel.munmap(pages, frees_tables=True)
+
+    return program
+
+
 @pytest.mark.parametrize(
     ("cost", "times", "program", "keys"),
     [
@@ -125,8 +138,21 @@ def process(pages: int) -> Program:
         ("pmalloc", 2 + 1, pool, {}),  # two objects, and the walk of the protection
         ("area_lookup", 1, pool, {}),
         ("fill_byte", 100, pool, {}),
-        ("user_mapping", 1, process(7), {}),
+        ("user_mprotect", 1, process(7), {}),
         ("user_mapping_page", 7, process(7), {}),
+        ("user_mmap", 1, memory(7), {}),
+        ("user_fault", 7, memory(7), {}),
+        ("user_page_zero", 7, memory(7), {}),
+        ("user_madvise", 1, memory(7), {}),
+        ("user_munmap", 1, memory(7), {}),
+        ("user_mapping_page", 7 + 7, memory(7), {}),
+        ("user_page_free", 7 + 7, memory(7), {}),
+        ("alloc_pages", 1, memory(7), {}),  # the page table
+        # madvise brings them to the list and takes them off; munmap takes off what it unmaps.
+        ("lru_page", 7 + 7 + 7, memory(7), {}),
+        # They are given back while they wait in the batch, and are on no list; of 17, 15 are.
+        ("lru_page", 0, memory(7), {"profile": "linux-6.18-x86_64"}),
+        ("lru_page", 15 + 15 + 15, memory(17), {"profile": "linux-6.18-x86_64"}),
         ("bpf_load", 1, lambda kernel: kernel.bpf_prog_load(100), {}),
         ("text_poke_site", 3 * 4, lambda kernel: kernel.static_key_toggle(4), {}),
         ("text_poke_site", 4, lambda kernel: kernel.static_key_toggle(4),

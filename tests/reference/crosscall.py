@@ -47,7 +47,11 @@ def flush(machine: ReferenceMachine, pages: object) -> Function:
 
 def flush_user(machine: ReferenceMachine, pages: object) -> Function:
     """Return the flush of so many pages of user space: the kernel's entries stay."""
-    return replace(flush(machine, pages), spares_kernel=True)
+    tlb = machine.costs.tlb
+    function = flush(machine, pages)
+    if function.is_full_flush and tlb.flush_user:
+        function = replace(function, cost=tlb.flush_user)
+    return replace(function, cost=tlb.flush_fixed + function.cost, spares_kernel=True)
 
 
 def sync_core(machine: ReferenceMachine) -> Function:

@@ -196,6 +196,8 @@ class _Generator:
             walk=self.time(0, 2),
             entries=self.source.integer(0, 4),
             kernel_entries=self.source.integer(0, 3),
+            flush_fixed=self.time(0, 1),
+            flush_user=self.time(0, 2),
             sync_core=self.time(0, 2),
         )
 

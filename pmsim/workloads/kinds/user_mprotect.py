@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from pmsim.steps import Steps
 from pmsim.workloads.registry import workload
 from pmsim.workloads.user_process import UserProcess
@@ -21,7 +23,16 @@ class UserMprotect(UserProcess):
     which the kernel's stand.
     """
 
+    touch: bool = Field(
+        default=False,
+        description="Whether the thread uses the pages after each change, and so has what was"
+        " dropped of them in its TLB again.",
+    )
+
     def change(self, kernel: KernelHandle) -> Steps:
         """Make the pages read-only, and writable again."""
-        yield from kernel.mprotect(self.pages)
-        yield from kernel.mprotect(self.pages)
+        for _ in range(2):
+            yield from kernel.mprotect(self.pages)
+            if self.touch:
+                walk = kernel.task.machine.costs.tlb.walk
+                yield from kernel.task.user_compute(self.pages * walk)

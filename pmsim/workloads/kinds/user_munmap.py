@@ -24,7 +24,8 @@ class UserMunmap(UserProcess):
 
     Stands for allocators that give memory back and for files mapped for a short time. Where page
     tables are freed with the pages, the CPUs of sleeping threads are interrupted too. Mapping and
-    touching the pages, which flush nothing, are left out.
+    touching the pages, which flush nothing, are left out
+    unless asked for.
     """
 
     frees_tables: bool | None = Field(
@@ -33,8 +34,16 @@ class UserMunmap(UserProcess):
         " mapped near them; by default from 256 pages on.",
     )
 
+    touch: bool = Field(
+        default=False,
+        description="Whether the pages are mapped and touched before, a fault for each.",
+    )
+
     def change(self, kernel: KernelHandle) -> Steps:
         """Unmap the pages."""
+        if self.touch:
+            yield from kernel.mmap(self.pages)
+            yield from self.touch_pages(kernel)
         freed = self.pages >= PAGES_THAT_FREE_A_TABLE
         freed = freed if self.frees_tables is None else self.frees_tables
         yield from kernel.munmap(self.pages, frees_tables=freed)

@@ -1,0 +1,65 @@
+"""Pages on their way to the lists of pages in use, and off them: one lock that all CPUs meet at.
+
+Stands for ``folio_add_lru``, ``lru_add_drain`` and ``folios_put_refs`` (mm/swap.c), and the
+``lru_lock`` of a node's list. A page that is touched for the first time waits in a batch of its CPU
+until that is full, or drained. A page that is freed while it waits there is on no list yet. Left
+out: a lock for each node and each memory cgroup; that a page in a batch is given back only with
+that; the order in the lists, which reclaim looks at.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+from pmsim.kernel.locks import KernelSpinlock
+from pmsim.units import CpuId, Pages
+
+if TYPE_CHECKING:
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.context import KernelContext
+    from pmsim.steps import Steps
+
+BATCH: Final = 15
+"""Pages of a batch (``PAGEVEC_SIZE``, include/linux/pagevec.h; 31 from Linux 6.10 on)."""
+
+
+class LruLists:
+    """The lists of pages in use, and each CPU's batch of those that are to come to them.
+
+    Parameters
+    ----------
+    context
+        What they stand on.
+    """
+
+    def __init__(self, context: KernelContext) -> None:
+        self._costs = context.costs
+        self._operations = context.operations
+        self._lock = KernelSpinlock(context.machine, "the lru_lock")
+        self._waiting: defaultdict[CpuId, Pages] = defaultdict(int)
+
+    def add(self, task: Task, pages: Pages) -> Steps:
+        """Put pages into the CPU's batch, which is emptied each time that it is full."""
+        self._waiting[task.cpu] += pages
+        while self._waiting[task.cpu] >= BATCH:
+            self._waiting[task.cpu] -= BATCH
+            yield from self._locked(task, BATCH)
+
+    def drain(self, task: Task) -> Steps:
+        """Empty the CPU's batch: ``lru_add_drain``; nothing is locked where it is empty."""
+        pages, self._waiting[task.cpu] = self._waiting[task.cpu], 0
+        if pages:
+            yield from self._locked(task, pages)
+
+    def remove(self, task: Task, pages: Pages) -> Steps:
+        """Take pages that are freed off the lists, a batch at a time."""
+        pages -= min(pages, self._waiting[task.cpu])
+        while pages > 0:
+            yield from self._locked(task, min(pages, BATCH))
+            pages -= BATCH
+
+    def _locked(self, task: Task, pages: Pages) -> Steps:
+        yield from self._operations.lock(task, self._lock)
+        yield from self._operations.compute(task, pages * self._costs.lru_page)
+        self._lock.unlock(task)

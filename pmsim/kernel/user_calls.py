@@ -1,0 +1,130 @@
+"""System calls and faults that change the mappings of a process, and what each of them costs.
+
+Stands for ``mmap``, ``mprotect``, ``munmap`` and ``madvise(MADV_DONTNEED)`` (mm/mmap.c,
+mm/mprotect.c, mm/madvise.c, mm/memory.c) and for the first touch of a page. They cost different
+things. ``mprotect`` splits and merges mappings and changes entries; ``munmap`` takes a mapping
+away, clears entries, flushes, and then frees pages, and page tables where nothing else needs them;
+``madvise`` does that too, but leaves the mapping and its tables. Who has to be told is
+`pmsim.kernel.user_mm`'s business.
+
+Left out: what kind of mapping it is (all are private and anonymous), huge pages, cgroups, batches
+of pages larger than what one flush covers, and locks of page tables.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pmsim.errors import ProgramError
+from pmsim.kernel.calls import call
+from pmsim.kernel.lru import LruLists
+from pmsim.kernel.user_mm import UserMm, UserMms
+from pmsim.units import Pages
+
+if TYPE_CHECKING:
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.operations import Operation
+    from pmsim.steps import Steps
+
+
+class UserCalls:
+    """The calls of a process on its own mappings.
+
+    Parameters
+    ----------
+    context
+        What they stand on.
+    """
+
+    def __init__(self, context: KernelContext) -> None:
+        self._profile = context.profile
+        self._costs = context.costs
+        self._operations = context.operations
+        self._spaces = context.part(UserMms)
+        self._lru = context.part(LruLists)
+
+    @call
+    def mmap(self, task: Task, pages: Pages) -> Steps:
+        """Map ``pages`` pages of the caller's process, none of which is there yet: no flush."""
+        operation, mm = self._begin(task, "mmap", pages)
+        yield from self._operations.lock(task, mm.mmap_lock)
+        yield from self._operations.compute(task, self._costs.user_mmap)
+        self._end(operation, mm)
+
+    @call
+    def touch(self, task: Task, pages: Pages) -> Steps:
+        """Touch ``pages`` pages that are mapped and not there: a fault for each, one by one."""
+        operation, mm = self._begin(task, "page_fault", pages)
+        each = self._costs.user_fault + self._costs.user_page_zero
+        for _ in range(pages):
+            yield from self._operations.lock(task, mm.mmap_lock)
+            yield from self._operations.compute(task, each)
+            yield from self._lru.add(task, 1)
+            mm.mmap_lock.unlock(task)
+        self._operations.end(operation)
+
+    @call
+    def mprotect(self, task: Task, pages: Pages) -> Steps:
+        """Change the protection of ``pages`` pages of the caller's process: one flush."""
+        operation, mm = self._begin(task, "mprotect", pages)
+        yield from self._spaces.resume(task)
+        yield from self._operations.lock(task, mm.mmap_lock)
+        work = self._costs.user_mprotect + pages * self._costs.user_mapping_page
+        yield from self._operations.compute(task, work)
+        yield from self._spaces.flush(task, mm, pages)
+        self._end(operation, mm)
+
+    @call
+    def munmap(self, task: Task, pages: Pages, *, frees_tables: bool = False) -> Steps:
+        """Unmap ``pages`` pages of the caller's process: one flush, or two where tables go too.
+
+        Parameters
+        ----------
+        task
+            Who calls.
+        pages
+            How many are mapped there.
+        frees_tables
+            Whether page tables go with them, because nothing else is mapped in the ranges that they
+            cover. CPUs may walk those while they borrow the address space, so that lazy ones have
+            to be told too; they give it up.
+        """
+        operation, mm = self._begin(task, "munmap", pages)
+        yield from self._spaces.resume(task)
+        yield from self._operations.lock(task, mm.mmap_lock)
+        yield from self._operations.compute(task, self._costs.user_munmap)
+        yield from self._zap(task, mm, pages, frees_tables=frees_tables)
+        if frees_tables:
+            tables = -(-pages // self._profile.geometry.entries)
+            yield from self._operations.compute(task, tables * self._costs.alloc_pages)
+        self._end(operation, mm)
+
+    @call
+    def madvise_dontneed(self, task: Task, pages: Pages) -> Steps:
+        """Give the memory of ``pages`` pages back, but not their addresses: one flush."""
+        operation, mm = self._begin(task, "madvise", pages)
+        yield from self._spaces.resume(task)
+        yield from self._operations.lock(task, mm.mmap_lock)
+        yield from self._operations.compute(task, self._costs.user_madvise)
+        yield from self._zap(task, mm, pages, frees_tables=False)
+        self._end(operation, mm)
+
+    def _zap(self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool) -> Steps:
+        """Clear entries, flush, and only then free the pages (``tlb_finish_mmu``)."""
+        if self._profile.zap_drains_lru:
+            yield from self._lru.drain(task)
+        yield from self._operations.compute(task, pages * self._costs.user_mapping_page)
+        yield from self._spaces.flush(task, mm, pages, frees_tables=frees_tables)
+        yield from self._lru.remove(task, pages)
+        yield from self._operations.compute(task, pages * self._costs.user_page_free)
+
+    def _begin(self, task: Task, kind: str, pages: Pages) -> tuple[Operation, UserMm]:
+        mm = self._spaces.of(task)
+        if not isinstance(mm, UserMm):
+            raise ProgramError(f"{kind} by a task of no process", task.now, task.place)
+        return self._operations.begin(task, kind, pages), mm
+
+    def _end(self, operation: Operation, mm: UserMm) -> None:
+        mm.mmap_lock.unlock(operation.task)
+        self._operations.end(operation)
