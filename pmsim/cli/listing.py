@@ -189,8 +189,7 @@ def _protocols() -> Iterable[str]:
 
 
 def _protocol(console: Console, name: str, details: bool) -> None:
-    from pmsim.hardware.shootdown.protocol import Count
-    from pmsim.simulation.tables.protocols import PROTOCOLS
+    from pmsim.simulation.tables.protocols import PROTOCOLS, Count
 
     protocol = PROTOCOLS[name]
     _entry(console, name, protocol.text)

@@ -63,6 +63,13 @@ class KernelCosts(Group):
     vmap_page: Annotated[
         int, work("Each page of these: write or clear its entry.", ", as set_memory_page")
     ] = 30 * NS
+    pte_barrier: Annotated[
+        int,
+        work(
+            "Barrier behind entries of the kernel's page table, where the kernel needs one (arm64):"
+            " behind each, or behind all of a table.",
+        ),
+    ] = 0
     area_lock_hold: Annotated[
         int,
         work(

@@ -250,6 +250,10 @@ class KernelProfile(BaseModel):
         " its direct map in one."
     )
     huge_vmalloc: bool = Field(description="Whether an area may be mapped by leaves of 2 MiB.")
+    pte_barriers: Literal["none", "per_entry", "per_table"] = Field(
+        description="Whether a barrier follows valid entries of the kernel's page table, so that"
+        " walks see them: behind each, or behind all that are written to a table together."
+    )
     new_mapping: Literal["nothing", "fault", "flush"] = Field(
         description="What a new mapping costs other CPUs: nothing, a fault at the first touch, or a"
         " flush of all."

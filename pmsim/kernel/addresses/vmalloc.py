@@ -18,6 +18,7 @@ from pmsim.kernel.addresses.purge import Purge
 from pmsim.kernel.addresses.ranges import AddressRange
 from pmsim.kernel.addresses.vm_area import VmArea
 from pmsim.kernel.calls import call
+from pmsim.kernel.pagetables.barriers import PteBarriers
 from pmsim.kernel.pagetables.directmap import DirectMap
 from pmsim.kernel.pagetables.entries import PAGE_KERNEL, Run
 from pmsim.kernel.pagetables.frames import page_frames
@@ -89,6 +90,7 @@ class Vmalloc:
         self._tlbflush = context.tlbflush
         self._operations = context.operations
         self._pagetable = context.part(kernel_page_table)
+        self._barriers = context.part(PteBarriers)
         self._direct_map = context.part(DirectMap)
         self._frames = context.part(page_frames)
         self._fresh = context.part(FreshMappings)
@@ -243,7 +245,7 @@ class Vmalloc:
             area = VmArea(page * PAGE_SIZE, pages, self.ranges["vmalloc"])
             area.runs = runs
             self.areas.add(area)
-            cpu_time = self._costs.vmap + pages * self._costs.vmap_page
+            cpu_time = self._costs.vmap + pages * self._costs.vmap_page + self._barriers.time(pages)
             yield from self._operations.compute(task, cpu_time)
             self._pagetable.map(area.address, runs, PAGE_KERNEL)
             yield from self._fresh.mapped(task, area.address, pages)
@@ -297,7 +299,7 @@ class Vmalloc:
         where = self.ranges["vmalloc"]
         if not 0 < pages <= self._at_once or self._fresh.touches or pages > self._frames.free:
             return None
-        work = self._costs.vmalloc + pages * self._costs.vmalloc_page
+        work = self._costs.vmalloc + pages * self._costs.vmalloc_page + self._barriers.time(pages)
         taken = self.areas.take_at_once(task, where, pages + GUARD, work)
         if taken is None:
             return None
@@ -341,7 +343,9 @@ class Vmalloc:
             # Its addresses were in use, so they go the way of all freed addresses.
             yield from self.vfree(task, area)
             return None
-        cpu_time = self._costs.vmalloc + pages // leaf * self._costs.vmalloc_page
+        entries = pages // leaf
+        cpu_time = self._costs.vmalloc + entries * self._costs.vmalloc_page
+        cpu_time += self._barriers.time(entries)
         yield from self._operations.compute(task, cpu_time)
         if leaf == 1:
             self._pagetable.map(area.address, area.runs, PAGE_KERNEL)

@@ -20,8 +20,9 @@ from pmsim.kernel.addresses.ranges import FreedArea
 from pmsim.kernel.addresses.search import AddressSpace
 from pmsim.kernel.addresses.vmap_block_queues import Block, VmapBlockQueues
 from pmsim.kernel.calls import call
+from pmsim.kernel.pagetables.barriers import PteBarriers
 from pmsim.kernel.pagetables.pagetable import kernel_page_table
-from pmsim.units import PAGE_SIZE, Pages
+from pmsim.units import PAGE_SIZE, Pages, Picoseconds
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -75,6 +76,7 @@ class VmapBlocks:
         self._costs = context.costs
         self._operations = context.operations
         self._pagetable = context.part(kernel_page_table)
+        self._barriers = context.part(PteBarriers)
         self._areas = context.part(Areas)
         self._lazy_free = context.part(LazyFree)
         self._where = context.part(AddressSpace).ranges["vmalloc"]
@@ -99,7 +101,7 @@ class VmapBlocks:
         if pages:
             mapping = yield from self._reserve(task, pages)
         if mapping is not None:
-            yield from self._work(task, pages)
+            yield from self._work(task, pages, self._barriers.time(pages))
             self._pagetable.map(mapping.address, runs)
         self._operations.end(operation)
         return mapping
@@ -141,8 +143,9 @@ class VmapBlocks:
             block = self._queues.add(task.cpu, page)
         return RamMapping(self._queues.take(task.cpu, block, needed) * PAGE_SIZE, pages, block)
 
-    def _work(self, task: Task, pages: Pages) -> Any:
-        return self._operations.compute(task, self._costs.vmap + pages * self._costs.vmap_page)
+    def _work(self, task: Task, pages: Pages, barriers: Picoseconds = 0) -> Any:
+        work = self._costs.vmap + pages * self._costs.vmap_page
+        return self._operations.compute(task, work + barriers)
 
     def _free(self, task: Task, page: int, pages: Pages) -> Iterable[Any]:
         return self._lazy_free.free(task, FreedArea(page, pages, self._where))

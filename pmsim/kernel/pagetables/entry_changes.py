@@ -11,6 +11,7 @@ from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pmsim.kernel.locks import KernelMutex, KernelSpinlock
+from pmsim.kernel.pagetables.barriers import PteBarriers
 from pmsim.kernel.pagetables.entries import Change, Leaf
 from pmsim.kernel.pagetables.pagetable import PageTable, kernel_page_table
 from pmsim.kernel.tlbflush import Cause
@@ -162,6 +163,7 @@ class QuietChanges:
         self._costs = context.costs
         self._operations = context.operations
         self._pagetable = context.part(kernel_page_table)
+        self._barriers = context.part(PteBarriers)
         self._lock = lock
 
     def change(self, task: Task, spans: Sequence[Span], change: Change) -> Changed:
@@ -174,7 +176,8 @@ class QuietChanges:
                 yield from self._operations.compute(task, self._costs.split)
                 self._pagetable.split(leaf.address)
             entries = self._pagetable.leaves(span.address, span.pages)
-            yield from self._operations.compute(task, entries * self._costs.set_memory_page)
+            work = entries * self._costs.set_memory_page + self._barriers.time(entries)
+            yield from self._operations.compute(task, work)
             counts.append(self._pagetable.protect(span.address, span.pages, *change))
         if self._lock is not None:
             self._lock.unlock(task)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from pmsim.hardware.shootdown.protocol import Count
 from pmsim.hardware.shootdown.protocols import PROTOCOLS
 
-__all__ = ["PROTOCOLS", "SILENT", "TOLD"]
+__all__ = ["PROTOCOLS", "SILENT", "TOLD", "Count"]
 
 SILENT: Final = frozenset(name for name, one in PROTOCOLS.items() if not one.interrupts)
 """Those that interrupt nobody."""
