@@ -58,14 +58,18 @@ def compare(
         mine = [one for one in found.differences if one.arm == arm]
         shown = [one for one in mine if everything or not metric_of(one.metric)[1]]
         console.print()
-        console.print(_table(arm, [one for one in shown if not one.same]))
+        console.print(_table(arm, [one for one in shown if not one.same], console.width // 3))
         same = ", ".join(one.metric for one in shown if one.same)
         if same:
             console.print(Text(f"exactly the same: {same}"))
 
 
-def _table(arm: str, differences: Sequence[Difference]) -> Table:
-    """Return the table of one side: what differs from the first, metric by metric."""
+def _table(arm: str, differences: Sequence[Difference], most: int) -> Table:
+    """Return the table of one side: what differs from the first, metric by metric.
+
+    Names of metrics are not broken where none is longer than ``most``. How many replications were
+    compared stands above where they are as many for all.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -73,10 +77,14 @@ def _table(arm: str, differences: Sequence[Difference]) -> Table:
     from pmsim.confidence import LEVEL
     from pmsim.simulation.answer.metrics import metric_of
 
-    table = Table(title=arm, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    table.add_column("metric", overflow="fold")
+    numbers = {one.difference.n for one in differences}
+    title = f"{arm}, n = {numbers.pop():,}" if len(numbers) == 1 else arm
+    several = [] if title != arm else ["n"]
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    longest = max((len(one.metric) for one in differences), default=0)
+    table.add_column("metric", overflow="fold", no_wrap=longest <= most)
     interval = f"{formatting.share(LEVEL)} interval"
-    for name in ("first", "this", "difference", interval, "effect", "n"):
+    for name in ("first", "this", "difference", interval, "effect", *several):
         table.add_column(name, justify="right", overflow="fold", no_wrap=name == "difference")
     for one in differences:
         form = metric_of(one.metric)[0].form
@@ -87,6 +95,6 @@ def _table(arm: str, differences: Sequence[Difference]) -> Table:
             formatting.difference(one.difference.mean, form),
             formatting.difference_interval(one.difference, form),
             "" if one.effect is None else formatting.difference(one.effect, "1"),
-            f"{one.difference.n:,}",
+            *([f"{one.difference.n:,}"] if several else []),
         )
     return table

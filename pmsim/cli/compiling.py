@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -11,12 +12,19 @@ SECONDS = 10
 cloud machine with Numba 0.68, up to 13 s where others share the core."""
 
 
-def compile_passes() -> None:
-    """Compile the passes where that was not done before, and show how far that is."""
+def compile_passes(first: Callable[[], object] = lambda: None) -> None:
+    """Compile the passes where that was not done before, and show how far that is.
+
+    Parameters
+    ----------
+    first
+        Called before, if anything is to be compiled: what may be refused should be at once.
+    """
     from pmsim.simulation.run.compiling import is_compiled
 
     if is_compiled():
         return
+    first()
     message = f"pmsim: the first run compiles the simulated machine, once: about {SECONDS} s"
     typer.echo(message, err=True)
     _compile(shown=sys.stderr.isatty())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,8 +90,11 @@ def sweep(
     check_memory()
     if not quiet:
         from pmsim.cli.compiling import compile_passes
+        from pmsim.experiments.plan import plan_of
 
-        compile_passes()
+        # What is wrong with the cells is told before anybody waits for the compiler.
+        check = partial(plan_of, scenario, given, sample=sample, force=force)
+        compile_passes(first=check)
     result = _run(
         place,
         scenario=scenario,

@@ -18,6 +18,8 @@ from pmsim.figures.swept import Axis, Floats, Swept
 _MOST_LINES: Final = 10
 _FEW_LINES: Final = 3
 """Lines up to which their bands can be told apart where they overlap."""
+_THINNEST: Final = 2.0
+"""Points that a band is wide where it can be seen beside its line."""
 _MOST_TICKS: Final = 9
 _WIDE: Final = 50
 """The ratio of the largest to the smallest mean from which on the metric's axis is logarithmic."""
@@ -144,7 +146,7 @@ def draw(found: Curves, ax: Axes) -> Axes:
     found.measure.on(ax.yaxis)
     ax.grid(visible=True, axis="y")
     _name_lines(ax, ends)
-    style.say(ax, message(found), _detail(found))
+    style.say(ax, message(found), _detail(found, ax))
     return ax
 
 
@@ -229,6 +231,13 @@ def _name_lines(ax: Axes, ends: list[tuple[str, float, str]]) -> None:
         )  # fmt: skip
 
 
+def _widest(intervals: pd.DataFrame, ax: Axes) -> float:
+    """Return the width of the widest interval as it is drawn, in points."""
+    ends = [[(0, value) for value in intervals[name]] for name in ("low", "high")]
+    low, high = (ax.transData.transform(pairs)[:, 1] for pairs in ends)
+    return float(np.nanmax(high - low)) / ax.figure.dpi * 72
+
+
 def _apart(places: list[float], least: float) -> list[float]:
     """Return ascending places, each at least so far above the one before, near where they were."""
     moved = [max(0.0, places[0])]
@@ -243,12 +252,14 @@ def _apart(places: list[float], least: float) -> list[float]:
     return moved
 
 
-def _detail(found: Curves) -> str:
-    known = found.table["low"].notna()
+def _detail(found: Curves, ax: Axes) -> str:
+    known = found.table.dropna(subset=["low", "high"])
     bands = "Bands" if found.x.numbers else "Bars"
     band = f"{bands}: 95 % intervals of the means."
-    if not known.any():
+    if known.empty:
         band = f"No {bands.lower()}: an interval needs five replications."
+    elif _widest(known, ax) < _THINNEST:
+        band = "The 95 % intervals of the means are narrower than the lines."
     left = 0 if found.by is None else len(found.by.labels) - len(found.values)
     more = f" {left} lines more are not shown." if left else ""
     named = "" if found.by is None else f"Lines: {found.by.name}. "

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import pmsim as face
 from tests.cli.conftest import Pmsim
 from tests.experiments.small import entry, small
@@ -25,6 +27,24 @@ def test_two_results_are_compared_with_a_sentence_per_headline_and_a_table(insid
     assert "5 pairs" in text
     assert "latency_max_ps" in text
     assert "operation_mean_ps" not in text
+
+
+def test_on_eighty_columns_no_metric_is_broken_and_nothing_is_left_out(
+    inside: Pmsim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results()
+    monkeypatch.setenv("COLUMNS", "80")
+    done = inside("compare", "a", "b")
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "b, n = 5" in [line.strip() for line in lines]
+    (head,) = (line.split() for line in lines if line.startswith("metric"))
+    assert head[-4:] == ["95", "%", "interval", "effect"]
+    found = face.compare("a", "b").differences
+    changed = [one.metric for one in found if "[" not in one.metric and not one.same]
+    first_words = {line.split(" ")[0] for line in lines}
+    assert changed
+    assert set(changed) <= first_words
 
 
 def test_all_speaks_of_every_metric(inside: Pmsim) -> None:

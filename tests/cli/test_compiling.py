@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pmsim.cli.compiling import compile_passes
+from pmsim.errors import Fault, ScenarioError
 from pmsim.hardware.passes import cache
 from pmsim.hardware.passes.jit import internals
 
@@ -54,6 +55,18 @@ def test_compiling_is_announced_where_nothing_is_kept(
     monkeypatch.setattr("pmsim.cli.compiling._compile", lambda shown: None)
     compile_passes()
     assert capsys.readouterr().err.startswith("pmsim: the first run compiles")
+
+
+def test_what_is_refused_is_refused_before_anything_is_compiled(
+    empty: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise ScenarioError([Fault("sweep", 0, 0, "bad-path", "'machin.cpus' names nothing")])
+
+    monkeypatch.setattr("pmsim.cli.compiling._compile", lambda shown: pytest.fail("it compiled"))
+    with pytest.raises(ScenarioError):
+        compile_passes(first=refuse)
+    assert capsys.readouterr().err == ""
 
 
 def test_code_of_every_entry_point_is_enough(empty: Path, tmp_path: Path) -> None:

@@ -25,6 +25,15 @@ def test_each_row_says_how_many_how_long_and_how_many_broadcasts():
     ]
 
 
+def test_labels_stand_beside_the_bars_and_never_on_them():
+    sleeper = (9, None, "do_free_init", 0, 100, 0, 0, 1_000_000)
+    ax = operation_cost(MadeUp(operations(*PROTECT, sleeper)))
+    ax.figure.canvas.draw()
+    labels = [text.get_window_extent() for text in ax.texts if "×" in text.get_text()]
+    assert len(labels) == 4
+    assert min(label.x0 for label in labels) > ax.bbox.x1
+
+
 def test_nested_operations_are_indented():
     ax = operation_cost(MadeUp(operations(*PROTECT)))
     assert ax.get_yticklabels()[1].get_text().startswith("  set_memory_ro")

@@ -34,6 +34,7 @@ class MadeUpSweep:
     axes: Mapping[str, tuple[Any, ...]]
     share: Callable[..., float]
     n: int = 5
+    spread: float = 0.1
 
     @property
     def points(self) -> list[tuple[Any, ...]]:
@@ -47,7 +48,7 @@ class MadeUpSweep:
     def frame(self) -> pd.DataFrame:
         rows = [
             {"cell": cell, **dict(zip(self.axes, values, strict=True)), "replication": number,
-             "lost_share": self.share(*values) * (1 + 0.1 * (number - (self.n - 1) / 2)),
+             "lost_share": self.share(*values) * (1 + self.spread * (number - (self.n - 1) / 2)),
              "latency_mean_ps": 1e6 * (cell + 1)}
             for cell, values in enumerate(self.points)
             for number in range(self.n)
@@ -106,6 +107,14 @@ def test_bands_are_the_intervals():
     rows = LINE.intervals("lost_share")
     drawn = band.get_paths()[0].vertices[:, 1]
     assert {rows["low"].min(), rows["high"].max()} <= set(drawn)
+
+
+@pytest.mark.parametrize(("spread", "seen"), [(0.2, True), (1e-4, False)])
+def test_bands_that_are_too_narrow_to_be_seen_are_not_spoken_of(spread: float, seen: bool):
+    ax = curves(MadeUpSweep(LINE.axes, lost, spread=spread))
+    said = ax.texts[-1].get_text()
+    assert ("Bands: 95 % intervals of the means." in said) == seen
+    assert ("narrower than the lines" in said) != seen
 
 
 def test_too_few_replications_have_no_band_and_the_figure_says_so():

@@ -5,8 +5,8 @@ CONFIG_STRICT_MODULE_RWX, as far as memory and cross-calls go: ``load_module``,
 ``complete_formation``, ``do_init_module``, ``free_module``, and the static calls of a module as it
 comes in. How generations differ is in `pmsim.kernel.modules.plans` (order of calls),
 `pmsim.kernel.modules.memory` (where areas come from), `pmsim.kernel.modules.init_free` and
-`pmsim.kernel.modules.names` (duplicates). Left out: symbols and dependencies, ftrace, compressed
-files, what a module's own init and exit functions allocate.
+`pmsim.kernel.modules.names` (duplicates). Left out: symbols and dependencies, compressed files,
+what a module's own init and exit functions allocate.
 """
 
 from __future__ import annotations

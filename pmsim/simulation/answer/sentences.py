@@ -222,10 +222,15 @@ def _user_work(summary: Summary) -> list[str]:
         else:
             tasks = counted(one.tasks, "task")
             said.append(
-                f"User work ({one.workload}, {tasks}) took {share(one.slowdown)} longer;"
+                f"User work ({one.workload}, {tasks}) took {_longer(one.slowdown)};"
                 f" {_interrupted(one, summary)}."
             )
     return said
+
+
+def _longer(slowdown: float) -> str:
+    """Say how much longer something took, in per cent as long as these are below a hundred."""
+    return f"{share(slowdown)} longer" if slowdown < 1 else f"{number(1 + slowdown)} times as long"
 
 
 def _interrupted(work: UserWork, summary: Summary) -> str:

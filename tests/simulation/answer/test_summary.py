@@ -197,6 +197,17 @@ def test_user_work_is_as_much_slower_as_it_took_longer(tmp_path: Path) -> None:
     assert work["slowdown"] == pytest.approx(1 / 9)
 
 
+@pytest.mark.parametrize(
+    ("work_ps", "said"),
+    [(800, "took 25 % longer;"), (500, "took 2 times as long;"), (68, "took 14.7 times as long;")],
+)
+def test_user_work_that_takes_twice_as_long_or_more_is_told_by_how_many_times(
+    tmp_path: Path, work_ps: int, said: str
+) -> None:
+    summary = made(tmp_path, calls([5]), tasks=[task(cpu=1, work_ps=work_ps, end_ps=1000)])
+    assert any(said in sentence for sentence in sentences(summary))
+
+
 def test_user_work_is_told_with_the_interrupts_of_its_cpus_alone(tmp_path: Path) -> None:
     cpus = cpu_rows({"handlers": 7}, {"handlers": 4}, {"handlers": 1})
     tasks = [task(cpu=cpu, work_ps=500, end_ps=1000) for cpu in (1, 1, 2)]
