@@ -27,6 +27,8 @@ CrosscallOrder = Literal["concurrent", "serial"]
 
 MOST_ENTRIES: Final = 1 << 20
 """The largest TLB, and the most pages of one operation: beyond all that is built."""
+MOST_LINES: Final = 1 << 30
+"""The most cache lines: 64 GiB."""
 LONGEST_WALK: Final = 1 * MS
 """The longest refill of one entry; of all of them it makes about 18 minutes."""
 
@@ -290,6 +292,24 @@ class TlbCosts(Group):
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryCosts(Group):
+    """What kernel data cost that are in no cache any more.
+
+    Nothing of the machine pays it: the kernel does, where it walks more areas than caches keep.
+    """
+
+    miss: Annotated[int, Constant(text="Fetch one cache line from memory.")] = 0
+    lines: Annotated[
+        int,
+        Constant(
+            text="Lines of such data that caches keep beside everything else that goes on.",
+            kind=Kind.COUNT,
+            most=MOST_LINES,
+        ),
+    ] = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SchedCosts(Group):
     """What the run queue costs."""
 
@@ -338,6 +358,8 @@ class MachineCosts:
     sbi: Annotated[
         SbiCosts | None, Section("Cross-calls through the firmware; none: the machine cannot.")
     ] = None
+
+    memory: Annotated[MemoryCosts, Section("Data that are in no cache.")] = MemoryCosts()
 
     def __post_init__(self) -> None:
         residencies = [state.residency for state in self.idle]

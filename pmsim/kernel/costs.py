@@ -77,7 +77,17 @@ class KernelCosts(Group):
             " in a vmalloc and a vfree of 6.12, 7 of 6.1.",
         ),
     ] = 25 * NS
-    purge_area: Annotated[int, work("Purge: return one freed area to the free ranges.")] = 50 * NS
+    area_step: Annotated[
+        int,
+        work(
+            "Search for a place up to 5.1: look at one area, and go on to the next in the list.",
+            ", 2 to 20 ns: one hit in the second or third cache",
+        ),
+    ] = 5 * NS
+    purge_area: Annotated[
+        int,
+        work("Purge: return one freed area to the free ranges, with all of it in the caches."),
+    ] = 50 * NS
     alias_scan_cpu: Annotated[
         int, work("vm_unmap_aliases: look at one possible CPU's vmap blocks.")
     ] = 5 * NS

@@ -37,6 +37,9 @@ LOWEST_ADDRESS: Final = 1 << 31
 MOST_STAYS: Final = 16
 """No call takes a lock that often."""
 
+MOST_LINES: Final = 1000
+"""No area has that many neighbours."""
+
 Arch = Literal["x86_64", "x86_32", "arm64", "arm32", "riscv64"]
 """An architecture, by the name that profiles end in."""
 
@@ -224,6 +227,13 @@ class KernelProfile(BaseModel):
     )
     lazy_merges: bool = Field(
         description="Whether neighbours on the lazy list are joined, and freed as one."
+    )
+    purged_lines: int = Field(
+        ge=0,
+        le=MOST_LINES,
+        strict=True,
+        description="Cache lines that a purge touches for each area that it gives back: its own,"
+        " and those of its neighbours in trees and lists.",
     )
     purge_by: Literal["work_item", "task", "unmap"] = Field(
         description="Who flushes freed areas once there are too many: a work item, or the task that"

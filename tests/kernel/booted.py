@@ -11,7 +11,15 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from pmsim.hardware.costs import IpiCosts, MachineCosts, SbiCosts, SchedCosts, TlbCosts, TlbiCosts
+from pmsim.hardware.costs import (
+    IpiCosts,
+    MachineCosts,
+    MemoryCosts,
+    SbiCosts,
+    SchedCosts,
+    TlbCosts,
+    TlbiCosts,
+)
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.shootdown.protocols import PROTOCOLS
@@ -93,11 +101,16 @@ SBI = SbiCosts(
 )
 
 
+CACHED = MemoryCosts()
+"""Caches that keep everything."""
+
+
 def small_machine(
     cpus: int,
     profile: KernelProfile | None = None,
     tlbi: TlbiCosts | None = None,
     quantum: int = 3 * MS,
+    memory: MemoryCosts = CACHED,
 ) -> Machine:
     """A machine whose costs are all alike, for the architecture and the order of a kernel."""
     by_ipi = IpiCosts(
@@ -115,7 +128,7 @@ def small_machine(
         return Machine(Topology(cores=cpus), MachineCosts(by_ipi, tlb, sched))
     if profile.invalidate_by == "tlbi":
         tlbi = tlbi or TLBI
-    costs = MachineCosts(by_ipi, tlb, sched, tlbi=tlbi, sbi=SBI)
+    costs = MachineCosts(by_ipi, tlb, sched, tlbi=tlbi, sbi=SBI, memory=memory)
     shootdown = profile.shootdown_on(costs)
     return Machine(Topology(cores=cpus), costs, profile.crosscall_order, shootdown=shootdown)
 
@@ -134,6 +147,8 @@ class Booted:
     tlbi
         Costs of invalidating by broadcast, where the CPUs can; by default `TLBI` where the kernel
         needs it, and not at all elsewhere.
+    caches
+        What they keep, and costs of what is in none.
     overrides
         Keys of the profile.
     """
@@ -145,10 +160,11 @@ class Booted:
         *,
         profile: str = PROFILE,
         tlbi: TlbiCosts | None = None,
+        caches: MemoryCosts = CACHED,
         **overrides: Any,
     ) -> None:
         loaded = load_profile(profile, overrides)
-        self.machine = small_machine(cpus, loaded, tlbi)
+        self.machine = small_machine(cpus, loaded, tlbi, memory=caches)
         self.operations: list[dict[str, Any]] = []
         self.calls: list[dict[str, int]] = []
         self.machine.on_crosscalls = self._note_calls

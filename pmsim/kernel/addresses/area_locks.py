@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pmsim.kernel.addresses.cold_areas import ColdAreas
 from pmsim.kernel.addresses.search import AddressSpace
 from pmsim.kernel.locks import KernelSpinlock
 from pmsim.units import Picoseconds
@@ -41,6 +42,7 @@ class AreaLocks:
         names = context.part(AddressSpace).search.locks
         self._locks = [KernelSpinlock(machine, name, guards=TREE_LINES) for name in names]
         self._hold = context.costs.area_lock_hold
+        self._cold = context.part(ColdAreas)
         self._operations = context.operations
         self._coldest = self._locks[0].data.coldest
         self._asked = 0
@@ -54,7 +56,7 @@ class AreaLocks:
         """Take a lock and do what takes CPU time under it."""
         self._asked += 1
         lock = self._locks[number]
-        yield from self._operations.lock(task, lock, self._hold)
+        yield from self._operations.lock(task, lock, self._hold + self._cold.descent())
 
     def leave(self, task: Task, number: int) -> None:
         """Let go of a lock."""
@@ -68,8 +70,11 @@ class AreaLocks:
 
     def longest(self, locks: int, stays: int) -> Picoseconds:
         """Return the longest that stays under some locks take a task that need not wait."""
-        return locks * self._coldest + stays * self._hold
+        return locks * self._coldest + stays * (self._hold + self._cold.descent())
 
     def passed(self, task: Task, number: int, stays: int) -> Picoseconds:
         """Return what some stays in a row take a task that is alone, and take them as made."""
-        return self._locks[number].data.fetch(task.cpu) + stays * self._hold if stays else 0
+        if not stays:
+            return 0
+        each = self._hold + self._cold.descent()
+        return self._locks[number].data.fetch(task.cpu) + stays * each

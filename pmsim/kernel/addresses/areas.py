@@ -10,6 +10,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final
 
 from pmsim.kernel.addresses.area_locks import AreaLocks
+from pmsim.kernel.addresses.cold_areas import ColdAreas
 from pmsim.kernel.addresses.drain import LazyFree
 from pmsim.kernel.addresses.purge import Purge
 from pmsim.kernel.addresses.ranges import AddressRange, FreedArea
@@ -56,10 +57,7 @@ class Areas:
         self._purge = context.part(Purge)
         self._lazy_free = context.part(LazyFree)
         self._release = release(context)
-        # The longest that a task which need not wait is under locks, and counts what it freed.
-        self._longest_alloc = self._locks.longest(2, 1 + self._alloc_stays)
-        self._longest_free = self._locks.longest(2, self._free_stays + 1)
-        self._longest_free += self._purge.counter.coldest
+        self._cold = context.part(ColdAreas)
 
     def __len__(self) -> int:
         return len(self._by_start)
@@ -91,6 +89,7 @@ class Areas:
             lock = self._search.search_lock(task.cpu, where, pages)
             yield from self._locks.enter(task, lock)
             page = self._search.take(task.cpu, where, pages, align)
+            yield from self._operations.compute(task, self._cold.walk(self._search.steps))
             self._locks.leave(task, lock)
             if page is not None:
                 for _ in range(self._alloc_stays):
@@ -119,20 +118,22 @@ class Areas:
             The page, and the CPU time of it all. None, and nothing done, where somebody could
             notice, or where there is no place.
         """
-        longest = work + self._longest_alloc
+        longest = work + self._locks.longest(2, 1 + self._alloc_stays)
+        longest += self._cold.walk(self._search.most_steps)
         if not self._locks.free or task.spinlocks or not self._operations.is_alone(task, longest):
             return None
         lock = self._search.search_lock(task.cpu, where, pages)
         page = self._search.take(task.cpu, where, pages, 1)
         if page is None:
             return None
-        time = work + self._locks.passed(task, lock, 1)
+        time = work + self._locks.passed(task, lock, 1) + self._cold.walk(self._search.steps)
         time += self._locks.passed(task, self._search.busy_lock(page), self._alloc_stays)
         return page, time
 
     def add(self, area: VmArea) -> None:
         """Let an area be found."""
         self._by_start[area.address] = area
+        self._cold.in_use += 1
 
     def find(self, address: int) -> VmArea | None:
         """Return the area that has a page mapped at an address (``find_vm_area``).
@@ -194,8 +195,10 @@ class Areas:
             or not self._locks.free
             or task.spinlocks
             or not self._purge.has_room(area.pages + GUARD)
-            or not self._operations.is_alone(task, work + self._longest_free)
         ):
+            return None
+        longest = work + self._locks.longest(2, self._free_stays + 1) + self._purge.counter.coldest
+        if not self._operations.is_alone(task, longest):
             return None
         lock = self._search.busy_lock(area.address // PAGE_SIZE)
         time = self._locks.passed(task, lock, self._free_stays)
@@ -204,6 +207,7 @@ class Areas:
     def _unlink(self, area: VmArea) -> FreedArea:
         """Remove an area from the index of areas, and unmap it."""
         del self._by_start[area.address]
+        self._cold.in_use -= 1
         if area.runs:
             self._pagetable.unmap(area.address, area.pages)
         return FreedArea(area.address // PAGE_SIZE, area.pages + GUARD, area.range)

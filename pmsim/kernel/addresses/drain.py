@@ -58,7 +58,7 @@ class LazyFree:
         lock = self._search.lazy_lock(freed.page)
         if lock is not None:
             yield from self._locks.stay(task, lock)
-        if self._purge.put(freed):
+        if self._purge.put(task.cpu, freed):
             yield from self._drain.ask(task)
 
     def free_at_once(self, task: Task, freed: FreedArea) -> Picoseconds:
@@ -68,7 +68,7 @@ class LazyFree:
         """
         lock = self._search.lazy_lock(freed.page)
         time = self._purge.counter.fetch(task.cpu)
-        self._purge.put(freed)
+        self._purge.put(task.cpu, freed)
         return time + (0 if lock is None else self._locks.passed(task, lock, 1))
 
     @call

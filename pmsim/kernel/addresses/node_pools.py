@@ -34,6 +34,8 @@ Pool = deque[FreedArea]
 class NodePools:
     """The nodes of a kernel.
 
+    What they know is in trees, which are not walked one area after the other.
+
     Parameters
     ----------
     cpus
@@ -41,6 +43,9 @@ class NodePools:
     pooled
         The range whose areas are pooled: the whole of vmalloc's. Modules are not.
     """
+
+    steps = 0
+    most_steps = 0
 
     def __init__(self, cpus: int, pooled: AddressRange) -> None:
         self.nodes = min(max(cpus, 1), MOST_NODES)

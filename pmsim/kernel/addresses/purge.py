@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pmsim.hardware.locks import Completion
+from pmsim.kernel.addresses.cold_areas import ColdAreas
 from pmsim.kernel.addresses.ranges import FreedArea, Share, merged
 from pmsim.kernel.addresses.search import AddressSpace
 from pmsim.kernel.addresses.vmap_block_queues import VmapBlockQueues
@@ -20,7 +21,7 @@ from pmsim.kernel.calls import call
 from pmsim.kernel.geometry import ULONG_MAX
 from pmsim.kernel.locks import KernelMutex, SharedLines
 from pmsim.kernel.tlbflush import Cause
-from pmsim.units import PAGE_SIZE, Pages
+from pmsim.units import PAGE_SIZE, CpuId, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -56,6 +57,8 @@ class Purge:
         self.lazy_max_pages = machine.n_cpus.bit_length() * (profile.lazy_max_unit // PAGE_SIZE)
         self.counter = SharedLines(machine, 1)
         self.purge_lock = KernelMutex(machine, "vmap_purge_lock", guards=0)
+        self._cold = context.part(ColdAreas)
+        self._purged = self._cold.purged(0)
         self._lazy: list[FreedArea] = []
         self._merges = profile.lazy_merges
         self._scan_locked = profile.alias_lock == "scan"
@@ -77,8 +80,9 @@ class Purge:
         """Return whether so many pages more make no purge due."""
         return self.lazy_pages + pages <= self.lazy_max_pages
 
-    def put(self, freed: FreedArea) -> bool:
-        """Put a freed area on the list; return whether a purge is `due`."""
+    def put(self, cpu: CpuId, freed: FreedArea) -> bool:
+        """Put an area on the list that a CPU freed; return whether a purge is `due`."""
+        self._cold.freed(cpu)
         self._lazy.append(freed)
         self.lazy_pages += freed.pages
         return self.lazy_pages > self.lazy_max_pages
@@ -89,7 +93,7 @@ class Purge:
         Stands for ``purge_vmap_area_lazy``, since 6.5 ``reclaim_and_purge_vmap_areas``.
         """
         yield from self._operations.lock(task, self.purge_lock)
-        self._take_fragmented_blocks(forced=True)
+        self._take_fragmented_blocks(task, forced=True)
         yield from self.purge_locked(task, full=True)
         self.purge_lock.unlock(task)
 
@@ -149,6 +153,7 @@ class Purge:
         if not self._lazy:
             return False
         areas, self._lazy = sorted(self._lazy), []
+        self._purged = self._cold.purged(self._entries(areas))
         operation = self._operations.begin(task, "purge", sum(area.pages for area in areas))
         start = min(start, areas[0].page * PAGE_SIZE)
         end = max(end, (areas[-1].page + areas[-1].pages) * PAGE_SIZE)
@@ -167,16 +172,20 @@ class Purge:
             start, end = min(start, first), max(end, last)
         if not self._scan_locked:
             yield from self._operations.lock(task, self.purge_lock)
-        self._take_fragmented_blocks(forced=False)
+        self._take_fragmented_blocks(task, forced=False)
         purged = yield from self.purge_locked(task, start, end, cause)
         if not purged and start < end:
             yield from self._tlbflush.flush_tlb_kernel_range(task, start, end, cause)
         self.purge_lock.unlock(task)
 
-    def _take_fragmented_blocks(self, *, forced: bool) -> None:
+    def _take_fragmented_blocks(self, task: Task, *, forced: bool) -> None:
         """Put the blocks of which nothing is mapped on the list (``purge_fragmented_blocks``)."""
         for freed in self._blocks.take_fragmented(forced=forced):
-            self.put(freed)
+            self.put(task.cpu, freed)
+
+    def _entries(self, areas: list[FreedArea]) -> int:
+        """Return how many areas there are to give back, neighbours joined where they are."""
+        return len(merged(areas)) if self._merges else len(areas)
 
     def _give_back(self, task: Task, shares: list[Share], full: bool) -> Steps:
         """Give freed areas back, node by node.
@@ -202,7 +211,8 @@ class Purge:
     def _give_share(self, task: Task, share: Share, full: bool) -> Steps:
         """Give one node's areas back: ``purge_vmap_node``."""
         areas = share.areas
-        entries = len(merged(areas)) if self._merges else len(areas)
-        yield from self._operations.compute(task, entries * self._costs.purge_area)
+        entries = self._entries(areas)
+        work = entries * self._costs.purge_area + self._purged.reached(task.cpu, entries)
+        yield from self._operations.compute(task, work)
         self._search.give(share, full=full)
         self.lazy_pages -= sum(area.pages for area in areas)

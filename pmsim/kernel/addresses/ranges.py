@@ -54,6 +54,14 @@ class AddressSearch(Protocol):
     """How a free place is found, and where a freed one goes."""
 
     @property
+    def steps(self) -> int:
+        """How many areas the last `take` walked past, one after the other; a tree is not walked."""
+
+    @property
+    def most_steps(self) -> int:
+        """How many the next one may."""
+
+    @property
     def locks(self) -> Sequence[str]:
         """The names of the spinlocks that guard what it knows."""
 
@@ -88,7 +96,13 @@ class AddressSearch(Protocol):
 class WithoutNodes:
     """What searches have in common that know one node only: one lock, and nothing kept aside."""
 
+    steps = 0
     locks: Sequence[str] = ("vmap_area_lock",)
+
+    @property
+    def most_steps(self) -> int:
+        """Return none: a tree is not walked area by area."""
+        return 0
 
     def search_lock(self, cpu: CpuId, where: AddressRange, pages: Pages) -> int:
         """Return the first lock."""
@@ -110,23 +124,8 @@ class WithoutNodes:
         return [Share(0, areas)]
 
 
-class ListSearch(WithoutNodes):
-    """The lowest place that is large enough, in a list of all areas (``vmlist``; to 2.6.27)."""
-
-    locks: Sequence[str] = ("vmlist_lock",)
-
-    def take(self, cpu: CpuId, where: AddressRange, pages: Pages, align: Pages) -> int | None:
-        """Take the lowest place; see `AddressSearch.take`."""
-        return where.space.take(pages, align)
-
-    def give(self, share: Share, *, full: bool) -> None:
-        """Free the areas' addresses."""
-        for page, pages, where in merged(share.areas):
-            where.space.give(page, pages)
-
-
-class FirstFit(ListSearch):
-    """The same place, found in a tree: ``find_vmap_lowest_match`` (5.2 to 6.8)."""
+class FirstFit(WithoutNodes):
+    """The lowest place that is large enough: ``find_vmap_lowest_match`` (5.2 to 6.8)."""
 
     locks = ("free_vmap_area_lock", "vmap_area_lock", "purge_vmap_area_lock")
 
@@ -137,6 +136,15 @@ class FirstFit(ListSearch):
     def lazy_lock(self, page: int) -> int | None:
         """Return the lock of the tree in which freed areas are joined."""
         return 2
+
+    def take(self, cpu: CpuId, where: AddressRange, pages: Pages, align: Pages) -> int | None:
+        """Take the lowest place; see `AddressSearch.take`."""
+        return where.space.take(pages, align)
+
+    def give(self, share: Share, *, full: bool) -> None:
+        """Free the areas' addresses."""
+        for page, pages, where in merged(share.areas):
+            where.space.give(page, pages)
 
 
 def address_ranges(

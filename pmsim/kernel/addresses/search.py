@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pmsim.kernel.addresses.hint_search import HintSearch
+from pmsim.kernel.addresses.hint_search import HintSearch, ListSearch
 from pmsim.kernel.addresses.node_pools import NodePools
 from pmsim.kernel.addresses.ranges import (
     AddressRange,
     AddressSearch,
     FirstFit,
-    ListSearch,
     address_ranges,
 )
 

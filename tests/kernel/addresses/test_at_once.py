@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pmsim.hardware.costs import MemoryCosts
 from pmsim.hardware.task import Task
 from pmsim.kernel.handle import KernelHandle
 from pmsim.units import NS, PAGE_SIZE, US
@@ -55,7 +56,11 @@ def left_behind(profile: str, programs: list[list[Step]], at_once: bool) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         if not at_once:
             patch.setattr(Task, "is_alone", lambda self, work: False)
-        booted = Booted(2, profile=profile, lazy_max_unit="2MiB", vmalloc_size="64MiB")
+        # The caches keep four areas.
+        caches = MemoryCosts(miss=90 * NS, lines=8)
+        booted = Booted(
+            2, profile=profile, caches=caches, lazy_max_unit="2MiB", vmalloc_size="64MiB"
+        )
         for number, steps in enumerate(programs):
             booted.spawn(Steps(steps), cpu=number % 2)
         booted.run()

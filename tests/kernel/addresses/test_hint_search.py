@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pmsim.kernel.addresses.hint_search import HintSearch
+from pmsim.kernel.addresses.hint_search import HintSearch, ListSearch
 from pmsim.kernel.addresses.ranges import AddressRange, FreedArea, Share, address_ranges
 from pmsim.units import PAGE_SIZE
 
@@ -31,6 +31,7 @@ class Walk:
         self.cache: tuple[int, int] | None = None
         self.hole = self.vstart = 0
         self.align = 1
+        self.steps = 0
 
     def take(self, vstart: int, vend: int, size: int, align: int) -> int | None:
         if size < self.hole or vstart < self.vstart or align < self.align:
@@ -40,6 +41,8 @@ class Walk:
         if self.cache is None:
             self.hole = 0
         self.vstart, self.align = vstart, align
+        # The cached area itself is no step.
+        self.steps = -1 if self.cache else 0
         if self.cache:
             at = self.busy.index(self.cache)
             address = _up(self.busy[at][1], align)
@@ -53,6 +56,8 @@ class Walk:
             self.hole = max(self.hole, start - address)
             address = _up(end, align)
             at += 1
+            # One that lies below and ends where the range begins is looked at, too.
+            self.steps += start >= vstart
         if address + size > vend:
             return None
         self.cache = (address, address + size)
@@ -96,6 +101,8 @@ def test_it_finds_what_a_walk_of_the_list_finds(
             page = search.take(0, chosen, number, align)
             assert page == walk.take(first, first + size, number, align)
             if page is not None:
+                # Where the search begins inside an area that an alignment cuts, it has passed it.
+                assert 0 <= search.steps - walk.steps <= (align > 1)
                 live.append((FreedArea(page, number, chosen), (page, page + number)))
         elif live:
             # A purge gives several areas back at once, by address.
@@ -145,3 +152,16 @@ def test_nothing_is_kept_aside(full: bool) -> None:
     search.before_purge(full=full)
     search.give(Share(0, [FreedArea(100, 60, where)]), full=full)
     assert where.space.free == 60
+
+
+def test_the_oldest_search_walks_from_the_bottom_past_every_area_below_its_place() -> None:
+    where, search = ranges()["vmalloc"], ListSearch()
+    found = [(search.take(0, where, 4, 1), search.steps) for _ in range(4)]
+    assert found == [(100, 0), (104, 1), (108, 2), (112, 3)]
+    search.give(Share(0, [FreedArea(104, 4, where)]), full=True)
+    # The hole of 4 pages is too small for 5: 100, 108 and 112 are in the way.
+    assert (search.take(0, where, 5, 1), search.steps) == (116, 3)
+    assert (search.take(0, where, 4, 1), search.steps) == (104, 1)
+    # To the end, and in vain.
+    assert (search.take(0, where, 60, 1), search.steps) == (None, 5)
+    assert search.most_steps == 5

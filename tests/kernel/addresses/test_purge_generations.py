@@ -104,7 +104,7 @@ def test_a_work_item_purges_until_less_than_the_limit_is_left_or_once(
             yield from kernel.task.compute(50 * NS)
         # Put there at once: a broadcast is over before 199 calls of vfree are. Nobody is asked.
         for area in areas:
-            purge.put(FreedArea(area.address // PAGE_SIZE, 2, area.range))
+            purge.put(1, FreedArea(area.address // PAGE_SIZE, 2, area.range))
 
     booted.spawn(drainer, 0)
     booted.spawn(other, 1)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pmsim.errors import ProgramError, UndefinedBehaviour
+from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.pagetables.entries import PAGE_KERNEL, PRESENT, RW
 from pmsim.units import GIB, KIB, MIB, MS, NS, PAGE_SIZE
@@ -274,7 +275,7 @@ def test_allocating_and_freeing_takes_the_time_of_its_pages() -> None:
 
 def test_cpus_that_allocate_at_once_wait_for_the_area_lock() -> None:
     # One lock, taken once.
-    booted = Booted(area_search="list", area_alloc_stays=0)
+    booted = Booted(costs=KernelCosts(area_step=0), area_search="list", area_alloc_stays=0)
     for cpu in range(4):
         booted.spawn(lambda kernel: kernel.vmalloc(PAGE_SIZE), cpu)
     booted.run()
