@@ -16,7 +16,7 @@ from pmsim.figures import style
 from pmsim.figures.source import Tables
 
 Paid = Literal["stolen", "spin"]
-"""How a CPU pays: interrupted by handlers, or waiting for answers and spinlocks."""
+"""How a CPU pays: interrupted by handlers, or spinning for answers and locks."""
 
 _UNEVEN: Final = 0.1
 """What shares are apart from their mean, as a part of it, where one sees more than one colour."""
@@ -42,7 +42,7 @@ _INTERRUPTED: Final = _Words(
 )
 _HELD_UP: Final = _Words("stalled", "stalled", "stalled by TLB broadcasts", "None stalled.")
 """Where the hardware tells the others, CPUs stall without being interrupted."""
-_SPUN: Final = _Words("spun", "spun", "spinning", "None waited for an answer or a spinlock.")
+_SPUN: Final = _Words("spun", "spun", "spinning", "None spun for an answer or a lock.")
 
 
 class CpuTables(Tables, Protocol):
@@ -101,7 +101,7 @@ def cpus_over_time(result: CpuTables, *, paid: Paid = "stolen", ax: Axes | None 
         A result of `pmsim.run`.
     paid
         ``"stolen"``: in handlers and waking up for them, or stalled by TLB broadcasts;
-        ``"spin"``: waiting for csd locks and for spinlocks.
+        ``"spin"``: spinning for csd locks, spinlocks and mutexes.
     ax
         Axes to draw on; a figure of its own where not given.
 

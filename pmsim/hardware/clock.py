@@ -32,6 +32,8 @@ class Clock(simpy.Environment):
         Whose calendar is merged in.
     on_log
         Called when the log of finished cross-calls is full.
+    on_settle
+        Called after a round of interrupt work in which spinners for mutexes have to go to sleep.
     on_end
         Called with a task's index as its generator ends; returns the task that steps next.
 
@@ -44,11 +46,16 @@ class Clock(simpy.Environment):
     """
 
     def __init__(
-        self, fabric: Fabric, on_log: Callable[[], None], on_end: Callable[[int], int]
+        self,
+        fabric: Fabric,
+        on_log: Callable[[], None],
+        on_settle: Callable[[], None],
+        on_end: Callable[[int], int],
     ) -> None:
         super().__init__(initial_time=0)
         self._state = fabric.state
         self._on_log = on_log
+        self._on_settle = on_settle
         self._on_end = on_end
         self._end_key = layout.INF
         self.senders: list[Any] = [None] * fabric.max_tasks  # each task's `send`
@@ -119,7 +126,9 @@ class Clock(simpy.Environment):
                     task = senders[stepping](None)
                 except StopIteration:
                     task = self._on_end(stepping)
-            if task == layout.LOG_FULL:
+            if task == layout.SETTLE:
+                self._on_settle()
+            elif task == layout.LOG_FULL:
                 self._on_log()
             elif task != layout.GO_ON:
                 self.finished = self.finished or task == layout.FINISHED

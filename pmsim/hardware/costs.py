@@ -16,6 +16,9 @@ from pmsim.constants import PPM, Constant, Group, Kind, Section
 from pmsim.hardware.topology import MAX_CPUS, Distance
 from pmsim.units import LONGEST_RUN, MS
 
+MutexRule = Literal["adaptive", "sleeping"]
+"""How a task waits for a mutex that is held: it spins while the owner runs, or always sleeps."""
+
 ByDistance = tuple[int, int, int, int, int]
 """Five costs in picoseconds, indexed by `Distance`."""
 
@@ -326,6 +329,15 @@ class SchedCosts(Group):
     ] = 3 * MS
     context_switch: Annotated[int, Constant(text="Switch to another task.")] = 0
     wakeup: Annotated[int, Constant(text="From a release to the sleeper being runnable.")] = 0
+    mutex: Annotated[
+        MutexRule,
+        Constant(
+            text="How one waits for a mutex. adaptive: spins while its owner runs, as Linux does"
+            " (CONFIG_MUTEX_SPIN_ON_OWNER: x86, arm64, arm, riscv); sleeping: gives the CPU up at"
+            " once.",
+            kind=Kind.CHOICE,
+        ),
+    ] = "adaptive"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 MOST_KEPT: Final = 200_000
 """Targets of calls that are kept of one run, and stretches: some 10 MB of each on disk."""
 
-StretchKind = Literal["irqs_off", "spinlock", "mutex", "completion", "sleep"]
-"""What a task was in: a window, or waiting for a lock, for a completion or for a time."""
+StretchKind = Literal["irqs_off", "spinlock", "mutex_spin", "mutex", "completion", "sleep"]
+"""What a task was in: a window; spinning for a spinlock or a mutex; asleep until it had a mutex, or
+for a completion or a time.
+"""
 
 
 class Stretch(NamedTuple):

@@ -172,6 +172,7 @@ class Fabric:
             layout.TASKS_AT: max_tasks * layout.TASK_ROW,
             layout.TREE_AT: 2 * leaves,
             layout.DIRTY_AT: n,
+            layout.UNSETTLED_AT: 2 * n + 2,
             layout.LOG_AT: (LOG_CAPACITY + 1) * layout.LOG_ROW,
         }
         sub_bits = 5 if n <= FINE_CPUS else 3
@@ -233,6 +234,20 @@ class Fabric:
         self.state[at + layout.T_EPOCH] = self.state[
             layout.HEADER + cpu * layout.CPU_WORDS + layout.FLUSHES
         ]
+
+    def take_unsettled(self) -> tuple[list[int], list[int]]:
+        """Return what sends spinners for mutexes to sleep, and forget it.
+
+        Returns
+        -------
+        list, list
+            Tasks that have stopped running while others spin for a mutex of theirs; tasks that spin
+            while another one has become runnable on their CPU.
+        """
+        at, count = self.words[layout.UNSETTLED_AT], self.words[layout.UNSETTLED]
+        self.words[layout.UNSETTLED] = 0
+        notes = self.state[at : at + count].tolist()
+        return [n >> 1 for n in notes if not n & 1], [n >> 1 for n in notes if n & 1]
 
     def take_log(self) -> npt.NDArray[np.int64]:
         """Return the finished cross-calls logged since the last time, and forget them."""

@@ -1,17 +1,16 @@
 """Mutexes, spinlocks and completions of the simulated machine.
 
-Normative source: machine-model page, section 3. A contended mutex puts its waiter to sleep, a
-contended spinlock keeps the CPU; both are granted in the order of asking.
+Normative source: machine-model page, section 3. Whoever waits for a spinlock keeps the CPU; for a
+mutex only as long as its owner runs.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Collection, Generator, Iterable
 from typing import TYPE_CHECKING
 
 from pmsim.hardware.passes import layout
-from pmsim.hardware.passes.steps import act
 
 if TYPE_CHECKING:
     from pmsim.hardware.detail import StretchKind
@@ -20,7 +19,12 @@ if TYPE_CHECKING:
 
 
 class Mutex:
-    """A sleeping lock: free, taking it takes no time; held, the task sleeps until handed over.
+    """A lock that may be held for long: who finds it held spins while its owner runs, else sleeps.
+
+    As Linux's (kernel/locking/mutex.c, ``CONFIG_MUTEX_SPIN_ON_OWNER``): a release hands it to the
+    first spinner, or to the task that was woken once and found it held again; else it is free. The
+    first sleeper is woken, one at a time, and asks anew. On a machine with ``mutex: sleeping``
+    nobody spins, and a release hands it to the first sleeper.
 
     Parameters
     ----------
@@ -28,6 +32,13 @@ class Mutex:
         Where it lives.
     name
         What error messages call it.
+
+    Attributes
+    ----------
+    owner
+        The task that holds it.
+    spinners
+        Those who spin for it, in the order of asking.
     """
 
     kind: StretchKind = "mutex"
@@ -35,11 +46,15 @@ class Mutex:
     def __init__(self, machine: Silicon, name: str = "mutex") -> None:
         self.name = name
         self.owner: Task | None = None
+        self.spinners: list[Task] = []
         self._machine = machine
-        self._waiters: deque[Task] = deque()
+        self._adaptive = machine.costs.sched.mutex == "adaptive"
+        self._sleepers: deque[Task] = deque()
+        self._woken: Task | None = None  # a sleeper that is to ask anew
+        self._marked: Task | None = None  # one that has, in vain
 
     def lock(self, task: Task) -> Generator[int, None, None]:
-        """Take the lock, asleep until it is handed over.
+        """Take the lock; held, spin or sleep until it is handed over, or ask anew when woken.
 
         Raises
         ------
@@ -51,10 +66,33 @@ class Mutex:
         yield from task.boundary()
         if self.owner is task:
             raise task.error(f"takes {self.name} twice")
-        if not self.try_lock(task):
-            task.held += 1
-            self._waiters.append(task)
-            yield from task.wait_for(self)
+        if self.try_lock(task):
+            return
+        task.held += 1
+        yield from self._wait(task)
+        while self.owner is not task:
+            self._woken = None
+            if self.owner is None:
+                self.owner = task
+                return
+            self._marked = task
+            yield from self._wait(task)
+
+    def _wait(self, task: Task) -> Generator[int, None, None]:
+        """Spin or sleep once; after `boundary` a task has not used up its quantum beside others."""
+        assert self.owner is not None
+        first = self._marked is task
+        if self._adaptive and self.owner.runs:
+            if not self.spinners:
+                self.owner.is_spun_for(self)
+            self.spinners.insert(0 if first else len(self.spinners), task)
+            yield from task.spin_for(self, "mutex_spin", layout.M_ADAPTIVE)
+            return
+        if first:
+            self._sleepers.appendleft(task)
+        else:
+            self._sleepers.append(task)
+        yield from task.wait_for(self)
 
     def try_lock(self, task: Task) -> bool:
         """Take the lock if it is free; return whether it was. Takes no time.
@@ -68,7 +106,7 @@ class Mutex:
         return True
 
     def unlock(self, task: Task) -> None:
-        """Release: ownership passes to the first waiter at once, which wakes ``wakeup`` later.
+        """Release: it passes to whom it is due, or is free; the task goes on in the same step.
 
         Raises
         ------
@@ -78,9 +116,66 @@ class Mutex:
         if self.owner is not task:
             raise task.error(f"releases {self.name}, which it does not hold")
         task.held -= 1
-        self.owner = self._waiters.popleft() if self._waiters else None
-        if self.owner is not None:
-            self.owner.wake(self._machine.costs.sched.wakeup)
+        self.owner = None
+        if self.spinners or self._sleepers:
+            self._pass_on(task)
+
+    def _pass_on(self, releaser: Task) -> None:
+        """Hand the lock to the marked task or to a spinner, and wake a sleeper where one is due."""
+        if self.spinners:
+            releaser.is_no_longer_spun_for(self)
+        marked, self._marked = self._marked, None
+        if marked is None and not self._adaptive:
+            marked = self._sleepers[0]
+        if marked is not None and marked not in self.spinners:
+            self._sleepers.remove(marked)
+            self.owner = marked
+            marked.wake(self._machine.costs.sched.wakeup)
+            for spinner in self.put_to_sleep(self.spinners):  # the new owner does not run
+                spinner.stop_spinning()
+            return
+        if self.spinners:
+            self.owner = self.spinners.pop(0)  # the marked one stands first
+            self.owner.goes_on_a_line_after(releaser)
+            if self.spinners:
+                self.owner.is_spun_for(self)
+        if marked is None and self._woken is None and self._sleepers:
+            self._woken = self._sleepers.popleft()
+            self._woken.wake(self._machine.costs.sched.wakeup)
+
+    def put_to_sleep(self, going: Collection[Task]) -> list[Task]:
+        """Let those spinners who are ``going`` stand behind the sleepers; return them."""
+        asleep = [task for task in self.spinners if task in going]
+        self.spinners = [task for task in self.spinners if task not in going]
+        if not self.spinners and self.owner is not None:
+            self.owner.is_no_longer_spun_for(self)
+        self._sleepers += asleep
+        return asleep
+
+
+def settle(machine: Silicon, stopped: Iterable[Task], crowded: Iterable[Task]) -> None:
+    """Put the spinners to sleep who must, now that a round of interrupt work is over.
+
+    Parameters
+    ----------
+    machine
+        Where they are.
+    stopped
+        Tasks that have stopped running while others spin for a mutex of theirs.
+    crowded
+        Tasks that spin while another one has become runnable on their CPU.
+    """
+    going = dict.fromkeys(crowded)
+    waited_for = [*stopped, *going]
+    for owner in waited_for:  # those who go have others spin for them in turn
+        spinners = [task for lock in owner.spun for task in lock.spinners if task not in going]
+        going.update(dict.fromkeys(spinners))
+        waited_for += spinners
+    for lock in dict.fromkeys(task.waiting_for for task in going):
+        assert isinstance(lock, Mutex)
+        lock.put_to_sleep(going)
+    for task in going:
+        task.stop_spinning()
 
 
 class Spinlock:
@@ -119,7 +214,7 @@ class Spinlock:
             task.held += 1
             self._words[task.row + layout.SPINS] += 1
             self._waiters.append(task)
-            yield from task.spin_for(self)
+            yield from task.spin_for(self, self.kind, layout.M_SPINLOCK)
 
     def try_lock(self, task: Task) -> bool:
         """Take the lock if it is free; return whether it was. Takes no time."""
@@ -146,10 +241,7 @@ class Spinlock:
         self._words[task.row + layout.SPINS] -= 1
         self.owner = self._waiters.popleft() if self._waiters else None
         if self.owner is not None:
-            machine = self._machine
-            line = machine.topology.cost(machine.costs.ipi.line, task.cpu, self.owner.cpu)
-            self.owner.waiting_for = None
-            act(machine.fabric.state, layout.DO_GRANT, self.owner.cpu, machine.now + line)
+            self.owner.goes_on_a_line_after(task)
 
 
 class Completion:

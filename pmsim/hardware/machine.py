@@ -11,6 +11,7 @@ from pmsim.errors import DeadlockError, ProgramError, SimulationError
 from pmsim.hardware.clock import Clock
 from pmsim.hardware.costs import CrosscallOrder, MachineCosts
 from pmsim.hardware.host import Host
+from pmsim.hardware.locks import settle
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act
 from pmsim.hardware.shootdown.protocol import Shootdown
@@ -72,7 +73,7 @@ class Machine(Silicon):
     ) -> None:
         room = max_tasks or room_for_tasks(topology.n_cpus)
         super().__init__(topology, costs, order, jitter_rng, room, shootdown, host)
-        self.clock = Clock(self.fabric, self.flush_log, self._task_ended)
+        self.clock = Clock(self.fabric, self.flush_log, self._settle, self._task_ended)
         self.tasks: dict[int, Task] = {}
         self.foreground: dict[int, Task] = {}
         self._numbers: list[set[int]] = [set() for _ in range(self.n_cpus)]
@@ -185,6 +186,11 @@ class Machine(Silicon):
         """Return the task that a CPU runs or is switching to, None where it is idle."""
         current = int(self.fabric.state[layout.HEADER + cpu * layout.CPU_WORDS + layout.CURRENT])
         return None if current == layout.NONE else self.tasks.get(current)
+
+    def _settle(self) -> None:
+        """Put spinners for mutexes to sleep, after a round of interrupt work."""
+        stopped, crowded = self.fabric.take_unsettled()
+        settle(self, [self.tasks[n] for n in stopped], [self.tasks[n] for n in crowded])
 
     def _task_ended(self, index: int) -> int:
         task = self.tasks.pop(index)

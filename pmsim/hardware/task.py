@@ -41,6 +41,18 @@ class Awaited(Protocol):
     kind: StretchKind
 
 
+class SpunFor(Awaited, Protocol):
+    """A lock that tasks spin for while its owner runs.
+
+    Attributes
+    ----------
+    spinners
+        Those who do, in the order of asking.
+    """
+
+    spinners: list[Task]
+
+
 class Task:
     """A thread of execution on one CPU.
 
@@ -58,12 +70,17 @@ class Task:
         Spinlocks it holds or asks for; locks of both kinds.
     waiting_for
         The lock or completion it waits for, if any.
+    spun
+        Mutexes of its own that others spin for.
     """
 
     __slots__ = (
         "_jitter",
         "_shared",
+        "_since",
+        "_spun_at",
         "_state",
+        "_waits",
         "_words",
         "cpu",
         "held",
@@ -74,6 +91,7 @@ class Task:
         "role",
         "row",
         "spinlocks",
+        "spun",
         "waiting_for",
     )
 
@@ -89,8 +107,13 @@ class Task:
         self.spinlocks = 0
         self.held = 0
         self.waiting_for: Awaited | None = None
+        self.spun: tuple[SpunFor, ...] = ()
         self._state = machine.fabric.state
         self._words = machine.fabric.words
+        tasks = self._words[layout.TASKS_AT]
+        self._spun_at = tasks + index * layout.TASK_ROW + layout.T_SPUN
+        self._since = 0  # of the wait that it is in
+        self._waits: StretchKind = "mutex"
         self.row = layout.HEADER + cpu * layout.CPU_WORDS
         self._shared = machine.shared
         self._jitter = machine.jitter is not None
@@ -317,7 +340,7 @@ class Task:
         """Sleep until `wake`; the caller has put the task into a queue."""
         self.waiting_for = thing
         machine = self.machine
-        since = self.now
+        self._since = self.now
         if self.role == "daemon" and thing.kind == "completion":
             machine.active -= 1
         if machine.active == 0 and machine.until_done:
@@ -326,7 +349,7 @@ class Task:
         else:
             yield act(self._state, layout.DO_BLOCK, self.cpu, 0)
         if machine.detail is not None:
-            machine.detail.add(self, thing.kind, since, self.now, thing.name)
+            machine.detail.add(self, thing.kind, self._since, self.now, thing.name)
 
     def wake(self, after: int) -> None:
         """Make the task, which sleeps in a queue, runnable ``after`` picoseconds from now."""
@@ -336,12 +359,53 @@ class Task:
         self.waiting_for = None
         act(self._state, layout.DO_WAKE, self.index, self.now + after)
 
-    def spin_for(self, lock: Awaited) -> Steps:
-        """Spin until the lock is handed over; the caller has put the task into its queue."""
+    def spin_for(self, lock: Awaited, kind: StretchKind, mode: int) -> Steps:
+        """Spin until the lock is handed over; the caller has put the task into its queue.
+
+        Parameters
+        ----------
+        lock
+            What it waits for.
+        kind
+            What it is in while it spins.
+        mode
+            ``M_ADAPTIVE`` where it may have to sleep (`stop_spinning`), else ``M_SPINLOCK``.
+        """
         self.waiting_for = lock
-        since = self.now
-        task = act(self._state, layout.DO_SPIN, self.cpu, 0)
+        self._since, self._waits = self.now, kind
+        task = act(self._state, layout.DO_SPIN, self.cpu, mode)
         if task != self.index:
             yield task
         if self.machine.detail is not None:
-            self.machine.detail.add(self, lock.kind, since, self.now, lock.name)
+            self.machine.detail.add(self, self._waits, self._since, self.now, lock.name)
+
+    def stop_spinning(self) -> None:
+        """Fall asleep while it spins: interrupt work, or part of another task's release."""
+        lock = self.waiting_for
+        assert lock is not None
+        if self.machine.detail is not None:
+            self.machine.detail.add(self, self._waits, self._since, self.now, lock.name)
+        self._since, self._waits = self.now, lock.kind
+        act(self._state, layout.DO_PUT_TO_SLEEP, self.cpu, 0)
+
+    def goes_on_a_line_after(self, releaser: Task) -> None:
+        """Go on, having spun for a lock that it owns now, when the lock's cache line is there."""
+        machine = self.machine
+        line = machine.topology.cost(machine.costs.ipi.line, releaser.cpu, self.cpu)
+        self.waiting_for = None
+        act(self._state, layout.DO_GRANT, self.cpu, machine.now + line)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has its CPU: in a switch, a window, a call, spinning or interrupted too."""
+        return act(self._state, layout.DO_ASK_RUNS, self.index, 0) == 1
+
+    def is_spun_for(self, mutex: SpunFor) -> None:
+        """Others have begun to spin for a mutex of its own."""
+        self.spun += (mutex,)
+        self._words[self._spun_at] = len(self.spun)
+
+    def is_no_longer_spun_for(self, mutex: SpunFor) -> None:
+        """Nobody spins any more for a mutex that is or was its own."""
+        self.spun = tuple(other for other in self.spun if other is not mutex)
+        self._words[self._spun_at] = len(self.spun)

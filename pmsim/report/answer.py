@@ -76,7 +76,7 @@ def costs(summary: Summary) -> Table:
     spent = {
         "handlers, waking up for them, stalls by TLB broadcasts": cost.stolen_ps,
         "refilling TLBs after full flushes": cost.refill_ps,
-        "spinning: for csd locks and spinlocks": cost.spin_ps,
+        "spinning: for csd locks, spinlocks, mutexes": cost.spin_ps,
         "enqueuing and sending, interrupts off": cost.irqs_off_ps,
         "all of it": cost.lost_ps,
     }

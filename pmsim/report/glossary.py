@@ -149,7 +149,7 @@ COSTS: Final = (
         "Time that handlers, waking up for them and stalls by TLB broadcasts take from a CPU.",
         "cpus.stolen_ps",
     ),
-    Term("spinning", "Waiting for csd locks or spinlocks and keeping the CPU.", "cpus.spin_ps"),
+    Term("spinning", "Waiting for csd locks and other locks, and keeping the CPU.", "cpus.spin_ps"),
     Term("interrupts off", "Time in which no handler can start on a CPU.", "cpus.irqs_off_ps"),
     Term(
         "time slice",

@@ -14,6 +14,7 @@ COLUMNS: Final = ("cpu", "task", "workload", "kind", "thing", "start_ps", "end_p
 
 _WAITS: Final = {
     "spinlock": "spins for {thing}",
+    "mutex_spin": "spins for {thing}",
     "mutex": "sleeps for {thing}",
     "completion": "waits for {thing}",
     "sleep": "sleeps",

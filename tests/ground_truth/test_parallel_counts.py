@@ -12,11 +12,13 @@ process of the guest's own changed its mappings.
 from __future__ import annotations
 
 from functools import partial
-from statistics import mean, median
+from statistics import mean
 
 import pytest
 
+from pmsim.hardware.costs import MutexRule
 from tests.ground_truth.emulated import (
+    WAITS,
     Step,
     Timing,
     Work,
@@ -28,7 +30,7 @@ from tests.ground_truth.noise import STACK, Tally, UnexplainedError, is_ranged
 from tests.ground_truth.observed import LINUX_6_1, SPANS_KEPT, X86, Counted, Row, rows
 from tests.ground_truth.test_module_bursts import JFS_TABLE_PAGES, JFS_TABLES, MODULES
 
-SEEDS = range(24)
+SEEDS = range(8)
 
 UNTOUCHED = (
     "n_set_memory_ro", "n_set_memory_rox", "n_set_memory_rw", "n_set_memory_x", "n_set_memory_nx",
@@ -173,16 +175,36 @@ def test_a_pool_alone_merges_nothing() -> None:
         assert all(step.interrupts == step.functions for step in steps)
 
 
+EIGHT_POOLS = (37, 43)
+"""Of 63 purges, as many were left when the same machine, with eight CPUs, destroyed eight pools."""
+
+
+def purges_left(work: Work, mutex: MutexRule = "adaptive") -> list[list[int]]:
+    """Return the purges left as pools are destroyed, in some runs for each of `WAITS`."""
+    timings = [Timing(wait, mutex=mutex) for wait in WAITS]
+    return [[run(work, seed, timing)[1].purges for seed in SEEDS] for timing in timings]
+
+
 # The purges of pools that are destroyed at the same time, and how many are left of them.
 @pytest.mark.parametrize(
-    ("mode", "cpus"), [("pools_w2", 2), ("pools_w2", 4), ("pools_w4", 4), ("mix_p1", 2)]
+    ("mode", "cpus"), [("pools_w2", 2), ("pools_w2", 4), ("pools_w4", 4), ("pools_w8", 8)]
 )
 def test_as_many_purges_merge_as_on_the_emulated_machine(mode: str, cpus: int) -> None:
     measured = found_rows(mode, cpus, 1)
-    counted = [row.number("n_flush_tlb_kernel_range") for row in measured]
-    purges = [step.purges for step in simulated(work_of(measured[0]), 1)]
-    assert set(counted) <= set(range(min(purges), max(purges) + 1))
-    assert min(counted) - 1 <= median(purges) <= max(counted) + 1
+    counted = [row.number("n_flush_tlb_kernel_range") for row in measured] or EIGHT_POOLS
+    left = purges_left(Work(LINUX_6_1, cpus, pools=int(mode[-1])))
+    every = [purges for runs in left for purges in runs]
+    assert min(every) <= min(counted)
+    assert max(counted) <= max(every)
+    middle = mean(left[1])
+    assert abs(middle / mean(counted) - 1) < 0.25
+
+
+def test_were_waiters_to_sleep_at_once_eight_cpus_would_merge_fewer() -> None:
+    work = Work(LINUX_6_1, 8, pools=8)
+    for spin, sleep in zip(purges_left(work), purges_left(work, "sleeping"), strict=True):
+        assert mean(spin) < mean(sleep)
+    assert min(purges_left(work, "sleeping")[1]) > max(EIGHT_POOLS)
 
 
 def ratios(mode: str, cpus: int, phase: int) -> tuple[float, float]:
@@ -199,9 +221,10 @@ def simulated_ratio(phase: int, wait: str) -> float:
 # Four pools on four CPUs: with fewer initiators the guest's own interrupts hide the difference.
 @pytest.mark.parametrize("phase", [0, 1])
 def test_as_many_calls_ride_along_as_on_the_emulated_machine(phase: int) -> None:
-    lowest, highest = ratios("pools_w4", 4, phase)
+    # An upper bound: interrupts of any cause were counted.
+    _, highest = ratios("pools_w4", 4, phase)
     assert highest < 1
-    assert lowest <= simulated_ratio(phase, "200us") <= highest
+    assert simulated_ratio(phase, "200us") <= highest
 
 
 def test_interrupts_as_fast_as_on_hardware_would_let_fewer_calls_ride_along() -> None:

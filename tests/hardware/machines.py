@@ -34,6 +34,7 @@ from pmsim.hardware.costs import (
     IdleState,
     IpiCosts,
     MachineCosts,
+    MutexRule,
     SbiCosts,
     SchedCosts,
     TlbCosts,
@@ -125,6 +126,7 @@ def costs(
     quantum: int = NEVER,
     context_switch: int = 0,
     wakeup: int = 0,
+    mutex: MutexRule = "adaptive",
     idle: Sequence[tuple[int, int]] = (),
     tlbi: TlbiCosts | None = tlbi(),  # noqa: B008 - frozen
     sbi: SbiCosts | None = sbi(),  # noqa: B008 - frozen
@@ -148,7 +150,7 @@ def costs(
         tlb=TlbCosts(
             invlpg, flush_all, walk, entries, sync_core, kernel_entries, flush_fixed, flush_user
         ),
-        sched=SchedCosts(quantum, context_switch, wakeup),
+        sched=SchedCosts(quantum, context_switch, wakeup, mutex),
         idle=tuple(IdleState(f"C{k}", out, after) for k, (after, out) in enumerate(idle)),
         tlbi=tlbi,
         sbi=sbi,

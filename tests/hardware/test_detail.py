@@ -109,14 +109,30 @@ def test_a_task_waits_from_asking_for_a_lock_to_its_next_step() -> None:
         compute(2000), ("mutex_unlock", 0),
     )  # fmt: skip
     spinner = on(1, compute(500), ("spin_lock", 0), ("spin_unlock", 0))
-    sleeper = on(
-        2, compute(600), ("mutex_lock", 0), ("mutex_unlock", 0), ("sleep", 40), ("sleep", 0)
-    )
-    kept, _ = detail_of(program(holder, spinner, sleeper, line=7, wakeup=200))
+    other = on(2, compute(600), ("mutex_lock", 0), ("mutex_unlock", 0), ("sleep", 40), ("sleep", 0))
+    tasks = holder, spinner, other
+    kept, _ = detail_of(program(*tasks, line=7, wakeup=200))
+    assert [tuple(one)[3:] for one in kept.waits] == [
+        ("spinlock", "spinlock 0", 500, 3007),
+        ("mutex_spin", "mutex 0", 600, 5007),
+        ("sleep", None, 5007, 5047),
+    ]
+    kept, _ = detail_of(program(*tasks, line=7, wakeup=200, mutex="sleeping"))
     assert [tuple(one)[3:] for one in kept.waits] == [
         ("spinlock", "spinlock 0", 500, 3007),
         ("mutex", "mutex 0", 600, 5200),
         ("sleep", None, 5200, 5240),
+    ]
+
+
+def test_who_stops_spinning_for_a_mutex_waits_for_it_in_two_stretches() -> None:
+    # CPU 1 asks at 600; the owner sleeps at 3000 and releases it at 4000.
+    holder = on(0, ("mutex_lock", 0), compute(3000), ("sleep", 1000), ("mutex_unlock", 0))
+    other = on(1, compute(600), ("mutex_lock", 0), ("mutex_unlock", 0))
+    kept, _ = detail_of(program(holder, other, wakeup=200))
+    assert [tuple(one)[3:] for one in kept.waits if one.cpu == 1] == [
+        ("mutex_spin", "mutex 0", 600, 3000),
+        ("mutex", "mutex 0", 3000, 4200),
     ]
 
 

@@ -74,6 +74,7 @@ def test_waiting_for_a_mutex_is_idle_time_of_the_cpu(run):
             on(0, mutex_lock(0), compute(300), mutex_unlock(0)),
             on(1, mutex_lock(0), compute(10), mutex_unlock(0)),
             wakeup=15,
+            mutex="sleeping",
         )
     )
     assert (result.cpus[1].idle, result.cpus[1].busy, result.end) == (315, 10, 325)

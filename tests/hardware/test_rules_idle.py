@@ -106,6 +106,7 @@ def test_no_idle_period_begins_where_a_step_wakes_a_task_as_the_handler_ends(run
             on(1, mutex_lock(0), compute(10), mutex_unlock(0)),
             exit=0,
             idle=[(0, 40)],
+            mutex="sleeping",
         )
     )
     assert result.task_ends == {0: 1190, 1: 1200}

@@ -46,6 +46,7 @@ def test_a_released_mutex_belongs_to_the_first_waiter_who_wakes_later(run):
             on(1, compute(10), *section),
             on(2, compute(110), *section),
             wakeup=30,
+            mutex="sleeping",
         )
     )
     assert result.task_ends == {0: 100, 1: 140, 2: 180}
@@ -60,6 +61,7 @@ def test_a_mutex_is_handed_on_in_the_order_of_asking(run):
             on(0, mutex_lock(0), compute(100), mutex_unlock(0)),
             on(1, compute(20), *section),
             on(2, compute(10), *section),
+            mutex="sleeping",
         )
     )
     assert result.task_ends == {0: 100, 2: 110, 1: 120}
@@ -71,6 +73,7 @@ def test_the_cpu_of_a_task_that_waits_for_a_mutex_goes_to_another(run):
             on(0, mutex_lock(0), compute(100), mutex_unlock(0)),
             on(1, mutex_lock(0), compute(10), mutex_unlock(0)),
             on(1, compute(70)),
+            mutex="sleeping",
         )
     )
     assert result.task_ends == {0: 100, 2: 70, 1: 110}
@@ -84,6 +87,7 @@ def test_a_wake_up_queues_with_the_timers_of_its_instant_by_number(run):
             on(1, mutex_lock(0), compute(10), mutex_unlock(0), number=3),
             on(1, sleep(100), compute(10), number=5),
             wakeup=20,
+            mutex="sleeping",
         )
     )
     assert (result.task_ends[3], result.task_ends[5]) == (110, 120)
@@ -96,6 +100,7 @@ def test_a_wake_up_in_no_time_queues_after_the_timers_of_its_instant(run):
             on(0, mutex_lock(0), compute(100), mutex_unlock(0), number=9),
             on(1, mutex_lock(0), compute(10), mutex_unlock(0), number=3),
             on(1, sleep(100), compute(10), number=5),
+            mutex="sleeping",
         )
     )
     assert (result.task_ends[5], result.task_ends[3]) == (110, 120)
@@ -223,6 +228,7 @@ def test_waiting_for_a_lock_that_will_be_released_after_the_cut_is_no_deadlock(r
             on(0, mutex_lock(0), compute(5000), mutex_unlock(0)),
             on(1, mutex_lock(0), mutex_unlock(0)),
             duration=1000,
+            mutex="sleeping",
         )
     )
     assert (result.end, result.cpus[1].idle) == (1000, 1000)

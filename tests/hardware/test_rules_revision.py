@@ -92,6 +92,7 @@ def test_a_mutex_released_by_another_cpu_wakes_a_target_before_its_interrupt(run
             on(2, mutex_lock(0), mutex_unlock(0)),
             wakeup=10,
             idle=[(0, 30), (900, 70)],
+            mutex="sleeping",
         )
     )
     assert call_times(result) == [(0, 1210)]

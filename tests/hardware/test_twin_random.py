@@ -99,11 +99,17 @@ def hasty(program: Program) -> Result:
     return run_reference(replace(program, tasks=tasks))
 
 
+def sleepy(program: Program) -> Result:
+    """Run a program on a machine where nobody spins for a mutex."""
+    sched = replace(program.costs.sched, mutex="sleeping")
+    return run_reference(replace(program, costs=replace(program.costs, sched=sched)))
+
+
 def _without_frees(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return tuple(("flush_kernel" if op == "free_tables" else op, arg) for op, arg in steps)
 
 
-@pytest.mark.parametrize("wrong", [deaf, hasty])
+@pytest.mark.parametrize("wrong", [deaf, hasty, sleepy])
 def test_random_programs_find_a_machine_that_ignores_an_option_or_what_it_spares(
     wrong: Callable[[Program], Result],
 ) -> None:

@@ -122,7 +122,6 @@ class Cpu:
 
     def settle(self) -> None:
         """Take up what follows from everything that has happened at this instant so far."""
-        self._queue_the_woken()
         if self.handler_runs or self.waking is not None:
             return
         if self.idle_since is not None and (self.pending or self.runnable):
@@ -144,7 +143,10 @@ class Cpu:
         if nothing_runs and self.idle_since is None:
             self.idle_since = self.machine.now
 
-    def _queue_the_woken(self) -> None:
+    def queue_the_woken(self) -> None:
+        """Queue whom this round has made runnable; a task that spins for a mutex makes way."""
+        if self.woken and self.current is not None and self.current.spins_for() is not None:
+            self.machine.to_sleep.add(self.current)
         self.runnable.extend(sorted(self.woken, key=lambda task: task.number))
         self.woken.clear()
 
@@ -261,6 +263,7 @@ class Cpu:
     def go_to_the_tail(self) -> None:
         """The current task's quantum is over while another is runnable."""
         assert self.current is not None
+        self.current.stops_running()
         self.runnable.append(self.current)
         self.current = None
 
@@ -268,6 +271,16 @@ class Cpu:
         """The current task sleeps or ends; with nobody else the CPU is idle from now on."""
         self.current = None
         if not self.runnable:
+            self.idle_since = self.machine.now
+
+    def loses_its_spinner(self) -> None:
+        """The current task has fallen asleep while it spun, perhaps below a handler.
+
+        With nobody else the CPU is idle from now on, or from the end of the handler that runs, or
+        is about to start.
+        """
+        self.current = None
+        if not self.runnable and not self.handler_runs and not self.pending:
             self.idle_since = self.machine.now
 
     # -- accounts -----------------------------------------------------------------------------

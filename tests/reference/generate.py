@@ -92,6 +92,12 @@ class _Generator:
         self.wild = source.chance(15)  # lock orders and releases may be wrong
         self.lock_percent = source.choice((10, 25, 50)) if not self.wild else 50
         self.sleep_percent = source.choice((5, 20, 40))
+        self.contended = source.chance(30)  # most of a program is waiting for mutexes
+        self.compute_percent = 0
+        if self.contended:
+            self.locks = source.integer(1, 3)
+            self.lock_percent = 70
+            self.compute_percent = source.choice((0, 30, 70))
         self.stretch = source.choice((1, 1, 4))  # of the service of invalidations
         self.operations = source.choice(TASTES if self.stretch == 1 else BROADCAST_TASTES)
 
@@ -206,6 +212,7 @@ class _Generator:
             quantum=self.time(1, 10) if self.source.chance(70) else NEVER,
             context_switch=self.time(0, 2),
             wakeup=self.time(0, 3),
+            mutex=self.source.choice(("adaptive",) * 4 + ("sleeping",)),
         )
 
     def idle(self) -> tuple[IdleState, ...]:
@@ -225,7 +232,8 @@ class _Generator:
 
     def tasks(self, n_cpus: int) -> tuple[TaskSpec, ...]:
         source = self.source
-        counts = (0, 1, 1, 1, 2, 3) if n_cpus <= 8 else (0,) * (n_cpus // 4) + (1, 1, 2)
+        counts = (0, 1, 1, 1, 2, 3) if not self.contended else (1, 1, 2, 2, 3)
+        counts = counts if n_cpus <= 8 else (0,) * (n_cpus // 4) + (1, 1, 2)
         cpus = [c for c in range(n_cpus) for _ in range(source.choice(counts))]
         numbers = list(range(len(cpus)))
         if source.chance(50):
@@ -251,11 +259,14 @@ class _Generator:
             return self.section(cpu, n_cpus, may_sleep, free)
         if may_sleep and source.chance(self.sleep_percent):
             return [("sleep", self.time(0, 6))]
+        if source.chance(self.compute_percent):
+            return [("compute", self.time(0, 8))]
         return [self.plain_step(cpu, n_cpus)]
 
     def section(self, cpu: int, n_cpus: int, may_sleep: bool, free: Sequence[int]) -> list[Step]:
         """Return steps under a lock; locks nest in ascending order unless things are wild."""
-        kind = self.source.choice(("mutex", "spin")) if may_sleep else "spin"
+        mutexes = ("mutex",) * (7 if self.contended else 1)
+        kind = self.source.choice((*mutexes, "spin")) if may_sleep else "spin"
         lock = self.source.choice(free)
         inner_free = [n for n in free if (n != lock if self.wild else n > lock)]
         inner: list[Step] = []

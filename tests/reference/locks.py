@@ -1,4 +1,4 @@
-"""Mutexes, whose waiters sleep, and spinlocks, whose waiters spin (section 3 of the page)."""
+"""Mutexes, whose waiters spin or sleep, and spinlocks (section 3 of the page)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,28 @@ if TYPE_CHECKING:
 
 
 class Mutex:
-    """A sleeping lock: handed over at once, the new owner runnable `wakeup` later."""
+    """An adaptive lock: who finds it held spins while the owner runs, and sleeps otherwise.
+
+    A release hands it to a spinner, or to the task that was woken in vain; else it is free, and the
+    first sleeper wakes to ask anew. With `sleeping` nobody spins, and a release hands it to the
+    first sleeper at once, as if that one had been woken in vain already.
+    """
 
     def __init__(self, machine: ReferenceMachine, name: str) -> None:
         self.machine = machine
         self.name = name
+        self.sleeping = machine.costs.sched.mutex == "sleeping"
         self.owner: Task | None = None
-        self.waiters: deque[Task] = deque()
+        # Both in the order of asking, save that spinners who fall asleep stand behind the others.
+        self.spinners: deque[Task] = deque()
+        self.sleepers: deque[Task] = deque()
+        self.woken: Task | None = None  # a sleeper that is to ask anew
+        self.marked: Task | None = None  # one that has, in vain
+
+    # -- asking -------------------------------------------------------------------------------
 
     def lock(self, task: Task) -> Waits:
-        """Take it where it is free, else sleep in the order of asking."""
+        """Take it where it is free, else spin or sleep; one who is woken asks anew."""
         if task.spinlocks:
             raise task.error(f"asks for {self.name} while it holds a spinlock")
         if self.owner is task:
@@ -28,22 +40,87 @@ class Mutex:
         if self.owner is None:
             self._belongs_to(task)
             return
-        self.waiters.append(task)
-        task.waits_for = self
-        task.give_up_the_cpu()
+        self._wait(task)
         yield
+        while self.owner is not task:
+            assert self.woken is task
+            self.woken = None
+            if self.owner is None:
+                self._belongs_to(task)
+                return
+            self.marked = task
+            self._wait(task)
+            yield
+
+    def _wait(self, task: Task) -> None:
+        """Spin or sleep; the marked one stands at the head of either queue."""
+        from tests.reference.task import Doing
+
+        task.waits_for = self
+        task.asked = self.machine.next_number()
+        assert self.owner is not None
+        spins = self.owner.runs() and not task.quantum_is_over() and not self.sleeping
+        queue = self.spinners if spins else self.sleepers
+        if self.marked is task:
+            queue.appendleft(task)
+        else:
+            queue.append(task)
+        if spins:
+            task.doing = Doing.SPIN
+        else:
+            task.give_up_the_cpu()
+
+    # -- releasing ----------------------------------------------------------------------------
 
     def unlock(self, task: Task) -> None:
-        """Hand it to the first waiter; the releaser goes on in the same step."""
+        """Release it; the releaser goes on in the same step."""
         if self.owner is not task:
             raise task.error(f"releases {self.name}, which it does not hold")
         task.mutexes.remove(self)
         self.owner = None
-        if self.waiters:
-            waiter = self.waiters.popleft()
-            self._belongs_to(waiter)
-            wakeup = self.machine.costs.sched.wakeup
-            self.machine.clock.call_at(self.machine.now + wakeup, waiter.becomes_runnable)
+        if self.sleeping and self.sleepers:
+            self.marked = self.sleepers[0]
+        if self.marked is not None:
+            self._hand_to_the_marked(task)
+            return
+        if self.spinners:
+            self._hand_to_a_spinner(task, self.spinners.popleft())
+        self._wake_the_first_sleeper()
+
+    def _hand_to_the_marked(self, releaser: Task) -> None:
+        """Hand it to the marked task, and wake nobody else: (a)."""
+        heir = self.marked
+        assert heir is not None
+        self.marked = None
+        if heir in self.spinners:
+            self.spinners.remove(heir)
+            self._hand_to_a_spinner(releaser, heir)
+            return
+        self.sleepers.remove(heir)
+        self._belongs_to(heir)
+        heir.wakes_up()
+        for spinner in tuple(self.spinners):  # the new owner does not run
+            spinner.stops_spinning()
+
+    def _hand_to_a_spinner(self, releaser: Task, heir: Task) -> None:
+        """Hand it to a task that spins, and goes on when the cache line is there: (b)."""
+        self._belongs_to(heir)
+        line = self.machine.line(releaser.cpu.number, heir.cpu.number)
+        self.machine.clock.call_at(self.machine.now + line, heir.step_is_due)
+
+    def _wake_the_first_sleeper(self) -> None:
+        """Have the first sleeper ask anew, unless one is on its way to that already: (b), (c)."""
+        if self.woken is None and self.sleepers:
+            self.woken = self.sleepers.popleft()
+            self.woken.waits_for = None
+            self.woken.wakes_up()
+
+    # -- falling asleep -----------------------------------------------------------------------
+
+    def puts_to_sleep(self, spinner: Task) -> None:
+        """Let a spinner stand behind those who sleep already."""
+        self.spinners.remove(spinner)
+        self.sleepers.append(spinner)
 
     def _belongs_to(self, task: Task) -> None:
         self.owner = task

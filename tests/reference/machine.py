@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import count
 from typing import cast
 
 from pmsim.errors import DeadlockError
@@ -40,6 +41,8 @@ class ReferenceMachine:
         self.tasks: list[Task] = []
         self.mutexes: dict[int, Mutex] = {}
         self.spinlocks: dict[int, Spinlock] = {}
+        self.to_sleep: set[Task] = set()  # who spins for a mutex and must not, as of this round
+        self._numbers = count()
         self.calls: list[CallRecord] = []
         self.server = server(self)
         self.recovers_until = -(10**18)  # from the last invalidation, of which there was none
@@ -77,6 +80,10 @@ class ReferenceMachine:
         """Return a spinlock by its number."""
         key = cast(int, number)
         return self.spinlocks.setdefault(key, Spinlock(self, f"spinlock {key}"))
+
+    def next_number(self) -> int:
+        """Return a number that is larger than all before."""
+        return next(self._numbers)
 
     # -- running ------------------------------------------------------------------------------
 
@@ -120,8 +127,21 @@ class ReferenceMachine:
         while more:
             self.clock.finish_events_of_now()
             for cpu in self.cpus:
+                cpu.queue_the_woken()
+            self._spinners_go_to_sleep()
+            for cpu in self.cpus:
                 cpu.settle()
             more = self.clock.peek() == self.clock.now
+
+    def _spinners_go_to_sleep(self) -> None:
+        """Put all spinners to sleep that must, and those for whose mutexes they have spun."""
+        going: set[Task] = set()
+        while self.to_sleep:
+            going |= self.to_sleep
+            self.to_sleep = {s for task in going for m in task.mutexes for s in m.spinners} - going
+        for task in sorted(going, key=lambda task: task.asked):
+            task.stops_spinning()
+        self.to_sleep.clear()
 
     def _lowest_that_can_step(self) -> Cpu | None:
         return next((cpu for cpu in self.cpus if cpu.can_step()), None)

@@ -57,6 +57,7 @@ class Task:
         self.mutexes: set[Mutex] = set()
         self.spinlocks: set[Spinlock] = set()
         self.waits_for: Mutex | Spinlock | None = None
+        self.asked = 0  # orders those who wait for mutexes by when they asked
 
     # -- time ---------------------------------------------------------------------------------
 
@@ -108,6 +109,34 @@ class Task:
     def step_is_due(self) -> None:
         """What the task waited for, holding its CPU, is over."""
         self.doing = Doing.STEP
+
+    # -- mutexes ------------------------------------------------------------------------------
+
+    def runs(self) -> bool:
+        """Whether it has its CPU: in a switch, a window, a call, spinning or interrupted too."""
+        return self.cpu.current is self
+
+    def spins_for(self) -> Mutex | None:
+        """Return the mutex that it spins for and does not own yet, if it does that."""
+        from tests.reference.locks import Mutex
+
+        if self.doing is Doing.SPIN and isinstance(self.waits_for, Mutex):
+            return self.waits_for
+        return None
+
+    def stops_running(self) -> None:
+        """It sleeps or is switched away: whoever spins for a mutex of its own is to sleep."""
+        for mutex in self.mutexes:
+            self.machine.to_sleep.update(mutex.spinners)
+
+    def stops_spinning(self) -> None:
+        """Fall asleep, as interrupt work or within another task's release."""
+        mutex = self.spins_for()
+        assert mutex is not None
+        mutex.puts_to_sleep(self)
+        self.doing = Doing.ASLEEP
+        self.stops_running()
+        self.cpu.loses_its_spinner()
 
     # -- steps --------------------------------------------------------------------------------
 
@@ -197,9 +226,15 @@ class Task:
         yield
 
     def give_up_the_cpu(self) -> None:
-        """Fall asleep."""
+        """Fall asleep, as a step."""
         self.doing = Doing.ASLEEP
+        self.stops_running()
         self.cpu.lose_its_task()
+
+    def wakes_up(self) -> None:
+        """Whoever woke it has done so: it is runnable `wakeup` later."""
+        wakeup = self.machine.costs.sched.wakeup
+        self.machine.clock.call_at(self.machine.now + wakeup, self.becomes_runnable)
 
     def becomes_runnable(self) -> None:
         """A timer or a wake-up ends: interrupt work."""

@@ -109,11 +109,11 @@ def test_a_call_that_nobody_gets_has_interrupts_off_all_along(tmp_path: Path) ->
 
 
 def test_locks_are_waited_for_in_the_tracks_of_tasks(tmp_path: Path) -> None:
-    # A cache line takes 30 from CPU to CPU, a wake-up 2000.
+    # A cache line takes 30 from CPU to CPU, a wake-up 2000. CPU 2 sleeps from 5000 to 6000.
     rows = (
         "0,spin_lock,0\n0,compute,3000000\n0,spin_unlock,0\n"
         "1,compute,1000000\n1,spin_lock,0\n1,spin_unlock,0\n1,sleep,50000\n"
-        "2,mutex_lock,7\n2,compute,5000000\n2,mutex_unlock,7\n"
+        "2,mutex_lock,7\n2,compute,5000000\n2,sleep,1000000\n2,mutex_unlock,7\n"
         "3,compute,2000000\n3,mutex_lock,7\n3,mutex_unlock,7\n"
     )
     timeline = run_program(rows, tmp_path, 4, {})
@@ -121,7 +121,10 @@ def test_locks_are_waited_for_in_the_tracks_of_tasks(tmp_path: Path) -> None:
         ("spins for spinlock 0", 1_000, 3_030),
         ("sleeps", 3_030, 3_080),
     ]
-    assert times(on(timeline, "CPU 3", "program, task 0")) == [("sleeps for mutex 7", 2_000, 7_000)]
+    assert times(on(timeline, "CPU 3", "program, task 0")) == [
+        ("spins for mutex 7", 2_000, 5_000),
+        ("sleeps for mutex 7", 5_000, 8_000),
+    ]
 
 
 def test_waits_before_and_after_the_part_are_not_shown(tmp_path: Path) -> None:

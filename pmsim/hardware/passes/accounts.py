@@ -56,7 +56,7 @@ def accounts(S: State, out: State) -> int:
             out[c, A_SPIN] += own - window
         elif mode == M_WINDOW or mode == M_CALL:
             out[c, A_IRQS_OFF] += own
-        elif mode == M_SPINLOCK or mode == M_FENCE:
+        elif mode == M_SPINLOCK or mode == M_FENCE or mode == M_ADAPTIVE:
             out[c, A_SPIN] += own
         elif mode == M_IDLE or mode == M_WAKE or mode == M_READY:
             out[c, A_IDLE] += own

@@ -12,7 +12,14 @@ from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.log import log_fence
 from pmsim.hardware.passes.occupation import own_time
 from pmsim.hardware.passes.rows import row_of
-from pmsim.hardware.passes.runqueue import choose, enqueue, look_compute, switched_in, wake_cpu
+from pmsim.hardware.passes.runqueue import (
+    choose,
+    enqueue,
+    look_compute,
+    note_unsettled,
+    switched_in,
+    wake_cpu,
+)
 
 
 @compiled
@@ -20,6 +27,8 @@ def _timers(S: State, c: int) -> None:
     """Queue the sleepers of ``c`` whose time has come; then look at who has the CPU."""
     r = row_of(c)
     tasks = S[TASKS_AT]
+    if S[r + MODE] == M_ADAPTIVE:  # somebody comes: only a sleeper's time is filed here
+        note_unsettled(S, 2 * S[r + CURRENT] + 1)
     while S[r + SLEEP_HEAD] >= 0 and S[tasks + S[r + SLEEP_HEAD] * TASK_ROW + T_WAKE] <= S[NOW]:
         task = S[r + SLEEP_HEAD]
         S[r + SLEEP_HEAD] = S[tasks + task * TASK_ROW + T_NEXT]
@@ -38,7 +47,7 @@ def _look(S: State, c: int) -> int:
     r = row_of(c)
     now = S[NOW]
     mode = S[r + MODE]
-    if mode == M_IDLE or (mode == M_SPINLOCK and S[r + NEED] > now):
+    if mode == M_IDLE or mode == M_ADAPTIVE or (mode == M_SPINLOCK and S[r + NEED] > now):
         file_step(S, c, S[r + NEED] if mode == M_SPINLOCK else INF)
         return 0
     if mode == M_FENCE and S[r + NEED] > now:
@@ -87,12 +96,14 @@ def _look(S: State, c: int) -> int:
 def advance(S: State) -> int:
     """Go on to the next task step before the limit and return its task, or why there is none yet.
 
-    That is `NOTHING`, `LOG_FULL` or `GO_ON`.
+    That is `NOTHING`, `LOG_FULL`, `SETTLE` or `GO_ON`.
     """
     if S[LOG_ROWS] >= S[LOG_CAP]:
         return LOG_FULL
     for _ in range(MOST_LOOKS):
         key = S[S[TREE_AT] + 1]
+        if S[UNSETTLED] > 0 and key > 2 * S[NOW]:
+            return SETTLE
         if key >= S[LIMIT]:
             return NOTHING
         S[NOW] = key >> 1

@@ -53,7 +53,11 @@ KERNEL_REFILL = 56  # what a CPU owes for the kernel's entries after a flush of 
 # of invalidations: what each other one in flight adds, how long a loss lasts, how many are waiting
 # or being served, and when the last service ended
 CONTENTION, RECOVERY, ASKED, LAST_SERVED = 57, 58, 59, 61
-HEADER = 64
+# what sends spinners for mutexes to sleep when the round is over, in a list: 2 * task for one that
+# has stopped running while others spin for a mutex of its own, 2 * task + 1 for one that spins
+# while another task has become runnable on its CPU
+UNSETTLED_AT, UNSETTLED = 64, 65
+HEADER = 72
 
 # --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---
 CPU_WORDS = 16
@@ -91,6 +95,7 @@ NONE_AT_FIRST = HEAD, TAIL, PIN, IDLE_SINCE, CURRENT, LAST_TASK, READY_HEAD, REA
 
 # --- a task's row ---------------------------------------------------------------------------------
 T_CPU, T_NUMBER, T_NEXT, T_WAKE, T_DEBT, T_WORK, T_COMPUTING, T_EPOCH, T_REFILL = range(9)
+T_SPUN = 9  # mutexes of its own that others spin for
 TASK_ROW = 10
 # `T_COMPUTING` is the kind of the compute that was cut short, 0 where none was
 
@@ -110,6 +115,7 @@ UNKNOWN = 8  # of the handlers of a plan: whether they empty the TLB is to be lo
 # --- what a CPU is doing --------------------------------------------------------------------------
 M_IDLE, M_WAKE, M_READY, M_SWITCH, M_COMPUTE, M_WINDOW, M_CALL, M_SPINLOCK, M_STEP = range(9)
 M_FENCE = 9  # an invalidation: its service until `C_PHASE` is 1, then the way back
+M_ADAPTIVE = 10  # spins for a mutex that it does not own yet, and may have to sleep for
 
 # --- why a handler started when it did (`fabric.SlowestReason` gives these numbers their names) ---
 R_LOCAL, R_DISTANCE, R_IRQS_OFF, R_IDLE_EXIT, R_BUSY_HANDLER, R_RIDE, R_SERVER, R_WAKING = range(8)
@@ -163,12 +169,15 @@ DO_COMPUTE, DO_USER, DO_KERNEL = range(6, 9)
 # these do not: on a task, or a CPU
 DO_WAKE, DO_GRANT, DO_LEAVE, DO_MAKE_READY, DO_BEGIN, DO_CATCH_UP, DO_EMPTY = range(9, 16)
 DO_FORESEE = 16  # asks whether a CPU's task could compute for so long, and nothing else happens
+DO_PUT_TO_SLEEP = 17  # on a CPU whose task spins for a mutex
+DO_ASK_RUNS = 18  # on a task: asks whether it has its CPU
 
 # --- what the functions that end a step return ----------------------------------------------------
 NOTHING = -1  # nothing before the limit
 LOG_FULL = -2  # the log must be emptied before anything else happens
 GO_ON = -3  # nothing yet: the calendar loop ends after `MOST_LOOKS`, so that signals are heard
 FINISHED = -4  # of a task: the last one that counts has ended
+SETTLE = -5  # a round is over in which spinners for mutexes have to go to sleep
 MOST_LOOKS = 2000  # about a millisecond, on 4,096 CPUs less than 100
 FAR = 1 << 40  # beyond every index: a bound that spares the hot loop its wrap-around checks
 RETRY = 1 << 40  # added where the quantum was over and the task has gone to the tail

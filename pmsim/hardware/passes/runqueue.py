@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_step
-from pmsim.hardware.passes.handlers import exit_latency, revise
+from pmsim.hardware.passes.handlers import busy_until, exit_latency, revise, stolen_by
 from pmsim.hardware.passes.history import history_end, history_stolen, retire
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
@@ -77,9 +77,24 @@ def choose(S: State, c: int) -> None:
 
 
 @compiled
+def note_unsettled(S: State, note: int) -> None:
+    """Note what sends spinners to sleep; see `layout.UNSETTLED`."""
+    S[S[UNSETTLED_AT] + S[UNSETTLED]] = note
+    S[UNSETTLED] += 1
+
+
+@compiled
+def _stop(S: State, r: int) -> None:
+    """The current task stops running: if others spin for a mutex of its own, that is noted."""
+    if S[S[TASKS_AT] + S[r + CURRENT] * TASK_ROW + T_SPUN] > 0:
+        note_unsettled(S, 2 * S[r + CURRENT])
+
+
+@compiled
 def leave_cpu(S: State, c: int) -> None:
-    """The current task has given the CPU up: the next one takes it, or it goes idle."""
+    """The current task gives the CPU up: the next one takes it, or it goes idle."""
     r = row_of(c)
+    _stop(S, r)
     S[r + CURRENT] = NONE
     if S[r + READY_HEAD] >= 0:
         choose(S, c)
@@ -89,6 +104,56 @@ def leave_cpu(S: State, c: int) -> None:
     S[IDLE_CPUS] += 1
     revise(S, c)
     file_step(S, c, INF)
+
+
+@compiled
+def put_to_sleep(S: State, c: int) -> None:
+    """The task that spins for a mutex on ``c`` falls asleep, perhaps below a handler.
+
+    A handler that runs or starts now stays as it is; the next task is chosen, or idleness begins,
+    at its end.
+    """
+    r = row_of(c)
+    now = S[NOW]
+    retire(S, c, now)
+    stolen = stolen_by(S, c, now)
+    S[r + SPIN] += now - S[r + SINCE] - (stolen - S[r + SINCE_STOLEN])
+    busy = busy_until(S, c, now)
+    if busy == now:
+        leave_cpu(S, c)
+        return
+    _stop(S, r)
+    S[r + CURRENT] = NONE
+    head = S[r + HEAD]
+    if head >= 0 and S[entry_of(S, head, c) + E_START] <= now:
+        e = entry_of(S, head, c)
+        S[r + PIN] = S[e + E_START] * 8 + (S[e + E_META] >> 32)
+    is_idle = S[r + READY_HEAD] < 0
+    if is_idle:
+        S[r + IDLE_SINCE] = now
+        S[IDLE_CPUS] += 1
+    S[r + MODE] = M_IDLE if is_idle else M_READY
+    S[r + SINCE] = now
+    S[r + SINCE_STOLEN] = stolen
+    revise(S, c)
+    file_step(S, c, INF if is_idle else busy)
+
+
+@compiled
+def runs(S: State, task: int) -> int:
+    """Return 1 if a task has its CPU, 0 if it sleeps or is merely runnable.
+
+    A switch that belongs to this instant's interrupt work is made at the CPU's turn (`choose`):
+    whom it will bring in runs already.
+    """
+    c = S[S[TASKS_AT] + task * TASK_ROW + T_CPU]
+    r = row_of(c)
+    if S[r + CURRENT] == task:
+        return 1
+    if (S[r + MODE] != M_READY and S[r + MODE] != M_WAKE) or S[r + READY_HEAD] != task:
+        return 0
+    retire(S, c, S[NOW])
+    return 1 if S[r + FLOOR] <= S[NOW] and busy_until(S, c, S[NOW]) == S[NOW] else 0
 
 
 @compiled
@@ -141,6 +206,7 @@ def _preempt_compute(S: State, c: int, served: int) -> None:
         S[t + T_DEBT] = debt
     S[t + T_WORK] = S[r + NEED] - served - debt
     S[t + T_COMPUTING] = S[r + COMPUTES]
+    _stop(S, r)
     enqueue(S, r, task)
     choose(S, c)
 
@@ -180,6 +246,7 @@ def quantum_is_over(S: State, c: int) -> int:
     task = S[r + CURRENT]
     S[S[TASKS_AT] + task * TASK_ROW + T_COMPUTING] = 0
     retire(S, c, S[NOW])
+    _stop(S, r)
     enqueue(S, r, task)
     choose(S, c)
     return 1

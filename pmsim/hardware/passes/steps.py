@@ -21,7 +21,9 @@ from pmsim.hardware.passes.runqueue import (
     choose,
     enqueue,
     leave_cpu,
+    put_to_sleep,
     quantum_is_over,
+    runs,
     sleep_until,
 )
 
@@ -76,7 +78,8 @@ def _prepare(S: State, what: int, on: int, x: int) -> None:
     """Do what takes no step: nobody goes on because of it, not before the present step is over."""
     if what == DO_WAKE:
         _wake(S, on, x)
-    elif what == DO_GRANT:  # a spinlock has been handed to the task that spins there
+    elif what == DO_GRANT:  # a lock has been handed to the task that spins there
+        S[row_of(on) + MODE] = M_SPINLOCK
         S[row_of(on) + NEED] = x
         file_step(S, on, x)
     elif what == DO_LEAVE:
@@ -88,6 +91,8 @@ def _prepare(S: State, what: int, on: int, x: int) -> None:
         _begin(S)
     elif what == DO_EMPTY:  # the task has flushed its own CPU, and only that
         empty_tlb(S, row_of(on), x)
+    elif what == DO_PUT_TO_SLEEP:
+        put_to_sleep(S, on)
     elif what == DO_CATCH_UP:  # before anybody reads what is kept of a CPU's handlers
         for c in range(S[N_CPUS]):
             catch_up(S, c)
@@ -104,15 +109,16 @@ def act(S: State, what: int, on: int, x: int) -> int:
     what
         One of the `layout.DO_ADVANCE` family, which says what ``on`` and ``x`` are.
     on
-        The CPU; of `DO_WAKE` and `DO_MAKE_READY`, the task.
+        The CPU; of `DO_WAKE`, `DO_MAKE_READY` and `DO_ASK_RUNS`, the task.
     x
-        A length or an instant in picoseconds; of `DO_EMPTY`, what is emptied (`layout.FULL`).
+        A length or an instant in picoseconds; of `DO_EMPTY`, what is emptied (`layout.FULL`); of
+        `DO_SPIN` the mode, `M_SPINLOCK` or `M_ADAPTIVE`.
 
     Returns
     -------
     int
         The task that steps next; of what takes no step, `NOTHING`. `DO_BOUNDARY` adds `RETRY` where
-        the task has lost its turn. `DO_FORESEE` returns 1 or 0.
+        the task has lost its turn. `DO_FORESEE` and `DO_ASK_RUNS` return 1 or 0.
     """
     retry = 0
     if DO_COMPUTE <= what <= DO_KERNEL:
@@ -133,7 +139,7 @@ def act(S: State, what: int, on: int, x: int) -> int:
         leave_cpu(S, on)
     elif what == DO_SPIN:  # until `DO_GRANT`
         retire(S, on, S[NOW])
-        occupy(S, on, M_SPINLOCK, HORIZON)
+        occupy(S, on, x, HORIZON)
         file_step(S, on, INF)
     elif what == DO_BOUNDARY:
         if quantum_is_over(S, on) == 0:
@@ -141,6 +147,8 @@ def act(S: State, what: int, on: int, x: int) -> int:
         retry = RETRY
     elif what == DO_FORESEE:
         return _is_alone(S, on, x)
+    elif what == DO_ASK_RUNS:
+        return runs(S, on)
     elif what != DO_ADVANCE:
         _prepare(S, what, on, x)
         return NOTHING

@@ -45,7 +45,7 @@ class Cost(Record):
 
     initiators_ps: Annotated[int, "Latency of all shootdowns together; overlaps with what is lost."]
     stolen_ps: Annotated[int, "In handlers, in waking up for them, and stalled by TLB broadcasts."]
-    spin_ps: Annotated[int, "Spinning: for acknowledgements, csd locks and spinlocks."]
+    spin_ps: Annotated[int, "Spinning: for acknowledgements, csd locks, spinlocks and mutexes."]
     irqs_off_ps: Annotated[int, "Enqueuing and sending with interrupts off."]
     refill_ps: Annotated[int, "Refilling TLBs after full flushes."]
     lost_ps: Annotated[int, "Sum of stolen, spin, irqs_off and refill."]

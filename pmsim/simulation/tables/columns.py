@@ -99,7 +99,9 @@ REPLICATION = _count("replication", "Number of the run, from 0.")
 
 CPU_TIMES = (
     _time("busy_ps", "Computing, refill and context switches included."),
-    _time("spin_ps", "Spinning: for csd locks and spinlocks, less what was stolen meanwhile."),
+    _time(
+        "spin_ps", "Spinning: for csd locks, spinlocks, mutexes, less what was stolen meanwhile."
+    ),
     _time(
         "irqs_off_ps", "Interrupts off: windows, and enqueuing and sending the CPU's own IPI calls."
     ),
@@ -333,8 +335,8 @@ STRETCHES = Table(
         _text("workload", "The workload, or the kernel's own task."),
         _text(
             "kind",
-            "irqs_off: interrupts off; spinlock: spinning for one; mutex, completion, sleep: asleep"
-            " until one was there, or for a time.",
+            "irqs_off: interrupts off; spinlock, mutex_spin: spinning for one; mutex, completion,"
+            " sleep: asleep until one was there, or for a time.",
         ),
         _text("thing", "The lock or completion it waited for.", nullable=True),
         _time("start_ps", "When it began."),
