@@ -167,6 +167,10 @@ class KernelProfile(BaseModel):
         description="Whether munmap and madvise first empty the CPU's batch of pages that are to"
         " come to the lists of the LRU, under the lock of all CPUs."
     )
+    user_flush_local: bool = Field(
+        description="Whether a process that no other CPU runs is flushed by its own CPU, where"
+        " others are flushed by broadcast: a proposal for arm64 (Arcangeli 2020, Roberts 2025)."
+    )
     asids: int = Field(
         ge=1,
         strict=True,

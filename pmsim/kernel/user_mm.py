@@ -144,7 +144,7 @@ class UserMms:
     def _flush_tables(self, task: Task, mm: UserMm, tables: int) -> Steps:
         """Drop what CPUs remember of page tables that were freed (``tlb_finish_mmu``)."""
         mm.tlb_gen += 1
-        tlbi = self._broadcasts(mm)
+        tlbi = self._broadcasts(task, mm)
         if tlbi is None:
             return self._interrupt(task, mm, self._profile.user_ceiling + 1, frees_tables=True)
         entries = self._profile.geometry.entries
@@ -166,14 +166,16 @@ class UserMms:
         for cpu in self._cpus:
             self._look(cpu)
         mm.tlb_gen += 1
-        tlbi = self._broadcasts(mm)
+        tlbi = self._broadcasts(task, mm)
         if tlbi is None:
             return self._interrupt(task, mm, pages, frees_tables=frees_tables)
         self._note_flushed(mm, [cpu for cpu in self._cpus if mm in self._cpus[cpu].asids])
         return self._broadcast(task, mm, tlbi, pages)
 
-    def _broadcasts(self, mm: UserMm) -> TlbiCosts | None:
+    def _broadcasts(self, task: Task, mm: UserMm) -> TlbiCosts | None:
         """Return the costs of the broadcast that tells of a change, None where CPUs are called."""
+        if self._profile.user_flush_local and mm.cpus <= {task.cpu}:
+            return None
         if self._profile.invalidate_by == "tlbi":
             return self._tlbi
         return self._tlbi if len(mm.cpus) >= self._broadcast_from else None

@@ -230,6 +230,13 @@ def test_from_how_many_cpus_on_invlpgb_is_used_may_be_chosen() -> None:
     assert [flush.protocol for flush in booted.flushes] == ["tlbi"]
 
 
+def test_a_process_of_one_cpu_may_be_flushed_there_without_a_broadcast() -> None:
+    for cpus, protocols in (([], []), ([1], ["tlbi"])):
+        booted = Booted(profile="linux-6.12-arm64", user_flush_local=True)
+        calls_of(booted, process(booted, spin=cpus), protect(9))
+        assert [flush.protocol for flush in booted.flushes] == protocols
+
+
 # Address-space numbers
 
 
