@@ -12,11 +12,10 @@ from pmsim.errors import Fault, ScenarioError
 from pmsim.reproduction.arithmetic import names_in
 from pmsim.reproduction.keys import ByKey, ExperimentKeys, PointKeys, SignKeys, row_names
 from pmsim.reproduction.measurements import (
-    PUBLISHED,
     Measurements,
     Use,
     measurements_of,
-    published,
+    shipped_measurements,
 )
 from pmsim.reproduction.observables import Observable
 from pmsim.scenario.faults import FaultList, did_you_mean, validated
@@ -235,7 +234,7 @@ class _Reader:
         return None
 
     def _measurements(self, data: str) -> Measurements:
-        return published() if data == PUBLISHED else measurements_of(self._directory / data)
+        return shipped_measurements(data) or measurements_of(self._directory / data)
 
     def _point(
         self, keys: PointKeys, node: Node, whole: ExperimentKeys, measurements: Measurements

@@ -91,7 +91,8 @@ class ExperimentKeys(Keys):
     )
     data: str = Field(
         default="published",
-        description="The table of measurements: that of pmsim, or a CSV file beside this one.",
+        description="The table of measurements: one that pmsim ships (published, host_kvm_milan),"
+        " or a CSV file beside this one.",
     )
     scenario: Any = Field(description="What is run.")
     observe: Observable = Field(description="What is read off a run.")

@@ -17,7 +17,7 @@ from pmsim.reproduction.arithmetic import evaluate, names_in
 Use = Literal["calibrate", "predict"]
 Split = Literal["calibrate", "predict", "unused"]
 PUBLISHED: Final = "published"
-"""The name of the table that pmsim ships."""
+"""The table of what others have measured and published."""
 MOST_BYTES: Final = 1 << 24
 """The largest table that is read, in bytes."""
 _NEEDED: Final = ("id", "value", "split")
@@ -88,10 +88,12 @@ class Measurements:
         return "calibrate" if fitted else "predict"
 
 
-def published() -> Measurements:
-    """Return the measurements that pmsim ships."""
-    table = resources.files("pmsim") / "data" / "measurements" / f"{PUBLISHED}.csv"
-    return _read(table.read_text(encoding="utf-8"), f"{PUBLISHED}.csv")
+def shipped_measurements(name: str = PUBLISHED) -> Measurements | None:
+    """Return a table of measurements that pmsim ships, `None` if there is none of that name."""
+    table = resources.files("pmsim") / "data" / "measurements" / f"{name}.csv"
+    if not name.isidentifier() or not table.is_file():
+        return None
+    return _read(table.read_text(encoding="utf-8"), table.name)
 
 
 def measurements_of(path: Path) -> Measurements:

@@ -12,7 +12,7 @@ import pytest
 import pmsim
 from pmsim.reproduction.arithmetic import names_in
 from pmsim.reproduction.experiment import Experiment, experiment_names, load_experiment
-from pmsim.reproduction.measurements import Measured, Measurements, published
+from pmsim.reproduction.measurements import Measured, Measurements, shipped_measurements
 from pmsim.reproduction.predict import Predicted, predict
 from tests.reproduction.experiments import EXPERIMENT, written
 
@@ -59,12 +59,12 @@ def test_only_the_calibration_point_is_read(tmp_path: Path) -> None:
 
 
 def test_every_shipped_experiment_predicts_only_what_its_table_says_is_to_be_predicted() -> None:
-    table = published()
     predicted = set()
     for name in experiment_names():
         experiment = load_experiment(name)
         for point in experiment.points:
-            rows = [table.rows[row] for row in names_in(point.measured) if row in table.rows]
+            table = experiment.measurements.rows
+            rows = [table[row] for row in names_in(point.measured) if row in table]
             if point.use == "calibrate":
                 assert {row.split for row in rows} <= {"calibrate"}
             predicted |= {row.id for row in rows if row.split == "predict"}
@@ -72,7 +72,8 @@ def test_every_shipped_experiment_predicts_only_what_its_table_says_is_to_be_pre
 
 
 def test_no_platform_no_kernel_and_no_cost_rests_on_a_row_that_is_predicted() -> None:
-    table = published()
+    table = shipped_measurements()
+    assert table is not None
     files = [*DATA.glob("platforms/*.yaml"), *DATA.glob("kernels/*.yaml"),
              *DATA.parent.glob("*/costs.py"), *DATA.parent.glob("*/constants.py")]  # fmt: skip
     assert len(files) > 20
