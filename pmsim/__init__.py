@@ -38,8 +38,11 @@ if TYPE_CHECKING:
         UnitError,
     )
     from pmsim.experiments.comparison import compare
+    from pmsim.experiments.constants.found import Sensitivity
+    from pmsim.experiments.constants.sensitivity import sensitivity
+    from pmsim.experiments.constants.uncertainty import run_with_uncertainty
+    from pmsim.experiments.opening import open_path as open
     from pmsim.experiments.results import Sweep
-    from pmsim.experiments.results import open_path as open
     from pmsim.experiments.sweep import sweep
     from pmsim.kernel.handle import KernelHandle
     from pmsim.reproduction.reproduce import reproduce
@@ -56,11 +59,14 @@ __all__ = [
     "sweep",
     "compare",
     "reproduce",
+    "sensitivity",
+    "run_with_uncertainty",
     "open",
     "Scenario",
     "Result",
     "Sweep",
     "Reproduction",
+    "Sensitivity",
     "workload",
     "KernelHandle",
     "Cpu",
@@ -85,7 +91,10 @@ _HOMES = {
     "sweep": ("pmsim.experiments.sweep", "sweep"),
     "compare": ("pmsim.experiments.comparison", "compare"),
     "reproduce": ("pmsim.reproduction.reproduce", "reproduce"),
-    "open": ("pmsim.experiments.results", "open_path"),
+    "sensitivity": ("pmsim.experiments.constants.sensitivity", "sensitivity"),
+    "run_with_uncertainty": ("pmsim.experiments.constants.uncertainty", "run_with_uncertainty"),
+    "open": ("pmsim.experiments.opening", "open_path"),
+    "Sensitivity": ("pmsim.experiments.constants.found", "Sensitivity"),
     "Result": ("pmsim.simulation.result.result", "Result"),
     "Sweep": ("pmsim.experiments.results", "Sweep"),
     "Reproduction": ("pmsim.reproduction.reproduction", "Reproduction"),

@@ -19,6 +19,7 @@ from pmsim.cli.report import report
 from pmsim.cli.reproduce import reproduce
 from pmsim.cli.run import run
 from pmsim.cli.schema import schema
+from pmsim.cli.sensitivity import sensitivity
 from pmsim.cli.status import give_up
 from pmsim.cli.sweep import sweep
 
@@ -57,6 +58,7 @@ def _options(
 app.command()(run)
 app.command()(sweep)
 app.command()(compare)
+app.command()(sensitivity)
 app.command()(check)
 app.command(name="list")(list_)
 app.command()(costs)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pmsim.cli.status import UNDRAWN, at_work, leave, say
 
 if TYPE_CHECKING:
+    from pmsim.experiments.constants.found import Sensitivity
     from pmsim.experiments.results import Sweep
     from pmsim.simulation.result.result import Result
 
@@ -16,7 +17,9 @@ FIGURES: Final = "figures"
 """The directory of the figures, in that of the result or the sweep."""
 
 
-def draw_and_say(found: Result | Sweep, rows: Iterable[Path] = (), *, quiet: bool = False) -> str:
+def draw_and_say(
+    found: Result | Sweep | Sensitivity, rows: Iterable[Path] = (), *, quiet: bool = False
+) -> str:
     """Draw the figures, and say where they are; return why they are not there if they are not.
 
     An interrupt ends the command; all that was written stays.
@@ -46,7 +49,9 @@ def draw_and_say(found: Result | Sweep, rows: Iterable[Path] = (), *, quiet: boo
     return ""
 
 
-def draw(found: Result | Sweep, rows: Iterable[Path] = (), *, shown: bool = False) -> Path | None:
+def draw(
+    found: Result | Sweep | Sensitivity, rows: Iterable[Path] = (), *, shown: bool = False
+) -> Path | None:
     """Draw the figures that say something, unless they are there and nothing was run since.
 
     Each figure is replaced as a whole, and what else lies beside them stays.

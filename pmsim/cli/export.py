@@ -69,9 +69,16 @@ def export(
         leave(BAD_INPUT, "--table goes with --csv and --json; a timeline is made of several tables")
     if not perfetto and (output or replication or from_ or to):
         leave(BAD_INPUT, "--output, --replication, --from and --to go with --perfetto")
-    from pmsim.experiments.results import open_path
+    from pmsim.experiments.constants.found import TABLE, Sensitivity
+    from pmsim.experiments.opening import open_path
 
     found = open_path(result)
+    if isinstance(found, Sensitivity):
+        leave(
+            BAD_INPUT,
+            f"{result} holds a sensitivity: its table is {result / TABLE}, and its runs are the"
+            f" sweeps in {result / 'screening'}, {result / 'ends'} and {result / 'indices'}",
+        )
     if perfetto:
         _export_timeline(found, output or result / TIMELINE, _window(replication, from_, to), force)
         return

@@ -15,7 +15,10 @@ from pmsim.errors import OutputError
 @at_work()
 def plot(
     result: Annotated[
-        Path, typer.Argument(metavar="RESULT", help="The directory of a result or a sweep.")
+        Path,
+        typer.Argument(
+            metavar="RESULT", help="The directory of a result, a sweep or a sensitivity."
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -49,24 +52,24 @@ def plot(
     ] = False,
 ) -> None:
     """Draw the figures of a result or a sweep again, in any format."""
-    from pmsim.experiments.results import open_path
+    from pmsim.experiments.opening import open_path
 
     found = open_path(result)
+    from pmsim.experiments.results import Sweep
     from pmsim.figures.gallery import drawings
-    from pmsim.simulation.result.result import Result
 
-    if isinstance(found, Result):
+    if not isinstance(found, Sweep):
         for option, value in (("--metric", metrics), ("--threshold", threshold)):
             if value:
-                leave(BAD_INPUT, f"{option} is for sweeps, and {result} is the result of a run")
+                leave(BAD_INPUT, f"{option} is for sweeps, and {result} is no sweep")
     if threshold is not None and not metrics:
         leave(BAD_INPUT, "--threshold needs --metric: a threshold of what?")
     directory = out or result / "figures"
     endings = formats or ["png"]
     chosen = drawings(found, metrics, threshold)
     if not chosen:
-        nothing = "tells of no operation" if isinstance(found, Result) else "varies nothing"
-        what = "result" if isinstance(found, Result) else "sweep"
+        nothing = "varies nothing" if isinstance(found, Sweep) else "tells of no operation"
+        what = "sweep" if isinstance(found, Sweep) else "result"
         leave(BAD_INPUT, f"the {what} {result} {nothing}: there is nothing to draw")
     files = {
         drawing: [directory / f"{drawing.name}.{ending}" for ending in endings]

@@ -18,7 +18,9 @@ PAGE = "report.html"
 def report(
     results: Annotated[
         list[Path],
-        typer.Argument(metavar="RESULT...", help="Directories of results, or of sweeps."),
+        typer.Argument(
+            metavar="RESULT...", help="Directories of results, sweeps or sensitivities."
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -41,7 +43,7 @@ def report(
 
     page = output or (results[0] / PAGE if len(results) == 1 else Path(PAGE))
     check_files([page], force=force)
-    from pmsim.experiments.results import open_path
+    from pmsim.experiments.opening import open_path
 
     found = [open_path(path) for path in results]
     from pmsim.report.page import write_report

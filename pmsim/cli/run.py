@@ -62,12 +62,24 @@ def run(
     ] = None,
     precision: Precision = None,
     max_replications: MaxReplications = None,
+    uncertainty: Annotated[
+        bool,
+        typer.Option(
+            "--uncertainty",
+            help="Also run it with constants from their ranges, for intervals that hold what these"
+            " leave open.",
+        ),
+    ] = False,
+    uncertainty_runs: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="How many such runs; implies --uncertainty. Default: 64."),
+    ] = None,
 ) -> None:
     """Run scenarios, and answer in words, tables, files and figures.
 
     A result is whole before the first figure of it is drawn.
     """
-    changes = _changes(values or [], {"seed": seed, "replications": replications})
+    changes = changes_of(values or [], {"seed": seed, "replications": replications})
     scenarios = _loaded(files, changes)
     places = _places(scenarios, out)
     check_memory()
@@ -88,6 +100,7 @@ def run(
             force=force,
             precision=precision,
             max_replications=max_replications,
+            **_uncertainty(uncertainty, uncertainty_runs),
         )
         if not quiet:
             _print(result)
@@ -97,7 +110,16 @@ def run(
         leave(RUN_FAILED, "\n".join(filter(None, undrawn)))
 
 
-def _changes(values: list[str], keys: dict[str, int | None]) -> dict[str, Any]:
+def _uncertainty(wanted: bool, runs: int | None) -> dict[str, int]:
+    """Return the runs with other constants that are asked for, as an option."""
+    if not wanted and runs is None:
+        return {}
+    from pmsim.experiments.constants.uncertainty import RUNS
+
+    return {"uncertainty": RUNS if runs is None else runs}
+
+
+def changes_of(values: list[str], keys: dict[str, int | None]) -> dict[str, Any]:
     """Return the values that the options change, by dotted path."""
     from pmsim.scenario.read import parse
 
@@ -138,14 +160,24 @@ def _places(scenarios: list[Scenario], out: Path | None) -> list[Path]:
     return places
 
 
-def _run_one(scenario: Scenario, place: Path, *, quiet: bool, **options: Any) -> Result:
+def _run_one(
+    scenario: Scenario, place: Path, *, quiet: bool, uncertainty: int | None = None, **options: Any
+) -> Result:
     """Run a scenario into a directory, with a bar where somebody can see it."""
     from pmsim.cli.progress import shown_bar
-    from pmsim.simulation.run.replications import run as simulate
 
     if scenario.sweep and not quiet:
         paths = ", ".join(scenario.sweep)
         say(f"pmsim: {scenario.name}: one run; `pmsim sweep` varies {paths}", err=True)
+    if uncertainty is not None:
+        from pmsim.experiments.constants.uncertainty import run_with_uncertainty
+
+        with at_work(), shown_bar(scenario.name, wanted=not quiet) as progress:
+            return run_with_uncertainty(
+                scenario, place, runs=uncertainty, progress=progress, **options
+            )
+    from pmsim.simulation.run.replications import run as simulate
+
     with at_work(), shown_bar(scenario.name, wanted=not quiet) as progress:
         return simulate(scenario, place, progress=progress, **options)
 

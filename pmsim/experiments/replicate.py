@@ -57,12 +57,17 @@ def replicate(scenario: ResolvedScenario, replication: int) -> Outcome:
 
 
 def replicate_all(scenario: ResolvedScenario, replications: Sequence[int]) -> list[Outcome]:
-    """Run several replications one after the other; see `replicate`.
+    """Run several replications one after the other; see `replicate`."""
+    return replicate_each([(scenario, number) for number in replications])
+
+
+def replicate_each(jobs: Sequence[tuple[ResolvedScenario, int]]) -> list[Outcome]:
+    """Run replications of several scenarios one after the other; see `replicate`.
 
     A machine and its tasks know each other, so that they go only when they are looked for: once a
     job, or a worker grows by some 15 MB a run.
     """
-    outcomes = [replicate(scenario, number) for number in replications]
+    outcomes = [replicate(scenario, number) for scenario, number in jobs]
     gc.collect()
     return outcomes
 

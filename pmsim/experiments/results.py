@@ -16,11 +16,10 @@ from pmsim.confidence import LEVEL, Estimate
 from pmsim.escaping import escape
 from pmsim.experiments.axes import Cells, Grid, cells_of, labels
 from pmsim.experiments.dataset import Dataset
-from pmsim.experiments.directory import is_sweep, read_manifest
+from pmsim.experiments.directory import read_manifest
 from pmsim.simulation.answer.estimates import estimate
 from pmsim.simulation.answer.metrics import HEADLINES, is_metric, metric_of
 from pmsim.simulation.result.html import html_table
-from pmsim.simulation.result.result import Result, open_result
 from pmsim.simulation.result.rows import frame_of
 from pmsim.simulation.run.stopping import headline_estimates, too_wide, too_wide_said
 
@@ -244,15 +243,3 @@ class Sweep:
 
     def __dir__(self) -> list[str]:
         return sorted(name for name in super().__dir__() if not name.startswith("_"))
-
-
-def open_path(directory: str | Path) -> Result | Sweep:
-    """Return the result or the sweep in a directory.
-
-    Raises
-    ------
-    ResultError
-        If there is neither, or not a whole one, or one of another format.
-    """
-    path = Path(directory)
-    return Sweep(path) if is_sweep(path) else open_result(path)

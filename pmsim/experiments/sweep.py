@@ -89,18 +89,43 @@ def sweep(
     base = scenario if isinstance(scenario, Scenario) else load(scenario)
     plan = plan_of(base, values or {}, replications=replications, sample=sample, force=force)
     stopping = stopping_of(plan.replications, precision, max_replications, plan.seed)
-    with closing(_team(workers, scheduler)) as team, ExitStack() as undo:
+    with closing(team_of(workers, scheduler)) as team, ExitStack() as undo:
         temporary = None if out is not None else TemporaryDirectory(prefix="pmsim-")
         if temporary is not None:
             undo.callback(temporary.cleanup)
         path = Path(temporary.name if temporary is not None else out or "")
-        with alone(path):
-            prepare(path, plan, stopping.as_dict(), force=force)
-            with shown_progress(base.name, progress) as report:
-                _work(path, plan, stopping, team, report)
-            finish(path)
+        with shown_progress(base.name, progress) as report:
+            run_plan(path, plan, stopping, team, report, force=force)
         undo.pop_all()
     return Sweep(path, temporary)
+
+
+def run_plan(
+    path: Path,
+    plan: Plan,
+    stopping: Stopping,
+    team: Workers,
+    report: Report,
+    *,
+    force: bool = False,
+) -> None:
+    """Bring the sweep of a plan in a directory to its end, from where it is.
+
+    Parameters
+    ----------
+    path
+        The directory.
+    plan, stopping
+        What is to be done, and how often.
+    team, report
+        Who does it, and who is told.
+    force
+        Whether the sweep of another plan that is there is replaced.
+    """
+    with alone(path):
+        prepare(path, plan, stopping.as_dict(), force=force)
+        _work(path, plan, stopping, team, report)
+        finish(path)
 
 
 def _work(path: Path, plan: Plan, stopping: Stopping, team: Workers, report: Report) -> None:
@@ -117,7 +142,7 @@ def _work(path: Path, plan: Plan, stopping: Stopping, team: Workers, report: Rep
         ) from error
 
 
-def _team(workers: int | None, scheduler: str | Client | None) -> Workers:
+def team_of(workers: int | None, scheduler: str | Client | None) -> Workers:
     """Return who does the work."""
     if workers is not None and workers < 1:
         fault = Fault("sweep", 0, 0, "out-of-range", f"{workers} workers do nothing", "at least 1")

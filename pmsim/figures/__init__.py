@@ -16,12 +16,14 @@ from pmsim.figures.misses import error_distribution
 from pmsim.figures.operations import operation_cost
 from pmsim.figures.phases import phase_diagram
 from pmsim.figures.reproduced import experiment_curve
+from pmsim.figures.swings import constants
 from pmsim.figures.timeline import broadcast_timeline
 
 __all__ = [
     "predicted_against_measured",
     "broadcast_timeline",
     "call_anatomy",
+    "constants",
     "cpus_over_time",
     "curves",
     "draw_all",

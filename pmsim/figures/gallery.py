@@ -19,6 +19,7 @@ from pmsim.figures import (
     latencies,
     operations,
     style,
+    swings,
     timeline,
 )
 from pmsim.figures.calltree import call_tree
@@ -26,6 +27,7 @@ from pmsim.figures.choice import sweep_figures
 from pmsim.figures.cpus import CpuTables
 from pmsim.figures.panels import Panel
 from pmsim.figures.swept import Swept
+from pmsim.figures.swings import Sensitive
 from pmsim.simulation.result.rows import put_whole
 
 GALLERY: Final[dict[str, tuple[Panel, ...]]] = {
@@ -97,15 +99,23 @@ class Drawing:
         return figure
 
 
+_SENSITIVITY: Final[dict[str, tuple[Panel, ...]]] = {
+    "constants": (Panel(swings.swings, swings.size, swings.draw, swings.says),)
+}
+"""The figures of a sensitivity."""
+
+
 def drawings(
-    found: CpuTables | Swept, metrics: Sequence[str] | None = None, threshold: str | None = None
+    found: CpuTables | Swept | Sensitive,
+    metrics: Sequence[str] | None = None,
+    threshold: str | None = None,
 ) -> list[Drawing]:
     """Return the figures of a result or a sweep that say something, ready to be drawn.
 
     Parameters
     ----------
     found
-        The result, or the sweep.
+        The result, the sweep, or the sensitivity.
     metrics
         Columns of metrics that a sweep is drawn for; its headline metrics where not given.
     threshold
@@ -118,7 +128,10 @@ def drawings(
     UnitError
         If the threshold is no value of a metric.
     """
-    figures = sweep_figures(found, metrics, threshold) if isinstance(found, Swept) else GALLERY
+    if isinstance(found, Swept):
+        figures = sweep_figures(found, metrics, threshold)
+    else:
+        figures = _SENSITIVITY if isinstance(found, Sensitive) else GALLERY
     chosen = []
     for name, panels in figures.items():
         taken = [(panel, panel.take(found)) for panel in panels]
@@ -129,7 +142,7 @@ def drawings(
 
 
 def draw_all(
-    result: CpuTables | Swept,
+    result: CpuTables | Swept | Sensitive,
     directory: Path | str,
     formats: Sequence[str] = ("png",),
     metrics: Sequence[str] | None = None,

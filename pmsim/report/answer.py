@@ -43,8 +43,13 @@ def answer_tables(result: Result) -> list[Table]:
     """Return the tables of a result's answer, those without rows left out."""
     summary = result.summary
     tables = (
-        means(summary), costs(summary), shootdowns(summary), operations(summary), pools(result),
-    )  # fmt: skip
+        means(summary),
+        left_open(summary),
+        costs(summary),
+        shootdowns(summary),
+        operations(summary),
+        pools(result),
+    )
     return [table for table in tables if table.rows]
 
 
@@ -67,6 +72,30 @@ def means(summary: Summary) -> Table:
     return Table(
         "means", ("what", "mean", f"{formatting.share(LEVEL)} interval", "by", "from"), tuple(rows)
     )
+
+
+def left_open(summary: Summary) -> Table:
+    """Return how far the ranges of constants may move the headline figures."""
+    rows = []
+    for name, one in summary.left_open.items():
+        metric = metric_of(name)[0]
+        ends = [formatting.quantity(end, metric.form) for end in (one.low, one.high)]
+        rows.append(
+            (
+                word(metric.label),
+                Cell(formatting.quantity(one.value, metric.form), one.value),
+                Cell(formatting.from_to(*ends), one.high - one.low),
+                Cell(formatting.quantity(one.median, metric.form), one.median),
+                count(one.n),
+            )
+        )
+    level = next((one.level for one in summary.left_open.values()), 0.0)
+    head = ("what", "as run", f"{formatting.share(level)} of the runs", "half below", "runs")
+    note = (
+        "Runs with constants drawn from their ranges: how well the figures are known, however many"
+        " seeds are tried. Not a confidence interval over replications."
+    )
+    return Table("what the constants leave open", head, tuple(rows), note)
 
 
 def costs(summary: Summary) -> Table:

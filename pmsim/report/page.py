@@ -12,6 +12,7 @@ from pmsim import formatting
 from pmsim.escaping import escape
 from pmsim.experiments.arms import names_apart
 from pmsim.experiments.comparison import compare
+from pmsim.experiments.constants.found import Sensitivity
 from pmsim.experiments.results import Sweep
 from pmsim.report.answer import answer_tables, answer_words
 from pmsim.report.comparison_tables import comparison_tables
@@ -19,11 +20,14 @@ from pmsim.report.detail_tables import detail_tables
 from pmsim.report.files import new_files
 from pmsim.report.glossary import GLOSSARY
 from pmsim.report.html import facts_html, figure_html, folded_html, table_html, words_html
+from pmsim.report.sensitivity_tables import varied_constants
 from pmsim.report.svg import result_figures
 from pmsim.report.sweep_tables import sweep_tables
 from pmsim.simulation.result.result import Result
 from pmsim.units import S
 
+Reported = Result | Sweep | Sensitivity
+"""What a page can be about."""
 POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 )
@@ -32,13 +36,13 @@ WORDS: Final = "glossary"
 """The place of the words on a page."""
 
 
-def write_report(found: Sequence[Result | Sweep], path: Path, *, force: bool = False) -> Path:
+def write_report(found: Sequence[Reported], path: Path, *, force: bool = False) -> Path:
     """Write one page about some results, and return where it is.
 
     Parameters
     ----------
     found
-        Results and sweeps, in the order of the page.
+        Results, sweeps and sensitivities, in the order of the page.
     path
         The file.
     force
@@ -56,7 +60,7 @@ def write_report(found: Sequence[Result | Sweep], path: Path, *, force: bool = F
     return path
 
 
-def report_html(found: Sequence[Result | Sweep]) -> str:
+def report_html(found: Sequence[Reported]) -> str:
     """Return the page: the same results make the same bytes."""
     results = [one for one in found if isinstance(one, Result)]
     sides = dict(zip(names_apart([one.name for one in results]), results, strict=True))
@@ -135,10 +139,16 @@ def _comparison(sides: Mapping[str, Result]) -> str:
     )
 
 
-def _part(one: Result | Sweep, name: str, place: str) -> str:
+def _part(one: Reported, name: str, place: str) -> str:
     """Return what the page says about one result."""
     prefix = f"{place}-"
-    body = _sweep(one, name, prefix) if isinstance(one, Sweep) else _result(one, name, prefix)
+    match one:
+        case Sweep():
+            body = _sweep(one, name, prefix)
+        case Sensitivity():
+            body = _sensitivity(one, name, prefix)
+        case _:
+            body = _result(one, name, prefix)
     return _article(body, place)
 
 
@@ -186,6 +196,18 @@ def _sweep(sweep: Sweep, name: str, prefix: str) -> str:
     )
 
 
+def _sensitivity(found: Sensitivity, name: str, prefix: str) -> str:
+    what = found.found
+    facts = [what.machine, what.kernel, f"{what.runs:,} runs", f"seed {what.seed}"]
+    figures = "\n".join(map(figure_html, result_figures(found, prefix)))
+    drawn = f"<h2>Figures</h2>\n{figures}\n" if figures else ""
+    return (
+        f"{_head(f'{name}: how sure is that', what.description, facts)}\n"
+        f"{words_html(found.sentences())}\n"
+        f"{drawn}<h2>Tables</h2>\n{table_html(varied_constants(what))}\n{_origin(found.manifest)}"
+    )
+
+
 def _head(name: str, description: str, facts: Sequence[str]) -> str:
     what = f"<p>{escape(description)}</p>" if description else ""
     return f'<h1>{escape(name)}</h1>\n{what}<p class="facts">{escape(" · ".join(facts))}</p>'
@@ -216,7 +238,7 @@ def _machine(scenario: Mapping[str, Any]) -> str:
     return str(scenario["machine"].get("name") or "an inline machine")
 
 
-def _version(found: Sequence[Result | Sweep]) -> str:
+def _version(found: Sequence[Reported]) -> str:
     return ", ".join(dict.fromkeys(str(one.manifest["versions"]["pmsim"]) for one in found))
 
 

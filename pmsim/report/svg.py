@@ -13,6 +13,7 @@ from xml.etree import ElementTree as Xml
 from pmsim.figures import style
 
 if TYPE_CHECKING:
+    from pmsim.experiments.constants.found import Sensitivity
     from pmsim.experiments.results import Sweep
     from pmsim.simulation.result.result import Result
 
@@ -57,8 +58,8 @@ class Inline:
     svg: str
 
 
-def result_figures(result: Result | Sweep, prefix: str = "") -> Iterator[Inline]:
-    """Yield every figure of a result or sweep, the identifiers in it beginning with a prefix."""
+def result_figures(result: Result | Sweep | Sensitivity, prefix: str = "") -> Iterator[Inline]:
+    """Yield every figure of a result, the identifiers in it beginning with a prefix."""
     from pmsim.figures.gallery import draw_all
 
     with TemporaryDirectory() as folder:

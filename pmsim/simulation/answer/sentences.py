@@ -50,6 +50,7 @@ def sentences(summary: Summary) -> list[str]:
     return [
         _cost(summary),
         *_hanging(summary),
+        *_left_open(summary),
         _latency(summary),
         *_slowest(summary),
         _who_paid(summary),
@@ -84,6 +85,19 @@ def _hanging(summary: Summary) -> list[str]:
         return []
     first, rest = said[0].replace(" on ", " of the lost time hangs on ", 1), said[1:]
     return [f"{', '.join([first, *rest])}."]
+
+
+def _left_open(summary: Summary) -> list[str]:
+    """Say how far the ranges of constants may move the lost time."""
+    found = summary.left_open.get("lost_share")
+    if found is None:
+        return []
+    ends = from_to(share(found.low), share(found.high))
+    seeds = " and seeds" if found.seeds > 1 else ""
+    return [
+        f"With constants{seeds} from their ranges, {share(found.level)} of {found.n:,} runs lose"
+        f" {ends} of all CPU time."
+    ]
 
 
 def _constant(one: UsedConstant) -> str:

@@ -201,6 +201,19 @@ class UsedConstant(Record):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class LeftOpen(Record):
+    """How far the ranges of constants may move a figure: no confidence interval over seeds."""
+
+    value: Annotated[float, "The figure as run; of several runs their mean."]
+    low: Annotated[float, "Lower end of the interval."]
+    median: Annotated[float, "Half of the runs with other constants lie below."]
+    high: Annotated[float, "Upper end of the interval."]
+    level: Annotated[float, "How many of the runs with other constants lie in it, as a share."]
+    n: Annotated[int, "Runs with other constants."]
+    seeds: Annotated[int, "Replications that took turns in them; 1: the constants alone differ."]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Summary(Record):
     """The headline numbers of a result."""
 
@@ -229,3 +242,7 @@ class Summary(Record):
         tuple[UsedConstant, ...],
         "The costs that the run used, those first on which most of the lost time hangs.",
     ] = ()
+    left_open: Annotated[
+        Mapping[str, LeftOpen],
+        "What their ranges leave open of each headline metric, where `--uncertainty` was asked.",
+    ] = field(default_factory=dict)

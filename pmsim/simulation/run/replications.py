@@ -61,8 +61,8 @@ def run(
     progress
         Called now and then while it runs.
     finish
-        Called with the result before it appears at ``out``; what it writes into the result's
-        directory appears with it.
+        Called with the result before it appears; what it writes into the result's directory
+        appears with it.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def run(
     resolved = _resolved(scenario)
     stopping = stopping_of(resolved.replications, precision, max_replications, resolved.seed)
     if out is None:
-        return _run_in_temporary(resolved, stopping, progress)
+        return _run_in_temporary(resolved, stopping, progress, finish)
     with result_directory(Path(out), force=force) as work:
         run_into(work, resolved, stopping, progress)
         if finish is not None:
@@ -96,13 +96,18 @@ def _resolved(scenario: Scenario | ResolvedScenario | str | Path) -> ResolvedSce
 
 
 def _run_in_temporary(
-    scenario: ResolvedScenario, stopping: Stopping, progress: ProgressCallback | None
+    scenario: ResolvedScenario,
+    stopping: Stopping,
+    progress: ProgressCallback | None,
+    finish: Callable[[Result], None] | None,
 ) -> Result:
     """Run into a temporary directory that lives as long as the result."""
     temporary = TemporaryDirectory(prefix="pmsim-")
     try:
         with writing(Path(temporary.name)):
             run_into(Path(temporary.name), scenario, stopping, progress)
+            if finish is not None:
+                finish(Result(Path(temporary.name)))
         return Result(Path(temporary.name), temporary)
     except BaseException:
         temporary.cleanup()
