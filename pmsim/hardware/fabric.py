@@ -152,6 +152,7 @@ class Fabric:
         header[layout.SEND] += getattr(called, "ecall", 0)  # no write without it
         if host is not None:
             header[layout.SEND] += host.exit
+            header[layout.KICK] = host.kick
             header[layout.ENTRY] += host.inject
         for index, value in header.items():
             self.state[index] = value

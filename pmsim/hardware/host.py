@@ -30,6 +30,12 @@ class Host(Group):
             " host virtualises that."
         ),
     ] = 0
+    kick: Annotated[
+        int,
+        Constant(
+            text="Initiator: what the host takes for each target of a write, one after the other."
+        ),
+    ] = 0
     inject: Annotated[
         int,
         Constant(

@@ -138,7 +138,11 @@ def whole_calls(fabric: Fabric, heads_at: int, calls: int, at: int, targets: int
     looks, visited, local, after = heads[layout.K_LOCAL_END : layout.K_AFTER + 1].copy()
     call = np.repeat(np.arange(calls), row["targets"])
     told = row["start_ps"] + state[layout.TRAP] + row["targets"] * state[layout.QUEUE]
+    place = (entries[layout.E_QUEUED] - (row["start_ps"] + state[layout.TRAP])[call]) // state[
+        layout.QUEUE
+    ]
     sent_to = told[call] + (entries[layout.E_META] >> 16 & 0xFFFF) * state[layout.SEND]
+    sent_to += place * state[layout.KICK]
     sent = sent_to[np.cumsum(row["targets"]) - 1]
     own_start = np.where(after, visited, sent)
     reason = entries[layout.E_META] >> 32

@@ -112,7 +112,13 @@ def check_slowest(program: Program, row: dict[str, int], acks: dict[int, int]) -
         lines[cpu] = total
         total += topology.cost(costs.line, initiator, cpu)
     groups = sorted({cpu // fanout for cpu in acks})
-    sent = row["start_ps"] + trap + n * costs.queue + len(groups) * program.send
+    sent = (
+        row["start_ps"]
+        + trap
+        + n * costs.queue
+        + len(groups) * program.send
+        + n * program.host.kick
+    )
     if row["slowest_cpu"] < 0:
         assert SlowestReason(row["slowest_reason"]) is SlowestReason.LOCAL
         local = 0 if program.order == "serial" and n else row["local_ps"]
@@ -133,7 +139,8 @@ def check_slowest(program: Program, row: dict[str, int], acks: dict[int, int]) -
         return
     assert row["ride_ps"] == 0
     assert row["queue_ps"] == trap + n * costs.queue
-    assert row["send_ps"] == (groups.index(slowest // fanout) + 1) * program.send
+    kicks = (sorted(acks).index(slowest) + 1) * program.host.kick
+    assert row["send_ps"] == (groups.index(slowest // fanout) + 1) * program.send + kicks
     delivery = topology.cost(costs.delivery, initiator, slowest)
     assert row["delivery_ps"] >= delivery if program.jitters else row["delivery_ps"] == delivery
     assert row["entry_ps"] == program.entry

@@ -45,6 +45,15 @@ def test_one_write_to_all_others_is_left_for_once(run):
     assert acks(result) == dict.fromkeys((1, 2, 3), 300 + 310 + 1750)
 
 
+def test_the_host_goes_through_the_targets_of_a_write_one_after_the_other(run):
+    # t1 = 300. Groups {0,1} and {2,3}: 310 and 7 for CPU 1, then 310 and 7 for each of the others.
+    host = Host(exit=300, kick=7)
+    result = run(program(on(0, call(1, 2, 3)), cpus=4, send=10, fanout=2, host=host))
+    sent = {1: 300 + 317, 2: 300 + 634, 3: 300 + 641}
+    assert acks(result) == {c: time + 1050 for c, time in sent.items()}
+    assert result.cpus[0].irqs_off == 300 + 641
+
+
 def test_calls_that_come_while_one_is_injected_are_taken_with_it(run):
     # CPU 1's call, queued at 2100, is there when the handler that started at 1400 takes at 2150.
     result = run(program(on(0, call(2)), on(1, compute(2000), call(2)), cpus=3))

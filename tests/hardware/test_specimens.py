@@ -70,7 +70,7 @@ def check_instants(program: Program, kept: WholeCalls) -> None:
         assert seen == at
     assert kept.visited == at
     rides = kept.reason == SlowestReason.RIDE
-    assert (kept.taken == kept.handler + costs.entry).all()
+    assert (kept.taken == kept.handler + program.entry).all()
     assert (kept.queued <= kept.taken).all()
     assert (kept.arrives <= kept.handler)[~rides].all()
     assert (kept.taken <= kept.runs).all()

@@ -115,13 +115,15 @@ class Call:
         t1 = t + len(self.targets) * costs.queue
         send = self.machine.program.send
         fanout = self.machine.program.reached_by_a_write(len(self.targets))
-        groups = sorted({c // fanout for c in self.targets})
-        sent_at = {group: t1 + (g + 1) * send for g, group in enumerate(groups)}
+        sent, written_to = t1, -1
         for c in self.targets:
-            delivery = self.between(costs.delivery, c)
-            self.interrupt(c, sent_at[c // fanout] + delivery + self.jitter[c])
+            if c // fanout != written_to:
+                sent += send
+                written_to = c // fanout
+            sent += self.machine.program.host.kick
+            self.interrupt(c, sent + self.between(costs.delivery, c) + self.jitter[c])
         # 3. Local.
-        self.sends_until(t1 + len(groups) * send)
+        self.sends_until(sent)
 
     def interrupt(self, c: int, arrives_at: int) -> None:
         """Set off what happens on a target."""

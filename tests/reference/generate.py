@@ -155,7 +155,7 @@ class _Generator:
         """Return what the machine is a guest of, most of the time nothing that costs."""
         if not self.source.chance(30):
             return BARE_METAL
-        return Host(exit=self.time(0, 3), inject=self.time(0, 4))
+        return Host(exit=self.time(0, 3), kick=self.time(0, 2), inject=self.time(0, 4))
 
     def repeat_sync(self) -> str:
         """Return what of invalidations is repeated."""

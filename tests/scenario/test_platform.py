@@ -121,6 +121,10 @@ def test_what_is_farther_away_is_not_faster(name: str) -> None:
         ("cortex-a15", (1, 1, 4, 1, 4)),
         ("cortex-a15-r2p1", (1, 1, 4, 1, 4)),
         ("sg2042", (1, 16, 4, 1, 64)),
+        ("kvm-milan", (1, 1, 2, 1, 2)),
+        ("kvm-milan-2s", (2, 8, 8, 2, 252)),
+        ("kvm-sapphire-rapids", (1, 1, 2, 1, 2)),
+        ("kvm-intel-2018", (1, 1, 4, 1, 4)),
     ],
 )
 def test_a_platform_has_the_shape_of_its_machine(name: str, shape: tuple[int, ...]) -> None:
@@ -206,6 +210,10 @@ def test_cycles_of_the_x86_bench_table_are_what_the_flushes_cost() -> None:
         ("opteron-2008", 2.3, 93, 589),
         ("skylake-sp-8s", 2.5, 225, 936),
         ("epyc-turin", 2.7, 93, 589),
+        ("kvm-milan", 2.45, 93, 589),
+        ("kvm-milan-2s", 2.45, 93, 589),
+        ("kvm-sapphire-rapids", 2.5, 225, 936),
+        ("kvm-intel-2018", 2.6, 225, 936),
     ):
         tlb = load_platform(name).costs.tlb
         assert tlb.invlpg / 1000 == pytest.approx(page / ghz, rel=0.02)

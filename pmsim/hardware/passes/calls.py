@@ -104,9 +104,9 @@ def send(
 ) -> None:
     """Queue and send call ``i`` to its targets, ascending (machine-model page, section 4).
 
-    q_k = t + trap + (k+1) queue; a = t + trap + n queue + (g+1) send + delivery + jitter; the visit
-    leaves c at w_c = max(w_previous, ack_c) + line, so that the prefix of lines turns it into a
-    maximum. (Only the firmware has a trap.)
+    q_k = t + trap + (k+1) queue; a = t + trap + n queue + (g+1) send + (k+1) kick + delivery +
+    jitter; the visit leaves c at w_c = max(w_previous, ack_c) + line, so that the prefix of lines
+    turns it into a maximum. (Only the firmware has a trap, only a guest's host kicks.)
     """
     o = row_of(i)
     t = S[NOW]
@@ -115,6 +115,7 @@ def send(
     trap = S[TRAP]
     queue = S[QUEUE]
     fanout = fanout_to(S, n)
+    kick = S[KICK]
     entry = S[ENTRY]
     to_ack = cost - still_runs(word)  # from the take of a handler that takes this call alone
     to_end = cost + S[EXIT]
@@ -153,6 +154,7 @@ def send(
         if following < count:
             after = (following if everyone else targets[following]) + 1
         q += queue
+        sent += kick
         code = D[i, c]
         arrives = sent + S[delivery_at + code]
         if jitter.size:

@@ -45,6 +45,7 @@ DETAIL_HEADS_AT, DETAIL_ENTRIES_AT, DETAIL_CAP = 40, 41, 42
 DETAIL_CALLS, DETAIL_ENTRIES = 43, 44  # of them in the buffer
 ACK = 45  # 1: a cross-call is acknowledged at the start of its function (`shootdown.ipi.ACK`)
 SHORTHAND = 60  # 1: one write tells all other CPUs (`shootdown.ipi.by_shorthand`)
+KICK = 62  # what the host of a guest takes for each target that is sent to
 # quiet calls (`quiet`): how many, what they stole of a target, the last one, whether some CPU has
 # not caught up with them; and what tells whether a call is one
 QUIET_CALLS, QUIET_STOLEN, QUIET_FROM, QUIET_AT, QUIET_COST, BEHIND = range(46, 52)

@@ -63,7 +63,8 @@ def _log_slowest(S: State, i: int, at: int) -> None:
         S[at + L_RIDE] = take - S[e + E_QUEUED]
     else:
         S[at + L_QUEUE] = S[TRAP] + S[r + C_TARGETS] * S[QUEUE]
-        S[at + L_SEND] = ((S[e + E_META] >> 16) & 0xFFFF) * S[SEND]
+        place = (S[e + E_QUEUED] - S[r + C_START] - S[TRAP]) // S[QUEUE]
+        S[at + L_SEND] = ((S[e + E_META] >> 16) & 0xFFFF) * S[SEND] + place * S[KICK]
         S[at + L_DELIVERY] = S[e + E_ARRIVES] - S[r + C_START] - S[at + L_QUEUE] - S[at + L_SEND]
         waited = begin - S[e + E_ARRIVES]
         if reason == R_IRQS_OFF:

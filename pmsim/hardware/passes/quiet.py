@@ -78,6 +78,7 @@ def _get_to_know(S: State, D: Codes, i: int) -> None:
         if c >= group_end:
             group_end = (c // fanout + 1) * fanout
             sent += S[SEND]
+        sent += S[KICK]
         q += S[QUEUE]
         arrives = sent + S[S[DELIVERY_AT] + D[i, c]]
         e = entry_of(S, i, c)
