@@ -10,8 +10,8 @@ pools, the limit on active items, and the retirement of surplus workers.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from pmsim.hardware.locks import Completion
 from pmsim.units import CpuId, Picoseconds
@@ -70,14 +70,20 @@ class Workqueue:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._pools: dict[CpuId, _Pool] = {}
+        # CPUs on which another CPU has woken a worker that has not begun.
+        self._woken: set[CpuId] = set()
 
     def queue_work(self, task: Task, function: WorkFunction) -> None:
         """Let a worker on the caller's CPU run ``function`` soon."""
         self._pool(task.cpu).add(function)
 
     def queue_work_on(self, cpu: CpuId, function: WorkFunction) -> None:
-        """Let a worker on a CPU run ``function`` soon: ``schedule_work_on``."""
+        """Let a worker on a CPU run ``function`` soon: ``schedule_work_on``.
+
+        Before what runs there, if that comes to a `cond_resched`.
+        """
         self._pool(cpu).add(function)
+        self._woken.add(cpu)
 
     def schedule_work(self, task: Task, work: Work) -> bool:
         """Queue a work item on the caller's CPU, or behind itself; return False if it is queued."""
@@ -108,6 +114,13 @@ class Workqueue:
         none, and would let that task go on for the rest of its quantum.
         """
         return self._pool(task.cpu).wait_for_begin(task)
+
+    def cond_resched(self, task: Task) -> Iterable[Any]:
+        """Give way to a worker that another CPU has woken on the caller's CPU, if there is one."""
+        if task.cpu not in self._woken:
+            return ()
+        self._woken.remove(task.cpu)
+        return self.give_way(task)
 
     def _pool(self, cpu: CpuId) -> _Pool:
         if cpu not in self._pools:

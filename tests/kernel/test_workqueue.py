@@ -87,6 +87,29 @@ def test_work_may_be_queued_on_another_cpu() -> None:
     assert say.heard == [("work", 1, US), ("task", 0, 5 * US)]
 
 
+def test_who_comes_to_a_point_of_rescheduling_lets_a_worker_run_that_another_cpu_woke() -> None:
+    machine, say = small_machine(2), Ear()
+    queue = Workqueue(machine)
+
+    def waker(task: Task) -> Steps:
+        yield from task.compute(10 * US)
+        queue.queue_work_on(1, saying(say, "work"))
+
+    def busy(task: Task) -> Steps:
+        # Far less than its time slice; work of its own waits until that is over.
+        queue.queue_work(task, saying(say, "own"))
+        for _ in range(10):
+            yield from queue.cond_resched(task)
+            yield from task.compute(3 * US)
+        say(("task", task.cpu, task.now))
+
+    run(machine, waker, busy)
+    # Woken at 10 us, while the task computes until 12. Two workers begin: three switches of 1 us.
+    words = [word for word, _, _ in say.heard]
+    assert words == ["own", "work", "task"]
+    assert [now for _, _, now in say.heard][-1] == (30 + 2 + 3) * US
+
+
 def test_giving_way_to_nothing_takes_no_time() -> None:
     machine, say = small_machine(1), Ear()
     queue = Workqueue(machine)

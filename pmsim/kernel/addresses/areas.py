@@ -53,6 +53,7 @@ class Areas:
         self._alloc_stays = context.profile.area_alloc_stays
         self._free_stays = context.profile.area_free_stays
         self._operations = context.operations
+        self._workqueue = context.workqueue
         self._pagetable = context.part(kernel_page_table)
         self._purge = context.part(Purge)
         self._lazy_free = context.part(LazyFree)
@@ -84,6 +85,7 @@ class Areas:
             Number of the first page.
         """
         where = where or self.ranges["vmalloc"]
+        yield from self._workqueue.cond_resched(task)
         purged = False
         while True:
             lock = self._search.search_lock(task.cpu, where, pages)
