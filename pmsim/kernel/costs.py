@@ -151,7 +151,7 @@ class KernelCosts(Group):
         int,
         work(
             "mprotect of user memory, fixed part: enter the kernel, split mappings and merge them.",
-            ": 0.5 µs where no mapping is split (1,500 cycles with one page, Amit 2022), 2.4 on a"
+            ": 0.5 µs where no mapping is split (1,500 cycles with one page, Amit 2022), 2.0 on a"
             " Phytium FTC862, 3.1 for a part of a mapping in a guest of Linux 6.18 on Milan",
             between=(500 * NS, 3100 * NS),
         ),
@@ -160,7 +160,7 @@ class KernelCosts(Group):
         int,
         work(
             "munmap of user memory, fixed part: enter the kernel, take the mapping away.",
-            ": about twice madvise in a guest on Milan, 4.8 µs on a Phytium FTC862",
+            ": about twice madvise in a guest on Milan, 4.5 µs on a Phytium FTC862",
             between=(500 * NS, 4800 * NS),
         ),
     ] = 1500 * NS
@@ -168,9 +168,9 @@ class KernelCosts(Group):
         int,
         work(
             "madvise(MADV_DONTNEED), fixed part: enter the kernel, find the mapping.",
-            ": 0.2 µs in a loop on Haswell (Amit 2019), 1.3 in a guest on Milan and on a Phytium"
-            " FTC862",
-            between=(200 * NS, 1300 * NS),
+            ": 0.1 to 0.2 µs in a loop on Haswell (Amit 2019), 1.3 in a guest on Milan, 1.5 on a"
+            " Phytium FTC862",
+            between=(120 * NS, 1500 * NS),
         ),
     ] = 600 * NS
     user_mapping_page: Annotated[
