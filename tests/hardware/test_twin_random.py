@@ -156,6 +156,8 @@ FEATURES = {
     "guest of a machine with firmware": 15,
     "firmware": 50,
     "firmware and windows": 15,
+    "the kernel refills": 20,
+    "user space flushed beside kernel work": 20,
 }
 """What at least so many of 400 programs have to contain."""
 
@@ -207,6 +209,12 @@ def _features(program: Program, result: Result | str) -> set[str]:
         and told > 0,
         "firmware": program.shootdown.protocol is SBI and told > 0,
         "firmware and windows": program.shootdown.protocol is SBI and "irqs_off" in operations,
+        "the kernel refills": all(
+            (costs.tlb.kernel_entries, costs.tlb.entries, costs.tlb.walk, "kernel" in operations)
+        )
+        and not operations.isdisjoint(("flush_kernel", "free_tables", "invalidate")),
+        "user space flushed beside kernel work": "kernel" in operations
+        and not operations.isdisjoint(("flush_user", "flush_own")),
     }
     return {feature for feature, present in seen.items() if present}
 

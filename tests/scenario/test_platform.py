@@ -164,8 +164,8 @@ def one_target(costs: MachineCosts, distance: Distance, function: int) -> int:
 
 
 def test_one_target_in_the_same_socket_costs_what_amit_measured() -> None:
-    # Amit 2019, one page, local and remote flush one after the other: 1,436 ns with a second thread,
-    # 661 ns without.
+    # Amit 2019, one page, local and remote flush one after the other: 1,436 ns with a second
+    # thread, 661 ns without.
     costs = load_platform("skylake-sp-2s").costs
     added = one_target(costs, Distance.CORE, flush_user(costs.tlb, 1, 33).cost)
     assert abs(added - (1436 - 661) * NS) <= 10 * NS
