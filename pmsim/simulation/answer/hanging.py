@@ -236,22 +236,42 @@ def _add_broadcasts(calls: _Told, near: _Near, own: Parts) -> None:
     """Add how long the initiators of TLB broadcasts waited."""
     parts = calls.parts
     _share_out(own, parts["function_ps"] + parts["queue_ps"], _service(calls, near.values))
-    own[near.constant("tlbi.round_trip", near.farthest)] += parts["delivery_ps"]
+    beside = {} if _barriers_are_served(calls, near.values) else _barriers(calls, near.values)
+    own.update(beside)
+    trips = parts["delivery_ps"] - sum(beside.values())
+    own[near.constant("tlbi.round_trip", near.farthest)] += trips
 
 
 def _service(calls: _Told, values: Values) -> Mapping[str, int]:
-    """Return what the operations of TLB broadcasts took, and the barriers behind them."""
-    full = calls.operations["full"]
-    found = Counter(
-        {
-            "tlbi.barrier": calls.number * values.get("tlbi.barrier", 0),
-            "tlbi.answer": calls.targets * values.get("tlbi.answer", 0),
-            "tlbi.everything": full * values.get("tlbi.everything", 0),
-            "tlbi.operation": (calls.operations.total() - full) * values.get("tlbi.operation", 0),
-        }
-    )
+    """Return what the server did for TLB broadcasts."""
+    found = Counter(_operations(calls, values))
+    if _barriers_are_served(calls, values):
+        found.update(_barriers(calls, values))
     found["tlbi.contention"] += max(0, calls.parts["function_ps"] - found.total())
     return found
+
+
+def _barriers_are_served(calls: _Told, values: Values) -> bool:
+    """Return whether barriers keep the server; on AMD they do not (`own_barrier`)."""
+    both = {**_operations(calls, values), **_barriers(calls, values)}
+    return calls.parts["function_ps"] >= sum(both.values())
+
+
+def _operations(calls: _Told, values: Values) -> dict[str, int]:
+    """Return what the operations of TLB broadcasts took."""
+    full = calls.operations["full"]
+    return {
+        "tlbi.everything": full * values.get("tlbi.everything", 0),
+        "tlbi.operation": (calls.operations.total() - full) * values.get("tlbi.operation", 0),
+    }
+
+
+def _barriers(calls: _Told, values: Values) -> dict[str, int]:
+    """Return what the barriers behind them took."""
+    return {
+        "tlbi.barrier": calls.number * values.get("tlbi.barrier", 0),
+        "tlbi.answer": calls.targets * values.get("tlbi.answer", 0),
+    }
 
 
 def _costs(names: Iterable[str], group: str, values: Values) -> dict[str, int]:

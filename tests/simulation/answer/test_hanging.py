@@ -77,6 +77,17 @@ def test_stalls_by_broadcasts_hang_on_the_share_and_on_the_service_alike() -> No
     assert sum(found.get(f"tlbi.{one}", 0) for one in times) > found["tlbi.share"]
 
 
+def test_a_barrier_beside_the_server_is_none_of_the_round_trip() -> None:
+    base = scenario(
+        POLICY, machine={"platform": "epyc-milan", "cpus": 4}, kernel="linux-6.18-x86_64",
+        duration="4ms",
+    )  # fmt: skip
+    result = pmsim.run(base)
+    found, calls = parts(result), result.crosscalls[result.crosscalls["protocol"] == "tlbi"]
+    assert found["tlbi.barrier"] == pytest.approx(430_000 * len(calls), rel=0.01)
+    assert found["tlbi.round_trip.die"] == pytest.approx(150_000 * len(calls), rel=0.01)
+
+
 def test_what_a_run_used_is_told_with_its_range_and_nothing_else_is() -> None:
     used = {one.name: one for one in pmsim.run("one-broadcast").summary.constants}
     entry = used["ipi.entry"]
