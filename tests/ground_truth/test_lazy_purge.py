@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import pytest
 
+from pmsim.hardware.task import Task
 from pmsim.kernel.handle import KernelHandle
-from pmsim.units import NS, PAGE_SIZE
+from pmsim.units import NS, PAGE_SIZE, US
 from tests.ground_truth.noise import SPANS_KEPT, STACK, Counts, Tally, UnexplainedError, is_ranged
 from tests.ground_truth.observed import LINUX_6_1, LINUX_6_12, X86, Counted, Row, rows
 from tests.ground_truth.simulated import Calls, Simulation, Step
@@ -227,7 +228,7 @@ def test_every_row_has_purges_at_just_the_number_of_pages_that_was_predicted(
 @pytest.mark.parametrize("pages", [1, 3, 7])
 def test_what_a_simulated_purge_finds_again_obeys_the_same_rule(pages: int) -> None:
     # The worker purges where the churn was; as on the real machine that moves to another CPU
-    # meanwhile, and comes back.
+    # meanwhile, and comes back. A third CPU answers late, so that there is time to free something.
     frees = [0, 0]
 
     def churn(kernel: KernelHandle, cpu: int) -> Calls:
@@ -241,9 +242,14 @@ def test_what_a_simulated_purge_finds_again_obeys_the_same_rule(pages: int) -> N
         while frees[0] < 60_000:
             yield from churn(kernel, 1)
 
+    def late(task: Task) -> Calls:
+        while frees[0] < 60_000:
+            yield from task.irqs_off(20 * US)
+
     def here(kernel: KernelHandle) -> Calls:
         machine = kernel.kernel.machine
         machine.spawn(1, lambda task: elsewhere(KernelHandle(kernel.kernel, task)))
+        machine.spawn(2, late)
         while frees[0] < 60_000:
             yield from churn(kernel, 0)
 
