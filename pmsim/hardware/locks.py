@@ -72,7 +72,7 @@ class Mutex:
         yield from self._wait(task)
         while self.owner is not task:
             self._woken = None
-            if self.owner is None:
+            if self.is_free:
                 self.owner = task
                 return
             self._marked = task
@@ -80,9 +80,8 @@ class Mutex:
 
     def _wait(self, task: Task) -> Generator[int, None, None]:
         """Spin or sleep once; after `boundary` a task has not used up its quantum beside others."""
-        assert self.owner is not None
         first = self._marked is task
-        if self._adaptive and self.owner.runs:
+        if self._adaptive and self.owner is not None and self.owner.runs:
             if not self.spinners:
                 self.owner.is_spun_for(self)
             self.spinners.insert(0 if first else len(self.spinners), task)
@@ -99,11 +98,16 @@ class Mutex:
 
         `lock` may cost a task its turn before it takes the lock, this does not.
         """
-        if self.owner is not None:
+        if not self.is_free:
             return False
         task.held += 1
         self.owner = task
         return True
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nobody holds it."""
+        return self.owner is None
 
     def unlock(self, task: Task) -> None:
         """Release: it passes to whom it is due, or is free; the task goes on in the same step.
@@ -126,7 +130,7 @@ class Mutex:
             releaser.is_no_longer_spun_for(self)
         marked, self._marked = self._marked, None
         if marked is None and not self._adaptive:
-            marked = self._sleepers[0]
+            marked = self._first_in_line()
         if marked is not None and marked not in self.spinners:
             self._sleepers.remove(marked)
             self.owner = marked
@@ -140,8 +144,16 @@ class Mutex:
             if self.spinners:
                 self.owner.is_spun_for(self)
         if marked is None and self._woken is None and self._sleepers:
-            self._woken = self._sleepers.popleft()
-            self._woken.wake(self._machine.costs.sched.wakeup)
+            self._wake_the_first()
+
+    def _first_in_line(self) -> Task | None:
+        """Return who is handed the lock where nobody spins."""
+        return self._sleepers[0]
+
+    def _wake_the_first(self) -> None:
+        """Have the first sleeper ask anew."""
+        self._woken = self._sleepers.popleft()
+        self._woken.wake(self._machine.costs.sched.wakeup)
 
     def put_to_sleep(self, going: Collection[Task]) -> list[Task]:
         """Let those spinners who are ``going`` stand behind the sleepers; return them."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pmsim.hardware.locks import Mutex, Spinlock
+from pmsim.hardware.rwsem import ReadSide, RwSemaphore
 from pmsim.units import CpuId, Picoseconds
 
 if TYPE_CHECKING:
@@ -87,6 +88,26 @@ class KernelMutex(Mutex):
     def __init__(self, machine: Silicon, name: str, guards: int = GUARDED_LINES) -> None:
         super().__init__(machine, name)
         self.data = SharedLines(machine, LOCK_LINES + guards)
+
+
+class KernelRwSemaphore(RwSemaphore):
+    """A reader-writer semaphore and what it guards; see `KernelMutex`.
+
+    A reader writes to the semaphore's own line alone.
+    """
+
+    def __init__(self, machine: Silicon, name: str, guards: int = GUARDED_LINES) -> None:
+        super().__init__(machine, name)
+        self.data = SharedLines(machine, LOCK_LINES + guards)
+        self.read: KernelReadSide = KernelReadSide(self, SharedLines(machine, LOCK_LINES))
+
+
+class KernelReadSide(ReadSide):
+    """Such a semaphore as its readers take it, and the line that they write to."""
+
+    def __init__(self, semaphore: RwSemaphore, data: SharedLines) -> None:
+        super().__init__(semaphore)
+        self.data = data
 
 
 class KernelSpinlock(Spinlock):

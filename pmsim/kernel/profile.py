@@ -171,6 +171,9 @@ class KernelProfile(BaseModel):
         description="Whether a process that no other CPU runs is flushed by its own CPU, where"
         " others are flushed by broadcast: a proposal for arm64 (Arcangeli 2020, Roberts 2025)."
     )
+    munmap_downgrades: bool = Field(
+        description="Whether munmap holds mmap_lock only to read while it flushes and frees pages."
+    )
     asids: int = Field(
         ge=1,
         strict=True,

@@ -24,7 +24,7 @@ from pmsim.units import Pages
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
-    from pmsim.kernel.operations import Operation
+    from pmsim.kernel.operations import Lock, Operation
     from pmsim.steps import Steps
 
 
@@ -50,7 +50,7 @@ class UserCalls:
         operation, mm = self._begin(task, "mmap", pages)
         yield from self._operations.lock(task, mm.mmap_lock)
         yield from self._operations.compute(task, self._costs.user_mmap)
-        self._end(operation, mm)
+        self._end(operation, mm.mmap_lock)
 
     @call
     def touch(self, task: Task, pages: Pages) -> Steps:
@@ -58,10 +58,10 @@ class UserCalls:
         operation, mm = self._begin(task, "page_fault", pages)
         each = self._costs.user_fault + self._costs.user_page_zero
         for _ in range(pages):
-            yield from self._operations.lock(task, mm.mmap_lock)
+            yield from self._operations.lock(task, mm.mmap_lock.read)
             yield from self._operations.compute(task, each)
             yield from self._lru.add(task, 1)
-            mm.mmap_lock.unlock(task)
+            mm.mmap_lock.read.unlock(task)
         self._operations.end(operation)
 
     @call
@@ -73,7 +73,7 @@ class UserCalls:
         work = self._costs.user_mprotect + pages * self._costs.user_mapping_page
         yield from self._operations.compute(task, work)
         yield from self._spaces.flush(task, mm, pages)
-        self._end(operation, mm)
+        self._end(operation, mm.mmap_lock)
 
     @call
     def munmap(self, task: Task, pages: Pages, *, frees_tables: bool = False) -> Steps:
@@ -94,21 +94,23 @@ class UserCalls:
         yield from self._spaces.resume(task)
         yield from self._operations.lock(task, mm.mmap_lock)
         yield from self._operations.compute(task, self._costs.user_munmap)
+        if self._profile.munmap_downgrades:
+            mm.mmap_lock.downgrade(task)
         yield from self._zap(task, mm, pages, frees_tables=frees_tables)
         if frees_tables:
             tables = -(-pages // self._profile.geometry.entries)
             yield from self._operations.compute(task, tables * self._costs.alloc_pages)
-        self._end(operation, mm)
+        self._end(operation, mm.mmap_lock.read if self._profile.munmap_downgrades else mm.mmap_lock)
 
     @call
     def madvise_dontneed(self, task: Task, pages: Pages) -> Steps:
         """Give the memory of ``pages`` pages back, but not their addresses: one flush."""
         operation, mm = self._begin(task, "madvise", pages)
         yield from self._spaces.resume(task)
-        yield from self._operations.lock(task, mm.mmap_lock)
+        yield from self._operations.lock(task, mm.mmap_lock.read)
         yield from self._operations.compute(task, self._costs.user_madvise)
         yield from self._zap(task, mm, pages, frees_tables=False)
-        self._end(operation, mm)
+        self._end(operation, mm.mmap_lock.read)
 
     def _zap(self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool) -> Steps:
         """Clear entries, flush, and only then free the pages (``tlb_finish_mmu``)."""
@@ -125,6 +127,6 @@ class UserCalls:
             raise ProgramError(f"{kind} by a task of no process", task.now, task.place)
         return self._operations.begin(task, kind, pages), mm
 
-    def _end(self, operation: Operation, mm: UserMm) -> None:
-        mm.mmap_lock.unlock(operation.task)
+    def _end(self, operation: Operation, lock: Lock) -> None:
+        lock.unlock(operation.task)
         self._operations.end(operation)

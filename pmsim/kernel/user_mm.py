@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from pmsim.hardware.shootdown.tlbi import USER_CPUS, Invalidation, invalidate_pages
 from pmsim.hardware.tlb import CallKind, empty_call, flush_user, full_user_flush
 from pmsim.kernel.calls import call
-from pmsim.kernel.locks import KernelMutex
+from pmsim.kernel.locks import KernelRwSemaphore
 from pmsim.kernel.tlbflush import MAX_TLBI_RANGE_PAGES, Cause, ranged_by_call
 from pmsim.units import CpuId, Pages, Picoseconds
 
@@ -43,7 +43,7 @@ class UserMm:
     number
         Counted from 0 in order of creation.
     mmap_lock
-        Held over every change of a mapping.
+        Held to write over every change of a mapping, to read while its pages come and go.
     cpus
         Its ``mm_cpumask``: CPUs that run it, or ran nothing else since.
     tlb_gen
@@ -55,7 +55,7 @@ class UserMm:
     """
 
     number: int
-    mmap_lock: KernelMutex
+    mmap_lock: KernelRwSemaphore
     cpus: set[CpuId] = field(default_factory=set)
     tlb_gen: int = 0
     switch_flushes: int = 0
@@ -107,7 +107,7 @@ class UserMms:
         """Return the address space of a new process, which no CPU has run; no time passes."""
         number = self._created
         self._created += 1
-        return UserMm(number, KernelMutex(self._machine, f"the mmap_lock of process {number}"))
+        return UserMm(number, KernelRwSemaphore(self._machine, f"mmap_lock of process {number}"))
 
     @call
     def process(self, name: str) -> UserMm:

@@ -14,6 +14,7 @@ from pmsim.hardware.detail import Detail, Stretch
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS
 from pmsim.hardware.locks import Mutex, Spinlock
 from pmsim.hardware.machine import Machine
+from pmsim.hardware.rwsem import RwSemaphore
 from pmsim.hardware.shootdown.protocol import Shootdown, with_options
 from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS, number_of
 from pmsim.hardware.shootdown.tlbi import (
@@ -170,6 +171,7 @@ class _FabricRun:
         self.rows: list[dict[str, int]] = []
         self.mutexes: dict[int, Mutex] = {}
         self.spinlocks: dict[int, Spinlock] = {}
+        self.semaphores: dict[int, RwSemaphore] = {}
         self.task_ends: dict[int, int] = {}
         for spec in sorted(program.tasks, key=lambda spec: spec.number):
             self._spawn(spec)
@@ -204,6 +206,19 @@ class _FabricRun:
             case "mutex_unlock":
                 yield from task.boundary()
                 self._mutex(argument).unlock(task)
+            case "write_lock":
+                yield from self._semaphore(argument).lock(task)
+            case "write_unlock":
+                yield from task.boundary()
+                self._semaphore(argument).unlock(task)
+            case "downgrade":
+                yield from task.boundary()
+                self._semaphore(argument).downgrade(task)
+            case "read_lock":
+                yield from self._semaphore(argument).read.lock(task)
+            case "read_unlock":
+                yield from task.boundary()
+                self._semaphore(argument).read.unlock(task)
             case "spin_lock":
                 yield from self._spinlock(argument).lock(task)
             case "spin_unlock":
@@ -244,6 +259,11 @@ class _FabricRun:
         if number not in self.mutexes:
             self.mutexes[number] = Mutex(self.machine, f"mutex {number}")
         return self.mutexes[number]
+
+    def _semaphore(self, number: int) -> RwSemaphore:
+        if number not in self.semaphores:
+            self.semaphores[number] = RwSemaphore(self.machine, f"semaphore {number}")
+        return self.semaphores[number]
 
     def _spinlock(self, number: int) -> Spinlock:
         if number not in self.spinlocks:

@@ -287,6 +287,47 @@ def test_two_threads_change_their_mappings_one_after_the_other() -> None:
     assert waits[1] > 20 * US
 
 
+def waits_of_two(
+    profile: str, first: Callable[[KernelHandle], Calls], second: Callable[[KernelHandle], Calls]
+) -> list[int]:
+    """Return how long two threads wait for locks, of which the second begins 1 µs later."""
+    booted = Booted(2, profile=profile)
+    mm = booted.kernel.user.create()
+
+    def thread(begin: int, step: Callable[[KernelHandle], Calls]) -> Callable[..., Calls]:
+        def program(kernel: KernelHandle) -> Calls:
+            yield from kernel.use_mm(mm)
+            yield from kernel.task.compute(begin)
+            yield from step(kernel)
+
+        return program
+
+    booted.spawn(thread(11 * US, second), 1)
+    booted.run(thread(10 * US, first))
+    rows = [row for kind in ("madvise", "munmap", "page_fault") for row in booted.of_kind(kind)]
+    return [row["lock_wait_ps"] for row in sorted(rows, key=lambda row: row["cpu"])]
+
+
+def test_two_threads_give_memory_back_at_the_same_time() -> None:
+    def give_back(kernel: KernelHandle) -> Calls:
+        return kernel.madvise_dontneed(1000)
+
+    # Freeing takes 150 ns a page, of which they wait for the lock of the LRU lists alone.
+    assert waits_of_two("linux-6.1-x86_64", give_back, give_back)[1] < 50 * US
+
+
+def test_a_page_is_faulted_in_while_others_are_unmapped_since_4_20() -> None:
+    def fault(kernel: KernelHandle) -> Calls:
+        return kernel.touch(1)
+
+    unmapped = unmap(1000, frees_tables=False)
+    new = waits_of_two("linux-6.1-x86_64", unmapped, fault)[1]
+    old = waits_of_two(LAZY_INTERRUPTED, unmapped, fault)[1]
+    # The munmap takes 150 ns for each page that it frees.
+    assert new < 10 * US
+    assert old > 150 * US
+
+
 def test_a_task_of_no_process_has_no_mappings_to_change() -> None:
     with pytest.raises(ProgramError, match="munmap by a task of no process"):
         Booted().run(lambda kernel: kernel.munmap(1))

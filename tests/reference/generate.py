@@ -93,6 +93,7 @@ class _Generator:
         self.lock_percent = source.choice((10, 25, 50)) if not self.wild else 50
         self.sleep_percent = source.choice((5, 20, 40))
         self.contended = source.chance(30)  # most of a program is waiting for mutexes
+        self.sleeping_locks = source.choice((("mutex",), ("mutex",), ("write", "read", "read")))
         self.compute_percent = 0
         if self.contended:
             self.locks = source.integer(1, 3)
@@ -265,13 +266,17 @@ class _Generator:
 
     def section(self, cpu: int, n_cpus: int, may_sleep: bool, free: Sequence[int]) -> list[Step]:
         """Return steps under a lock; locks nest in ascending order unless things are wild."""
-        mutexes = ("mutex",) * (7 if self.contended else 1)
-        kind = self.source.choice((*mutexes, "spin")) if may_sleep else "spin"
+        sleeping = self.sleeping_locks * (7 if self.contended else 1)
+        kind = self.source.choice((*sleeping, "spin")) if may_sleep else "spin"
         lock = self.source.choice(free)
         inner_free = [n for n in free if (n != lock if self.wild else n > lock)]
         inner: list[Step] = []
         for _ in range(self.source.integer(0, 3)):
-            inner += self.some_steps(cpu, n_cpus, may_sleep and kind == "mutex", inner_free)
+            inner += self.some_steps(cpu, n_cpus, may_sleep and kind != "spin", inner_free)
+        if kind == "write" and self.source.chance(30):
+            inner += [("downgrade", lock)]
+            inner += self.some_steps(cpu, n_cpus, may_sleep, inner_free)
+            return [("write_lock", lock), *inner, ("read_unlock", lock)]
         return [(f"{kind}_lock", lock), *inner, (f"{kind}_unlock", lock)]
 
     def plain_step(self, cpu: int, n_cpus: int) -> Step:

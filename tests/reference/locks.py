@@ -37,7 +37,7 @@ class Mutex:
             raise task.error(f"asks for {self.name} while it holds a spinlock")
         if self.owner is task:
             raise task.error(f"takes {self.name} twice")
-        if self.owner is None:
+        if self.is_free():
             self._belongs_to(task)
             return
         self._wait(task)
@@ -45,12 +45,16 @@ class Mutex:
         while self.owner is not task:
             assert self.woken is task
             self.woken = None
-            if self.owner is None:
+            if self.is_free():
                 self._belongs_to(task)
                 return
             self.marked = task
             self._wait(task)
             yield
+
+    def is_free(self) -> bool:
+        """Whether nobody holds it."""
+        return self.owner is None
 
     def _wait(self, task: Task) -> None:
         """Spin or sleep; the marked one stands at the head of either queue."""
@@ -58,8 +62,8 @@ class Mutex:
 
         task.waits_for = self
         task.asked = self.machine.next_number()
-        assert self.owner is not None
-        spins = self.owner.runs() and not task.quantum_is_over() and not self.sleeping
+        owner_runs = self.owner is not None and self.owner.runs()
+        spins = owner_runs and not task.quantum_is_over() and not self.sleeping
         queue = self.spinners if spins else self.sleepers
         if self.marked is task:
             queue.appendleft(task)
@@ -78,7 +82,11 @@ class Mutex:
             raise task.error(f"releases {self.name}, which it does not hold")
         task.mutexes.remove(self)
         self.owner = None
-        if self.sleeping and self.sleepers:
+        self.pass_on(task)
+
+    def pass_on(self, task: Task) -> None:
+        """Give it to whom it is due, now that a task has released it."""
+        if self.sleeping and self.sleepers and self.first_may_own_it():
             self.marked = self.sleepers[0]
         if self.marked is not None:
             self._hand_to_the_marked(task)
@@ -86,6 +94,10 @@ class Mutex:
         if self.spinners:
             self._hand_to_a_spinner(task, self.spinners.popleft())
         self._wake_the_first_sleeper()
+
+    def first_may_own_it(self) -> bool:
+        """Whether the first sleeper is one that asks anew, or can be handed it as if it did."""
+        return True
 
     def _hand_to_the_marked(self, releaser: Task) -> None:
         """Hand it to the marked task, and wake nobody else: (a)."""

@@ -12,6 +12,7 @@ from tests.reference.clock import Clock
 from tests.reference.cpu import Cpu
 from tests.reference.locks import Mutex, Spinlock
 from tests.reference.program import CallRecord, JitterStream, Program, Result, in_order
+from tests.reference.rwsem import RwSemaphore
 from tests.reference.task import Doing, Task
 from tests.reference.tlbi import server
 
@@ -41,6 +42,7 @@ class ReferenceMachine:
         self.tasks: list[Task] = []
         self.mutexes: dict[int, Mutex] = {}
         self.spinlocks: dict[int, Spinlock] = {}
+        self.semaphores: dict[int, RwSemaphore] = {}
         self.to_sleep: set[Task] = set()  # who spins for a mutex and must not, as of this round
         self._numbers = count()
         self.calls: list[CallRecord] = []
@@ -75,6 +77,11 @@ class ReferenceMachine:
         """Return a mutex by its number."""
         key = cast(int, number)
         return self.mutexes.setdefault(key, Mutex(self, f"mutex {key}"))
+
+    def semaphore(self, number: object) -> RwSemaphore:
+        """Return a reader-writer semaphore by its number."""
+        key = cast(int, number)
+        return self.semaphores.setdefault(key, RwSemaphore(self, f"semaphore {key}"))
 
     def spinlock(self, number: object) -> Spinlock:
         """Return a spinlock by its number."""

@@ -30,8 +30,13 @@ call           (pages, targets)     as flush_kernel, on some CPUs only
 sync_core      None                 calls a serialising instruction on every other CPU
 empty          ps                   calls a function of that cost on every other CPU
 invalidate     pages                has the interconnect invalidate them, or everything (0)
-mutex_lock     number of the lock   mutexes and spinlocks are numbered apart
+mutex_lock     number of the lock   mutexes, semaphores and spinlocks are numbered apart
 mutex_unlock   number of the lock
+write_lock     number of the lock   takes a reader-writer semaphore to write
+write_unlock   number of the lock
+downgrade      number of the lock   goes on as a reader
+read_lock      number of the lock   takes it to read
+read_unlock    number of the lock
 spin_lock      number of the lock
 spin_unlock    number of the lock
 ============== ==================== ===========================================================

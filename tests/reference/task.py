@@ -162,6 +162,16 @@ class Task:
                 yield from self.machine.mutex(argument).lock(self)
             case "mutex_unlock":
                 self.machine.mutex(argument).unlock(self)
+            case "write_lock":
+                yield from self.machine.semaphore(argument).lock(self)
+            case "write_unlock":
+                self.machine.semaphore(argument).unlock(self)
+            case "downgrade":
+                self.machine.semaphore(argument).downgrade(self)
+            case "read_lock":
+                yield from self.machine.semaphore(argument).read_lock(self)
+            case "read_unlock":
+                self.machine.semaphore(argument).read_unlock(self)
             case "spin_lock":
                 yield from self.machine.spinlock(argument).lock(self)
             case "spin_unlock":
