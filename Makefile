@@ -125,7 +125,7 @@ bench: $(TOOLS)
 	$(BIN)/python -m benchmarks
 
 reproduce: $(TOOLS)
-	$(BIN)/pmsim reproduce --out results/reproduce --force
+	$(BIN)/pmsim reproduce --intervals --out results/reproduce --force
 	$(BIN)/python -m docs._generate.truth results/reproduce
 	@echo "the page: docs/truth.md, and results/reproduce/report.html"
 

@@ -38,6 +38,14 @@ def reproduce(
             metavar="DIR", help="Where tables, page and figures go. Default: results/reproduce."
         ),
     ] = None,
+    intervals: Annotated[
+        bool,
+        typer.Option(
+            "--intervals",
+            help="Also predict with constants from their ranges: intervals, and how many hold."
+            " Nine times the runs.",
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     no_figures: Annotated[
@@ -60,7 +68,9 @@ def reproduce(
         compile_passes()
     with at_work():
         with _shown(wanted=not quiet) as progress:
-            found = run(*(experiments or ()), workers=workers, progress=progress)
+            found = run(
+                *(experiments or ()), workers=workers, progress=progress, intervals=intervals
+            )
         with result_directory(place, force=force) as work:
             _write(found, work, figures=not no_figures)
     if not quiet:

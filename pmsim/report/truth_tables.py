@@ -25,6 +25,13 @@ def truth_words(found: Reproduction) -> list[str]:
             f" {formatting.share(raw.near)} within 25 %, {formatting.share(raw.within_factor)}"
             f" within a factor of two; {formatting.share(raw.too_fast)} too fast."
         )
+    held = found.coverage
+    if held is not None:
+        said.append(
+            f"Intervals at {formatting.share(held.level)} that hold what the constants leave open:"
+            f" {held.held:,} of {formatting.counted(held.points, 'measured figure')} lie in"
+            f" theirs ({formatting.share(held.held / held.points)})."
+        )
     if fitted is not None:
         said.append(
             f"One point fitted in each experiment, {formatting.counted(fitted.points, 'other')}:"

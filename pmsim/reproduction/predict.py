@@ -7,11 +7,12 @@ measurements. `scaled` reads that table at the calibration point, and nowhere el
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from pmsim.reproduction.arithmetic import evaluate
 from pmsim.reproduction.experiment import Changes, Experiment, Point
+from pmsim.reproduction.ranges import DRAWS, other_constants
 from pmsim.reproduction.runs import Report, RunKey, Runs
 from pmsim.scenario.nodes import node_of
 from pmsim.units import MS, NS, PS, US, S
@@ -32,19 +33,29 @@ class Predicted:
         Without any measurement.
     scaled
         Fitted to the calibration point; empty where there is none.
+    between
+        The least and the largest of the raw predictions with other constants; empty where these
+        are not made.
     """
 
     raw: Values
     scaled: Values
+    between: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def predict(
-    experiments: Sequence[Experiment], workers: int | None = None, report: Report | None = None
+    experiments: Sequence[Experiment],
+    workers: int | None = None,
+    report: Report | None = None,
+    *,
+    intervals: bool = False,
 ) -> dict[str, Predicted]:
     """Return the predictions of experiments by their names.
 
     Parameters
     ----------
+    intervals
+        Whether raw predictions that count are made with other constants, too.
     workers
         Processes; as many as there are processors where not given.
     report
@@ -55,12 +66,14 @@ def predict(
     fitted = {
         one.name: _wanted(runs, one, _fitted_key(one)) for one in experiments if one.calibrate
     }
+    drawn = {one.name: _drawn(runs, one) for one in experiments if intervals and one.absolute}
     runs.run(workers, report)
     found = {}
     for one in experiments:
         values = _values(runs, one, raw[one.name])
         scaled = _values(runs, one, fitted[one.name]) if one.calibrate else _by_factor(one, values)
-        found[one.name] = Predicted(values, scaled)
+        others = [_values(runs, one, wanted) for wanted in drawn.get(one.name, ())]
+        found[one.name] = Predicted(values, scaled, _between(others))
     return found
 
 
@@ -91,6 +104,26 @@ def _wanted(
     runs: Runs, experiment: Experiment, more: Changes = ()
 ) -> list[tuple[Point, dict[str, RunKey]]]:
     return [(point, runs.want(experiment, point, more)) for point in experiment.points]
+
+
+def _drawn(runs: Runs, experiment: Experiment) -> list[list[tuple[Point, dict[str, RunKey]]]]:
+    """Ask for the runs of the points to be predicted, with other constants, draw by draw."""
+    points = [point for point in experiment.points if point.use == "predict"]
+    return [
+        [
+            (point, runs.want(experiment, point, other_constants(experiment, point, draw)))
+            for point in points
+        ]
+        for draw in range(DRAWS)
+    ]
+
+
+def _between(others: Sequence[Values]) -> dict[str, tuple[float, float]]:
+    """Return the least and the largest prediction of each point."""
+    names = others[0] if others else {}
+    return {
+        name: (min(one[name] for one in others), max(one[name] for one in others)) for name in names
+    }
 
 
 def _values(

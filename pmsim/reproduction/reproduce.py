@@ -11,7 +11,10 @@ from pmsim.reproduction.runs import Report
 
 
 def reproduce(
-    *experiments: str | Path, workers: int | None = None, progress: Report | None = None
+    *experiments: str | Path,
+    workers: int | None = None,
+    progress: Report | None = None,
+    intervals: bool = False,
 ) -> Reproduction:
     """Predict published experiments, and hold the predictions against what was measured.
 
@@ -24,6 +27,9 @@ def reproduce(
         Processes; as many as there are processors where not given. They change no number.
     progress
         Called with the number of runs that are done, and of all.
+    intervals
+        Whether raw predictions get intervals that hold what the constants leave open: nine times
+        the runs.
 
     Returns
     -------
@@ -39,4 +45,4 @@ def reproduce(
         If a run goes wrong in simulated time.
     """
     found = tuple(load_experiment(one) for one in experiments or experiment_names())
-    return Reproduction(found, predict(found, workers, progress))
+    return Reproduction(found, predict(found, workers, progress, intervals=intervals))

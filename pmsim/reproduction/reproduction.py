@@ -12,10 +12,12 @@ from pmsim.reproduction.experiment import Experiment
 from pmsim.reproduction.predict import Predicted, as_time
 from pmsim.reproduction.scores import (
     Calibrated,
+    Coverage,
     Score,
     Tally,
     beats_guesses,
     calibrated,
+    coverage,
     scores,
     tally,
     worst,
@@ -63,6 +65,11 @@ class Reproduction:
         return tally(self.scores)
 
     @property
+    def coverage(self) -> Coverage | None:
+        """How many measured figures lie in the intervals that the constants leave open."""
+        return coverage(self.scores)
+
+    @property
     def calibrated(self) -> Calibrated | None:
         """What predictions with one calibration point an experiment come to."""
         return calibrated(self.scores)
@@ -96,6 +103,7 @@ class Reproduction:
         """Return what the points come to together as plain data, fit for JSON."""
         return {
             "raw": None if self.raw is None else asdict(self.raw),
+            "coverage": None if self.coverage is None else asdict(self.coverage),
             "calibrated": None if self.calibrated is None else asdict(self.calibrated),
             "signs": [{**asdict(one), "right": one.right} for one in self.signs],
         }
@@ -123,6 +131,7 @@ def _row(one: Score, experiment: Experiment) -> dict[str, Any]:
         "measured": one.measured,
         "raw": one.raw,
         "raw_error": one.raw_error,
+        **({} if one.between is None else dict(zip(("low", "high"), one.between, strict=True))),
         "scaled": one.scaled,
         "scaled_error": one.scaled_error,
         "constant_error": one.constant_error,

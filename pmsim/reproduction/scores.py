@@ -10,6 +10,7 @@ from typing import Final
 from pmsim.reproduction.experiment import Experiment, Point
 from pmsim.reproduction.measurements import Use
 from pmsim.reproduction.predict import Predicted
+from pmsim.reproduction.ranges import LEVEL
 
 NEAR: Final = 0.25
 """An error that counts as near, as a share of what was measured."""
@@ -41,6 +42,9 @@ class Score:
         Whether this is the calibration point.
     missing
         Which effect the model lacks.
+    between
+        The interval that holds what the constants leave open of the raw prediction; `None` where
+        it was not asked for.
     """
 
     experiment: str
@@ -57,6 +61,7 @@ class Score:
     slower: bool | None
     calibration: bool
     missing: str
+    between: tuple[float, float] | None = None
 
     @property
     def raw_error(self) -> float:
@@ -120,6 +125,7 @@ def _score(experiment: Experiment, point: Point, predicted: Predicted) -> Score:
         slower=_slower(experiment),
         calibration=point is base,
         missing=point.missing or experiment.missing,
+        between=predicted.between.get(point.name),
     )
 
 
@@ -132,6 +138,32 @@ def _linear(point: Point, base: Point, constant: float) -> float:
     if isinstance(point.at, int | float) and isinstance(base.at, int | float) and base.at:
         return constant * point.at / base.at
     return constant
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How often what was measured lies in the interval that the constants leave open.
+
+    Attributes
+    ----------
+    points, held
+        Points that have an interval, and those of them whose figure lies in it.
+    level
+        What part of them such intervals are to hold.
+    """
+
+    points: int
+    held: int
+    level: float
+
+
+def coverage(found: Iterable[Score]) -> Coverage | None:
+    """Return how many intervals hold; `None` where there is none."""
+    counted = [
+        (one.between, one.measured) for one in found if one.counted and one.between is not None
+    ]
+    held = sum(low <= measured <= high for (low, high), measured in counted)
+    return Coverage(len(counted), held, LEVEL) if counted else None
 
 
 @dataclass(frozen=True, slots=True)
