@@ -16,9 +16,7 @@ def test_of_nine_draws_a_tenth_lies_between_with_four_fifths() -> None:
     assert (DRAWS, LEVEL) == (9, 0.8)
 
 
-def test_a_constant_has_the_same_value_in_all_experiments_of_one_draw_and_others_in_others() -> (
-    None
-):
+def test_a_draw_gives_a_constant_one_value_in_all_experiments_and_the_next_another() -> None:
     first, second = load_experiment("amit-2019-before"), load_experiment("amit-2019-after")
     draws = [dict(other_constants(first, first.points[0], draw)) for draw in (0, 1)]
     path = "machine.costs.ipi.entry"
