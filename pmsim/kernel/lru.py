@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 BATCH: Final = 15
 """Pages of a batch (``PAGEVEC_SIZE``, include/linux/pagevec.h; 31 from Linux 6.10 on)."""
 
+GUARDED: Final = 4
+"""Cache lines that a page's coming or going writes to, besides its own: a list's head, the links of
+the page that was first, and the sizes of the lists by zone and by generation (include/linux/
+mm_inline.h, ``lruvec_add_folio``). *Estimate*, 2 to 6."""
+
 
 class LruLists:
     """The lists of pages in use, and each CPU's batch of those that are to come to them.
@@ -36,7 +41,7 @@ class LruLists:
     def __init__(self, context: KernelContext) -> None:
         self._costs = context.costs
         self._operations = context.operations
-        self._lock = KernelSpinlock(context.machine, "the lru_lock")
+        self._lock = KernelSpinlock(context.machine, "the lru_lock", guards=GUARDED)
         self._waiting: defaultdict[CpuId, Pages] = defaultdict(int)
 
     def add(self, task: Task, pages: Pages) -> Steps:

@@ -163,6 +163,10 @@ class KernelProfile(BaseModel):
         " (and then leaves it), or is left alone unless page tables are freed; or whether every CPU"
         " is told that ever ran it."
     )
+    vma_locks: Literal["none", "faults", "faults_and_madvise"] = Field(
+        description="Who takes the lock of a mapping alone, and leaves that of the address space:"
+        " nobody, faults, or madvise too."
+    )
     zap_drains_lru: bool = Field(
         description="Whether munmap and madvise first empty the CPU's batch of pages that are to"
         " come to the lists of the LRU, under the lock of all CPUs."

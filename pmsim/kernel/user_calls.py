@@ -8,7 +8,8 @@ away, clears entries, flushes, and then frees pages, and page tables where nothi
 `pmsim.kernel.user_mm`'s business.
 
 Left out: what kind of mapping it is (all are private and anonymous), huge pages, cgroups, batches
-of pages larger than what one flush covers, and locks of page tables.
+of pages larger than what one flush covers, locks of page tables, and those of single mappings
+(``vma_locks``), as if each thread had a mapping of its own.
 """
 
 from __future__ import annotations
@@ -57,11 +58,14 @@ class UserCalls:
         """Touch ``pages`` pages that are mapped and not there: a fault for each, one by one."""
         operation, mm = self._begin(task, "page_fault", pages)
         each = self._costs.user_fault + self._costs.user_page_zero
+        lock = mm.mmap_lock.read if self._profile.vma_locks == "none" else None
         for _ in range(pages):
-            yield from self._operations.lock(task, mm.mmap_lock.read)
+            if lock is not None:
+                yield from self._operations.lock(task, lock)
             yield from self._operations.compute(task, each)
             yield from self._lru.add(task, 1)
-            mm.mmap_lock.read.unlock(task)
+            if lock is not None:
+                lock.unlock(task)
         self._operations.end(operation)
 
     @call
@@ -107,10 +111,15 @@ class UserCalls:
         """Give the memory of ``pages`` pages back, but not their addresses: one flush."""
         operation, mm = self._begin(task, "madvise", pages)
         yield from self._spaces.resume(task)
-        yield from self._operations.lock(task, mm.mmap_lock.read)
+        by_vma = self._profile.vma_locks == "faults_and_madvise"
+        lock = None if by_vma else mm.mmap_lock.read
+        if lock is not None:
+            yield from self._operations.lock(task, lock)
         yield from self._operations.compute(task, self._costs.user_madvise)
         yield from self._zap(task, mm, pages, frees_tables=False)
-        self._end(operation, mm.mmap_lock.read)
+        if lock is not None:
+            lock.unlock(task)
+        self._operations.end(operation)
 
     def _zap(self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool) -> Steps:
         """Clear entries, flush, and only then free the pages (``tlb_finish_mmu``)."""

@@ -58,3 +58,38 @@ def test_processes_meet_at_the_lists_where_each_call_empties_its_batch(
 def test_a_task_of_no_process_has_nothing_to_touch() -> None:
     with pytest.raises(ProgramError, match="page_fault by a task of no process"):
         Booted().run(lambda kernel: kernel.touch(1))
+
+
+@pytest.mark.parametrize(
+    ("profile", "waiting"),
+    [
+        ("linux-6.1-x86_64", {"page_fault", "madvise"}),
+        ("linux-6.12-x86_64", {"madvise"}),
+        ("linux-6.18-x86_64", set()),
+    ],
+)
+def test_who_takes_the_lock_of_a_mapping_alone_waits_for_no_change_of_another(
+    profile: str, waiting: set[str]
+) -> None:
+    booted = Booted(3, KernelCosts(user_mmap=MS), profile=profile)
+    mm = booted.kernel.user.create()
+
+    def maps(kernel: KernelHandle) -> Calls:
+        yield from kernel.use_mm(mm)
+        yield from kernel.mmap(1)
+
+    def faults(kernel: KernelHandle) -> Calls:
+        yield from kernel.use_mm(mm)
+        yield from kernel.task.sleep(MS // 2)
+        yield from kernel.touch(1)
+
+    def gives_back(kernel: KernelHandle) -> Calls:
+        yield from kernel.use_mm(mm)
+        yield from kernel.task.sleep(MS // 2)
+        yield from kernel.madvise_dontneed(1)
+
+    booted.spawn(faults, 1)
+    booted.spawn(gives_back, 2)
+    booted.run(maps)
+    found = {row["kind"] for row in booted.operations if row["lock_wait_ps"] > MS // 4}
+    assert found == waiting
