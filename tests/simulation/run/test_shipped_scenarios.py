@@ -59,10 +59,13 @@ def test_loads_on_448_cpus_are_slower_than_on_8_by_the_time_of_their_broadcasts(
 def test_on_32_bits_purges_come_from_exhaustion_and_at_last_allocations_fail() -> None:
     summary = run("exhaustion-32bit").summary
     assert set(summary["broadcasts"]["by_cause"]) == {"purge"}
-    (failure,) = summary["failures"]
-    assert (failure["kind"], failure["first_by"]) == ("pmalloc", "policy")
-    # 8 KiB of addresses for each of 8 areas each millisecond, of 120 MiB.
-    assert failure["first_at_ps"] == pytest.approx(120 * 16 * MS, rel=0.03)
+    failures = {failure["kind"]: failure for failure in summary["failures"]}
+    first = {kind: failure["first_by"] for kind, failure in failures.items()}
+    assert first == {"vmalloc": "buffers", "pmalloc": "policy"}
+    # 8 KiB of addresses for each of 8 areas each millisecond, of 120 MiB. Once little is left, what
+    # a purge has just given back of a buffer goes to smaller areas before the buffer asks again.
+    for failure in failures.values():
+        assert failure["first_at_ps"] == pytest.approx(120 * 16 * MS, rel=0.03)
 
 
 def test_every_filter_interrupts_every_isolated_cpu_as_often_as_it_is_broadcast() -> None:
