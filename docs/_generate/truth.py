@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Final
 
 import pmsim
-from docs._generate.markdown import table
+from docs._generate.markdown import code, table
+from pmsim.reproduction.keys import ExperimentKeys, PointKeys, SignKeys
+from pmsim.reproduction.observables import Observable
 
 DOCS: Final = Path(__file__).parents[1]
 README: Final = DOCS.parent / "README.md"
@@ -45,6 +47,15 @@ Measurements that are in the table, but in no experiment.
 
 """
 
+OWN: Final = """\
+
+## An experiment of your own
+
+`pmsim reproduce FILE` takes a YAML file such as those in `pmsim/data/experiments`, with its
+measurements in a CSV file beside it (columns `id`, `value`, `split`) or in the points themselves.
+
+"""
+
 
 def write(result: Path) -> None:
     """Write the page and the README's lines, and copy the figures."""
@@ -52,7 +63,9 @@ def write(result: Path) -> None:
     for name in FIGURES:
         text = text.replace(f"({name}.png)", f"(images/truth_{name}.png)")
     title, _, rest = text.partition("\n\n")
-    PAGE.write_text(f"{GENERATED}{title}\n\n{HEAD}\n{rest}{_unexpressed()}", encoding="utf-8")
+    PAGE.write_text(
+        f"{GENERATED}{title}\n\n{HEAD}\n{rest}{_unexpressed()}{_keys()}", encoding="utf-8"
+    )
     for name in FIGURES:
         shutil.copyfile(result / f"{name}.png", DOCS / "images" / f"truth_{name}.png")
     readme = README.read_text(encoding="utf-8")
@@ -64,6 +77,18 @@ def write(result: Path) -> None:
 def sentences(page: str) -> str:
     """Return the list that a page begins with."""
     return next(part for part in page.split("\n\n") if part.startswith("- "))
+
+
+def _keys() -> str:
+    """Return what stands in an experiment's file, from its models."""
+    parts = [OWN]
+    for title, model in (
+        ("", ExperimentKeys), ("Of each of `points`:", PointKeys), ("Of `observe`:", Observable),
+        ("Of each of `signs`:", SignKeys),
+    ):  # fmt: skip
+        rows = [(code(name), field.description or "") for name, field in model.model_fields.items()]
+        parts.append(f"{title}\n\n{table(('key', 'what it is'), rows)}".lstrip())
+    return "\n".join(parts)
 
 
 def _unexpressed() -> str:
