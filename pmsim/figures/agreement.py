@@ -119,20 +119,24 @@ def _name(found: pd.DataFrame, ax: Axes) -> None:
     off = (found["raw_ps"] / found["measured_ps"]).map(lambda ratio: abs(math.log(ratio)))
     outside = found.assign(off=off)[off > math.log(FACTOR)]
     worst = outside.sort_values("off", ascending=False).drop_duplicates("experiment")
+    named = worst.head(_MOST_NAMES)
+    above = named["raw_ps"] > named["measured_ps"]
+    # Names climb above the diagonal, and sink below it: each is begun with the nearest to it.
+    _stack(ax, named[above].sort_values("raw_ps"), _ROOM)
+    _stack(ax, named[~above].sort_values("raw_ps", ascending=False), 1 / _ROOM)
+
+
+def _stack(ax: Axes, named: pd.DataFrame, step: float) -> None:
+    """Write names beside points, each a step on from those that are in its way."""
     taken: list[tuple[float, float]] = []
-    named = worst.head(_MOST_NAMES).sort_values("raw_ps")
     places = named[["measured_ps", "raw_ps"]].to_numpy(float)
     for name, (x, y) in zip(named["experiment"], places, strict=True):
-        place = y
-        while any(
-            0.02 < x / a < 50 and abs(math.log(place / b)) < math.log(_ROOM) for a, b in taken
-        ):
-            place /= _ROOM**0.5 if y < x else _ROOM**-0.5
+        place = y * step if step > 1 else y
+        while any(0.01 < x / a < 100 and abs(math.log(place / b)) < math.log(_ROOM) - 1e-9
+                  for a, b in taken):  # fmt: skip
+            place *= step
         taken.append((x, place))
-        # Names stand on the side that is away from the diagonal.
-        below = y < x
         ax.annotate(
-            str(name), (x, y), xytext=(x * 1.35 if below else x / 1.35, place),
-            ha="left" if below else "right", va="center", fontsize=7.5, color=style.INK,
-            arrowprops={"arrowstyle": "-", "color": style.FAINT, "linewidth": 0.5},
+            str(name), (x, y), xytext=(x * 1.35, place), ha="left", va="center", fontsize=7.5,
+            color=style.INK, arrowprops={"arrowstyle": "-", "color": style.FAINT, "linewidth": 0.5},
         )  # fmt: skip
