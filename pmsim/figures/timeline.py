@@ -39,6 +39,8 @@ class Rates:
     counts: npt.NDArray[np.int64]
     transient_end_ps: int | None
     steady_per_second: float
+    verdict: str
+    period_ps: int | None
 
     @property
     def per_second(self) -> npt.NDArray[np.float64]:
@@ -87,7 +89,9 @@ def rates(result: Tables) -> Rates:
         edges = np.delete(edges, -2)
         counts = np.append(counts[:-2], counts[-2:].sum())
     parts = result.summary.transients[0]
-    return Rates(edges, counts, parts.end_ps, parts.per_s_after or 0.0)
+    calm = result.summary.calm
+    period = calm.period_ps if parts.verdict == calm.verdict else None
+    return Rates(edges, counts, parts.end_ps, parts.per_s_after or 0.0, parts.verdict, period)
 
 
 def says(found: Rates) -> bool:
@@ -121,11 +125,17 @@ def draw(found: Rates, ax: Axes) -> Axes:
 
 
 def message(found: Rates) -> str:
-    """Return the sentence on top: when the transient ends, and what rate stays."""
+    """Return the sentence on top: when shootdowns calm down, and what rate stays."""
     end = found.transient_end_ps
     if end is None:
         rate = formatting.number(found.mean_per_second)
-        return f"{rate} shootdowns per second on average; the run shows no steady part"
+        few = found.verdict == "too_few"
+        why = "too few to tell whether they calm down" if few else "still changing at the end"
+        return f"{rate} shootdowns per second on average, {why}"
+    if found.period_ps is not None:
+        rate = formatting.number(found.steady_per_second)
+        every = formatting.time(found.period_ps)
+        return f"Shootdowns come every {every}; {rate} per second on average"
     if end <= found.edges_ps[0]:
         rate = formatting.number(found.mean_per_second)
         return f"There is no transient: {rate} shootdowns per second from the start"

@@ -83,7 +83,7 @@ def test_a_late_end_is_labelled_to_its_left():
 def test_no_steady_part_is_said_and_nothing_marked():
     ax = broadcast_timeline(run([1, 5, 9]))
     assert ax.get_title(loc="left") == (
-        "500 shootdowns per second on average; the run shows no steady part"
+        "500 shootdowns per second on average, still changing at the end"
     )
     assert not ax.lines
 

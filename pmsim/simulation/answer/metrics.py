@@ -300,7 +300,7 @@ _DECLARED = (
     _latency("latency_max_ps", lambda all: all.max, "extreme", "latency of the slowest shootdown"),
     Metric(
         "transient_end_ps", "ps", "time", "end of the transient",
-        "Where the transient at the start ends; unknown where the run never becomes steady.",
+        "Where the transient at the start ends; unknown where shootdowns still change, or are few.",
         lambda m: m.parts.end_ps,
     ),
     *_part(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from pmsim.simulation.answer.calm import Calm, calm
 from pmsim.simulation.answer.summary import Parts
-from pmsim.simulation.answer.transient import Transient, find_transient
 from pmsim.simulation.tables.arrays import filled
 from pmsim.simulation.tables.source import TableSource, whole
 from pmsim.units import S
@@ -32,8 +32,8 @@ def parts_of_runs(
     durations: Mapping[int, int],
     last_ends: Mapping[int, int],
     warmup: int | None,
-) -> tuple[Parts, ...]:
-    """Return where the transient of each replication ends, and what came before and after.
+) -> tuple[tuple[Calm, ...], tuple[Parts, ...]]:
+    """Return how each replication calms down, and what came before and after.
 
     Parameters
     ----------
@@ -48,10 +48,13 @@ def parts_of_runs(
     """
     timeline = whole(files, "timeline", _TIMELINE)
     rows = {number: _rows(timeline, timeline["replication"] == number) for number in durations}
+    starts = _starts(files, durations)
     found = {
-        number: _transient(rows[number], last_ends.get(number, 0), warmup) for number in durations
+        number: calm(starts[number], length, last_ends.get(number, 0))
+        for number, length in durations.items()
     }
-    ends = {number: one.end_ps for number, one in found.items() if one.end_ps is not None}
+    told = {number: one.at_ps if warmup is None else warmup for number, one in found.items()}
+    ends = {number: end for number, end in told.items() if end is not None}
     calls = _calls(files, ends)
     parts = []
     for number, one in found.items():
@@ -60,8 +63,8 @@ def parts_of_runs(
             end, length = ends[number], durations[number]
             lengths = (min(end, length), max(0, length - end))
             known = _rates(calls[number], lengths) | _lost(rows[number], end)
-        parts.append(Parts(one.end_ps, one.rule, **known))
-    return tuple(parts)
+        parts.append(Parts(told[number], one.verdict if warmup is None else "given", **known))
+    return tuple(found.values()), tuple(parts)
 
 
 def lost(spent: Columns, windows: int) -> dict[str, int]:
@@ -84,11 +87,14 @@ def _rows(columns: Columns, chosen: npt.NDArray[np.bool_]) -> dict[str, Ints]:
     return {name: values[chosen] for name, values in columns.items()}
 
 
-def _transient(timeline: Columns, last_end: int, warmup: int | None) -> Transient:
-    if warmup is not None:
-        return Transient(warmup, "given")
-    edges = np.append(timeline["start_ps"], timeline["end_ps"][-1:])
-    return find_transient(edges, timeline["broadcasts"], last_end)
+def _starts(files: TableSource, numbers: Iterable[int]) -> dict[int, Ints]:
+    """Return when the shootdowns of each replication began, ascending."""
+    pieces: dict[int, list[Ints]] = {number: [np.empty(0, dtype=np.int64)] for number in numbers}
+    for batch in files.arrow_batches("crosscalls", ("replication", "start_ps")):
+        replication, start = (filled(batch.column(i)) for i in range(2))
+        for number in set(np.unique(replication).tolist()) & set(pieces):
+            pieces[number].append(start[replication == number])
+    return {number: np.sort(np.concatenate(found)) for number, found in pieces.items()}
 
 
 def _calls(files: TableSource, ends: Mapping[int, int]) -> dict[int, list[tuple[int, int]]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from pmsim.formatting import counted, from_to, number, quantity, rate, share, time, written
+from pmsim.simulation.answer.calm import Calm
 from pmsim.simulation.answer.summary import (
     Calls,
     ShootdownCounts,
@@ -55,7 +56,7 @@ def sentences(summary: Summary) -> list[str]:
         *_slowest(summary),
         _who_paid(summary),
         *_calls(summary),
-        _transient(summary),
+        _calm(summary),
         *_user_work(summary),
         *_failures(summary),
         *_detail(summary),
@@ -202,24 +203,38 @@ def _who_paid(summary: Summary) -> str:
     return text + "."
 
 
-def _transient(summary: Summary) -> str:
-    runs = summary.transients
-    ends = [one.end_ps for one in runs if one.end_ps is not None]
-    steady = [one for one in runs if one.end_ps is not None]
-    if not steady:
-        within = "the run" if len(runs) == 1 else f"any of the {len(runs):,} runs"
-        return f"The transient does not end within {within}: shootdowns never become steady."
-    never = len(runs) - len(steady)
-    text = f"In {never:,} of {len(runs):,} runs the transient does not end. " if never else ""
-    mean = "" if len(steady) == 1 else f" (means of {len(steady):,} runs)"
-    end = fmean(ends)
-    after = _part([(one.per_s_after, one.lost_share_after) for one in steady])
+def _calm(summary: Summary) -> str:
+    """Say when the shootdowns calm down, on most runs, and what they cost before and after."""
+    runs, told = summary.transients, summary.calm
+    if runs and runs[0].verdict == "given":
+        alike, text = list(runs), ""
+    else:
+        alike = [one for one in runs if one.verdict == told.verdict]
+        text = f"In {len(alike):,} of {len(runs):,} runs: " if len(alike) < len(runs) else ""
+    ends = [one.end_ps for one in alike if one.end_ps is not None]
+    if not ends:
+        return text + _untold(told, summary)
+    end, run = fmean(ends), summary.duration_ps / summary.replications
+    mean = "" if len(alike) == 1 else f" (means of {len(alike):,} runs)"
+    after = _part([(one.per_s_after, one.lost_share_after) for one in alike])
+    if told.period_ps is not None and alike[0].verdict == "periodic":
+        since = f" from {time(end)} on" if end else ""
+        return f"{text}Shootdowns come every {time(told.period_ps)}{since}{mean}: {after}."
     if not end:
         return f"{text}There is no transient: {after} from the start{mean}."
-    if not any(one.broadcasts_after for one in steady):
-        return f"{text}The transient ends at {time(end)}{mean}: no shootdown comes after it."
-    before = _part([(one.per_s_before, one.lost_share_before) for one in steady])
-    return f"{text}The transient ends at {time(end)}{mean}: {before} before, {after} after it."
+    left = f" (the last {share(max(0.0, 1 - end / run))} of the run)" if run / 2 < end < run else ""
+    if not any(one.broadcasts_after for one in alike):
+        return f"{text}The transient ends at {time(end)}{mean}: no shootdown comes after it{left}."
+    before = _part([(one.per_s_before, one.lost_share_before) for one in alike])
+    text += f"The transient ends at {time(end)}{mean}"
+    return f"{text}: {before} before, {after} after it{left}."
+
+
+def _untold(told: Calm, summary: Summary) -> str:
+    if told.verdict == "still_changing":
+        return "Shootdowns still become more or fewer when the run ends: no part of it is steady."
+    count = summary.broadcasts.total / summary.replications
+    return f"Too few shootdowns ({number(count)} in a run) to tell whether they calm down."
 
 
 def _part(runs: Sequence[tuple[float | None, float | None]]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from pmsim.simulation.answer.calm import foremost
 from pmsim.simulation.answer.kernelcalls import KERNEL_WORKER, kernel_calls
 from pmsim.simulation.answer.parts import SPENT, lost, parts_of_runs
 from pmsim.simulation.answer.slowest import SLOWEST_COLUMNS, SlowestCall
@@ -60,7 +61,7 @@ def summarize(
     calls = _Calls(files)
     names = _names(tasks)
     lengths = dict(enumerate(durations, first))
-    transients = parts_of_runs(files, lengths, calls.last_ends, warmup)
+    calms, transients = parts_of_runs(files, lengths, calls.last_ends, warmup)
     return Summary(
         duration_ps=sum(durations),
         replications=len(durations),
@@ -71,6 +72,7 @@ def summarize(
         paid=Paid(_paying_cpus(cpus), calls.initiators(names)),
         slowest=calls.slowest.told(names),
         transient_end_ps=transients[0].end_ps if transients else None,
+        calm=foremost(calms),
         transients=transients,
         user_work=_user_work(tasks, cpus),
         calls=kernel_calls(files, set(names.values()), sum(durations)),

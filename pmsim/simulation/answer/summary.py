@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pmsim.confidence import Estimate
 from pmsim.record import Record
-from pmsim.simulation.answer.transient import Rule
+from pmsim.simulation.answer.calm import Calm, Verdict
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,8 +99,11 @@ class Slowest(Record):
 class Parts(Record):
     """A replication before and after the end of its transient; none where it has no end."""
 
-    end_ps: Annotated[int | None, "Where the transient ends; none if no part is steady."]
-    rule: Annotated[Rule, "What found the end: silent, mser5, given, or none."]
+    end_ps: Annotated[int | None, "Where the transient ends; none if that cannot be told."]
+    verdict: Annotated[
+        Verdict | Literal["given"],
+        "What comes after it, or given: the scenario says where it ends.",
+    ]
     broadcasts_before: Annotated[int | None, "Shootdowns that began before the end."] = None
     per_s_before: Annotated[float | None, "The same per second."] = None
     latency_mean_ps_before: Annotated[float | None, "Their mean latency; none without any."] = None
@@ -117,7 +120,9 @@ class Parts(Record):
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, fit for JSON; nothing of parts that there are not."""
         whole = Record.as_dict(self)
-        return whole if self.end_ps is not None else {key: whole[key] for key in ("end_ps", "rule")}
+        return (
+            whole if self.end_ps is not None else {key: whole[key] for key in ("end_ps", "verdict")}
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -228,6 +233,7 @@ class Summary(Record):
     transient_end_ps: Annotated[
         int | None, "Where the transient of the first replication ends; none if never."
     ]
+    calm: Annotated[Calm, "When the shootdowns calm down: the verdict on most replications."]
     transients: Annotated[tuple[Parts, ...], "Each replication before and after its transient."]
     user_work: Annotated[tuple[UserWork, ...], "Work that was disturbed, by workload."]
     calls: Annotated[tuple[Calls, ...], "What workloads asked of the kernel, the costliest first."]

@@ -1,0 +1,199 @@
+"""Verdicts on processes whose truth is known, and on series that were told wrong before."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pmsim.simulation.answer.calm import Calm, calm, foremost
+
+S = 10**12
+RUNS = 20
+Rng = np.random.Generator
+Instants = npt.NDArray[np.float64]
+Process = Callable[[Rng], tuple[Instants, float | None]]
+
+
+def verdict(instants: Instants, duration: float = 1.0) -> Calm:
+    """Judge instants in seconds."""
+    starts = np.sort((np.asarray(instants, dtype=float) * S).astype(np.int64))
+    end = int(duration * S)
+    starts = starts[(starts >= 0) & (starts < end)]
+    return calm(starts, end, int(starts[-1]) if len(starts) else 0)
+
+
+def poisson(rng: Rng, rate: float, start: float = 0.0, end: float = 1.0) -> Instants:
+    return rng.uniform(start, end, rng.poisson(rate * (end - start)))
+
+
+def thinned(rng: Rng, rate: Callable[[Instants], Instants], top: float) -> Instants:
+    instants = poisson(rng, top)
+    return instants[rng.uniform(0, 1, len(instants)) < rate(instants) / top]
+
+
+def evenly_spaced(rng: Rng) -> tuple[Instants, None]:
+    n = int(rng.integers(100, 2000))
+    return (np.arange(n) + rng.uniform()) / n, None
+
+
+def by_chance(rng: Rng) -> tuple[Instants, None]:
+    return poisson(rng, rng.uniform(50, 2000)), None
+
+
+def in_batches(rng: Rng) -> tuple[Instants, None]:
+    instants = poisson(rng, rng.uniform(100, 500))
+    return np.repeat(instants, rng.integers(1, 7, len(instants))), None
+
+
+def on_and_off_by_chance(rng: Rng) -> tuple[Instants, None]:
+    instants, switches = poisson(rng, rng.uniform(1000, 4000)), rng.exponential(0.01, 400).cumsum()
+    return instants[np.searchsorted(switches, instants) % 2 == 0], None
+
+
+def stepped(rng: Rng) -> tuple[Instants, float]:
+    at, rate = rng.uniform(0.1, 0.85), rng.uniform(200, 800)
+    after = rate * rng.choice([0.1, 0.3, 3.0, 5.0])
+    return np.concatenate([poisson(rng, rate, 0, at), poisson(rng, after, at)]), at
+
+
+def decaying_to_a_rate(rng: Rng) -> tuple[Instants, None]:
+    time, rate = rng.uniform(0.03, 0.12), rng.uniform(100, 400)
+    more = rate * rng.uniform(4, 15)
+    return thinned(rng, lambda t: rate + more * np.exp(-t / time), rate + more), None
+
+
+def decaying_to_nothing(rng: Rng) -> tuple[Instants, None]:
+    time, rate = rng.uniform(0.02, 0.08), rng.uniform(500, 3000)
+    return thinned(rng, lambda t: rate * np.exp(-t / time), rate), None
+
+
+def burst(rng: Rng) -> tuple[Instants, None]:
+    return rng.uniform(0, rng.uniform(0.001, 0.2), rng.integers(10, 300)), None
+
+
+def ramp(rng: Rng) -> tuple[Instants, None]:
+    low, high = rng.uniform(20, 100), rng.uniform(400, 1500)
+    first, last = (low, high) if rng.uniform() < 0.5 else (high, low)
+    return thinned(rng, lambda t: first + (last - first) * t, high), None
+
+
+def rhythm(rng: Rng) -> tuple[Instants, float]:
+    period = rng.uniform(0.025, 0.12)
+    begins = np.arange(rng.uniform(0, period), 1, period)
+    begins = begins + rng.normal(0, period * rng.choice([0.0, 0.05, 0.1]), len(begins))
+    return (begins[:, None] + np.arange(rng.integers(1, 6)) * 1e-5).ravel(), period
+
+
+def sparse(rng: Rng) -> tuple[Instants, None]:
+    return rng.uniform(0, 1, rng.integers(0, 10)), None
+
+
+CANNOT_TELL = {"too_few", "still_changing"}
+
+
+@pytest.mark.parametrize(
+    ("process", "truth", "near"),
+    [
+        (evenly_spaced, "steady_from_start", 0.0),
+        (by_chance, "steady_from_start", 0.0),
+        (in_batches, "steady_from_start", 0.0),
+        (on_and_off_by_chance, "steady_from_start", 0.0),
+        (stepped, "steady_from", 0.05),
+        (decaying_to_a_rate, "steady_from", 0.0),
+        (decaying_to_nothing, "silent_from", 0.0),
+        (burst, "silent_from", 0.0),
+        (ramp, "still_changing", 0.0),
+        (rhythm, "periodic", 0.05),
+        (sparse, "too_few", 0.0),
+    ],
+)
+def test_processes_of_known_truth_are_judged_rightly(
+    process: Process, truth: str, near: float
+) -> None:
+    said: Counter[str] = Counter()
+    close = 0
+    for seed in range(RUNS):
+        instants, known = process(np.random.default_rng([seed, 1997]))
+        found = verdict(instants)
+        said[found.verdict] += 1
+        if found.verdict == truth and known is not None:
+            told = found.period_ps if truth == "periodic" else found.at_ps
+            assert told is not None
+            close += abs(told / S - known) <= near * (known if truth == "periodic" else 1.0)
+    wrong = RUNS - said[truth] - sum(said[one] for one in CANNOT_TELL - {truth})
+    assert said[truth] >= 0.85 * RUNS, said
+    assert wrong <= 0.1 * RUNS, said
+    if near:
+        assert close >= 0.8 * said[truth]
+
+
+@given(
+    st.lists(st.integers(0, S - 1), max_size=60, unique=True),
+    st.integers(1, 10**6),
+    st.integers(1, 50),
+)
+def test_the_verdict_does_not_hang_on_the_unit_of_time(
+    starts: list[int], factor: int, longer: int
+) -> None:
+    instants = np.sort(np.array(starts, dtype=np.int64))
+    last = int(instants[-1]) if starts else 0
+    one = calm(instants, S * 2, last)
+    if one.verdict in {"silent_from", "too_few"}:
+        assert calm(instants, S * 2 + longer, last).verdict == one.verdict
+    scaled = calm(instants * factor, S * 2 * factor, last * factor)
+    assert scaled.verdict == one.verdict
+
+
+def test_a_dozen_to_fourteen_in_each_interval_are_steady() -> None:
+    # What piggin-2008 does: 12, 13, 14, 13, ... shootdowns in each of a hundred intervals.
+    counts = [12 + i % 3 for i in range(100)]
+    instants = np.concatenate([(i + (np.arange(n) + 0.5) / n) / 100 for i, n in enumerate(counts)])
+    assert verdict(instants) == {
+        "verdict": "steady_from_start", "at_ps": 0, "period_ps": None,
+    }  # fmt: skip
+
+
+def test_five_in_each_interval_from_some_instant_on_are_steady_from_there() -> None:
+    # What exhaustion-32bit does: many until 1.9 s, then five in each interval, to 4 s.
+    late = np.arange(1.9, 4, 0.004)
+    early = np.linspace(0, 1.9, 4000, endpoint=False)
+    found = verdict(np.concatenate([early, late]), 4.0)
+    assert found.verdict == "steady_from"
+    assert found.at_ps is not None
+    assert abs(found.at_ps / S - 1.9) < 0.05
+
+
+@pytest.mark.parametrize("duration", [0.5, 1.0, 2.0])
+def test_a_purge_each_102_ms_is_a_rhythm_however_long_the_run_is(duration: float) -> None:
+    # What thread-churn does; of half a second only four purges are seen, too few for a rhythm.
+    found = verdict(np.arange(0.022, duration, 0.102), duration)
+    if duration == 0.5:
+        assert found.verdict in {"periodic", "too_few"}
+    else:
+        assert (found.verdict, found.period_ps) == ("periodic", 102 * S // 1000)
+
+
+@pytest.mark.parametrize("n", range(5))
+def test_of_fewer_than_five_shootdowns_nothing_is_said(n: int) -> None:
+    assert verdict(np.arange(n) * 1e-6).verdict == "too_few"
+
+
+def test_a_silence_counts_from_the_end_of_the_last_shootdown() -> None:
+    starts = np.arange(10, dtype=np.int64) * 1_000
+    assert calm(starts, 10**6, 9_500).at_ps == 9_500
+    # Three times the longest gap, 1,000, from the last end on, and a tenth of the run.
+    assert calm(starts, 12_500, 9_500).verdict == "silent_from"
+    assert calm(starts, 12_499, 9_500).verdict != "silent_from"
+
+
+def test_the_verdict_on_most_replications_counts_at_the_median_of_their_instants() -> None:
+    found = [Calm("too_few"), *(Calm("steady_from", at) for at in (5, 9, 7))]
+    assert foremost(found) == Calm("steady_from", 7)
+    assert foremost([Calm("periodic", 0, 4), Calm("too_few")]) == Calm("periodic", 0, 4)
+    assert foremost([]) == Calm("too_few")
