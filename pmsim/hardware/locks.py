@@ -98,7 +98,7 @@ class Mutex:
 
         `lock` may cost a task its turn before it takes the lock, this does not.
         """
-        if not self.is_free:
+        if self.owner is not None:
             return False
         task.held += 1
         self.owner = task

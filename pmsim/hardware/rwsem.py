@@ -51,6 +51,10 @@ class RwSemaphore(Mutex):
             raise task.error(f"takes {self.name} twice")
         yield from super().lock(task)
 
+    def try_lock(self, task: Task) -> bool:
+        """Take it to write if nobody holds it; return whether it was. Takes no time."""
+        return not self.readers and super().try_lock(task)
+
     def downgrade(self, task: Task) -> None:
         """Let the writer go on as a reader, in the same step (``downgrade_write``).
 

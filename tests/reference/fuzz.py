@@ -177,7 +177,7 @@ def _plainer(program: Program) -> Iterator[Program]:
         for field in fields(table):
             value = getattr(table, field.name)
             zero = (0,) * 5 if isinstance(value, tuple) else 0
-            if value in (zero, None) or field.name in ("fanout", "pages", "range"):
+            if value in (zero, None) or field.name in ("fanout", "pages", "range", "mutex"):
                 continue
             try:
                 plain = replace(table, **{field.name: zero})
