@@ -149,9 +149,12 @@ class _Told:
 def _calls(files: TableSource, near: _Near) -> dict[str, _Told]:
     """Return the sums over all shootdowns, by protocol."""
     found: dict[str, _Told] = defaultdict(_Told)
-    for batch in files.arrow_batches("crosscalls", (*_NUMBERS, "kind", "protocol")):
+    for batch in files.arrow_batches("crosscalls", (*_NUMBERS, "cause", "kind", "protocol")):
         columns = {name: filled(batch.column(place)) for place, name in enumerate(_NUMBERS)}
-        (kind, kinds), (protocol, protocols) = (coded(batch.column(-2)), coded(batch.column(-1)))
+        (cause, causes), (kind, kinds), (protocol, protocols) = (
+            coded(batch.column(place)) for place in (-3, -2, -1)
+        )
+        columns["user"] = np.array([one == "user" for one in causes], dtype=bool)[cause]
         for code in np.unique(protocol).tolist():
             told = found[protocols[code]]
             rows = {name: values[protocol == code] for name, values in columns.items()}
@@ -170,15 +173,31 @@ Rows = Mapping[str, npt.NDArray[Any]]
 def _add_kinds(
     told: _Told, rows: Rows, kind: npt.NDArray[Any], kinds: list[str], near: _Near
 ) -> None:
-    """Add what depends on what the calls do."""
+    """Add what depends on what the calls do, and for whom."""
     for code in np.unique(kind).tolist():
-        chosen, name = kind == code, _FUNCTIONS.get(kinds[code], "")
-        told.operations[kinds[code]] += int(rows["invalidations"][chosen].sum())
-        local = rows["function_ps"][chosen] + rows["local_ps"][chosen]
-        told.functions[name] += int(local.sum())
-        each = rows["pages"][chosen] if kinds[code] == "range" else 1
-        times = int((rows["targets"][chosen] * each).sum())
-        told.at_targets[name] += times * near.values.get(name, 0)
+        for user in (False, True):
+            chosen = (kind == code) & (rows["user"] == user)
+            told.operations[kinds[code]] += int(rows["invalidations"][chosen].sum())
+            targets, pages = rows["targets"][chosen], np.maximum(rows["pages"][chosen], 0)
+            costs = _function(kinds[code], user, near.values)
+            everywhere = {name: int((targets * pages).sum() if by_page else targets.sum()) * cost
+                          for name, (cost, by_page) in costs.items()}  # fmt: skip
+            here = {name: int(pages.sum() if by_page else len(pages)) * cost
+                    for name, (cost, by_page) in costs.items()}  # fmt: skip
+            told.at_targets.update(everywhere)
+            local = rows["function_ps"][chosen] + rows["local_ps"][chosen]
+            _share_out(told.functions, int(local.sum()), here)
+
+
+def _function(kind: str, user: bool, values: Values) -> dict[str, tuple[int, bool]]:
+    """Return what a called function costs, and whether that is for each page."""
+    name = _FUNCTIONS.get(kind, "")
+    if user and kind == "full" and "tlb.flush_user" in values:
+        name = "tlb.flush_user"
+    costs = {name: (values.get(name, 0), kind == "range")}
+    if user:
+        costs["tlb.flush_fixed"] = (values.get("tlb.flush_fixed", 0), False)
+    return costs
 
 
 def _add_distances(told: _Told, rows: Rows, group: str, near: _Near) -> None:
