@@ -144,6 +144,7 @@ FEATURES = {
     "call under a lock": 30,
     "spinlock": 50,
     "mutex": 50,
+    "semaphore": 25,
     "invalidations": 80,
     "invalidations that queue": 20,
     "calls and invalidations": 30,
@@ -151,7 +152,7 @@ FEATURES = {
     "acknowledged at entry": 50,
     "acknowledged at entry, and not where tables are freed": 15,
     "one write to all others": 30,
-    "one write to all others, and groups for some": 15,
+    "one write to all others, and groups for some": 10,
     "guest": 50,
     "guest of a machine with firmware": 15,
     "firmware": 50,
@@ -190,6 +191,7 @@ def _features(program: Program, result: Result | str) -> set[str]:
         "call under a lock": any(_calls_under_a_lock(task.steps) for task in program.tasks),
         "spinlock": "spin_lock" in operations,
         "mutex": "mutex_lock" in operations,
+        "semaphore": "read_lock" in operations and "write_lock" in operations,
         "invalidations": bool(served),
         "invalidations that queue": any(
             a.start < b.start < a.served for a in served for b in served if a.served is not None
