@@ -176,11 +176,12 @@ def test_completion_offers_the_figures_and_nothing_else():
 
 
 OF_SWEEPS = ("curves", "heat_map", "phase_diagram", "tornado")
+OF_SENSITIVITIES = ("constants",)
 OF_POINTS = ("error_distribution", "experiment_curve", "predicted_against_measured")
 FIGURES = [
     getattr(pmsim.figures, name)
     for name in pmsim.figures.__all__
-    if name not in ("draw_all", *OF_SWEEPS, *OF_POINTS)
+    if name not in ("draw_all", *OF_SWEEPS, *OF_SENSITIVITIES, *OF_POINTS)
 ]
 
 
