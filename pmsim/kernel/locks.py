@@ -25,6 +25,11 @@ taken by one atomic exchange (kernel/locking/qspinlock.c, mutex.c); the first in
 one reads the word that the release wrote, for which the machine charges a line, and then writes to
 it as to a free one."""
 
+READER_WRITES: Final = 2
+"""Times that a reader makes a semaphore's line its own: as it comes and as it goes, by one atomic
+addition each (kernel/locking/rwsem.c, ``__down_read_trylock``, ``__up_read``). Both are reckoned
+when it comes. *Derived*."""
+
 GUARDED_LINES: Final = 2
 """Cache lines behind a lock of which no more is known: the head of a list and one neighbour.
 *Estimate*, 1 to 6."""
@@ -69,6 +74,31 @@ class SharedLines:
         return cold
 
 
+class ContendedLines(SharedLines):
+    """Shared lines that no lock keeps apart: who wants them waits until those before have them.
+
+    Between CPUs a line moves to one after the other, however many ask for it, so that they form the
+    queue of one server: a CPU has them at ``max(now, when the one before has them) + transfer``
+    (Lindley's recurrence). Whoever wrote last has them still.
+    """
+
+    __slots__ = ("_free_at", "_machine")
+
+    def __init__(self, machine: Silicon, count: int) -> None:
+        super().__init__(machine, count)
+        self._machine = machine
+        self._free_at: Picoseconds = 0
+
+    def fetch(self, cpu: CpuId) -> Picoseconds:
+        """Let a CPU write to them; return the time until it has them."""
+        moved = super().fetch(cpu)
+        if not moved:
+            return 0
+        now = self._machine.now
+        self._free_at = max(now, self._free_at) + moved
+        return self._free_at - now
+
+
 class KernelMutex(Mutex):
     """A mutex and what it guards.
 
@@ -93,13 +123,14 @@ class KernelMutex(Mutex):
 class KernelRwSemaphore(RwSemaphore):
     """A reader-writer semaphore and what it guards; see `KernelMutex`.
 
-    A reader writes to the semaphore's own line alone.
+    A reader writes to the semaphore's own line alone, which readers at the same time take from
+    each other.
     """
 
     def __init__(self, machine: Silicon, name: str, guards: int = GUARDED_LINES) -> None:
         super().__init__(machine, name)
         self.data = SharedLines(machine, LOCK_LINES + guards)
-        self.read: KernelReadSide = KernelReadSide(self, SharedLines(machine, LOCK_LINES))
+        self.read: KernelReadSide = KernelReadSide(self, ContendedLines(machine, READER_WRITES))
 
 
 class KernelReadSide(ReadSide):

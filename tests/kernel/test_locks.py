@@ -12,7 +12,7 @@ from pmsim.hardware.costs import IpiCosts, MachineCosts
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.task import Task
 from pmsim.hardware.topology import Topology
-from pmsim.kernel.locks import KernelMutex, KernelSpinlock, SharedLines
+from pmsim.kernel.locks import ContendedLines, KernelMutex, KernelSpinlock, SharedLines
 from pmsim.kernel.operations import OperationLog
 from pmsim.steps import Steps
 from pmsim.units import NS, US
@@ -48,6 +48,28 @@ def test_a_row_of_writers_pays_for_each_step_between_two_cpus(cpus: list[int]) -
     steps = itertools.pairwise(cpus)
     paid = sum(data.fetch(cpu) for cpu in cpus)
     assert paid == 3 * sum(LINE[here.topology.distance(a, b)] for a, b in steps)
+
+
+def test_lines_that_no_lock_keeps_apart_go_to_one_cpu_after_the_other() -> None:
+    here = machine()
+    data = ContendedLines(here, 2)
+    waited: list[tuple[int, int]] = []
+
+    def program(task: Task) -> Steps:
+        yield from task.compute(100 * NS)
+        waited.append((task.now, data.fetch(task.cpu)))
+        yield from task.compute(2 * US)
+        waited.append((task.now, data.fetch(task.cpu)))
+
+    for cpu in (0, 1, 8):
+        here.spawn(cpu, program)
+    here.run()
+    # All ask at 100 ns: CPU 0 is the first of all, CPU 1 takes both lines from it, CPU 8 from that.
+    at = 100 * NS
+    assert waited[:3] == [(at, 0), (at, 2 * 10 * NS), (at, 2 * 10 * NS + 2 * 200 * NS)]
+    # 2 µs later they have long been free: CPU 0 takes them from CPU 8, CPU 1 then from CPU 0, ...
+    at += 2 * US
+    assert waited[3:] == [(at, 400 * NS), (at, 420 * NS), (at, 820 * NS)]
 
 
 def holders(lock: Any, here: Machine, cpus: tuple[int, ...]) -> list[dict[str, int]]:
