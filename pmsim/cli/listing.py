@@ -45,7 +45,7 @@ def list_(
         bool, typer.Option("--details", help="Everything that is known of each.")
     ] = False,
 ) -> None:
-    """List platforms, kernels, workloads, scenarios, protocols or published experiments."""
+    """List platforms, kernels, workloads, scenarios, and more."""
     from pmsim.cli.console import Output
 
     known, show = _LISTS[what]

@@ -52,7 +52,7 @@ def reproduce(
         bool, typer.Option("--no-figures", help="No figures and no page.")
     ] = False,
 ) -> None:
-    """Predict published experiments, and compare with what was measured.
+    """Predict published experiments, and compare.
 
     Raw predictions read no measurement; scaled ones read one point of each experiment.
     """

@@ -75,7 +75,7 @@ def run(
         typer.Option(metavar="N", help="How many such runs; implies --uncertainty. Default: 64."),
     ] = None,
 ) -> None:
-    """Run scenarios, and answer in words, tables, files and figures.
+    """Run scenarios; answer in words, tables and figures.
 
     A result is whole before the first figure of it is drawn.
     """

@@ -22,7 +22,7 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCES: Final = "#/$defs/{model}"
 _SOURCED_MODELS: Final = ("TopologyKeys", "DistanceKeys", "IpiKeys", "TlbKeys", "TlbiKeys",
                           "SbiKeys", "SchedKeys", "IdleKeys", "JitterKeys", "HostKeys",
-                          "KernelKeys")  # fmt: skip
+                          "MemoryKeys", "KernelKeys")  # fmt: skip
 
 
 class _SchemaOfFiles(GenerateJsonSchema):

@@ -37,9 +37,10 @@ def test_on_eighty_columns_no_metric_is_broken_and_nothing_is_left_out(
     done = inside("compare", "a", "b")
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 80
-    assert "b, n = 5" in [line.strip() for line in lines]
+    # How many runs a mean is of stands in the title, or in a column where that differs.
+    title = next(line.strip() for line in lines if line.strip() in ("b", "b, n = 5"))
     (head,) = (line.split() for line in lines if line.startswith("metric"))
-    assert head[-4:] == ["95", "%", "interval", "effect"]
+    assert head[-1] == ("effect" if title.endswith("5") else "n")
     found = face.compare("a", "b").differences
     changed = [one.metric for one in found if "[" not in one.metric and not one.same]
     first_words = {line.split(" ")[0] for line in lines}

@@ -114,4 +114,4 @@ def test_a_threshold_is_not_for_a_run(inside: Pmsim, policy_file: Path) -> None:
     inside("run", policy_file, "--out", "here", "--quiet", "--no-figures")
     done = inside("plot", "here", "--threshold", "1%")
     assert done.returncode == 2
-    assert "--threshold is for sweeps, and here is the result of a run" in done.stdout
+    assert "--threshold is for sweeps, and here is no sweep" in done.stdout

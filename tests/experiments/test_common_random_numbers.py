@@ -42,6 +42,7 @@ EVERY: dict[str, dict[str, Any]] = {
     "static_keys": AT_RANDOM,
     "thread_churn": AT_RANDOM | LASTING,
     "trace": {},
+    "user_madvise": AT_RANDOM,
     "user_mprotect": AT_RANDOM,
     "user_munmap": AT_RANDOM,
     "user_work": {},

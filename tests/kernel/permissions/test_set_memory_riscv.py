@@ -150,5 +150,5 @@ def test_callers_wait_for_each_others_walks_but_their_flushes_overlap(profile: s
     booted.run()
     waits = sorted(row["lock_wait_ps"] > 0 for row in booted.of_kind("set_memory_ro"))
     assert waits == [False, True]
-    first, second = booted.calls
+    first, second = sorted(booted.calls, key=lambda call: call["start_ps"])
     assert first["start_ps"] < second["start_ps"] < first["end_ps"]

@@ -66,12 +66,14 @@ def scenario_of(program: Program, files: list[str]) -> dict[str, Any]:
     if shape.hops is not None:
         topology["hops"] = [list(row) for row in shape.hops]
     end = {"until": "done"} if program.duration is None else {"duration": f"{program.duration}ps"}
+    host = program.host
     return {
         "pmsim": 1,
         "machine": {
             "topology": topology,
             "cpus": shape.n_cpus,
             "costs": as_written(program.costs),
+            "host": {key: f"{getattr(host, key)}ps" for key in ("exit", "kick", "inject")},
         },
         "kernel": {
             "profile": "linux-6.1-x86_64",
