@@ -22,7 +22,7 @@ class _NowhereYet:
         """Numba would write where an error of this function finds its globals: it raises none."""
 
 
-class _Ingredient(JITCodeLibrary):
+class _Part(JITCodeLibrary):
     """A function as it was lowered; the entry points that it is linked into optimise it.
 
     By itself Numba optimises every function, makes machine code of it, and then both again for
@@ -59,23 +59,23 @@ def _gather(library: Any, needed: dict[Any, None]) -> None:
     """Add what a library needs, in the order of a walk that leaves a library after its parts."""
     if library in needed:
         return
-    if isinstance(library, _Ingredient):
+    if isinstance(library, _Part):
         for part in library._linking_libraries:
             _gather(part, needed)
     needed[library] = None
 
 
-class IngredientCompiler(Compiler):
-    """Compiles a function as an ingredient of others."""
+class PartCompiler(Compiler):
+    """Compiles a function as a part of others."""
 
     def define_pipelines(self) -> Any:
         """Give the function its library; the way to it is Numba's own."""
-        self.state.library = _Ingredient(self.state.targetctx.codegen(), "ingredient")
+        self.state.library = _Part(self.state.targetctx.codegen(), "part")
         return super().define_pipelines()
 
 
 class EntryCompiler(Compiler):
-    """Compiles an entry point with all its ingredients."""
+    """Compiles an entry point with all its parts."""
 
     def define_pipelines(self) -> Any:
         """Give the function its library; the way to it is Numba's own."""

@@ -1,7 +1,7 @@
 """How the passes are compiled: entry points with a signature and a cache, and all within them.
 
 What Python calls is an *entry point*: it has a signature, and its machine code is kept on disk.
-Every other function is an ingredient of the entry points that use it, and leaves nothing of its
+Every other function is a part of the entry points that use it, and leaves nothing of its
 own.
 
 With ``NUMBA_DISABLE_JIT=1`` the same functions run as plain Python, for a debugger, for coverage.
@@ -53,7 +53,7 @@ def compiled(function: F) -> F:
     """Compile a function into those that call it; Python itself cannot call it then."""
     options = dict(_OPTIONS)
     if quick := internals():
-        options["pipeline_class"] = quick.IngredientCompiler
+        options["pipeline_class"] = quick.PartCompiler
     inner: F = njit(function, no_cpython_wrapper=True, **options)
     return inner
 
