@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pmsim.cli.options import Quiet
 from pmsim.cli.run import RESULTS
 from pmsim.cli.status import at_work, check_memory, reporting, say
 
@@ -47,7 +48,7 @@ def reproduce(
         ),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    quiet: Quiet = False,
     no_figures: Annotated[
         bool, typer.Option("--no-figures", help="No figures and no page.")
     ] = False,

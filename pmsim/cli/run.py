@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pmsim.cli.drawing import draw_and_say
-from pmsim.cli.options import MaxReplications, Precision, Seed
+from pmsim.cli.options import MaxReplications, NoFigures, Precision, Quiet, Seed, Values
 from pmsim.cli.status import (
     BAD_INPUT,
     RUN_FAILED,
@@ -46,17 +46,10 @@ def run(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a result that is there already.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
-    no_figures: Annotated[bool, typer.Option("--no-figures", help="Draw no figures.")] = False,
+    quiet: Quiet = False,
+    no_figures: NoFigures = False,
     seed: Seed = None,
-    values: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="PATH=VALUE",
-            help="Another value for a key, such as machine.cpus=8; may be repeated.",
-        ),
-    ] = None,
+    values: Values = None,
     replications: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="How many runs.")
     ] = None,

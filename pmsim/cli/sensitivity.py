@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pmsim.cli.drawing import draw_and_say
-from pmsim.cli.options import Seed
+from pmsim.cli.options import NoFigures, Quiet, Seed, Values
 from pmsim.cli.run import RESULTS, changes_of
 from pmsim.cli.status import (
     BAD_INPUT,
@@ -29,14 +29,7 @@ def sensitivity(
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="A scenario file, or a shipped scenario's name.")
     ],
-    values: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="PATH=VALUE",
-            help="Another value for a key, such as machine.cpus=8; may be repeated.",
-        ),
-    ] = None,
+    values: Values = None,
     metric: Annotated[
         str | None,
         typer.Option(
@@ -60,8 +53,8 @@ def sensitivity(
     force: Annotated[
         bool, typer.Option("--force", help="Replace that of another scenario.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
-    no_figures: Annotated[bool, typer.Option("--no-figures", help="Draw no figures.")] = False,
+    quiet: Quiet = False,
+    no_figures: NoFigures = False,
 ) -> None:
     """Find out on which constants a figure hangs.
 

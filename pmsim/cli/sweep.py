@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pmsim.cli.drawing import draw_and_say
-from pmsim.cli.options import MaxReplications, Precision, Seed
+from pmsim.cli.options import MaxReplications, NoFigures, Precision, Quiet, Seed
 from pmsim.cli.run import RESULTS
 from pmsim.cli.status import (
     BAD_INPUT,
@@ -73,8 +73,8 @@ def sweep(
     force: Annotated[
         bool, typer.Option("--force", help="Replace another sweep; run a huge grid all the same.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
-    no_figures: Annotated[bool, typer.Option("--no-figures", help="Draw no figures.")] = False,
+    quiet: Quiet = False,
+    no_figures: NoFigures = False,
 ) -> None:
     """Run a scenario for many values of some keys.
 
