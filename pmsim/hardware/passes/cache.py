@@ -15,12 +15,17 @@ import platform
 import re
 import shutil
 import sys
+import time
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 ROOM = Path(__file__).parent
 """The package whose code is kept."""
+
+IN_USE = 3600
+"""Seconds since code was written in which a process may still be compiling; an estimate, as all of
+it takes a minute on a busy machine."""
 
 _PREFIX = f"passes-py{sys.version_info.major}{sys.version_info.minor}-"
 
@@ -72,10 +77,23 @@ def functions() -> int:
 
 
 def forget_others() -> None:
-    """Delete what was kept beside the sources for other sources than those of now."""
+    """Delete what was kept beside the sources for other sources than those of now.
+
+    What was written to lately stays: a process that began before the sources changed may be at it.
+    """
+    lately = time.time() - IN_USE
     for place in (ROOM / "__pycache__").glob(f"{_PREFIX}*"):
-        if not place.name.endswith(fingerprint()):
+        if not place.name.endswith(fingerprint()) and _written(place) < lately:
             shutil.rmtree(place, ignore_errors=True)
+
+
+def _written(place: Path) -> float:
+    """Return when anything in a directory was last written, in seconds since 1970."""
+    latest = 0.0
+    for file in (place, *place.rglob("*")):
+        with contextlib.suppress(OSError):
+            latest = max(latest, file.stat().st_mtime)
+    return latest
 
 
 def _sources() -> list[Path]:
