@@ -58,16 +58,18 @@ def compare(
         mine = [one for one in found.differences if one.arm == arm]
         shown = [one for one in mine if everything or not metric_of(one.metric)[1]]
         console.print()
-        console.print(_table(arm, [one for one in shown if not one.same], console.width // 3))
+        changed = [one for one in shown if not one.same]
+        whole = console.has_room(one.metric for one in changed)
+        console.print(_table(arm, changed, whole=whole))
         same = ", ".join(one.metric for one in shown if one.same)
         if same:
             console.print(Text(f"exactly the same: {same}"))
 
 
-def _table(arm: str, differences: Sequence[Difference], most: int) -> Table:
+def _table(arm: str, differences: Sequence[Difference], *, whole: bool) -> Table:
     """Return the table of one side: what differs from the first, metric by metric.
 
-    Names of metrics are not broken where none is longer than ``most``. How many replications were
+    Names of metrics are not broken where they are to stay ``whole``. How many replications were
     compared stands above where they are as many for all.
     """
     from rich.table import Table
@@ -81,8 +83,7 @@ def _table(arm: str, differences: Sequence[Difference], most: int) -> Table:
     title = f"{arm}, n = {numbers.pop():,}" if len(numbers) == 1 else arm
     several = [] if title != arm else ["n"]
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    longest = max((len(one.metric) for one in differences), default=0)
-    table.add_column("metric", overflow="fold", no_wrap=longest <= most)
+    table.add_column("metric", overflow="fold", no_wrap=whole)
     interval = f"{formatting.share(LEVEL)} interval"
     for name in ("first", "this", "difference", interval, "effect", *several):
         table.add_column(name, justify="right", overflow="fold", no_wrap=name == "difference")
