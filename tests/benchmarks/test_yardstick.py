@@ -6,6 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 
 from benchmarks import yardstick
+from pmsim.hardware.costs import IpiCosts
+from pmsim.hardware.host import BARE_METAL
 from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS
 from pmsim.hardware.tlb import FlushFunction, flush
 from tests.hardware.strategies import programs
@@ -26,12 +28,18 @@ def plain(program: Program) -> Program:
     return replace(
         program,
         topology=replace(topology, cpus=n, hops=topology.hops if topology.cpus == n else None),
-        costs=replace(program.costs, idle=()),
+        costs=replace(program.costs, ipi=_plain_interrupts(program.costs.ipi), idle=()),
         tasks=tasks,
         order="concurrent",
         jitter=(),
         shootdown=BY_INTERRUPTS,
+        host=BARE_METAL,
     )
+
+
+def _plain_interrupts(ipi: IpiCosts) -> IpiCosts:
+    """Return interrupts that no firmware sends, and no write sends to all."""
+    return replace(ipi, ecall=0, shorthand=False)
 
 
 def _plain_steps(task: TaskSpec) -> tuple[tuple[str, object], ...]:
