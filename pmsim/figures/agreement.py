@@ -10,13 +10,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from pmsim import formatting
-from pmsim.figures import style
+from pmsim.figures import look
 
 FAMILIES: Final = {
-    "x86": (style.BLUE, "o"),
-    "Arm": (style.ORANGE, "s"),
-    "RISC-V": (style.PURPLE, "^"),
-    "guests": (style.RED, "D"),
+    "x86": (look.BLUE, "o"),
+    "Arm": (look.ORANGE, "s"),
+    "RISC-V": (look.PURPLE, "^"),
+    "guests": (look.RED, "D"),
 }
 """Colour and marker of each kind of machine, told apart by either."""
 NEAR: Final = 1.25
@@ -45,7 +45,7 @@ def predicted_against_measured(points: pd.DataFrame, ax: Axes | None = None) -> 
         The axes drawn on.
     """
     found = drawn(points)
-    with style.drawing(ax, size(found)) as axes:
+    with look.drawing(ax, size(found)) as axes:
         return draw(found, axes)
 
 
@@ -63,26 +63,26 @@ def size(_found: pd.DataFrame) -> tuple[float, float]:
 def draw(found: pd.DataFrame, ax: Axes) -> Axes:
     """Draw the points on axes."""
     if found.empty:
-        return style.nothing(ax, "Predicted against measured", "No point was predicted.")
+        return look.nothing(ax, "Predicted against measured", "No point was predicted.")
     low = float(min(found["measured_ps"].min(), found["raw_ps"].min())) / 2
     high = float(max(found["measured_ps"].max(), found["raw_ps"].max())) * 2
     ends = np.array([low, high])
     for ratio, shade in ((FACTOR, "#eeeeee"), (NEAR, "#dddddd")):
         ax.fill_between(ends, ends / ratio, ends * ratio, color=shade, linewidth=0)
-    ax.plot(ends, ends, color=style.FAINT, linewidth=0.9)
+    ax.plot(ends, ends, color=look.FAINT, linewidth=0.9)
     for family, (colour, marker) in FAMILIES.items():
         rows = found[found["family"] == family]
         ax.plot(
             rows["measured_ps"], rows["raw_ps"], linestyle="none", marker=marker, color=colour,
-            markersize=5, markeredgecolor=style.PAPER, markeredgewidth=0.5, alpha=0.9,
+            markersize=5, markeredgecolor=look.PAPER, markeredgewidth=0.5, alpha=0.9,
         )  # fmt: skip
     ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
     for axis, label in ((ax.xaxis, "measured"), (ax.yaxis, "predicted, nothing fitted")):
-        style.log_time_axis(axis, label)
+        look.log_time_axis(axis, label)
     _name(found, ax)
     here = [name for name in FAMILIES if (found["family"] == name).any()]
-    room = style.key(ax, [(name, FAMILIES[name][0]) for name in here])
-    style.say(ax, message(found), detail(found), room)
+    room = look.key(ax, [(name, FAMILIES[name][0]) for name in here])
+    look.say(ax, message(found), detail(found), room)
     return ax
 
 
@@ -138,5 +138,5 @@ def _stack(ax: Axes, named: pd.DataFrame, step: float) -> None:
         taken.append((x, place))
         ax.annotate(
             str(name), (x, y), xytext=(x * 1.35, place), ha="left", va="center", fontsize=7.5,
-            color=style.INK, arrowprops={"arrowstyle": "-", "color": style.FAINT, "linewidth": 0.5},
+            color=look.INK, arrowprops={"arrowstyle": "-", "color": look.FAINT, "linewidth": 0.5},
         )  # fmt: skip

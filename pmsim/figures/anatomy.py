@@ -11,26 +11,26 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from pmsim import formatting
-from pmsim.figures import style
+from pmsim.figures import look
 from pmsim.figures.source import Tables
 
 Which = Literal["median", "p99", "slowest"]
 """The calls of a run that are kept whole."""
 
 PARTS: Final = {
-    "queue": ("csd enqueue", style.BLUE),
-    "send": ("sending", style.CYAN),
+    "queue": ("csd enqueue", look.BLUE),
+    "send": ("sending", look.CYAN),
     "local": ("own function", "#d8c4bd"),
     "visit": ("waiting for csd locks in order", "#ced2d8"),
-    "resume": ("interrupted", style.SLATE),
+    "resume": ("interrupted", look.SLATE),
     "queued": ("in the queue", "#bcd9f3"),
-    "flight": ("in flight", style.GREY),
-    "irqs_off": ("interrupts off", style.RED),
-    "idle_exit": ("waking", style.VERMILION),
-    "busy_handler": ("busy with other calls", style.ORANGE),
-    "ride": ("coalesced", style.SAND),
-    "entry": ("IRQ entry", style.PURPLE),
-    "function": ("function", style.BROWN),
+    "flight": ("in flight", look.GREY),
+    "irqs_off": ("interrupts off", look.RED),
+    "idle_exit": ("waking", look.VERMILION),
+    "busy_handler": ("busy with other calls", look.ORANGE),
+    "ride": ("coalesced", look.SAND),
+    "entry": ("IRQ entry", look.PURPLE),
+    "function": ("function", look.BROWN),
     "exit": ("exit", "#cdb3e0"),
 }
 """What a stretch of a lane is: what the key calls it, and its colour.
@@ -111,7 +111,7 @@ def call_anatomy(result: Tables, *, which: Which = "slowest", ax: Axes | None = 
         The axes drawn on.
     """
     found = the_call(result, which)
-    with style.drawing(ax, size(found)) as axes:
+    with look.drawing(ax, size(found)) as axes:
         return draw(found, axes)
 
 
@@ -253,7 +253,7 @@ def size(call: Call | None) -> tuple[float, float]:
 def draw(call: Call | None, ax: Axes) -> Axes:
     """Draw a call on axes."""
     if call is None:
-        return style.nothing(ax, "No CPU was called", "The run has no IPI call to look into.")
+        return look.nothing(ax, "No CPU was called", "The run has no IPI call to look into.")
     cpus = shown_targets(call)
     top = max(1.0, len(cpus) / 14)
     place = {int(cpu): top + 0.6 + k for k, cpu in enumerate(cpus)}
@@ -263,11 +263,11 @@ def draw(call: Call | None, ax: Axes) -> Axes:
     ax.set_xlim(0, call.latency * 1.01)
     ax.set_ylim(bottom, -0.1)
     _name_lanes(call, ax, place, top / 2)
-    style.round_ticks(ax.xaxis, 9, call.latency)
-    style.time_axis(ax.xaxis, call.latency, "time since the call began")
+    look.round_ticks(ax.xaxis, 9, call.latency)
+    look.time_axis(ax.xaxis, call.latency, "time since the call began")
     used = {part for part, _, _ in call.own} | set(call.stretches["part"])
-    room = style.key(ax, [PARTS[part] for part in PARTS if part in used])
-    style.say(ax, message(call), _detail(call, len(cpus)), room)
+    room = look.key(ax, [PARTS[part] for part in PARTS if part in used])
+    look.say(ax, message(call), _detail(call, len(cpus)), room)
     return ax
 
 
@@ -291,9 +291,9 @@ def _name_lanes(call: Call, ax: Axes, place: dict[int, float], top: float) -> No
 def _draw_targets(call: Call, ax: Axes, place: dict[int, float]) -> None:
     t = call.targets[call.targets["cpu"].isin(list(place))]
     lanes = t["cpu"].map(place) + 0.5
-    ax.hlines(lanes, t["ack_ps"], t["seen_ps"], color=style.GREY, linewidth=0.5)
+    ax.hlines(lanes, t["ack_ps"], t["seen_ps"], color=look.GREY, linewidth=0.5)
     stretches = call.stretches[call.stretches["cpu"].isin(list(place))]
-    style.bars(
+    look.bars(
         ax,
         [
             (start, end, place[cpu] + 0.5, 0.78)
@@ -303,7 +303,7 @@ def _draw_targets(call: Call, ax: Axes, place: dict[int, float]) -> None:
         ],
         [PARTS[part][1] for part in stretches["part"]],
     )
-    ax.plot(t["seen_ps"], lanes, ".", color=style.INK, markersize=2.5)
+    ax.plot(t["seen_ps"], lanes, ".", color=look.INK, markersize=2.5)
     _name_the_longest(call, ax, place)
     _name_the_dots(call, ax, place)
 
@@ -324,7 +324,7 @@ def _name_the_longest(call: Call, ax: Axes, place: dict[int, float]) -> None:
         xy=((longest["start"] + longest["end"]) / 2, place[cpu] + (0.9 if below else 0.1)),
         xytext=(0, -7 if below else 7), textcoords="offset points",
         ha="center", va="top" if below else "bottom", fontsize=8.5,
-        bbox={"facecolor": style.PAPER, "edgecolor": "none", "pad": 1.5},
+        bbox={"facecolor": look.PAPER, "edgecolor": "none", "pad": 1.5},
     )  # fmt: skip
 
 
@@ -335,12 +335,12 @@ def _name_the_dots(call: Call, ax: Axes, place: dict[int, float]) -> None:
             0.99 * call.latency, min(place.values()) + 0.12 * len(place),
             f"dots: CPU {call.initiator} sees the answers,\none after the other",
             ha="right", va="center", fontsize=8.5,
-            bbox={"facecolor": style.PAPER, "edgecolor": "none", "pad": 1.5},
+            bbox={"facecolor": look.PAPER, "edgecolor": "none", "pad": 1.5},
         )  # fmt: skip
 
 
 def _draw_initiator(call: Call, ax: Axes, height: float) -> None:
-    style.bars(
+    look.bars(
         ax,
         [(start, end, height / 2, height * 0.9) for _, start, end in call.own],
         [PARTS[part][1] for part, _, _ in call.own],

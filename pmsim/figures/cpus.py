@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from pmsim import formatting
-from pmsim.figures import style
+from pmsim.figures import look
 from pmsim.figures.source import Tables
 
 Paid = Literal["stolen", "spin"]
@@ -36,7 +36,7 @@ class _Words:
     never: str
 
 
-_COLOUR: Final = {"stolen": style.BLUE, "spin": style.VERMILION}
+_COLOUR: Final = {"stolen": look.BLUE, "spin": look.VERMILION}
 _INTERRUPTED: Final = _Words(
     "was interrupted", "were interrupted", "interrupted", "No handler ran."
 )
@@ -111,7 +111,7 @@ def cpus_over_time(result: CpuTables, *, paid: Paid = "stolen", ax: Axes | None 
         The axes drawn on.
     """
     found = shares(result, paid)
-    with style.drawing(ax, size(found)) as axes:
+    with look.drawing(ax, size(found)) as axes:
         return draw(found, axes)
 
 
@@ -149,23 +149,23 @@ def draw(found: Shares, ax: Axes) -> Axes:
     """Draw the shares on axes."""
     words = found.words
     if not found.spent_ps.size:
-        return style.nothing(ax, f"Who {words.past}", "The run has no timeline of its CPUs.")
+        return look.nothing(ax, f"Who {words.past}", "The run has no timeline of its CPUs.")
     if not found.spent_ps.any():
-        return style.nothing(ax, message(found), words.never)
+        return look.nothing(ax, message(found), words.never)
     share, height = _rows(100 * found.share)
     top = float(share.max()) or 1.0
     mesh = ax.pcolormesh(
         found.edges_ps, np.arange(len(share) + 1) * height - 0.5, share,
-        cmap=style.shades(_COLOUR[found.paid]), vmin=0, vmax=top, rasterized=True,
+        cmap=look.shades(_COLOUR[found.paid]), vmin=0, vmax=top, rasterized=True,
     )  # fmt: skip
     ax.set_ylim(len(found.spent_ps) - 0.5, -0.5)
     ax.yaxis.set_major_locator(MaxNLocator(8, integer=True))
     ax.set_ylabel("CPU")
-    style.round_ticks(ax.xaxis, 6)
-    style.time_axis(ax.xaxis, float(found.edges_ps[-1]), "simulated time")
+    look.round_ticks(ax.xaxis, 6)
+    look.time_axis(ax.xaxis, float(found.edges_ps[-1]), "simulated time")
     label = f"share of time {words.share}"
-    style.colour_bar(ax, mesh, label, lambda value: formatting.tick_share(value / 100))
-    style.say(ax, message(found), _detail(found, height))
+    look.colour_bar(ax, mesh, label, lambda value: formatting.tick_share(value / 100))
+    look.say(ax, message(found), _detail(found, height))
     return ax
 
 

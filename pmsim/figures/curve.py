@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from pmsim.figures import style, swept
+from pmsim.figures import look, swept
 from pmsim.figures.measures import Measure, measure_of
 from pmsim.figures.swept import Axis, Floats, Swept
 
@@ -91,7 +91,7 @@ def curves(
         If the sweep has no such metric or axis, or varies more than is drawn.
     """
     found = lines(sweep, metric, x, by, where)
-    with style.drawing(ax, size(found)) as axes:
+    with look.drawing(ax, size(found)) as axes:
         return draw(found, axes)
 
 
@@ -123,7 +123,7 @@ def size(_found: Curves) -> tuple[float, float]:
 def draw(found: Curves, ax: Axes) -> Axes:
     """Draw the lines on axes."""
     if found.table["mean"].isna().all():
-        return style.nothing(ax, found.measure.title, "No replication tells it.")
+        return look.nothing(ax, found.measure.title, "No replication tells it.")
     ends: list[tuple[str, float, str]] = []
     faint = 0.22 if len(found.values) <= _FEW_LINES else 0.1
     for value, colour in zip(found.values, _colours(found), strict=True):
@@ -146,7 +146,7 @@ def draw(found: Curves, ax: Axes) -> Axes:
     found.measure.on(ax.yaxis)
     ax.grid(visible=True, axis="y")
     _name_lines(ax, ends)
-    style.say(ax, message(found), _detail(found, ax))
+    look.say(ax, message(found), _detail(found, ax))
     return ax
 
 
@@ -175,9 +175,9 @@ def _positions(found: Curves, rows: pd.DataFrame) -> Floats:
 def _colours(found: Curves) -> list[str]:
     """Return a colour for each line: tones of one where their values have an order."""
     count = len(found.values)
-    if found.by is None or not found.by.numbers or count > len(style.PETROFF):
-        return [style.PETROFF[i] for i in range(count)]
-    tones = style.shades(style.BLUE)(np.linspace(0.3, 0.8, count))
+    if found.by is None or not found.by.numbers or count > len(look.PETROFF):
+        return [look.PETROFF[i] for i in range(count)]
+    tones = look.shades(look.BLUE)(np.linspace(0.3, 0.8, count))
     return [to_hex(tone) for tone in tones]
 
 
@@ -197,7 +197,7 @@ def _scale(found: Curves, ax: Axes) -> None:
     ax.set_xticks(found.x.positions[ticks], [found.x.texts[i] for i in ticks])
     ax.set_xticks([], minor=True)
     ax.set_xlabel(found.x.name)
-    style.fit_labels(ax)
+    look.fit_labels(ax)
 
 
 def _spaced(ax: Axes, axis: Axis) -> list[int]:

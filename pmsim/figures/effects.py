@@ -14,14 +14,14 @@ from matplotlib.axes import Axes
 from pmsim import formatting
 from pmsim.confidence import LEVEL, Estimate, mean_interval
 from pmsim.errors import ResultError
-from pmsim.figures import style, swept
+from pmsim.figures import look, swept
 from pmsim.figures.measures import Measure, measure_of
 from pmsim.figures.swept import Swept
 from pmsim.units import DECIMAL
 
 _MOST_ROWS: Final = 15
 _LONG_NAME: Final = 22
-_LOW, _HIGH = style.BLUE, style.VERMILION
+_LOW, _HIGH = look.BLUE, look.VERMILION
 _NUMBER: Final = re.compile(DECIMAL)
 
 
@@ -98,7 +98,7 @@ def tornado(sweep: Swept, metric: str = "lost_share", ax: Axes | None = None) ->
         If the sweep has no such metric, or varies nothing.
     """
     found = effects(sweep, metric)
-    with style.drawing(ax, size(found)) as axes:
+    with look.drawing(ax, size(found)) as axes:
         return draw(found, axes)
 
 
@@ -125,13 +125,13 @@ def draw(found: Effects, ax: Axes) -> Axes:
     shown = found.rows[:_MOST_ROWS]
     ends = np.array([(row.low.mean, row.high.mean) for row in shown])
     if np.isnan(ends).all():
-        return style.nothing(ax, found.measure.title, "No replication tells it.")
+        return look.nothing(ax, found.measure.title, "No replication tells it.")
     for place, row in enumerate(shown):
         for end, colour in ((row.low, _LOW), (row.high, _HIGH)):
             ax.barh(place, end.mean - found.middle, left=found.middle, height=0.56, color=colour)
             _whisker(ax, place, end.estimate)
         _name_ends(ax, place, row)
-    ax.axvline(found.middle, color=style.INK, linewidth=1)
+    ax.axvline(found.middle, color=look.INK, linewidth=1)
     ax.set_yticks(range(len(shown)), [_broken(row.name) for row in shown])
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(shown) - 0.4, -0.6)
@@ -139,7 +139,7 @@ def draw(found: Effects, ax: Axes) -> Axes:
     _make_room(ax, shown, found.middle)
     found.measure.on(ax.xaxis)
     _only_possible_ticks(ax, ends)
-    style.say(ax, message(found), _detail(found), style.key(ax, _ENDS))
+    look.say(ax, message(found), _detail(found), look.key(ax, _ENDS))
     return ax
 
 
@@ -221,7 +221,7 @@ def _whisker(ax: Axes, place: int, estimate: Estimate) -> None:
     """Draw the interval of a mean, where there is one."""
     if estimate.low is not None and estimate.high is not None:
         ax.plot(
-            [estimate.low, estimate.high], [place, place], color=style.INK, linewidth=1.1,
+            [estimate.low, estimate.high], [place, place], color=look.INK, linewidth=1.1,
             marker="|", markersize=5,
         )  # fmt: skip
 

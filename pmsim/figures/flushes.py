@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from pmsim import formatting
-from pmsim.figures import style
+from pmsim.figures import look
 from pmsim.figures.choice import along_axes
 from pmsim.figures.source import Tables, batches
 from pmsim.figures.swept import Swept
@@ -31,20 +31,20 @@ STACKED: Final = (*HARDWARE.values(), *PARTS)
 """Everything that is drawn, in the order of stacking."""
 
 _SPOKEN: Final = {
-    "server_ps": ("interconnect busy", style.ORANGE, "waiting for the interconnect"),
-    "service_ps": ("invalidating", style.BROWN, "invalidating on the interconnect"),
-    "round_trip_ps": ("round trip", style.GREY, "the round trip of the barrier"),
-    "queue_ps": ("csd enqueue", style.BLUE, "csd enqueue at every target"),
-    "send_ps": ("send", style.CYAN, "sending the interrupts"),
+    "server_ps": ("interconnect busy", look.ORANGE, "waiting for the interconnect"),
+    "service_ps": ("invalidating", look.BROWN, "invalidating on the interconnect"),
+    "round_trip_ps": ("round trip", look.GREY, "the round trip of the barrier"),
+    "queue_ps": ("csd enqueue", look.BLUE, "csd enqueue at every target"),
+    "send_ps": ("send", look.CYAN, "sending the interrupts"),
     "local_ps": ("own flush", "#d8c4bd", "the initiator's own flush"),
-    "delivery_ps": ("in flight", style.GREY, "the interrupt's flight to the slowest CPU"),
-    "irqs_off_ps": ("interrupts off", style.RED, "waiting for a CPU with interrupts off"),
-    "idle_exit_ps": ("idle exit", style.VERMILION, "waking an idle CPU"),
-    "busy_handler_ps": ("busy handler", style.ORANGE, "waiting behind another handler"),
-    "ride_ps": ("coalesced", style.SAND, "waiting for another call's interrupt"),
-    "entry_ps": ("IRQ entry", style.PURPLE, "IRQ entry at the slowest CPU"),
-    "function_ps": ("function", style.BROWN, "the flush on the slowest CPU"),
-    "visit_ps": ("visit", style.SLATE, "visiting every csd lock"),
+    "delivery_ps": ("in flight", look.GREY, "the interrupt's flight to the slowest CPU"),
+    "irqs_off_ps": ("interrupts off", look.RED, "waiting for a CPU with interrupts off"),
+    "idle_exit_ps": ("idle exit", look.VERMILION, "waking an idle CPU"),
+    "busy_handler_ps": ("busy handler", look.ORANGE, "waiting behind another handler"),
+    "ride_ps": ("coalesced", look.SAND, "waiting for another call's interrupt"),
+    "entry_ps": ("IRQ entry", look.PURPLE, "IRQ entry at the slowest CPU"),
+    "function_ps": ("function", look.BROWN, "the flush on the slowest CPU"),
+    "visit_ps": ("visit", look.SLATE, "visiting every csd lock"),
     "resume_ps": ("resume", "#c9cbd1", "handlers that delay the initiator"),
 }
 _MOST_ROWS: Final = 12
@@ -73,7 +73,7 @@ def flush_cost(result: Tables | Swept, *, ax: Axes | None = None) -> Axes:
     if isinstance(result, Swept):
         return along_axes(result, "latency_mean_ps", ax)
     rows = mean_parts(result)
-    with style.drawing(ax, size(rows)) as axes:
+    with look.drawing(ax, size(rows)) as axes:
         return draw(rows, axes)
 
 
@@ -125,7 +125,7 @@ def size(rows: pd.DataFrame) -> tuple[float, float]:
 def draw(rows: pd.DataFrame, ax: Axes) -> Axes:
     """Draw the means on axes."""
     if rows.empty:
-        return style.nothing(ax, "There was no shootdown", "No CPU had to be told anything.")
+        return look.nothing(ax, "There was no shootdown", "No CPU had to be told anything.")
     shown = rows.head(_MOST_ROWS)
     longest = max(float(shown["latency_ps"].max()), 1.0)
     left = np.zeros(len(shown))
@@ -142,11 +142,11 @@ def draw(rows: pd.DataFrame, ax: Axes) -> Axes:
     ax.set_ylim(len(shown) - 0.4, -0.6)
     ax.spines["left"].set_visible(False)
     ax.set_xlim(0, longest * 1.25)
-    style.round_ticks(ax.xaxis, 9, longest)
-    style.time_axis(ax.xaxis, longest, "mean time from the call to its return")
+    look.round_ticks(ax.xaxis, 9, longest)
+    look.time_axis(ax.xaxis, longest, "mean time from the call to its return")
     visible = [part for part in STACKED if shown[part].max() > _SMALLEST_PART * longest]
-    room = style.key(ax, [_SPOKEN[part][:2] for part in visible])
-    style.say(ax, message(rows), _detail(rows), room)
+    room = look.key(ax, [_SPOKEN[part][:2] for part in visible])
+    look.say(ax, message(rows), _detail(rows), room)
     return ax
 
 

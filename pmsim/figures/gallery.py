@@ -17,8 +17,8 @@ from pmsim.figures import (
     cpus,
     flushes,
     latencies,
+    look,
     operations,
-    style,
     swings,
     timeline,
 )
@@ -83,7 +83,7 @@ class Drawing:
         OutputError
             If a format is unknown, or a file cannot be written.
         """
-        with style.themed():
+        with look.themed():
             figure = self._drawn()
             for path in paths:
                 _save(figure, path)
@@ -92,7 +92,7 @@ class Drawing:
         """Return a figure whose panels stand side by side."""
         sizes = [panel.size(data) for panel, data in self.panels]
         width, height = sum(size[0] for size in sizes), max(size[1] for size in sizes)
-        figure = style.canvas((width, height), _DPI)
+        figure = look.canvas((width, height), _DPI)
         axes = figure.subplots(1, len(self.panels), squeeze=False)[0]
         for (panel, data), ax in zip(self.panels, axes, strict=True):
             panel.draw(data, ax)

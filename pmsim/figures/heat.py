@@ -11,7 +11,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
-from pmsim.figures import style, swept, tiles
+from pmsim.figures import look, swept, tiles
 from pmsim.figures.measures import Measure, measure_of
 from pmsim.figures.swept import Axis, Floats, Swept
 
@@ -71,7 +71,7 @@ def heat_map(
         If the sweep has no such metric or axis, or varies more than is drawn.
     """
     found = heat(sweep, metric, x, y, where)
-    with style.drawing(ax, size(found)) as axes:
+    with look.drawing(ax, size(found)) as axes:
         return draw(found, axes)
 
 
@@ -103,13 +103,13 @@ def size(found: Heat) -> tuple[float, float]:
 def draw(found: Heat, ax: Axes) -> Axes:
     """Draw the tiles on axes."""
     if np.isnan(found.mean).all():
-        return style.nothing(ax, found.measure.title, "No replication tells it.")
+        return look.nothing(ax, found.measure.title, "No replication tells it.")
     mesh = tiles.paint(ax, found.mean, tiles.tones(), _norm(found.mean))
     tiles.name_axes(ax, found.x, found.y)
     tiles.number(ax, mesh, found.mean, found.measure)
     if not _all_unknown(found):
         tiles.hatch(ax, found.unknown, "..")
-    style.say(ax, message(found), _detail(found))
+    look.say(ax, message(found), _detail(found))
     return ax
 
 

@@ -11,14 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from pmsim import formatting
-from pmsim.figures import style
+from pmsim.figures import look
 from pmsim.figures.source import Tables, batches
 
 QUANTILES: Final = ((0.5, "p50"), (0.99, "p99"), (0.999, "p99.9"))
 """Quantiles that are marked, each where there are enough calls to know it."""
 
 _MOST_POINTS: Final = 2000
-_KIND_COLOURS: Final = (style.BLUE, style.ORANGE, style.PURPLE, style.BROWN, style.SAND)
+_KIND_COLOURS: Final = (look.BLUE, look.ORANGE, look.PURPLE, look.BROWN, look.SAND)
 
 
 def latency_distribution(result: Tables, *, ax: Axes | None = None) -> Axes:
@@ -37,7 +37,7 @@ def latency_distribution(result: Tables, *, ax: Axes | None = None) -> Axes:
         The axes drawn on.
     """
     calls = latencies(result)
-    with style.drawing(ax, size(calls)) as axes:
+    with look.drawing(ax, size(calls)) as axes:
         return draw(calls, axes)
 
 
@@ -88,19 +88,19 @@ def size(_calls: Latencies) -> tuple[float, float]:
 def draw(calls: Latencies, ax: Axes) -> Axes:
     """Draw the distribution on axes."""
     if not calls:
-        return style.nothing(ax, "There was no shootdown", "No CPU had to be told anything.")
+        return look.nothing(ax, "There was no shootdown", "No CPU had to be told anything.")
     everything = np.sort(np.concatenate(list(calls.values())))
     if len(calls) > 1:
         for (kind, some), colour in zip(calls.items(), _KIND_COLOURS, strict=False):
             x, y = _tail(some)
             ax.step(x, y, where="post", color=colour, linewidth=1.4, label=kind)
     x, y = _tail(everything)
-    ax.step(x, y, where="post", color=style.INK, linewidth=2.0, label="all")
+    ax.step(x, y, where="post", color=look.INK, linewidth=2.0, label="all")
     marks = known_quantiles(everything)
     _mark(ax, marks)
     _axes(ax, everything)
-    room = style.key(ax, _key(calls))
-    style.say(ax, message(everything, marks), _detail(everything), room)
+    room = look.key(ax, _key(calls))
+    look.say(ax, message(everything, marks), _detail(everything), room)
     return ax
 
 
@@ -137,7 +137,7 @@ def _key(calls: Latencies) -> list[tuple[str, str]]:
         (f"{kind} ({formatting.count(len(some))})", colour)
         for (kind, some), colour in zip(calls.items(), _KIND_COLOURS, strict=False)
     ]
-    return [("all", style.INK), *named]
+    return [("all", look.INK), *named]
 
 
 def _tail(calls: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -160,13 +160,13 @@ def _tail(calls: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], npt.ND
 def _mark(ax: Axes, marks: pd.DataFrame) -> None:
     for mark in marks.to_dict("records"):
         place = (float(mark["latency_ps"]), float(mark["share"]))
-        ax.plot(*place, "o", color=style.RED, markersize=5, zorder=4)
+        ax.plot(*place, "o", color=look.RED, markersize=5, zorder=4)
         ax.annotate(
             f"{mark['name']}: {formatting.time(mark['latency_ps'])}",
             xy=place,
             xytext=(8, 5),
             textcoords="offset points",
-            color=style.RED,
+            color=look.RED,
             fontweight="bold",
         )
 
@@ -177,7 +177,7 @@ def _axes(ax: Axes, calls: npt.NDArray[np.int64]) -> None:
     ax.set_yscale("log")
     ax.set_xlim(low / 1.15, high * (high / low) ** 0.15 * 1.35)
     ax.set_ylim(0.45 / len(calls), 1.25)
-    style.log_time_axis(ax.xaxis, "latency: from the call to its return")
+    look.log_time_axis(ax.xaxis, "latency: from the call to its return")
     ax.yaxis.set_major_locator(LogLocator(base=10, numticks=12))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _place: formatting.tick_share(share)))
     ax.yaxis.set_minor_formatter(NullFormatter())

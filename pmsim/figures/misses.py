@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from pmsim import formatting
-from pmsim.figures import style
+from pmsim.figures import look
 from pmsim.figures.swept import Floats
 
-COLOURS: Final = {"raw": style.BLUE, "calibrated": style.VERMILION}
+COLOURS: Final = {"raw": look.BLUE, "calibrated": look.VERMILION}
 _LEAST: Final = 1 / 128
 _MOST: Final = 16.0
 """The ends of the axis; what lies beyond is drawn at its end."""
@@ -44,7 +44,7 @@ def error_distribution(points: pd.DataFrame, ax: Axes | None = None) -> Axes:
         The axes drawn on.
     """
     found = ratios(points)
-    with style.drawing(ax, size(found)) as axes:
+    with look.drawing(ax, size(found)) as axes:
         return draw(found, axes)
 
 
@@ -65,10 +65,10 @@ def draw(found: Misses, ax: Axes) -> Axes:
     """Draw both distributions on axes."""
     known = {name: values for name, values in found.ratios.items() if len(values)}
     if not known:
-        return style.nothing(ax, "Predictions by how far they are off", "No point was predicted.")
+        return look.nothing(ax, "Predictions by how far they are off", "No point was predicted.")
     for low, high, shade in ((0.5, 2.0, "#eeeeee"), (0.75, 1.25, "#dddddd")):
         ax.axvspan(low, high, color=shade, linewidth=0)
-    ax.axvline(1, color=style.FAINT, linewidth=0.9)
+    ax.axvline(1, color=look.FAINT, linewidth=0.9)
     for name, values in known.items():
         inside = np.clip(values, _LEAST, _MOST)
         shares = np.arange(1, len(values) + 1) / len(values)
@@ -83,9 +83,9 @@ def draw(found: Misses, ax: Axes) -> Axes:
     ax.grid(visible=True, axis="y")
     ax.set_xlabel("predicted by measured")
     ax.set_ylabel("share of points")
-    room = style.key(ax, [(f"{name}, {len(values)} points", COLOURS[name])
+    room = look.key(ax, [(f"{name}, {len(values)} points", COLOURS[name])
                           for name, values in known.items()])  # fmt: skip
-    style.say(ax, message(found), "Grey: within 25 %, and within a factor of two.", room)
+    look.say(ax, message(found), "Grey: within 25 %, and within a factor of two.", room)
     return ax
 
 

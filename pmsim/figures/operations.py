@@ -10,14 +10,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from pmsim import formatting
-from pmsim.figures import style
+from pmsim.figures import look
 from pmsim.figures.calltree import PARTS, CallTree, call_tree
 from pmsim.figures.source import Tables
 
 _SPOKEN: Final = {
-    "run_ps": ("kernel work", style.BLUE),
-    "lock_wait_ps": ("lock wait", style.ORANGE),
-    "crosscall_ps": ("shootdowns", style.RED),
+    "run_ps": ("kernel work", look.BLUE),
+    "lock_wait_ps": ("lock wait", look.ORANGE),
+    "crosscall_ps": ("shootdowns", look.RED),
     "delay_ps": ("delay: asleep, interrupted, or waiting for the CPU", "#dde2e1"),
 }
 _COSTS: Final = PARTS[:-1]
@@ -47,7 +47,7 @@ def operation_cost(result: Tables, *, ax: Axes | None = None) -> Axes:
         The axes drawn on.
     """
     tree = call_tree(result)
-    with style.drawing(ax, size(tree)) as axes:
+    with look.drawing(ax, size(tree)) as axes:
         return draw(tree, axes)
 
 
@@ -65,9 +65,7 @@ def draw(tree: CallTree, ax: Axes) -> Axes:
     """Draw a call tree on axes."""
     rows = tree.rows
     if rows.empty:
-        return style.nothing(
-            ax, "No kernel operation ran", "This run called nothing in the kernel."
-        )
+        return look.nothing(ax, "No kernel operation ran", "This run called nothing in the kernel.")
     longest = max(float(rows["cost_ps"].max()), 1.0)
     places = np.arange(len(rows))
     left = np.zeros(len(rows))
@@ -79,12 +77,12 @@ def draw(tree: CallTree, ax: Axes) -> Axes:
         ax.text(1.01, place, _label(row), va="center", fontsize=8, transform=beside)
     _name_rows(ax, rows)
     ax.set_xlim(0, longest * _ROOM_FOR_DELAY)
-    style.round_ticks(ax.xaxis, 8, longest)
-    style.time_axis(ax.xaxis, longest, "cost of all operations of the row, nested ones included")
+    look.round_ticks(ax.xaxis, 8, longest)
+    look.time_axis(ax.xaxis, longest, "cost of all operations of the row, nested ones included")
     ax.spines["bottom"].set_bounds(0, longest)
     present = [part for part in PARTS if rows[part].sum() > 0]
-    room = style.key(ax, [_SPOKEN[part] for part in present])
-    style.say(ax, message(rows), _detail(tree), room)
+    room = look.key(ax, [_SPOKEN[part] for part in present])
+    look.say(ax, message(rows), _detail(tree), room)
     return ax
 
 
@@ -126,7 +124,7 @@ def _name_rows(ax: Axes, rows: pd.DataFrame) -> None:
     ax.set_yticks(
         range(len(names)),
         [name.ljust(longest) for name in names],
-        fontfamily=style.MONOSPACE,
+        fontfamily=look.MONOSPACE,
         fontsize=8,
     )
     ax.tick_params(axis="y", length=0)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-from pmsim.figures import style, swept, tiles
+from pmsim.figures import look, swept, tiles
 from pmsim.figures.measures import Measure, measure_of
 from pmsim.figures.swept import Axis, Floats, Swept
 
@@ -21,7 +21,7 @@ THRESHOLD: Final = 0.01
 _DECADES: Final = 2
 """Powers of ten on either side of the threshold that the colours tell apart."""
 _COLOURS: Final = LinearSegmentedColormap.from_list(
-    "pmsim phases", [style.BLUE, style.PAPER, style.VERMILION]
+    "pmsim phases", [look.BLUE, look.PAPER, look.VERMILION]
 )
 
 
@@ -109,7 +109,7 @@ def phase_diagram(
         If the threshold is text that is no value of the metric.
     """
     found = phases(sweep, metric, x, y, threshold, where)
-    with style.drawing(ax, size(found)) as axes:
+    with look.drawing(ax, size(found)) as axes:
         return draw(found, axes)
 
 
@@ -138,7 +138,7 @@ def size(found: Phases) -> tuple[float, float]:
 def draw(found: Phases, ax: Axes) -> Axes:
     """Draw the plane on axes."""
     if np.isnan(found.mean).all():
-        return style.nothing(ax, found.measure.title, "No replication tells it.")
+        return look.nothing(ax, found.measure.title, "No replication tells it.")
     height = found.heights
     reach = np.nanmax(np.abs(height)) or 1.0
     reach = min(reach, _DECADES) if found.by_ratio else reach
@@ -147,7 +147,7 @@ def draw(found: Phases, ax: Axes) -> Axes:
     line = _contour(height, ax)
     tiles.number(ax, mesh, found.mean, found.measure, found.value, line)
     tiles.hatch(ax, found.undecided, "////")
-    style.say(ax, message(found), _detail(found))
+    look.say(ax, message(found), _detail(found))
     return ax
 
 

@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from pmsim import formatting
-from pmsim.figures import style
+from pmsim.figures import look
 
 _MOST_TICKS: Final = 9
 _WIDE: Final = 8.0
 """The ratio of the ends of an axis from which on it is logarithmic."""
-LINES: Final = {"raw": style.BLUE, "scaled": style.VERMILION}
+LINES: Final = {"raw": look.BLUE, "scaled": look.VERMILION}
 NAMES: Final = {"raw": "predicted, nothing fitted", "scaled": "predicted, one point fitted"}
 
 
@@ -37,7 +37,7 @@ def experiment_curve(points: pd.DataFrame, axis: str = "", ax: Axes | None = Non
         The axes drawn on.
     """
     found = along(points)
-    with style.drawing(ax, size(found)) as axes:
+    with look.drawing(ax, size(found)) as axes:
         return draw(found, axes, axis=axis)
 
 
@@ -66,18 +66,18 @@ def draw(found: pd.DataFrame, ax: Axes, *, axis: str = "") -> Axes:
         if not rows.empty:
             ax.plot(rows["at"], rows[column], color=colour, linewidth=1.6)
             parts.append((NAMES[column], colour))
-    for fitted, face in ((False, style.INK), (True, style.PAPER)):
+    for fitted, face in ((False, look.INK), (True, look.PAPER)):
         rows = found[found["calibration"] == fitted]
         ax.plot(
             rows["at"], rows["measured"], linestyle="none", marker="o", markersize=5,
-            color=style.INK, markerfacecolor=face,
+            color=look.INK, markerfacecolor=face,
         )  # fmt: skip
     _scale(found, ax)
     ax.set_xlabel(axis)
     ax.set_ylabel(unit if unit not in ("1", "1/s") else {"1": "", "1/s": "a second"}[unit])
     ax.grid(visible=True, axis="y")
-    room = style.key(ax, parts)
-    style.say(ax, message(found), "Dots: measured; open: the one that is fitted.", room)
+    room = look.key(ax, parts)
+    look.say(ax, message(found), "Dots: measured; open: the one that is fitted.", room)
     return ax
 
 

@@ -9,10 +9,10 @@ from typing import Final, Protocol, runtime_checkable
 from matplotlib.axes import Axes
 
 from pmsim import formatting
-from pmsim.figures import style
+from pmsim.figures import look
 from pmsim.figures.measures import Measure, measure_of
 
-_LOW, _HIGH = style.BLUE, style.VERMILION
+_LOW, _HIGH = look.BLUE, look.VERMILION
 _ENDS: Final = (("lower end of the range", _LOW), ("upper end", _HIGH))
 
 
@@ -95,7 +95,7 @@ def constants(sensitivity: Sensitive, ax: Axes | None = None) -> Axes:
         The axes drawn on.
     """
     found = swings(sensitivity)
-    with style.drawing(ax, size(found)) as axes:
+    with look.drawing(ax, size(found)) as axes:
         return draw(found, axes)
 
 
@@ -125,19 +125,19 @@ def says(found: Swings) -> bool:
 def draw(found: Swings, ax: Axes) -> Axes:
     """Draw the bars on axes."""
     if not found.rows:
-        return style.nothing(ax, found.measure.title, "No constant moves it.")
+        return look.nothing(ax, found.measure.title, "No constant moves it.")
     for place, row in enumerate(found.rows):
         for end, colour in ((row.at_low, _LOW), (row.at_high, _HIGH)):
             ax.barh(place, end - found.value, left=found.value, height=0.56, color=colour)
         _name_ends(ax, place, row)
-    ax.axvline(found.value, color=style.INK, linewidth=1)
+    ax.axvline(found.value, color=look.INK, linewidth=1)
     ax.set_yticks(range(len(found.rows)), [_named(row) for row in found.rows])
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(found.rows) - 0.4, -0.6)
     ax.spines["left"].set_visible(False)
     _make_room(ax, found)
     found.measure.on(ax.xaxis)
-    style.say(ax, message(found), _DETAIL, style.key(ax, _ENDS))
+    look.say(ax, message(found), _DETAIL, look.key(ax, _ENDS))
     return ax
 
 

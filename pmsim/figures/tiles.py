@@ -12,7 +12,7 @@ from matplotlib.collections import PatchCollection, QuadMesh
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.patches import Rectangle
 
-from pmsim.figures import style
+from pmsim.figures import look
 from pmsim.figures.measures import Measure
 from pmsim.figures.swept import Axis, Floats
 
@@ -36,7 +36,7 @@ def size(x: Axis, y: Axis) -> tuple[float, float]:
 
 def tones() -> LinearSegmentedColormap:
     """Return colours from next to none to blue, all of them light enough for dark letters."""
-    return LinearSegmentedColormap.from_list("pmsim tiles", ["#f0f6fc", style.BLUE])
+    return LinearSegmentedColormap.from_list("pmsim tiles", ["#f0f6fc", look.BLUE])
 
 
 def paint(ax: Axes, values: Floats, colours: Colormap, norm: Normalize) -> QuadMesh:
@@ -50,7 +50,7 @@ def paint(ax: Axes, values: Floats, colours: Colormap, norm: Normalize) -> QuadM
     rows, columns = values.shape
     return ax.pcolormesh(
         np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5, np.ma.masked_invalid(values),
-        cmap=colours, norm=norm, edgecolors=style.PAPER, linewidth=0.8, rasterized=True,
+        cmap=colours, norm=norm, edgecolors=look.PAPER, linewidth=0.8, rasterized=True,
     )  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def name_axes(ax: Axes, x: Axis, y: Axis) -> None:
         drawn.set_ticks(list(places), [axis.texts[i] for i in places])
         drawn.set_label_text(axis.name)
     ax.tick_params(length=0)
-    style.fit_labels(ax)
+    look.fit_labels(ax)
     for spine in ax.spines.values():
         spine.set_visible(False)
 
@@ -91,7 +91,7 @@ def number(
         Points of a line across the tiles, near each other, shape ``(n, 2)``.
     """
     if values.shape[1] > _MOST_COLUMNS:
-        style.colour_bar(ax, mesh, measure.label, lambda at: measure.say(value_of(at)))
+        look.colour_bar(ax, mesh, measure.label, lambda at: measure.say(value_of(at)))
         return
     colours = np.asarray(mesh.cmap(mesh.norm(np.ma.asarray(mesh.get_array())))).reshape(-1, 4)
     places = _tiles(np.ones_like(values, dtype=bool))
@@ -105,9 +105,7 @@ def number(
 
 def hatch(ax: Axes, chosen: npt.NDArray[np.bool_], pattern: str) -> None:
     """Hatch some of the tiles."""
-    _over(
-        ax, _tiles(chosen), (1.0, 1.0), 2, facecolors="none", hatch=pattern, edgecolors=style.GREY
-    )
+    _over(ax, _tiles(chosen), (1.0, 1.0), 2, facecolors="none", hatch=pattern, edgecolors=look.GREY)
 
 
 def _tiles(chosen: npt.NDArray[np.bool_]) -> Floats:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from pmsim import formatting
-from pmsim.figures import style
+from pmsim.figures import look
 from pmsim.figures.source import Tables
 
 _MOST_BINS: Final = 500
@@ -69,7 +69,7 @@ def broadcast_timeline(result: Tables, *, ax: Axes | None = None) -> Axes:
         The axes drawn on.
     """
     found = rates(result)
-    with style.drawing(ax, size(found)) as axes:
+    with look.drawing(ax, size(found)) as axes:
         return draw(found, axes)
 
 
@@ -107,20 +107,20 @@ def size(_found: Rates) -> tuple[float, float]:
 def draw(found: Rates, ax: Axes) -> Axes:
     """Draw the rates on axes."""
     if not len(found.counts) or not found.counts.any():
-        return style.nothing(ax, "There was no shootdown", "No CPU had to be told anything.")
+        return look.nothing(ax, "There was no shootdown", "No CPU had to be told anything.")
     rate = found.per_second
     floor = _scale(ax, found)
     ax.stairs(
-        np.maximum(rate, floor), found.edges_ps, baseline=floor, fill=True, color=style.BLUE,
+        np.maximum(rate, floor), found.edges_ps, baseline=floor, fill=True, color=look.BLUE,
         alpha=0.75, linewidth=0,
     )  # fmt: skip
     ax.set_xlim(found.edges_ps[0], found.edges_ps[-1])
     ax.set_ylabel("shootdowns per second")
     ax.grid(visible=True, axis="y")
-    style.round_ticks(ax.xaxis, 8)
-    style.time_axis(ax.xaxis, float(found.edges_ps[-1]), "simulated time")
+    look.round_ticks(ax.xaxis, 8)
+    look.time_axis(ax.xaxis, float(found.edges_ps[-1]), "simulated time")
     _mark_transient(ax, found)
-    style.say(ax, message(found), _detail(found))
+    look.say(ax, message(found), _detail(found))
     return ax
 
 
@@ -176,8 +176,8 @@ def _mark_transient(ax: Axes, found: Rates) -> None:
     end, stop = found.transient_end_ps, int(found.edges_ps[-1])
     if end is None or not found.edges_ps[0] < end < stop:
         return
-    ax.axvspan(float(found.edges_ps[0]), end, color=style.ORANGE, alpha=0.18, linewidth=0, zorder=0)
-    ax.axvline(end, color=style.RED, linewidth=1.4)
+    ax.axvspan(float(found.edges_ps[0]), end, color=look.ORANGE, alpha=0.18, linewidth=0, zorder=0)
+    ax.axvline(end, color=look.RED, linewidth=1.4)
     late = end > found.edges_ps[0] + 0.7 * (stop - found.edges_ps[0])
     ax.annotate(
         f"transient ends: {formatting.time(end)}",
@@ -187,12 +187,12 @@ def _mark_transient(ax: Axes, found: Rates) -> None:
         textcoords="offset points",
         ha="right" if late else "left",
         va="top",
-        color=style.RED,
+        color=look.RED,
         fontweight="bold",
     )
     rate = found.steady_per_second
     if rate > 0:
-        ax.hlines(rate, end, stop, color=style.INK, linewidth=1.3, linestyle=(0, (4, 2)))
+        ax.hlines(rate, end, stop, color=look.INK, linewidth=1.3, linestyle=(0, (4, 2)))
         ax.annotate(
             f"then {formatting.rate(rate)}",
             xy=(stop, rate),
@@ -201,5 +201,5 @@ def _mark_transient(ax: Axes, found: Rates) -> None:
             ha="right",
             va="bottom",
             fontweight="bold",
-            bbox={"facecolor": style.PAPER, "edgecolor": "none", "pad": 1.0, "alpha": 0.8},
+            bbox={"facecolor": look.PAPER, "edgecolor": "none", "pad": 1.0, "alpha": 0.8},
         )

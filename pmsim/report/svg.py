@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as Xml
 
-from pmsim.figures import style
+from pmsim.figures import look
 
 if TYPE_CHECKING:
     from pmsim.experiments.constants.found import Sensitivity
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from pmsim.simulation.result.result import Result
 
 COLOURS: Final = {
-    style.PAPER: "var(--paper)",
-    style.INK: "var(--ink)",
-    style.FAINT: "var(--faint)",
-    str(style.STYLE["grid.color"]): "var(--line)",
-    style.RED: "var(--red)",
-    style.PURPLE: "var(--purple)",
+    look.PAPER: "var(--paper)",
+    look.INK: "var(--ink)",
+    look.FAINT: "var(--faint)",
+    str(look.STYLE["grid.color"]): "var(--line)",
+    look.RED: "var(--red)",
+    look.PURPLE: "var(--purple)",
 }
 """What the page has its own colours for, in the light and in the dark."""
 
 # Phones have no DejaVu; Verdana has the same widths.
 FACES: Final = {
-    style.MONOSPACE: '"DejaVu Sans Mono", Menlo, Consolas, monospace',
+    look.MONOSPACE: '"DejaVu Sans Mono", Menlo, Consolas, monospace',
     "DejaVu Sans": '"DejaVu Sans", Verdana, system-ui, sans-serif',
 }
 """What stands in for the faces of the figures where those are not installed."""
@@ -127,7 +127,7 @@ def _adapt(element: Xml.Element, names: dict[str, str]) -> None:
 
 def _message(root: Xml.Element) -> str:
     """Return what is printed largest, above each panel: a sentence, perhaps in several lines."""
-    size = f"font-size: {style.STYLE['axes.titlesize']}px"
+    size = f"font-size: {look.STYLE['axes.titlesize']}px"
     panels = (
         " ".join(_words(line) for line in group.findall("text") if size in line.get("style", ""))
         for group in root.iter("g")

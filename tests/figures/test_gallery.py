@@ -12,7 +12,7 @@ from PIL import Image
 
 import pmsim.figures
 from pmsim.errors import OutputError
-from pmsim.figures import draw_all, style
+from pmsim.figures import draw_all, look
 from pmsim.figures.gallery import drawings
 from tests.figures.made_up import (
     MS,
@@ -130,7 +130,7 @@ def test_no_text_leaves_the_picture(tmp_path):
 
 def test_axes_stand_at_the_same_places_whatever_the_format_of_the_file(tmp_path):
     for drawing in drawings(whole(4, 300)):
-        with style.themed():
+        with look.themed():
             figure = drawing._drawn()
             figure.savefig(tmp_path / "fine.png")
             places = [ax.get_position().bounds for ax in figure.axes]

@@ -6,20 +6,20 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from pmsim.figures import style
+from pmsim.figures import look
 from pmsim.report.svg import Inline, inline_svg
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A figure with a clipped line, a marker, a picture and a message of two lines."""
-    figure: Figure = style.canvas((6, 3))
-    with style.themed():
+    figure: Figure = look.canvas((6, 3))
+    with look.themed():
         ax = figure.subplots()
-        ax.plot([0, 1], [0, 1], "o-", color=style.RED)
+        ax.plot([0, 1], [0, 1], "o-", color=look.RED)
         ax.imshow([[0, 1], [1, 0]], cmap="gray")
         ax.bar([0], [1], color="#dde2e1")
-        style.say(ax, "A message so long that it needs a second line to be told to its very end")
+        look.say(ax, "A message so long that it needs a second line to be told to its very end")
         path = tmp_path_factory.mktemp("svg") / "made_up.svg"
         figure.savefig(path, metadata={"Date": None})
     return path
@@ -57,7 +57,7 @@ def test_names_do_not_depend_on_chance(drawn: Path, found: Inline) -> None:
 
 
 def test_colours_of_the_page_take_the_place_of_those_of_paper(found: Inline) -> None:
-    for colour in (style.PAPER, style.INK, style.FAINT, style.RED):
+    for colour in (look.PAPER, look.INK, look.FAINT, look.RED):
         assert colour not in found.svg
     assert "fill: var(--pale-dde2e1, var(--pale, #dde2e1))" in found.svg
 
