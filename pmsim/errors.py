@@ -3,7 +3,9 @@
 ::
 
     PmsimError
-    ├── UnitError            a quantity without or with a wrong unit (a ValueError too)
+    ├── ReadError            a text that is not what should stand there (a ValueError too)
+    │   ├── UnitError            a quantity without or with a wrong unit
+    │   └── CpuListError         no list of CPUs, or of CPUs that are not there
     ├── ScenarioError        an input file that is not valid: all of its faults
     ├── OutputError          results cannot be written where they should go
     ├── ResultError          a directory that should hold a result does not, or not a whole one
@@ -18,6 +20,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pmsim.escaping import visible
 
@@ -26,24 +29,38 @@ class PmsimError(Exception):
     """Root of all errors that pmsim raises on purpose; its text is meant for the user."""
 
 
-class UnitError(PmsimError, ValueError):
-    """A quantity that cannot be read: the text says which units fit.
+class ReadError(PmsimError, ValueError):
+    """A text that is not what should stand there.
 
     Parameters
     ----------
     message
         What is wrong.
     code
-        A short stable name of the kind of fault, as in `Fault`.
+        A short stable name of the kind of fault, as in `Fault`; each class has one of its own.
     hint
-        Which units fit, with an example.
+        What would be right, with an example.
     """
 
-    def __init__(self, message: str, *, code: str = "bad-quantity", hint: str = "") -> None:
+    usual_code: ClassVar[str] = "bad-value"
+
+    def __init__(self, message: str, *, code: str = "", hint: str = "") -> None:
         self.message = message
-        self.code = code
+        self.code = code or self.usual_code
         self.hint = hint
         super().__init__(f"{message} ({hint})" if hint else message)
+
+
+class UnitError(ReadError):
+    """A quantity that cannot be read: the text says which units fit."""
+
+    usual_code = "bad-quantity"
+
+
+class CpuListError(ReadError):
+    """What is no list of CPUs, as the kernel writes them, or names CPUs that are not there."""
+
+    usual_code = "bad-cpulist"
 
 
 @dataclass(frozen=True, slots=True)

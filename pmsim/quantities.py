@@ -167,11 +167,17 @@ def _list_or_other(value: object) -> str:
     return "list" if isinstance(value, list | tuple) else "other"
 
 
+def _number_or_other(value: object) -> str:
+    return "number" if isinstance(value, int) else "other"
+
+
 # By these only the faults of what was meant come up, not those of all that might have been.
 MAPPING_OR_OTHER: Final = Discriminator(_mapping_or_other)
 """Tells a mapping (``Tag("mapping")``) from what may stand in its place (``Tag("other")``)."""
 LIST_OR_OTHER: Final = Discriminator(_list_or_other)
 """Tells a list (``Tag("list")``) from what may stand in its place (``Tag("other")``)."""
+NUMBER_OR_OTHER: Final = Discriminator(_number_or_other)
+"""Tells a number (``Tag("number")``) from what may stand in its place (``Tag("other")``)."""
 
 
 Time = Annotated[int, QuantityKey(units.TIME)]

@@ -89,6 +89,8 @@ def _plain(schema: Schema, link: Link) -> str:
 
 def _text(schema: Schema) -> str:
     """Return the quantity that a text stands for, found by the units which its pattern allows."""
+    if schema.get("format") == "cpulist":
+        return "CPUs as the kernel lists them"
     pattern = schema.get("pattern", "")
     for words, quantity in QUANTITIES.items():
         spelled = "|".join(unit.replace("/", r"/\s*") for unit in quantity.units)

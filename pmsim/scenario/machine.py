@@ -8,11 +8,13 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, create_model
 
+from pmsim.cpulist import cpus_of, format_cpulist
+from pmsim.errors import CpuListError
 from pmsim.hardware.costs import MachineCosts
 from pmsim.hardware.host import Host
 from pmsim.hardware.topology import MAX_CPUS, Topology
 from pmsim.kernel.costs import KernelCosts
-from pmsim.kernel.profile import Arch
+from pmsim.kernel.profile import Arch, KernelProfile
 from pmsim.quantities import Keys, refused
 from pmsim.scenario.costs import (
     CostKeys,
@@ -24,6 +26,8 @@ from pmsim.scenario.costs import (
     keys_of,
 )
 from pmsim.scenario.known import KnownConstant
+from pmsim.workloads.keys import CpuList
+from pmsim.workloads.task import MachineInfo
 
 FORMAT: Final = 1
 """Version of the format of scenario and platform files."""
@@ -80,6 +84,11 @@ class _Machine(Keys):
     cpus: Count | None = Field(
         default=None,
         description="Logical CPUs: cuts the topology, or extends it by packages of the same shape.",
+    )
+    isolated: CpuList = Field(
+        default="",
+        description="CPUs that nothing but what is put there runs on (isolcpus, nohz_full): a list"
+        " as the kernel reads it, such as 2-63,96-127.",
     )
     costs: Keys = Field(description=_COSTS)
     host: Keys | None = Field(default=None, description=_HOST)
@@ -140,6 +149,8 @@ class MachineDescription:
         CPU time of kernel work on it.
     host
         What it is a guest of; None for bare metal.
+    isolated
+        CPUs that nothing but what is put there runs on, ascending.
     constants
         The same costs one by one, with what each rests on; two machines are equal without.
     """
@@ -151,6 +162,7 @@ class MachineDescription:
     costs: MachineCosts
     kernel_costs: KernelCosts
     host: Host | None = None
+    isolated: tuple[int, ...] = ()
     constants: tuple[KnownConstant, ...] = field(default=(), compare=False, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
@@ -163,9 +175,19 @@ class MachineDescription:
             "archs": list(self.archs),
             "topology": topology,
             "cpus": cpus,
+            **({"isolated": format_cpulist(self.isolated)} if self.isolated else {}),
             "costs": costs_as_dict(self.costs, self.kernel_costs),
             **({} if self.host is None else {"host": as_written(self.host)}),
         }
+
+    def info(self, kernel: KernelProfile | None) -> MachineInfo:
+        """Return what workloads may know of it, with a kernel that runs on it."""
+        return MachineInfo(
+            self.topology.n_cpus,
+            kernel=kernel,
+            broadcasts=self.costs.tlbi is not None,
+            isolated=self.isolated,
+        )
 
 
 def describe(keys: _Machine, constants: tuple[KnownConstant, ...] = ()) -> MachineDescription:
@@ -173,14 +195,26 @@ def describe(keys: _Machine, constants: tuple[KnownConstant, ...] = ()) -> Machi
 
     Raises
     ------
+    CpuListError
+        If it does not have the CPUs that are to be isolated, or they are all that it has.
     ValueError
         If topology, number of CPUs and hops do not fit together.
     """
     topology, costs = _topology(keys), cost_tables(keys.costs)
     host = None if keys.host is None else group_of(keys.host, Host)
+    isolated = _isolated(keys.isolated, topology.n_cpus)
     return MachineDescription(
-        keys.name, keys.description, keys.archs, topology, *costs, host, constants
+        keys.name, keys.description, keys.archs, topology, *costs, host, isolated, constants
     )
+
+
+def _isolated(listed: str | tuple[int | str, ...], n_cpus: int) -> tuple[int, ...]:
+    cpus = tuple(sorted(set(cpus_of(listed, n_cpus))))
+    if len(cpus) == n_cpus:
+        # Linux: housekeeping_setup (kernel/sched/isolation.c) wants one that is present.
+        message = "all CPUs are isolated, and none is left for housekeeping"
+        raise CpuListError(message, code="conflict", hint="for example 1-N")
+    return cpus
 
 
 def _topology(keys: _Machine) -> Topology:

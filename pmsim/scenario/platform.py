@@ -11,7 +11,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
-from pmsim.errors import Fault, ScenarioError
+from pmsim.errors import CpuListError, Fault, ScenarioError
 from pmsim.scenario.faults import FaultList, did_you_mean, validated
 from pmsim.scenario.known import known_constants
 from pmsim.scenario.machine import MachineDescription, MachineKeys, describe
@@ -148,6 +148,8 @@ def _described(
     if keys is not None:
         try:
             machine = describe(keys, known_constants(keys.costs, keys.host, given, before))
+        except CpuListError as error:
+            before.at(find(tree, ("isolated",)), error.code, error.message, error.hint)
         except ValueError as error:
             where = find(tree, ("topology", "hops") if "hops" in str(error) else ("topology",))
             before.at(where, "bad-topology", str(error))

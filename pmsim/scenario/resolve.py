@@ -219,8 +219,7 @@ def _workloads(
         if one is not None:
             sound.append((item, one))
     if machine is not None:
-        n_cpus, broadcasts = machine.topology.n_cpus, machine.costs.tlbi is not None
-        found = workload_faults([one for _, one in sound], n_cpus, kernel, broadcasts)
+        found = workload_faults([one for _, one in sound], machine.info(kernel))
         for index, fault in found:
             _report(fault, sound[index][0], faults)
     return [one for _, one in sound]

@@ -5,11 +5,20 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Field, Tag, WithJsonSchema
 
 from pmsim import units
+from pmsim.cpulist import EXAMPLE, checked_cpulist
+from pmsim.errors import CpuListError
 from pmsim.kernel.pmalloc.modes import PoolMode
-from pmsim.quantities import LIST_OR_OTHER, MAPPING_OR_OTHER, Keys, QuantityKey, refused
+from pmsim.quantities import (
+    LIST_OR_OTHER,
+    MAPPING_OR_OTHER,
+    NUMBER_OR_OTHER,
+    Keys,
+    QuantityKey,
+    refused,
+)
 
 Count = Annotated[int, Field(ge=0, le=2**63 - 1, strict=True)]
 """A whole number, zero included; it needs no unit."""
@@ -76,12 +85,68 @@ ProtectCadence = Annotated[
 ]
 """When a pool is protected: ``end``, ``never`` or ``{every: n}``."""
 
-CpuSet = Annotated[
-    Annotated[Literal["all", "others"], Tag("other")]
-    | Annotated[tuple[CpuNumber, ...], NotEmpty, Tag("list")],
-    LIST_OR_OTHER,
+CPU_NAMES: Final = ("all", "others", "isolated", "housekeeping")
+"""Words for CPUs, beside lists of their numbers."""
+
+_LIST_SCHEMA: Final = {
+    "type": "string",
+    "format": "cpulist",
+    "pattern": r"^[0-9NAaLl,:/\s-]*$",
+    "description": "CPUs as the kernel lists them: 2-63,96-127, or 0-63:2/4.",
+}
+_NUMBER_SCHEMA: Final = {"type": "integer", "minimum": 0}
+
+
+def _as_text(value: Any) -> str:
+    """Take a number for a list of one CPU, as it looks."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise refused("wrong-type", f"{value!r} names no CPUs", EXAMPLE)
+    return str(value)
+
+
+def _cpulist(text: str) -> str:
+    try:
+        return checked_cpulist(text)
+    except CpuListError as error:
+        raise refused(error.code, error.message, error.hint) from None
+
+
+def _name_or_cpulist(text: str) -> str:
+    if text in CPU_NAMES:
+        return text
+    try:
+        return checked_cpulist(text)
+    except CpuListError as error:
+        words = f"{error.hint}; or {', '.join(CPU_NAMES)}"
+        raise refused(error.code, error.message, words) from None
+
+
+_Text = Annotated[str, AfterValidator(_cpulist), WithJsonSchema(_LIST_SCHEMA)]
+_Entry = Annotated[
+    Annotated[CpuNumber, Tag("number")] | Annotated[_Text, Tag("other")], NUMBER_OR_OTHER
 ]
-"""Some CPUs: ``all``, ``others`` (those that no other workload claims) or a list of numbers."""
+_Entries = Annotated[tuple[_Entry, ...], Tag("list")]
+_Single = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    AfterValidator(_cpulist),
+    WithJsonSchema({"anyOf": [_LIST_SCHEMA, _NUMBER_SCHEMA]}),
+]
+_Name = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    AfterValidator(_name_or_cpulist),
+    WithJsonSchema({"anyOf": [{"enum": list(CPU_NAMES)}, _LIST_SCHEMA, _NUMBER_SCHEMA]}),
+]
+
+CpuList = Annotated[Annotated[_Single, Tag("other")] | _Entries, LIST_OR_OTHER]
+"""CPUs as the kernel lists them (`pmsim.cpulist`), or a list of numbers; maybe none."""
+
+CpusOrNone = Annotated[Annotated[_Name, Tag("other")] | _Entries, LIST_OR_OTHER]
+"""CPUs by a word of `CPU_NAMES`, or listed as in `CpuList`; maybe none."""
+
+CpuSet = Annotated[Annotated[_Name, Tag("other")] | _Entries, LIST_OR_OTHER, NotEmpty]
+"""CPUs as in `CpusOrNone`, at least one."""
 
 
 class PoolKeys(Keys):

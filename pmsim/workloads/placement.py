@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from pmsim.errors import Fault
 from pmsim.workloads.registry import Workload
 from pmsim.workloads.task import MachineInfo
 from pmsim.workloads.validation import KeyFault
-
-if TYPE_CHECKING:
-    from pmsim.kernel.profile import KernelProfile
 
 
 def with_names(workloads: Sequence[Workload]) -> tuple[Workload, ...]:
@@ -34,23 +30,14 @@ def _free_name(kind: str, taken: set[str]) -> str:
     return name
 
 
-def machine_info(
-    workloads: Sequence[Workload],
-    n_cpus: int,
-    kernel: KernelProfile | None = None,
-    broadcasts: bool = True,
-) -> MachineInfo:
+def with_claims(machine: MachineInfo, workloads: Sequence[Workload]) -> MachineInfo:
     """Return what the workloads may know of a machine, with the CPUs that they claim."""
-    bare = MachineInfo(n_cpus, kernel=kernel, broadcasts=broadcasts)
-    claimed: frozenset[int] = frozenset().union(*(one.claims(bare) for one in workloads))
-    return replace(bare, claimed=claimed)
+    claimed: frozenset[int] = frozenset().union(*(one.claims(machine) for one in workloads))
+    return replace(machine, claimed=claimed)
 
 
 def workload_faults(
-    workloads: Sequence[Workload],
-    n_cpus: int,
-    kernel: KernelProfile | None = None,
-    broadcasts: bool = True,
+    workloads: Sequence[Workload], machine: MachineInfo
 ) -> list[tuple[int, KeyFault | Fault]]:
     """Return what is wrong with workloads on a machine, each alone and all together.
 
@@ -58,21 +45,19 @@ def workload_faults(
     ----------
     workloads
         In the order of the file.
-    n_cpus, kernel, broadcasts
-        Of the machine; without a kernel nothing is said of what it can do.
+    machine
+        Where they run; without a kernel nothing is said of what it can do.
 
     Returns
     -------
     list of (int, KeyFault or Fault)
         The index of the workload, and the fault: of one of its keys, or of a file that it reads.
     """
-    bare = MachineInfo(n_cpus, kernel=kernel, broadcasts=broadcasts)
-    faults = [(index, fault) for index, one in enumerate(workloads) for fault in one.check(bare)]
+    faults = [(index, fault) for index, one in enumerate(workloads) for fault in one.check(machine)]
     faults += _same_names(workloads)
     if not faults:
         # Tasks can be asked for only where every workload is sound by itself.
-        info = machine_info(workloads, n_cpus, kernel, broadcasts)
-        faults += _same_tasks(workloads, info)
+        faults += _same_tasks(workloads, with_claims(machine, workloads))
     return sorted(faults, key=lambda fault: fault[0])
 
 

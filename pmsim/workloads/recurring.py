@@ -41,7 +41,7 @@ class Recurring(Timed, OnCpus):
 
     cpus: CpuSet = Field(
         default=(0,),
-        description="Where: all, others (CPUs that no other workload names), or a list.",
+        description=OnCpus.model_fields["cpus"].description,
     )
     arrival: Arrival | None = Field(
         default=None, description="When, on each CPU; none: each right after the one before."

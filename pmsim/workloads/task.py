@@ -33,17 +33,26 @@ class MachineInfo:
         The kernel that runs on it; None where it is not known, as its own keys are at fault.
     broadcasts
         Whether its interconnect can broadcast invalidations.
+    isolated
+        CPUs that nothing but what is put there runs on (``isolcpus``, ``nohz_full``), ascending.
     """
 
     n_cpus: int
     claimed: frozenset[int] = frozenset()
     kernel: KernelProfile | None = None
     broadcasts: bool = True
+    isolated: tuple[int, ...] = ()
 
     @property
     def others(self) -> tuple[int, ...]:
         """CPUs that no workload claims."""
         return tuple(cpu for cpu in range(self.n_cpus) if cpu not in self.claimed)
+
+    @property
+    def housekeeping(self) -> tuple[int, ...]:
+        """CPUs that are not isolated, ascending."""
+        isolated = set(self.isolated)
+        return tuple(cpu for cpu in range(self.n_cpus) if cpu not in isolated)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,29 +5,31 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, Tag, model_validator
+from pydantic import Field, model_validator
 
 from pmsim.errors import Fault
-from pmsim.quantities import LIST_OR_OTHER, refused
+from pmsim.quantities import refused
 from pmsim.steps import Steps
 from pmsim.units import MS, S
 from pmsim.workloads.cpu import Cpu
-from pmsim.workloads.keys import Apart, Count, CpuNumber, PositiveCount, UserPages
+from pmsim.workloads.cpu_set import named_claims, named_cpus, named_faults
+from pmsim.workloads.keys import (
+    CPU_NAMES,
+    Apart,
+    Count,
+    CpuNumber,
+    CpusOrNone,
+    PositiveCount,
+    UserPages,
+)
 from pmsim.workloads.task import MachineInfo, TaskSpec, role_of
 from pmsim.workloads.timed import Timed
 from pmsim.workloads.validation import KeyFault, cpu_faults
 
 if TYPE_CHECKING:
     from pmsim.kernel.handle import KernelHandle
-
-Threads = Annotated[
-    Annotated[Literal["all", "others"], Tag("other")]
-    | Annotated[tuple[CpuNumber, ...], Tag("list")],
-    LIST_OR_OTHER,
-]
-"""CPUs of threads: ``all``, ``others``, or a list, which may be empty."""
 
 
 class UserProcess(Timed):
@@ -36,10 +38,10 @@ class UserProcess(Timed):
     counted = "changes"
 
     cpu: CpuNumber = Field(default=0, description="CPU of the thread that changes mappings.")
-    threads: Threads = Field(
+    threads: CpusOrNone = Field(
         default=(),
         description="CPUs of the process's other threads, one thread each: all (but its own),"
-        " others (CPUs that no workload names), or a list.",
+        " others (CPUs that no workload names), isolated, housekeeping, or a list.",
     )
     threads_do: Literal["spin", "sleep", "change"] = Field(
         default="spin",
@@ -110,24 +112,21 @@ class UserProcess(Timed):
         return [*firsts, *others]
 
     def _thread_cpus(self, machine: MachineInfo) -> tuple[int, ...]:
-        if not isinstance(self.threads, str):
-            return self.threads
-        there = range(machine.n_cpus) if self.threads == "all" else machine.others
-        return tuple(cpu for cpu in there if cpu != self.cpu)
+        cpus = named_cpus(self.threads, machine)
+        named = self.threads in CPU_NAMES
+        return tuple(cpu for cpu in cpus if cpu != self.cpu) if named else cpus
 
     def claims(self, machine: MachineInfo) -> frozenset[int]:
         """Return the CPUs that are named; ``all`` and ``others`` take what is there."""
-        listed = () if isinstance(self.threads, str) else self.threads
-        return frozenset({*range(self.cpu, self.cpu + self.copies), *listed})
+        own = range(self.cpu, self.cpu + self.copies)
+        return named_claims(self.threads, machine).union(own)
 
     def check(self, machine: MachineInfo) -> Iterable[KeyFault | Fault]:
         """Return a fault for each CPU that the machine does not have."""
         yield from cpu_faults(("cpu",), self.cpu, machine)
         if self.copies > 1:
             yield from cpu_faults(("copies",), self.cpu + self.copies - 1, machine)
-        listed = () if isinstance(self.threads, str) else self.threads
-        for index, cpu in enumerate(listed):
-            yield from cpu_faults(("threads", index), cpu, machine)
+        yield from named_faults("threads", self.threads, machine)
 
     def _change_all(self, process: str, kernel: KernelHandle, cpu: Cpu) -> Steps:
         yield from kernel.use_mm(kernel.process(process))

@@ -24,7 +24,7 @@ from pmsim.watching import watched
 from pmsim.workloads.cpu import Cpu, Windows
 from pmsim.workloads.failure import Failure
 from pmsim.workloads.locks import Locks
-from pmsim.workloads.placement import machine_info
+from pmsim.workloads.placement import with_claims
 from pmsim.workloads.registry import Workload
 from pmsim.workloads.task import TaskSpec
 from pmsim.workloads.waiting import as_program_error, checked_steps
@@ -156,8 +156,7 @@ def _placed(scenario: ResolvedScenario) -> list[PlacedTask]:
     A task that brings no number gets the lowest that is free on its CPU, the numbers that others
     bring being taken from the start. Without traces, numbers thus ascend in file order.
     """
-    n_cpus = scenario.machine.topology.n_cpus
-    info = machine_info(scenario.workloads, n_cpus, scenario.kernel)
+    info = with_claims(scenario.machine.info(scenario.kernel), scenario.workloads)
     asked = [(one, spec) for one in scenario.workloads for spec in one.tasks(info)]
     taken: dict[int, set[int]] = {spec.cpu: set() for _, spec in asked}
     for _, spec in asked:

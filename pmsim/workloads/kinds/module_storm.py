@@ -47,7 +47,7 @@ class ModuleStorm(OnCpus):
     cpus: CpuSet = Field(
         default="all",
         description="Where the workers run, one after the other: all, others (CPUs that no other"
-        " workload names), or a list.",
+        " workload names), isolated, housekeeping, or a list.",
     )
     segments: ModuleChoices | None = SEGMENTS
     order: Literal["same", "own"] = Field(
