@@ -30,7 +30,7 @@ LONGEST_ACT: Final = 1 * S
 """The longest time that one act of the hardware may take. It keeps all sums over the most CPUs far
 from what 64 bits can hold."""
 
-Basis = Literal["quoted", "derived", "memory", "estimate"]
+Basis = Literal["measured", "quoted", "derived", "memory", "estimate"]
 """What a number rests on, best first."""
 
 Ends: TypeAlias = tuple[int, int]
@@ -38,6 +38,7 @@ Ends: TypeAlias = tuple[int, int]
 
 FACTORS: Final[Mapping[str, Fraction]] = MappingProxyType(
     {
+        "measured": Fraction(1),
         "quoted": Fraction(1),
         "derived": Fraction(3, 2),
         "memory": Fraction(3, 2),
@@ -47,7 +48,8 @@ FACTORS: Final[Mapping[str, Fraction]] = MappingProxyType(
 )
 """By how much a time or a share may be off, each way, by its basis; the last: none is given.
 
-A quoted number stands as its source has it. What was derived was measured on another machine or
+A measured number has the range that its measurement gives it, and a quoted one stands as its source
+has it. What was derived was measured on another machine or
 under another load, mostly; what comes from memory was not looked up; and of an estimate nothing is
 known but its order. Counts and switches are facts of a machine: without a range of their own they
 have none.

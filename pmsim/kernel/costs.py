@@ -173,6 +173,15 @@ class KernelCosts(Group):
             between=(120 * NS, 1500 * NS),
         ),
     ] = 600 * NS
+    user_membarrier: Annotated[
+        int,
+        work(
+            "membarrier (private expedited) of a process with several threads, fixed part: enter"
+            " the kernel, look at what each CPU runs.",
+            ": 0.4 µs on two CPUs of a guest on Milan",
+            between=(150 * NS, 1 * US),
+        ),
+    ] = 400 * NS
     user_mapping_page: Annotated[
         int,
         work(

@@ -821,6 +821,15 @@ class KernelHandle:
         """Give the memory of ``pages`` pages back, but not their addresses: one flush."""
         return self._user_calls.madvise_dontneed(self.task, pages)
 
+    def membarrier(self) -> Steps:
+        """Make every CPU that runs the caller's process do a memory barrier: an interrupt each.
+
+        ``MEMBARRIER_CMD_PRIVATE_EXPEDITED`` (kernel/sched/membarrier.c,
+        ``membarrier_private_expedited``): CPUs that run nothing of the process, lazy ones too, are
+        left alone. No lock is taken, and no translation is dropped.
+        """
+        return self._user_calls.membarrier(self.task)
+
     # user_mm
 
     def process(self, name: str) -> UserMm:

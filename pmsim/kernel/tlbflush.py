@@ -66,6 +66,8 @@ class Cause(IntEnum):
     """Something was mapped where a CPU may remember nothing, or a table of smaller leaves."""
     COLLAPSE = 9
     """Pages were joined to a large leaf again."""
+    MEMBARRIER = 10
+    """A program wants a barrier on the CPUs of its other threads; no translation is dropped."""
 
 
 class Way(Protocol):

@@ -237,6 +237,12 @@ class UserMms:
             function = replace(full_user_flush(self._tlb), cost=owed)
             yield from self._operations.flush_own_cpu(task, function)
 
+    def running_elsewhere(self, task: Task, mm: UserMm) -> list[CpuId]:
+        """Return the other CPUs that run a thread of a process now, in order."""
+        for cpu in self._cpus:
+            self._look(cpu)
+        return [cpu for cpu in sorted(mm.cpus - {task.cpu}) if self._runs(cpu, mm)]
+
     def _runs(self, cpu: CpuId, mm: UserMm) -> bool:
         """Return whether a thread of the process is on the CPU now."""
         task = self._machine.running(cpu)

@@ -17,7 +17,16 @@ from pmsim.units import S
 Floats = npt.NDArray[np.float64]
 Columns = Mapping[str, npt.NDArray[Any]]
 What = Literal[
-    "operation", "loop", "rate", "calls", "latency", "run", "slowdown", "in_calls", "spinning"
+    "operation",
+    "loop",
+    "rate",
+    "calls",
+    "latency",
+    "run",
+    "slowdown",
+    "in_calls",
+    "spinning",
+    "stolen",
 ]
 
 MEANINGS: Final[Mapping[What, str]] = {
@@ -32,9 +41,12 @@ MEANINGS: Final[Mapping[What, str]] = {
     "run": "the length of the run",
     "slowdown": "of tasks of the workloads `of`: the time they took by the work they got done",
     "in_calls": "the share of the time of operations of the kinds `of` that is spent in shootdowns",
+    "stolen": "what one interrupt takes from the CPU that it comes to, the mean",
     "spinning": "the share of the CPUs' time that is not idle in which they spin",
 }
 """What can be read off, and how."""
+_OF_ALL: Final[tuple[What, ...]] = ("latency", "run", "spinning", "stolen")
+"""What need not be of anything in particular."""
 
 
 class Observable(Keys):
@@ -47,7 +59,7 @@ class Observable(Keys):
 
     @model_validator(mode="after")
     def _about_something(self) -> Observable:
-        if not self.of and self.what not in ("latency", "run", "spinning"):
+        if not self.of and self.what not in _OF_ALL:
             raise refused("missing-key", f"what '{self.what}' is to be of, is missing",
                           "for example of: [mprotect]")  # fmt: skip
         return self
@@ -139,6 +151,14 @@ def _spinning(tables: TableSource, of: tuple[str, ...]) -> float:
     return float(rows["spin_ps"].sum() / sum(column.sum() for column in rows.values()))
 
 
+def _stolen(tables: TableSource, of: tuple[str, ...]) -> float:
+    rows = whole(tables, "cpus", ("stolen_ps", "handlers"))
+    handlers = int(rows["handlers"].sum())
+    if not handlers:
+        raise ResultError("the run has no interrupts")
+    return float(rows["stolen_ps"].sum() / handlers)
+
+
 _READ: Final[Mapping[What, Callable[[TableSource, tuple[str, ...]], float]]] = {
     "operation": _operation,
     "loop": _loop,
@@ -148,4 +168,5 @@ _READ: Final[Mapping[What, Callable[[TableSource, tuple[str, ...]], float]]] = {
     "slowdown": _slowdown,
     "in_calls": _in_calls,
     "spinning": _spinning,
+    "stolen": _stolen,
 }

@@ -16,6 +16,7 @@ from pmsim.scenario.faults import FaultList, did_you_mean
 from pmsim.scenario.nodes import Leaf, List, Node, Step, Table
 
 BASES: Final[Mapping[Basis, str]] = {
+    "measured": "measured on that very machine",
     "quoted": "read in a publication, a commit message or a mail",
     "derived": "arithmetic on quoted values",
     "memory": "from vendors' documents, not checked against them",

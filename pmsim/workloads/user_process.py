@@ -1,4 +1,4 @@
-"""A process with threads, one of which changes its mappings: what the kinds of that sort share."""
+"""A process with threads, one of which makes system calls: what the kinds of that sort share."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 
 class UserProcess(Timed):
-    """One thread changes the mappings of its process; the others compute or sleep on their CPUs."""
+    """One thread calls the kernel over and over; the others compute or sleep on their CPUs."""
 
     counted = "changes"
 
-    cpu: CpuNumber = Field(default=0, description="CPU of the thread that changes mappings.")
+    cpu: CpuNumber = Field(default=0, description="CPU of the thread that calls.")
     threads: CpusOrNone = Field(
         default=(),
         description="CPUs of the process's other threads, one thread each: all (but its own),"
@@ -46,8 +46,8 @@ class UserProcess(Timed):
     threads_do: Literal["spin", "sleep", "change"] = Field(
         default="spin",
         description="spin: they compute, so that their CPUs have to be told. sleep: their CPUs are"
-        " lazy, and mostly left alone. change: each changes a mapping of its own, as the first one"
-        " does.",
+        " lazy, and mostly left alone. change: each does what the first one does, with a"
+        " mapping of its own.",
     )
     copies: PositiveCount = Field(
         default=1,
@@ -57,9 +57,8 @@ class UserProcess(Timed):
     nap: Apart = Field(
         default=10 * MS, description="sleep only: after how long a thread wakes, for an instant."
     )
-    pages: UserPages = Field(default=1, description="Pages of the mapping that is changed.")
     changes: PositiveCount | None = Field(
-        default=None, description="How often it is changed; none: without end."
+        default=None, description="How often it calls; none: without end."
     )
     working_set: Count = Field(
         default=512, description="TLB entries that each thread refills after a full flush."
@@ -74,15 +73,10 @@ class UserProcess(Timed):
 
     @abstractmethod
     def change(self, kernel: KernelHandle) -> Steps:
-        """Change the mapping once."""
-
-    def touch_pages(self, kernel: KernelHandle) -> Steps:
-        """Touch pages that are not there: faults, and the program's own part, which pays debts."""
-        yield from kernel.touch(self.pages)
-        yield from kernel.task.user_compute(0)
+        """Call once, or as often as one change takes."""
 
     def tasks(self, machine: MachineInfo) -> list[TaskSpec]:
-        """Return the thread that changes mappings, then the others."""
+        """Return the thread that calls, then the others."""
         role = role_of(self.endless)
         firsts = [
             TaskSpec(
@@ -143,3 +137,14 @@ class UserProcess(Timed):
         while True:
             yield from kernel.use_mm(kernel.process(self.name))
             yield from cpu.sleep(self.nap)
+
+
+class UserMapping(UserProcess):
+    """What a thread calls for is a change of a mapping."""
+
+    pages: UserPages = Field(default=1, description="Pages of the mapping that is changed.")
+
+    def touch_pages(self, kernel: KernelHandle) -> Steps:
+        """Touch pages that are not there: faults, and the program's own part, which pays debts."""
+        yield from kernel.touch(self.pages)
+        yield from kernel.task.user_compute(0)

@@ -107,6 +107,15 @@ def memory(pages: int) -> Program:
     return program
 
 
+def barriers(count: int) -> Program:
+    def program(kernel: KernelHandle) -> Calls:
+        yield from kernel.use_mm(kernel.process("it"))
+        for _ in range(count):
+            yield from kernel.membarrier()
+
+    return program
+
+
 @pytest.mark.parametrize(
     ("cost", "times", "program", "keys"),
     [
@@ -140,6 +149,7 @@ def memory(pages: int) -> Program:
         ("fill_byte", 100, pool, {}),
         ("user_mprotect", 1, process(7), {}),
         ("user_mapping_page", 7, process(7), {}),
+        ("user_membarrier", 2, barriers(2), {}),
         ("user_mmap", 1, memory(7), {}),
         ("user_fault", 7, memory(7), {}),
         ("user_page_zero", 7, memory(7), {}),

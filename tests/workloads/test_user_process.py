@@ -139,3 +139,15 @@ def test_what_a_change_of_protection_dropped_is_used_again() -> None:
     busy = [int(run(mprotect(touch=touch, **keys)).cpus["busy_ps"][0]) for touch in (False, True)]
     # Ten walks of 10 ns, five after each of the two calls.
     assert busy[1] - busy[0] == 10 * 10_000
+
+
+def test_a_barrier_interrupts_the_cpus_that_run_the_process_and_drops_nothing() -> None:
+    barriers = {"kind": "user_membarrier", "changes": 5}
+    result = run({**barriers, "threads": [1, 3]}, cpus=8)
+    calls = result.crosscalls
+    assert calls["targets"].tolist() == [2] * 5
+    assert set(calls["kind"]) == {"empty"}
+    assert set(calls["cause"]) == {"membarrier"}
+    asleep = run({**barriers, "threads": [1], "threads_do": "sleep"}, cpus=8)
+    assert len(asleep.crosscalls) == 0
+    assert (asleep.operations["kind"] == "membarrier").sum() == 5

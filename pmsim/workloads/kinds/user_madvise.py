@@ -8,14 +8,14 @@ from pydantic import Field
 
 from pmsim.steps import Steps
 from pmsim.workloads.registry import workload
-from pmsim.workloads.user_process import UserProcess
+from pmsim.workloads.user_process import UserMapping
 
 if TYPE_CHECKING:
     from pmsim.kernel.handle import KernelHandle
 
 
 @workload("user_madvise")
-class UserMadvise(UserProcess):
+class UserMadvise(UserMapping):
     """A thread gives some pages back and keeps their addresses: ``MADV_DONTNEED``, one flush.
 
     Stands for allocators and garbage collectors that return what they do not need now. The mapping

@@ -8,14 +8,14 @@ from pydantic import Field
 
 from pmsim.steps import Steps
 from pmsim.workloads.registry import workload
-from pmsim.workloads.user_process import UserProcess
+from pmsim.workloads.user_process import UserMapping
 
 if TYPE_CHECKING:
     from pmsim.kernel.handle import KernelHandle
 
 
 @workload("user_mprotect")
-class UserMprotect(UserProcess):
+class UserMprotect(UserMapping):
     """A thread makes some pages read-only and writable again: two ``mprotect``, a flush in each.
 
     Stands for garbage collectors with write barriers, sandboxes and just-in-time compilers: user

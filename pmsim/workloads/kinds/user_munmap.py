@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pmsim.steps import Steps
 from pmsim.workloads.registry import workload
-from pmsim.workloads.user_process import UserProcess
+from pmsim.workloads.user_process import UserMapping
 
 if TYPE_CHECKING:
     from pmsim.kernel.handle import KernelHandle
@@ -19,7 +19,7 @@ of what a table of the lowest level spans."""
 
 
 @workload("user_munmap")
-class UserMunmap(UserProcess):
+class UserMunmap(UserMapping):
     """A thread maps some pages, uses them and unmaps them again: one flush.
 
     Stands for allocators that give memory back and for files mapped for a short time. Where page
