@@ -42,7 +42,7 @@ def test_a_room_says_on_which_floor_it_is(room: str, floor: int) -> None:
 
 
 def test_the_page_on_the_design_has_every_room_on_its_floor() -> None:
-    shown = re.findall(r"^  (\w+)/ +FLOOR (\d)", DESIGN, re.MULTILINE)
+    shown = re.findall(r"^  (\w+)/ +FLOOR (\d+)", DESIGN, re.MULTILINE)
     assert {room: int(floor) for room, floor in shown} == ROOMS
 
 

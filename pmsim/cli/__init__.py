@@ -1,4 +1,4 @@
-"""Floor 9: the command line, one file per command, each of them thin."""
+"""Floor 10: the command line, one file per command, each of them thin."""
 
 from typing import NoReturn
 

@@ -13,6 +13,7 @@ from pmsim.cli.check import check
 from pmsim.cli.compare import compare
 from pmsim.cli.costs import costs
 from pmsim.cli.export import export
+from pmsim.cli.importing import import_
 from pmsim.cli.listing import list_
 from pmsim.cli.plot import plot
 from pmsim.cli.report import report
@@ -66,6 +67,7 @@ app.command()(reproduce)
 app.command()(plot)
 app.command()(report)
 app.command()(export)
+app.command(name="import")(import_)
 app.command()(schema)
 
 

@@ -78,7 +78,9 @@ def report_html(found: Sequence[Reported]) -> str:
     return whole_page(f"{title}: pmsim report", body, contents, _version(found))
 
 
-def whole_page(title: str, body: str, contents: str, version: str) -> str:
+def whole_page(
+    title: str, body: str, contents: str, version: str, told: str = "Times are simulated."
+) -> str:
     """Return a page with a body, its look and its script, and nothing that is loaded.
 
     Parameters
@@ -89,6 +91,8 @@ def whole_page(title: str, body: str, contents: str, version: str) -> str:
         HTML: what it says, and links to that; the second may be empty.
     version
         Of pmsim.
+    told
+        What the foot says of all times.
     """
     script, look = (files("pmsim.report").joinpath(f"page.{end}").read_text("utf-8")
                     for end in ("js", "css"))  # fmt: skip
@@ -99,7 +103,7 @@ def whole_page(title: str, body: str, contents: str, version: str) -> str:
         f"<title>{escape(title)}</title>\n<style>\n{look}</style>\n</head>\n<body>\n"
         f"{contents}<main>\n{body}\n</main>\n"
         f'<p class="said" role="status"></p>\n'
-        f"<footer>Made by pmsim {escape(version)}. Times are simulated.</footer>\n"
+        f"<footer>Made by pmsim {escape(version)}. {escape(told)}</footer>\n"
         f"<script>\n{script}</script>\n</body>\n</html>\n"
     )
 

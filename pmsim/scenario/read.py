@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from pmsim.errors import Fault, ScenarioError
-from pmsim.inputs import read_whole
+from pmsim.inputs import kind_of, read_whole
+from pmsim.readers.formats import LOOKED_AT, trace_hint
+from pmsim.readers.stream import TextStream
 from pmsim.scenario.nodes import Node
 from pmsim.scenario.tree import TreeBuilder
 
@@ -38,6 +40,7 @@ def read_file(path: Path, shown: str | None = None) -> Node:
         If it cannot be read, is no text, or not one YAML document within the budgets.
     """
     name = str(path) if shown is None else shown
+    _refuse_traces(path, name)
     return parse(_text(_bytes(path, name), name), name)
 
 
@@ -57,6 +60,18 @@ def parse(text: str, file: str) -> Node:
     except YAMLError as error:
         _refuse(Fault(file, 1, 1, "yaml-syntax", f"this is not YAML: {error}"))
     return builder.root()
+
+
+def _refuse_traces(path: Path, name: str) -> None:
+    """Say where to go with a trace, or another file of the kernel, whatever its size."""
+    try:
+        if kind_of(path):
+            return
+        hint = trace_hint(TextStream(path).head(LOOKED_AT))
+    except (OSError, ScenarioError):
+        return  # what is wrong with it, its reader says
+    if hint:
+        _refuse(Fault(name, 0, 0, "no-scenario", "this is no scenario", hint))
 
 
 def _refuse(*faults: Fault) -> NoReturn:

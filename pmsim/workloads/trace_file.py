@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pmsim.errors import Fault, ScenarioError
 from pmsim.inputs import read_whole, status
+from pmsim.readers.formats import LOOKED_AT, trace_hint
 from pmsim.units import MAX_TIME
 from pmsim.workloads.program import OPS, Programs
 
@@ -128,6 +129,10 @@ def _checked(path: Path, text: str, n_cpus: int | None) -> Programs:
 def _text(path: Path) -> str:
     try:
         content = read_whole(path, str(path), MAX_BYTES, "divide it by CPUs into several traces")
+        hint = trace_hint(content[:LOOKED_AT])
+        if hint:
+            message = "this is no CSV file of steps"
+            raise ScenarioError([Fault(str(path), 0, 0, "no-steps", message, hint)])
         # With the byte-order mark that spreadsheets write.
         return content.decode("utf-8-sig")
     except OSError as error:

@@ -1,0 +1,1 @@
+"""What a kernel trace tells: a report, a workload, distributions for costs."""

@@ -1,0 +1,42 @@
+"""A kernel trace, imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pmsim.imports.found import Imported
+from pmsim.imports.trace.seen import read_trace
+from pmsim.imports.trace.tables import trace_tables, trace_words
+from pmsim.readers.formats import Format
+
+
+def import_trace(
+    path: Path,
+    format_: Format,
+    *,
+    isolated: frozenset[int],
+    tick_ps: int,
+    progress: Callable[[int, int], None] | None,
+) -> Imported:
+    """Read a trace; return its report.
+
+    Parameters
+    ----------
+    path, format_
+        The file, and what it is.
+    isolated
+        CPUs that are shown apart.
+    tick_ps
+        What a step of a clock stands for that counts something else than time.
+    progress
+        Called with the bytes of the file that were read, and all.
+
+    Raises
+    ------
+    ScenarioError
+        If it cannot be read.
+    """
+    seen = read_trace(path, tick_ps=tick_ps, progress=progress)
+    words = tuple(one[0].upper() + one[1:] + "." for one in trace_words(seen, isolated))
+    return Imported(path.name, format_.value, words, tuple(trace_tables(seen, isolated)))
