@@ -213,6 +213,30 @@ class KernelCosts(Group):
     user_page_zero: Annotated[
         int, work("Fill a page with zeros.", ", in the caches 60 ns, in memory 400")
     ] = 150 * NS
+    user_page_copy: Annotated[
+        int, work("Copy a page to another, in memory.", ", 0.1 µs in the caches, 0.5 between nodes")
+    ] = 250 * NS
+    user_fork: Annotated[
+        int,
+        work(
+            "fork of a process, without its pages: copy_process, its mappings and their tables.",
+            between=(30 * US, 200 * US),
+        ),
+    ] = 60 * US
+    user_fork_page: Annotated[
+        int,
+        work(
+            "fork, each page that is mapped: copy its entry, write-protect it, count it.",
+            between=(10 * NS, 50 * NS),
+        ),
+    ] = 25 * NS
+    user_exec: Annotated[
+        int,
+        work(
+            "execve, without the pages of the program before: read the file, make mappings.",
+            between=(150 * US, 1 * MS),
+        ),
+    ] = 300 * US
     module_load: Annotated[
         int,
         work(

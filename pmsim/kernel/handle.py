@@ -17,6 +17,7 @@ from pmsim.kernel.addresses.thread_stacks import ThreadStacks
 from pmsim.kernel.addresses.vmalloc import Vmalloc
 from pmsim.kernel.addresses.vmap_blocks import VmapBlocks
 from pmsim.kernel.addresses.writes import Writes
+from pmsim.kernel.cross_calls import CrossCalls
 from pmsim.kernel.flush_requests import FlushRequests
 from pmsim.kernel.ftrace import Ftrace
 from pmsim.kernel.modules.loader import Modules
@@ -24,6 +25,7 @@ from pmsim.kernel.pagetables.page_blocks import PageBlocks
 from pmsim.kernel.permissions.set_memory import SetMemory
 from pmsim.kernel.pmalloc.objects import PmallocObjects
 from pmsim.kernel.pmalloc.pmalloc import Pmalloc
+from pmsim.kernel.process_calls import ProcessCalls
 from pmsim.kernel.text.bpf import Bpf
 from pmsim.kernel.text.kprobes import Kprobes
 from pmsim.kernel.text.static_keys import StaticKeys
@@ -33,7 +35,7 @@ from pmsim.kernel.user_mm import UserMms
 from pmsim.units import as_size
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
     from typing import Any, Never
 
     from pmsim.hardware.task import Task
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from pmsim.kernel.addresses.vmalloc import Allocation
     from pmsim.kernel.addresses.vmap_blocks import MaybeMapping, RamMapping
     from pmsim.kernel.costs import KernelCosts
+    from pmsim.kernel.cross_calls import Barrier
     from pmsim.kernel.ftrace import Tracer
     from pmsim.kernel.kernel import Kernel
     from pmsim.kernel.modules.module import Module, Refusal
@@ -57,7 +60,7 @@ if TYPE_CHECKING:
     from pmsim.kernel.text.kprobes import Kprobe
     from pmsim.kernel.user_mm import UserMm
     from pmsim.steps import Steps
-    from pmsim.units import Pages
+    from pmsim.units import CpuId, Pages, Picoseconds
 
 Size = int | str
 """Bytes, or text with a unit."""
@@ -76,6 +79,7 @@ class KernelHandle:
 
     __slots__ = (
         "_bpf",
+        "_cross_calls",
         "_flush_requests",
         "_ftrace",
         "_ioremap",
@@ -85,6 +89,7 @@ class KernelHandle:
         "_page_blocks",
         "_pmalloc",
         "_pmalloc_objects",
+        "_process_calls",
         "_purge",
         "_set_memory",
         "_static_keys",
@@ -110,6 +115,7 @@ class KernelHandle:
         self._vmalloc = part(Vmalloc)
         self._vmap_blocks = part(VmapBlocks)
         self._writes = part(Writes)
+        self._cross_calls = part(CrossCalls)
         self._flush_requests = part(FlushRequests)
         self._ftrace = part(Ftrace)
         self._modules = part(Modules)
@@ -117,6 +123,7 @@ class KernelHandle:
         self._set_memory = part(SetMemory)
         self._pmalloc_objects = part(PmallocObjects)
         self._pmalloc = part(Pmalloc)
+        self._process_calls = part(ProcessCalls)
         self._bpf = part(Bpf)
         self._kprobes = part(Kprobes)
         self._static_keys = part(StaticKeys)
@@ -294,6 +301,38 @@ class KernelHandle:
         return self._writes.write(
             self.task, address or 0, size if type(size) is int else as_size(size)
         )
+
+    # cross_calls
+
+    def membarrier(self, barrier: Barrier = "private") -> Steps:
+        """Have all other threads of the caller's process that run execute a barrier.
+
+        Parameters
+        ----------
+        barrier
+            private: a barrier, in an interrupt. sync_core: and a serialising instruction, here too.
+            global: nobody is called, the caller waits for a grace period.
+        """
+        return self._cross_calls.membarrier(self.task, barrier)
+
+    def smp_call_function(
+        self, cpus: Sequence[CpuId], work: Picoseconds = 0, *, together: bool = True
+    ) -> Steps:
+        """Have some CPUs run a function in an interrupt, and wait until they have.
+
+        Parameters
+        ----------
+        task
+            Who calls; its own CPU is left out.
+        cpus
+            Which.
+        work
+            What the function takes on each, in picoseconds.
+        together
+            All in one call (``smp_call_function_many``), or each in one of its own, one after the
+            other (``smp_call_function_single``).
+        """
+        return self._cross_calls.smp_call_function(self.task, cpus, work, together=together)
 
     # flush_requests
 
@@ -651,6 +690,61 @@ class KernelHandle:
         """
         self._pmalloc.pfree(self.task, pool, address)
 
+    # process_calls
+
+    def fork(self, pages: Pages) -> Generator[Any, Any, UserMm]:
+        """Copy the address space of the caller's process: one flush, lazy CPUs included.
+
+        Parameters
+        ----------
+        pages
+            How many are there and are private: so many entries are copied.
+
+        Returns
+        -------
+        UserMm
+            That of the child, which no CPU has run: its first thread is who uses it next.
+        """
+        return self._process_calls.fork(self.task, pages)
+
+    def vfork(self) -> Generator[Any, Any, UserMm]:
+        """Run another program in a child that shares the address space until then: no flush.
+
+        Stands for ``vfork`` and ``execve``, as ``posix_spawn`` calls them.
+
+        Returns
+        -------
+        UserMm
+            The address space of the program.
+        """
+        return self._process_calls.vfork(self.task)
+
+    def wp_page_copy(self, pages: Pages) -> Steps:
+        """Write to ``pages`` pages that a child shares: a fault, a copy and a flush for each."""
+        return self._process_calls.wp_page_copy(self.task, pages)
+
+    def execve(self, pages: Pages = 0) -> Steps:
+        """Run another program: a new address space; the one before ends if nobody else uses it.
+
+        Parameters
+        ----------
+        pages
+            How many of the one before are freed if it ends.
+        """
+        return self._process_calls.execve(self.task, pages)
+
+    def exit_mm(self, pages: Pages = 0) -> Steps:
+        """End a thread; with the last one goes the address space: one flush, lazy CPUs included.
+
+        Parameters
+        ----------
+        task
+            Who ends. It may become a thread of another process, as which it stands for another.
+        pages
+            How many are freed if it is the last one.
+        """
+        return self._process_calls.exit_mm(self.task, pages)
+
     # text.bpf
 
     def bpf_prog_load(
@@ -821,15 +915,6 @@ class KernelHandle:
         """Give the memory of ``pages`` pages back, but not their addresses: one flush."""
         return self._user_calls.madvise_dontneed(self.task, pages)
 
-    def membarrier(self) -> Steps:
-        """Make every CPU that runs the caller's process do a memory barrier: an interrupt each.
-
-        ``MEMBARRIER_CMD_PRIVATE_EXPEDITED`` (kernel/sched/membarrier.c,
-        ``membarrier_private_expedited``): CPUs that run nothing of the process, lazy ones too, are
-        left alone. No lock is taken, and no translation is dropped.
-        """
-        return self._user_calls.membarrier(self.task)
-
     # user_mm
 
     def process(self, name: str) -> UserMm:
@@ -839,3 +924,7 @@ class KernelHandle:
     def use_mm(self, mm: UserMm) -> Steps:
         """Make ``task``, which runs, a thread of a process, or let one that has slept be seen."""
         return self._user_mms.use_mm(self.task, mm)
+
+    def current_mm(self) -> UserMm:
+        """Return at once the address space of the process that the caller is a thread of."""
+        return self._user_mms.current_mm(self.task)

@@ -178,6 +178,13 @@ class KernelProfile(BaseModel):
     munmap_downgrades: bool = Field(
         description="Whether munmap holds mmap_lock only to read while it flushes and frees pages."
     )
+    membarrier_serializes: bool = Field(
+        description="Whether expedited membarriers wait for each other, whatever process they are"
+        " of."
+    )
+    membarrier_sync_core: bool = Field(
+        description="Whether membarrier can make the other threads serialise too."
+    )
     asids: int = Field(
         ge=1,
         strict=True,

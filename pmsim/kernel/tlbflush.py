@@ -61,7 +61,7 @@ class Cause(IntEnum):
     TRACE = 6
     """A row of a trace workload."""
     REQUEST = 7
-    """A workload asked for the flush itself."""
+    """A workload asked for the flush, or the call, itself."""
     NEW_MAPPING = 8
     """Something was mapped where a CPU may remember nothing, or a table of smaller leaves."""
     COLLAPSE = 9
@@ -196,6 +196,11 @@ class TlbFlush:
     operations
         Where each shootdown is charged.
 
+    Attributes
+    ----------
+    sync_function
+        What a CPU runs to take notice of new code.
+
     Raises
     ------
     ValueError
@@ -204,7 +209,7 @@ class TlbFlush:
 
     def __init__(self, machine: Machine, profile: KernelProfile, operations: OperationLog) -> None:
         self._way = _way(machine, profile, operations)
-        self._sync = _sync_function(machine.costs.tlb, profile)
+        self.sync_function = _sync_function(machine.costs.tlb, profile)
         self._operations = operations
 
     @property
@@ -251,7 +256,7 @@ class TlbFlush:
         (arch/x86/kernel/alternative.c), ``kick_all_cpus_sync`` on Arm (kernel/smp.c), and
         ``flush_icache_all`` on RISC-V (arch/riscv/mm/cacheflush.c).
         """
-        return self._operations.cross_call(task, self._sync, Cause.TEXT_POKE)
+        return self._operations.cross_call(task, self.sync_function, Cause.TEXT_POKE)
 
 
 def ranged_by_call(machine: Machine, ceiling: Pages) -> Pages:

@@ -1,11 +1,11 @@
 """System calls and faults that change the mappings of a process, and what each of them costs.
 
 Stands for ``mmap``, ``mprotect``, ``munmap`` and ``madvise(MADV_DONTNEED)`` (mm/mmap.c,
-mm/mprotect.c, mm/madvise.c, mm/memory.c) and for the first touch of a page; and for ``membarrier``,
-which interrupts the same CPUs and changes nothing. They cost different things. ``mprotect`` splits
-and merges mappings and changes entries; ``munmap`` takes a mapping away, clears entries, flushes,
-and then frees pages, and page tables where nothing else needs them; ``madvise`` does that too, but
-leaves the mapping and its tables. Who has to be told is `pmsim.kernel.user_mm`'s business.
+mm/mprotect.c, mm/madvise.c, mm/memory.c) and for the first touch of a page. They cost different
+things. ``mprotect`` splits and merges mappings and changes entries; ``munmap`` takes a mapping
+away, clears entries, flushes, and then frees pages, and page tables where nothing else needs them;
+``madvise`` does that too, but leaves the mapping and its tables. Who has to be told is
+`pmsim.kernel.user_mm`'s business.
 
 Left out: what kind of mapping it is (all are private and anonymous), huge pages, cgroups, batches
 of pages larger than what one flush covers, locks of page tables, and those of single mappings
@@ -17,10 +17,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pmsim.errors import ProgramError
-from pmsim.hardware.tlb import empty_call
 from pmsim.kernel.calls import call
 from pmsim.kernel.lru import LruLists
-from pmsim.kernel.tlbflush import Cause
 from pmsim.kernel.user_mm import UserMm, UserMms
 from pmsim.units import Pages
 
@@ -60,7 +58,7 @@ class UserCalls:
         """Touch ``pages`` pages that are mapped and not there: a fault for each, one by one."""
         operation, mm = self._begin(task, "page_fault", pages)
         each = self._costs.user_fault + self._costs.user_page_zero
-        lock = mm.mmap_lock.read if self._profile.vma_locks == "none" else None
+        lock = self._spaces.fault_lock(mm)
         for _ in range(pages):
             if lock is not None:
                 yield from self._operations.lock(task, lock)
@@ -121,23 +119,6 @@ class UserCalls:
         yield from self._zap(task, mm, pages, frees_tables=False)
         if lock is not None:
             lock.unlock(task)
-        self._operations.end(operation)
-
-    @call
-    def membarrier(self, task: Task) -> Steps:
-        """Make every CPU that runs the caller's process do a memory barrier: an interrupt each.
-
-        ``MEMBARRIER_CMD_PRIVATE_EXPEDITED`` (kernel/sched/membarrier.c,
-        ``membarrier_private_expedited``): CPUs that run nothing of the process, lazy ones too, are
-        left alone. No lock is taken, and no translation is dropped.
-        """
-        operation, mm = self._begin(task, "membarrier", 0)
-        yield from self._operations.compute(task, self._costs.user_membarrier)
-        targets = self._spaces.running_elsewhere(task, mm)
-        if targets:
-            yield from self._operations.cross_call(
-                task, empty_call(), Cause.MEMBARRIER, targets=targets
-            )
         self._operations.end(operation)
 
     def _zap(self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool) -> Steps:

@@ -18,12 +18,12 @@ switch.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pmsim.hardware.shootdown.tlbi import USER_CPUS, Invalidation, invalidate_pages
 from pmsim.hardware.tlb import CallKind, empty_call, flush_user, full_user_flush
 from pmsim.kernel.calls import call
-from pmsim.kernel.locks import KernelRwSemaphore
+from pmsim.kernel.locks import KernelReadSide, KernelRwSemaphore
 from pmsim.kernel.tlbflush import MAX_TLBI_RANGE_PAGES, Cause, ranged_by_call
 from pmsim.units import CpuId, Pages, Picoseconds
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
     from pmsim.steps import Steps
+
+EVERYTHING: Final = -1
+"""Pages of a flush that names no range."""
 
 
 @dataclass(eq=False, slots=True)
@@ -46,6 +49,8 @@ class UserMm:
         Held to write over every change of a mapping, to read while its pages come and go.
     cpus
         Its ``mm_cpumask``: CPUs that run it, or ran nothing else since.
+    users
+        Its threads (``mm_users``), those that stand for a child for a while included.
     tlb_gen
         How often it was flushed.
     switch_flushes
@@ -57,6 +62,7 @@ class UserMm:
     number: int
     mmap_lock: KernelRwSemaphore
     cpus: set[CpuId] = field(default_factory=set)
+    users: set[Task] = field(default_factory=set)
     tlb_gen: int = 0
     switch_flushes: int = 0
     lazy_interrupts: int = 0
@@ -130,7 +136,32 @@ class UserMms:
     def use_mm(self, task: Task, mm: UserMm) -> Steps:
         """Make ``task``, which runs, a thread of a process, or let one that has slept be seen."""
         self._mm_of[task] = mm
+        mm.users.add(task)
         yield from self.resume(task)
+
+    @call
+    def current_mm(self, task: Task) -> UserMm:
+        """Return at once the address space of the process that the caller is a thread of."""
+        mm = self._mm_of.get(task)
+        if mm is None:
+            raise task.error("is a thread of no process")
+        return mm
+
+    def exit_mm(self, task: Task) -> bool:
+        """Let a thread leave its process, whose address space its CPU still borrows.
+
+        Returns
+        -------
+        bool
+            Whether it was the last one (``mmput``).
+        """
+        mm = self._mm_of.pop(task)
+        mm.users.discard(task)
+        return not mm.users
+
+    def fault_lock(self, mm: UserMm) -> KernelReadSide | None:
+        """Return the lock that a fault takes for all of the address space; none for a mapping's."""
+        return mm.mmap_lock.read if self._profile.vma_locks == "none" else None
 
     def flush(self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool = False) -> Steps:
         """Flush pages and the tables that go with them: together, or one after the other."""
@@ -158,6 +189,10 @@ class UserMms:
         by_range = tlbi.range and self._profile.user_tlbi_range
         drops = invalidate_pages(tlbi, tables * entries if by_range else tables, by_range=by_range)
         return self._invalidate(task, mm, tlbi, drops, tables * entries)
+
+    def flush_tlb_mm(self, task: Task, mm: UserMm) -> Steps:
+        """Drop all translations of an address space, on CPUs that only borrow it too."""
+        return self.flush_tlb_mm_range(task, mm, EVERYTHING, frees_tables=True)
 
     def flush_tlb_mm_range(
         self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool
@@ -187,7 +222,7 @@ class UserMms:
             most = MAX_TLBI_RANGE_PAGES - 1
         # Above it one operation that names the address space, and spares all others.
         drops = Invalidation(CallKind.FULL, 1)
-        if pages <= most:
+        if EVERYTHING < pages <= most:
             drops = invalidate_pages(tlbi, pages, by_range=by_range)
         return self._invalidate(task, mm, tlbi, drops, pages)
 
@@ -212,11 +247,14 @@ class UserMms:
         ceiling = self._profile.user_ceiling
         if others:
             ceiling = ranged_by_call(self._machine, ceiling)
-        function = flush_user(self._tlb, pages, ceiling, frees_tables=frees_tables)
+        most = pages if pages != EVERYTHING else ceiling + 1
+        function = flush_user(self._tlb, most, ceiling, frees_tables=frees_tables)
         running = [cpu for cpu in others if self._runs(cpu, mm)]
-        self._note_flushed(mm, [task.cpu, *running])
+        here = [task.cpu] if task.cpu in mm.cpus else []
+        self._note_flushed(mm, [*here, *running])
         if not others:
-            yield from self._operations.flush_own_cpu(task, function)
+            if here:
+                yield from self._operations.flush_own_cpu(task, function)
             return
         targets = running
         if self._profile.user_flush == "ever_run":

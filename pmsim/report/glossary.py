@@ -97,7 +97,7 @@ CAUSES: Final = (
     _cause("new_mapping", "Something was mapped where a CPU might hold an older translation."),
     _cause("user", "Mappings of a user process changed."),
     _cause("membarrier", "A program asked for a barrier on the CPUs of its other threads."),
-    _cause("request", "A workload asked for the flush itself."),
+    _cause("request", "A workload asked for the flush, or the call, itself."),
     _cause("trace", "A row of a trace workload."),
 )
 """What a shootdown is made for."""

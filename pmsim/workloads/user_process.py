@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
 from pmsim.errors import Fault
 from pmsim.quantities import refused
-from pmsim.steps import Steps
+from pmsim.steps import Role, Steps
 from pmsim.units import MS, S
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.cpu_set import named_claims, named_cpus, named_faults
@@ -89,7 +89,7 @@ class UserProcess(Timed):
             for copy in range(self.copies)
         ]
         all_do: dict[str, Callable[[KernelHandle, Cpu], Steps]] = {
-            "spin": self._spin,
+            "spin": self.spin,
             "sleep": self._sleep,
             "change": partial(self._change_all, self.name),
         }
@@ -98,12 +98,28 @@ class UserProcess(Timed):
                 cpu,
                 all_do[self.threads_do],
                 working_set=self.working_set,
-                role=role if self.threads_do == "change" else "background",
+                role=role if self.threads_do == "change" else self.others_role,
+                measured=self.threads_do == "spin",
                 stream=f"cpu{cpu}",
             )
             for cpu in self._thread_cpus(machine)
         ]
         return [*firsts, *others]
+
+    @property
+    def others_role(self) -> Role:
+        """The role of threads that compute or sleep."""
+        return "background"
+
+    def spin(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
+        """Compute as a thread of the process."""
+        yield from kernel.use_mm(kernel.process(self.name))
+        while True:
+            yield from cpu.user_compute(S)
+
+    def end(self, kernel: KernelHandle) -> Iterable[Any]:
+        """Do what a thread does behind its last call; nothing."""
+        return ()
 
     def _thread_cpus(self, machine: MachineInfo) -> tuple[int, ...]:
         cpus = named_cpus(self.threads, machine)
@@ -127,11 +143,7 @@ class UserProcess(Timed):
         for instant in self.arrivals(cpu):
             yield from cpu.sleep_until(instant)
             yield from self.change(kernel)
-
-    def _spin(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
-        yield from kernel.use_mm(kernel.process(self.name))
-        while True:
-            yield from cpu.user_compute(S)
+        yield from self.end(kernel)
 
     def _sleep(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
         while True:

@@ -24,6 +24,7 @@ PLAIN: Final = frozenset(
     {
         *("rng", "report_failure", "work_until_now", "windows_until"),
         *("is_pmalloc_object", "usercopy_allowed", "pfree", "load_refusal", "process"),
+        "current_mm",
     }
 )
 """Calls of a kernel and a CPU that take no time, and may stand alone."""

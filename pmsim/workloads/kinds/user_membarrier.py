@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
 
+from pydantic import Field
+
+from pmsim.errors import Fault
+from pmsim.quantities import Time
 from pmsim.steps import Steps
 from pmsim.workloads.registry import workload
+from pmsim.workloads.task import MachineInfo
 from pmsim.workloads.user_process import UserProcess
+from pmsim.workloads.validation import KeyFault
 
 if TYPE_CHECKING:
     from pmsim.kernel.handle import KernelHandle
@@ -21,6 +28,24 @@ class UserMembarrier(UserProcess):
     nothing: what a shootdown costs without page tables.
     """
 
+    barrier: Literal["private", "sync_core", "global"] = Field(
+        default="private",
+        description="private: the CPUs that run the process are interrupted. sync_core: and"
+        " serialise, to take notice of new code. global: nobody is called, the caller sleeps for a"
+        " grace period.",
+    )
+    compute: Time = Field(default=0, description="What a thread computes before each.")
+
     def change(self, kernel: KernelHandle) -> Steps:
         """Ask for one barrier."""
-        yield from kernel.membarrier()
+        yield from kernel.task.user_compute(self.compute)
+        yield from kernel.membarrier(self.barrier)
+
+    def check(self, machine: MachineInfo) -> Iterable[KeyFault | Fault]:
+        """Return a fault for each CPU that is not there, and for a barrier that is not."""
+        yield from super().check(machine)
+        kernel = machine.kernel
+        if self.barrier == "sync_core" and kernel is not None and not kernel.membarrier_sync_core:
+            message = f"{kernel.name} has no membarrier that makes other threads serialise"
+            hint = "RISC-V has it in 6.12; or barrier: private"
+            yield KeyFault(("barrier",), "no-such-call", message, hint)

@@ -143,3 +143,38 @@ def test_the_study_passes_one_per_cent_between_100_and_200_loads_a_second() -> N
     ]
     # Of 8 shootdowns a load 6 are full flushes, each 512 entries of 15 ns to refill.
     assert lost[0] < 0.01 < lost[1]
+
+
+def test_threads_of_a_process_hear_of_each_change_and_others_of_none() -> None:
+    result = run("process")
+    handlers = result.cpus.set_index("cpu")["handlers"]
+    # Nine tries while they compute, mprotect and munmap each; of the tenth idle CPUs do not hear,
+    # but of the end of the process, whose tables are freed.
+    assert handlers[16] == handlers[17] == 2 * 9 + 1
+    # The fork and eight pages that are copied; of its end all but the last thread's CPU hear.
+    assert sorted(handlers[[18, 19, 20]]) == [1, 1 + 8, 1 + 8 + 1]
+    assert handlers[21] == handlers[22] == 0
+    slowdowns = {one["workload"]: one["slowdown"] for one in result.summary["user_work"]}
+    assert slowdowns["others"] == 0 < slowdowns["server"] < 0.01
+
+
+def test_barriers_wait_for_each_other_since_the_kernel_serialises_them() -> None:
+    after = pmsim.run(pmsim.load("membarrier").with_(kernel="linux-6.12-x86_64"))
+    calls = [result.summary["calls"][0] for result in (run("membarrier"), after)]
+    assert [call["count"] for call in calls] == [16 * 20] * 2
+    assert calls[0]["lock_wait_ps"] == 0 < calls[1]["lock_wait_ps"]
+    assert calls[1]["longest_ps"] > 1.3 * calls[0]["longest_ps"]
+    # Threads that sleep are left alone: at 2,000 a second of 100 us a fifth of them run.
+    assert run("membarrier").crosscalls["targets"].mean() == pytest.approx(15 / 5, rel=0.2)
+
+
+def test_a_sample_of_registers_read_together_takes_a_tenth_of_one_after_the_other() -> None:
+    scenario = pmsim.load("register-reads")
+    together = pmsim.run(scenario.with_(**{"workloads.monitor.together": True}))
+    (serial,), (batch,) = (result.summary["calls"] for result in (run("register-reads"), together))
+    assert serial["count"] == 55 * batch["count"] == 55 * 5
+    assert serial["total_ps"] / batch["total_ps"] == pytest.approx(9, abs=1)
+    latencies = run("register-reads").crosscalls
+    far = latencies["end_ps"] - latencies["start_ps"]
+    # The other socket is dearer, by the way there and back: 300 ns of delivery, a line further off.
+    assert 1.5 < far.max() / far.min() < 3
