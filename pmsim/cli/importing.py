@@ -47,6 +47,14 @@ def import_(
             "--tick", metavar="TIME", help="What a step stands for of a clock that counts events."
         ),
     ] = "1us",
+    between: Annotated[
+        str | None,
+        typer.Option(
+            "--between",
+            metavar="TIME",
+            help="The time between two readings of /proc/interrupts.",
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace files that are there already.")
     ] = False,
@@ -56,23 +64,31 @@ def import_(
 ) -> None:
     """Read what a machine tells: traces, counts of interrupts, areas, topology."""
     from pmsim.imports.importer import Wishes, import_files
-    from pmsim.readers.cpulist import read_cpulist
     from pmsim.units import parse_time
 
-    try:
-        apart = frozenset(read_cpulist(isolated)) if isolated else frozenset[int]()
-    except ValueError as error:
-        leave(BAD_INPUT, f"--isolated: {error}")
     if out is not None:
         from pmsim.report.files import check_files
 
         check_files([out / name for name in REPORTS], force=force)
     with _shown_reading(files[0].name, wanted=not quiet) as progress:
-        found = import_files(files, Wishes(apart, parse_time(tick), progress))
+        apart = None if between is None else parse_time(between)
+        wishes = Wishes(_cpus(isolated), parse_time(tick), apart, progress)
+        found = import_files(files, wishes)
     if out is not None:
         _write(found, out, force=force)
     if not quiet:
         _print(found, out)
+
+
+def _cpus(listed: str) -> frozenset[int]:
+    from pmsim.cpulist import cpus_of
+    from pmsim.errors import CpuListError
+    from pmsim.readers.formats import MOST_CPUS
+
+    try:
+        return frozenset(cpus_of(listed, MOST_CPUS))
+    except CpuListError as error:
+        leave(BAD_INPUT, f"--isolated: {error}")
 
 
 def _write(found: Imported, out: Path, *, force: bool) -> None:

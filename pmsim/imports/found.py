@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +36,11 @@ class Imported:
     words: tuple[str, ...]
     tables: tuple[Table, ...]
     files: Mapping[str, WriteFile] = field(default_factory=dict)
+
+
+def sentences(said: Iterable[str]) -> tuple[str, ...]:
+    """Return what is said as sentences: with a capital letter and a full stop."""
+    return tuple(f"{one[0].upper()}{one[1:]}." for one in said)
 
 
 def text_file(text: str) -> WriteFile:

@@ -9,6 +9,9 @@ from typing import Final
 LOOKED_AT: Final = 1 << 16
 """Bytes from the beginning that tell what a file is."""
 
+MOST_CPUS: Final = 8192
+"""CPUs that the largest kernel can be built for (``NR_CPUS_RANGE_END``, arch/x86/Kconfig)."""
+
 LINE: Final = re.compile(
     rb"^ *(\S.*?)[- ] *(\d+)(?:/\d+)? +(?:\([ \d-]+\) +)?\[(\d+)\] +(?:([^\d\s]\S*) +)?"
     rb"(\d+)(?:\.(\d+))?: +(?:\d+ +)?(?:[\w-]+:)?(\w+): ?(.*)$",

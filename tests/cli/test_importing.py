@@ -33,5 +33,5 @@ def test_import_overwrites_nothing_unless_asked(inside: Pmsim) -> None:
 def test_import_says_of_a_bad_option_or_file_what_is_wrong(inside: Pmsim, tmp_path: Path) -> None:
     done = inside("import", DATA / "mprotect.trace.gz", "--isolated", "x")
     assert done.returncode == 2
-    assert "--isolated: 'x' is no list of CPUs" in done.stdout
+    assert "--isolated: 'x' names no CPUs" in done.stdout
     assert inside("import", tmp_path / "nothing").returncode == 2

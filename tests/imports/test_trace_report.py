@@ -10,7 +10,7 @@ import pytest
 
 from pmsim.imports.importer import Wishes, import_files
 from pmsim.imports.spread import MOST_VALUES, Spread
-from pmsim.imports.trace.calls import cpus_of
+from pmsim.imports.trace.calls import cpus_of_mask
 from pmsim.imports.trace.flushes import EVERYTHING, span
 from pmsim.imports.trace.seen import SeenTrace, read_trace
 from pmsim.report.table import Table
@@ -82,7 +82,7 @@ def test_what_is_under_way_where_events_are_lost_is_left_out(tmp_path: Path) -> 
     ],
 )
 def test_masks_are_read_in_hexadecimal_and_as_lists(mask: bytes, cpus: list[int]) -> None:
-    assert cpus_of(mask) == cpus
+    assert cpus_of_mask(mask) == cpus
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
 
+from pmsim.cpulist import cpus_of
 from pmsim.imports.spread import Spread
-from pmsim.readers.cpulist import read_cpulist
+from pmsim.readers.formats import MOST_CPUS
 
 IDLE: Final = b"<idle>"
 """What ftrace calls the idle task; perf says ``swapper``."""
@@ -209,7 +210,7 @@ class Calls:
         """Note that an interrupt is sent to several CPUs at once."""
         found = _SENT_MASK.search(rest)
         if found is not None:
-            targets = cpus_of(found[1])
+            targets = cpus_of_mask(found[1])
             if found[2] not in _CALL_INTERRUPTS:  # 6.4 names the function itself here
                 known = self._function(found[2].decode())
                 known.calls += 1
@@ -295,7 +296,7 @@ class Calls:
         return found
 
 
-def cpus_of(mask: bytes) -> list[int]:
+def cpus_of_mask(mask: bytes) -> list[int]:
     """Return the CPUs of a mask as the kernel writes it (``%*pb``) or trace-cmd does (a list).
 
     A call of one CPU alone is no mask, so that one number is a word of bits and no list.
@@ -303,6 +304,6 @@ def cpus_of(mask: bytes) -> list[int]:
     text = mask.strip(b"{}[]").decode()
     words = text.split(",")
     if "-" in text or any(len(word) != _WORD for word in words[1:]):
-        return list(read_cpulist(text))
+        return list(cpus_of(text, MOST_CPUS))
     bits = int("".join(words).removeprefix("0x") or "0", 16)
     return [cpu for cpu in range(bits.bit_length()) if bits >> cpu & 1]

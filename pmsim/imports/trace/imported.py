@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pmsim.imports.found import Imported
+from pmsim.imports.found import Imported, sentences
 from pmsim.imports.trace.seen import read_trace
 from pmsim.imports.trace.tables import trace_tables, trace_words
 from pmsim.readers.formats import Format
@@ -38,5 +38,5 @@ def import_trace(
         If it cannot be read.
     """
     seen = read_trace(path, tick_ps=tick_ps, progress=progress)
-    words = tuple(one[0].upper() + one[1:] + "." for one in trace_words(seen, isolated))
+    words = sentences(trace_words(seen, isolated))
     return Imported(path.name, format_.value, words, tuple(trace_tables(seen, isolated)))

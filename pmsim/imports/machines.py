@@ -1,0 +1,189 @@
+"""A machine that describes itself becomes one to simulate: its topology, and costs of the nearest.
+
+Nothing that a machine says of itself tells what an interrupt or a TLB walk costs there. So the
+costs are those of the shipped platform that is nearest, and the file says so.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pmsim import formatting
+from pmsim.cpulist import format_cpulist
+from pmsim.imports.found import Imported, sentences, text_file
+from pmsim.readers.formats import Format
+from pmsim.readers.machine import SeenMachine, read_lscpu, read_lscpu_json, read_sysfs
+from pmsim.report.table import Table, word
+
+READERS: Final = {
+    Format.LSCPU: read_lscpu,
+    Format.LSCPU_JSON: read_lscpu_json,
+    Format.SYSFS: read_sysfs,
+}
+FILE: Final = "machine.yaml"
+"""The piece of a scenario that is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Machines of one kind, and the platform that is nearest to them.
+
+    Of each text an expression has to be found in what the machine says; numbers are the least. An
+    AMD family of 26 is Zen 5 (arch/x86/kernel/cpu/amd.c, ``bsp_init_amd``).
+    """
+
+    platform: str
+    arch: str
+    vendor: str = ""
+    model: str = ""
+    hypervisor: str = ""
+    family: int = 0
+    cpus: int = 0
+    packages: int = 0
+
+    def fits(self, seen: SeenMachine) -> bool:
+        texts = (
+            (self.arch, seen.arch),
+            (self.vendor, seen.vendor),
+            (self.model, seen.model_name),
+            (self.hypervisor, seen.hypervisor),
+        )
+        new = seen.family >= self.family
+        large = seen.cpus >= self.cpus and seen.packages >= self.packages
+        return new and large and all(re.search(wanted, told) for wanted, told in texts)
+
+
+RULES: Final = (
+    _Rule("kvm-milan-2s", "x86_64", "AMD", hypervisor=".", cpus=65),
+    _Rule("kvm-milan", "x86_64", "AMD", hypervisor="."),
+    _Rule("kvm-sapphire-rapids", "x86_64", "Intel", "Sapphire|[468]4\\d\\d|Emerald", "."),
+    _Rule("kvm-intel-2018", "x86_64", "Intel", hypervisor="."),
+    _Rule("epyc-turin", "x86_64", "AMD", family=26),
+    _Rule("opteron-2008", "x86_64", "AMD", "Opteron"),
+    _Rule("epyc-milan", "x86_64", "AMD|Hygon"),
+    _Rule("skylake-sp-8s", "x86_64", "Intel", packages=4),
+    _Rule("xeon-2006", "x86_64", "Intel", "Xeon.* [357][0-4]\\d\\d\\b"),
+    _Rule("skylake-sp-2s", "x86_64"),
+    _Rule("xeon-2006", "i[3-6]86"),
+    _Rule("thunderx2-2s", "aarch64", model="ThunderX2"),
+    _Rule("kunpeng-920-2s", "aarch64", "HiSilicon", ""),
+    _Rule("kunpeng-920-2s", "aarch64", model="Kunpeng|TSV110"),
+    _Rule("altra-max", "aarch64", cpus=9),
+    _Rule("snapdragon-888", "aarch64"),
+    _Rule("cortex-a15", "armv[67]"),
+    _Rule("sg2042", "riscv64"),
+)
+"""The first that fits is the nearest; an x86 machine is the last resort."""
+KERNELS: Final = {
+    "altra-max": "linux-6.12-arm64",
+    "snapdragon-888": "linux-6.12-arm64",
+    "thunderx2-2s": "linux-6.12-arm64",
+    "kunpeng-920-2s": "linux-6.12-arm64",
+    "cortex-a15": "linux-6.1-arm32",
+    "sg2042": "linux-6.12-riscv64",
+}
+"""The kernel of the scenario that is written, where it is not x86."""
+
+
+def nearest(seen: SeenMachine) -> str:
+    """Return the name of the platform whose costs come nearest to a machine's."""
+    return next((rule.platform for rule in RULES if rule.fits(seen)), "skylake-sp-2s")
+
+
+def import_machine(path: Path, format_: Format) -> Imported:
+    """Return a machine, and a scenario that runs on it.
+
+    Raises
+    ------
+    ScenarioError
+        If the file or directory does not tell its topology.
+    """
+    seen = READERS[format_](path)
+    platform = nearest(seen)
+    said = [
+        f"{formatting.counted(seen.cpus, 'CPU')}: {_shape(seen)}",
+        f"its costs are those of {platform}, the nearest of the platforms: nothing in the file"
+        " tells what an interrupt costs; times are as far off as the two machines are apart",
+    ]
+    if seen.hypervisor:
+        said.append(f"a guest of {seen.hypervisor}, whose interrupts go through the host")
+    said += _numbering(seen)
+    rows = [
+        ("architecture", seen.arch or "not told"),
+        ("processor", seen.model_name or seen.vendor or "not told"),
+        ("packages", str(seen.packages)),
+        ("dies of each", str(seen.dies)),
+        ("cores of each", str(seen.cores)),
+        ("threads of each", str(seen.threads)),
+        ("isolated", format_cpulist(_isolated(seen)) or "none"),
+        ("costs of", platform),
+    ]
+    table = Table("machine", ("what", "value"), tuple((word(a), word(b)) for a, b in rows))
+    text = _scenario(path.name, format_, seen, platform)
+    return Imported(path.name, format_.value, sentences(said), (table,), {FILE: text_file(text)})
+
+
+def _shape(seen: SeenMachine) -> str:
+    parts = (
+        (seen.packages, "package"),
+        (seen.dies, "die"),
+        (seen.cores, "core"),
+        (seen.threads, "thread"),
+    )
+    return " x ".join(formatting.counted(number, name) for number, name in parts)
+
+
+def _numbering(seen: SeenMachine) -> list[str]:
+    """Say how its CPUs are numbered here, where that is another way."""
+    said = []
+    if not seen.even:
+        said.append("its packages, dies or cores differ; here all are as large as the largest")
+    if seen.order and seen.order != tuple(sorted(seen.order)):
+        at = next(place for place, cpu in enumerate(seen.order) if place != cpu)
+        said.append(
+            "Linux numbers its CPUs in another order than pmsim, where threads of a core come one"
+            f" after the other: CPU {at} here is CPU {seen.order[at]} there"
+        )
+    elif not seen.order and seen.threads > 1:
+        said.append(
+            "Linux may number the second threads of all cores last; here threads of a core come"
+            " one after the other (a copy of /sys/devices/system/cpu tells)"
+        )
+    return said
+
+
+def _isolated(seen: SeenMachine) -> list[int]:
+    """Return the isolated CPUs as they are numbered here."""
+    places = {cpu: place for place, cpu in enumerate(seen.order)}
+    return [places[cpu] for cpu in seen.isolated if cpu in places]
+
+
+def _scenario(name: str, format_: Format, seen: SeenMachine, platform: str) -> str:
+    topology = (
+        f"{{packages: {seen.packages}, dies: {seen.dies}, cores: {seen.cores},"
+        f" threads: {seen.threads}}}"
+    )
+    isolated = format_cpulist(_isolated(seen))
+    lines = [
+        f"# Made by pmsim import of {name}, {format_.value}.",
+        f"# Processor: {seen.model_name or seen.vendor or 'not told'}.",
+        "# The topology is the machine's own. The costs are those of the nearest platform,",
+        f"# {platform}: nothing was measured on this machine.",
+        "pmsim: 1",
+        f"name: {re.sub(r'[^A-Za-z0-9_.-]', '-', name)}",
+        "description: What does a flush of everything cost on this machine?",
+        "machine:",
+        f"  platform: {platform}",
+        f"  topology: {topology}",
+        f"  cpus: {seen.cpus}",
+        *([f"  isolated: '{isolated}'"] if isolated else []),
+        f"kernel: {KERNELS.get(platform, 'linux-6.12-x86_64')}",
+        "until: done",
+        "workloads:",
+        "  - {kind: kernel_flush, cpus: [0], flushes: 100, pages: all, arrival: {every: 1ms}}",
+        "  - {kind: user_work, cpus: others}",
+    ]
+    return "\n".join(lines) + "\n"
