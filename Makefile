@@ -3,9 +3,10 @@
 # `make demo` installs what runs; all others also the tools that they need.
 #
 #   make demo      run the shipped scenario `policy-load`; results in results/policy-load
-#   make test      the tests that are quick, and their coverage
+#   make test      the tests that are quick
+#   make coverage  the same, and which lines they run (takes three times as long)
 #   make test-all  all tests, slow ones too, on every Python 3.11 to 3.13 of this machine,
-#                  and on the oldest versions that pyproject.toml allows
+#                  and on the oldest versions that pyproject.toml allows; and the coverage
 #   make lint      ruff, mypy, import-linter
 #   make bench     speed, as tables of ratios and targets (a few minutes)
 #   make reproduce published experiments, predicted against measured (minutes on 2 cores); results in
@@ -17,7 +18,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-lowest lint format bench reproduce study docs clean
+.PHONY: help demo test coverage test-all test-lowest lint format bench reproduce study docs clean
 
 # The first interpreter that is new enough.
 PYTHON ?= $(shell \
@@ -52,22 +53,17 @@ $(TOOLS): $(READY)
 demo: $(READY)
 	$(BIN)/pmsim run policy-load --out results/policy-load --force
 
-PARALLEL_COUNTS := tests/ground_truth/test_parallel_counts.py tests/ground_truth/test_module_bursts.py
+# Files go to the cores in the order in which they are found: notebooks first, which take longest.
+ON_EVERY_CORE := -n auto --dist loadfile --no-loadscope-reorder
 
-# The compiled passes cannot be measured as they run, so a part of the tests runs them as plain Python.
 test: $(TOOLS)
+	$(BIN)/python -m pytest -m "not slow" $(ON_EVERY_CORE)
+
+# The compiled passes cannot be measured as they run: the tests of the hardware run them once more as plain Python.
+coverage: $(TOOLS)
 	@$(BIN)/coverage erase
-	@echo "== the kernel's own counts, one table after the other, on one core; on the other the passes as plain Python"
-	@beside=$$(mktemp); status=0; \
-	{ NUMBA_DISABLE_JIT=1 HYPOTHESIS_PROFILE=few $(BIN)/coverage run -m pytest -q -m "not slow" tests/hardware && \
-	    $(BIN)/coverage run -m pytest -q -m "not slow" $(PARALLEL_COUNTS); } >$$beside 2>&1 & \
-	$(BIN)/coverage run -m pytest -q -m "not slow" tests/ground_truth $(PARALLEL_COUNTS:%=--ignore %) || status=$$?; \
-	wait $$! || status=$$?; \
-	echo "== the compiled passes as plain Python, for their coverage; the counts of parallel work"; \
-	cat $$beside; rm -f $$beside; \
-	exit $$status
-	@echo "== all else that is quick, on every core"
-	$(BIN)/coverage run -m pytest -m "not slow" --ignore tests/ground_truth -n auto --dist loadfile
+	NUMBA_DISABLE_JIT=1 HYPOTHESIS_PROFILE=few $(BIN)/coverage run -m pytest -m "not slow" tests/hardware
+	$(BIN)/coverage run -m pytest -m "not slow" $(ON_EVERY_CORE)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
@@ -86,7 +82,7 @@ test-all: lint
 	    ran=$$((ran + 1)); \
 	done; \
 	test $$ran -gt 0 || { echo "no Python 3.11 to 3.13 found" >&2; exit 1; }
-	@$(MAKE) --no-print-directory test-lowest
+	@$(MAKE) --no-print-directory test-lowest coverage
 
 .venv-3.%/.ready: pyproject.toml
 	@test -x $(@D)/bin/python || $(VENV_PYTHON) -m venv $(@D)
