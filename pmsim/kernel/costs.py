@@ -216,6 +216,22 @@ class KernelCosts(Group):
     user_page_copy: Annotated[
         int, work("Copy a page to another, in memory.", ", 0.1 µs in the caches, 0.5 between nodes")
     ] = 250 * NS
+    user_page_migrate: Annotated[
+        int,
+        work(
+            "Move a page to another node, without copying it: take it off its list, a new page,"
+            " its reverse mapping, its entry.",
+            between=(700 * NS, 4 * US),
+        ),
+    ] = 1500 * NS
+    user_page_reclaim: Annotated[
+        int,
+        work(
+            "Take a page from a process, without its flush: look at its references, find and clear"
+            " its entry, free it or give it to the swap cache.",
+            between=(300 * NS, 2 * US),
+        ),
+    ] = 600 * NS
     user_fork: Annotated[
         int,
         work(

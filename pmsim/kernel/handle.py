@@ -21,11 +21,13 @@ from pmsim.kernel.cross_calls import CrossCalls
 from pmsim.kernel.flush_requests import FlushRequests
 from pmsim.kernel.ftrace import Ftrace
 from pmsim.kernel.modules.loader import Modules
+from pmsim.kernel.numa_balancing import NumaBalancing
 from pmsim.kernel.pagetables.page_blocks import PageBlocks
 from pmsim.kernel.permissions.set_memory import SetMemory
 from pmsim.kernel.pmalloc.objects import PmallocObjects
 from pmsim.kernel.pmalloc.pmalloc import Pmalloc
 from pmsim.kernel.process_calls import ProcessCalls
+from pmsim.kernel.reclaim import Reclaim
 from pmsim.kernel.text.bpf import Bpf
 from pmsim.kernel.text.kprobes import Kprobes
 from pmsim.kernel.text.static_keys import StaticKeys
@@ -86,11 +88,13 @@ class KernelHandle:
         "_kprobes",
         "_lazy_free",
         "_modules",
+        "_numa_balancing",
         "_page_blocks",
         "_pmalloc",
         "_pmalloc_objects",
         "_process_calls",
         "_purge",
+        "_reclaim",
         "_set_memory",
         "_static_keys",
         "_thread_stacks",
@@ -119,11 +123,13 @@ class KernelHandle:
         self._flush_requests = part(FlushRequests)
         self._ftrace = part(Ftrace)
         self._modules = part(Modules)
+        self._numa_balancing = part(NumaBalancing)
         self._page_blocks = part(PageBlocks)
         self._set_memory = part(SetMemory)
         self._pmalloc_objects = part(PmallocObjects)
         self._pmalloc = part(Pmalloc)
         self._process_calls = part(ProcessCalls)
+        self._reclaim = part(Reclaim)
         self._bpf = part(Bpf)
         self._kprobes = part(Kprobes)
         self._static_keys = part(StaticKeys)
@@ -432,6 +438,45 @@ class KernelHandle:
             For None, which is what a failed load returned: there is no module to speak of.
         """
         return self._modules.unload_module(self.task, module)
+
+    # numa_balancing
+
+    def task_numa_work(self, pages: Pages, *, scanned: Pages = 0, mappings: int = 1) -> Steps:
+        """Scan the caller's process: make ``pages`` pages fault at their next use.
+
+        Parameters
+        ----------
+        task
+            Who scans, as it returns to user space.
+        pages
+            How many entries change; none of them flushes nothing.
+        scanned
+            How many are looked at, at least those that change.
+        mappings
+            In how many mappings they lie: a flush for each.
+
+        Raises
+        ------
+        ProgramError
+            If this kernel has no NUMA balancing.
+        """
+        return self._numa_balancing.task_numa_work(
+            self.task, pages, scanned=scanned, mappings=mappings
+        )
+
+    def do_numa_page(self, pages: Pages, *, moved: Pages = 0) -> Steps:
+        """Use pages that a scan made fault: a fault for each, and no flush.
+
+        Parameters
+        ----------
+        task
+            Who uses them.
+        pages
+            How many.
+        moved
+            How many of them move to the node of the caller's CPU, the first ones.
+        """
+        return self._numa_balancing.do_numa_page(self.task, pages, moved=moved)
 
     # pagetables.page_blocks
 
@@ -744,6 +789,22 @@ class KernelHandle:
             How many are freed if it is the last one.
         """
         return self._process_calls.exit_mm(self.task, pages)
+
+    # reclaim
+
+    def shrink_page_list(self, pages: Pages, *, dirty: Pages = 0) -> Steps:
+        """Take pages from the caller's process, 32 at a time.
+
+        Parameters
+        ----------
+        task
+            Who finds no free page, and takes some by itself (direct reclaim).
+        pages
+            How many.
+        dirty
+            How many of each 32 are written to the swap or a file first, at most all of them.
+        """
+        return self._reclaim.shrink_page_list(self.task, pages, dirty=dirty)
 
     # text.bpf
 

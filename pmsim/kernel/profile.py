@@ -185,6 +185,14 @@ class KernelProfile(BaseModel):
     membarrier_sync_core: bool = Field(
         description="Whether membarrier can make the other threads serialise too."
     )
+    numa_balancing: bool = Field(
+        description="Whether the kernel can move pages to the nodes that use them."
+    )
+    reclaim_flush: Literal["page", "batch", "operations"] = Field(
+        description="What reclaim flushes as it unmaps pages: each by itself (page), all of a"
+        " process's address space once for some pages (batch), or each by an operation, and waits"
+        " for some of them together (operations)."
+    )
     asids: int = Field(
         ge=1,
         strict=True,

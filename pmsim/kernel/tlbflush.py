@@ -68,6 +68,10 @@ class Cause(IntEnum):
     """Pages were joined to a large leaf again."""
     MEMBARRIER = 10
     """A program wants a barrier on the CPUs of its other threads; no translation is dropped."""
+    NUMA = 11
+    """User-space pages are made to fault, to learn which node uses them."""
+    RECLAIM = 12
+    """Pages are taken from processes because memory is short."""
 
 
 class Way(Protocol):

@@ -159,6 +159,10 @@ class UserMms:
         mm.users.discard(task)
         return not mm.users
 
+    def runs_elsewhere(self, task: Task, mm: UserMm) -> bool:
+        """Return whether another CPU than the caller's is in the mask."""
+        return not mm.cpus <= {task.cpu}
+
     def fault_lock(self, mm: UserMm) -> KernelReadSide | None:
         """Return the lock that a fault takes for all of the address space; none for a mapping's."""
         return mm.mmap_lock.read if self._profile.vma_locks == "none" else None
@@ -195,17 +199,37 @@ class UserMms:
         return self.flush_tlb_mm_range(task, mm, EVERYTHING, frees_tables=True)
 
     def flush_tlb_mm_range(
-        self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool
+        self,
+        task: Task,
+        mm: UserMm,
+        pages: Pages,
+        *,
+        frees_tables: bool = False,
+        cause: Cause = Cause.USER,
     ) -> Steps:
         """Drop translations of an address space on the CPUs that may use them."""
+        tlbi = self._next_generation(task, mm)
+        if tlbi is None:
+            return self._interrupt(task, mm, pages, frees_tables=frees_tables, cause=cause)
+        return self._broadcast(task, mm, tlbi, pages, cause)
+
+    def flush_one_by_one(self, task: Task, mm: UserMm, pages: Pages, cause: Cause) -> Steps:
+        """Drop single pages by an operation each, and wait for all of them together."""
+        tlbi = self._next_generation(task, mm)
+        if tlbi is None:
+            return self._interrupt(task, mm, EVERYTHING, frees_tables=False, cause=cause)
+        drops = invalidate_pages(tlbi, pages, by_range=False)
+        return self._invalidate(task, mm, tlbi, drops, pages, cause)
+
+    def _next_generation(self, task: Task, mm: UserMm) -> TlbiCosts | None:
+        """Begin a flush; return the costs of its broadcast, None where CPUs are called."""
         for cpu in self._cpus:
             self._look(cpu)
         mm.tlb_gen += 1
         tlbi = self._broadcasts(task, mm)
-        if tlbi is None:
-            return self._interrupt(task, mm, pages, frees_tables=frees_tables)
-        self._note_flushed(mm, [cpu for cpu in self._cpus if mm in self._cpus[cpu].asids])
-        return self._broadcast(task, mm, tlbi, pages)
+        if tlbi is not None:
+            self._note_flushed(mm, [cpu for cpu in self._cpus if mm in self._cpus[cpu].asids])
+        return tlbi
 
     def _broadcasts(self, task: Task, mm: UserMm) -> TlbiCosts | None:
         """Return the costs of the broadcast that tells of a change, None where CPUs are called."""
@@ -215,7 +239,9 @@ class UserMms:
             return self._tlbi
         return self._tlbi if len(mm.cpus) >= self._broadcast_from else None
 
-    def _broadcast(self, task: Task, mm: UserMm, tlbi: TlbiCosts, pages: Pages) -> Steps:
+    def _broadcast(
+        self, task: Task, mm: UserMm, tlbi: TlbiCosts, pages: Pages, cause: Cause = Cause.USER
+    ) -> Steps:
         by_range = self._profile.user_tlbi_range
         most = self._profile.user_ceiling
         if by_range and tlbi.range:
@@ -224,24 +250,38 @@ class UserMms:
         drops = Invalidation(CallKind.FULL, 1)
         if EVERYTHING < pages <= most:
             drops = invalidate_pages(tlbi, pages, by_range=by_range)
-        return self._invalidate(task, mm, tlbi, drops, pages)
+        return self._invalidate(task, mm, tlbi, drops, pages, cause)
 
     def _invalidate(
-        self, task: Task, mm: UserMm, tlbi: TlbiCosts, drops: Invalidation, pages: Pages
+        self,
+        task: Task,
+        mm: UserMm,
+        tlbi: TlbiCosts,
+        drops: Invalidation,
+        pages: Pages,
+        cause: Cause = Cause.USER,
     ) -> Steps:
         """Send operations, and call the CPUs that run the process where those do not suffice.
 
         ``broadcast_tlb_mm_a15_erratum`` (arch/arm/kernel/smp_tlb.c).
         """
-        yield from self._operations.invalidate(task, drops, Cause.USER, pages)
+        yield from self._operations.invalidate(task, drops, cause, pages)
         if tlbi.erratum_798181:
             running = [cpu for cpu in sorted(mm.cpus - {task.cpu}) if self._runs(cpu, mm)]
             if running:
                 yield from self._operations.cross_call(
-                    task, empty_call(), Cause.USER, pages, targets=running
+                    task, empty_call(), cause, pages, targets=running
                 )
 
-    def _interrupt(self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool) -> Steps:
+    def _interrupt(
+        self,
+        task: Task,
+        mm: UserMm,
+        pages: Pages,
+        *,
+        frees_tables: bool,
+        cause: Cause = Cause.USER,
+    ) -> Steps:
         """Call the CPUs of the mask that run the process, and the lazy ones where they have to."""
         others = sorted(mm.cpus - {task.cpu})
         ceiling = self._profile.user_ceiling
@@ -264,7 +304,7 @@ class UserMms:
             for cpu in set(others).difference(running):
                 mm.lazy_interrupts += 1
                 self._leave(cpu)
-        yield from self._operations.cross_call(task, function, Cause.USER, pages, targets=targets)
+        yield from self._operations.cross_call(task, function, cause, pages, targets=targets)
 
     def resume(self, task: Task) -> Steps:
         """Note that a thread runs, and let it pay for what its CPU had to flush."""

@@ -96,6 +96,8 @@ CAUSES: Final = (
     _cause("text_poke", "Code was patched."),
     _cause("new_mapping", "Something was mapped where a CPU might hold an older translation."),
     _cause("user", "Mappings of a user process changed."),
+    _cause("numa", "NUMA balancing made pages of a process fault."),
+    _cause("reclaim", "Pages of a process were taken away because memory is short."),
     _cause("membarrier", "A program asked for a barrier on the CPUs of its other threads."),
     _cause("request", "A workload asked for the flush, or the call, itself."),
     _cause("trace", "A row of a trace workload."),

@@ -44,8 +44,13 @@ class UserMembarrier(UserProcess):
     def check(self, machine: MachineInfo) -> Iterable[KeyFault | Fault]:
         """Return a fault for each CPU that is not there, and for a barrier that is not."""
         yield from super().check(machine)
-        kernel = machine.kernel
-        if self.barrier == "sync_core" and kernel is not None and not kernel.membarrier_sync_core:
-            message = f"{kernel.name} has no membarrier that makes other threads serialise"
-            hint = "RISC-V has it in 6.12; or barrier: private"
-            yield KeyFault(("barrier",), "no-such-call", message, hint)
+        if self.barrier == "sync_core":
+            yield from sync_core_fault(("barrier",), machine)
+
+
+def sync_core_fault(path: tuple[str, ...], machine: MachineInfo) -> Iterable[KeyFault]:
+    """Return a fault if the kernel cannot make other threads serialise."""
+    kernel = machine.kernel
+    if kernel is not None and not kernel.membarrier_sync_core:
+        message = f"{kernel.name} has no membarrier that makes other threads serialise"
+        yield KeyFault(path, "no-such-call", message, "on RISC-V 6.12 has it")

@@ -178,3 +178,35 @@ def test_a_sample_of_registers_read_together_takes_a_tenth_of_one_after_the_othe
     far = latencies["end_ps"] - latencies["start_ps"]
     # The other socket is dearer, by the way there and back: 300 ns of delivery, a line further off.
     assert 1.5 < far.max() / far.min() < 3
+
+
+def test_making_all_code_writable_takes_as_long_as_it_has_pages() -> None:
+    page = pmsim.run(pmsim.load("jit").with_(**{"workloads.compiler.pages": "1 page"}))
+    whole, single = (
+        next(one["mean_ps"] for one in result.summary["calls"] if one["kind"] == "mprotect")
+        for result in (run("jit"), page)
+    )
+    # 16,384 entries of 20 ns; a call of a page is its fixed part and a flush of 7 CPUs.
+    assert whole == pytest.approx(16_384 * 20_000, rel=0.05)
+    assert single < 5 * US
+    slowdowns = [result.summary["user_work"][0]["slowdown"] for result in (run("jit"), page)]
+    assert slowdowns[0] > slowdowns[1] > 0
+
+
+def test_a_scan_for_numa_balancing_takes_8_to_15_ms_and_is_one_flush() -> None:
+    summary = run("numa-balancing").summary
+    calls = {one["kind"]: one for one in summary["calls"]}
+    scan = calls["task_numa_work"]
+    assert 8 * MS < scan["mean_ps"] < 15 * MS
+    assert scan["broadcasts"] == scan["count"] == 3
+    assert summary["latency_ps"]["mean"] < scan["mean_ps"] / 1000
+    assert calls["do_numa_page"]["broadcasts"] == 0
+
+
+def test_batches_of_reclaim_spare_all_but_one_of_32_interrupts() -> None:
+    single = pmsim.run(pmsim.load("reclaim").with_(**{"kernel.reclaim_flush": "page"}))
+    interrupts = [result.summary["broadcasts"]["targets"] for result in (run("reclaim"), single)]
+    assert interrupts == [15 * 5 * 320 // 32, 15 * 5 * 320]
+    slowdowns = [result.summary["user_work"][0]["slowdown"] for result in (run("reclaim"), single)]
+    # Half as much is lost: a flush of everything is refilled, 512 entries of 15 ns.
+    assert 1.5 < slowdowns[1] / slowdowns[0] < 2.5

@@ -1,0 +1,40 @@
+"""A garbage collector that moves objects while the program runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from pmsim.steps import Steps
+from pmsim.workloads.keys import UserPages
+from pmsim.workloads.registry import workload
+from pmsim.workloads.user_process import UserMapping
+
+if TYPE_CHECKING:
+    from pmsim.kernel.handle import KernelHandle
+
+
+@workload("compacting_gc")
+class CompactingGc(UserMapping):
+    """A thread protects a part of the heap, moves what lives in it, and gives its memory back.
+
+    Stands for collectors and allocators that compact with the help of page protection, as Ruby's
+    GC.compact and the allocator Mesh do: one ``mprotect`` for all that is to move, so that a thread
+    that touches it is caught; region by region the objects are copied and the region is opened
+    again; and one ``madvise`` for all of it. Left out: threads that are caught; references that
+    have to be changed elsewhere.
+    """
+
+    region: UserPages = Field(
+        default=16, description="Pages that are copied and opened again at a time."
+    )
+
+    def change(self, kernel: KernelHandle) -> Steps:
+        """Compact once."""
+        yield from kernel.mprotect(self.pages)
+        for first in range(0, self.pages, self.region):
+            pages = min(self.region, self.pages - first)
+            yield from kernel.task.user_compute(pages * kernel.costs.user_page_copy)
+            yield from kernel.mprotect(pages)
+        yield from kernel.madvise_dontneed(self.pages)
