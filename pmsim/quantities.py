@@ -192,6 +192,8 @@ PositiveTimeOrAuto = Annotated[
     int | Literal["auto"], QuantityKey(units.TIME, positive=True, words=("auto",))
 ]
 """Picoseconds, at least one, or ``auto``."""
+Rate = Annotated[Fraction, QuantityKey(units.RATE)]
+"""Events per second, zero included."""
 Size = Annotated[int, QuantityKey(units.SIZE)]
 """Bytes, zero included."""
 PositiveSize = Annotated[int, QuantityKey(units.SIZE, positive=True)]

@@ -84,7 +84,7 @@ def run(
 
     for place in places:
         check_place(place, force=force)
-    undrawn = []
+    wrong = []
     for scenario, place in zip(scenarios, places, strict=True):
         result = _run_one(
             scenario,
@@ -97,10 +97,18 @@ def run(
         )
         if not quiet:
             _print(result)
+        wrong += _over_budget(result)
         if not no_figures:
-            undrawn.append(draw_and_say(result, quiet=quiet))
-    if any(undrawn):
-        leave(RUN_FAILED, "\n".join(filter(None, undrawn)))
+            wrong.append(draw_and_say(result, quiet=quiet))
+    if any(wrong):
+        leave(RUN_FAILED, "\n".join(filter(None, wrong)))
+
+
+def _over_budget(result: Result) -> list[str]:
+    """Say which limits of the scenario's budget were not kept."""
+    isolated = result.summary.isolated
+    violations = () if isolated is None else isolated.violations
+    return [f"{result.name} is over budget: {one}" for one in violations]
 
 
 def _uncertainty(wanted: bool, runs: int | None) -> dict[str, int]:

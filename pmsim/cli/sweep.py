@@ -111,7 +111,7 @@ def sweep(
     if not quiet:
         _print(result)
     undrawn = "" if no_figures else draw_and_say(result, result.files, quiet=quiet)
-    wrong = [_failed(result), undrawn]
+    wrong = [_failed(result), _over_budget(result), undrawn]
     if any(wrong):
         leave(RUN_FAILED, "\n".join(filter(None, wrong)))
 
@@ -170,6 +170,25 @@ def _print(result: Sweep) -> None:
     for sentence in result.imprecise():
         console.print(Text(f"- {sentence}"))
     console.print(Text(f"rows of all replications: {result.path} (pmsim.open reads it)"))
+
+
+def _over_budget(result: Sweep) -> str:
+    """Say which replications are over their budget, the first of them; empty if none is."""
+    rows = result.over_budget
+    if not len(rows):
+        return ""
+    said = [_found(row) for row in rows.head(MOST_FAILURES).to_dict("records")]
+    more = [f"and {len(rows) - MOST_FAILURES:,} more"] if len(rows) > MOST_FAILURES else []
+    are = f"{len(rows):,} replications are" if len(rows) > 1 else "1 replication is"
+    return "\n    ".join([f"{are} over budget:", *said, *more])
+
+
+def _found(row: dict[Any, Any]) -> str:
+    from pmsim.formatting import rate, time
+
+    longest = row["isolated_longest_ps"]
+    text = f"cell {row['cell']}, replication {row['replication']}: an isolated CPU was interrupted"
+    return f"{text} at {rate(row['isolated_interrupts_per_s'])}, for {time(longest)} at most"
 
 
 def _failed(result: Sweep) -> str:

@@ -119,6 +119,13 @@ class Sweep:
         """What went wrong in simulated time: ``cell``, ``replication``, ``error``."""
         return self._rows.loc[self._rows["error"].notna(), ["cell", "replication", "error"]]
 
+    @property
+    def over_budget(self) -> pd.DataFrame:
+        """Replications that cost more than ``measure.budget`` allows, a row of `frame` each."""
+        if "over_budget" not in self._rows:
+            return self.frame.iloc[:0]
+        return self.frame[self._rows["over_budget"] > 0]
+
     def estimates(
         self, columns: Sequence[str] = HEADLINES, level: float = LEVEL
     ) -> dict[tuple[int, str], Estimate]:

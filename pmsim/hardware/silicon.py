@@ -11,6 +11,7 @@ from pmsim.hardware.costs import CrosscallOrder, Jitter, MachineCosts
 from pmsim.hardware.detail import MOST_KEPT, Detail, DetailSink
 from pmsim.hardware.fabric import ACCOUNT_COLUMNS, Fabric
 from pmsim.hardware.host import Host
+from pmsim.hardware.interruptions import Interruptions, InterruptionSink
 from pmsim.hardware.jitter import draw
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import prepare
@@ -41,6 +42,8 @@ class Silicon:
         Called with chunks of finished cross-calls, shape ``(rows, len(CROSSCALL_COLUMNS))``.
     detail
         Keeps all that happens in a part of the run, where `keep_detail` was asked to before it.
+    interruptions
+        Notes what interrupts some CPUs, where `watch_interruptions` was asked to before the run.
     jitter
         What is added to each delivery of a cross-call, if anything.
     shared
@@ -75,6 +78,7 @@ class Silicon:
         self.fabric = Fabric(topology, costs, order, calls, room, host)
         self.on_crosscalls: Callable[[npt.NDArray[np.int64]], None] | None = None
         self.detail: Detail | None = None
+        self.interruptions: Interruptions | None = None
         self.shared = [False] * self.n_cpus
         self.active = 0
         self.until_done = False
@@ -121,6 +125,10 @@ class Silicon:
         self.detail = Detail(self.fabric, start, end, sink, most)
         return self.detail
 
+    def watch_interruptions(self, cpus: Sequence[int], sink: InterruptionSink) -> None:
+        """Note every interruption of some CPUs, and hand them to ``sink``."""
+        self.interruptions = Interruptions(self.fabric, cpus, sink)
+
     def draw_jitter(self, n: int) -> npt.NDArray[np.int64]:
         """Draw the jitter of one call: ``n`` delays in picoseconds, targets ascending."""
         assert self.jitter is not None
@@ -145,3 +153,5 @@ class Silicon:
             self.on_crosscalls(log)
         if self.detail is not None:
             self.detail.hand_over()
+        if self.interruptions is not None:
+            self.interruptions.hand_over()

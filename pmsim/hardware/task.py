@@ -252,7 +252,7 @@ class Task:
             If a target is out of range or named twice.
         """
         yield from self.boundary()
-        machine = self.machine
+        machine, began = self.machine, self.now
         chosen = EVERYONE if targets is None else self._checked(targets)
         n = machine.n_cpus - 1 if targets is None else len(chosen)
         if targets is not None and n == 0:
@@ -273,6 +273,9 @@ class Task:
             yield task
         if machine.keep_acks:
             machine.note_acks(self.cpu, targets)
+        if machine.interruptions is not None:
+            told = (self.cpu, self.number, int(function.kind), int(cause), operation)
+            machine.interruptions.note(told, began)
         if n == 0:
             machine.flush_log_if_full()
 

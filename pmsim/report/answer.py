@@ -47,6 +47,7 @@ def answer_tables(result: Result) -> list[Table]:
         left_open(summary),
         costs(summary),
         shootdowns(summary),
+        isolated(summary),
         operations(summary),
         pools(result),
     )
@@ -121,6 +122,31 @@ def shootdowns(summary: Summary) -> Table:
         for cause, number in summary.broadcasts.by_cause.items()
     ]
     return Table("shootdowns by cause", ("cause", "number", "share"), tuple(rows))
+
+
+def isolated(summary: Summary) -> Table:
+    """Return what interrupted isolated CPUs."""
+    found = summary.isolated
+    head = ("by", "cause", "told by", "interrupts", "each CPU", "longest")
+    if found is None:
+        return Table("interruptions of isolated CPUs", head, ())
+    rows = [
+        (word(", ".join(filter(None, (one.workload, one.call)))), word(one.cause),
+         word(one.protocol), count(one.interrupts),
+         Cell(formatting.rate(one.per_s), one.per_s), time(one.longest_ps))
+        for one in found.by
+    ]  # fmt: skip
+    known = {
+        "half": found.length_ps.p50,
+        "99 %": found.length_ps.p99,
+        "99.9 %": found.length_ps.p99_9,
+        "99.99 %": found.length_ps.p99_99,
+    }
+    within = ", ".join(
+        f"{part_} within {formatting.time(ps)}" for part_, ps in known.items() if ps is not None
+    )
+    note = f"Of the interruptions {within}." if within else ""
+    return Table("interruptions of isolated CPUs", head, tuple(rows), note)
 
 
 def operations(summary: Summary) -> Table:

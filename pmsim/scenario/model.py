@@ -7,7 +7,15 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from pmsim.quantities import Keys, PositiveTime, PositiveTimeOrAuto, RunLength, Time, TimeOrAuto
+from pmsim.quantities import (
+    Keys,
+    PositiveTime,
+    PositiveTimeOrAuto,
+    Rate,
+    RunLength,
+    Time,
+    TimeOrAuto,
+)
 from pmsim.scenario.faults import DIRECTORY_NAME
 from pmsim.scenario.machine import FormatVersion
 from pmsim.units import format_time
@@ -41,6 +49,23 @@ class DetailKeys(Keys):
         return self
 
 
+class IsolatedBudget(Keys):
+    """What is allowed on an isolated CPU."""
+
+    interrupts: Rate | None = Field(
+        default=None, description="How often each may be interrupted; 0/s: not once."
+    )
+    longest: Time | None = Field(
+        default=None, description="How long an interruption may keep it from what it runs."
+    )
+
+
+class BudgetKeys(Keys):
+    """What a run may cost; what costs more fails."""
+
+    isolated: IsolatedBudget = Field(description="What is allowed on each isolated CPU.")
+
+
 class MeasureKeys(Keys):
     """What is measured, and from when on."""
 
@@ -59,6 +84,11 @@ class MeasureKeys(Keys):
         description="The part of each run of which every target of every IPI call, every window"
         " with interrupts off and every wait of a task is kept; up to 200,000 targets and as many"
         " windows and waits.",
+    )
+    budget: BudgetKeys | None = Field(
+        default=None,
+        description="What the run may cost: `pmsim run` and `pmsim sweep` end with status 1 where"
+        " it costs more.",
     )
 
 

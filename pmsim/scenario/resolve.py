@@ -107,6 +107,7 @@ def resolve(tree: Node, file: str, directory: Path) -> ResolvedScenario:
     if machine is not None and kernel is not None:
         _check_fit(machine, kernel, tree, faults)
     if machine is not None and keys is not None:
+        _check_budget(keys, machine, tree, faults)
         _check_length(keys, machine.topology.n_cpus, tree, faults)
     if not faults and keys is not None and keys.duration is None:
         _check_end(workloads, tree, faults)
@@ -147,6 +148,16 @@ def _check_length(keys: ScenarioKeys, n_cpus: int, tree: Table, faults: FaultLis
         )
         faults.at(tree.get("duration") or tree, "out-of-range", message,
                   f"the largest is {format_time(longest)}")  # fmt: skip
+
+
+def _check_budget(
+    keys: ScenarioKeys, machine: MachineDescription, tree: Table, faults: FaultList
+) -> None:
+    """Report a budget for isolated CPUs where there are none."""
+    if keys.measure.budget is not None and not machine.isolated:
+        faults.at(find(tree, ("measure", "budget", "isolated")), "none-isolated",
+                  "no CPU of this machine is isolated",
+                  "machine: {platform: ..., isolated: 2-63}")  # fmt: skip
 
 
 def _check_end(workloads: list[Workload], tree: Table, faults: FaultList) -> None:

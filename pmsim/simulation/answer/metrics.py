@@ -15,6 +15,7 @@ import numpy as np
 
 from pmsim import formatting
 from pmsim.scenario.faults import did_you_mean
+from pmsim.simulation.answer.isolation import Isolated
 from pmsim.simulation.answer.summary import Cost, Latency, Parts, Summary
 from pmsim.simulation.tables.arrays import coded, filled
 from pmsim.simulation.tables.source import TableSource, whole
@@ -104,6 +105,10 @@ class Measured:
     def share(self, spent: int) -> float | None:
         """Return a part of all CPU time as a share of it."""
         return spent / self.cpu_time if self.cpu_time else None
+
+    def isolated(self, what: Callable[[Isolated], Any]) -> Any:
+        """Return something of the isolated CPUs; None where there are none."""
+        return None if self.summary.isolated is None else what(self.summary.isolated)
 
     @property
     def parts(self) -> Parts:
@@ -354,6 +359,26 @@ _DECLARED = (
         "pool_exposed_byte_s", "B s", "amount", "exposure",
         "Bytes of pools allocated and writable, times how long.",
         lambda m: m.pools.get("exposed"),
+    ),
+    Metric(
+        "isolated_interrupts_per_s", "1/s", "rate", "interrupts of an isolated CPU per second",
+        "Interruptions of an isolated CPU per second, on average of them.",
+        lambda m: m.isolated(lambda all: all.per_s),
+    ),
+    Metric(
+        "isolated_longest_ps", "ps", "extreme", "longest interruption of an isolated CPU",
+        "The longest interruption of an isolated CPU.",
+        lambda m: m.isolated(lambda all: all.length_ps.max),
+    ),
+    Metric(
+        "isolated_own_share", "1", "share", "time that isolated CPUs have for themselves",
+        "Share of the time of isolated CPUs in which nothing was stolen from them.",
+        lambda m: m.isolated(lambda all: all.own_share),
+    ),
+    Metric(
+        "over_budget", "1", "count", "limits of the budget not kept",
+        "Limits of measure.budget that were not kept.",
+        lambda m: m.isolated(lambda all: len(all.violations)),
     ),
     Metric(
         "failures", "1", "count", "failures", "Simulated faults and failed calls.",

@@ -47,14 +47,17 @@ def sentences(summary: Summary) -> list[str]:
     """Return the answers that a summary gives, one sentence or two each."""
     if not summary.broadcasts.total:
         quiet = "No CPU had to be told anything: there was no shootdown."
-        return [quiet, *_calls(summary), *_failures(summary), *_detail(summary)]
+        isolated = _isolated(summary)
+        return [quiet, *isolated, *_calls(summary), *_failures(summary), *_detail(summary)]
     return [
+        *over_budget(summary),
         _cost(summary),
         *_hanging(summary),
         *_left_open(summary),
         _latency(summary),
         *_slowest(summary),
         _who_paid(summary),
+        *_isolated(summary),
         *_calls(summary),
         _calm(summary),
         *_user_work(summary),
@@ -255,6 +258,41 @@ def _user_work(summary: Summary) -> list[str]:
                 f" {_interrupted(one, summary)}."
             )
     return said
+
+
+def over_budget(summary: Summary) -> list[str]:
+    """Return a sentence for each limit of the budget that was not kept."""
+    found = () if summary.isolated is None else summary.isolated.violations
+    return [f"Over budget: {one}." for one in found]
+
+
+def _isolated(summary: Summary) -> list[str]:
+    """Say how often isolated CPUs were interrupted, by what, and how long."""
+    one = summary.isolated
+    if one is None:
+        return []
+    cpus = (
+        f"{'An' if one.cpus == 1 else f'Each of {one.cpus:,}'} isolated CPU{'s' * (one.cpus > 1)}"
+    )
+    length = one.length_ps
+    if length.max is None:
+        text = f"{cpus} was never interrupted"
+    else:
+        most = one.by[0]
+        by = f", {share(most.interrupts / one.interrupts)} of it by {most}"
+        text = (
+            f"{cpus} was interrupted {number(one.per_s)} times a second{by}:"
+            f" half within {time(length.p50 or length.max)}"
+        )
+        if length.p99_99 is not None:
+            text += f", 99.99 % within {time(length.p99_99)}"
+        text += (
+            f", the longest {time(length.max)} ({one.longest_by}); in a day {number(one.per_day)}"
+            f" times, {time(one.interrupted_ps / one.interrupts * one.per_day)} in all"
+        )
+    if one.stalled_ps:
+        text += f"; stalls by TLB broadcasts took {time(one.stalled_ps)} of all of them"
+    return [f"{text}."]
 
 
 def _longer(slowdown: float) -> str:

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pmsim.simulation.answer.calm import foremost
+from pmsim.simulation.answer.isolated import isolated_cpus
+from pmsim.simulation.answer.isolation import Isolated, Isolation
 from pmsim.simulation.answer.kernelcalls import KERNEL_WORKER, kernel_calls
 from pmsim.simulation.answer.parts import SPENT, lost, parts_of_runs
 from pmsim.simulation.answer.slowest import SLOWEST_COLUMNS, SlowestCall
@@ -41,7 +43,12 @@ TOP = 5
 
 
 def summarize(
-    files: TableSource, durations: Sequence[int], warmup: int | None = None, *, first: int = 0
+    files: TableSource,
+    durations: Sequence[int],
+    warmup: int | None = None,
+    *,
+    first: int = 0,
+    isolation: Isolation | None = None,
 ) -> Summary:
     """Return the headline numbers of a finished result, without the intervals of means.
 
@@ -55,6 +62,8 @@ def summarize(
         Where the transient ends, if the scenario says so; `None` looks for its end.
     first
         Number of the first replication in the tables.
+    isolation
+        The isolated CPUs, if there are any.
     """
     cpus = whole(files, "cpus", _CPU_COLUMNS)
     tasks = whole(files, "tasks", _TASK_COLUMNS)
@@ -79,7 +88,21 @@ def summarize(
         operations=_operations(files),
         failures=_failures(files),
         detail=_detail(files),
+        isolated=_isolated(files, isolation, lengths, cpus, names),
     )
+
+
+def _isolated(
+    files: TableSource,
+    isolation: Isolation | None,
+    lengths: Mapping[int, int],
+    cpus: Mapping[str, Ints],
+    names: Mapping[tuple[int, int], str],
+) -> Isolated | None:
+    if isolation is None:
+        return None
+    stolen = int(cpus["stolen_ps"][np.isin(cpus["cpu"], isolation.cpus)].sum())
+    return isolated_cpus(files, isolation, lengths, stolen, names)
 
 
 _CPU_COLUMNS = ("replication", "cpu", *SPENT, "handlers")

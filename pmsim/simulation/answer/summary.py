@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pmsim.confidence import Estimate
 from pmsim.record import Record
 from pmsim.simulation.answer.calm import Calm, Verdict
+from pmsim.simulation.answer.isolation import Isolated
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -240,6 +241,9 @@ class Summary(Record):
     operations: Annotated[tuple[Operations, ...], "Kernel operations by kind, the costliest first."]
     failures: Annotated[tuple[Failures, ...], "What failed, by kind."]
     detail: Annotated[tuple[Detail, ...], "What was kept in full, for each such run."]
+    isolated: Annotated[
+        Isolated | None, "What became of isolated CPUs; none where the machine has none."
+    ] = None
     intervals: Annotated[
         Mapping[str, Estimate],
         "How well the mean of each metric is known: over replications, or within a single run.",

@@ -169,6 +169,11 @@ class Result:
         return self.table("stretches")
 
     @property
+    def interruptions(self) -> pd.DataFrame:
+        """One row per isolated CPU and shootdown that interrupted it."""
+        return self.table("interruptions")
+
+    @property
     def detail(self) -> pd.DataFrame:
         """One row per run with ``measure.detail``: how much was kept."""
         return self.table("detail")

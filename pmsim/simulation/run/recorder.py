@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from pmsim.hardware.detail import Detail, Stretch
 from pmsim.hardware.fabric import ACCOUNT_COLUMNS, CROSSCALL_COLUMNS, SlowestReason
+from pmsim.hardware.interruptions import COLUMNS as INTERRUPTION_COLUMNS
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.hardware.specimens import WholeCalls
@@ -102,6 +103,18 @@ class Recorder:
         """Record waits and windows with interrupts off in that part."""
         columns = zip(*stretches, strict=True)
         self._add("stretches", dict(zip(Stretch._fields, columns, strict=True)))
+
+    def interruptions(self, rows: npt.NDArray[np.int64]) -> None:
+        """Record what interrupted isolated CPUs."""
+        column = dict(zip(INTERRUPTION_COLUMNS, rows.T, strict=True))
+        told = {
+            "protocol": words(column["protocol"], _PROTOCOLS),
+            "kind": words(column["kind"], _KINDS),
+            "cause": words(column["cause"], _CAUSES),
+            "operation": none_where(column["operation"]),
+            "opened": column["opened"] > 0,
+        }
+        self._add("interruptions", column | told)
 
     def detail(self, detail: Detail) -> None:
         """Record how much of that part was kept."""

@@ -12,9 +12,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from pmsim.confidence import Estimate
+from pmsim.scenario.model import IsolatedBudget
 from pmsim.scenario.resolve import ResolvedScenario
 from pmsim.scenario.scenario import Scenario, load
 from pmsim.simulation.answer.estimates import over_replications, within
+from pmsim.simulation.answer.isolation import Isolation
 from pmsim.simulation.answer.metrics import measure
 from pmsim.simulation.answer.summarize import summarize
 from pmsim.simulation.answer.used import used_constants
@@ -128,7 +130,7 @@ def run_into(
         durations, measured = _replications(directory, scenario, stopping, store, progress, asked)
         rows = store.rows
     files = TableFiles(directory)
-    summary = summarize(files, durations, warmup_of(scenario))
+    summary = summarize(files, durations, warmup_of(scenario), isolation=isolation_of(scenario))
     steady: dict[str, Estimate] = {}
     if not measured:
         measured = [measure(files, summary)]
@@ -200,7 +202,10 @@ def run_measured(
     """Run one replication into tables of its own; return its length, and what it measured."""
     duration = run_once(scenario, replication, tables, progress, asked)
     source = tables.finished()
-    summary = summarize(source, [duration], warmup_of(scenario), first=replication)
+    isolation = isolation_of(scenario)
+    summary = summarize(
+        source, [duration], warmup_of(scenario), first=replication, isolation=isolation
+    )
     return duration, measure(source, summary)
 
 
@@ -208,6 +213,16 @@ def warmup_of(scenario: ResolvedScenario) -> int | None:
     """Return where the scenario says that the transient ends; `None` where it is to be found."""
     warmup = scenario.measure.warmup
     return None if warmup == "auto" else warmup
+
+
+def isolation_of(scenario: ResolvedScenario) -> Isolation | None:
+    """Return the isolated CPUs and their budget; `None` where there are none."""
+    cpus = scenario.machine.isolated
+    if not cpus:
+        return None
+    budget = scenario.measure.budget
+    limits = budget.isolated if budget is not None else IsolatedBudget()
+    return Isolation(cpus, limits.interrupts, limits.longest)
 
 
 def run_once(
@@ -244,6 +259,8 @@ def run_once(
     part = scenario.measure.detail
     if part is not None:
         machine.keep_detail(part.from_, part.to, recorder)
+    if scenario.machine.isolated:
+        machine.watch_interruptions(scenario.machine.isolated, recorder)
     report()
     machine.clock.process(observe(machine, recorder, report))
     end = machine.run(scenario.duration)

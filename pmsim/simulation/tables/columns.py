@@ -348,6 +348,25 @@ STRETCHES = Table(
     ),
 )
 
+INTERRUPTIONS = Table(
+    "interruptions",
+    "One row per isolated CPU and shootdown that interrupted it, in order of the shootdowns' ends.",
+    (
+        REPLICATION,
+        _count("cpu", "The isolated CPU."),
+        _time("from_ps", "From when on it was away: it began to wake up, or the same as start_ps."),
+        _time("start_ps", "When the handler began; rows of one handler have the same."),
+        _time("end_ps", "When the handler was over, if no other call came behind in it."),
+        Column("opened", "bool", "", "Whether this call's interrupt began it: else, coalesced."),
+        _count("initiator", "The initiator's CPU."),
+        _count("task", "Number of the initiating task on that CPU."),
+        _text("protocol", "How the CPU was told."),
+        _text("kind", "What it did: full, range, sync_core or empty."),
+        _text("cause", "Why the kernel asked for it."),
+        _count("operation", "Id of the operation that made it.", nullable=True),
+    ),
+)
+
 DETAIL = Table(
     "detail",
     "One row per run with measure.detail: which part was kept in full, and how much that was.",
@@ -380,6 +399,7 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             FAULTS,
             ANATOMY,
             STRETCHES,
+            INTERRUPTIONS,
             DETAIL,
         )
     }

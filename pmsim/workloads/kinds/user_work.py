@@ -58,4 +58,4 @@ class UserWork(OnCpus):
             yield from cpu.user_compute(self.compute)
             return
         while True:
-            yield from cpu.user_compute(units.S)
+            yield from cpu.user_compute(1000 * units.S)

@@ -210,3 +210,13 @@ def test_batches_of_reclaim_spare_all_but_one_of_32_interrupts() -> None:
     slowdowns = [result.summary["user_work"][0]["slowdown"] for result in (run("reclaim"), single)]
     # Half as much is lost: a flush of everything is refilled, 512 entries of 15 ns.
     assert 1.5 < slowdowns[1] / slowdowns[0] < 2.5
+
+
+def test_a_day_of_an_isolated_cpu_is_within_its_budget_and_every_shootdown_reaches_it() -> None:
+    summary = run("isolated-day").summary
+    isolated = summary.isolated
+    assert isolated is not None
+    assert isolated.violations == ()
+    assert isolated.interrupts == 52 * summary.broadcasts.total
+    assert isolated.per_day == pytest.approx(summary.broadcasts.total)
+    assert sum(one.interrupts for one in isolated.by) == isolated.interrupts

@@ -1,0 +1,91 @@
+"""What interrupted some CPUs: each cross-call's handler there, noted when the call has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pmsim.hardware.fabric import SlowestReason
+from pmsim.hardware.passes import layout
+from pmsim.hardware.passes.steps import act
+
+if TYPE_CHECKING:
+    from pmsim.hardware.fabric import Fabric
+
+Rows = npt.NDArray[np.int64]
+
+CALL_COLUMNS: Final = ("initiator", "task", "kind", "cause", "operation")
+"""What a row tells of the call."""
+COLUMNS: Final = (*CALL_COLUMNS, "cpu", "from_ps", "start_ps", "end_ps", "opened", "protocol")
+"""Columns of a chunk of interruptions."""
+
+WAITING: Final = 4096
+"""Calls that are gathered before they are handed over (a buffer; no result depends on it)."""
+
+
+class InterruptionSink(Protocol):
+    """Who takes what is noted, now and then."""
+
+    def interruptions(self, rows: Rows) -> None:
+        """Take interruptions, shape ``(rows, len(COLUMNS))``, in the order of their calls' ends."""
+
+
+class Interruptions:
+    """Notes what every ended cross-call did on some CPUs.
+
+    A CPU that a call left out, or did not have to reach, has no row. Calls that one handler served
+    have the same CPU and start; the one whose interrupt started it has ``opened``.
+
+    Parameters
+    ----------
+    fabric
+        Of the machine.
+    cpus
+        The CPUs that are watched.
+    sink
+        Who takes it.
+    """
+
+    def __init__(self, fabric: Fabric, cpus: Sequence[int], sink: InterruptionSink) -> None:
+        self._fabric = fabric
+        self._cpus = np.array(cpus, dtype=np.int64)
+        self._sink = sink
+        self._waiting: list[Rows] = []
+
+    def note(self, call: tuple[int, int, int, int, int], began: int) -> None:
+        """Note a call that has just ended: its `CALL_COLUMNS`, and when it began."""
+        state = self._fabric.state
+        act(state, layout.DO_CATCH_UP, 0, 0)
+        at = state[layout.ENTRIES_AT] + layout.ENTRY_ROW * (
+            call[0] * self._fabric.n_cpus + self._cpus
+        )
+        # An entry is of an earlier call where this one did not reach the CPU.
+        reached = (state[at + layout.E_QUEUED] > began) & (self._cpus != call[0])
+        if not reached.any():
+            return
+        cpus, at = self._cpus[reached], at[reached]
+        start, cost = state[at + layout.E_START], state[at + layout.E_COST]
+        reason = state[at + layout.E_META] >> 32
+        woke = reason == SlowestReason.IDLE_EXIT
+        still_runs = (cost >> 3) * (cost >> 1 & 1)
+        columns = (
+            *call,
+            cpus,
+            np.where(woke, state[at + layout.E_ARRIVES], start),
+            start,
+            state[at + layout.E_ACK] + still_runs + state[layout.EXIT],
+            reason != SlowestReason.RIDE,
+            state[layout.PROTOCOL],
+        )
+        self._waiting.append(np.stack(np.broadcast_arrays(*columns), axis=1))
+        if len(self._waiting) >= WAITING:
+            self.hand_over()
+
+    def hand_over(self) -> None:
+        """Give the sink what has gathered."""
+        if self._waiting:
+            self._sink.interruptions(np.concatenate(self._waiting))
+            self._waiting = []
