@@ -61,6 +61,8 @@ def arms_of(
     ------
     ResultError
         If there are fewer than two arms.
+    TypeError
+        If one of them is something else.
     """
     arms = [arm for one in given for arm in _arms(one, replications, workers)]
     if len(arms) < 2:
@@ -86,6 +88,11 @@ def _arms(given: Comparable, replications: int | None, workers: int | None) -> l
         return _of_sweep(given)
     if isinstance(given, Scenario):
         return [_of_scenario(given, replications, workers)]
+    if not isinstance(given, str | Path):
+        raise TypeError(
+            "a comparison takes results, sweeps, scenarios, or where they are, one after the other,"
+            f" not {type(given).__name__}: compare(a, b)"
+        )
     path = Path(given)
     if is_sweep(path):
         return _of_sweep(Sweep(path))

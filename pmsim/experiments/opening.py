@@ -17,7 +17,11 @@ def open_path(directory: str | Path) -> Result | Sweep | Sensitivity:
     ------
     ResultError
         If there is none of them, or not a whole one, or one of another format.
+    TypeError
+        For anything but a directory's path.
     """
+    if not isinstance(directory, str | Path):
+        raise TypeError(f"a result is opened by its directory, not from {type(directory).__name__}")
     path = Path(directory)
     if is_sensitivity(path):
         return Sensitivity(path)

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from pmsim import formatting
 from pmsim.figures import look
+from pmsim.figures.given import drawn_from
 
 FAMILIES: Final = {
     "x86": (look.BLUE, "o"),
@@ -26,6 +27,7 @@ _ROOM: Final = 1.5
 """How far names are apart at least, as a ratio on the axis."""
 
 
+@drawn_from("points of a reproduction")
 def predicted_against_measured(points: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw raw predictions against what was measured, both on logarithmic axes.
 

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 
 from pmsim import formatting
 from pmsim.figures import look
+from pmsim.figures.given import drawn_from
 from pmsim.figures.source import Tables
 
 Which = Literal["median", "p99", "slowest"]
@@ -93,6 +94,7 @@ class Call:
     stretches: pd.DataFrame
 
 
+@drawn_from("a result")
 def call_anatomy(result: Tables, *, which: Which = "slowest", ax: Axes | None = None) -> Axes:
     """Draw one IPI call of the first replication: what each CPU did, and waited for, and when.
 

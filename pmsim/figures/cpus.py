@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pmsim import formatting
 from pmsim.figures import look
+from pmsim.figures.given import drawn_from
 from pmsim.figures.source import Tables
 
 Paid = Literal["stolen", "spin"]
@@ -92,6 +93,7 @@ class Shares:
         return np.asarray(self.spent_ps.sum(axis=1) / length)
 
 
+@drawn_from("a result")
 def cpus_over_time(result: CpuTables, *, paid: Paid = "stolen", ax: Axes | None = None) -> Axes:
     """Draw the share of each CPU's time that went to interrupts, or to spinning, over time.
 

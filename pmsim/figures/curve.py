@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from pmsim.figures import look, swept
+from pmsim.figures.given import drawn_from
 from pmsim.figures.measures import Measure, measure_of
 from pmsim.figures.swept import Axis, Floats, Swept
 
@@ -52,6 +53,7 @@ class Curves:
         return tuple(labels[i] for i in few)
 
 
+@drawn_from("a sweep")
 def curves(
     sweep: Swept,
     metric: str = "lost_share",

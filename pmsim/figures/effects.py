@@ -15,6 +15,7 @@ from pmsim import formatting
 from pmsim.confidence import LEVEL, Estimate, mean_interval
 from pmsim.errors import ResultError
 from pmsim.figures import look, swept
+from pmsim.figures.given import drawn_from
 from pmsim.figures.measures import Measure, measure_of
 from pmsim.figures.swept import Swept
 from pmsim.units import DECIMAL
@@ -70,6 +71,7 @@ class Effects:
     sampled: bool
 
 
+@drawn_from("a sweep")
 def tornado(sweep: Swept, metric: str = "lost_share", ax: Axes | None = None) -> Axes:
     """Draw what each axis of a sweep does to a metric, the axis that matters most on top.
 

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from pmsim import formatting
 from pmsim.figures import look
 from pmsim.figures.choice import along_axes
+from pmsim.figures.given import drawn_from
 from pmsim.figures.source import Tables, batches
 from pmsim.figures.swept import Swept
 from pmsim.simulation.tables.protocols import SILENT, TOLD
@@ -51,6 +52,7 @@ _MOST_ROWS: Final = 12
 _SMALLEST_PART: Final = 0.002
 
 
+@drawn_from("a result", "a sweep")
 def flush_cost(result: Tables | Swept, *, ax: Axes | None = None) -> Axes:
     """Draw the mean latency of shootdowns, by cause and kind, as a sum of its parts.
 

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
 from pmsim.figures import look, swept, tiles
+from pmsim.figures.given import drawn_from
 from pmsim.figures.measures import Measure, measure_of
 from pmsim.figures.swept import Axis, Floats, Swept
 
@@ -36,6 +37,7 @@ class Heat:
         return np.isnan(self.low) & ~np.isnan(self.mean)
 
 
+@drawn_from("a sweep")
 def heat_map(
     sweep: Swept,
     metric: str = "lost_share",

@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from pmsim import formatting
 from pmsim.figures import look
+from pmsim.figures.given import drawn_from
 from pmsim.figures.source import Tables, batches
 
 QUANTILES: Final = ((0.5, "p50"), (0.99, "p99"), (0.999, "p99.9"))
@@ -21,6 +22,7 @@ _MOST_POINTS: Final = 2000
 _KIND_COLOURS: Final = (look.BLUE, look.ORANGE, look.PURPLE, look.BROWN, look.SAND)
 
 
+@drawn_from("a result")
 def latency_distribution(result: Tables, *, ax: Axes | None = None) -> Axes:
     """Draw which share of the shootdowns took longer than a time, both axes logarithmic.
 

@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from pmsim import formatting
 from pmsim.figures import look
+from pmsim.figures.given import drawn_from
 from pmsim.figures.swept import Floats
 
 COLOURS: Final = {"raw": look.BLUE, "calibrated": look.VERMILION}
@@ -28,6 +29,7 @@ class Misses:
     ratios: Mapping[str, Floats]
 
 
+@drawn_from("points of a reproduction")
 def error_distribution(points: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw which share of the points is predicted at most so many times what was measured.
 

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from pmsim import formatting
 from pmsim.figures import look
 from pmsim.figures.calltree import PARTS, CallTree, call_tree
+from pmsim.figures.given import drawn_from
 from pmsim.figures.source import Tables
 
 _SPOKEN: Final = {
@@ -26,6 +27,7 @@ _ROOM_FOR_DELAY: Final = 1.15
 """Where the picture ends, in lengths of the dearest row."""
 
 
+@drawn_from("a result")
 def operation_cost(result: Tables, *, ax: Axes | None = None) -> Axes:
     """Draw what each kind of kernel operation cost in total, split into its parts.
 

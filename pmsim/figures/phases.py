@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 
 from pmsim.figures import look, swept, tiles
+from pmsim.figures.given import drawn_from
 from pmsim.figures.measures import Measure, measure_of
 from pmsim.figures.swept import Axis, Floats, Swept
 
@@ -65,6 +66,7 @@ class Phases:
         return self.threshold * 10**height if self.by_ratio else self.threshold + height
 
 
+@drawn_from("a sweep")
 def phase_diagram(
     sweep: Swept,
     metric: str = "lost_share",

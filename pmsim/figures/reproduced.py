@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from pmsim import formatting
 from pmsim.figures import look
+from pmsim.figures.given import drawn_from
 
 _MOST_TICKS: Final = 9
 _WIDE: Final = 8.0
@@ -19,6 +20,7 @@ LINES: Final = {"raw": look.BLUE, "scaled": look.VERMILION}
 NAMES: Final = {"raw": "predicted, nothing fitted", "scaled": "predicted, one point fitted"}
 
 
+@drawn_from("points of a reproduction")
 def experiment_curve(points: pd.DataFrame, axis: str = "", ax: Axes | None = None) -> Axes:
     """Draw the points of one experiment along its axis.
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from pmsim import formatting
 from pmsim.figures import look
+from pmsim.figures.given import drawn_from
 from pmsim.figures.measures import Measure, measure_of
 
 _LOW, _HIGH = look.BLUE, look.VERMILION
@@ -76,6 +77,7 @@ class Swings:
     rows: tuple[Swing, ...]
 
 
+@drawn_from("a sensitivity")
 def constants(sensitivity: Sensitive, ax: Axes | None = None) -> Axes:
     """Draw how far each constant that matters moves a figure, all others as they are.
 

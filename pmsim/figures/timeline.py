@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from pmsim import formatting
 from pmsim.figures import look
+from pmsim.figures.given import drawn_from
 from pmsim.figures.source import Tables
 
 _MOST_BINS: Final = 500
@@ -53,6 +54,7 @@ class Rates:
         return float(self.counts.sum()) / float(self.edges_ps[-1] - self.edges_ps[0]) * 1e12
 
 
+@drawn_from("a result")
 def broadcast_timeline(result: Tables, *, ax: Axes | None = None) -> Axes:
     """Draw the rate of shootdowns over time, with the end of the transient marked.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, Final
 
 Step = str | int
@@ -144,6 +145,42 @@ def node_of(data: Any, line: int = 0, column: int = 0) -> Node:
     if data is None or isinstance(data, bool):
         return Leaf({None: "null", True: "true", False: "false"}[data], True, line, column)
     return Leaf(_number(data), True, line, column)
+
+
+IN_DATA: Final = -1
+"""The line of nodes that stand in no file, but each at a place of its own, its column."""
+
+
+def node_in_data(data: Any, columns: Iterator[int] | None = None) -> Node:
+    """Make a node of plain data, each node below it at a place of its own; see `path_at`."""
+    columns = count(1) if columns is None else columns
+    column = next(columns)
+    if isinstance(data, Mapping):
+        items = tuple(
+            (Leaf(str(key), True, IN_DATA, next(columns)), node_in_data(value, columns))
+            for key, value in data.items()
+        )
+        return Table(items, IN_DATA, column)
+    if isinstance(data, list | tuple):
+        return List(tuple(node_in_data(item, columns) for item in data), IN_DATA, column)
+    return node_of(data, IN_DATA, column)
+
+
+def path_at(tree: Node, line: int, column: int) -> str | None:
+    """Return the dotted path of what stands at a place; None where nothing below does."""
+    if (tree.line, tree.column) == (line, column):
+        return ""
+    below: Iterable[tuple[str, tuple[Node, ...]]] = ()
+    if isinstance(tree, Table):
+        below = ((key.text, (key, node)) for key, node in tree.items)
+    elif isinstance(tree, List):
+        below = ((str(place), (item,)) for place, item in enumerate(tree.items))
+    for name, nodes in below:
+        for node in nodes:
+            found = path_at(node, line, column)
+            if found is not None:
+                return f"{name}.{found}" if found else name
+    return None
 
 
 def _number(data: Any) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from pmsim.errors import Fault, ScenarioError
+from pmsim.formatting import counted
 from pmsim.scenario.faults import FaultList, did_you_mean
-from pmsim.scenario.nodes import Leaf, List, Node, Table, node_of
+from pmsim.scenario.nodes import IN_DATA, Leaf, List, Node, Table, node_in_data, node_of, path_at
 from pmsim.scenario.override import overridden
 from pmsim.scenario.ranges import ends_of, is_range
 from pmsim.scenario.read import parse, read_file
@@ -20,7 +21,7 @@ MAX_SWEEP_VALUES: Final = 10_000
 """How many values all keys of a sweep may have together."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scenario:
     """A valid scenario, as it was written.
 
@@ -37,10 +38,10 @@ class Scenario:
     """
 
     file: str
-    directory: Path = field(repr=False)
+    directory: Path
     sweep: Mapping[str, tuple[Any, ...]]
-    _tree: Table = field(repr=False)
-    _resolved: ResolvedScenario = field(repr=False, compare=False)
+    _tree: Table
+    _resolved: ResolvedScenario = field(compare=False)
 
     @classmethod
     def from_text(
@@ -53,8 +54,16 @@ class Scenario:
     def from_dict(
         cls, data: Mapping[str, Any], file: str = "scenario", directory: Path | None = None
     ) -> Scenario:
-        """Make a scenario of plain data, as it would stand in a file; raise `ScenarioError`."""
-        return _scenario(node_of(data), file, directory or Path())
+        """Make a scenario of plain data, as it would stand in a file; raise `ScenarioError`.
+
+        Its faults name the dotted path of what is wrong.
+        """
+        if not isinstance(data, Mapping):
+            raise TypeError(
+                f"a scenario is made of a mapping of keys, not of {type(data).__name__}"
+                " (pmsim.load reads a file, Scenario.from_text the text of one)"
+            )
+        return _scenario(node_in_data(data), file, directory or Path())
 
     @classmethod
     def from_node(cls, tree: Node, file: str, directory: Path) -> Scenario:
@@ -79,12 +88,12 @@ class Scenario:
         """Return it as plain data, as it was written."""
         return self._tree.value()
 
-    def with_(self, **values: Any) -> Scenario:
+    def with_(self, values: Mapping[str, Any] | None = None, /, **others: Any) -> Scenario:
         """Return the scenario with other values for some keys.
 
         Parameters
         ----------
-        **values
+        values, **others
             By dotted path; a workload goes by its name or index. Quantities are text with a unit,
             as in a file.
 
@@ -92,13 +101,21 @@ class Scenario:
         ------
         ScenarioError
             If a path leads nowhere, or the result has faults.
+        TypeError
+            If ``values`` is no mapping.
 
         Examples
         --------
         >>> import pmsim
-        >>> small = pmsim.load("policy-load").with_(**{"machine.cpus": 8})
+        >>> small = pmsim.load("policy-load").with_({"machine.cpus": 8})
         """
-        return self.with_nodes([(path, node_of(value)) for path, value in values.items()])
+        if values is not None and not isinstance(values, Mapping):
+            raise TypeError(
+                f"other values are given by dotted path, not as {type(values).__name__}:"
+                ' with_({"machine.cpus": 8})'
+            )
+        given = {**(values or {}), **others}
+        return self.with_nodes([(path, node_of(value)) for path, value in given.items()])
 
     def with_nodes(self, values: Sequence[tuple[str, Node]]) -> Scenario:
         """Return the scenario with other values, as `with_`, that stand somewhere in a file."""
@@ -112,6 +129,12 @@ class Scenario:
             given = f"with {', '.join(path for path, _ in values)}"
             faults = [_in_values(fault, given, self.file) for fault in error.faults]
             raise ScenarioError(faults) from None
+
+    def __repr__(self) -> str:
+        one = self._resolved
+        kinds = ", ".join(dict.fromkeys(workload.kind for workload in one.workloads))
+        where = f"{one.machine.name} ({counted(one.machine.topology.n_cpus, 'CPU')})"
+        return f"<pmsim.Scenario {one.name}: {kinds} on {where}, {one.kernel.name}>"
 
     def without_sweep(self) -> Scenario:
         """Return the scenario alone, less the grid that it asks for."""
@@ -152,6 +175,22 @@ def load(path_or_name: str | Path) -> Scenario:
 
 
 def _scenario(tree: Node, file: str, directory: Path) -> Scenario:
+    try:
+        return _checked(tree, file, directory)
+    except ScenarioError as error:
+        raise ScenarioError([_with_path(fault, tree) for fault in error.faults]) from None
+
+
+def _with_path(fault: Fault, tree: Node) -> Fault:
+    """Say of a fault in plain data which key it is about; one in a file has its line."""
+    if fault.line != IN_DATA:
+        return fault
+    path = path_at(tree, fault.line, fault.column)
+    message = f"{path}: {fault.message}" if path else fault.message
+    return replace(fault, line=0, column=0, message=message)
+
+
+def _checked(tree: Node, file: str, directory: Path) -> Scenario:
     resolved = resolve(tree, file, directory)
     assert isinstance(tree, Table)
     sweep = tree.get("sweep")

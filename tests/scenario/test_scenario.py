@@ -258,3 +258,38 @@ def test_any_change_is_a_scenario_that_resolves_to_itself_or_faults(values: Any)
         resolved = changed.resolve()
         outcome = [Scenario.from_dict(resolved.as_dict()).resolve() == resolved]
     assert all(outcome)
+
+
+def test_faults_of_plain_data_name_the_path_of_their_key() -> None:
+    data = {
+        "pmsim": 1,
+        "machine": {"platform": "skylake-sp-2s", "costs": {"ipi": {"entri": "1us"}}},
+        "kernel": {"profile": "linux-6.1-x86_64", "ceiling": "33"},
+        "duration": "1ms",
+        "workloads": [{"kind": "user_work"}, {"kind": "pool_churn", "cpu": -1}, {"cpu": 1}],
+    }
+    with pytest.raises(ScenarioError) as caught:
+        Scenario.from_dict(data)
+    assert [str(fault.message).partition(": ")[0] for fault in caught.value.faults] == [
+        "machine.costs.ipi.entri", "kernel.ceiling", "workloads.1.cpu", "workloads.2",
+    ]  # fmt: skip
+    assert all((fault.line, fault.column) == (0, 0) for fault in caught.value.faults)
+
+
+def test_what_is_made_of_something_else_says_what_it_takes() -> None:
+    with pytest.raises(TypeError, match="made of a mapping of keys, not of list"):
+        Scenario.from_dict([1])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="by dotted path, not as int"):
+        load("policy-load").with_(3)  # type: ignore[arg-type]
+
+
+def test_other_values_may_be_a_mapping() -> None:
+    base = load("policy-load")
+    both = base.with_({"machine.cpus": 8}, seed=3)
+    assert both.as_dict() == base.with_(**{"machine.cpus": 8, "seed": 3}).as_dict()
+
+
+def test_a_scenario_shows_what_it_is() -> None:
+    shown = repr(load("policy-load"))
+    assert shown.startswith("<pmsim.Scenario policy-load: policy_load, module_burst")
+    assert shown.endswith("on skylake-sp-2s (56 CPUs), linux-6.1-x86_64>")
