@@ -216,6 +216,28 @@ class KernelCosts(Group):
     user_page_copy: Annotated[
         int, work("Copy a page to another, in memory.", ", 0.1 µs in the caches, 0.5 between nodes")
     ] = 250 * NS
+    clflush_page: Annotated[
+        int,
+        work(
+            "Write a page back and drop it from all caches: 64 CLFLUSHOPT.",
+            ", 5 to 40 ns a line",
+            between=(300 * NS, 2500 * NS),
+        ),
+    ] = 640 * NS
+    vmemmap_page: Annotated[
+        int,
+        work(
+            "Trim or restore the descriptors of a huge page, each of its pages: free or allocate"
+            " it, write its entry.",
+        ),
+    ] = 200 * NS
+    hot_remove_page: Annotated[
+        int,
+        work("Remove memory, each entry of its mappings, without its flush."),
+    ] = 20 * NS
+    kmap: Annotated[
+        int, work("kmap or kunmap of a highmem page: its lock, its slot, its entry.")
+    ] = 80 * NS
     user_page_migrate: Annotated[
         int,
         work(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pmsim.kernel.addresses.drain import LazyFree
+from pmsim.kernel.addresses.highmem import Highmem
 from pmsim.kernel.addresses.ioremap import Ioremap
 from pmsim.kernel.addresses.purge import Purge
 from pmsim.kernel.addresses.thread_stacks import ThreadStacks
@@ -20,9 +21,12 @@ from pmsim.kernel.addresses.writes import Writes
 from pmsim.kernel.cross_calls import CrossCalls
 from pmsim.kernel.flush_requests import FlushRequests
 from pmsim.kernel.ftrace import Ftrace
+from pmsim.kernel.hugetlb_vmemmap import HugetlbVmemmap
+from pmsim.kernel.memory_hotplug import MemoryHotplug
 from pmsim.kernel.modules.loader import Modules
 from pmsim.kernel.numa_balancing import NumaBalancing
 from pmsim.kernel.pagetables.page_blocks import PageBlocks
+from pmsim.kernel.permissions.attributes import PageAttributes
 from pmsim.kernel.permissions.set_memory import SetMemory
 from pmsim.kernel.pmalloc.objects import PmallocObjects
 from pmsim.kernel.pmalloc.pmalloc import Pmalloc
@@ -52,6 +56,7 @@ if TYPE_CHECKING:
     from pmsim.kernel.modules.module import Module, Refusal
     from pmsim.kernel.modules.segments import ModuleSegments
     from pmsim.kernel.pagetables.page_blocks import PageBlock
+    from pmsim.kernel.permissions.attributes import Guest
     from pmsim.kernel.permissions.strategy import Status
     from pmsim.kernel.pmalloc.modes import PoolMode
     from pmsim.kernel.pmalloc.pmalloc import MaybeAddress
@@ -84,11 +89,15 @@ class KernelHandle:
         "_cross_calls",
         "_flush_requests",
         "_ftrace",
+        "_highmem",
+        "_hugetlb_vmemmap",
         "_ioremap",
         "_kprobes",
         "_lazy_free",
+        "_memory_hotplug",
         "_modules",
         "_numa_balancing",
+        "_page_attributes",
         "_page_blocks",
         "_pmalloc",
         "_pmalloc_objects",
@@ -113,6 +122,7 @@ class KernelHandle:
         self.task = task
         part = kernel.context.part
         self._lazy_free = part(LazyFree)
+        self._highmem = part(Highmem)
         self._ioremap = part(Ioremap)
         self._purge = part(Purge)
         self._thread_stacks = part(ThreadStacks)
@@ -122,9 +132,12 @@ class KernelHandle:
         self._cross_calls = part(CrossCalls)
         self._flush_requests = part(FlushRequests)
         self._ftrace = part(Ftrace)
+        self._hugetlb_vmemmap = part(HugetlbVmemmap)
+        self._memory_hotplug = part(MemoryHotplug)
         self._modules = part(Modules)
         self._numa_balancing = part(NumaBalancing)
         self._page_blocks = part(PageBlocks)
+        self._page_attributes = part(PageAttributes)
         self._set_memory = part(SetMemory)
         self._pmalloc_objects = part(PmallocObjects)
         self._pmalloc = part(Pmalloc)
@@ -152,6 +165,28 @@ class KernelHandle:
     def drain_vmap_area(self) -> Steps:
         """Do what is done when there is too much on the list: ``drain_vmap_area_work``."""
         return self._lazy_free.drain_vmap_area(self.task)
+
+    # addresses.highmem
+
+    def kmap(self) -> Generator[Any, Any, int | None]:
+        """Map a highmem page: ``kmap``.
+
+        Returns
+        -------
+        int or None
+            Its slot; None if all of them are in use.
+        """
+        return self._highmem.kmap(self.task)
+
+    def kunmap(self, slot: int) -> Steps:
+        """Give a slot back: ``kunmap``; nothing is flushed.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            If nothing is mapped there.
+        """
+        return self._highmem.kunmap(self.task, slot)
 
     # addresses.ioremap
 
@@ -394,6 +429,53 @@ class KernelHandle:
         """
         return self._ftrace.ftrace_disable(self.task, tracer)
 
+    # hugetlb_vmemmap
+
+    def hugetlb_vmemmap_optimize(self, huge_pages: int, size: int = 2097152) -> Steps:
+        """Trim the descriptors of huge pages as they are allocated.
+
+        Parameters
+        ----------
+        task
+            Who allocates them.
+        huge_pages
+            How many at a time.
+        size
+            Bytes of each: 2 MiB or 1 GiB.
+
+        Raises
+        ------
+        ProgramError
+            If this kernel cannot.
+        """
+        return self._hugetlb_vmemmap.hugetlb_vmemmap_optimize(self.task, huge_pages, size)
+
+    def hugetlb_vmemmap_restore(self, huge_pages: int, size: int = 2097152) -> Steps:
+        """Give huge pages all of their descriptors back before they are freed.
+
+        See `hugetlb_vmemmap_optimize`.
+        """
+        return self._hugetlb_vmemmap.hugetlb_vmemmap_restore(self.task, huge_pages, size)
+
+    # memory_hotplug
+
+    def arch_remove_memory(self, sections: int = 1) -> Steps:
+        """Take memory out of the page tables: its descriptors by section, then itself.
+
+        Parameters
+        ----------
+        task
+            Who removes it.
+        sections
+            How many sections of 128 MiB.
+
+        Raises
+        ------
+        ProgramError
+            If this kernel cannot.
+        """
+        return self._memory_hotplug.arch_remove_memory(self.task, sections)
+
     # modules.loader
 
     def load_module(
@@ -501,6 +583,50 @@ class KernelHandle:
             If its pages are free already.
         """
         return self._page_blocks.free_pages(self.task, block)
+
+    # permissions.attributes
+
+    def set_memory_uc(self, address: int | None, pages: Pages) -> Status:
+        """Make pages uncached: ``set_memory_uc``.
+
+        Parameters
+        ----------
+        address
+            Of the first page.
+        pages
+            How many.
+
+        Returns
+        -------
+        int
+            0, or -14 (``EFAULT``) if some page is not mapped.
+
+        Raises
+        ------
+        ProgramError
+            On another architecture than x86.
+        """
+        return self._page_attributes.set_memory_uc(self.task, address or 0, pages)
+
+    def set_memory_wc(self, address: int | None, pages: Pages) -> Status:
+        """Make pages write-combining, in two changes: ``set_memory_wc``; see `set_memory_uc`."""
+        return self._page_attributes.set_memory_wc(self.task, address or 0, pages)
+
+    def set_memory_wb(self, address: int | None, pages: Pages) -> Status:
+        """Make pages cached again: ``set_memory_wb``; see `set_memory_uc`."""
+        return self._page_attributes.set_memory_wb(self.task, address or 0, pages)
+
+    def set_memory_decrypted(
+        self, address: int | None, pages: Pages, guest: Guest = "sev"
+    ) -> Status:
+        """Share pages with the hypervisor: ``set_memory_decrypted``; see `set_memory_uc`."""
+        return self._page_attributes.set_memory_decrypted(self.task, address or 0, pages, guest)
+
+    def set_memory_encrypted(
+        self, address: int | None, pages: Pages, guest: Guest = "sev"
+    ) -> Status:
+        """Make pages the guest's own again: ``set_memory_encrypted``; see `set_memory_uc`."""
+        return self._page_attributes.set_memory_encrypted(self.task, address or 0, pages, guest)
 
     # permissions.set_memory
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pmsim.kernel.addresses.highmem import Highmem
 from pmsim.kernel.addresses.ioremap import Ioremap
 from pmsim.kernel.addresses.purge import Purge
 from pmsim.kernel.addresses.vmalloc import Vmalloc
@@ -57,7 +58,7 @@ class Kernel:
         The log of everything the kernel does.
     pagetable, direct_map, frames, tlbflush, workqueue, purge
         What all of it stands on.
-    vmalloc, ioremap, vmap_blocks, set_memory, blocks, writes, pmalloc, modules, user
+    vmalloc, ioremap, highmem, vmap_blocks, set_memory, blocks, writes, pmalloc, modules, user
     text_poke, static_keys, tracepoints, bpf, kprobes, ftrace
         The calls that workloads make, each with the calling task as its first argument.
     """
@@ -88,6 +89,7 @@ class Kernel:
         self.vmalloc = context.part(Vmalloc)
         self.vmap_blocks = context.part(VmapBlocks)
         self.ioremap = context.part(Ioremap)
+        self.highmem = context.part(Highmem)
         self.set_memory = context.part(SetMemory)
         self.pmalloc = context.part(Pmalloc)
         self.code_sync = context.part(CodeSync)

@@ -335,11 +335,26 @@ class KernelProfile(BaseModel):
     rox_at_once: bool = Field(
         description="Whether set_memory_rox is one change, or set_memory_ro and then set_memory_x."
     )
+    memory_encryption: Literal["none", "sev", "sev_tdx"] = Field(
+        description="Whose encrypted guests the kernel can be: AMD's, or Intel's too."
+    )
     split_under: Literal["cpa_lock", "cpa_and_pgd_lock"] = Field(
         description="Which locks are held over the flush for the split of a large leaf."
     )
     direct_map_flushes: bool = Field(
         description="Whether set_direct_map_*_noflush flush in spite of their name."
+    )
+
+    vmemmap_trim: Literal["none", "page", "batch"] = Field(
+        description="Whether descriptors of huge pages can be trimmed (hugetlb_optimize_vmemmap),"
+        " each with a flush, or many with two."
+    )
+    vmemmap_kept: int = Field(
+        ge=1, le=2, strict=True, description="Pages of descriptors that a trimmed huge page keeps."
+    )
+    hot_remove: Literal["none", "all", "all_again", "entry"] = Field(
+        description="What removing memory flushes: everything for each section and for the direct"
+        " map (all), and once more (all_again), or each entry by itself (entry)."
     )
 
     # Code

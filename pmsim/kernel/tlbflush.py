@@ -72,6 +72,12 @@ class Cause(IntEnum):
     """User-space pages are made to fault, to learn which node uses them."""
     RECLAIM = 12
     """Pages are taken from processes because memory is short."""
+    HOT_REMOVE = 13
+    """Memory is removed while the kernel runs, and its mappings with it."""
+    VMEMMAP = 14
+    """Descriptors of a huge page are mapped to fewer pages, or to all of them again."""
+    KMAP = 15
+    """Slots of ``kmap`` are used up, or have to be emptied."""
 
 
 class Way(Protocol):

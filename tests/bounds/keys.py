@@ -27,7 +27,10 @@ Data = dict[str, Any]
 
 MANY = (2**31, 2**53, 2**62, 2**63 - 1)
 """Where whole numbers of some size end; the last is the largest that a column holds."""
-KERNELS = {"rare_writes": {"pmalloc": "prmem"}}
+KERNELS = {
+    "rare_writes": {"pmalloc": "prmem"},
+    "kmap": {"profile": "linux-4.16-x86_32"},
+}
 """What some kinds of workload need of a kernel."""
 BESIDE = {"SegmentKeys": {"core_text": "1 page"}}
 """Keys that a mapping needs besides those that its model requires, because they belong together."""

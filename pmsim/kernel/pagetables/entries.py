@@ -3,8 +3,7 @@
 Bit positions as in the Intel SDM, volume 3, section 4.5; names as in
 arch/x86/include/asm/pgtable_types.h, Linux 6.1. Other architectures' tables are kept in the same
 bits: what matters here is whether a page is mapped, writable and executable, and each of them can
-say that (Arm: PTE_VALID, PTE_RDONLY, PTE_PXN; RISC-V: V, W, X). Left out: protection keys, cache
-attributes, encryption bits.
+say that (Arm: PTE_VALID, PTE_RDONLY, PTE_PXN; RISC-V: V, W, X). Left out: protection keys.
 """
 
 from __future__ import annotations
@@ -18,11 +17,17 @@ from pmsim.units import PAGE_SIZE, Pages
 
 PRESENT: Final = 1 << 0
 RW: Final = 1 << 1
+PWT: Final = 1 << 3
+PCD: Final = 1 << 4
+"""With this one caches are bypassed; `PWT` alone is write-combining (arch/x86/mm/pat/memtype.c)."""
 ACCESSED: Final = 1 << 5
 DIRTY: Final = 1 << 6
 PSE: Final = 1 << 7
 """This entry of an upper level is a large leaf."""
 GLOBAL: Final = 1 << 8
+SHARED: Final = 1 << 58
+"""Others than the guest may read it, where memory is encrypted. A bit of our own: AMD's C-bit and
+Intel's shared bit lie among those of the page frame, and mean the opposite of each other."""
 NX: Final = 1 << 63
 PAGE_KERNEL: Final = PRESENT | RW | ACCESSED | DIRTY | GLOBAL | NX
 """Protection of ordinary kernel memory (``__PAGE_KERNEL``)."""

@@ -2,8 +2,9 @@
 
 The calls are the same on every architecture; what they look at, change and flush is not, and is
 chosen by the profile's ``set_memory``: `pmsim.kernel.permissions.x86`,
-`pmsim.kernel.permissions.arm` and `pmsim.kernel.permissions.riscv`. Left out everywhere: cache
-attributes, and with them CLFLUSH; the protection of the kernel's own text; arrays of pages.
+`pmsim.kernel.permissions.arm` and `pmsim.kernel.permissions.riscv`. What is no permission is in
+`pmsim.kernel.permissions.attributes`. Left out everywhere: the protection of the kernel's own text;
+arrays of pages.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """x86: entries change where they must, and what changed is flushed.
 
 Stands for ``change_page_attr_set_clr`` and what it calls in arch/x86/mm/pageattr.c (Linux 4.16)
-and arch/x86/mm/pat/set_memory.c (later). Left out: ``kmap_flush_unused`` on 32 bit, because nothing
-here maps highmem pages for a while with ``kmap``.
+and arch/x86/mm/pat/set_memory.c (later).
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pmsim.kernel.addresses.highmem import Highmem
 from pmsim.kernel.addresses.purge import Purge
 from pmsim.kernel.pagetables.directmap import DirectMap
 from pmsim.kernel.pagetables.entries import Change, Entries, runs_of
@@ -46,14 +46,24 @@ class X86Permissions:
         self._changes = context.part(ChangePageAttr)
         self._direct_map = context.part(DirectMap)
         self._purge = context.part(Purge)
+        self._highmem = context.part(Highmem)
 
     def change(self, task: Task, address: int, pages: Pages, change: Change) -> Status:
         """Change pages, and their aliases in the direct map; see `Permissions.change`.
 
         A range with a hole is changed up to the hole.
         """
+        yield from self.flush_aliases(task)
+        return (yield from self.change_entries(task, address, pages, change))
+
+    def flush_aliases(self, task: Task) -> Steps:
+        """Flush what was mapped elsewhere before (``kmap_flush_unused``, ``vm_unmap_aliases``)."""
+        yield from self._highmem.flush_unused(task)
         if self._purges:
             yield from self._purge.unmap_aliases(task)
+
+    def change_entries(self, task: Task, address: int, pages: Pages, change: Change) -> Status:
+        """Change pages and flush what changed (``__change_page_attr_set_clr``, ``cpa_flush``)."""
         entries = self._pagetable.read(address, pages)
         mapped = _mapped_prefix(entries)
         aliases = self._aliases(address, entries[:mapped], change)
@@ -61,7 +71,7 @@ class X86Permissions:
         if change.without_nx != Change(0, 0):
             yield from self._changes.change(task, aliases, change.without_nx)
         if changed:
-            yield from self._flush(task, pages, everything=bool(aliases) or mapped < pages)
+            yield from self.flush(task, pages, everything=bool(aliases) or mapped < pages)
             if self._collapses and change == ROX:
                 yield from self._changes.collapse(task, address, pages)
         return 0 if mapped == pages else -EFAULT
@@ -96,7 +106,7 @@ class X86Permissions:
             at += count
         return pieces
 
-    def _flush(self, task: Task, pages: Pages, everything: bool) -> Steps:
+    def flush(self, task: Task, pages: Pages, everything: bool = False) -> Steps:
         """Make a change known (``cpa_flush``, ``cpa_flush_all``)."""
         if everything or not self._ranged or pages > self._tlbflush.ceiling:
             return self._tlbflush.flush_tlb_all(task, Cause.ATTRIBUTES)
