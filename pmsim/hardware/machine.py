@@ -179,7 +179,7 @@ class Machine(Silicon):
             self.until_done = self.clock.finished = False
             self.clock.drive(end)
         state[layout.NOW] = end
-        self.flush_log()
+        self.flush_log(end + 1 if duration is None else end)
         return self.now
 
     def running(self, cpu: int) -> Task | None:

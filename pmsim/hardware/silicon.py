@@ -79,6 +79,7 @@ class Silicon:
         self.on_crosscalls: Callable[[npt.NDArray[np.int64]], None] | None = None
         self.detail: Detail | None = None
         self.interruptions: Interruptions | None = None
+        self._late: list[npt.NDArray[np.int64]] = []
         self.shared = [False] * self.n_cpus
         self.active = 0
         self.until_done = False
@@ -146,11 +147,23 @@ class Silicon:
         if self.fabric.state[layout.LOG_ROWS] >= self.fabric.state[layout.LOG_CAP]:
             self.flush_log()
 
-    def flush_log(self) -> None:
-        """Give what has been logged to those who keep it."""
+    def flush_log(self, end: int | None = None) -> None:
+        """Give what has been logged to those who keep it.
+
+        What ends before it is gone waits until that is known: a run that is cut at ``end`` does not
+        come to what is gone then or later.
+        """
         log = self.fabric.take_log()
         if self.on_crosscalls is not None and len(log):
-            self.on_crosscalls(log)
+            self._late.append(log)
+        until = self.now if end is None else end - 1
+        while self._late and self.on_crosscalls is not None:
+            gone = self._late[0][:, layout.L_GONE]
+            if gone.max() > until:
+                if end is None:
+                    break
+                gone[gone > until] = layout.NONE
+            self.on_crosscalls(self._late.pop(0))
         if self.detail is not None:
             self.detail.hand_over()
         if self.interruptions is not None:

@@ -280,7 +280,13 @@ class _FabricRun:
         repeats = self.program.repeat_sync == "per_sync"
         calls = [
             CallRecord(
-                row["cpu"], row["task"], row["start_ps"], row["end_ps"], acks, served(row, repeats)
+                row["cpu"],
+                row["task"],
+                row["start_ps"],
+                row["end_ps"],
+                acks,
+                served(row, repeats),
+                None if row["gone_ps"] < 0 else row["gone_ps"],
             )
             for row, acks in zip(self.rows, all_acks, strict=True)
         ]

@@ -6,6 +6,7 @@ its function takes 10 a page, and the handler exits 50 after the last function.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from pmsim.hardware.shootdown.ipi import IPI
@@ -80,3 +81,27 @@ def test_a_full_flush_is_owed_when_it_ends_not_when_it_is_acknowledged(run):
 def test_in_the_serial_order_the_initiators_own_function_follows_the_acknowledgement(run):
     result = run(program(on(0, flush_kernel(3)), cpus=2, order="serial"))
     assert call_times(result) == [(0, 1150 + 30)]
+
+
+def test_what_was_told_is_gone_when_the_last_function_ends_whenever_it_was_acknowledged(run):
+    result = run(program(on(0, call(1, pages=3)), cpus=2))
+    assert (result.calls[0].end, result.calls[0].gone) == (1150, 1180)
+    result = run(machines.program(on(0, call(1, pages=3)), cpus=2, line=100))
+    assert (result.calls[0].end, result.calls[0].gone) == (1280, 1180)
+
+
+def test_the_initiators_own_function_may_be_the_last(run):
+    result = run(machines.program(on(0, call(1, pages=3)), cpus=2, order="serial"))
+    assert (result.calls[0].end, result.calls[0].gone) == (1210, 1210)
+    result = run(machines.program(on(0, call(pages=3)), cpus=1))
+    assert (result.calls[0].end, result.calls[0].gone) == (30, 30)
+
+
+def test_what_a_cut_run_does_not_come_to_is_not_gone_in_it(run):
+    cut = program(on(0, call(1, pages=3)), cpus=2, duration=1180)
+    assert run(cut).calls[0].gone is None
+    assert run(replace(cut, duration=1181)).calls[0].gone == 1180
+
+
+def test_what_drops_nothing_is_never_gone(run):
+    assert run(program(on(0, machines.empty(30)), cpus=2)).calls[0].gone is None

@@ -199,6 +199,7 @@ def test_a_barrier_is_repeated_with_one_operation_when_the_answers_are_there(run
     result = run(program(on(0, invalidate(4)), cpus=2, repeat_sync="per_sync"))
     assert call_times(result) == [(0, 2900)]
     assert served(result) == 1900
+    assert result.calls[0].gone == 600
     assert result.cpus[0].spin == 2900
 
 

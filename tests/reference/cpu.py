@@ -193,7 +193,7 @@ class Cpu:
             if call.acknowledged_at_start:
                 call.acks[self.number].succeed(clock.now)
             yield clock.at(clock.now + call.function.cost)
-            self.empty_tlb(call.function)
+            call.is_over_on(self, clock.now)
             if not call.acknowledged_at_start:
                 call.acks[self.number].succeed(clock.now)
         yield clock.at(clock.now + costs.exit)

@@ -27,14 +27,15 @@ Process = Generator[simpy.Event, object, None]
 class Function:
     """What a call runs on every CPU: what it costs there, and whether it empties the TLB.
 
-    And whether it spares the kernel's entries then; and whether the caller frees page tables
-    behind it.
+    And whether it spares the kernel's entries then; whether the caller frees page tables behind it;
+    and whether it drops any translations.
     """
 
     cost: int
     is_full_flush: bool = False
     spares_kernel: bool = False
     frees_tables: bool = False
+    drops: bool = True
 
 
 def flush(machine: ReferenceMachine, pages: object) -> Function:
@@ -56,7 +57,7 @@ def flush_user(machine: ReferenceMachine, pages: object) -> Function:
 
 def sync_core(machine: ReferenceMachine) -> Function:
     """Return the serialising instruction."""
-    return Function(machine.costs.tlb.sync_core)
+    return Function(machine.costs.tlb.sync_core, drops=False)
 
 
 def cross_call(task: Task, function: Function, targets: list[int]) -> Waits:
@@ -64,18 +65,18 @@ def cross_call(task: Task, function: Function, targets: list[int]) -> Waits:
     machine = task.machine
     start = machine.now
     draws = machine.draw(len(targets))
-    acks: dict[int, simpy.Event] = {}
+    call = Call(task, function, targets, draws)
     if targets:
-        call = Call(task, function, targets, draws)
-        acks = call.acks
         call.start()
         yield  # to the last visit, at the earliest
     if machine.program.order == "serial" or not targets:
         # A step of its own, interrupts off; all that there is of a call with no targets.
+        over_at = machine.now + function.cost
         yield from task.local_function(function.cost)
-        task.cpu.empty_tlb(function)
-    when = {c: cast(int, ack.value) for c, ack in acks.items()}
-    machine.calls.append(CallRecord(task.cpu.number, task.number, start, machine.now, when))
+        call.is_over_on(task.cpu, over_at)
+    when = {c: cast(int, ack.value) for c, ack in call.acks.items()}
+    record = CallRecord(task.cpu.number, task.number, start, machine.now, when)
+    machine.note_call(record, call.gone_at)
 
 
 class Call:
@@ -92,6 +93,19 @@ class Call:
         self.jitter = dict(zip(targets, draws, strict=True))
         self.acks = {c: self.machine.clock.event() for c in targets}
         self.queued_at: dict[int, int] = {}
+        self.over_at: dict[int, int] = {}
+
+    def is_over_on(self, cpu: Cpu, instant: int) -> None:
+        """One CPU, the initiator's or a target's, has run the function."""
+        cpu.empty_tlb(self.function)
+        self.over_at[cpu.number] = instant
+
+    def gone_at(self) -> int | None:
+        """Return when the last CPU had run it; None where one has not, or nothing was dropped."""
+        everybody = {self.initiator, *self.targets}
+        if self.over_at.keys() != everybody or not self.function.drops:
+            return None
+        return max(self.over_at.values())
 
     @property
     def acknowledged_at_start(self) -> bool:
@@ -157,7 +171,7 @@ class Call:
         clock = self.machine.clock
         if self.machine.program.order == "concurrent":
             yield clock.at(all_sent + self.function.cost)
-            self.task.cpu.empty_tlb(self.function)
+            self.is_over_on(self.task.cpu, clock.now)
         else:
             yield clock.at(all_sent)
         # 5. Wait.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from typing import cast
 
@@ -15,6 +17,9 @@ from tests.reference.program import CallRecord, JitterStream, Program, Result, i
 from tests.reference.rwsem import RwSemaphore
 from tests.reference.task import Doing, Task
 from tests.reference.tlbi import server
+
+Gone = Callable[[], int | None]
+"""Returns, at the end of a run, when the last CPU had dropped what it was told to."""
 
 
 def run(program: Program) -> Result:
@@ -45,7 +50,7 @@ class ReferenceMachine:
         self.semaphores: dict[int, RwSemaphore] = {}
         self.to_sleep: set[Task] = set()  # who spins for a mutex and must not, as of this round
         self._numbers = count()
-        self.calls: list[CallRecord] = []
+        self.calls: list[tuple[CallRecord, Gone]] = []
         self.server = server(self)
         self.recovers_until = -(10**18)  # from the last invalidation, of which there was none
         self.last_handler_end = 0
@@ -87,6 +92,10 @@ class ReferenceMachine:
         """Return a spinlock by its number."""
         key = cast(int, number)
         return self.spinlocks.setdefault(key, Spinlock(self, f"spinlock {key}"))
+
+    def note_call(self, record: CallRecord, gone: Gone) -> None:
+        """Note a call or an invalidation that has ended; it may be gone later, or never."""
+        self.calls.append((record, gone))
 
     def next_number(self) -> int:
         """Return a number that is larger than all before."""
@@ -186,7 +195,7 @@ class ReferenceMachine:
             assert sum(cpu.spent.values()) == end, f"CPU {cpu.number}'s time does not add up"
         return Result(
             end=end,
-            calls=in_order(self.calls),
+            calls=in_order([replace(record, gone=gone()) for record, gone in self.calls]),
             cpus=tuple(cpu.account() for cpu in self.cpus),
             task_ends={t.number: t.ended_at for t in self.tasks if t.ended_at is not None},
         )

@@ -134,7 +134,8 @@ class CallRecord:
     """One cross-call or invalidation that ended.
 
     ``acks`` says when each target of a call acknowledged, ``served`` when the service of an
-    invalidation ended.
+    invalidation ended. ``gone`` says when the last CPU had dropped what it was about: None where
+    nothing was, or where that is not in the run.
     """
 
     cpu: int
@@ -143,6 +144,7 @@ class CallRecord:
     end: int
     acks: dict[int, int]
     served: int | None = None
+    gone: int | None = None
 
 
 @dataclass(frozen=True)

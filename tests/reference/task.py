@@ -199,7 +199,9 @@ class Task:
             case "sync_core":
                 yield from cross_call(self, sync_core(self.machine), everybody_else)
             case "empty":
-                yield from cross_call(self, Function(cast(int, argument)), everybody_else)
+                yield from cross_call(
+                    self, Function(cast(int, argument), drops=False), everybody_else
+                )
             case "invalidate":
                 yield from invalidate(self, cast(int, argument))
             case _:

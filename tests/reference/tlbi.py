@@ -25,7 +25,7 @@ def invalidate(task: Task, pages: int) -> Waits:
     """Invalidate so many pages on every CPU, or everything where they are 0."""
     start = task.machine.now
     empties = pages == 0 or task.machine.program.drops_all
-    asked = Invalidation(task, *first_request(task.machine, pages), empties_tlb=empties)
+    asked = first = Invalidation(task, *first_request(task.machine, pages), empties_tlb=empties)
     asked.start()
     yield  # to the answer of the farthest CPU, at the earliest
     if task.machine.program.repeat_sync == "per_sync":
@@ -33,7 +33,8 @@ def invalidate(task: Task, pages: int) -> Waits:
         asked.start()
         yield
     end, served = task.machine.now, asked.served_at
-    task.machine.calls.append(CallRecord(task.cpu.number, task.number, start, end, {}, served))
+    record = CallRecord(task.cpu.number, task.number, start, end, {}, served)
+    task.machine.note_call(record, lambda: first.served_at)
 
 
 def first_request(machine: ReferenceMachine, pages: int) -> tuple[int, int]:

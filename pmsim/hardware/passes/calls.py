@@ -131,6 +131,7 @@ def send(
     prefix = 0
     best = -INF
     slowest = NONE
+    last_ack = 0
     latest = S[LATEST_END]
     k = 0
     if S[BEHIND]:
@@ -208,6 +209,7 @@ def send(
             S[e + E_ACK] = NONE
             _queue_behind(S, c, i)
             ack = S[e + E_ACK]
+        last_ack = max(last_ack, ack)
         if ack - prefix > best:
             best = ack - prefix
             slowest = c
@@ -217,6 +219,8 @@ def send(
         S[o + Q_KNOWN] = 0  # the entries are no longer those of a quiet call
     S[o + C_MAX] = best
     S[o + C_SLOWEST] = slowest
+    S[o + C_LAST_ACK] = last_ack
+    S[o + C_RUNS_ON] = still_runs(word)
     S[o + C_LINE] = prefix
     S[o + C_LOCAL_END] = sent
 
@@ -264,6 +268,8 @@ def begin_call(
     retire(S, i, S[NOW])
     S[o + C_START] = S[NOW]
     S[o + C_LOCAL_END] = S[NOW]
+    S[o + C_LAST_ACK] = 0
+    S[o + C_RUNS_ON] = 0
     S[o + C_TARGETS] = n
     S[o + C_LINE] = 0
     S[o + C_MAX] = -INF

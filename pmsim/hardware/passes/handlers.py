@@ -35,6 +35,10 @@ def _acknowledge(S: State, owner: int, c: int, ack: int) -> None:
         return
     S[e + E_ACK] = ack
     o = row_of(owner)
+    if ack > S[o + C_LAST_ACK]:
+        S[o + C_LAST_ACK] = ack
+    elif before == S[o + C_LAST_ACK]:
+        S[o + C_LAST_ACK] = INF
     value = ack - S[e + E_PREFIX]
     if value > S[o + C_MAX]:
         S[o + C_MAX] = value

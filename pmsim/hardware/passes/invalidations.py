@@ -109,6 +109,7 @@ def begin_invalidation(
     S[o + I_REPEAT] = repeat
     S[o + I_BEFORE] = 0
     _ask(S, i, service, trips, empties)
+    S[o + C_LAST_ACK] = S[o + I_SERVED]
 
 
 @compiled

@@ -63,7 +63,7 @@ HEADER = 72
 # --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---
 CPU_WORDS = 16
 PLANE = 4096 * CPU_WORDS  # `topology.MAX_CPUS` rows; only what is touched takes memory
-PLANES = 4
+PLANES = 5
 
 # plane 0: open entries (a list sorted by (q, initiator)) and the plan on top of what is history
 HEAD, TAIL, LAST_TAKE, PLAN_END, PLAN_STOLEN, PLAN_HANDLERS, FLOOR, IDLE_SINCE = range(8)
@@ -91,6 +91,9 @@ REPEATED = -2
 # plane 3: accounts; the quiet calls that this CPU has caught up with; and what its own are like
 BUSY, SPIN, IRQS_OFF, IDLE, REFILL, SENT, SEEN, SEEN_STOLEN = range(3 * PLANE, 3 * PLANE + 8)
 Q_KNOWN, Q_SENT, Q_LAST, Q_LINE, Q_MAX, Q_SLOWEST = range(3 * PLANE + 8, 3 * PLANE + 14)
+# plane 4: of the call in flight when the last target acknowledged (`INF`: to be looked for again),
+# and how long the function runs on after that; of an invalidation, when it is gone
+C_LAST_ACK, C_RUNS_ON = range(4 * PLANE, 4 * PLANE + 2)
 
 NONE_AT_FIRST = HEAD, TAIL, PIN, IDLE_SINCE, CURRENT, LAST_TASK, READY_HEAD, READY_TAIL, SLEEP_HEAD
 
@@ -111,6 +114,7 @@ ENTRY_ROW = 8
 EMPTIES, FREES_TABLES = 1, 2  # it empties the TLB; and behind it page tables are freed
 EMPTIES_KERNEL = 4  # what it empties the TLB of are the kernel's entries, too
 FULL = EMPTIES | EMPTIES_KERNEL
+DROPPING_KINDS = 2  # kinds of functions below this drop translations (`tlb.CallKind`)
 UNKNOWN = 8  # of the handlers of a plan: whether they empty the TLB is to be looked at
 
 # --- what a CPU is doing --------------------------------------------------------------------------
@@ -129,13 +133,13 @@ LOG_COLUMNS = (
     "cpu", "task", "start_ps", "end_ps", "kind", "cause", "operation", "targets", "pages",
     "slowest_cpu", "slowest_reason", "queue_ps", "send_ps", "delivery_ps", "irqs_off_ps",
     "idle_exit_ps", "busy_handler_ps", "ride_ps", "entry_ps", "function_ps", "local_ps",
-    "visit_ps", "resume_ps", "protocol", "invalidations",
+    "visit_ps", "resume_ps", "protocol", "invalidations", "gone_ps",
 )  # fmt: skip
 (
     L_CPU, L_TASK, L_START, L_END, L_KIND, L_CAUSE, L_OPERATION, L_TARGETS, L_PAGES,
     L_SLOWEST_CPU, L_SLOWEST_REASON, L_QUEUE, L_SEND, L_DELIVERY, L_IRQS_OFF,
     L_IDLE_EXIT, L_BUSY_HANDLER, L_RIDE, L_ENTRY, L_FUNCTION, L_LOCAL,
-    L_VISIT, L_RESUME, L_PROTOCOL, L_INVALIDATIONS,
+    L_VISIT, L_RESUME, L_PROTOCOL, L_INVALIDATIONS, L_GONE,
 ) = range(len(LOG_COLUMNS))  # fmt: skip
 LOG_ROW = len(LOG_COLUMNS)
 

@@ -79,11 +79,43 @@ def _log_slowest(S: State, i: int, at: int) -> None:
 
 
 @compiled
+def _last_ack(S: State, i: int) -> int:
+    """Return when the last target of a call that has ended acknowledged it."""
+    r = row_of(i)
+    if S[r + C_LAST_ACK] < INF:
+        return S[r + C_LAST_ACK]
+    last = 0
+    c = S[r + C_FIRST]
+    while c >= 0:
+        catch_up(S, c)
+        e = entry_of(S, i, c)
+        last = max(last, S[e + E_ACK])
+        c = (S[e + E_META] & 0xFFFF) - 1
+    return last
+
+
+@compiled
+def _gone(S: State, i: int) -> int:
+    """Return when the last CPU had done what a call was for, the initiator among them.
+
+    In the serial order the initiator does it at the end, in a step of its own.
+    """
+    r = row_of(i)
+    if S[r + C_KIND] >= DROPPING_KINDS:
+        return NONE
+    own = S[r + C_LOCAL_END]
+    if S[SERIAL] and S[r + C_TARGETS] > 0:
+        own = S[r + SINCE] + S[r + NEED] if S[r + C_PHASE] == 1 else S[NOW]
+    return max(own, _last_ack(S, i) + S[r + C_RUNS_ON])
+
+
+@compiled
 def log_call(S: State, i: int) -> None:
     """Write the row of a call that has ended: the parts of its latency add up exactly."""
     r = row_of(i)
     at = _log_row(S, i)
     S[at + L_PROTOCOL] = S[PROTOCOL]
+    S[at + L_GONE] = _gone(S, i)
     local_after = S[r + C_LOCAL] if S[r + C_PHASE] == 1 else 0
     if S[r + C_MAX] <= S[r + C_LOCAL_END]:
         _log_local(S, r, at)
@@ -114,4 +146,5 @@ def log_fence(S: State, i: int) -> None:
     if S[at + L_QUEUE] > 0:
         S[at + L_SLOWEST_REASON] = R_SERVER
     S[at + L_PROTOCOL] = BY_TLBI
+    S[at + L_GONE] = S[r + C_LAST_ACK]
     S[at + L_INVALIDATIONS] = S[r + C_INVALIDATIONS]

@@ -51,7 +51,10 @@ def send_quietly(S: State, D: Codes, i: int, cost: int, flags: int) -> None:
     S[o + C_FIRST] = 1 if i == 0 else 0
     S[o + C_LOCAL_END] = S[NOW] + S[o + Q_SENT]
     S[o + C_LINE] = S[o + Q_LINE]
-    S[o + C_MAX] = S[NOW] + S[o + Q_MAX] + S[ENTRY] + cost - still_runs(S[QUIET_COST])
+    runs_on = still_runs(S[QUIET_COST])
+    S[o + C_MAX] = S[NOW] + S[o + Q_MAX] + S[ENTRY] + cost - runs_on
+    S[o + C_LAST_ACK] = S[NOW] + S[o + Q_LAST] + S[ENTRY] + cost - runs_on
+    S[o + C_RUNS_ON] = runs_on
     S[o + C_SLOWEST] = S[o + Q_SLOWEST]
 
 

@@ -25,7 +25,7 @@ _KINDS = [kind.name.lower() for kind in CallKind]
 _CAUSES = [cause.name.lower() for cause in Cause]
 _PROTOCOLS = list(PROTOCOLS)
 _REASONS = [reason.name.lower() for reason in SlowestReason]
-_NULLABLE = ("operation", "pages", "slowest_cpu")
+_NULLABLE = ("operation", "pages", "slowest_cpu", "gone_ps")
 _COUNTS = ("cpu", "task", "start_ps", "end_ps", "targets", "invalidations")
 _PLAIN = (*_COUNTS, *(part.name for part in LATENCY_PARTS))
 

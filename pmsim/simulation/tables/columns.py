@@ -165,6 +165,12 @@ CROSSCALLS = Table(
         _count("task", "Number of the initiating task on that CPU."),
         _time("start_ps", "When the initiator began to enqueue it."),
         _time("end_ps", "When the initiator's task could take its next step."),
+        _time(
+            "gone_ps",
+            "When the last CPU had dropped what it was about; none: nothing is dropped, or not in"
+            " this run.",
+            nullable=True,
+        ),
         _text("protocol", "How the targets were told."),
         _text("kind", "What they did: full, range, sync_core or empty."),
         _text("cause", "Why the kernel asked for it."),
