@@ -13,17 +13,12 @@ from fractions import Fraction
 from typing import Annotated, Final, Literal
 
 from pmsim.constants import PPM, Constant, Group, Kind, Section
-from pmsim.hardware.topology import MAX_CPUS, Distance
+from pmsim.hardware.proposals import NOTHING, CoherentCosts, DirectoryCosts, RarCosts
+from pmsim.hardware.topology import MAX_CPUS, ByDistance, Distance
 from pmsim.units import LONGEST_RUN, MS
 
 MutexRule = Literal["adaptive", "sleeping"]
 """How a task waits for a mutex that is held: it spins while the owner runs, or always sleeps."""
-
-ByDistance = tuple[int, int, int, int, int]
-"""Five costs in picoseconds, indexed by `Distance`."""
-
-NOTHING: Final[ByDistance] = (0, 0, 0, 0, 0)
-"""No cost at any distance."""
 
 CrosscallOrder = Literal["concurrent", "serial"]
 """Whether the initiator runs the function while the others do (5.13 and later) or after them."""
@@ -355,7 +350,8 @@ class IdleState(Group):
 class MachineCosts:
     """All hardware costs of a machine; ``idle`` ascends by residency.
 
-    ``tlbi`` and ``sbi`` are there where the machine has that way of telling other CPUs.
+    ``tlbi``, ``sbi`` and those of `pmsim.hardware.proposals` are there where the machine has that
+    way of telling other CPUs.
     """
 
     ipi: Annotated[IpiCosts, Section("Cross-calls.")]
@@ -370,7 +366,15 @@ class MachineCosts:
     sbi: Annotated[
         SbiCosts | None, Section("Cross-calls through the firmware; none: the machine cannot.")
     ] = None
-
+    coherent: Annotated[
+        CoherentCosts | None, Section("TLBs that follow stores; none: the machine cannot.")
+    ] = None
+    directory: Annotated[
+        DirectoryCosts | None, Section("A directory of TLBs; none: the machine cannot.")
+    ] = None
+    rar: Annotated[
+        RarCosts | None, Section("Remote action requests; none: the machine cannot.")
+    ] = None
     memory: Annotated[MemoryCosts, Section("Data that are in no cache.")] = MemoryCosts()
 
     def __post_init__(self) -> None:

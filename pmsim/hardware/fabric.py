@@ -23,8 +23,9 @@ from pmsim.hardware.passes.steps import act
 from pmsim.hardware.shootdown.ipi import by_shorthand
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import number_of
+from pmsim.hardware.shootdown.rar import RAR
 from pmsim.hardware.tlb import refill_debt
-from pmsim.hardware.topology import Topology
+from pmsim.hardware.topology import Topology, at_code
 
 State = npt.NDArray[np.int64]
 
@@ -61,11 +62,6 @@ class SlowestReason(IntEnum):
     BUSY_SERVER = layout.R_SERVER
 
 
-def _by_code(table: tuple[int, ...], max_code: int) -> list[int]:
-    """Spread a table by distance over distance codes: code ``3 + h`` is ``h`` hops."""
-    return list(table[:4]) + [table[4] * hops for hops in range(1, max_code - 2)]
-
-
 def _declared(group: Group | None, kinds: tuple[Kind, ...]) -> Iterator[tuple[str, Any]]:
     """Yield name and value of a group's constants of some kinds, as the header calls them."""
     if group is None:
@@ -85,7 +81,10 @@ def _numbers(group: Group | None) -> dict[int, int]:
 def _tables(group: Group | None, max_code: int) -> dict[int, list[int]]:
     """Return a group's tables by distance, by the word that says where each stands."""
     found = _declared(group, (Kind.TIME_BY_DISTANCE,))
-    return {getattr(layout, f"{name}_AT"): _by_code(table, max_code) for name, table in found}
+    return {
+        getattr(layout, f"{name}_AT"): [at_code(table, code) for code in range(max_code + 1)]
+        for name, table in found
+    }
 
 
 class Fabric:
@@ -132,10 +131,12 @@ class Fabric:
         header = {
             layout.LIMIT: layout.INF,
             layout.N_CPUS: n,
-            layout.SERIAL: int(order == "serial"),
+            layout.SERIAL: int(order == "serial" and calls.protocol is not RAR),
             layout.PROTOCOL: number_of(calls.protocol),
             layout.HELD_OFF: int(calls.protocol.held_off),
             layout.FANOUT: 1,
+            layout.ENTRY: 1,
+            layout.ACTION: layout.NONE,
             **{getattr(layout, name.upper()): value for name, value in calls.numbers.items()},
             layout.SHORTHAND: by_shorthand(calls, calls.protocol.costs_on(costs)),
             layout.LOG_CAP: LOG_CAPACITY,

@@ -11,11 +11,12 @@ from pmsim.errors import DeadlockError, ProgramError, SimulationError
 from pmsim.hardware.clock import Clock
 from pmsim.hardware.costs import CrosscallOrder, MachineCosts
 from pmsim.hardware.host import Host
-from pmsim.hardware.locks import settle
+from pmsim.hardware.locks import Spinlock, settle
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS
+from pmsim.hardware.shootdown.rar import RAR
 from pmsim.hardware.silicon import Silicon
 from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import refill_debt
@@ -28,6 +29,14 @@ SPARE_TASKS = 1024
 
 MOST_NAMED = 5
 """Tasks that a message names."""
+
+
+def shared_slots(machine: Silicon) -> int:
+    """Return how many slots initiators of remote actions share; 0 if each has one to itself."""
+    rar = machine.costs.rar
+    if machine.shootdown.protocol is not RAR or rar is None or rar.slots >= machine.n_cpus:
+        return 0
+    return rar.slots
 
 
 def room_for_tasks(n_cpus: int, tasks: int = 0) -> int:
@@ -73,6 +82,7 @@ class Machine(Silicon):
     ) -> None:
         room = max_tasks or room_for_tasks(topology.n_cpus)
         super().__init__(topology, costs, order, jitter_rng, room, shootdown, host)
+        self.slots = [Spinlock(self, f"slot {number}") for number in range(shared_slots(self))]
         self.clock = Clock(self.fabric, self.flush_log, self._settle, self._task_ended)
         self.tasks: dict[int, Task] = {}
         self.foreground: dict[int, Task] = {}

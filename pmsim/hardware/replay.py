@@ -71,8 +71,8 @@ class Replay:
 def can_replay(machine: Silicon) -> bool:
     """Return whether rows can be replayed: not where a call wants more than rows tell.
 
-    Its jitter is drawn in Python; alone on a machine a call takes no time; and acknowledgements and
-    interruptions are looked at after each call.
+    Its jitter is drawn in Python, and a slot is taken there; alone on a machine a call takes no
+    time; and acknowledgements and interruptions are looked at after each call.
     """
-    looked_at = machine.keep_acks or machine.interruptions is not None
-    return machine.jitter is None and machine.n_cpus > 1 and not looked_at
+    plain = machine.jitter is None and not machine.slots and machine.n_cpus > 1
+    return plain and not machine.keep_acks and machine.interruptions is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +16,23 @@ from pmsim.hardware.interruptions import Interruptions, InterruptionSink
 from pmsim.hardware.jitter import draw
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import prepare
+from pmsim.hardware.shootdown.holders import COHERENT, DIRECTORY, Holders
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import calls_of
 from pmsim.hardware.shootdown.tlbi import REPEAT_SYNC
 from pmsim.hardware.specimens import WholeCalls, specimens
 from pmsim.hardware.topology import Topology
+from pmsim.steps import Steps
+
+
+class Slot(Protocol):
+    """What an initiator of remote actions has to take, if several CPUs share it."""
+
+    def lock(self, task: Any) -> Steps:
+        """Take it, spinning until it is handed over."""
+
+    def unlock(self, task: Any) -> None:
+        """Hand it to whoever waits."""
 
 
 class Silicon:
@@ -36,6 +49,10 @@ class Silicon:
     ----------
     topology, costs, shootdown
         As given.
+    slots
+        What initiators of remote actions have to take; none where each CPU has one to itself.
+    holders
+        What its hardware does that knows who holds a translation, by the protocol's name.
     repeat_sync
         What is repeated of a TLB broadcast (`shootdown.tlbi.REPEAT_SYNC`).
     on_crosscalls
@@ -71,11 +88,18 @@ class Silicon:
         for protocol in (shootdown.protocol, calls.protocol):
             if protocol.costs_on(costs) is None:
                 raise ValueError(f"the machine has no costs for {protocol.name}")
-        prepare(invalidates=costs.tlbi is not None)
+        known = {COHERENT.name: costs.coherent, DIRECTORY.name: costs.directory}
+        prepare(invalidates=costs.tlbi is not None, waits=any(known.values()))
         self.topology = topology
         self.costs = costs
         self.n_cpus = topology.n_cpus
         self.fabric = Fabric(topology, costs, order, calls, room, host)
+        self.holders = {
+            name: Holders(group, self.fabric.distances)
+            for name, group in known.items()
+            if group is not None
+        }
+        self.slots: list[Slot] = []
         self.on_crosscalls: Callable[[npt.NDArray[np.int64]], None] | None = None
         self.detail: Detail | None = None
         self.interruptions: Interruptions | None = None

@@ -136,11 +136,10 @@ def whole_calls(fabric: Fabric, heads_at: int, calls: int, at: int, targets: int
     entries = state[at : at + targets * layout.ENTRY_ROW].reshape(-1, layout.ENTRY_ROW).T.copy()
     row = {name: heads[k].copy() for k, name in enumerate(CROSSCALL_COLUMNS)}
     looks, visited, local, after = heads[layout.K_LOCAL_END : layout.K_AFTER + 1].copy()
+    begun = row["start_ps"] + heads[layout.K_WAITED] + state[layout.TRAP]
     call = np.repeat(np.arange(calls), row["targets"])
-    told = row["start_ps"] + state[layout.TRAP] + row["targets"] * state[layout.QUEUE]
-    place = (entries[layout.E_QUEUED] - (row["start_ps"] + state[layout.TRAP])[call]) // state[
-        layout.QUEUE
-    ]
+    told = begun + row["targets"] * state[layout.QUEUE]
+    place = (entries[layout.E_QUEUED] - begun[call]) // state[layout.QUEUE]
     sent_to = told[call] + (entries[layout.E_META] >> 16 & 0xFFFF) * state[layout.SEND]
     sent_to += place * state[layout.KICK]
     sent = sent_to[np.cumsum(row["targets"]) - 1]

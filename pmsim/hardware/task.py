@@ -12,12 +12,14 @@ from pmsim.errors import ProgramError
 from pmsim.escaping import visible
 from pmsim.hardware.detail import StretchKind
 from pmsim.hardware.passes import layout
-from pmsim.hardware.passes.steps import act, call, invalidate
+from pmsim.hardware.passes.steps import act, call, invalidate, wait
+from pmsim.hardware.shootdown.protocols import number_of
 from pmsim.hardware.tlb import check_length
 from pmsim.steps import Role, Steps
 from pmsim.units import LONGEST_RUN
 
 if TYPE_CHECKING:
+    from pmsim.hardware.shootdown.protocol import Protocol as ShootdownProtocol
     from pmsim.hardware.shootdown.tlbi import Invalidation
     from pmsim.hardware.silicon import Silicon
     from pmsim.hardware.tlb import FlushFunction
@@ -257,6 +259,11 @@ class Task:
         n = machine.n_cpus - 1 if targets is None else len(chosen)
         if targets is not None and n == 0:
             chosen = np.array([self.cpu], dtype=np.int64)
+        slot = machine.slots[self.cpu % len(machine.slots)] if machine.slots and n else None
+        if slot is not None:
+            asked = self.now
+            yield from slot.lock(self)
+            self._words[layout.WAITED] = self.now - asked
         task = call(
             self._state,
             machine.fabric.distances,
@@ -271,6 +278,8 @@ class Task:
         )
         if task != self.index:
             yield task
+        if slot is not None:
+            slot.unlock(self)
         if machine.keep_acks:
             machine.note_acks(self.cpu, targets)
         if machine.interruptions is not None:
@@ -338,6 +347,46 @@ class Task:
             yield task
         if machine.keep_acks:
             machine.acks.append({})
+
+    def wait_for_holders(
+        self,
+        protocol: ShootdownProtocol,
+        pages: int,
+        *,
+        cause: int = 0,
+        operation: int = -1,
+    ) -> Steps:
+        """Have the hardware tell all who hold a translation, and wait for their answers.
+
+        Parameters
+        ----------
+        protocol
+            In which way: ``COHERENT`` or ``DIRECTORY`` of `shootdown.holders`.
+        pages
+            How many were changed; -1: everything.
+        cause, operation
+            Written to its row: numbers that mean something to the caller.
+
+        Raises
+        ------
+        ProgramError
+            If the machine cannot do that: its costs have no such group; or if it takes longer than
+            `LONGEST_FLUSH`.
+        """
+        yield from self.boundary()
+        machine = self.machine
+        if protocol.name not in machine.holders:
+            raise self.error(f"relies on {protocol.name}, which this machine does not have")
+        what = machine.holders[protocol.name].wait(self.cpu, pages)
+        check_length(what.held)
+        numbers = (number_of(protocol), int(what.kind), int(cause), operation, pages)
+        if wait(self._state, self.cpu, what.held, what.trip, what.holders, *numbers):
+            task = act(self._state, layout.DO_ADVANCE, 0, 0)
+            if task != self.index:
+                yield task
+        if machine.keep_acks:
+            machine.acks.append({})
+        machine.flush_log_if_full()
 
     def wait_for(self, thing: Awaited) -> Steps:
         """Sleep until `wake`; the caller has put the task into a queue."""

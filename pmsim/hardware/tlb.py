@@ -33,7 +33,8 @@ class FlushFunction:
 
     ``spares_kernel`` says that what it empties the TLB of are translations of user space alone.
     ``frees_tables`` says that the caller frees page tables when every CPU has run it; then each has
-    to be done before it may say so. ``arguments`` is the same as plain integers, for the compiled
+    to be done before it may say so. ``of_kernel`` says that it is about pages of the kernel.
+    ``arguments`` is the same as plain integers, for the compiled
     passes: cost, flags, kind.
 
     Raises
@@ -47,11 +48,13 @@ class FlushFunction:
     empties_tlb: bool = False
     spares_kernel: bool = False
     frees_tables: bool = False
+    of_kernel: bool = False
     arguments: tuple[int, int, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_length(self.cost)
         flags = self.empties | layout.FREES_TABLES * self.frees_tables
+        flags |= layout.OF_KERNEL * self.of_kernel
         arguments = (self.cost, flags, int(self.kind))
         object.__setattr__(self, "arguments", arguments)
 
@@ -74,7 +77,9 @@ def check_length(cost: int) -> None:
 
 def full_flush(tlb: TlbCosts, *, frees_tables: bool = False) -> FlushFunction:
     """Drop every entry, global ones included (``__flush_tlb_all``, arch/x86/mm/tlb.c)."""
-    return FlushFunction(CallKind.FULL, tlb.flush_all, empties_tlb=True, frees_tables=frees_tables)
+    return FlushFunction(
+        CallKind.FULL, tlb.flush_all, empties_tlb=True, frees_tables=frees_tables, of_kernel=True
+    )
 
 
 def flush(tlb: TlbCosts, pages: int, ceiling: int, *, frees_tables: bool = False) -> FlushFunction:
@@ -84,7 +89,8 @@ def flush(tlb: TlbCosts, pages: int, ceiling: int, *, frees_tables: bool = False
     """
     if pages > ceiling:
         return full_flush(tlb, frees_tables=frees_tables)
-    return FlushFunction(CallKind.RANGE, pages * tlb.invlpg, frees_tables=frees_tables)
+    cost = pages * tlb.invlpg
+    return FlushFunction(CallKind.RANGE, cost, frees_tables=frees_tables, of_kernel=True)
 
 
 def flush_user(

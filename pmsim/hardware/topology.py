@@ -12,6 +12,9 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
+ByDistance = tuple[int, int, int, int, int]
+"""Five costs in picoseconds, indexed by `Distance`."""
+
 MAX_CPUS = 4096
 """The largest machine: what the simulator is tested up to."""
 
@@ -24,6 +27,11 @@ class Distance(IntEnum):
     CORE = 2
     DIE = 3
     PACKAGE = 4
+
+
+def at_code(table: ByDistance, code: int) -> int:
+    """Return the entry of a table by distance for a distance code: ``3 + h`` is ``h`` hops."""
+    return table[code] if code < Distance.PACKAGE else table[Distance.PACKAGE] * (code - 3)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from pmsim.steps import Steps
 from pmsim.units import CpuId, Pages, Picoseconds
 
 if TYPE_CHECKING:
+    from pmsim.hardware.shootdown.protocol import Protocol as ShootdownProtocol
     from pmsim.hardware.shootdown.tlbi import Invalidation
     from pmsim.hardware.task import Task
     from pmsim.hardware.tlb import FlushFunction
@@ -400,6 +401,28 @@ class OperationLog:
         operation = self._current.get(task)
         number = NO_OPERATION if operation is None else operation.id
         yield from task.invalidate(invalidation, cause=cause, operation=number, pages=pages)
+        if operation is not None:
+            operation.crosscalls += 1
+            operation.crosscall_ps += task.now - start
+
+    def wait_for_holders(
+        self, task: Task, protocol: ShootdownProtocol, cause: int, pages: Pages
+    ) -> Steps:
+        """Have hardware that knows the holders tell them; counts as a cross-call.
+
+        Parameters
+        ----------
+        task
+            Who asks.
+        protocol
+            In which way.
+        cause, pages
+            As in `cross_call`.
+        """
+        start = task.now
+        operation = self._current.get(task)
+        number = NO_OPERATION if operation is None else operation.id
+        yield from task.wait_for_holders(protocol, pages, cause=cause, operation=number)
         if operation is not None:
             operation.crosscalls += 1
             operation.crosscall_ps += task.now - start

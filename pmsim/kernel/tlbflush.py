@@ -2,14 +2,15 @@
 
 Stands for ``flush_tlb_all``, ``flush_tlb_kernel_range`` and ``text_poke_sync`` of every
 architecture. All of them reach all online CPUs: idle, isolated and lazy ones too, whatever address
-space they run. A shootdown is made in one of two ways; which one the machine was built for, is
+space they run. A shootdown is made in one of these ways; which one the machine was built for, is
 chosen by the profile (`KernelProfile.shootdown_on`):
 
 - a cross-call: an IPI call (x86: arch/x86/mm/tlb.c), or a call of the firmware (RISC-V:
   arch/riscv/mm/tlbflush.c; there the whole machine makes its cross-calls so): `CallWay`;
 - a TLB broadcast: operations that the interconnect carries to every CPU (arm64:
   arch/arm64/include/asm/tlbflush.h; arm32: arch/arm/mm/tlb-v7.S; AMD's INVLPGB: arch/x86/mm/tlb.c,
-  Linux 6.18): `BroadcastWay`.
+  Linux 6.18): `BroadcastWay`;
+- what was only proposed: hardware that knows which CPUs hold a translation: `HoldersWay`.
 
 Left out: single-CPU optimisations for a target that polls while idle, and paravirtual flushes,
 which exist for user mappings only.
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from pmsim.errors import ProgramError
 from pmsim.hardware.costs import SbiCosts
+from pmsim.hardware.shootdown.holders import EVERYTHING
 from pmsim.hardware.shootdown.tlbi import (
     KERNEL_RANGE_DROPS,
     Invalidation,
@@ -29,11 +31,12 @@ from pmsim.hardware.shootdown.tlbi import (
     invalidate_pages,
 )
 from pmsim.hardware.tlb import FlushFunction, empty_call, flush, full_flush, sync_core
-from pmsim.units import PAGE_SIZE, Pages
+from pmsim.units import MAX_TIME, PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.costs import TlbCosts, TlbiCosts
     from pmsim.hardware.machine import Machine
+    from pmsim.hardware.shootdown.protocol import Protocol as ShootdownProtocol
     from pmsim.hardware.task import Task
     from pmsim.kernel.operations import OperationLog
     from pmsim.kernel.profile import KernelProfile
@@ -196,6 +199,35 @@ class BroadcastWay:
             yield from self._operations.cross_call(task, empty_call(), cause, pages)
 
 
+class HoldersWay:
+    """Hardware knows who holds a translation, and nobody is interrupted; every range is one.
+
+    Parameters
+    ----------
+    protocol
+        In which way the hardware tells them.
+    operations
+        Where each shootdown is charged.
+    """
+
+    def __init__(self, protocol: ShootdownProtocol, operations: OperationLog) -> None:
+        self.ceiling = MAX_TIME
+        self._protocol = protocol
+        self._operations = operations
+
+    def flush_all(
+        self, task: Task, cause: Cause, pages: Pages = -1, *, frees_tables: bool = False
+    ) -> Steps:
+        """Wait for the change of everything."""
+        return self._operations.wait_for_holders(task, self._protocol, cause, EVERYTHING)
+
+    def flush_range(
+        self, task: Task, cause: Cause, pages: Pages, *, frees_tables: bool = False
+    ) -> Steps:
+        """Wait for the change of so many entries."""
+        return self._operations.wait_for_holders(task, self._protocol, cause, pages)
+
+
 class TlbFlush:
     """The kernel's ways to flush all CPUs.
 
@@ -289,6 +321,8 @@ def _way(machine: Machine, profile: KernelProfile, operations: OperationLog) -> 
             f" for {built.protocol.name}: build it with shootdown_on(costs) of the profile"
         )
     tlbi = machine.costs.tlbi
+    if built.protocol.name in machine.holders:
+        return HoldersWay(built.protocol, operations)
     if built.protocol.interrupts or tlbi is None:
         ceiling = ranged_by_call(machine, profile.ceiling)
         return CallWay(machine.costs.tlb, ceiling, operations)

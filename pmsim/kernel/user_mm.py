@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from pmsim.hardware.shootdown.tlbi import USER_CPUS, Invalidation, invalidate_pages
+from pmsim.hardware.shootdown.tlbi import TLBI, USER_CPUS, Invalidation, invalidate_pages
 from pmsim.hardware.tlb import CallKind, empty_call, flush_user, full_user_flush
 from pmsim.kernel.calls import call
 from pmsim.kernel.locks import KernelReadSide, KernelRwSemaphore
@@ -97,7 +97,9 @@ class UserMms:
         self._costs = context.costs
         self._operations = context.operations
         self._tlb = machine.costs.tlb
-        self._tlbi = None if machine.shootdown.protocol.interrupts else machine.costs.tlbi
+        self._by = machine.shootdown.protocol
+        self._tlbi = machine.costs.tlbi if self._by is TLBI else None
+        self._holders = self._by.name in machine.holders
         # As many CPUs have to run a process for INVLPGB to flush it (`consider_global_asid`).
         self._broadcast_from = USER_CPUS.number(
             machine.shootdown.value(USER_CPUS.name) or USER_CPUS.default
@@ -168,7 +170,17 @@ class UserMms:
         return mm.mmap_lock.read if self._profile.vma_locks == "none" else None
 
     def flush(self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool = False) -> Steps:
-        """Flush pages and the tables that go with them: together, or one after the other."""
+        """Flush pages and the tables that go with them: together, or one after the other.
+
+        Hardware that knows who holds a translation has been told of the tables by the same stores.
+        """
+        if self._holders:
+            for cpu in self._cpus:
+                self._look(cpu)
+            mm.tlb_gen += 1
+            self._note_flushed(mm, [cpu for cpu in self._cpus if mm in self._cpus[cpu].asids])
+            yield from self._operations.wait_for_holders(task, self._by, Cause.USER, pages)
+            return
         if not frees_tables or self._profile.user_tables == "with_pages":
             yield from self.flush_tlb_mm_range(task, mm, pages, frees_tables=frees_tables)
             return

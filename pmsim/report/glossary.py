@@ -68,6 +68,24 @@ SHOOTDOWNS: Final = (
         " INVLPGB); it interrupts nobody.",
         "crosscalls.protocol = tlbi",
     ),
+    Term(
+        "coherent TLBs",
+        "TLBs that follow the stores to page tables as caches do: changing an entry drops it"
+        " everywhere (UNITD, HATRIC); proposed, not built.",
+        "crosscalls.protocol = coherent",
+    ),
+    Term(
+        "TLB directory",
+        "Hardware that knows which TLBs hold a translation and tells them (DiDi); proposed, not"
+        " built.",
+        "crosscalls.protocol = directory",
+    ),
+    Term(
+        "remote action",
+        "A shootdown by Intel's remote action requests (RAR): the targets' processors act by"
+        " themselves, whatever interrupts are off; the patches were not merged.",
+        "crosscalls.protocol = rar",
+    ),
     Term("initiator", "The task that makes a shootdown, on its CPU.", "crosscalls.cpu"),
     Term("target", "A CPU that a shootdown has to wait for.", "crosscalls.targets"),
     Term(

@@ -16,8 +16,8 @@ from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 from pydantic import Field, Tag, create_model, model_validator
 
 from pmsim.constants import PPM, Constant, Declared, Kind, Section, declarations
-from pmsim.hardware.costs import ByDistance, Jitter, MachineCosts, by_distance
-from pmsim.hardware.topology import MAX_CPUS, Distance
+from pmsim.hardware.costs import Jitter, MachineCosts, by_distance
+from pmsim.hardware.topology import MAX_CPUS, ByDistance, Distance
 from pmsim.kernel.costs import KernelCosts
 from pmsim.quantities import MAPPING_OR_OTHER, Keys, QuantityKey, refused
 from pmsim.units import TIME

@@ -57,7 +57,7 @@ class ReplayedTrace:
 
         self._machine, self._replay = machine, None
         if can_replay(machine):
-            rows, self._left_out = self._prepared(flush_of, cause)
+            rows, self._left_out = self._prepared(machine, flush_of, cause)
             self._replay = Replay(machine, rows)
 
     def stretch(self, which: int, number: int) -> int:
@@ -78,7 +78,7 @@ class ReplayedTrace:
         return self._replay.take(task, first, first + length)
 
     def _prepared(
-        self, flush_of: Callable[[int], FlushFunction], cause: int
+        self, machine: Silicon, flush_of: Callable[[int], FlushFunction], cause: int
     ) -> tuple[npt.NDArray[np.int64], Sequence[int]]:
         """Return all rows as `Replay` wants them, and the numbers of those that it cannot take."""
         import numpy as np
@@ -89,6 +89,8 @@ class ReplayedTrace:
         computes, users, calls = (
             ops == OPS.index(op) for op in (Op.COMPUTE, Op.USER, Op.FLUSH_KERNEL)
         )
+        if not machine.shootdown.protocol.interrupts:
+            calls = np.zeros_like(calls)
         prepared = np.zeros((len(ops), ROW), dtype=np.int64)
         prepared[computes] = compute_rows(args[computes])
         prepared[users] = compute_rows(args[users], user=True)

@@ -194,6 +194,9 @@ def costs() -> Data:
         **machine()["costs"],
         "tlbi": {"barrier": "100ns", "operation": "50ns", "round_trip": "300ns"},
         "sbi": {"trap": "100ns", "queue": "10ns", "entry": "200ns"},
+        "coherent": {"store": "100ns"},
+        "directory": {"lookup": "100ns", "message": "10ns", "round_trip": "300ns"},
+        "rar": {"queue": "10ns", "action": "100ns"},
     }
 
 

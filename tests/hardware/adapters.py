@@ -16,7 +16,7 @@ from pmsim.hardware.locks import Mutex, Spinlock
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.rwsem import RwSemaphore
 from pmsim.hardware.shootdown.protocol import Shootdown, with_options
-from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS, number_of
+from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS, PROTOCOLS, number_of
 from pmsim.hardware.shootdown.tlbi import (
     TLBI,
     Invalidation,
@@ -227,6 +227,8 @@ class _FabricRun:
             case "call":
                 pages, targets = argument
                 yield from task.cross_call(self._flush(pages), targets=targets)
+            case "coherent" | "directory":
+                yield from task.wait_for_holders(PROTOCOLS[operation], argument)
             case "invalidate":
                 yield from task.invalidate(self._invalidation(argument))
             case _:

@@ -19,6 +19,9 @@ An invalidation of one page alone takes the server 100 for the operation and 200
 that one asked for at ``t`` is done at ``t + 300`` and answered at ``t + 1300``; a computing CPU
 loses a quarter of that service. Everything at once takes the server 300 + 200.
 
+Where TLBs follow stores, one takes 30; a directory is asked in 200, tells a holder in 20, and is
+answered in 1000. Remote actions take 40, and 500 to write down; all else is as with interrupts.
+
 Where calls go through the firmware, its costs are those of the plain machine's interrupts, with a
 trap of 500 before them.
 """
@@ -29,7 +32,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from pmsim.hardware.costs import (
-    ByDistance,
     CrosscallOrder,
     IdleState,
     IpiCosts,
@@ -41,9 +43,10 @@ from pmsim.hardware.costs import (
     TlbiCosts,
 )
 from pmsim.hardware.host import BARE_METAL, Host
+from pmsim.hardware.proposals import CoherentCosts, DirectoryCosts, RarCosts
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS
-from pmsim.hardware.topology import Topology
+from pmsim.hardware.topology import ByDistance, Topology
 from tests.reference.program import Program, Result, Step, TaskSpec
 
 NEVER = 10**12
@@ -130,6 +133,7 @@ def costs(
     idle: Sequence[tuple[int, int]] = (),
     tlbi: TlbiCosts | None = tlbi(),  # noqa: B008 - frozen
     sbi: SbiCosts | None = sbi(),  # noqa: B008 - frozen
+    **proposed: Any,
 ) -> MachineCosts:
     """Return the plain machine's costs, changed; ``idle`` are pairs (residency, exit)."""
     by_distance = [
@@ -154,6 +158,12 @@ def costs(
         idle=tuple(IdleState(f"C{k}", out, after) for k, (after, out) in enumerate(idle)),
         tlbi=tlbi,
         sbi=sbi,
+        **{
+            "coherent": CoherentCosts(store=same_everywhere(30)),
+            "directory": DirectoryCosts(lookup=200, message=20, round_trip=same_everywhere(1000)),
+            "rar": RarCosts(payload=500, queue=100, delivery=same_everywhere(1000), action=40),
+            **proposed,
+        },
     )
 
 

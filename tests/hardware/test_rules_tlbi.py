@@ -441,3 +441,12 @@ def test_operations_on_pages_may_drop_everything(run):
     result = run(program(*tasks, walk=10, drops_all=True))
     assert call_times(result) == [(0, 1300)]
     assert (result.task_ends[1], result.cpus[1].refill) == (5000 + 75 + 30, 30)
+
+
+def test_services_that_end_at_one_instant_are_charged_in_the_order_of_their_turns(run):
+    # CPU 1's service lasts from 0 to 300. CPU 0's takes nothing, at 300, and is no recovery's end:
+    # CPU 2 loses a quarter of 300 and of the recovery from then on, once.
+    costs = tlbi(operation=0, everything=300, own_barrier=True, recovery=200)
+    tasks = (on(0, compute(100), invalidate(1)), on(1, EVERYTHING), on(2, compute(5000)))
+    result = run(program(*tasks, tlbi=costs))
+    assert result.task_ends[2] == 5000 + (300 + 200) // 4

@@ -170,7 +170,7 @@ def _features(program: Program, result: Result | str) -> set[str]:
     operations = {operation for task in program.tasks for operation, _ in task.steps}
     cpus = [task.cpu for task in program.tasks]
     costs = program.costs
-    takes = program.entry + program.call_costs.exit
+    takes = program.entry + program.exit
     told = sum(len(call.acks) for call in result.calls)
     at_entry = program.shootdown.value("ack") == "entry"
     at_once = program.has_shorthand and program.topology.n_cpus > 2

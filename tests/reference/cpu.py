@@ -183,7 +183,6 @@ class Cpu:
 
     def _handler(self, start: int) -> Process:
         """Take every call queued by ``start + entry`` and run their functions one by one."""
-        costs = self.machine.program.call_costs
         clock = self.machine.clock
         yield clock.at(start + self.machine.program.entry, Phase.TAKE)
         calls = self.calls_in_queue_order()
@@ -192,11 +191,11 @@ class Cpu:
         for call in calls:
             if call.acknowledged_at_start:
                 call.acks[self.number].succeed(clock.now)
-            yield clock.at(clock.now + call.function.cost)
+            yield clock.at(clock.now + call.at_targets.cost)
             call.is_over_on(self, clock.now)
             if not call.acknowledged_at_start:
                 call.acks[self.number].succeed(clock.now)
-        yield clock.at(clock.now + costs.exit)
+        yield clock.at(clock.now + self.machine.program.exit)
         self.handler_runs = False
         self.handled.append(Handled(start, clock.now, tuple(call.initiator for call in calls)))
         self.machine.last_handler_end = clock.now

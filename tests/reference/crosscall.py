@@ -14,6 +14,7 @@ import simpy
 
 from tests.reference.clock import Phase
 from tests.reference.program import CallRecord
+from tests.reference.rar import action_for, acts, slot_of
 
 if TYPE_CHECKING:
     from tests.reference.cpu import Cpu
@@ -67,9 +68,14 @@ def cross_call(task: Task, function: Function, targets: list[int]) -> Waits:
     draws = machine.draw(len(targets))
     call = Call(task, function, targets, draws)
     if targets:
+        slot = slot_of(task) if acts(machine) else None
+        if slot is not None:
+            yield from slot.lock(task)
         call.start()
         yield  # to the last visit, at the earliest
-    if machine.program.order == "serial" or not targets:
+        if slot is not None:
+            slot.unlock(task)
+    if call.is_serial or not targets:
         # A step of its own, interrupts off; all that there is of a call with no targets.
         over_at = machine.now + function.cost
         yield from task.local_function(function.cost)
@@ -88,6 +94,7 @@ class Call:
         self.task = task
         self.machine = task.machine
         self.function = function
+        self.at_targets = action_for(self.machine, function) if acts(self.machine) else function
         self.costs = self.machine.program.call_costs
         self.targets = targets
         self.jitter = dict(zip(targets, draws, strict=True))
@@ -95,9 +102,15 @@ class Call:
         self.queued_at: dict[int, int] = {}
         self.over_at: dict[int, int] = {}
 
+    @property
+    def is_serial(self) -> bool:
+        """Whether the initiator runs the function after the others, in a step of its own."""
+        return self.machine.program.order == "serial" and not acts(self.machine)
+
     def is_over_on(self, cpu: Cpu, instant: int) -> None:
         """One CPU, the initiator's or a target's, has run the function."""
-        cpu.empty_tlb(self.function)
+        here = cpu.number == self.initiator
+        cpu.empty_tlb(self.function if here else self.at_targets)
         self.over_at[cpu.number] = instant
 
     def gone_at(self) -> int | None:
@@ -121,7 +134,7 @@ class Call:
     def start(self) -> None:
         """Fix every time that is fixed at the start, and set the processes off."""
         costs = self.costs
-        t = self.machine.now + getattr(costs, "trap", 0)
+        t = self.machine.now + getattr(costs, "trap", getattr(costs, "payload", 0))
         # 1. Queue.
         for k, c in enumerate(self.targets):
             self.queued_at[c] = t + (k + 1) * costs.queue
@@ -169,7 +182,7 @@ class Call:
         from tests.reference.task import Doing
 
         clock = self.machine.clock
-        if self.machine.program.order == "concurrent":
+        if not self.is_serial:
             yield clock.at(all_sent + self.function.cost)
             self.is_over_on(self.task.cpu, clock.now)
         else:

@@ -145,6 +145,10 @@ def _without_steps(program: Program) -> Iterator[Program]:
                     yield _with_task(program, k, replace(task, steps=steps))
 
 
+_NO_PLAINER = ("fanout", "pages", "range", "mutex", "slots")
+"""Costs that are not made 0."""
+
+
 def _plainer(program: Program) -> Iterator[Program]:
     costs = program.costs
     if program.duration is not None:
@@ -177,7 +181,13 @@ def _plainer(program: Program) -> Iterator[Program]:
         for field in fields(table):
             value = getattr(table, field.name)
             zero = (0,) * 5 if isinstance(value, tuple) else 0
-            if value in (zero, None) or field.name in ("fanout", "pages", "range", "mutex"):
+            if value in (zero, None) or field.name in (
+                "fanout",
+                "pages",
+                "range",
+                "mutex",
+                "slots",
+            ):
                 continue
             try:
                 plain = replace(table, **{field.name: zero})

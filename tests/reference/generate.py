@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from pmsim.constants import Constant, Kind, declarations
-from pmsim.hardware.costs import ByDistance, IdleState, MachineCosts, SchedCosts, TlbCosts
+from pmsim.hardware.costs import IdleState, MachineCosts, SchedCosts, TlbCosts
 from pmsim.hardware.host import BARE_METAL, Host
 from pmsim.hardware.shootdown.protocol import Shootdown, with_options
 from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS, PROTOCOLS
-from pmsim.hardware.topology import Topology
+from pmsim.hardware.topology import ByDistance, Topology
 from tests.reference.program import Program, Result, Step, TaskSpec
 
 T = TypeVar("T")
@@ -33,6 +33,7 @@ TASTES = (
     ("compute", "invalidate", "call", "irqs_off"),
     ("kernel", "user", "flush_user", "flush_own", "flush_kernel"),
     ("kernel", "compute", "flush_kernel", "invalidate", "flush_user"),
+    ("compute", "coherent", "directory", "call", "invalidate"),
 )
 """What a program's plain steps are chosen from."""
 
@@ -78,7 +79,7 @@ def random_cut(source: Source, program: Program, result: Result) -> Program:
         instants |= {call.start, call.end, *call.acks.values()}
         instants |= {call.served} if call.served is not None else set()
     instant = source.choice(sorted(instants))
-    offset = source.choice((0, 0, 1, -1, program.call_costs.exit, -program.entry))
+    offset = source.choice((0, 0, 1, -1, program.exit, -program.entry))
     return replace(program, duration=max(1, instant + offset))
 
 
@@ -288,6 +289,8 @@ class _Generator:
                 return "irqs_off", self.time(0, 8)
             case "flush_kernel":
                 return "flush_kernel", self.pages()
+            case "coherent" | "directory" as operation:
+                return operation, self.source.choice((-1, self.pages()))
             case "free_tables" | "flush_user" | "flush_own" | "invalidate" as operation:
                 return operation, self.pages()
             case "call":

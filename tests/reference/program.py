@@ -30,6 +30,8 @@ call           (pages, targets)     as flush_kernel, on some CPUs only
 sync_core      None                 calls a serialising instruction on every other CPU
 empty          ps                   calls a function of that cost on every other CPU
 invalidate     pages                has the interconnect invalidate them, or everything (0)
+coherent       pages                changes them (-1: everything) where TLBs follow stores
+directory      pages                the same where a directory tells the holders
 mutex_lock     number of the lock   mutexes, semaphores and spinlocks are numbered apart
 mutex_unlock   number of the lock
 write_lock     number of the lock   takes a reader-writer semaphore to write
@@ -91,7 +93,12 @@ class Program:
     @property
     def entry(self) -> int:
         """What lies between a handler's start and its look into the queue."""
-        return int(self.call_costs.entry + self.host.inject)
+        return int(getattr(self.call_costs, "entry", 1) + self.host.inject)
+
+    @property
+    def exit(self) -> int:
+        """What lies between a handler's last function and its end."""
+        return int(getattr(self.call_costs, "exit", 0))
 
     @property
     def has_shorthand(self) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from pmsim.errors import ProgramError
 from tests.reference.crosscall import Function, cross_call, flush, flush_user, sync_core
+from tests.reference.holders import coherent, directory
 from tests.reference.program import TaskSpec
 from tests.reference.tlbi import invalidate
 
@@ -202,6 +203,10 @@ class Task:
                 yield from cross_call(
                     self, Function(cast(int, argument), drops=False), everybody_else
                 )
+            case "coherent":
+                yield from coherent(self, cast(int, argument))
+            case "directory":
+                yield from directory(self, cast(int, argument))
             case "invalidate":
                 yield from invalidate(self, cast(int, argument))
             case _:

@@ -18,6 +18,7 @@ from pmsim.hardware.costs import (
     TlbCosts,
     TlbiCosts,
 )
+from pmsim.hardware.proposals import CoherentCosts, DirectoryCosts, RarCosts
 from pmsim.kernel.costs import KernelCosts
 from pmsim.units import NS, S, format_time
 from tests.scenario.inline_machines import DISTANCES, TIME, codes, machine, read_back
@@ -26,6 +27,9 @@ GROUPS: dict[str, type] = {
     "ipi": IpiCosts,
     "tlbi": TlbiCosts,
     "sbi": SbiCosts,
+    "coherent": CoherentCosts,
+    "directory": DirectoryCosts,
+    "rar": RarCosts,
     "tlb": TlbCosts,
     "sched": SchedCosts,
     "kernel": KernelCosts,
@@ -33,6 +37,7 @@ GROUPS: dict[str, type] = {
 REQUIRED: dict[str, dict[str, Any]] = {
     "tlbi": {"barrier": "1ns"},
     "sbi": {"queue": "1ns", "entry": "1ns"},
+    "rar": {"queue": "1ns"},
     "tlb": {"entries": 1},
 }
 

@@ -263,10 +263,14 @@ def begin_call(
 
     In the concurrent order l is the end of sending plus the function's cost on ``i`` itself, in the
     serial order it is the end of sending. A call without targets is a window for the function.
+    Where the others act without an interrupt, what they do is not the function, but the action; on
+    pages of the kernel that drops everything.
     """
     o = row_of(i)
     retire(S, i, S[NOW])
     S[o + C_START] = S[NOW]
+    S[o + C_WAITED] = S[WAITED]
+    S[WAITED] = 0
     S[o + C_LOCAL_END] = S[NOW]
     S[o + C_LAST_ACK] = 0
     S[o + C_RUNS_ON] = 0
@@ -279,11 +283,16 @@ def begin_call(
     S[o + C_PHASE] = 0
     S[o + SENT] += 1
     empty_tlb(S, o, flags)
+    there = cost
+    if S[ACTION] >= 0:
+        there = S[ACTION]
+        if flags & OF_KERNEL:
+            flags |= FULL
     if n > 0:
         if is_quiet(S, targets, jitter, flags):
-            send_quietly(S, D, i, cost, flags)
+            send_quietly(S, D, i, there, flags)
         else:
-            send(S, D, targets, jitter, i, n, cost, flags)
+            send(S, D, targets, jitter, i, n, there, flags)
     S[IN_FLIGHT] += 1
     if n == 0 or S[SERIAL] == 0:
         S[o + C_LOCAL_END] += cost

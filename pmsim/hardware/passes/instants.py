@@ -6,7 +6,7 @@ from pmsim.hardware.passes.calendar import file_at, file_step, lowest
 from pmsim.hardware.passes.calls import look_call
 from pmsim.hardware.passes.handlers import busy_until
 from pmsim.hardware.passes.history import retire
-from pmsim.hardware.passes.invalidations import await_fence, repeat_sync, serve
+from pmsim.hardware.passes.invalidations import await_fence, repeat_sync, serve_due
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.log import log_fence
@@ -34,7 +34,7 @@ def _timers(S: State, c: int) -> None:
         S[r + SLEEP_HEAD] = S[tasks + task * TASK_ROW + T_NEXT]
         enqueue(S, r, task)
     if S[r + MODE] == M_FENCE and S[r + C_PHASE] == 0 and S[r + I_SERVED] <= S[NOW]:
-        serve(S, c)
+        serve_due(S, c)
     if S[r + MODE] == M_IDLE:
         wake_cpu(S, c)
     else:

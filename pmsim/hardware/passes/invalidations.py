@@ -62,6 +62,22 @@ def serve(S: State, i: int) -> None:
 
 
 @compiled
+def serve_due(S: State, i: int) -> None:
+    """Serve CPU ``i``, whose service ends now, after all whose turn was before and ends now too."""
+    while S[ASKED] > 1:
+        first = i
+        for c in range(S[N_CPUS]):
+            r = row_of(c)
+            due = S[r + MODE] == M_FENCE and S[r + C_PHASE] == 0 and S[r + I_SERVED] <= S[NOW]
+            if due and S[r + I_TURN] < S[row_of(first) + I_TURN]:
+                first = c
+        if first == i:
+            break
+        serve(S, first)
+    serve(S, i)
+
+
+@compiled
 def await_fence(S: State, c: int) -> None:
     """File an invalidation: the end of its service is interrupt work, its own end a step."""
     r = row_of(c)
@@ -83,6 +99,8 @@ def _ask(S: State, i: int, service: int, trips: int, empties: int) -> None:
     served = min(max(S[NOW], S[SERVER_FREE]) + service, HORIZON)
     S[SERVER_FREE] = served
     S[ASKED] += 1
+    S[TURNS] += 1
+    S[o + I_TURN] = S[TURNS]
     S[o + I_SERVED] = served
     S[o + I_SERVICE] = service
     S[o + I_EMPTIES] = empties
@@ -103,6 +121,7 @@ def begin_invalidation(
         if c != i:
             longest = max(longest, S[S[ROUND_TRIP_AT] + D[i, c]])
     S[o + C_START] = S[NOW]
+    S[o + C_WAITED] = 0
     S[o + C_TARGETS] = S[N_CPUS] - 1
     S[o + SENT] += 1
     S[o + I_TRIP] = longest + barrier
@@ -110,6 +129,27 @@ def begin_invalidation(
     S[o + I_BEFORE] = 0
     _ask(S, i, service, trips, empties)
     S[o + C_LAST_ACK] = S[o + I_SERVED]
+    S[o + C_PROTOCOL] = BY_TLBI
+
+
+@compiled
+def begin_wait(S: State, i: int, held: int, trip: int, holders: int, protocol: int) -> None:
+    """CPU ``i`` spins until the hardware has told all holders and their answers are there."""
+    o = row_of(i)
+    retire(S, i, S[NOW])
+    S[o + C_START] = S[NOW]
+    S[o + C_WAITED] = 0
+    S[o + C_TARGETS] = holders
+    S[o + SENT] += 1
+    S[o + I_SERVED] = S[NOW] + held
+    S[o + I_SERVICE] = held
+    S[o + I_REPEAT] = NONE
+    S[o + I_BEFORE] = 0
+    S[o + C_PHASE] = 1
+    S[o + C_LAST_ACK] = S[NOW] + held + trip
+    S[o + C_PROTOCOL] = protocol
+    occupy(S, i, M_FENCE, S[NOW] + held + trip)
+    await_fence(S, i)
 
 
 @compiled

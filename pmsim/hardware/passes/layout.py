@@ -31,6 +31,7 @@ PPM = 1_000_000
 NOW, LIMIT, N_CPUS, SERIAL = 0, 1, 2, 3
 # what a cross-call costs, each word named like its constant, and who makes it
 QUEUE, SEND, FANOUT, ENTRY, EXIT, TRAP, HELD_OFF, PROTOCOL = range(4, 12)
+PAYLOAD = TRAP  # what it is called where the others act without an interrupt
 DELIVERY_AT, LINE_AT = 12, 13  # tables by distance code
 QUANTUM, CONTEXT_SWITCH = 14, 15
 N_IDLE, IDLE_AT = 16, 17  # idle states: pairs (residency, exit)
@@ -44,6 +45,7 @@ DETAIL_FROM, DETAIL_TO, DETAIL_LEFT, DETAIL_CUT = 36, 37, 38, 39  # calls that a
 DETAIL_HEADS_AT, DETAIL_ENTRIES_AT, DETAIL_CAP = 40, 41, 42
 DETAIL_CALLS, DETAIL_ENTRIES = 43, 44  # of them in the buffer
 ACK = 45  # 1: a cross-call is acknowledged at the start of its function (`shootdown.ipi.ACK`)
+ACTION = 63  # what a target takes for any function, `NONE` where it runs the function itself
 SHORTHAND = 60  # 1: one write tells all other CPUs (`shootdown.ipi.by_shorthand`)
 KICK = 62  # what the host of a guest takes for each target that is sent to
 # quiet calls (`quiet`): how many, what they stole of a target, the last one, whether some CPU has
@@ -58,6 +60,8 @@ CONTENTION, RECOVERY, ASKED, LAST_SERVED = 57, 58, 59, 61
 # has stopped running while others spin for a mutex of its own, 2 * task + 1 for one that spins
 # while another task has become runnable on its CPU
 UNSETTLED_AT, UNSETTLED = 64, 65
+WAITED = 66  # how long the initiator of the next call has waited for a slot
+TURNS = 67  # requests to the server so far
 HEADER = 72
 
 # --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---
@@ -92,8 +96,9 @@ REPEATED = -2
 BUSY, SPIN, IRQS_OFF, IDLE, REFILL, SENT, SEEN, SEEN_STOLEN = range(3 * PLANE, 3 * PLANE + 8)
 Q_KNOWN, Q_SENT, Q_LAST, Q_LINE, Q_MAX, Q_SLOWEST = range(3 * PLANE + 8, 3 * PLANE + 14)
 # plane 4: of the call in flight when the last target acknowledged (`INF`: to be looked for again),
-# and how long the function runs on after that; of an invalidation, when it is gone
-C_LAST_ACK, C_RUNS_ON = range(4 * PLANE, 4 * PLANE + 2)
+# and how long the function runs on after that; of an invalidation, when it is gone, and by whom;
+# of a call how long it waited for a slot before it began, of a request to the server its number
+C_LAST_ACK, C_RUNS_ON, C_PROTOCOL, C_WAITED, I_TURN = range(4 * PLANE, 4 * PLANE + 5)
 
 NONE_AT_FIRST = HEAD, TAIL, PIN, IDLE_SINCE, CURRENT, LAST_TASK, READY_HEAD, READY_TAIL, SLEEP_HEAD
 
@@ -112,6 +117,7 @@ ENTRY_ROW = 8
 
 # --- what a called function does, in bits ---------------------------------------------------------
 EMPTIES, FREES_TABLES = 1, 2  # it empties the TLB; and behind it page tables are freed
+OF_KERNEL = 16  # it is about pages of the kernel, of which an action drops everything
 EMPTIES_KERNEL = 4  # what it empties the TLB of are the kernel's entries, too
 FULL = EMPTIES | EMPTIES_KERNEL
 DROPPING_KINDS = 2  # kinds of functions below this drop translations (`tlb.CallKind`)
@@ -146,8 +152,8 @@ LOG_ROW = len(LOG_COLUMNS)
 # --- a call that is kept whole: finished, with what happened at each target -----------------------
 # its row of the log and what the row does not tell; then the entries, `E_NEXT` being the CPU and
 # `E_PREFIX` when the initiator went on from there
-K_LOCAL_END, K_VISITED, K_LOCAL, K_AFTER = range(LOG_ROW, LOG_ROW + 4)
-SPECIMEN_HEAD = 32
+K_LOCAL_END, K_VISITED, K_LOCAL, K_AFTER, K_WAITED = range(LOG_ROW, LOG_ROW + 5)
+SPECIMEN_HEAD = 40
 
 
 def buckets(sub_bits: int) -> int:

@@ -23,7 +23,7 @@ def _log_row(S: State, i: int) -> int:
         S[at + k] = 0
     S[at + L_CPU] = i
     S[at + L_TASK] = S[S[TASKS_AT] + S[r + CURRENT] * TASK_ROW + T_NUMBER]
-    S[at + L_START] = S[r + C_START]
+    S[at + L_START] = S[r + C_START] - S[r + C_WAITED]
     S[at + L_END] = S[NOW]
     S[at + L_KIND] = S[r + C_KIND]
     S[at + L_CAUSE] = S[r + C_CAUSE]
@@ -123,6 +123,7 @@ def log_call(S: State, i: int) -> None:
         _log_slowest(S, i, at)
     S[at + L_LOCAL] += local_after
     S[at + L_RESUME] = S[NOW] - S[r + C_VISITED] - local_after  # until the handler's end
+    S[at + L_QUEUE] += S[r + C_WAITED]
     if S[r + C_TARGETS] > 0:
         keep_call(S, i, at)
 
@@ -145,6 +146,6 @@ def log_fence(S: State, i: int) -> None:
     S[at + L_SLOWEST_REASON] = R_DISTANCE if S[r + C_TARGETS] > 0 else R_LOCAL
     if S[at + L_QUEUE] > 0:
         S[at + L_SLOWEST_REASON] = R_SERVER
-    S[at + L_PROTOCOL] = BY_TLBI
+    S[at + L_PROTOCOL] = S[r + C_PROTOCOL]
     S[at + L_GONE] = S[r + C_LAST_ACK]
     S[at + L_INVALIDATIONS] = S[r + C_INVALIDATIONS]

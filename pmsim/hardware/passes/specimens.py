@@ -53,6 +53,7 @@ def _copy_call(S: State, i: int, at: int, head: int, to: int) -> None:
     S[head + K_VISITED] = S[r + C_VISITED]
     S[head + K_LOCAL] = S[r + C_LOCAL]
     S[head + K_AFTER] = S[r + C_PHASE]
+    S[head + K_WAITED] = S[r + C_WAITED]
     latest = S[r + C_LOCAL_END]
     c = S[r + C_FIRST]
     while c >= 0:

@@ -12,9 +12,10 @@ from pmsim.hardware.passes.calendar import file_at, file_step
 from pmsim.hardware.passes.calls import begin_call, look_call
 from pmsim.hardware.passes.history import catch_up, empty_tlb, retire
 from pmsim.hardware.passes.instants import advance
-from pmsim.hardware.passes.invalidations import begin_invalidation
+from pmsim.hardware.passes.invalidations import begin_invalidation, begin_wait
 from pmsim.hardware.passes.jit import compiled, entry_point
 from pmsim.hardware.passes.layout import *
+from pmsim.hardware.passes.log import log_fence
 from pmsim.hardware.passes.occupation import begin_compute, begin_window, occupy
 from pmsim.hardware.passes.rows import row_of
 from pmsim.hardware.passes.runqueue import (
@@ -219,15 +220,48 @@ def invalidate(
     S[o + C_INVALIDATIONS] = operations
 
 
-def prepare(*, invalidates: bool) -> None:
+@entry_point("int64(int64[::1], int64, int64, int64, int64, int64, int64, int64, int64, int64)")
+def wait(
+    S: State,
+    i: int,
+    held: int,
+    trip: int,
+    holders: int,
+    protocol: int,
+    kind: int,
+    cause: int,
+    operation: int,
+    pages: int,
+) -> int:
+    """The current task of ``i`` waits for the hardware; `DO_ADVANCE` goes on if 1 is returned.
+
+    What takes no time is over at once; then 0 is returned.
+    """
+    begin_wait(S, i, held, trip, holders, protocol)
+    o = row_of(i)
+    S[o + C_KIND] = kind
+    S[o + C_CAUSE] = cause
+    S[o + C_OPERATION] = operation
+    S[o + C_PAGES] = pages
+    S[o + C_INVALIDATIONS] = 0
+    if held + trip > 0:
+        return 1
+    S[o + MODE] = M_STEP
+    log_fence(S, i)
+    return 0
+
+
+def prepare(*, invalidates: bool, waits: bool) -> None:
     """Compile the entry points that a machine needs, or load their code from disk.
 
     Parameters
     ----------
     invalidates
         Whether the machine can broadcast invalidations (``tlbi``).
+    waits
+        Whether its hardware knows who holds a translation (``coherent``, ``directory``).
     """
-    entries = [act, call, accounts, *([invalidate] if invalidates else [])]
+    entries = [act, call, accounts, *([invalidate] * invalidates), *([wait] * waits)]
     if not cache.is_complete():
         cache.forget_others()
     for entry in entries:

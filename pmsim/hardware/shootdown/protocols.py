@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from pmsim.hardware.shootdown.holders import COHERENT, DIRECTORY
 from pmsim.hardware.shootdown.ipi import IPI
 from pmsim.hardware.shootdown.protocol import Protocol, Shootdown
+from pmsim.hardware.shootdown.rar import RAR
 from pmsim.hardware.shootdown.sbi import SBI
 from pmsim.hardware.shootdown.tlbi import TLBI
 
 PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
-    {protocol.name: protocol for protocol in (IPI, TLBI, SBI)}
+    {protocol.name: protocol for protocol in (IPI, TLBI, SBI, COHERENT, DIRECTORY, RAR)}
 )
 """In the order of the numbers that the machine writes for them."""
+
+_NUMBERS: Final = {name: number for number, name in enumerate(PROTOCOLS)}
 
 BY_INTERRUPTS: Final = Shootdown(IPI)
 """How a machine is told that nothing else is said of; and how it makes the cross-calls that remain
@@ -23,7 +27,7 @@ where the hardware drops translations."""
 
 def number_of(protocol: Protocol) -> int:
     """Return the number by which the machine's rows name a protocol."""
-    return list(PROTOCOLS).index(protocol.name)
+    return _NUMBERS[protocol.name]
 
 
 def calls_of(shootdown: Shootdown) -> Shootdown:

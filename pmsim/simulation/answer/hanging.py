@@ -42,7 +42,9 @@ _LEAVING: Final = ("{group}.exit",)
 _SENDING: Final = ("{group}.send", "{group}.ecall", "host.exit")
 """What one write that sends interrupts costs."""
 SILENT: Final = "tlbi"
-"""The protocol that interrupts nobody."""
+"""The protocol that interrupts nobody, and takes time from others all the same."""
+_HOLDERS: Final = ("coherent", "directory")
+"""Those of hardware that knows the holders, which takes time from nobody."""
 
 
 def hanging(
@@ -68,6 +70,8 @@ def hanging(
     for protocol, told in calls.items():
         if protocol == SILENT:
             _add_broadcasts(told, near, own)
+        elif protocol in _HOLDERS:
+            _add_waits(told, protocol, near, own)
         else:
             _add_calls(told, protocol, near, taken, own)
     # While an initiator waits, its own CPU may be in a handler: that is in both, and counts once.
@@ -162,7 +166,7 @@ def _calls(files: TableSource, near: _Near) -> dict[str, _Told]:
             told.targets += int(rows["targets"].sum())
             told.parts.update({name: int(rows[name].sum()) for name in _PARTS})
             _add_kinds(told, rows, kind[protocol == code], kinds, near)
-            if protocols[code] != SILENT:
+            if protocols[code] not in (SILENT, *_HOLDERS):
                 _add_distances(told, rows, protocols[code], near)
     return found
 
@@ -220,7 +224,7 @@ def _add_distances(told: _Told, rows: Rows, group: str, near: _Near) -> None:
 def _taken(calls: Mapping[str, _Told], stolen: int, handlers: int, values: Values) -> Parts:
     """Return what was stolen: by handlers; and the rest by waking up, or by standing still."""
     found: Parts = Counter()
-    for group in calls.keys() - {SILENT}:
+    for group in calls.keys() - {SILENT, *_HOLDERS}:
         each = _costs((*_ENTERING, *_LEAVING), group, values)
         found.update({name: handlers * cost for name, cost in each.items()})
         found.update(calls[group].at_targets)
@@ -259,6 +263,21 @@ def _add_broadcasts(calls: _Told, near: _Near, own: Parts) -> None:
     own.update(beside)
     trips = parts["delivery_ps"] - sum(beside.values())
     own[near.constant("tlbi.round_trip", near.farthest)] += trips
+
+
+def _add_waits(calls: _Told, group: str, near: _Near, own: Parts) -> None:
+    """Add how long the initiators waited for hardware that knows the holders."""
+    messages = calls.targets * near.values.get(f"{group}.message", 0)
+    messages = min(messages, calls.parts["function_ps"])
+    rest = calls.parts["function_ps"] - messages
+    own[f"{group}.message"] += messages
+    known = (
+        f"{group}.lookup"
+        if group == "directory"
+        else near.constant(f"{group}.store", near.farthest)
+    )
+    own[known] += rest
+    own[near.constant(f"{group}.round_trip", near.farthest)] += calls.parts["delivery_ps"]
 
 
 def _service(calls: _Told, values: Values) -> Mapping[str, int]:

@@ -36,10 +36,11 @@ class Trace(Workload):
 
     The file is CSV with the columns cpu,op,arg and optionally task (0 where absent). Each (cpu,
     task) is one task that runs its rows in order, ready at time 0. The ops are compute, user (a
-    compute in user mode), irqs_off and sleep (arg in ps), flush_kernel (arg in pages: an IPI call
-    to every other CPU), invalidate (arg in pages, 0 for everything: a TLB broadcast, on a machine
-    that has one), and mutex_lock, mutex_unlock, spin_lock, spin_unlock (arg: the number of the
-    lock). Locks of the same number are the same lock in all traces of a scenario.
+    compute in user mode), irqs_off and sleep (arg in ps), flush_kernel (arg in pages: a flush of
+    lazily freed kernel addresses on all CPUs, by the kernel's protocol), invalidate (arg in pages,
+    0 for everything: a TLB broadcast, on a machine that has one), and mutex_lock, mutex_unlock,
+    spin_lock, spin_unlock (arg: the number of the lock). Locks of the same number are the same lock
+    in all traces of a scenario.
     """
 
     file: Annotated[str, AfterValidator(_beside_scenario)] = Field(
@@ -97,6 +98,7 @@ def _replay(trace: ReplayedTrace, which: int, kernel: KernelHandle, cpu: Cpu) ->
     task = cpu.task
     costs, tlbi = task.machine.costs, task.machine.costs.tlbi
     flush_of = cache(partial(flush, costs.tlb, ceiling=kernel.profile.ceiling))
+    calls = task.machine.shootdown.protocol.interrupts
     trace.load(task.machine, flush_of, Cause.TRACE)
     number, end = 0, trace.programs.length(which)
     while number < end:
@@ -112,7 +114,10 @@ def _replay(trace: ReplayedTrace, which: int, kernel: KernelHandle, cpu: Cpu) ->
         elif op is Op.USER:
             yield from cpu.user_compute(arg)
         elif op is Op.FLUSH_KERNEL:
-            yield from task.cross_call(flush_of(arg), cause=Cause.TRACE, pages=arg)
+            if calls:
+                yield from task.cross_call(flush_of(arg), cause=Cause.TRACE, pages=arg)
+            else:
+                yield from kernel.kernel.tlbflush.flush_pages(task, arg, Cause.TRACE)
         elif op is Op.INVALIDATE:
             what = invalidate_pages(tlbi, arg) if arg and tlbi else invalidate_all()
             yield from task.invalidate(what, cause=Cause.TRACE, pages=arg or -1)

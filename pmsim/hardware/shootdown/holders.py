@@ -1,0 +1,120 @@
+"""Hardware that knows who holds a translation: nobody is interrupted, nobody else loses time.
+
+`COHERENT` stands for TLBs that take part in cache coherence: the store to the page table
+invalidates what was loaded from that line (Romanescu and others, UNITD, HPCA 2010; Yan and others,
+HATRIC, ISCA 2017). `DIRECTORY` stands for a directory of TLB entries beside the last-level cache
+that tells the holders (Villavieja and others, DiDi, PACT 2011). Neither has been built, and no
+cost of an instruction is published: what-if questions. The rules are in section 11 of the
+machine-model page.
+
+Left out: whom the hardware takes for holders and who are none; lines of page tables that two
+CPUs write at a time; a directory that is full and drops entries by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pmsim.hardware.proposals import CoherentCosts, DirectoryCosts
+from pmsim.hardware.shootdown.protocol import Holds, Protocol
+from pmsim.hardware.tlb import CallKind
+from pmsim.hardware.topology import at_code
+
+ENTRIES_PER_LINE: Final = 8
+"""Entries of a page table in one cache line of 64 bytes."""
+
+EVERYTHING: Final = -1
+"""In the place of a number of pages: what was changed is no range."""
+
+COHERENT: Final = Protocol(
+    name="coherent",
+    text="TLBs follow the stores to page tables as caches do: changing an entry drops it"
+    " everywhere, and the initiator waits for its stores.",
+    told="by TLBs that follow stores (coherent), which interrupt nobody",
+    costs=CoherentCosts,
+    interrupts=False,
+    held_off=False,
+    at_return=Holds.GONE,
+    pays="the initiator alone, which waits for its stores",
+    source="UNITD, HPCA 2010; HATRIC, ISCA 2017: proposed, not built",
+)
+
+DIRECTORY: Final = Protocol(
+    name="directory",
+    text="A directory knows which TLBs hold a translation and tells them; the initiator waits for"
+    " their answers.",
+    told="by a directory of TLBs (directory), which interrupts nobody",
+    costs=DirectoryCosts,
+    interrupts=False,
+    held_off=False,
+    at_return=Holds.GONE,
+    pays="the initiator alone, which waits for the holders' answers",
+    source="DiDi, PACT 2011: proposed, not built",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What an initiator waits for that tells no CPU anything itself; times in picoseconds.
+
+    Parameters
+    ----------
+    kind
+        What is dropped: ``RANGE`` or ``FULL``.
+    held, trip
+        How long the initiator is at it, and how long the answers take after that.
+    holders
+        How many CPUs have to answer.
+    """
+
+    kind: CallKind
+    held: int
+    trip: int
+    holders: int
+
+
+class Holders:
+    """What the hardware of one machine does about those who hold a translation: all other CPUs.
+
+    Parameters
+    ----------
+    costs
+        What it takes.
+    codes
+        Distance codes, shape ``(n_cpus, n_cpus)`` (`Topology.codes`).
+    """
+
+    def __init__(self, costs: CoherentCosts | DirectoryCosts, codes: npt.NDArray[np.uint8]) -> None:
+        self._costs = costs
+        self._codes = codes
+        self._waits: dict[tuple[int, int], Wait] = {}
+
+    def wait(self, cpu: int, pages: int) -> Wait:
+        """Return what a CPU waits for that has changed so many pages, or `EVERYTHING`."""
+        key = cpu, pages
+        if key not in self._waits:
+            self._waits[key] = self._worked_out(cpu, pages)
+        return self._waits[key]
+
+    def _worked_out(self, cpu: int, pages: int) -> Wait:
+        """Return the same: of the stores, one to each line; or of the messages and the answers.
+
+        The stores wait for a holder of the farthest distance class; to nobody, for the CPU's own.
+        Everything has been dropped by the stores already. Where no page has changed, neither takes
+        any time.
+        """
+        costs = self._costs
+        far = np.unique(self._codes[cpu]).tolist()  # ascending, the CPU itself first
+        holders = len(self._codes) - 1
+        kind = CallKind.FULL if pages == EVERYTHING else CallKind.RANGE
+        if isinstance(costs, CoherentCosts):
+            lines = 0 if pages == EVERYTHING else -(-pages // ENTRIES_PER_LINE)
+            return Wait(kind, lines * at_code(costs.store, far[-1]), 0, holders)
+        if pages == 0:
+            return Wait(kind, 0, 0, holders)
+        trip = max((at_code(costs.round_trip, code) for code in far[1:]), default=0)
+        return Wait(kind, costs.lookup + holders * costs.message, trip, holders)
