@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, assume, given, settings
 
 from pmsim.hardware.fabric import SlowestReason
 from pmsim.hardware.passes.layout import LOG_COLUMNS
+from pmsim.hardware.shootdown.holders import COHERENT, DIRECTORY
 from pmsim.hardware.shootdown.protocols import number_of
+from pmsim.hardware.shootdown.rar import RAR
 from pmsim.hardware.shootdown.tlbi import TLBI
 from pmsim.hardware.tlb import CallKind
 from tests.hardware.adapters import rows_of
@@ -51,6 +53,10 @@ def check_rows(program: Program) -> None:
         assert all(row[name] >= 0 for name in PARTS)
         if row["protocol"] == number_of(TLBI):
             check_invalidation(program, row, broadcasts)
+        elif row["protocol"] in map(number_of, (COHERENT, DIRECTORY)):
+            assert {row[name] for name in PARTS} == {
+                0, row["function_ps"], row["delivery_ps"], row["resume_ps"],
+            }  # fmt: skip
         else:
             check_slowest(program, row, acks)
 
@@ -107,6 +113,13 @@ def check_slowest(program: Program, row: dict[str, int], acks: dict[int, int]) -
     topology, initiator, n = program.topology, row["cpu"], len(acks)
     costs = program.call_costs
     trap, fanout = getattr(costs, "trap", 0), program.reached_by_a_write(n)
+    trap += getattr(costs, "payload", 0)
+    if program.shootdown.protocol is RAR and n:
+        rides = row["slowest_reason"] == SlowestReason.RIDE
+        told = sorted(acks).index(row["slowest_cpu"]) + 1 if rides else n
+        waited = row["queue_ps"] - (trap + told * costs.queue)
+        assert waited >= 0
+        trap += waited
     lines, total = {}, 0
     for cpu in sorted(acks):
         lines[cpu] = total
