@@ -1115,3 +1115,19 @@ class KernelHandle:
     def current_mm(self) -> UserMm:
         """Return at once the address space of the process that the caller is a thread of."""
         return self._user_mms.current_mm(self.task)
+
+    def flush_tlb_multi(self, cpus: Sequence[CpuId], pages: Pages | None) -> Steps:
+        """Drop pages of a process on this CPU and on others that are named: ``flush_tlb_multi``.
+
+        For whoever knows which CPUs are told, as a trace does; nothing is known of the process.
+
+        Parameters
+        ----------
+        task
+            Who flushes.
+        cpus
+            The others.
+        pages
+            How many; None: all of the process.
+        """
+        return self._user_mms.flush_tlb_multi(self.task, cpus, pages)

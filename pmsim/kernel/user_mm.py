@@ -28,8 +28,11 @@ from pmsim.kernel.tlbflush import MAX_TLBI_RANGE_PAGES, Cause, ranged_by_call
 from pmsim.units import CpuId, Pages, Picoseconds
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pmsim.hardware.costs import TlbiCosts
     from pmsim.hardware.task import Task
+    from pmsim.hardware.tlb import FlushFunction
     from pmsim.kernel.context import KernelContext
     from pmsim.steps import Steps
 
@@ -110,6 +113,7 @@ class UserMms:
         self._cpus: dict[CpuId, _CpuState] = {}
         self._named: dict[str, UserMm] = {}
         self._created = 0
+        self._nobodys_lock = KernelRwSemaphore(machine, "mmap_lock of a process that is not known")
 
     def create(self) -> UserMm:
         """Return the address space of a new process, which no CPU has run; no time passes."""
@@ -243,6 +247,45 @@ class UserMms:
             self._note_flushed(mm, [cpu for cpu in self._cpus if mm in self._cpus[cpu].asids])
         return tlbi
 
+    @call
+    def flush_tlb_multi(self, task: Task, cpus: Sequence[CpuId], pages: Pages | None) -> Steps:
+        """Drop pages of a process on this CPU and on others that are named: ``flush_tlb_multi``.
+
+        For whoever knows which CPUs are told, as a trace does; nothing is known of the process.
+
+        Parameters
+        ----------
+        task
+            Who flushes.
+        cpus
+            The others.
+        pages
+            How many; None: all of the process.
+        """
+        number = EVERYTHING if pages is None else pages
+        operation = self._operations.begin(task, "flush_tlb_mm_range", pages or 0)
+        mm = UserMm(-1, self._nobodys_lock, {task.cpu, *cpus})
+        tlbi = self._broadcasts(task, mm)
+        if tlbi is not None:
+            yield from self._broadcast(task, mm, tlbi, number)
+        else:
+            function = self._flush_function(number, told=bool(cpus), frees_tables=False)
+            if cpus:
+                yield from self._operations.cross_call(
+                    task, function, Cause.USER, number, targets=cpus
+                )
+            else:
+                yield from self._operations.flush_own_cpu(task, function)
+        self._operations.end(operation)
+
+    def _flush_function(self, pages: Pages, *, told: bool, frees_tables: bool) -> FlushFunction:
+        """Return what CPUs run that drop pages, others being told or not."""
+        ceiling = self._profile.user_ceiling
+        if told:
+            ceiling = ranged_by_call(self._machine, ceiling)
+        most = pages if pages != EVERYTHING else ceiling + 1
+        return flush_user(self._tlb, most, ceiling, frees_tables=frees_tables)
+
     def _broadcasts(self, task: Task, mm: UserMm) -> TlbiCosts | None:
         """Return the costs of the broadcast that tells of a change, None where CPUs are called."""
         if self._profile.user_flush_local and mm.cpus <= {task.cpu}:
@@ -296,11 +339,7 @@ class UserMms:
     ) -> Steps:
         """Call the CPUs of the mask that run the process, and the lazy ones where they have to."""
         others = sorted(mm.cpus - {task.cpu})
-        ceiling = self._profile.user_ceiling
-        if others:
-            ceiling = ranged_by_call(self._machine, ceiling)
-        most = pages if pages != EVERYTHING else ceiling + 1
-        function = flush_user(self._tlb, most, ceiling, frees_tables=frees_tables)
+        function = self._flush_function(pages, told=bool(others), frees_tables=frees_tables)
         running = [cpu for cpu in others if self._runs(cpu, mm)]
         here = [task.cpu] if task.cpu in mm.cpus else []
         self._note_flushed(mm, [*here, *running])

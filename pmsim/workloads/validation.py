@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from pydantic import ValidationInfo
+
+from pmsim.errors import Fault
 from pmsim.kernel.pmalloc.generations import refusal, with_mode
 from pmsim.workloads.keys import PoolKeys
 from pmsim.workloads.task import MachineInfo
@@ -25,6 +29,19 @@ class KeyFault:
     code: str
     message: str
     hint: str = ""
+
+
+def beside_scenario(file: str, info: ValidationInfo) -> str:
+    """Find a relative name beside the scenario file, where one is being read."""
+    directory = (info.context or {}).get("directory")
+    return str(Path(directory) / file) if directory is not None else file
+
+
+def fault_at_file(file: str, fault: Fault) -> KeyFault | Fault:
+    """Make a file that cannot be read at all a fault of the key ``file`` that names it."""
+    if fault.line:
+        return fault
+    return KeyFault(("file",), fault.code, f"{file}: {fault.message}", fault.hint)
 
 
 def cpu_faults(path: tuple[str | int, ...], cpu: int, machine: MachineInfo) -> list[KeyFault]:

@@ -22,6 +22,8 @@ from pmsim.readers.formats import MOST_CPUS
 IDLE: Final = b"<idle>"
 """What ftrace calls the idle task; perf says ``swapper``."""
 IDLE_NAMES: Final = (IDLE, b"swapper")
+SCHEDULER: Final = ("sched_ttwu_pending", "nohz_csd_func")
+"""Functions by which the scheduler wakes tasks and CPUs (kernel/sched/core.c)."""
 SLOWEST: Final = 10
 """Deliveries that are kept one by one: the slowest."""
 MOST_PENDING: Final = 1 << 16
@@ -37,7 +39,7 @@ _CALL_INTERRUPTS: Final = (
     b"generic_smp_call_function_single_interrupt",
     b"generic_smp_call_function_interrupt",
 )
-_SCHEDULER: Final = (b"0x0", b"NULL", b"")
+_NO_CALLBACK: Final = (b"0x0", b"NULL", b"")
 """What stands for the callback where the scheduler interrupts a CPU."""
 _WORD: Final = 8
 """Hexadecimal digits between the commas of a mask."""
@@ -219,7 +221,7 @@ class Calls:
                 self._sent(time, cpu, on, found[2])
 
     def _sent(self, time: int, cpu: int, on: int, callback: bytes) -> None:
-        if callback in _SCHEDULER:
+        if callback in _NO_CALLBACK:
             self.target(on).rescheduled += 1
             return
         self.target(on).sent += 1

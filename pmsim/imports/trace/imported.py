@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pmsim.imports.found import Imported, sentences
+from pmsim.imports.found import Imported, sentences, text_file
+from pmsim.imports.trace.scenario import CALLS, SCENARIO, replay_scenario, replay_words
 from pmsim.imports.trace.seen import read_trace
 from pmsim.imports.trace.tables import trace_tables, trace_words
+from pmsim.imports.trace.workload import Rows
 from pmsim.readers.formats import Format
 
 
@@ -19,7 +21,7 @@ def import_trace(
     tick_ps: int,
     progress: Callable[[int, int], None] | None,
 ) -> Imported:
-    """Read a trace; return its report.
+    """Read a trace; return its report, and what replays it.
 
     Parameters
     ----------
@@ -37,6 +39,14 @@ def import_trace(
     ScenarioError
         If it cannot be read.
     """
-    seen = read_trace(path, tick_ps=tick_ps, progress=progress)
-    words = sentences(trace_words(seen, isolated))
-    return Imported(path.name, format_.value, words, tuple(trace_tables(seen, isolated)))
+    rows = Rows()
+    seen = read_trace(path, tick_ps=tick_ps, progress=progress, listeners=[rows])
+    rows.finish()
+    replayed = replay_words(rows)
+    words = sentences([*trace_words(seen, isolated), *replayed])
+    files = {}
+    if rows.written:
+        scenario = replay_scenario(path.name, format_.value, rows, replayed)
+        files = {CALLS: rows.copy_to, SCENARIO: text_file(scenario)}
+    tables = tuple(trace_tables(seen, isolated))
+    return Imported(path.name, format_.value, words, tables, files)

@@ -7,7 +7,7 @@ from typing import Final
 
 from pmsim import formatting
 from pmsim.imports.spread import Spread
-from pmsim.imports.trace.calls import IDLE_NAMES, Slow, Target
+from pmsim.imports.trace.calls import IDLE_NAMES, SCHEDULER, Slow, Target
 from pmsim.imports.trace.flushes import Kind
 from pmsim.imports.trace.seen import SeenTrace
 from pmsim.report.table import Cell, Table, count, ident, part, time, word
@@ -26,8 +26,6 @@ CALLERS: Final[Mapping[str, str]] = {
 }
 """What asked for a kernel flush, by the function that called it (arch/x86/mm/pat/set_memory.c,
 mm/vmalloc.c)."""
-SCHEDULER: Final = ("sched_ttwu_pending", "nohz_csd_func")
-"""Functions by which the scheduler wakes tasks and CPUs (kernel/sched/core.c)."""
 FUNCTIONS: Final[Mapping[str, str]] = {
     "flush_tlb_func": "flush of a process",
     "do_flush_tlb_all": "flush of everything",

@@ -7,7 +7,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, Field
 
 from pmsim.errors import Fault, ScenarioError
 from pmsim.steps import Steps
@@ -18,16 +18,10 @@ from pmsim.workloads.registry import Workload, workload
 from pmsim.workloads.replayed import ReplayedTrace
 from pmsim.workloads.task import MachineInfo, TaskSpec
 from pmsim.workloads.trace_file import read_programs
-from pmsim.workloads.validation import KeyFault
+from pmsim.workloads.validation import KeyFault, beside_scenario, fault_at_file
 
 if TYPE_CHECKING:
     from pmsim.kernel.handle import KernelHandle
-
-
-def _beside_scenario(file: str, info: ValidationInfo) -> str:
-    """Find a relative name beside the scenario file, where one is being read."""
-    directory = (info.context or {}).get("directory")
-    return str(Path(directory) / file) if directory is not None else file
 
 
 @workload("trace")
@@ -43,7 +37,7 @@ class Trace(Workload):
     in all traces of a scenario.
     """
 
-    file: Annotated[str, AfterValidator(_beside_scenario)] = Field(
+    file: Annotated[str, AfterValidator(beside_scenario)] = Field(
         min_length=1, description="The CSV file; a relative name is looked for beside the scenario."
     )
     working_set: Count = Field(
@@ -70,7 +64,7 @@ class Trace(Workload):
         try:
             programs = read_programs(Path(self.file), machine.n_cpus)
         except ScenarioError as error:
-            return [_at_key(self.file, fault) for fault in error.faults]
+            return [fault_at_file(self.file, fault) for fault in error.faults]
         if not machine.broadcasts and programs.contains(Op.INVALIDATE):
             message = f"{self.file} has rows 'invalidate', which this machine cannot"
             return [KeyFault(("file",), "no-tlbi", message, "give the machine costs: tlbi")]
@@ -79,13 +73,6 @@ class Trace(Workload):
     def inputs(self) -> tuple[str, ...]:
         """Return the file."""
         return (self.file,)
-
-
-def _at_key(file: str, fault: Fault) -> KeyFault | Fault:
-    """Make a file that cannot be read at all a fault of the key that names it."""
-    if fault.line:
-        return fault
-    return KeyFault(("file",), fault.code, f"{file}: {fault.message}", fault.hint)
 
 
 def _replay(trace: ReplayedTrace, which: int, kernel: KernelHandle, cpu: Cpu) -> Steps:
