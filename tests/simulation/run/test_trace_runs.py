@@ -27,12 +27,15 @@ OPS = (
 
 
 def as_trace(program: Program) -> Program:
-    """Return the program in the words of a trace: calls go to all CPUs, nothing jitters."""
+    """Return the program in the words of a trace: calls go to all CPUs, nothing jitters.
+
+    A kernel that makes calls repeats no invalidation: that is an option of ``tlbi``.
+    """
     tasks = tuple(
         replace(task, working_set=3, steps=tuple(_as_row(step) for step in task.steps))
         for task in program.tasks
     )
-    return replace(program, tasks=tasks, jitter=())
+    return replace(program, tasks=tasks, jitter=(), repeat_sync="none")
 
 
 def _as_row(step: Step) -> Step:
