@@ -132,7 +132,7 @@ def outcome_of_scenario(program: Program, seed: int) -> Any:
     )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(programs(), st.integers(0, 2**32))
 def test_a_trace_run_from_files_gives_what_the_reference_gives(program: Program, seed: int) -> None:
     program = as_trace(program)
