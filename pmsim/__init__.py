@@ -19,10 +19,10 @@ Names are looked up when they are first used, so that importing pmsim costs next
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as `typing` has it, which takes longer to import than all else here
 if TYPE_CHECKING:
+    from typing import Any
+
     from pmsim import figures as plot
     from pmsim.errors import (
         AccountingError,
@@ -130,6 +130,8 @@ def __getattr__(name: str) -> Any:
         return metadata.version("pmsim")
     if name not in _HOMES:
         raise AttributeError(f"module 'pmsim' has no attribute '{name}'")
+    from importlib import import_module
+
     module, attribute = _HOMES[name]
     home = import_module(module)
     value = getattr(home, attribute) if attribute else home

@@ -1,8 +1,12 @@
 """Floor 10: the command line, one file per command, each of them thin."""
 
-from typing import NoReturn
+from __future__ import annotations
 
-from pmsim.cli.process import run_and_exit
+TYPE_CHECKING = False  # as `typing` has it, which takes longer to import than all else here
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pmsim.cli.start import command
 
 __all__ = ["command", "main"]
 
@@ -14,6 +18,10 @@ def main() -> None:
     app()
 
 
-def command() -> NoReturn:
-    """Be the command ``pmsim``: run the command line, and end the process."""
-    run_and_exit(main)
+def __getattr__(name: str) -> Any:
+    if name != "command":
+        raise AttributeError(f"module 'pmsim.cli' has no attribute '{name}'")
+    from pmsim.cli.start import command, hear_interrupts
+
+    hear_interrupts()  # whoever takes the command up is the command
+    return command

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pmsim.cli.status import UNDRAWN, at_work, leave, say
+from pmsim.cli.start import INTERRUPTED
+from pmsim.cli.status import at_work, leave, say
 
 if TYPE_CHECKING:
     from pmsim.experiments.constants.found import Sensitivity
@@ -39,7 +40,7 @@ def draw_and_say(
             place = draw(found, rows, shown=not quiet)
     except KeyboardInterrupt:
         leave(
-            UNDRAWN,
+            INTERRUPTED,
             f"interrupted while figures were drawn: all else is in {found.path}, and {again}",
         )
     except Exception as error:  # whatever it is, what was computed is worth more than its figures

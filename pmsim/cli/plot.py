@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +28,7 @@ def plot(
     formats: Annotated[
         list[str] | None,
         typer.Option(
-            "--format", metavar="FORMAT", help="png, svg, pdf, ...; may be repeated. Default: png."
+            "--format", metavar="FORMAT", help="png, svg, pdf, or several: png,svg. Default: png."
         ),
     ] = None,
     metrics: Annotated[
@@ -47,17 +48,31 @@ def plot(
             " 100/s. Default: 1% of a share.",
         ),
     ] = None,
+    width: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WIDTH",
+            help="How wide each figure is, such as 3.3in or 84mm, with letters of 7 or 8 points:"
+            " for a paper. Default: as suits a screen.",
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace figures that are there already.")
     ] = False,
 ) -> None:
-    """Draw the figures of a result or a sweep again, in any format."""
+    """Draw the figures of a result or a sweep again, in any format, and to fit a paper.
+
+    With --width each figure is told with a caption for it.
+    """
+    endings = endings_of(formats or ["png"])
     from pmsim.experiments.opening import open_path
 
     found = open_path(result)
     from pmsim.experiments.results import Sweep
+    from pmsim.figures.form import SCREEN, form_of, formed
     from pmsim.figures.gallery import drawings
 
+    form = SCREEN if width is None else form_of(width)
     if not isinstance(found, Sweep):
         for option, value in (("--metric", metrics), ("--threshold", threshold)):
             if value:
@@ -65,8 +80,8 @@ def plot(
     if threshold is not None and not metrics:
         leave(BAD_INPUT, "--threshold needs --metric: a threshold of what?")
     directory = out or result / "figures"
-    endings = formats or ["png"]
-    chosen = drawings(found, metrics, threshold)
+    with formed(form):
+        chosen = drawings(found, metrics, threshold)
     if not chosen:
         nothing = "varies nothing" if isinstance(found, Sweep) else "tells of no operation"
         what = "sweep" if isinstance(found, Sweep) else "result"
@@ -79,6 +94,15 @@ def plot(
     if there and not force:
         raise OutputError(f"{', '.join(there)} exist already (--force replaces them)")
     for drawing, several in files.items():
-        drawing.save(*several)
+        with formed(form):
+            caption = drawing.save(*several)
         for file in several:
             say(file)
+        if form.width is not None:
+            say(f"    {caption}")
+
+
+def endings_of(formats: Sequence[str]) -> list[str]:
+    """Return the endings of files, each once: written ``svg`` or ``.svg``, alone or in lists."""
+    written = [one.strip().removeprefix(".").lower() for text in formats for one in text.split(",")]
+    return list(dict.fromkeys(filter(None, written))) or ["png"]

@@ -6,16 +6,11 @@ import atexit
 import gc
 import os
 import resource
-import signal
 import sys
 from collections.abc import Callable
-from types import FrameType
 from typing import NoReturn
 
-INTERRUPTED = 2
-"""The exit status of a command that was interrupted before it had anything to show."""
-GIVEN_UP = "interrupted: given up, and nothing half-done is left behind"
-"""What is said then."""
+from pmsim.cli.start import hear_interrupts
 
 LEAST_MEMORY = 1 << 30
 """Bytes of addresses that a run needs, most of them for its libraries: 0.9 GB was too little on
@@ -33,8 +28,7 @@ def run_and_exit(main: Callable[[], object]) -> NoReturn:
     # Garbage is looked for when something runs: imports make none, and being looked through for
     # some takes a fifth of their time.
     gc.disable()
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _give_up)
+    hear_interrupts()
     status: object = None
     try:
         main()
@@ -68,9 +62,3 @@ def look_for_garbage() -> None:
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
-
-
-def _give_up(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """End at once: nothing has been begun yet that would have to be tidied up."""
-    os.write(2, f"pmsim: {GIVEN_UP}\n".encode())
-    os._exit(INTERRUPTED)

@@ -11,7 +11,7 @@ import typer
 
 from pmsim.cli.options import Quiet
 from pmsim.cli.run import RESULTS
-from pmsim.cli.status import at_work, check_memory, reporting, say
+from pmsim.cli.status import at_work, check_memory, reporting, say, say_what_stays
 
 if TYPE_CHECKING:
     from pmsim.reproduction.reproduction import Reproduction
@@ -62,6 +62,7 @@ def reproduce(
 
     place = out or RESULTS / "reproduce"
     check_place(place, force=force)
+    say_what_stays(place)
     check_memory()
     if not quiet:
         from pmsim.cli.compiling import compile_passes

@@ -17,6 +17,7 @@ from pmsim.cli.status import (
     leave,
     reporting,
     say,
+    say_what_stays,
     stop_talking,
 )
 from pmsim.errors import Fault, ScenarioError
@@ -84,6 +85,7 @@ def run(
 
     for place in places:
         check_place(place, force=force)
+        say_what_stays(place)
     wrong = []
     for scenario, place in zip(scenarios, places, strict=True):
         result = _run_one(

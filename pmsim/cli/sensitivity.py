@@ -10,8 +10,8 @@ import typer
 from pmsim.cli.drawing import draw_and_say
 from pmsim.cli.options import NoFigures, Quiet, Seed, Values
 from pmsim.cli.run import RESULTS, changes_of
+from pmsim.cli.start import INTERRUPTED
 from pmsim.cli.status import (
-    BAD_INPUT,
     RUN_FAILED,
     at_work,
     check_memory,
@@ -100,7 +100,7 @@ def _run(place: Path, **options: Any) -> Sensitivity:
         with at_work():
             return find_out(out=place, **options)
     except KeyboardInterrupt:
-        leave(BAD_INPUT, f"interrupted: the same command goes on from what is in {place}")
+        leave(INTERRUPTED, f"interrupted: the same command goes on from what is in {place}")
 
 
 def _print(found: Sensitivity) -> None:

@@ -16,16 +16,17 @@ from typing import NoReturn, ParamSpec
 
 import typer
 
-from pmsim.cli.process import GIVEN_UP, INTERRUPTED, look_for_garbage, too_little_memory
+from pmsim.cli.process import look_for_garbage, too_little_memory
+from pmsim.cli.start import GIVEN_UP, INTERRUPTED
 from pmsim.errors import PmsimError, ScenarioError, SimulationError
 from pmsim.escaping import visible
 
 RUN_FAILED = 1
 """A run failed in simulated time."""
 BAD_INPUT = 2
-"""Bad usage, a bad scenario, a place where results cannot go, or a run that was interrupted."""
-UNDRAWN = 130
-"""Interrupted when all was there but the figures."""
+"""Bad usage, a bad scenario, or a place where results cannot go."""
+MOST_NAMED = 5
+"""Files that are named."""
 
 SOON_S = 0.02
 """After how many seconds an interrupt that nobody noticed comes again."""
@@ -128,6 +129,22 @@ def _tell(message: str) -> None:
 def say(text: object, *, err: bool = False) -> None:
     """Print a text, with nothing in it that would act on the terminal."""
     typer.echo(visible(str(text), lines=True), err=err)
+
+
+def say_what_stays(place: Path) -> None:
+    """Name the files in a result that is to be replaced which pmsim did not write."""
+    if not place.is_dir():
+        return
+    from pmsim.simulation.result.place import left_by_force
+
+    names = left_by_force(place)
+    if names:
+        more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+        say(
+            f"pmsim: {', '.join(names[:MOST_NAMED])}{more} in {place}: not written by pmsim, and"
+            " left there",
+            err=True,
+        )
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import typer
 from pmsim.cli.drawing import draw_and_say
 from pmsim.cli.options import MaxReplications, NoFigures, Precision, Quiet, Seed
 from pmsim.cli.run import RESULTS
+from pmsim.cli.start import INTERRUPTED
 from pmsim.cli.status import (
     BAD_INPUT,
     RUN_FAILED,
@@ -145,7 +146,7 @@ def _run(place: Path, **options: Any) -> Sweep:
     except KeyboardInterrupt:
         done = int(Sweep(place).cells["replications"].sum()) if place.exists() else 0
         leave(
-            BAD_INPUT,
+            INTERRUPTED,
             f"interrupted, with {done:,} of the replications finished in {place};"
             " the same command goes on from there",
         )

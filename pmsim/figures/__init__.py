@@ -1,6 +1,7 @@
 """Floor 6: pictures of results and sweeps, each a function from them to Matplotlib axes.
 
-Also reachable as ``pmsim.plot``. Every figure is drawn on ``ax=`` where one is given.
+Also reachable as ``pmsim.plot``. Every figure is drawn on ``ax=`` where one is given; `style`
+says how large they and their letters are.
 """
 
 from pmsim.figures.agreement import predicted_against_measured
@@ -9,6 +10,7 @@ from pmsim.figures.cpus import cpus_over_time
 from pmsim.figures.curve import curves
 from pmsim.figures.effects import tornado
 from pmsim.figures.flushes import flush_cost
+from pmsim.figures.form import style
 from pmsim.figures.gallery import draw_all
 from pmsim.figures.heat import heat_map
 from pmsim.figures.latencies import latency_distribution
@@ -33,6 +35,7 @@ __all__ = [
     "error_distribution",
     "operation_cost",
     "phase_diagram",
+    "style",
     "experiment_curve",
     "tornado",
 ]

@@ -11,13 +11,17 @@ from matplotlib.axes import Axes
 
 from pmsim import formatting
 from pmsim.figures import look
-from pmsim.figures.given import drawn_from
+from pmsim.figures.form import current
+from pmsim.figures.look import Mark
 
 FAMILIES: Final = {
-    "x86": (look.BLUE, "o"),
-    "Arm": (look.ORANGE, "s"),
-    "RISC-V": (look.PURPLE, "^"),
-    "guests": (look.RED, "D"),
+    name: Mark(name, colour, dot=dot)
+    for name, colour, dot in (
+        ("x86", look.BLUE, "o"),
+        ("Arm", look.ORANGE, "s"),
+        ("RISC-V", look.PURPLE, "^"),
+        ("guests", look.RED, "D"),
+    )
 }
 """Colour and marker of each kind of machine, told apart by either."""
 NEAR: Final = 1.25
@@ -72,18 +76,20 @@ def draw(found: pd.DataFrame, ax: Axes) -> Axes:
     for ratio, shade in ((FACTOR, "#eeeeee"), (NEAR, "#dddddd")):
         ax.fill_between(ends, ends / ratio, ends * ratio, color=shade, linewidth=0)
     ax.plot(ends, ends, color=look.FAINT, linewidth=0.9)
-    for family, (colour, marker) in FAMILIES.items():
+    for family, mark in FAMILIES.items():
         rows = found[found["family"] == family]
         ax.plot(
-            rows["measured_ps"], rows["raw_ps"], linestyle="none", marker=marker, color=colour,
-            markersize=5, markeredgecolor=look.PAPER, markeredgewidth=0.5, alpha=0.9,
+            rows["measured_ps"], rows["raw_ps"], linestyle="none", marker=mark.dot,
+            color=mark.colour, markersize=0.6 * current().text, markeredgecolor=look.PAPER,
+            markeredgewidth=0.5, alpha=0.9,
         )  # fmt: skip
     ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
     for axis, label in ((ax.xaxis, "measured"), (ax.yaxis, "predicted, nothing fitted")):
         look.log_time_axis(axis, label)
-    _name(found, ax)
+    if not current().narrow:
+        _name(found, ax)
     here = [name for name in FAMILIES if (found["family"] == name).any()]
-    room = look.key(ax, [(name, FAMILIES[name][0]) for name in here])
+    room = look.key(ax, [FAMILIES[name] for name in here])
     look.say(ax, message(found), detail(found), room)
     return ax
 
@@ -107,7 +113,8 @@ def detail(found: pd.DataFrame) -> str:
     """Return the quieter line below it."""
     return (
         f"{found['experiment'].nunique()} published experiments; points that were never fitted."
-        " Dark band: within 25 %; light: within a factor of two. Names: what lies farther off."
+        " Dark band: within 25 %; light: within a factor of two."
+        + ("" if current().narrow else " Names: what lies farther off.")
     )
 
 
@@ -139,6 +146,6 @@ def _stack(ax: Axes, named: pd.DataFrame, step: float) -> None:
             place *= step
         taken.append((x, place))
         ax.annotate(
-            str(name), (x, y), xytext=(x * 1.35, place), ha="left", va="center", fontsize=7.5,
+            str(name), (x, y), xytext=(x * 1.35, place), ha="left", va="center",
             color=look.INK, arrowprops={"arrowstyle": "-", "color": look.FAINT, "linewidth": 0.5},
         )  # fmt: skip

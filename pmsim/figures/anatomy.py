@@ -12,40 +12,30 @@ from matplotlib.axes import Axes
 
 from pmsim import formatting
 from pmsim.figures import look
-from pmsim.figures.given import drawn_from
+from pmsim.figures.form import current
+from pmsim.figures.look import Mark
+from pmsim.figures.parts import MARKS
 from pmsim.figures.source import Tables
 
 Which = Literal["median", "p99", "slowest"]
 """The calls of a run that are kept whole."""
 
 PARTS: Final = {
-    "queue": ("csd enqueue", look.BLUE),
-    "send": ("sending", look.CYAN),
-    "local": ("own function", "#d8c4bd"),
-    "visit": ("waiting for csd locks in order", "#ced2d8"),
-    "resume": ("interrupted", look.SLATE),
-    "queued": ("in the queue", "#bcd9f3"),
-    "flight": ("in flight", look.GREY),
-    "irqs_off": ("interrupts off", look.RED),
-    "idle_exit": ("waking", look.VERMILION),
-    "busy_handler": ("busy with other calls", look.ORANGE),
-    "ride": ("coalesced", look.SAND),
-    "entry": ("IRQ entry", look.PURPLE),
-    "function": ("function", look.BROWN),
-    "exit": ("exit", "#cdb3e0"),
-}
-"""What a stretch of a lane is: what the key calls it, and its colour.
+    part: MARKS.get(part, MARKS["delivery"])
+    for part in (
+        "queue", "send", "local", "visit", "resume", "queued", "flight", "irqs_off", "idle_exit",
+        "busy_handler", "ride", "entry", "function", "exit",
+    )
+}  # fmt: skip
+"""What a stretch of a lane is: the initiator's, then those of the targets, in the order of time."""
 
-The initiator's come first, then those of the targets, each in the order of time.
-Colours are those of `flushes`, but pale where words stand on them, in the light and in the dark.
-"""
-
+_UNSEEN: Final = "#c3cac9"
+"""Of the line from an answer to the time when it is seen."""
 _ALIKE: Final = 1.1
 """How many times as long as another a call may take and still look like it."""
 _MOST_TARGETS: Final = 64
 _SLOWEST_SHOWN: Final = 16
-_MOST_NAMES: Final = 14
-_MANY_LANES: Final = 8
+_MOST_NAMES, _FEW_NAMES = 14, 7
 _NAMES: Final = {"median": "The median call", "p99": "The p99 call", "slowest": "The slowest call"}
 _SPOKEN: Final = {
     "queue": "CPU {initiator} enqueued it",
@@ -61,9 +51,7 @@ _SPOKEN: Final = {
     "visit": "CPU {initiator} went from csd lock to csd lock",
     "resume": "CPU {initiator} was interrupted",
 }
-_WORDS_ON: Final = ("local", "visit")
-_WAITS: Final = ("irqs_off", "idle_exit", "busy_handler", "ride")
-_WORTH_NAMING: Final = 0.15
+_OF_INITIATOR: Final = ("queue", "send", "local", "visit", "resume")
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +245,7 @@ def draw(call: Call | None, ax: Axes) -> Axes:
     if call is None:
         return look.nothing(ax, "No CPU was called", "The run has no IPI call to look into.")
     cpus = shown_targets(call)
-    top = max(1.0, len(cpus) / 14)
+    top = max(1.0, len(cpus) / (4.5 if current().narrow else 14))
     place = {int(cpu): top + 0.6 + k for k, cpu in enumerate(cpus)}
     bottom = top + 0.6 + len(cpus)
     _draw_targets(call, ax, place)
@@ -265,27 +253,29 @@ def draw(call: Call | None, ax: Axes) -> Axes:
     ax.set_xlim(0, call.latency * 1.01)
     ax.set_ylim(bottom, -0.1)
     _name_lanes(call, ax, place, top / 2)
-    look.round_ticks(ax.xaxis, 9, call.latency)
+    look.round_ticks(ax.xaxis, 5 if current().narrow else 9, call.latency)
     look.time_axis(ax.xaxis, call.latency, "time since the call began")
     used = {part for part, _, _ in call.own} | set(call.stretches["part"])
-    room = look.key(ax, [PARTS[part] for part in PARTS if part in used])
+    seen = Mark(f"seen by CPU {call.initiator}", look.INK, dot=".")
+    room = look.key(ax, [*(PARTS[part] for part in PARTS if part in used), seen])
     look.say(ax, message(call), _detail(call, len(cpus)), room)
     return ax
 
 
 def _name_lanes(call: Call, ax: Axes, place: dict[int, float], top: float) -> None:
-    """Name the initiator and as many targets as there is room for; who decided stands out."""
-    decided = int(critical(call)["cpu"])
-    step = -(-len(place) // _MOST_NAMES)
+    """Name the initiator and as many targets as there is room for; bold: who took longest."""
+    decided, blamed = int(critical(call)["cpu"]), _blamed(call)
+    step = -(-len(place) // (_FEW_NAMES if current().narrow else _MOST_NAMES))
+    taken = [top - 0.5, *([place[decided]] if decided in place else [])]
     named = [cpu for cpu in list(place)[::step]
-             if decided not in place or abs(place[cpu] - place[decided]) >= step]  # fmt: skip
+             if all(abs(place[cpu] - other) >= step for other in taken)]  # fmt: skip
     named += [decided] if decided in place else []
     ax.set_yticks(
         [top, *(place[cpu] + 0.5 for cpu in named)],
         [f"CPU {call.initiator} calls", *(f"CPU {cpu}" for cpu in named)],
     )
-    if decided in place:
-        ax.get_yticklabels()[-1].set_fontweight("bold")
+    for cpu, label in zip([call.initiator, *named], ax.get_yticklabels(), strict=True):
+        label.set_fontweight("bold" if cpu == blamed else "normal")
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
 
@@ -293,64 +283,29 @@ def _name_lanes(call: Call, ax: Axes, place: dict[int, float], top: float) -> No
 def _draw_targets(call: Call, ax: Axes, place: dict[int, float]) -> None:
     t = call.targets[call.targets["cpu"].isin(list(place))]
     lanes = t["cpu"].map(place) + 0.5
-    ax.hlines(lanes, t["ack_ps"], t["seen_ps"], color=look.GREY, linewidth=0.5)
+    ax.hlines(lanes, t["ack_ps"], t["seen_ps"], color=_UNSEEN, linewidth=0.4)
     stretches = call.stretches[call.stretches["cpu"].isin(list(place))]
-    look.bars(
-        ax,
-        [
-            (start, end, place[cpu] + 0.5, 0.78)
-            for cpu, start, end in zip(
-                stretches["cpu"], stretches["start"], stretches["end"], strict=True
-            )
-        ],
-        [PARTS[part][1] for part in stretches["part"]],
-    )
-    ax.plot(t["seen_ps"], lanes, ".", color=look.INK, markersize=2.5)
-    _name_the_longest(call, ax, place)
-    _name_the_dots(call, ax, place)
-
-
-def _name_the_longest(call: Call, ax: Axes, place: dict[int, float]) -> None:
-    """Write beside it what the target that decided waited for, where that took long."""
-    cpu = int(critical(call)["cpu"])
-    mine = call.stretches[(call.stretches["cpu"] == cpu) & call.stretches["part"].isin(_WAITS)]
-    if mine.empty or cpu not in place:
-        return
-    longest = mine.iloc[int((mine["end"] - mine["start"]).to_numpy().argmax())]
-    length = float(longest["end"] - longest["start"])
-    if length < _WORTH_NAMING * call.latency:
-        return
-    below = place[cpu] < max(place.values()) / 2
-    ax.annotate(
-        f"CPU {cpu}: {PARTS[longest['part']][0]}, {formatting.time(length)}",
-        xy=((longest["start"] + longest["end"]) / 2, place[cpu] + (0.9 if below else 0.1)),
-        xytext=(0, -7 if below else 7), textcoords="offset points",
-        ha="center", va="top" if below else "bottom", fontsize=8.5,
-        bbox={"facecolor": look.PAPER, "edgecolor": "none", "pad": 1.5},
-    )  # fmt: skip
-
-
-def _name_the_dots(call: Call, ax: Axes, place: dict[int, float]) -> None:
-    """Say in the empty corner what the dots are, where they are what took long."""
-    if len(place) >= _MANY_LANES and _longest(call) == "visit":
-        ax.text(
-            0.99 * call.latency, min(place.values()) + 0.12 * len(place),
-            f"dots: CPU {call.initiator} sees the answers,\none after the other",
-            ha="right", va="center", fontsize=8.5,
-            bbox={"facecolor": look.PAPER, "edgecolor": "none", "pad": 1.5},
+    for part, rows in stretches.groupby("part", sort=False):
+        ends = zip(rows["cpu"], rows["start"], rows["end"], strict=True)
+        look.bars(
+            ax, [(start, end, place[cpu] + 0.5, 0.78) for cpu, start, end in ends], PARTS[str(part)]
+        )
+    decided = t["cpu"] == critical(call)["cpu"]
+    for size, chosen in ((0.3, ~decided), (0.75, decided)):
+        ax.plot(
+            t["seen_ps"][chosen], lanes[chosen], ".", color=look.INK,
+            markersize=size * current().text, clip_on=False,
         )  # fmt: skip
 
 
 def _draw_initiator(call: Call, ax: Axes, height: float) -> None:
-    look.bars(
-        ax,
-        [(start, end, height / 2, height * 0.9) for _, start, end in call.own],
-        [PARTS[part][1] for part, _, _ in call.own],
-    )
     for part, start, end in call.own:
-        name = PARTS[part][0]
-        if part in _WORDS_ON and end - start > 0.011 * len(name) * call.latency:
-            ax.text((start + end) / 2, height / 2, name, ha="center", va="center", fontsize=8.5)
+        look.bars(ax, [(start, end, height / 2, height * 0.9)], PARTS[part])
+
+
+def _blamed(call: Call) -> int:
+    """Return the CPU that most of the latency was spent on: the one that the message names."""
+    return call.initiator if _longest(call) in _OF_INITIATOR else int(critical(call)["cpu"])
 
 
 def message(call: Call) -> str:
@@ -379,6 +334,7 @@ def _detail(call: Call, lanes: int) -> str:
             " sample of the others."
         )
     return (
-        f"Cause: {call.cause}; kind: {call.kind}.{chosen} Thin line: answered, not seen; dot: seen"
-        f" by CPU {call.initiator}. Bold: waited for last."
+        f"Cause: {call.cause}; kind: {call.kind}.{chosen} Thin line: answered, not"
+        f" seen. Dot: when CPU {call.initiator} saw the answer, one CPU after the other; the large"
+        " one is the last that it had to wait for. Bold: who took longest."
     )

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pmsim import formatting
 from pmsim.figures import look
-from pmsim.figures.given import drawn_from
+from pmsim.figures.form import current
 from pmsim.figures.source import Tables
 
 Paid = Literal["stolen", "spin"]
@@ -161,11 +161,11 @@ def draw(found: Shares, ax: Axes) -> Axes:
         cmap=look.shades(_COLOUR[found.paid]), vmin=0, vmax=top, rasterized=True,
     )  # fmt: skip
     ax.set_ylim(len(found.spent_ps) - 0.5, -0.5)
-    ax.yaxis.set_major_locator(MaxNLocator(8, integer=True))
+    ax.yaxis.set_major_locator(MaxNLocator(5 if current().narrow else 8, integer=True))
     ax.set_ylabel("CPU")
-    look.round_ticks(ax.xaxis, 6)
+    look.round_ticks(ax.xaxis, 4 if current().narrow else 6)
     look.time_axis(ax.xaxis, float(found.edges_ps[-1]), "simulated time")
-    label = f"share of time {words.share}"
+    label = "share of time" if current().narrow else f"share of time {words.share}"
     look.colour_bar(ax, mesh, label, lambda value: formatting.tick_share(value / 100))
     look.say(ax, message(found), _detail(found, height))
     return ax

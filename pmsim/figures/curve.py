@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from pmsim.figures import look, swept
-from pmsim.figures.given import drawn_from
+from pmsim.figures.form import POINTS, current
 from pmsim.figures.measures import Measure, measure_of
 from pmsim.figures.swept import Axis, Floats, Swept
 
@@ -21,7 +21,7 @@ _FEW_LINES: Final = 3
 """Lines up to which their bands can be told apart where they overlap."""
 _THINNEST: Final = 2.0
 """Points that a band is wide where it can be seen beside its line."""
-_MOST_TICKS: Final = 9
+_MOST_TICKS, _MOST_NARROW = 9, 6
 _WIDE: Final = 50
 """The ratio of the largest to the smallest mean from which on the metric's axis is logarithmic."""
 
@@ -128,7 +128,7 @@ def draw(found: Curves, ax: Axes) -> Axes:
         return look.nothing(ax, found.measure.title, "No replication tells it.")
     ends: list[tuple[str, float, str]] = []
     faint = 0.22 if len(found.values) <= _FEW_LINES else 0.1
-    for value, colour in zip(found.values, _colours(found), strict=True):
+    for value, colour, stroke in zip(found.values, _colours(found), _strokes(found), strict=True):
         rows = found.line(value).dropna(subset=["mean"])
         if rows.empty:
             continue
@@ -139,8 +139,8 @@ def draw(found: Curves, ax: Axes) -> Axes:
         else:
             ax.vlines(x, low, high, color=colour, linewidth=1.2)
         ax.plot(
-            x, mean, color=colour, marker="o", markersize=3.5, linewidth=1.6, label=str(value),
-            linestyle="-" if found.x.numbers else ":",
+            x, mean, color=colour, marker="o", markersize=0.4 * current().text, label=str(value),
+            linestyle=stroke,
         )  # fmt: skip
         if found.by is not None:
             ends.append((found.by.in_words(value), mean[-1], colour))
@@ -183,6 +183,15 @@ def _colours(found: Curves) -> list[str]:
     return [to_hex(tone) for tone in tones]
 
 
+def _strokes(found: Curves) -> list[Any]:
+    """Return a stroke for each line: their colours tell them apart where they are tones of one."""
+    if not found.x.numbers:
+        return [":"] * len(found.values)
+    if found.by is None or found.by.numbers:
+        return ["-"] * len(found.values)
+    return [look.STROKES[i % len(look.STROKES)] for i in range(len(found.values))]
+
+
 def _scale(found: Curves, ax: Axes) -> None:
     """Scale both axes, and put ticks at values of the sweep, as many as there is room for."""
     means = found.table["mean"].dropna()
@@ -207,7 +216,7 @@ def _spaced(ax: Axes, axis: Axis) -> list[int]:
     if not axis.numbers:
         return list(range(len(axis.labels)))
     screen = np.log(axis.positions) if ax.get_xscale() == "log" else axis.positions
-    least = (screen[-1] - screen[0]) / _MOST_TICKS
+    least = (screen[-1] - screen[0]) / (_MOST_NARROW if current().narrow else _MOST_TICKS)
     chosen = [len(screen) - 1]
     for place in range(len(screen) - 2, -1, -1):
         if screen[chosen[-1]] - screen[place] >= least:
@@ -223,11 +232,12 @@ def _name_lines(ax: Axes, ends: list[tuple[str, float, str]]) -> None:
     to_share = ax.transData + ax.transAxes.inverted()
     right = max(float(np.max(line.get_xdata())) for line in ax.get_lines())
     wanted = [float(to_share.transform((right, value))[1]) for _text, value, _colour in ends]
-    height = 12 / (ax.bbox.height / ax.figure.dpi * 72)
+    # The message, which is still to come, leaves less of the height.
+    height = 1.25 * current().line / (ax.bbox.height / ax.figure.dpi * POINTS)
     for (text, value, colour), place in zip(ends, _apart(wanted, height), strict=True):
         ax.annotate(
             text, xy=(right, value), xytext=(1.02, place), textcoords="axes fraction",
-            va="center", fontsize=8.5, annotation_clip=False,
+            va="center", annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 1.2, "shrinkA": 1,
                         "shrinkB": 3, "relpos": (0, 0.5)},
         )  # fmt: skip

@@ -14,15 +14,17 @@ from matplotlib.axes import Axes
 from pmsim import formatting
 from pmsim.confidence import LEVEL, Estimate, mean_interval
 from pmsim.errors import ResultError
-from pmsim.figures import look, swept
-from pmsim.figures.given import drawn_from
+from pmsim.figures import look, rows, swept
+from pmsim.figures.form import current
+from pmsim.figures.look import Mark
 from pmsim.figures.measures import Measure, measure_of
 from pmsim.figures.swept import Swept
 from pmsim.units import DECIMAL
 
 _MOST_ROWS: Final = 15
 _LONG_NAME: Final = 22
-_LOW, _HIGH = look.BLUE, look.VERMILION
+_LOW: Final = Mark("low end of the axis", look.BLUE)
+_HIGH: Final = Mark("high end", look.VERMILION, "////")
 _NUMBER: Final = re.compile(DECIMAL)
 
 
@@ -112,9 +114,9 @@ def effects(sweep: Swept, metric: str) -> Effects:
     if not paths:
         raise ResultError("the sweep varies nothing: there is no effect to show")
     sampled = not swept.is_grid(sweep)
-    rows = [_effect(sweep, frame, metric, path, sampled) for path in paths]
-    rows.sort(key=lambda row: -abs(np.nan_to_num(row.change)))
-    return Effects(measure_of(metric), tuple(rows), float(frame[metric].mean()), sampled)
+    found = [_effect(sweep, frame, metric, path, sampled) for path in paths]
+    found.sort(key=lambda one: -abs(np.nan_to_num(one.change)))
+    return Effects(measure_of(metric), tuple(found), float(frame[metric].mean()), sampled)
 
 
 def size(found: Effects) -> tuple[float, float]:
@@ -124,24 +126,23 @@ def size(found: Effects) -> tuple[float, float]:
 
 def draw(found: Effects, ax: Axes) -> Axes:
     """Draw the bars on axes."""
-    shown = found.rows[:_MOST_ROWS]
+    shown = found.rows[: current().rows(_MOST_ROWS, lines=1)]
     ends = np.array([(row.low.mean, row.high.mean) for row in shown])
     if np.isnan(ends).all():
         return look.nothing(ax, found.measure.title, "No replication tells it.")
-    for place, row in enumerate(shown):
-        for end, colour in ((row.low, _LOW), (row.high, _HIGH)):
-            ax.barh(place, end.mean - found.middle, left=found.middle, height=0.56, color=colour)
+    for place, row in zip(rows.middles(len(shown)), shown, strict=True):
+        for end, mark in ((row.low, _LOW), (row.high, _HIGH)):
+            width = end.mean - found.middle
+            ax.barh(place, width, left=found.middle, height=0.8 * rows.height(), **mark.area)
             _whisker(ax, place, end.estimate)
         _name_ends(ax, place, row)
-    ax.axvline(found.middle, color=look.INK, linewidth=1)
-    ax.set_yticks(range(len(shown)), [_broken(row.name) for row in shown])
-    ax.tick_params(axis="y", length=0)
-    ax.set_ylim(len(shown) - 0.4, -0.6)
-    ax.spines["left"].set_visible(False)
+    rows.line(ax, found.middle, len(shown))
+    names = [row.name for row in shown]
+    rows.name(ax, names if current().narrow else [_broken(name) for name in names])
     _make_room(ax, shown, found.middle)
     found.measure.on(ax.xaxis)
     _only_possible_ticks(ax, ends)
-    look.say(ax, message(found), _detail(found), look.key(ax, _ENDS))
+    look.say(ax, message(found), _detail(found, len(shown)), look.key(ax, (_LOW, _HIGH)))
     return ax
 
 
@@ -153,9 +154,6 @@ def message(found: Effects) -> str:
     most = f"{row.name} matters most" if len(found.rows) > 1 else row.name
     low, high = f"{say(row.low.mean)} at {row.low.text}", f"{say(row.high.mean)} at {row.high.text}"
     return f"{found.measure.title}: {most}, {low} and {high}"
-
-
-_ENDS: Final = (("low end of the axis", _LOW), ("high end", _HIGH))
 
 
 def _even(frame: pd.DataFrame) -> pd.DataFrame:
@@ -198,12 +196,12 @@ def _rounded(text: str) -> str:
 
 
 def _broken(name: str) -> str:
-    """Break a long dotted path into two lines, at the point next to its middle."""
-    points = [place for place, letter in enumerate(name, 1) if letter == "."]
-    if len(name) <= _LONG_NAME or not points:
+    """Break a long name into two lines, at the gap next to its middle."""
+    gaps = [place for place, letter in enumerate(name) if letter == " "]
+    if len(name) <= _LONG_NAME or not gaps:
         return name
-    middle = min(points, key=lambda place: abs(2 * place - len(name)))
-    return f"{name[:middle]}\n{name[middle:]}"
+    middle = min(gaps, key=lambda place: abs(2 * place - len(name)))
+    return f"{name[:middle]}\n{name[middle + 1 :]}"
 
 
 def _only_possible_ticks(ax: Axes, means: npt.NDArray[np.float64]) -> None:
@@ -219,7 +217,7 @@ def _end(frame: pd.DataFrame, metric: str, path: str, values: list[Any], text: s
     return End(text, mean_interval(there.groupby("replication")[metric].mean().to_numpy()))
 
 
-def _whisker(ax: Axes, place: int, estimate: Estimate) -> None:
+def _whisker(ax: Axes, place: float, estimate: Estimate) -> None:
     """Draw the interval of a mean, where there is one."""
     if estimate.low is not None and estimate.high is not None:
         ax.plot(
@@ -228,7 +226,7 @@ def _whisker(ax: Axes, place: int, estimate: Estimate) -> None:
         )  # fmt: skip
 
 
-def _name_ends(ax: Axes, place: int, row: Effect) -> None:
+def _name_ends(ax: Axes, place: float, row: Effect) -> None:
     """Write the values of the axis beside the two ends of its bar."""
     left, right = sorted((row.low, row.high), key=lambda end: end.mean)
     for end, side in ((left, -1), (right, 1)):
@@ -237,7 +235,6 @@ def _name_ends(ax: Axes, place: int, row: Effect) -> None:
         ax.annotate(
             end.text, xy=(side * max(outer), place), xytext=(5 * side, 0),
             textcoords="offset points", ha="left" if side > 0 else "right", va="center",
-            fontsize=8.5,
         )  # fmt: skip
 
 
@@ -252,16 +249,16 @@ def _make_room(ax: Axes, shown: tuple[Effect, ...], middle: float) -> None:
     ]
     left, right = min(known), max(known)
     span = (right - left) or abs(middle) or 1.0
-    longest = max(len(end.text) for row in shown for end in (row.low, row.high))
-    room = span * min(0.5, 0.03 + 0.02 * longest)
+    longest = max((end.text for row in shown for end in (row.low, row.high)), key=len)
+    room = rows.beside(ax, span, longest)
     ax.set_xlim(left - room, right + room)
 
 
-def _detail(found: Effects) -> str:
+def _detail(found: Effects, shown: int) -> str:
     ends = "the lowest and the highest third of each" if found.sampled else "both ends of each"
     known = any(row.low.estimate.low is not None for row in found.rows)
     whisker = f"whiskers: {formatting.share(LEVEL)} intervals"
     sure = whisker if known else "no intervals: they need five replications"
-    left = len(found.rows) - _MOST_ROWS
+    left = len(found.rows) - shown
     more = f" {left} axes more are not shown." if left > 0 else ""
     return f"Means of all cells at {ends} axis; line: of all cells; {sure}.{more}"

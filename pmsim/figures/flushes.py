@@ -10,9 +10,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from pmsim import formatting
-from pmsim.figures import look
+from pmsim.figures import look, rows
 from pmsim.figures.choice import along_axes
-from pmsim.figures.given import drawn_from
+from pmsim.figures.form import current
+from pmsim.figures.look import Mark
+from pmsim.figures.parts import MARKS
 from pmsim.figures.source import Tables, batches
 from pmsim.figures.swept import Swept
 from pmsim.simulation.tables.protocols import SILENT, TOLD
@@ -32,24 +34,25 @@ STACKED: Final = (*HARDWARE.values(), *PARTS)
 """Everything that is drawn, in the order of stacking."""
 
 _SPOKEN: Final = {
-    "server_ps": ("interconnect busy", look.ORANGE, "waiting for the interconnect"),
-    "service_ps": ("invalidating", look.BROWN, "invalidating on the interconnect"),
-    "round_trip_ps": ("round trip", look.GREY, "the round trip of the barrier"),
-    "queue_ps": ("csd enqueue", look.BLUE, "csd enqueue at every target"),
-    "send_ps": ("send", look.CYAN, "sending the interrupts"),
-    "local_ps": ("own flush", "#d8c4bd", "the initiator's own flush"),
-    "delivery_ps": ("in flight", look.GREY, "the interrupt's flight to the slowest CPU"),
-    "irqs_off_ps": ("interrupts off", look.RED, "waiting for a CPU with interrupts off"),
-    "idle_exit_ps": ("idle exit", look.VERMILION, "waking an idle CPU"),
-    "busy_handler_ps": ("busy handler", look.ORANGE, "waiting behind another handler"),
-    "ride_ps": ("coalesced", look.SAND, "waiting for another call's interrupt"),
-    "entry_ps": ("IRQ entry", look.PURPLE, "IRQ entry at the slowest CPU"),
-    "function_ps": ("function", look.BROWN, "the flush on the slowest CPU"),
-    "visit_ps": ("visit", look.SLATE, "visiting every csd lock"),
-    "resume_ps": ("resume", "#c9cbd1", "handlers that delay the initiator"),
+    "server": "waiting for the interconnect",
+    "service": "invalidating on the interconnect",
+    "round_trip": "the round trip of the barrier",
+    "queue": "csd enqueue at every target",
+    "send": "sending the interrupts",
+    "local": "the initiator's own flush",
+    "delivery": "the interrupt's flight to the slowest CPU",
+    "irqs_off": "waiting for a CPU with interrupts off",
+    "idle_exit": "waking an idle CPU",
+    "busy_handler": "waiting behind another handler",
+    "ride": "waiting for another call's interrupt",
+    "entry": "IRQ entry at the slowest CPU",
+    "function": "the flush on the slowest CPU",
+    "visit": "visiting every csd lock",
+    "resume": "handlers that delay the initiator",
 }
 _MOST_ROWS: Final = 12
-_SMALLEST_PART: Final = 0.002
+_SMALLEST_PART, _SMALLEST_NARROW = 0.002, 0.01
+"""Parts of the longest row from which on a part is named, on a screen and in a narrow figure."""
 
 
 @drawn_from("a result", "a sweep")
@@ -74,9 +77,9 @@ def flush_cost(result: Tables | Swept, *, ax: Axes | None = None) -> Axes:
     """
     if isinstance(result, Swept):
         return along_axes(result, "latency_mean_ps", ax)
-    rows = mean_parts(result)
-    with look.drawing(ax, size(rows)) as axes:
-        return draw(rows, axes)
+    causes = mean_parts(result)
+    with look.drawing(ax, size(causes)) as axes:
+        return draw(causes, axes)
 
 
 def mean_parts(result: Tables) -> pd.DataFrame:
@@ -114,57 +117,58 @@ def _by_meaning(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**own, **others)
 
 
-def says(rows: pd.DataFrame) -> bool:
+def says(causes: pd.DataFrame) -> bool:
     """Return whether there was a shootdown."""
-    return not rows.empty
+    return not causes.empty
 
 
-def size(rows: pd.DataFrame) -> tuple[float, float]:
+def size(causes: pd.DataFrame) -> tuple[float, float]:
     """Return the width and height, in inches, that so many rows need."""
-    return 9.0, 2.2 + 0.36 * max(min(len(rows), _MOST_ROWS), 2)
+    return 9.0, 2.2 + 0.36 * max(min(len(causes), _MOST_ROWS), 2)
 
 
-def draw(rows: pd.DataFrame, ax: Axes) -> Axes:
-    """Draw the means on axes."""
-    if rows.empty:
+def draw(causes: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw the means on axes, of the first causes where there is no room for all."""
+    if causes.empty:
         return look.nothing(ax, "There was no shootdown", "No CPU had to be told anything.")
-    shown = rows.head(_MOST_ROWS)
-    longest = max(float(shown["latency_ps"].max()), 1.0)
-    left = np.zeros(len(shown))
+    longest = max(float(causes.head(_MOST_ROWS)["latency_ps"].max()), 1.0)
+    least = (_SMALLEST_NARROW if current().narrow else _SMALLEST_PART) * longest
+    seen = [part for part in STACKED if causes.head(_MOST_ROWS)[part].max() > least]
+    marks = [_mark(part) for part in seen]
+    lines = look.key_lines(ax, marks) if current().narrow else 0
+    shown = causes.head(current().rows(_MOST_ROWS, lines))
+    places, left = rows.middles(len(shown)), np.zeros(len(shown))
     for part in STACKED:
         width = shown[part].to_numpy(dtype=float)
-        ax.barh(range(len(shown)), width, left=left, height=0.7, color=_SPOKEN[part][1], label=part)
+        ax.barh(places, width, left=left, height=rows.height(), label=part, **_mark(part).area)
         left += width
     records = shown.to_dict("records")
-    for place, row in enumerate(records):
-        text = f"{formatting.count(row['count'])} × {formatting.time(row['latency_ps'])}"
-        ax.text(left[place] + 0.008 * longest, place, text, va="center", fontsize=8.5)
-    ax.set_yticks(range(len(shown)), [_row(row) for row in records])
-    ax.tick_params(axis="y", length=0)
-    ax.set_ylim(len(shown) - 0.4, -0.6)
-    ax.spines["left"].set_visible(False)
-    ax.set_xlim(0, longest * 1.25)
-    look.round_ticks(ax.xaxis, 9, longest)
+    told = [_times(row) for row in records]
+    rows.name(ax, [_row(row) for row in records], told)
+    if not current().narrow:
+        for place, text in enumerate(told):
+            ax.text(left[place] + 0.008 * longest, place, text, va="center")
+    ax.set_xlim(0, longest * (1.02 if current().narrow else 1.25))
+    look.round_ticks(ax.xaxis, 5 if current().narrow else 9, longest)
     look.time_axis(ax.xaxis, longest, "mean time from the call to its return")
-    visible = [part for part in STACKED if shown[part].max() > _SMALLEST_PART * longest]
-    room = look.key(ax, [_SPOKEN[part][:2] for part in visible])
-    look.say(ax, message(rows), _detail(rows), room)
+    room = look.key(ax, marks)
+    look.say(ax, message(causes), _detail(causes, len(shown)), room)
     return ax
 
 
-def message(rows: pd.DataFrame) -> str:
+def message(causes: pd.DataFrame) -> str:
     """Return the sentence on top: the mean latency of all calls, and its largest part."""
-    count = rows["count"].to_numpy(dtype=float)
-    mean = float((rows["latency_ps"] * count).sum() / count.sum())
+    count = causes["count"].to_numpy(dtype=float)
+    mean = float((causes["latency_ps"] * count).sum() / count.sum())
     if mean == 0:
         return "Shootdowns took no time"
-    sums = {part: float((rows[part] * count).sum()) for part in STACKED}
+    sums = {part: float((causes[part] * count).sum()) for part in STACKED}
     part = max(sums, key=lambda name: sums[name])
     share = sums[part] / sum(sums.values())
     what = "The only shootdown took" if count.sum() == 1 else "A shootdown takes"
     average = "" if count.sum() == 1 else " on average"
     said = f"{what} {formatting.time(mean)}{average}"
-    return f"{said}; {formatting.share(share)} of it is {_SPOKEN[part][2]}"
+    return f"{said}; {formatting.share(share)} of it is {_SPOKEN[part.removesuffix('_ps')]}"
 
 
 def _row(row: Mapping[Hashable, Any]) -> str:
@@ -173,9 +177,17 @@ def _row(row: Mapping[Hashable, Any]) -> str:
     return f"{row['cause']} · {row['kind']}{told}"
 
 
-def _detail(rows: pd.DataFrame) -> str:
-    left_out = len(rows) - _MOST_ROWS
-    answering = (~rows["protocol"].isin(SILENT)).any()
+def _times(row: Mapping[Hashable, Any]) -> str:
+    return f"{formatting.count(row['count'])} × {formatting.time(row['latency_ps'])}"
+
+
+def _mark(part: str) -> Mark:
+    return MARKS[part.removesuffix("_ps")]
+
+
+def _detail(causes: pd.DataFrame, shown: int) -> str:
+    left_out = len(causes) - shown
+    answering = (~causes["protocol"].isin(SILENT)).any()
     waits = (
         "Waits are those of the CPU that answered last." if answering else "Nobody has to answer."
     )

@@ -25,9 +25,11 @@ from pmsim.figures import (
 from pmsim.figures.calltree import call_tree
 from pmsim.figures.choice import sweep_figures
 from pmsim.figures.cpus import CpuTables
+from pmsim.figures.form import current, form_of, formed
 from pmsim.figures.panels import Panel
 from pmsim.figures.swept import Swept
 from pmsim.figures.swings import Sensitive
+from pmsim.simulation.result.place import note
 from pmsim.simulation.result.rows import put_whole
 
 GALLERY: Final[dict[str, tuple[Panel, ...]]] = {
@@ -38,7 +40,7 @@ GALLERY: Final[dict[str, tuple[Panel, ...]]] = {
         Panel(latencies.latencies, latencies.size, latencies.draw, latencies.says),
     ),
     "cpus_over_time": tuple(
-        Panel(partial(cpus.shares, paid=paid), cpus.size, cpus.draw, cpus.says)
+        Panel(partial(cpus.shares, paid=paid), cpus.size, cpus.draw, cpus.says, name=paid)
         for paid in ("stolen", "spin")
     ),
     **{
@@ -50,7 +52,6 @@ GALLERY: Final[dict[str, tuple[Panel, ...]]] = {
 }
 """The figures by the names of their files; several panels stand side by side."""
 
-_DPI: Final = 150
 _COMPRESSION: Final = 3
 """Of zlib's nine levels: twice as fast as the usual sixth, and files a tenth larger."""
 
@@ -70,13 +71,18 @@ class Drawing:
     name: str
     panels: tuple[tuple[Panel, Any], ...]
 
-    def save(self, *paths: Path) -> None:
+    def save(self, *paths: Path) -> str:
         """Draw it into files, each of which appears whole or not at all.
 
         Parameters
         ----------
         paths
             Where they go; their endings are any format that Matplotlib writes.
+
+        Returns
+        -------
+        str
+            Its caption: what it shows, and what is drawn of how many things.
 
         Raises
         ------
@@ -87,12 +93,13 @@ class Drawing:
             figure = self._drawn()
             for path in paths:
                 _save(figure, path)
+        return " ".join(str(ax.get_label()) for ax in figure.axes)
 
     def _drawn(self) -> Figure:
         """Return a figure whose panels stand side by side."""
         sizes = [panel.size(data) for panel, data in self.panels]
         width, height = sum(size[0] for size in sizes), max(size[1] for size in sizes)
-        figure = look.canvas((width, height), _DPI)
+        figure = look.canvas(current().fit((width, height)), current().dpi)
         axes = figure.subplots(1, len(self.panels), squeeze=False)[0]
         for (panel, data), ax in zip(self.panels, axes, strict=True):
             panel.draw(data, ax)
@@ -132,13 +139,20 @@ def drawings(
         figures = sweep_figures(found, metrics, threshold)
     else:
         figures = _SENSITIVITY if isinstance(found, Sensitive) else GALLERY
-    chosen = []
+    chosen: list[Drawing] = []
     for name, panels in figures.items():
         taken = [(panel, panel.take(found)) for panel in panels]
         telling = tuple((panel, data) for panel, data in taken if panel.says(data))
-        if telling:
-            chosen.append(Drawing(name, telling))
-    return chosen
+        chosen += _apart(name, telling) if current().narrow else [Drawing(name, telling)]
+    return [drawing for drawing in chosen if drawing.panels]
+
+
+def _apart(name: str, panels: tuple[tuple[Panel, Any], ...]) -> list[Drawing]:
+    """Return a figure for each panel: in a narrow one they have no room side by side."""
+    return [
+        Drawing("_".join(filter(None, (name, panel.name))), ((panel, data),))
+        for panel, data in panels
+    ]
 
 
 def draw_all(
@@ -147,6 +161,8 @@ def draw_all(
     formats: Sequence[str] = ("png",),
     metrics: Sequence[str] | None = None,
     threshold: str | None = None,
+    *,
+    width: str | None = None,
 ) -> list[Path]:
     """Draw the figures of a result, or those that fit a sweep, into files.
 
@@ -165,6 +181,9 @@ def draw_all(
         Columns of metrics that a sweep is drawn for; its headline metrics where not given.
     threshold
         Of these metrics, with its unit, for the phase diagrams of a sweep over two axes.
+    width
+        Of each figure, as in ``"3.3in"`` or ``"84mm"``; that of the current `style` where not
+        given.
 
     Returns
     -------
@@ -178,19 +197,21 @@ def draw_all(
     ResultError
         If the sweep has no such metric, or no plane for a threshold.
     UnitError
-        If the threshold is no value of a metric.
+        If the threshold is no value of a metric, or there is no such width.
     """
     written: list[Path] = []
-    for drawing in drawings(result, metrics, threshold):
-        files = [Path(directory) / f"{drawing.name}.{ending}" for ending in formats]
-        drawing.save(*files)
-        written += files
+    with formed(current() if width is None else form_of(width)):
+        for drawing in drawings(result, metrics, threshold):
+            files = [Path(directory) / f"{drawing.name}.{ending}" for ending in formats]
+            drawing.save(*files)
+            written += files
     return written
 
 
 def _save(figure: Figure, path: Path) -> None:
     try:
         put_whole(path, lambda half: _write(figure, half, path.suffix.removeprefix(".")))
+        note(path)
     except (FileExistsError, NotADirectoryError) as error:
         raise OutputError(f"cannot write {path}: {path.parent} is not a directory") from error
     except OSError as error:

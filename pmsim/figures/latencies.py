@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -12,14 +13,21 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from pmsim import formatting
 from pmsim.figures import look
-from pmsim.figures.given import drawn_from
+from pmsim.figures.form import current
+from pmsim.figures.look import Mark
 from pmsim.figures.source import Tables, batches
 
 QUANTILES: Final = ((0.5, "p50"), (0.99, "p99"), (0.999, "p99.9"))
 """Quantiles that are marked, each where there are enough calls to know it."""
 
 _MOST_POINTS: Final = 2000
-_KIND_COLOURS: Final = (look.BLUE, look.ORANGE, look.PURPLE, look.BROWN, look.SAND)
+_KINDS: Final = tuple(
+    Mark("", colour, line=stroke)
+    for colour, stroke in zip(
+        (look.BLUE, look.ORANGE, look.PURPLE, look.BROWN, look.SAND), look.STROKES, strict=False
+    )
+)
+_ALL: Final = Mark("all", look.INK, line="-")
 
 
 @drawn_from("a result")
@@ -93,14 +101,15 @@ def draw(calls: Latencies, ax: Axes) -> Axes:
         return look.nothing(ax, "There was no shootdown", "No CPU had to be told anything.")
     everything = np.sort(np.concatenate(list(calls.values())))
     if len(calls) > 1:
-        for (kind, some), colour in zip(calls.items(), _KIND_COLOURS, strict=False):
+        for (kind, some), mark in zip(calls.items(), _KINDS, strict=False):
             x, y = _tail(some)
-            ax.step(x, y, where="post", color=colour, linewidth=1.4, label=kind)
+            ax.step(x, y, where="post", color=mark.colour, linestyle=mark.line, label=kind)
     x, y = _tail(everything)
-    ax.step(x, y, where="post", color=look.INK, linewidth=2.0, label="all")
+    thick = 1.4 * mpl.rcParams["lines.linewidth"]
+    ax.step(x, y, where="post", color=_ALL.colour, linewidth=thick, label="all", zorder=1.9)
+    _axes(ax, everything)
     marks = known_quantiles(everything)
     _mark(ax, marks)
-    _axes(ax, everything)
     room = look.key(ax, _key(calls))
     look.say(ax, message(everything, marks), _detail(everything), room)
     return ax
@@ -132,14 +141,14 @@ def _detail(calls: npt.NDArray[np.int64]) -> str:
     return text
 
 
-def _key(calls: Latencies) -> list[tuple[str, str]]:
+def _key(calls: Latencies) -> list[Mark]:
     if len(calls) == 1:
         return []
     named = [
-        (f"{kind} ({formatting.count(len(some))})", colour)
-        for (kind, some), colour in zip(calls.items(), _KIND_COLOURS, strict=False)
+        mark._replace(label=f"{kind} ({formatting.count(len(some))})")
+        for (kind, some), mark in zip(calls.items(), _KINDS, strict=False)
     ]
-    return [("all", look.INK), *named]
+    return [_ALL, *named]
 
 
 def _tail(calls: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -160,16 +169,21 @@ def _tail(calls: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], npt.ND
 
 
 def _mark(ax: Axes, marks: pd.DataFrame) -> None:
+    """Mark quantiles on the curve, and write them right of the axes, at their heights."""
     for mark in marks.to_dict("records"):
-        place = (float(mark["latency_ps"]), float(mark["share"]))
-        ax.plot(*place, "o", color=look.RED, markersize=5, zorder=4)
+        x, y = float(mark["latency_ps"]), float(mark["share"])
+        ax.plot(x, y, "o", color=look.RED, markersize=0.6 * current().text, zorder=4)
+        ax.hlines(y, x, ax.get_xlim()[1], color=look.RED, linewidth=0.8, linestyle=":")
         ax.annotate(
-            f"{mark['name']}: {formatting.time(mark['latency_ps'])}",
-            xy=place,
-            xytext=(8, 5),
+            f"{mark['name']}\n{formatting.time(mark['latency_ps'])}",
+            xy=(1, y),
+            xycoords=ax.get_yaxis_transform(),
+            xytext=(4, 0),
             textcoords="offset points",
+            va="center",
             color=look.RED,
             fontweight="bold",
+            linespacing=1.0,
         )
 
 
@@ -177,11 +191,11 @@ def _axes(ax: Axes, calls: npt.NDArray[np.int64]) -> None:
     low, high = max(float(calls[0]), 1.0), max(float(calls[-1]), 1.0)
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.set_xlim(low / 1.15, high * (high / low) ** 0.15 * 1.35)
+    ax.set_xlim(low / 1.15, high * 1.15)
     ax.set_ylim(0.45 / len(calls), 1.25)
     look.log_time_axis(ax.xaxis, "latency: from the call to its return")
     ax.yaxis.set_major_locator(LogLocator(base=10, numticks=12))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _place: formatting.tick_share(share)))
     ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.set_ylabel("share of shootdowns that take longer")
+    ax.set_ylabel(f"share {'' if current().narrow else 'of shootdowns '}that take longer")
     ax.grid(visible=True)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import LayoutEngine
 from matplotlib.text import Text
 
-_PAD: Final = 0.04
+PAD: Final = 0.04
 """Inches that stay free around each of the axes and what is written around them."""
 
 
@@ -60,6 +60,11 @@ class OneRow(LayoutEngine):
             self._widths[ax] = ax.bbox.width / figure.dpi * 72
         return self._widths[ax]
 
+    def left(self, ax: Axes) -> float:
+        """Return how much stands left of axes, in inches, once all of that is there."""
+        self.width(ax)
+        return self._margins[ax].left
+
     def forget(self, ax: Axes) -> None:
         """Measure again, when it is next asked for, what stands around axes."""
         self._widths.pop(ax, None)
@@ -101,10 +106,10 @@ def _place(ax: Axes, figure: Figure, margins: _Margins) -> None:
         return
     whole_width, whole_height = figure.get_size_inches()
     part = whole_width / place.get_gridspec().ncols
-    left = part * place.colspan.start + _PAD + margins.left
-    right = part * place.colspan.stop - _PAD - margins.right
-    bottom = _PAD + margins.bottom
-    top = whole_height - _PAD - margins.top
+    left = part * place.colspan.start + PAD + margins.left
+    right = part * place.colspan.stop - PAD - margins.right
+    bottom = PAD + margins.bottom
+    top = whole_height - PAD - margins.top
     width, height = max(right - left, 0.01), max(top - bottom, 0.01)
     ax.set_position(
         (left / whole_width, bottom / whole_height, width / whole_width, height / whole_height)

@@ -2,7 +2,8 @@
 
 Colours are Matthew Petroff's ten of *Accessible Color Sequences for Data Visualization* (2021,
 arXiv:2107.02270), which people with the common colour vision deficiencies can tell apart. They are
-listed here because Matplotlib ships them only from 3.10 on.
+listed here because Matplotlib ships them only from 3.10 on. What has to be told apart in print,
+where two of them may be one grey, differs in lightness, in hatching, or in the stroke of its line.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -22,11 +23,13 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from pmsim import formatting
-from pmsim.figures.layout import OneRow
+from pmsim.figures.form import POINTS, current, formed, on_axes
+from pmsim.figures.layout import PAD, OneRow
 
 BLUE: Final = "#3f90da"
 ORANGE: Final = "#ffa90e"
@@ -50,29 +53,26 @@ STYLE: Final[Mapping[str, Any]] = {
     "axes.facecolor": PAPER,
     "axes.grid": False,
     "axes.labelcolor": INK,
-    "axes.labelsize": 9,
     "axes.prop_cycle": cycler(color=PETROFF),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlelocation": "left",
-    "axes.titlesize": 11,
     "axes.titleweight": "bold",
     "figure.dpi": 110,
     "figure.facecolor": PAPER,
     "font.family": "DejaVu Sans",
-    "font.size": 9,
     "grid.color": "#e3e3e3",
     "grid.linewidth": 0.7,
+    "pdf.fonttype": 42,  # letters stay letters, and their face is in the file
+    "ps.fonttype": 42,
     "savefig.facecolor": PAPER,
     "svg.fonttype": "none",
     "text.color": INK,
     "text.parse_math": False,  # a dollar in a name is a dollar
     "xtick.color": FAINT,
     "xtick.labelcolor": INK,
-    "xtick.labelsize": 8.5,
     "ytick.color": FAINT,
     "ytick.labelcolor": INK,
-    "ytick.labelsize": 8.5,
 }
 MONOSPACE: Final = "DejaVu Sans Mono"
 """The face of names that come from the kernel."""
@@ -83,12 +83,50 @@ _GLUE: Final = "\N{NO-BREAK SPACE}"
 
 # Width of an average bold character, in parts of the font size (measured on DejaVu Sans).
 _CHARACTER: Final = 0.6
+_PLAIN: Final = 0.56
+"""The same of one that is not bold."""
+
+
+class Mark(NamedTuple):
+    """How a thing is drawn, and what it is called: its colour, and what tells it from its grey.
+
+    Attributes
+    ----------
+    label
+        What the key calls it.
+    colour, hatch
+        Of areas.
+    line, dot
+        The stroke of a line, and the marker of a point, where it is no area.
+    """
+
+    label: str
+    colour: str
+    hatch: str = ""
+    line: Any = ""
+    dot: str = ""
+
+    @property
+    def area(self) -> dict[str, Any]:
+        """How Matplotlib draws an area of it."""
+        red, green, blue = to_rgb(self.colour)
+        light = 0.3 * red + 0.59 * green + 0.11 * blue > _LIGHT
+        strokes = to_hex((0.5 * red, 0.5 * green, 0.5 * blue)) if light else PAPER
+        return {
+            "facecolor": self.colour, "edgecolor": strokes, "hatch": self.hatch, "linewidth": 0.0,
+        }  # fmt: skip
+
+
+_LIGHT: Final = 0.6
+"""Lightness from which white strokes would not be seen on a colour."""
+STROKES: Final = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 2)))
+"""Strokes of lines that stand for different things."""
 
 
 @contextmanager
 def themed() -> Iterator[None]:
     """Give a context in which new artists take the style of the project."""
-    settings: Any = dict(STYLE)
+    settings: Any = {**STYLE, **current().settings}
     with mpl.rc_context(settings):
         yield
         interactive = mpl.is_interactive()
@@ -104,15 +142,16 @@ def drawing(ax: Axes | None, size: tuple[float, float]) -> Iterator[Axes]:
     Parameters
     ----------
     ax
-        Axes to draw on; ``None`` makes a figure of its own, which notebooks then show.
+        Axes to draw on, on which no message is put; ``None`` makes a figure of its own, which
+        notebooks then show.
     size
-        Width and height of that figure, in inches.
+        Width and height of that figure, in inches, where it has the form of a screen.
     """
-    with themed():
+    with formed(current() if ax is None else on_axes(ax)), themed():
         if ax is None:
             from matplotlib import pyplot as plt
 
-            ax = plt.figure(figsize=size, layout=OneRow()).add_subplot()
+            ax = plt.figure(figsize=current().fit(size), layout=OneRow()).add_subplot()
         yield ax
 
 
@@ -129,8 +168,11 @@ def canvas(size: tuple[float, float], dpi: float = 100) -> Figure:
     return Figure(figsize=size, dpi=dpi, layout=OneRow(once=True))
 
 
-def say(ax: Axes, message: str, detail: str = "", room: float = 0.0) -> None:
+def say(ax: Axes, message: str, detail: str = "", below: float = 0.0) -> None:
     """Put the message above the axes, and a quieter line of detail below it.
+
+    Both together are the axes' label (``ax.get_label()``), a caption: somebody's own axes get no
+    more than that, and where there is little room the detail stands there alone.
 
     Parameters
     ----------
@@ -138,14 +180,22 @@ def say(ax: Axes, message: str, detail: str = "", room: float = 0.0) -> None:
         What the figure shows, one sentence; broken into lines where it is long.
     detail
         What is drawn and of how many things.
-    room
+    below
         Points to leave free between the text and the axes, for a `key`.
     """
-    width = _width(ax)
-    wrapped = _wrapped(width, message, float(STYLE["axes.titlesize"]))
-    quiet = _wrapped(width, detail, 9 * 0.92) if detail else ""
+    form = current()
+    ax.set_label(f"{message}. {detail}".strip())
+    if not form.headed:
+        return
+    across = room(ax)
+    wrapped = _wrapped(across, message, form.title * _CHARACTER)
+    quiet = "" if form.narrow else _wrapped(across, detail, form.text * _PLAIN)
     lines = quiet.count("\n") + 1 if quiet else 0
-    title = ax.set_title(wrapped, loc="left", pad=8 + room + 12 * lines, linespacing=1.25)
+    gap = 5 if form.narrow else 8
+    title = ax.set_title(
+        wrapped, loc="left", pad=gap + below + 1.4 * form.text * lines, linespacing=1.25
+    )
+    title.set_x(_left(ax))
     layout = ax.figure.canvas.figure.get_layout_engine()
     if isinstance(layout, OneRow):
         layout.headed(ax, title)
@@ -154,7 +204,7 @@ def say(ax: Axes, message: str, detail: str = "", room: float = 0.0) -> None:
             quiet,
             xy=(0, 1),
             xycoords="axes fraction",
-            xytext=(0, 6 + room),
+            xytext=(0, 6 + below),
             textcoords="offset points",
             color=FAINT,
             va="bottom",
@@ -162,35 +212,52 @@ def say(ax: Axes, message: str, detail: str = "", room: float = 0.0) -> None:
         )
 
 
-def key(ax: Axes, parts: Sequence[tuple[str, str]]) -> float:
-    """Name the colours of stacked parts in one line above the axes, in the order of stacking.
+def key(ax: Axes, marks: Sequence[Mark]) -> float:
+    """Name what is drawn in lines above the axes, in the order of stacking.
 
     Returns
     -------
     float
         The room it takes above the axes, in points: to be given to `say`.
     """
-    if not parts:
+    if not marks:
         return 0.0
-    columns = _columns(ax, [label for label, _colour in parts])
+    form = current()
+    columns = _columns(ax, [mark.label for mark in marks])
     ax.legend(
-        handles=[
-            Patch(facecolor=colour, label=label) for label, colour in _by_rows(parts, columns)
-        ],
+        handles=[_handle(mark) for mark in _by_rows(marks, columns)],
         ncols=columns,
         loc="lower left",
-        bbox_to_anchor=(0.0, 1.0),
+        bbox_to_anchor=(_left(ax), 1.0),
         frameon=False,
         borderaxespad=0.0,
         borderpad=0.25,
-        handlelength=0.9,
+        handlelength=_handle_length(marks),
         handleheight=0.9,
         handletextpad=0.4,
         columnspacing=1.1,
         labelspacing=0.3,
-        fontsize=8.5,
     )
-    return 16.0 * -(-len(parts) // columns)
+    return (1.55 + 1.25 * (key_lines(ax, marks) - 1)) * form.text
+
+
+def key_lines(ax: Axes, marks: Sequence[Mark]) -> int:
+    """Return how many lines a key of some marks has."""
+    return -(-len(marks) // _columns(ax, [mark.label for mark in marks]))
+
+
+def _handle(mark: Mark) -> Patch | Line2D:
+    if mark.line or mark.dot:
+        return Line2D(
+            [], [], color=mark.colour, linestyle=mark.line or "none", marker=mark.dot or "none",
+            markersize=0.5 * current().text, label=mark.label,
+        )  # fmt: skip
+    return Patch(label=mark.label, **mark.area)
+
+
+def _handle_length(marks: Sequence[Mark]) -> float:
+    """Return the length of what stands beside the words of a key, in parts of their size."""
+    return 2.2 if any(mark.line for mark in marks) else 1.2
 
 
 def time_axis(axis: Axis, largest: float, label: str) -> None:
@@ -200,27 +267,37 @@ def time_axis(axis: Axis, largest: float, label: str) -> None:
     axis.set_label_text(f"{label} ({unit})")
 
 
-_DECADES_WITH_STEPS: Final = 10**4
+_DECADES_WITH_STEPS, _STEPS_NARROW = 10**4, 30
 """Up to this ratio of its ends a logarithmic axis has room for labels between its decades."""
 
 
 def log_time_axis(axis: Axis, label: str) -> None:
     """Let a logarithmic axis whose data are picoseconds write a time with its unit at each tick."""
     low, high = axis.get_view_interval()
-    few = high <= _DECADES_WITH_STEPS * low
-    subs = (1.0, 2.0, 5.0) if few else (1.0,)
+    few = high <= (_STEPS_NARROW if current().narrow else _DECADES_WITH_STEPS) * low
+    subs: tuple[float, ...] = (1.0, 2.0, 5.0) if few else (1.0,)
+    if high <= 5 * low:
+        subs = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
     axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=16))
     axis.set_major_formatter(FuncFormatter(lambda value, _position: formatting.tick_time(value)))
     axis.set_minor_formatter(NullFormatter())
     axis.set_label_text(label)
 
 
+def part_of(ax: Axes, text: str) -> float:
+    """Return how wide a text will be, as a part of the axes' width."""
+    part = _PLAIN * current().text * len(text) / width(ax)
+    layout = ax.figure.canvas.figure.get_layout_engine()
+    if isinstance(layout, OneRow):
+        layout.forget(ax)  # what is written around them is still to come
+    return part
+
+
 def fit_labels(ax: Axes) -> None:
     """Slant the labels below the axes where they do not fit beside each other."""
     labels = ax.get_xticklabels()
-    size = float(STYLE["xtick.labelsize"])
     longest = max((len(label.get_text()) for label in labels), default=0)
-    if longest * size * _CHARACTER * len(labels) > _width(ax):
+    if longest * current().text * _CHARACTER * len(labels) > width(ax):
         for label in labels:
             label.set(rotation=30, ha="right", rotation_mode="anchor")
     layout = ax.figure.canvas.figure.get_layout_engine()
@@ -232,9 +309,7 @@ def nothing(ax: Axes, message: str, reason: str) -> Axes:
     """Say on empty axes that there is nothing to draw, and why."""
     ax.set_axis_off()
     say(ax, message)
-    ax.text(
-        0.5, 0.5, reason, ha="center", va="center", transform=ax.transAxes, color=FAINT, fontsize=10
-    )
+    ax.text(0.5, 0.5, reason, ha="center", va="center", transform=ax.transAxes, color=FAINT)
     return ax
 
 
@@ -265,22 +340,22 @@ def colour_bar(ax: Axes, coloured: ScalarMappable, label: str, say: Callable[[fl
     bar.outline.set_visible(False)
 
 
-def bars(ax: Axes, stretches: Sequence[tuple[float, float, float, float]], colours: Any) -> None:
+def bars(ax: Axes, stretches: Sequence[tuple[float, float, float, float]], mark: Mark) -> None:
     """Draw many bars as one artist, which costs a fiftieth of as many bars of Matplotlib's.
 
     Parameters
     ----------
     stretches
         Of each bar its left and right end, and its middle and height, on the axes' scales.
-    colours
-        One, or one for each.
+    mark
+        How they look.
     """
     if not len(stretches):
         return
     left, right, middle, height = np.asarray(stretches, dtype=float).T
     low, high = middle - height / 2, middle + height / 2
     corners = np.stack([[left, low], [right, low], [right, high], [left, high]]).transpose(2, 0, 1)
-    ax.add_collection(PolyCollection(list(corners), facecolors=colours, linewidths=0))
+    ax.add_collection(PolyCollection(list(corners), **mark.area))
 
 
 def round_ticks(axis: Axis, most: int, largest: float | None = None) -> None:
@@ -293,26 +368,45 @@ def round_ticks(axis: Axis, most: int, largest: float | None = None) -> None:
 
 def _columns(ax: Axes, labels: Sequence[str]) -> int:
     """Return how many labels of a key stand beside each other, as many as the axes are wide."""
-    room = _width(ax)
+    most, size = room(ax), current().text
     for columns in range(len(labels), 1, -1):
         widest = (max(len(label) for label in labels[i::columns]) for i in range(columns))
-        if sum(4.7 * width + 23 for width in widest) < room:
+        if sum((_PLAIN * letters + 2.8) * size for letters in widest) < most:
             return columns
     return 1
 
 
-def _by_rows(parts: Sequence[tuple[str, str]], columns: int) -> list[tuple[str, str]]:
+def _by_rows(marks: Sequence[Mark], columns: int) -> list[Mark]:
     """Reorder so that a legend, which fills its columns first, reads along its rows."""
-    return [part for column in range(columns) for part in parts[column::columns]]
+    return [mark for column in range(columns) for mark in marks[column::columns]]
 
 
-def _wrapped(width: float, text: str, size: float) -> str:
-    letters = int(width / (size * _CHARACTER))
-    lines = textwrap.wrap(_UNIT.sub(_GLUE, text), max(24, letters))
+def _wrapped(width: float, text: str, letter: float) -> str:
+    """Break text into lines, of letters that are so wide."""
+    lines = textwrap.wrap(_UNIT.sub(_GLUE, text), max(24, int(width / letter)))
     return "\n".join(lines).replace(_GLUE, " ")
 
 
-def _width(ax: Axes) -> float:
+def room(ax: Axes) -> float:
+    """Return how wide that may be, in points, which stands above the axes.
+
+    In a narrow figure it begins at the figure's edge, above the names of what is drawn.
+    """
+    figure = ax.figure.canvas.figure
+    if current().narrow and isinstance(figure.get_layout_engine(), OneRow):
+        return (float(figure.get_size_inches()[0]) - 2 * PAD) * POINTS
+    return width(ax)
+
+
+def _left(ax: Axes) -> float:
+    """Return where that begins, as a part of the axes' width."""
+    layout = ax.figure.canvas.figure.get_layout_engine()
+    if not isinstance(layout, OneRow) or not current().narrow:
+        return 0.0
+    return -layout.left(ax) * POINTS / width(ax)
+
+
+def width(ax: Axes) -> float:
     """Return how wide axes are, in points, once all that is written around them has its room."""
     figure = ax.figure.canvas.figure
     layout = figure.get_layout_engine()

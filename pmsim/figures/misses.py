@@ -13,13 +13,19 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from pmsim import formatting
 from pmsim.figures import look
-from pmsim.figures.given import drawn_from
+from pmsim.figures.form import current
+from pmsim.figures.look import Mark
 from pmsim.figures.swept import Floats
 
-COLOURS: Final = {"raw": look.BLUE, "calibrated": look.VERMILION}
+LINES: Final = {
+    "raw": Mark("raw", look.BLUE, line="-"),
+    "calibrated": Mark("calibrated", look.VERMILION, line="--"),
+}
 _LEAST: Final = 1 / 128
 _MOST: Final = 16.0
 """The ends of the axis; what lies beyond is drawn at its end."""
+_TICKS: Final = (1 / 100, 1 / 30, 0.1, 0.25, 0.5, 1, 2, 4, 10)
+_FEW: Final = (1 / 100, 0.1, 0.5, 1, 2, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +82,20 @@ def draw(found: Misses, ax: Axes) -> Axes:
         shares = np.arange(1, len(values) + 1) / len(values)
         x = np.concatenate([[_LEAST], inside, [_MOST]])
         y = np.concatenate([[0.0], shares, [1.0]])
-        ax.step(x, y, where="post", color=COLOURS[name], linewidth=1.8)
+        ax.step(x, y, where="post", color=LINES[name].colour, linestyle=LINES[name].line)
     ax.set(xscale="log", xlim=(_LEAST, _MOST), ylim=(0, 1.02))
-    ticks = [1 / 100, 1 / 30, 0.1, 0.25, 0.5, 1, 2, 4, 10]
+    ticks = _FEW if current().narrow else _TICKS
     ax.set_xticks(ticks, [_written(tick) for tick in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: formatting.tick_share(value)))
     ax.grid(visible=True, axis="y")
     ax.set_xlabel("predicted by measured")
     ax.set_ylabel("share of points")
-    room = look.key(ax, [(f"{name}, {len(values)} points", COLOURS[name])
-                          for name, values in known.items()])  # fmt: skip
+    marks = [
+        LINES[name]._replace(label=f"{name}, {len(values)} points")
+        for name, values in known.items()
+    ]
+    room = look.key(ax, marks)
     look.say(ax, message(found), "Grey: within 25 %, and within a factor of two.", room)
     return ax
 

@@ -10,16 +10,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from pmsim import formatting
-from pmsim.figures import look
+from pmsim.figures import look, rows
 from pmsim.figures.calltree import PARTS, CallTree, call_tree
-from pmsim.figures.given import drawn_from
+from pmsim.figures.form import current
+from pmsim.figures.look import Mark
 from pmsim.figures.source import Tables
 
 _SPOKEN: Final = {
-    "run_ps": ("kernel work", look.BLUE),
-    "lock_wait_ps": ("lock wait", look.ORANGE),
-    "crosscall_ps": ("shootdowns", look.RED),
-    "delay_ps": ("delay: asleep, interrupted, or waiting for the CPU", "#dde2e1"),
+    "run_ps": Mark("kernel work", look.BLUE),
+    "lock_wait_ps": Mark("lock wait", look.ORANGE),
+    "crosscall_ps": Mark("shootdowns", look.RED),
+    "delay_ps": Mark("delay", "#dde2e1"),
 }
 _COSTS: Final = PARTS[:-1]
 _WORTH_TELLING: Final = 0.001
@@ -64,71 +65,70 @@ def size(tree: CallTree) -> tuple[float, float]:
 
 
 def draw(tree: CallTree, ax: Axes) -> Axes:
-    """Draw a call tree on axes."""
-    rows = tree.rows
-    if rows.empty:
+    """Draw a call tree on axes, its first rows where there is no room for all."""
+    shown = tree.rows.head(current().rows(len(tree.rows), lines=1))
+    if shown.empty:
         return look.nothing(ax, "No kernel operation ran", "This run called nothing in the kernel.")
-    longest = max(float(rows["cost_ps"].max()), 1.0)
-    places = np.arange(len(rows))
-    left = np.zeros(len(rows))
+    longest = max(float(shown["cost_ps"].max()), 1.0)
+    places, left = rows.middles(len(shown)), np.zeros(len(shown))
     for part in PARTS:
-        ax.barh(places, rows[part], left=left, height=0.72, color=_SPOKEN[part][1], label=part)
-        left += rows[part].to_numpy(dtype=float)
-    beside = ax.get_yaxis_transform()
-    for place, row in enumerate(rows.to_dict("records")):
-        ax.text(1.01, place, _label(row), va="center", fontsize=8, transform=beside)
-    _name_rows(ax, rows)
+        ax.barh(
+            places, shown[part], left=left, height=rows.height(), label=part, **_SPOKEN[part].area
+        )
+        left += shown[part].to_numpy(dtype=float)
+    records = shown.to_dict("records")
+    names = ["  " * row["depth"] + row["kind"] for row in records]
+    rows.name(ax, names, [_times(row) for row in records], even=True)
+    if not current().narrow:
+        beside = ax.get_yaxis_transform()
+        for place, row in enumerate(records):
+            ax.text(1.01, place, _label(row), va="center", transform=beside)
     ax.set_xlim(0, longest * _ROOM_FOR_DELAY)
-    look.round_ticks(ax.xaxis, 8, longest)
+    look.round_ticks(ax.xaxis, 5 if current().narrow else 8, longest)
     look.time_axis(ax.xaxis, longest, "cost of all operations of the row, nested ones included")
     ax.spines["bottom"].set_bounds(0, longest)
-    present = [part for part in PARTS if rows[part].sum() > 0]
+    present = [part for part in PARTS if shown[part].sum() > 0]
     room = look.key(ax, [_SPOKEN[part] for part in present])
-    look.say(ax, message(rows), _detail(tree), room)
+    look.say(ax, message(tree.rows), _detail(tree, len(shown)), room)
     return ax
 
 
-def message(rows: pd.DataFrame) -> str:
+def message(chains: pd.DataFrame) -> str:
     """Return the sentence on top: what the outermost operations cost, and what for."""
-    outermost = rows[rows["depth"] == 0]
+    outermost = chains[chains["depth"] == 0]
     total = float(outermost["cost_ps"].sum())
     if total == 0:
         return "Kernel operations cost no time"
     sums = {part: float(outermost[part].sum()) for part in _COSTS}
     largest = sorted(_COSTS, key=lambda part: -sums[part])
     told = [
-        f"{formatting.share(sums[part] / total)} {_SPOKEN[part][0]}"
+        f"{formatting.share(sums[part] / total)} {_SPOKEN[part].label}"
         for part in largest
         if sums[part] > _WORTH_TELLING * total
     ]
     return f"Kernel operations cost {formatting.time(total)}: {', '.join(told)}"
 
 
-def _detail(tree: CallTree) -> str:
-    detail = "Indented: called by the operation above, and part of its cost."
-    if tree.left_out:
-        detail += f" {formatting.counted(tree.left_out, 'cheaper row')} not shown."
-    return detail
+def _detail(tree: CallTree, shown: int) -> str:
+    detail = (
+        "Indented: called by the operation above, and part of its cost. Delay: asleep,"
+        " interrupted, or waiting for the CPU."
+    )
+    left_out = tree.left_out + len(tree.rows) - shown
+    return detail + (
+        f" {formatting.counted(left_out, 'cheaper row')} not shown." if left_out else ""
+    )
+
+
+def _times(row: Mapping[Any, Any]) -> str:
+    count, cost = int(row["count"]), float(row["cost_ps"])
+    return f"{formatting.count(count)} × {formatting.time(cost / count)}"
 
 
 def _label(row: Mapping[Any, Any]) -> str:
     count, cost, delay = int(row["count"]), float(row["cost_ps"]), float(row["delay_ps"])
-    text = f"{formatting.count(count)} × {formatting.time(cost / count)}"
+    text = _times(row)
     if delay > 0.05 * cost:
         text += f" + {formatting.time(delay / count)} delay"
     calls = int(row["crosscalls"])
     return f"{text}, {formatting.counted(calls, 'shootdown')}" if calls else text
-
-
-def _name_rows(ax: Axes, rows: pd.DataFrame) -> None:
-    names = ["  " * depth + kind for depth, kind in zip(rows["depth"], rows["kind"], strict=True)]
-    longest = max(len(name) for name in names)
-    ax.set_yticks(
-        range(len(names)),
-        [name.ljust(longest) for name in names],
-        fontfamily=look.MONOSPACE,
-        fontsize=8,
-    )
-    ax.tick_params(axis="y", length=0)
-    ax.set_ylim(len(names) - 0.4, -0.6)
-    ax.spines["left"].set_visible(False)

@@ -23,9 +23,12 @@ class Panel:
         Draws them.
     says
         Whether a picture of them says more than a sentence would.
+    name
+        What tells it from its neighbours, where it has any.
     """
 
     take: Callable[[Any], Any]
     size: Callable[[Any], tuple[float, float]]
     draw: Callable[[Any, Axes], Axes]
     says: Callable[[Any], bool] = lambda _data: True
+    name: str = ""

@@ -22,8 +22,10 @@ THRESHOLD: Final = 0.01
 _DECADES: Final = 2
 """Powers of ten on either side of the threshold that the colours tell apart."""
 _COLOURS: Final = LinearSegmentedColormap.from_list(
-    "pmsim phases", [look.BLUE, look.PAPER, look.VERMILION]
+    "pmsim phases",
+    [(0.0, "#eef5fc"), (0.5, "#9ccaf2"), (0.5, "#ffb27a"), (1.0, look.VERMILION)],
 )
+"""From light to dark all the way, with a step at the threshold: so it is in print, too."""
 
 
 @dataclass(frozen=True, slots=True)

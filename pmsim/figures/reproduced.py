@@ -11,13 +11,16 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from pmsim import formatting
 from pmsim.figures import look
-from pmsim.figures.given import drawn_from
+from pmsim.figures.form import current
+from pmsim.figures.look import Mark
 
 _MOST_TICKS: Final = 9
 _WIDE: Final = 8.0
 """The ratio of the ends of an axis from which on it is logarithmic."""
-LINES: Final = {"raw": look.BLUE, "scaled": look.VERMILION}
-NAMES: Final = {"raw": "predicted, nothing fitted", "scaled": "predicted, one point fitted"}
+LINES: Final = {
+    "raw": Mark("predicted, nothing fitted", look.BLUE, line="-"),
+    "scaled": Mark("predicted, one point fitted", look.VERMILION, line="--"),
+}
 
 
 @drawn_from("points of a reproduction")
@@ -63,16 +66,16 @@ def draw(found: pd.DataFrame, ax: Axes, *, axis: str = "") -> Axes:
     """Draw them on axes."""
     unit = str(found["unit"].iloc[0])
     parts = []
-    for column, colour in LINES.items():
+    for column, mark in LINES.items():
         rows = found[found[column].notna()]
         if not rows.empty:
-            ax.plot(rows["at"], rows[column], color=colour, linewidth=1.6)
-            parts.append((NAMES[column], colour))
+            ax.plot(rows["at"], rows[column], color=mark.colour, linestyle=mark.line)
+            parts.append(mark)
     for fitted, face in ((False, look.INK), (True, look.PAPER)):
         rows = found[found["calibration"] == fitted]
         ax.plot(
-            rows["at"], rows["measured"], linestyle="none", marker="o", markersize=5,
-            color=look.INK, markerfacecolor=face,
+            rows["at"], rows["measured"], linestyle="none", marker="o",
+            markersize=0.6 * current().text, color=look.INK, markerfacecolor=face,
         )  # fmt: skip
     _scale(found, ax)
     ax.set_xlabel(axis)

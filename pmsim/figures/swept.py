@@ -53,7 +53,7 @@ class Axis:
     @property
     def name(self) -> str:
         """What the figure calls it."""
-        return _NAMES.get(self.path, self.path)
+        return in_words(self.path)
 
     @property
     def texts(self) -> list[str]:
@@ -80,12 +80,12 @@ class Axis:
     def in_words(self, value: Any) -> str:
         """Write one of its values as part of a sentence: ``56 CPUs``, ``20/s``, ``order = 3``."""
         text = self.texts[self.labels.index(value)]
-        if self.path in _NAMES:
+        if self.path in _NAMES and _is_number(value):
             return f"{text} {_NAMES[self.path]}"
         return f"{self.path.split('.')[-1]} = {text}" if _is_number(value) else text
 
 
-_NAMES: Final = {"machine.cpus": "CPUs"}
+_NAMES: Final = {"machine.cpus": "CPUs", "machine.platform": "machine", "kernel.profile": "kernel"}
 """Names of axes that everybody knows without their path."""
 _WIDE: Final = 20
 """The ratio of two values from which on they are drawn by their logarithms."""
@@ -96,6 +96,16 @@ _READERS: Final[tuple[Callable[[str], Any], ...]] = (
     units.parse_pages,
     units.parse_rate,
 )
+
+
+def in_words(path: str) -> str:
+    """Write a dotted path as words: ``workloads.first.pool.refill`` as ``pool refill (first)``."""
+    if path in _NAMES:
+        return _NAMES[path]
+    room, *keys = path.split(".")
+    of = f" ({keys.pop(0)})" if room == "workloads" and len(keys) > 1 else ""
+    said = " ".join(key for key in keys if key != "costs") or path
+    return said.replace("_", " ") + of
 
 
 def axis_of(sweep: Swept, path: str) -> Axis:
@@ -207,7 +217,7 @@ def grid(table: pd.DataFrame, column: str, x: Axis, y: Axis) -> Floats:
 
 def fixed(where: Mapping[str, Any] | None) -> str:
     """Say the values of the axes that are not drawn, as the start of a line of detail."""
-    return "".join(f"{path} = {value}. " for path, value in (where or {}).items())
+    return "".join(f"{in_words(path)} = {value}. " for path, value in (where or {}).items())
 
 
 def _numbers(labels: Sequence[Any]) -> list[float] | None:

@@ -9,12 +9,14 @@ from typing import Final, Protocol, runtime_checkable
 from matplotlib.axes import Axes
 
 from pmsim import formatting
-from pmsim.figures import look
-from pmsim.figures.given import drawn_from
+from pmsim.figures import look, rows
+from pmsim.figures.form import current
+from pmsim.figures.look import Mark
 from pmsim.figures.measures import Measure, measure_of
 
-_LOW, _HIGH = look.BLUE, look.VERMILION
-_ENDS: Final = (("lower end of the range", _LOW), ("upper end", _HIGH))
+_LOW: Final = Mark("lower end of the range", look.BLUE)
+_HIGH: Final = Mark("upper end", look.VERMILION, "////")
+_MOST_ROWS: Final = 15
 
 
 class Swinging(Protocol):
@@ -104,19 +106,19 @@ def constants(sensitivity: Sensitive, ax: Axes | None = None) -> Axes:
 def swings(sensitivity: Sensitive) -> Swings:
     """Take from a sensitivity what `draw` draws."""
     found = sensitivity.found
-    rows = [
+    moving = [
         Swing(one.name, formatting.written(one.low), formatting.written(one.high), one.basis,
               one.total, one.at_low, one.at_high)
         for one in found.constants
         if one.total is not None and one.at_low is not None and one.at_high is not None
     ]  # fmt: skip
-    rows.sort(key=lambda row: -abs(row.at_high - row.at_low))
-    return Swings(measure_of(found.metric), found.value, tuple(rows))
+    moving.sort(key=lambda one: -abs(one.at_high - one.at_low))
+    return Swings(measure_of(found.metric), found.value, tuple(moving))
 
 
 def size(found: Swings) -> tuple[float, float]:
     """Return the width and height of the figure, in inches."""
-    return 8.4, 1.9 + 0.46 * max(len(found.rows), 2)
+    return 8.4, 1.9 + 0.46 * max(min(len(found.rows), _MOST_ROWS), 2)
 
 
 def says(found: Swings) -> bool:
@@ -128,18 +130,17 @@ def draw(found: Swings, ax: Axes) -> Axes:
     """Draw the bars on axes."""
     if not found.rows:
         return look.nothing(ax, found.measure.title, "No constant moves it.")
-    for place, row in enumerate(found.rows):
-        for end, colour in ((row.at_low, _LOW), (row.at_high, _HIGH)):
-            ax.barh(place, end - found.value, left=found.value, height=0.56, color=colour)
+    shown = found.rows[: current().rows(_MOST_ROWS, lines=1)]
+    for place, row in zip(rows.middles(len(shown)), shown, strict=True):
+        for end, mark in ((row.at_low, _LOW), (row.at_high, _HIGH)):
+            width = end - found.value
+            ax.barh(place, width, left=found.value, height=0.8 * rows.height(), **mark.area)
         _name_ends(ax, place, row)
-    ax.axvline(found.value, color=look.INK, linewidth=1)
-    ax.set_yticks(range(len(found.rows)), [_named(row) for row in found.rows])
-    ax.tick_params(axis="y", length=0)
-    ax.set_ylim(len(found.rows) - 0.4, -0.6)
-    ax.spines["left"].set_visible(False)
+    rows.line(ax, found.value, len(shown))
+    rows.name(ax, [_named(row) for row in shown])
     _make_room(ax, found)
     found.measure.on(ax.xaxis)
-    look.say(ax, message(found), _DETAIL, look.key(ax, _ENDS))
+    look.say(ax, message(found), _DETAIL, look.key(ax, (_LOW, _HIGH)))
     return ax
 
 
@@ -159,16 +160,17 @@ def message(found: Swings) -> str:
 
 
 def _named(row: Swing) -> str:
-    return f"{row.name}\n{row.basis or 'no source'}, {100 * min(1.0, row.total):.0f} %"
+    between = ", " if current().narrow else "\n"
+    return f"{row.name}{between}{row.basis or 'no source'}, {100 * min(1.0, row.total):.0f} %"
 
 
-def _name_ends(ax: Axes, place: int, row: Swing) -> None:
+def _name_ends(ax: Axes, place: float, row: Swing) -> None:
     """Write the ends of the range beside the two ends of the bar."""
     ends = sorted(((row.at_low, row.low), (row.at_high, row.high)))
     for (at, text), side in zip(ends, (-1, 1), strict=True):
         ax.annotate(
             text, xy=(at, place), xytext=(5 * side, 0), textcoords="offset points",
-            ha="left" if side > 0 else "right", va="center", fontsize=8.5,
+            ha="left" if side > 0 else "right", va="center",
         )  # fmt: skip
 
 
@@ -177,8 +179,8 @@ def _make_room(ax: Axes, found: Swings) -> None:
     known = [end for row in found.rows for end in (row.at_low, row.at_high)] + [found.value]
     left, right = min(known), max(known)
     span = (right - left) or abs(found.value) or 1.0
-    longest = max(len(text) for row in found.rows for text in (row.low, row.high))
-    room = span * min(0.5, 0.03 + 0.02 * longest)
+    longest = max((text for row in found.rows for text in (row.low, row.high)), key=len)
+    room = rows.beside(ax, span, longest)
     ax.set_xlim(left - room, right + room)
     if left >= 0 > left - room:
         high = ax.get_xlim()[1]

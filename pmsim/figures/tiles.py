@@ -13,12 +13,13 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.patches import Rectangle
 
 from pmsim.figures import look
+from pmsim.figures.form import current
 from pmsim.figures.measures import Measure
 from pmsim.figures.swept import Axis, Floats
 
 _MOST_TICKS: Final = 24
-_MOST_COLUMNS: Final = 12
-"""Columns up to which each tile has room for its number."""
+_MOST_COLUMNS, _MOST_NARROW = 12, (7, 9)
+"""Columns up to which each tile has room for its number; columns and rows in a narrow figure."""
 _WIDTH, _HEIGHT = 0.52, 0.44
 """The room of a number, in parts of its tile."""
 _PLACES: Final = np.array([(x, y) for x in (0, -0.24, 0.24) for y in (0, 0.27, -0.27)])
@@ -57,7 +58,7 @@ def paint(ax: Axes, values: Floats, colours: Colormap, norm: Normalize) -> QuadM
 def name_axes(ax: Axes, x: Axis, y: Axis) -> None:
     """Write the values of both axes at the middle of their tiles."""
     for axis, drawn in ((x, ax.xaxis), (y, ax.yaxis)):
-        step = -(-len(axis.labels) // _MOST_TICKS)
+        step = -(-len(axis.labels) // _most_ticks(axis, drawn is ax.xaxis))
         places = range(0, len(axis.labels), step)
         drawn.set_ticks(list(places), [axis.texts[i] for i in places])
         drawn.set_label_text(axis.name)
@@ -65,6 +66,20 @@ def name_axes(ax: Axes, x: Axis, y: Axis) -> None:
     look.fit_labels(ax)
     for spine in ax.spines.values():
         spine.set_visible(False)
+
+
+def _most_ticks(axis: Axis, across: bool) -> int:
+    """Return how many values of an axis have room at its tiles."""
+    if not current().narrow:
+        return _MOST_TICKS
+    return max(2, 30 // max(map(len, axis.texts))) if across and axis.numbers else 10
+
+
+def _room(values: Floats) -> bool:
+    """Return whether each tile has room for its number."""
+    rows, columns = values.shape
+    most_columns, most_rows = _MOST_NARROW if current().narrow else (_MOST_COLUMNS, rows)
+    return bool(columns <= most_columns and rows <= most_rows)
 
 
 def number(
@@ -90,7 +105,7 @@ def number(
     line
         Points of a line across the tiles, near each other, shape ``(n, 2)``.
     """
-    if values.shape[1] > _MOST_COLUMNS:
+    if not _room(values):
         look.colour_bar(ax, mesh, measure.label, lambda at: measure.say(value_of(at)))
         return
     colours = np.asarray(mesh.cmap(mesh.norm(np.ma.asarray(mesh.get_array())))).reshape(-1, 4)
@@ -100,7 +115,9 @@ def number(
     _over(ax, places, (_WIDTH, _HEIGHT), 3.5, facecolors=colours)
     for (x, y), value in zip(places, values.flat, strict=True):
         text = measure.say(value).replace("< ", "<").replace("> ", ">") if value == value else "–"
-        ax.text(x, y, text, ha="center", va="center", fontsize=7.5, color=MARK, zorder=4)
+        ax.text(
+            x, y, text, ha="center", va="center", fontsize=current().small, color=MARK, zorder=4
+        )
 
 
 def hatch(ax: Axes, chosen: npt.NDArray[np.bool_], pattern: str) -> None:

@@ -12,10 +12,14 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from pmsim import formatting
 from pmsim.figures import look
-from pmsim.figures.given import drawn_from
+from pmsim.figures.form import current
 from pmsim.figures.source import Tables
 
 _MOST_BINS: Final = 500
+_FEWEST_BINS: Final = 16
+_ENOUGH: Final = 8
+"""Shootdowns that a bin should have: their number then says how often they come, not whether one
+fell into it."""
 _LOG_BEYOND: Final = 50.0
 """Ratio of the highest to the usual rate from which the axis is logarithmic."""
 
@@ -76,24 +80,36 @@ def broadcast_timeline(result: Tables, *, ax: Axes | None = None) -> Axes:
 
 
 def rates(result: Tables) -> Rates:
-    """Take the rates from the timeline of the first replication, at most 500 intervals of it."""
+    """Take the rates from the timeline of the first replication.
+
+    Bins fit the gaps between shootdowns, before and after the end of the transient for themselves.
+    """
     table = result.timeline
     if len(table):
         table = table[table["replication"] == table["replication"].min()]
     table = table.sort_values("start_ps")
     starts = table["start_ps"].to_numpy(dtype=np.int64)
     counts = table["broadcasts"].to_numpy(dtype=np.int64)
-    first = np.arange(0, len(table), -(-len(table) // _MOST_BINS) or 1)
+    parts = result.summary.transients[0]
+    split = 0 if parts.end_ps is None else int(np.searchsorted(starts, parts.end_ps))
+    first = np.append(_bins(counts[:split]), split + _bins(counts[split:]))
     edges = np.append(starts[first], table["end_ps"].iloc[-1:].to_numpy(dtype=np.int64))
     counts = np.add.reduceat(counts, first) if len(counts) else counts
-    if len(edges) > 2 and edges[-1] - edges[-2] < (edges[1] - edges[0]) / 2:
+    if len(edges) > 2 and edges[-1] - edges[-2] < (edges[-2] - edges[-3]) / 2:
         # One shootdown in a rest of an interval would be a tower; the rest joins the one before.
         edges = np.delete(edges, -2)
         counts = np.append(counts[:-2], counts[-2:].sum())
-    parts = result.summary.transients[0]
     calm = result.summary.calm
     period = calm.period_ps if parts.verdict == calm.verdict else None
     return Rates(edges, counts, parts.end_ps, parts.per_s_after or 0.0, parts.verdict, period)
+
+
+def _bins(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return where bins begin, of as many intervals each as hold enough shootdowns."""
+    intervals, total = len(counts), int(counts.sum())
+    enough = -(-int(_ENOUGH * intervals) // total) if total else 1
+    width = max(min(enough, intervals // _FEWEST_BINS), -(-intervals // _MOST_BINS), 1)
+    return np.arange(0, intervals, width)
 
 
 def says(found: Rates) -> bool:
@@ -119,10 +135,9 @@ def draw(found: Rates, ax: Axes) -> Axes:
     ax.set_xlim(found.edges_ps[0], found.edges_ps[-1])
     ax.set_ylabel("shootdowns per second")
     ax.grid(visible=True, axis="y")
-    look.round_ticks(ax.xaxis, 8)
+    look.round_ticks(ax.xaxis, 4 if current().narrow else 8)
     look.time_axis(ax.xaxis, float(found.edges_ps[-1]), "simulated time")
-    _mark_transient(ax, found)
-    look.say(ax, message(found), _detail(found))
+    look.say(ax, message(found), _detail(found), _mark_transient(ax, found))
     return ax
 
 
@@ -148,10 +163,11 @@ def message(found: Rates) -> str:
 
 
 def _detail(found: Rates) -> str:
-    width = formatting.time(float(np.median(np.diff(found.edges_ps))))
+    widths = np.diff(found.edges_ps)
+    told = list(dict.fromkeys(formatting.time(float(one)) for one in (widths[0], widths[-2:][0])))
     length = formatting.time(found.edges_ps[-1] - found.edges_ps[0])
     calls = formatting.counted(int(found.counts.sum()), "shootdown")
-    return f"{calls} in {length}, by intervals of {width}."
+    return f"{calls} in {length}, by intervals of {', then '.join(told)}."
 
 
 def _scale(ax: Axes, found: Rates) -> float:
@@ -161,47 +177,65 @@ def _scale(ax: Axes, found: Rates) -> float:
     top = float(some.max())
     usual = [float(np.median(some))] + [found.steady_per_second] * (found.steady_per_second > 0)
     if len(some) < 2 or top / min(usual) < _LOG_BEYOND:
-        ax.set_ylim(0, top * 1.22)
+        ax.set_ylim(0, top * 1.08)
         ax.yaxis.set_major_formatter(
             FuncFormatter(lambda value, _place: formatting.tick_count(value))
         )
         return 0.0
     floor = min(float(some.min()), *usual) / 3
     ax.set_yscale("log")
-    ax.set_ylim(floor, top * (top / floor) ** 0.18)
+    ax.set_ylim(floor, top * (top / floor) ** 0.05)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: formatting.tick_count(value)))
     ax.yaxis.set_minor_formatter(NullFormatter())
     return floor
 
 
-def _mark_transient(ax: Axes, found: Rates) -> None:
+def _mark_transient(ax: Axes, found: Rates) -> float:
+    """Mark the end of the transient, and the mean rate after it; both are named beside the axes.
+
+    Returns
+    -------
+    float
+        The room that is taken above the axes, in points.
+    """
     end, stop = found.transient_end_ps, int(found.edges_ps[-1])
+    _name_mean(ax, found)
     if end is None or not found.edges_ps[0] < end < stop:
-        return
+        return 0.0
     ax.axvspan(float(found.edges_ps[0]), end, color=look.ORANGE, alpha=0.18, linewidth=0, zorder=0)
-    ax.axvline(end, color=look.RED, linewidth=1.4)
-    late = end > found.edges_ps[0] + 0.7 * (stop - found.edges_ps[0])
+    ax.axvline(end, color=look.RED)
+    late = end > found.edges_ps[0] + 0.5 * (stop - found.edges_ps[0])
     ax.annotate(
         f"transient ends: {formatting.time(end)}",
         xy=(end, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(-6 if late else 6, -4),
+        xycoords=ax.get_xaxis_transform(),
+        xytext=(0, 3),
         textcoords="offset points",
         ha="right" if late else "left",
-        va="top",
+        va="bottom",
         color=look.RED,
         fontweight="bold",
+        annotation_clip=False,
     )
-    rate = found.steady_per_second
-    if rate > 0:
-        ax.hlines(rate, end, stop, color=look.INK, linewidth=1.3, linestyle=(0, (4, 2)))
-        ax.annotate(
-            f"then {formatting.rate(rate)}",
-            xy=(stop, rate),
-            xytext=(-4, 4),
-            textcoords="offset points",
-            ha="right",
-            va="bottom",
-            fontweight="bold",
-            bbox={"facecolor": look.PAPER, "edgecolor": "none", "pad": 1.0, "alpha": 0.8},
-        )
+    return current().line + 2
+
+
+def _name_mean(ax: Axes, found: Rates) -> None:
+    """Draw the mean rate of what comes after the transient, or of all where none ends."""
+    end, stop = found.transient_end_ps, int(found.edges_ps[-1])
+    rate = found.mean_per_second if end is None else found.steady_per_second
+    if not rate or (end is not None and end >= stop):
+        return
+    begin = max(end or 0, int(found.edges_ps[0]))
+    ax.hlines(rate, begin, stop, color=look.INK, linestyle=(0, (4, 2)))
+    ax.annotate(
+        f"mean\n{formatting.rate(rate)}",
+        xy=(1, rate),
+        xycoords=ax.get_yaxis_transform(),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center",
+        fontweight="bold",
+        linespacing=1.0,
+        annotation_clip=False,
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pmsim.errors import OutputError
 from pmsim.inputs import kind_of
-from pmsim.simulation.result.place import writing
+from pmsim.simulation.result.place import note, writing
 
 
 @contextmanager
@@ -41,6 +41,7 @@ def new_files(paths: Sequence[Path], *, force: bool = False) -> Iterator[list[Pa
             check_files(paths, force=force)  # something may have come there meanwhile
             for half, path in zip(halves, paths, strict=True):
                 half.replace(path)
+                note(path)
         finally:
             for half in halves:
                 half.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as Xml
 
 from pmsim.figures import look
+from pmsim.figures.form import SCREEN
 
 if TYPE_CHECKING:
     from pmsim.experiments.constants.found import Sensitivity
@@ -122,12 +123,13 @@ def _adapt(element: Xml.Element, names: dict[str, str]) -> None:
             said = said.replace(old, new)
         for face, stack in FACES.items():
             said = said.replace(f"'{face}'", stack)
+        said = _REFERENCE.sub(lambda found: f"url(#{names[found[1]]})", said)
         attributes["style"] = _PALE.sub(r"var(--pale-\g<1>, var(--pale, \g<0>))", said)
 
 
 def _message(root: Xml.Element) -> str:
     """Return what is printed largest, above each panel: a sentence, perhaps in several lines."""
-    size = f"font-size: {look.STYLE['axes.titlesize']}px"
+    size = f"font-size: {SCREEN.title:g}px"
     panels = (
         " ".join(_words(line) for line in group.findall("text") if size in line.get("style", ""))
         for group in root.iter("g")

@@ -115,3 +115,27 @@ def test_a_threshold_is_not_for_a_run(inside: Pmsim, policy_file: Path) -> None:
     done = inside("plot", "here", "--threshold", "1%")
     assert done.returncode == 2
     assert "--threshold is for sweeps, and here is no sweep" in done.stdout
+
+
+def test_a_width_makes_figures_for_a_paper_and_tells_their_captions(
+    inside: Pmsim, plane: Path
+) -> None:
+    lost = ("--metric", "lost_share", "--format", ".png,svg")
+    done = inside("plot", "plane", *lost, "--width", "3.3in")
+    assert done.returncode == 0, done.stdout
+    names = [f"{kind}-lost_share" for kind in ("curves", "heat_map", "phase_diagram")]
+    told = done.stdout.splitlines()
+    assert told[0::3] == [f"plane/figures/{name}.png" for name in names]
+    assert told[1::3] == [f"plane/figures/{name}.svg" for name in names]
+    assert all(line.startswith("    ") and len(line) > 40 for line in told[2::3])
+    header = (plane / "figures" / f"{names[0]}.png").read_bytes()[16:24]
+    assert [int.from_bytes(header[at : at + 4], "big") for at in (0, 4)] == [990, 720]  # 300 dpi
+
+
+def test_a_width_without_a_unit_is_bad_input_that_says_what_would_be_right(
+    inside: Pmsim, plane: Path
+) -> None:
+    done = inside("plot", "plane", "--width", "3.3")
+    assert done.returncode == 2
+    assert "as in 3.3in or 84mm" in done.stdout
+    assert not (plane / "figures").exists()

@@ -54,7 +54,7 @@ def test_ctrl_c_ends_a_program_at_once_that_has_not_begun_its_work() -> None:
         "print('not reached')",
         preexec_fn=default,
     )
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (130, "")
     said = "pmsim: interrupted: given up, and nothing half-done is left behind\n"
     assert done.stderr == said
 

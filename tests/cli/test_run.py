@@ -16,6 +16,7 @@ import pytest
 
 from pmsim.figures import gallery
 from pmsim.figures.gallery import Drawing
+from pmsim.simulation.result.place import WRITTEN
 from pmsim.simulation.result.result import Result, open_result
 from pmsim.simulation.tables.columns import TABLES
 from pmsim.workloads.registry import workload
@@ -50,7 +51,7 @@ def test_a_run_answers_in_words_and_leaves_tables_and_figures(
     assert "User work (victims, 3 tasks)" in words
     result = tmp_path / "results" / "test"
     assert str(Path("results") / "test") in words
-    expected = {"manifest.json", "summary.json", "metrics.parquet", "figures"} | {
+    expected = {"manifest.json", "summary.json", "metrics.parquet", "figures", WRITTEN} | {
         f"{t}.parquet" for t in TABLES
     }
     assert {path.name for path in result.iterdir()} == expected
@@ -246,13 +247,25 @@ def test_an_existing_directory_is_refused(inside: Pmsim, policy_file: Path, tmp_
     assert "--force" in done.stdout
 
 
+def test_force_names_what_it_leaves(inside: Pmsim, policy_file: Path, tmp_path: Path) -> None:
+    command = ("run", policy_file, "--out", "here", "--quiet")
+    inside(*command)
+    (tmp_path / "here" / "notes.txt").write_text("dear")
+    (tmp_path / "here" / "figures" / "mine.png").write_text("dear")
+    done = inside(*command, "--force", "--no-figures")
+    assert done.returncode == 0
+    assert "figures/mine.png, notes.txt in here: not written by pmsim" in done.stdout
+    assert [file.name for file in (tmp_path / "here" / "figures").iterdir()] == ["mine.png"]
+    assert (tmp_path / "here" / "notes.txt").read_text() == "dear"
+
+
 def test_force_replaces_a_result(inside: Pmsim, policy_file: Path, tmp_path: Path) -> None:
     command = ("run", policy_file, "--no-figures", "--quiet", "--out", "here")
     assert inside(*command).returncode == 0
-    (tmp_path / "here" / "mark").write_text("of the first")
+    first = (tmp_path / "here" / "manifest.json").stat().st_ino
     assert inside(*command).returncode == 2
     assert inside(*command, "--force").returncode == 0
-    assert not (tmp_path / "here" / "mark").exists()
+    assert (tmp_path / "here" / "manifest.json").stat().st_ino != first
 
 
 def test_a_place_that_cannot_be_written_is_said_so(inside: Pmsim, policy_file: Path) -> None:

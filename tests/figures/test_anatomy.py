@@ -93,9 +93,22 @@ def test_only_what_happened_is_drawn_and_named() -> None:
     assert not {"waking", "riding along", "interrupted"} & named
 
 
-def test_the_wait_is_named_beside_the_lane() -> None:
+@pytest.mark.parametrize(("waited", "named"), [(9000, "CPU 2"), (0, "CPU 0 calls")])
+def test_the_cpu_that_the_message_names_is_bold_and_no_other(waited: int, named: str) -> None:
+    ax = call_anatomy(MadeUp(anatomy=one_call("slowest", {2: ("irqs_off", waited)}, 4)))
+    labels = ax.get_yticklabels()
+    bold = [label.get_text() for label in labels if label.get_fontweight() == "bold"]
+    assert bold == [named]
+    assert f"of it {named.removesuffix(' calls')} " in " ".join(ax.get_title(loc="left").split())
+
+
+def test_the_dot_of_the_cpu_that_was_waited_for_is_the_large_one() -> None:
     ax = call_anatomy(MadeUp(anatomy=one_call("slowest", {2: ("irqs_off", 9000)}, 4)))
-    assert "CPU 2: interrupts off, 9 ns" in [text.get_text() for text in ax.texts]
+    others, decided = ax.lines
+    assert decided.get_markersize() > others.get_markersize()
+    assert decided.get_ydata() == pytest.approx(
+        [others.get_ydata().mean()]
+    )  # of CPUs 1 to 3 the middle
 
 
 def test_a_run_without_cross_calls_says_so() -> None:

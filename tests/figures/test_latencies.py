@@ -55,9 +55,9 @@ def test_quantiles_are_marked_where_they_are_on_the_curve():
     ]
     assert np.array(marks) == pytest.approx(np.array([(1499, 0.5), (1989, 0.01), (1998, 0.001)]))
     assert [text.get_text() for text in ax.texts[:3]] == [
-        "p50: 1.5 ns",
-        "p99: 1.99 ns",
-        "p99.9: 2 ns",
+        "p50\n1.5 ns",
+        "p99\n1.99 ns",
+        "p99.9\n2 ns",
     ]
 
 

@@ -45,7 +45,7 @@ def test_a_figure_is_drawn_on_the_axes_given_and_says_something(figure):
     ax = plt.figure().add_subplot()
     assert figure(MADE_UP, ax=ax) is ax
     ax.figure.canvas.draw()
-    assert ax.get_title(loc="left")
+    assert ax.get_label()
 
 
 def test_the_scatter_counts_what_was_never_fitted_and_names_what_lies_outside():

@@ -9,9 +9,9 @@ from tests.figures.made_up import MS, MadeUp, timeline
 from tests.summaries import transient, with_transients
 
 
-def run(counts, transient_end_ps=None, per_s_after=0.0) -> MadeUp:
+def run(counts, transient_end_ps=None, per_s_after=0.0, width=10 * MS) -> MadeUp:
     found = with_transients(transient(transient_end_ps, per_s_after=per_s_after))
-    return MadeUp(timeline=timeline(counts, 10 * MS), summary=found)
+    return MadeUp(timeline=timeline(counts, width), summary=found)
 
 
 def test_a_count_in_an_interval_is_a_rate_per_second():
@@ -58,7 +58,7 @@ def test_stairs_carry_the_rates():
 def test_the_end_of_the_transient_is_a_line_with_its_time():
     ax = broadcast_timeline(run([50, 40, 2, 2, 2], 20 * MS, 200.0))
     assert ax.lines[0].get_xdata()[0] == 20 * MS
-    assert [text.get_text() for text in ax.texts][:2] == ["transient ends: 20 ms", "then 200/s"]
+    assert [text.get_text() for text in ax.texts][:2] == ["mean\n200/s", "transient ends: 20 ms"]
     assert ax.get_title(loc="left") == (
         "The transient ends at 20 ms; after it 200 shootdowns per second"
     )
@@ -116,3 +116,17 @@ def test_rates_below_ten_have_ticks_that_differ():
     ax.figure.canvas.draw()
     ticks = [label.get_text() for label in ax.get_yticklabels()]
     assert len(set(ticks)) == len(ticks)
+
+
+def test_bins_hold_as_many_shootdowns_as_a_rate_needs() -> None:
+    # One every other millisecond: bins of one would be towers of 1,000/s and nothing between.
+    found = rates(run([1, 0] * 100, width=MS))
+    assert len(found.counts) == 17
+    assert found.per_second.tolist() == [500.0] * 17
+
+
+def test_bins_before_the_end_of_the_transient_are_as_fine_as_shootdowns_are_frequent() -> None:
+    found = rates(run([40] * 10 + [1] * 90, 10 * MS, 1000.0, width=MS))
+    assert found.counts[:10].tolist() == [40] * 10
+    assert found.edges_ps[10] == 10 * MS
+    assert set(found.counts[10:].tolist()) == {5}  # no fewer than 16 bins of the other 90 ms

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from pmsim.errors import OutputError
-from pmsim.simulation.result.place import MANIFEST, check_place, result_directory
+from pmsim.simulation.result.place import (
+    MANIFEST,
+    WRITTEN,
+    check_place,
+    left_by_force,
+    note,
+    result_directory,
+)
 
 
 def entries(folder: Path) -> list[str]:
@@ -24,7 +31,7 @@ def test_a_directory_appears_when_all_went_well_and_nothing_else_stays(tmp_path:
         (work / MANIFEST).write_text("{}")
         assert not (tmp_path / "result").exists()
     assert entries(tmp_path) == ["result"]
-    assert entries(tmp_path / "result") == [MANIFEST]
+    assert entries(tmp_path / "result") == [WRITTEN, MANIFEST]
 
 
 def test_parents_are_made_where_they_are_missing(tmp_path: Path) -> None:
@@ -67,14 +74,57 @@ def test_an_empty_directory_is_refused_too(tmp_path: Path) -> None:
 
 
 def test_force_replaces_a_result_whole(tmp_path: Path) -> None:
-    make_result(tmp_path / "result")
-    (tmp_path / "result" / "more.parquet").write_text("of the old one")
+    with result_directory(tmp_path / "result") as work:
+        make_result(work / "figures", "of the old one")
+        (work / MANIFEST).write_text("old")
+        (work / "more.parquet").write_text("of the old one")
+    drawn = tmp_path / "result" / "figures" / "later.png"
+    drawn.write_text("of the old one")
+    note(drawn)
     with result_directory(tmp_path / "result", force=True) as work:
         (work / MANIFEST).write_text("new")
         assert (tmp_path / "result" / MANIFEST).read_text() == "old"
     assert entries(tmp_path) == ["result"]
-    assert entries(tmp_path / "result") == [MANIFEST]
+    assert entries(tmp_path / "result") == [WRITTEN, MANIFEST]
     assert (tmp_path / "result" / MANIFEST).read_text() == "new"
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_force_leaves_what_somebody_else_put_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    result = tmp_path / "result"
+    with result_directory(result) as work:
+        (work / MANIFEST).write_text("old")
+        make_result(work / "figures", "drawn")
+    (result / "notes.txt").write_text("dear")
+    (result / "figures" / "mine.png").write_text("dearer")
+    (result / "lab" / "deep").mkdir(parents=True)
+    (result / "lab" / "deep" / "book").write_text("dearest")
+    (result / "lab" / "link").symlink_to("deep/book")
+    mine = ["figures/mine.png", "lab/deep/book", "lab/link", "notes.txt"]
+    assert left_by_force(result) == mine
+    for content in ("new", "newer"):
+        with result_directory(result, force=True) as work:
+            (work / MANIFEST).write_text(content)
+        assert (result / MANIFEST).read_text() == content
+        assert entries(result / "figures") == ["mine.png"]
+        assert (result / "notes.txt").read_text() == "dear"
+        assert (result / "lab" / "link").is_symlink()
+        assert (result / "lab" / "link").read_text() == "dearest"
+        assert left_by_force(result) == mine
+    assert entries(tmp_path) == ["result"]
+
+
+def test_what_lies_outside_of_a_result_is_not_noted(tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    note(tmp_path / "figures" / "1.png")
+    assert entries(tmp_path) == ["figures"]
 
 
 def test_force_leaves_the_old_result_when_the_block_raises(tmp_path: Path) -> None:
