@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from pmsim import formatting
 from pmsim.figures import look
 from pmsim.figures.form import current
+from pmsim.figures.given import drawn_from
 from pmsim.figures.look import Mark
 
 FAMILIES: Final = {

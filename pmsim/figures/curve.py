@@ -13,6 +13,7 @@ from matplotlib.colors import to_hex
 
 from pmsim.figures import look, swept
 from pmsim.figures.form import POINTS, current
+from pmsim.figures.given import drawn_from
 from pmsim.figures.measures import Measure, measure_of
 from pmsim.figures.swept import Axis, Floats, Swept
 

@@ -16,6 +16,7 @@ from pmsim.confidence import LEVEL, Estimate, mean_interval
 from pmsim.errors import ResultError
 from pmsim.figures import look, rows, swept
 from pmsim.figures.form import current
+from pmsim.figures.given import drawn_from
 from pmsim.figures.look import Mark
 from pmsim.figures.measures import Measure, measure_of
 from pmsim.figures.swept import Swept

@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from pmsim import formatting
 from pmsim.figures import look
 from pmsim.figures.form import current
+from pmsim.figures.given import drawn_from
 from pmsim.figures.look import Mark
 from pmsim.figures.source import Tables, batches
 

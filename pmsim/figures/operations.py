@@ -13,6 +13,7 @@ from pmsim import formatting
 from pmsim.figures import look, rows
 from pmsim.figures.calltree import PARTS, CallTree, call_tree
 from pmsim.figures.form import current
+from pmsim.figures.given import drawn_from
 from pmsim.figures.look import Mark
 from pmsim.figures.source import Tables
 

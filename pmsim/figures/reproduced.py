@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 from pmsim import formatting
 from pmsim.figures import look
 from pmsim.figures.form import current
+from pmsim.figures.given import drawn_from
 from pmsim.figures.look import Mark
 
 _MOST_TICKS: Final = 9

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from pmsim import formatting
 from pmsim.figures import look, rows
 from pmsim.figures.form import current
+from pmsim.figures.given import drawn_from
 from pmsim.figures.look import Mark
 from pmsim.figures.measures import Measure, measure_of
 

@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from pmsim import formatting
 from pmsim.figures import look
 from pmsim.figures.form import current
+from pmsim.figures.given import drawn_from
 from pmsim.figures.source import Tables
 
 _MOST_BINS: Final = 500
