@@ -15,7 +15,8 @@ HEAD = """\
 # Commands
 
 The exit status is 0 when all is done, 1 when a run failed in simulated time, 2 for bad usage or a
-bad scenario, and 130 for an interrupt. `-h` or `--help` behind a command prints the same as this page.
+bad scenario, and 130 for an interrupt. `-h` or `--help` behind a command prints the same as this
+page.
 """
 
 
