@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
 from pmsim import formatting
 from pmsim.errors import Fault, ScenarioError
-from pmsim.imports.found import Imported, sentences
+from pmsim.imports.found import Imported, sentences, text_file
+from pmsim.imports.trace.workload import MODULES
 from pmsim.readers.formats import Format
 from pmsim.readers.vmallocinfo import AreaInfo, InfoArea, read_vmallocinfo
 from pmsim.report.table import Table, count, size, word
-from pmsim.units import GIB
+from pmsim.units import GIB, MS
+from pmsim.workloads.calls_file import COLUMNS, CallOp
 
-TOP = 20
+AREAS: Final = "areas.csv"
+"""The file of areas that are there before the start."""
+TOP: Final = 20
 """Callers that the table shows."""
-FAR = 64 * GIB
+FAR: Final = 64 * GIB
 """A hole larger than this is the space between two ranges, such as vmalloc and modules: there is no
 such hole within what areas fill from below."""
 
@@ -43,7 +48,49 @@ def import_vmallocinfo(path: Path) -> Imported:
     ]
     said += _holes(info)
     tables = (_callers(used), _kinds(info.areas))
-    return Imported(path.name, Format.VMALLOCINFO.value, sentences(said), tables)
+    files = {
+        AREAS: text_file(_rows(info)),
+        "scenario.yaml": text_file(_scenario(path.name, info)),
+    }
+    return Imported(path.name, Format.VMALLOCINFO.value, sentences(said), tables, files)
+
+
+def _rows(info: AreaInfo) -> str:
+    """Return the areas as what is there before a replay, and a purge a millisecond later.
+
+    In order of their addresses where these are true; what is lazily freed is freed when all are
+    there. Areas among modules are allocated there.
+    """
+    areas = info.areas
+    if info.true_addresses:
+        areas = tuple(sorted(areas, key=lambda area: area.start))
+    rows = [",".join(COLUMNS)]
+    for number, area in enumerate(areas, start=1):
+        module = info.true_addresses and area.start >= MODULES
+        op = CallOp.MODULE_ALLOC if module else CallOp.VMALLOC
+        rows.append(f",0,{op.value},{number},,{max(area.pages - 1, 1)},")
+    rows += [f",0,{CallOp.VFREE.value},{n},,," for n, area in enumerate(areas, 1) if area.lazy]
+    rows.append(f"{MS},0,{CallOp.VM_UNMAP_ALIASES.value},,,,")
+    return "\n".join(rows) + "\n"
+
+
+def _scenario(name: str, info: AreaInfo) -> str:
+    lazy = sum(area.pages for area in info.areas if area.lazy)
+    lines = [
+        f"# Made by pmsim import of {name}, {Format.VMALLOCINFO.value}:",
+        f"# {len(info.areas):,} areas are there before the start, {lazy:,} pages of them lazily"
+        " freed.",
+        "# Each takes its pages from memory here, device memory too.",
+        "pmsim: 1",
+        "name: next-purge",
+        "description: What does the next purge of these areas cost?",
+        "machine: skylake-sp-2s",
+        "kernel: linux-6.12-x86_64",
+        "until: done",
+        "workloads:",
+        f"  - {{kind: replay, name: areas, file: {AREAS}}}",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _holes(info: AreaInfo) -> list[str]:

@@ -126,6 +126,18 @@ def test_areas_are_counted_by_caller_and_kind_with_holes(tmp_path: Path) -> None
     assert "3 holes between areas, the largest of 12 KiB, together 28 KiB." in found.words
 
 
+def test_areas_are_the_initial_state_of_a_scenario_whose_next_purge_flushes(
+    tmp_path: Path,
+) -> None:
+    for name, write in imported(tmp_path, VMALLOCINFO).files.items():
+        write(tmp_path / name)
+    result = pmsim.run(pmsim.load(tmp_path / "scenario.yaml"))
+    (purge,) = result.crosscalls.itertuples()
+    assert purge.cause == "purge"
+    assert purge.pages == 5  # the one area that is lazily freed, with its guard
+    assert list(result.operations["kind"]).count("vmalloc") == 5
+
+
 def test_hashed_addresses_tell_no_holes(tmp_path: Path) -> None:
     hashed = VMALLOCINFO.replace("0xffffc90000000000-", "0x000000007a8771ac-")
     assert any("addresses are hashed" in one for one in imported(tmp_path, hashed).words)

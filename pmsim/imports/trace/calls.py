@@ -59,8 +59,8 @@ class Call:
         CPUs in whose queue it is.
     left
         How many have not run it yet.
-    interrupts
-        How many were interrupted for it.
+    interrupted
+        Those that were sent an interrupt for it.
     closed
         Whether the initiator has queued it everywhere.
     """
@@ -71,7 +71,7 @@ class Call:
     sent_ps: int = 0
     targets: set[int] = field(default_factory=set)
     left: int = 0
-    interrupts: int = 0
+    interrupted: set[int] = field(default_factory=set)
     closed: bool = False
 
 
@@ -150,6 +150,10 @@ class Calls:
         What is known by function, and by CPU.
     slowest
         The slowest deliveries, in no order.
+    busy
+        From queue to entry, of CPUs that were not idle and were sent an interrupt (ps).
+    entry
+        From the interrupt's entry to the first function, where the trace tells both (ps).
     unmatched
         Functions that ran for a call whose queueing is not in the trace.
     negative
@@ -160,11 +164,14 @@ class Calls:
         self.functions: dict[str, Function] = {}
         self.targets: dict[int, Target] = {}
         self.slowest: list[Slow] = []
+        self.busy = Spread()
+        self.entry = Spread()
         self.unmatched = 0
         self.negative = 0
         self._open: dict[int, Call] = {}
         self._pending: dict[tuple[bytes, int], tuple[int, Call]] = {}
         self._running: dict[int, tuple[int, Call | None, str]] = {}
+        self._taken: dict[int, int] = {}
         self._numbers = count()
 
     def target(self, cpu: int) -> Target:
@@ -178,6 +185,7 @@ class Calls:
         """Give up what is under way on a CPU of which events are missing."""
         self._open.pop(cpu, None)
         self._running.pop(cpu, None)
+        self._taken.pop(cpu, None)
         for key in [key for key in self._pending if key[1] == cpu]:
             del self._pending[key]
 
@@ -228,7 +236,7 @@ class Calls:
         call = self._open.get(cpu)
         if call is not None and on in call.targets:
             call.sent_ps = time
-            call.interrupts += 1
+            call.interrupted.add(on)
             self.functions[call.function].interrupts += 1
 
     def csd_function_entry(
@@ -246,6 +254,9 @@ class Calls:
             return
         target = self.target(cpu)
         target.functions += 1
+        taken = self._taken.pop(cpu, None)
+        if taken is not None and time >= taken:
+            self.entry.add(time - taken)
         if name in IDLE_NAMES:
             target.idle += 1
         elif name in target.tasks or len(target.tasks) < MOST_TASKS:
@@ -262,6 +273,8 @@ class Calls:
             return
         self.functions[what if what in self.functions else queued[1].function].delay.add(delay)
         target.delay.add(delay)
+        if name not in IDLE_NAMES and cpu in queued[1].interrupted:
+            self.busy.add(delay)
         if len(self.slowest) < SLOWEST or delay > self.slowest[0].delay_ps:
             one = Slow(delay, time, next(self._numbers), cpu, queued[1].initiator, what, name)
             keep = heapq.heappush if len(self.slowest) < SLOWEST else heapq.heappushpop
@@ -286,10 +299,11 @@ class Calls:
             known.whole.add(time - call.sent_ps)
 
     def call_interrupt(
-        self, _time: int, cpu: int, _name: bytes, _flags: bytes, _rest: bytes
+        self, time: int, cpu: int, _name: bytes, _flags: bytes, _rest: bytes
     ) -> None:
         """Note that a CPU takes an interrupt that was sent for calls."""
         self.target(cpu).taken += 1
+        self._taken[cpu] = time
 
     def _function(self, what: str) -> Function:
         found = self.functions.get(what)

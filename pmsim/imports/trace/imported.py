@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pmsim.imports.found import Imported, sentences, text_file
+from pmsim.imports.found import Imported, WriteFile, sentences, text_file
+from pmsim.imports.trace.distributions import COSTS, costs_piece, distributions
 from pmsim.imports.trace.scenario import CALLS, SCENARIO, replay_scenario, replay_words
 from pmsim.imports.trace.seen import read_trace
 from pmsim.imports.trace.tables import trace_tables, trace_words
@@ -44,9 +45,13 @@ def import_trace(
     rows.finish()
     replayed = replay_words(rows)
     words = sentences([*trace_words(seen, isolated), *replayed])
-    files = {}
+    files: dict[str, WriteFile] = {}
     if rows.written:
         scenario = replay_scenario(path.name, format_.value, rows, replayed)
-        files = {CALLS: rows.copy_to, SCENARIO: text_file(scenario)}
-    tables = tuple(trace_tables(seen, isolated))
+        files |= {CALLS: rows.copy_to, SCENARIO: text_file(scenario)}
+    costs = costs_piece(seen, path.name)
+    if costs is not None:
+        files[COSTS] = text_file(costs)
+    tables = (*trace_tables(seen, isolated), distributions(seen))
+    tables = tuple(table for table in tables if table.rows)
     return Imported(path.name, format_.value, words, tables, files)
