@@ -22,6 +22,7 @@ from pmsim.kernel.cross_calls import CrossCalls
 from pmsim.kernel.flush_requests import FlushRequests
 from pmsim.kernel.ftrace import Ftrace
 from pmsim.kernel.hugetlb_vmemmap import HugetlbVmemmap
+from pmsim.kernel.livepatch import Livepatch
 from pmsim.kernel.memory_hotplug import MemoryHotplug
 from pmsim.kernel.modules.loader import Modules
 from pmsim.kernel.numa_balancing import NumaBalancing
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from pmsim.kernel.cross_calls import Barrier
     from pmsim.kernel.ftrace import Tracer
     from pmsim.kernel.kernel import Kernel
+    from pmsim.kernel.livepatch import LivePatch
     from pmsim.kernel.modules.module import Module, Refusal
     from pmsim.kernel.modules.segments import ModuleSegments
     from pmsim.kernel.pagetables.page_blocks import PageBlock
@@ -94,6 +96,7 @@ class KernelHandle:
         "_ioremap",
         "_kprobes",
         "_lazy_free",
+        "_livepatch",
         "_memory_hotplug",
         "_modules",
         "_numa_balancing",
@@ -133,6 +136,7 @@ class KernelHandle:
         self._flush_requests = part(FlushRequests)
         self._ftrace = part(Ftrace)
         self._hugetlb_vmemmap = part(HugetlbVmemmap)
+        self._livepatch = part(Livepatch)
         self._memory_hotplug = part(MemoryHotplug)
         self._modules = part(Modules)
         self._numa_balancing = part(NumaBalancing)
@@ -456,6 +460,50 @@ class KernelHandle:
         See `hugetlb_vmemmap_optimize`.
         """
         return self._hugetlb_vmemmap.hugetlb_vmemmap_restore(self.task, huge_pages, size)
+
+    # livepatch
+
+    def klp_enable_patch(
+        self, functions: int, transition: Picoseconds = 0, resched_sites: int = 0
+    ) -> Generator[Any, Any, LivePatch | None]:
+        """Replace functions, and wait until all tasks use the new ones.
+
+        Parameters
+        ----------
+        task
+            Who patches.
+        functions
+            How many.
+        transition
+            How long it takes until every task has switched, in picoseconds.
+        resched_sites
+            Calls of ``cond_resched`` in the kernel, where those are patched to help.
+
+        Returns
+        -------
+        LivePatch or None
+            None if there is no room for a trampoline.
+
+        Raises
+        ------
+        ProgramError
+            If this kernel cannot.
+        """
+        return self._livepatch.klp_enable_patch(self.task, functions, transition, resched_sites)
+
+    def klp_disable_patch(
+        self, patch: LivePatch | None, transition: Picoseconds = 0, resched_sites: int = 0
+    ) -> Steps:
+        """Let all tasks use the old functions again, and take the new ones away.
+
+        See `klp_enable_patch`.
+
+        Raises
+        ------
+        UndefinedBehaviour
+            If it was taken away before.
+        """
+        return self._livepatch.klp_disable_patch(self.task, patch, transition, resched_sites)
 
     # memory_hotplug
 

@@ -457,6 +457,13 @@ class KernelProfile(BaseModel):
         description="Whether switching tracing makes the kernel's and all modules' code writable."
     )
 
+    livepatch: bool = Field(description="Whether functions can be patched while they run.")
+    klp_resched: Literal["none", "static_call", "static_key"] = Field(
+        description="Whether tasks that compute in the kernel are made to switch to patched code"
+        " too: not (none), by every call of cond_resched, which are patched (static_call), or by a"
+        " branch in the scheduler (static_key)."
+    )
+
     # Pools
 
     pmalloc: Literal["v21", "v23", "prmem", "modern"] = Field(

@@ -85,6 +85,20 @@ class Workqueue:
         self._pool(cpu).add(function)
         self._woken.add(cpu)
 
+    def schedule_on_each_cpu(self, task: Task, function: WorkFunction) -> Steps:
+        """Let a worker on every CPU run ``function``, and return when all have."""
+        done = Completion(self._machine, "work on each CPU")
+
+        def counted(worker: Task) -> Steps:
+            yield from function(worker)
+            done.complete()
+
+        cpus = range(self._machine.n_cpus)
+        for cpu in cpus:
+            self.queue_work_on(cpu, counted)
+        for _ in cpus:
+            yield from done.wait(task)
+
     def schedule_work(self, task: Task, work: Work) -> bool:
         """Queue a work item on the caller's CPU, or behind itself; return False if it is queued."""
         if work.pending:

@@ -163,3 +163,17 @@ def test_keys_that_do_not_fit_are_faults_with_a_code(workload: dict[str, Any], c
     with pytest.raises(ScenarioError) as caught:
         scenario(workload, duration="1s")
     assert [fault.code for fault in caught.value.faults] == [code]
+
+
+def test_a_kernel_without_live_patches_is_named() -> None:
+    patch = {"kind": "live_patch", "patches": 1}
+    keys = {"machine": "altra-max", "kernel": "linux-6.12-arm64"}
+    with pytest.raises(ScenarioError, match="cannot be patched while it runs"):
+        run(patch, **keys)
+
+
+def test_a_live_patch_is_taken_back_after_its_time() -> None:
+    patch = {"kind": "live_patch", "patches": 2, "functions": 3, "transition": "1ms"}
+    result = run({**patch, "hold": "2ms"})
+    assert (result.operations["kind"] == "klp_disable_patch").sum() == 2
+    assert (result.operations["kind"] == "ftrace_disable").sum() == 2 * 3

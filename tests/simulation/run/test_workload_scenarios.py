@@ -118,3 +118,18 @@ def test_removing_memory_waits_for_a_flush_of_each_page_and_interrupts_nobody() 
 def test_slots_for_short_mappings_are_flushed_each_time_that_all_were_given_out() -> None:
     summary = run("kmap").summary
     assert summary["broadcasts"]["by_cause"] == {"kmap": 2 * 5000 // 512}
+
+
+def test_a_live_patch_interrupts_each_isolated_cpu_for_each_function() -> None:
+    newer = pmsim.run(pmsim.load("live-patch").with_(kernel="linux-6.12-x86_64"))
+    counts = []
+    for result in (run("live-patch"), newer):
+        summary = result.summary
+        (work,) = summary["user_work"]
+        counts.append(summary["broadcasts"]["total"])
+        assert work["interrupts"] == 28 * counts[-1]
+    # Each function: a trampoline, read-only and executable, one call for both since 6.2, and its
+    # site, three calls. Once: the two sites of the common entry.
+    assert counts[0] == 5 * (2 + 3) + 2 * 3
+    # And 1,000 calls of cond_resched and their trampoline, on and off.
+    assert counts[1] == 5 * (1 + 3) + 2 * 3 + 2 * 3 * 1001
