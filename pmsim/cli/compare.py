@@ -60,13 +60,13 @@ def compare(
         console.print()
         changed = [one for one in shown if not one.same]
         whole = console.has_room(one.metric for one in changed)
-        console.print(_table(arm, changed, whole=whole))
+        console.print(_table(found.base, arm, changed, whole=whole))
         same = ", ".join(one.metric for one in shown if one.same)
         if same:
             console.print(Text(f"exactly the same: {same}"))
 
 
-def _table(arm: str, differences: Sequence[Difference], *, whole: bool) -> Table:
+def _table(base: str, arm: str, differences: Sequence[Difference], *, whole: bool) -> Table:
     """Return the table of one side: what differs from the first, metric by metric.
 
     Names of metrics are not broken where they are to stay ``whole``. How many replications were
@@ -85,7 +85,7 @@ def _table(arm: str, differences: Sequence[Difference], *, whole: bool) -> Table
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("metric", overflow="fold", no_wrap=whole)
     interval = f"{formatting.share(LEVEL)} interval"
-    for name in ("first", "this", "difference", interval, "effect", *several):
+    for name in (base, arm, "difference", interval, "effect", *several):
         table.add_column(name, justify="right", overflow="fold", no_wrap=name == "difference")
     for one in differences:
         form = metric_of(one.metric)[0].form

@@ -161,15 +161,18 @@ def _print(result: Sweep) -> None:
     from rich.text import Text
 
     from pmsim.cli.console import Output
+    from pmsim.escaping import visible
+    from pmsim.report.sweep_answer import sweep_words
     from pmsim.report.sweep_tables import headlines
 
     console = Output()
     table = headlines(result, MOST_CELLS)
     console.print(Text(result.name, style="bold"))
+    for sentence in sweep_words(result):
+        console.print(Text(f"- {visible(sentence)}"))
+    console.print()
     console.table(table)
     console.print(Text(table.note))
-    for sentence in result.imprecise():
-        console.print(Text(f"- {sentence}"))
     console.print(Text(f"rows of all replications: {result.path} (pmsim.open reads it)"))
 
 

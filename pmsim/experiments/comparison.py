@@ -31,8 +31,8 @@ class Difference:
 
     Attributes
     ----------
-    arm, metric
-        The other arm's name, and the metric's column.
+    against, arm, metric
+        The names of the first arm and of the other one, and the metric's column.
     base, other
         The means of both, over the replications that are compared.
     difference
@@ -44,6 +44,7 @@ class Difference:
         Whether replications were compared one by one, as arms of one seed allow.
     """
 
+    against: str
     arm: str
     metric: str
     base: float
@@ -68,30 +69,36 @@ class Difference:
         """Whether all that is compared is exactly the same."""
         return self.difference.method == "constant" and self.difference.mean == 0
 
+    @property
+    def uncounted(self) -> bool:
+        """Whether there are too few replications for an interval."""
+        return self.difference.method == "not enough data"
+
     def __str__(self) -> str:
         metric, label = metric_of(self.metric)
         what = f"{metric.label} ({label})" if label else metric.label
         plural = metric.label.split()[0].endswith("s")
-        base, other = (formatting.quantity(value, metric.form) for value in (self.base, self.other))
+        base, other = (
+            f"{formatting.quantity(value, metric.form)} in {arm}"
+            for value, arm in ((self.base, self.against), (self.other, self.arm))
+        )
         n = self.difference.n
         runs = f"{n} {('pair' if self.paired else 'unpaired run') + ('s' if n > 1 else '')}"
-        if self.difference.method == "not enough data":
-            return (
-                f"{self.arm}: {what}: {base} and {other}; not enough data for an interval"
-                f" ({runs}, at least {LEAST} are needed)."
-            )
+        if self.uncounted:
+            return f"{what}: {base}, {other} ({runs}, no interval)."
         if self.same:
-            return f"{self.arm}: {what} {'stay' if plural else 'stays'} exactly the same, {base}."
+            verb = "stay" if plural else "stays"
+            return f"{what} {verb} exactly the same: {base} and in {self.arm}."
         ends = formatting.difference_interval(self.difference, metric.form)
         interval = (
             f"{formatting.share(self.difference.level)} interval of the difference {ends}, {runs}"
         )
         if not self.certain:
             verb = "do not" if plural else "does not"
-            return f"{self.arm}: {what} {verb} change measurably: {base} and {other} ({interval})."
+            return f"{what} {verb} change measurably: {base}, {other} ({interval})."
         verb = ("rise" if self.other > self.base else "fall") + ("" if plural else "s")
         share = "" if self.relative is None else f" by {formatting.share(abs(self.relative))}"
-        return f"{self.arm}: {what} {verb}{share}, from {base} to {other} ({interval})."
+        return f"{what} {verb}{share}, from {base} to {other} ({interval})."
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +143,13 @@ class Comparison:
         )
 
     def sentences(self, *metrics: str) -> list[str]:
-        """Return a sentence per arm and metric that can be quoted; of the headlines by default."""
-        wanted = metrics or HEADLINES
-        return [str(one) for one in self.differences if one.metric in wanted]
+        """Return a sentence per arm and metric that can be quoted; of the headlines by default.
+
+        One more says, where that is so, that there are too few replications for intervals.
+        """
+        told = [one for one in self.differences if one.metric in (metrics or HEADLINES)]
+        few = [f"No intervals: they need --replications {LEAST}."]
+        return [*map(str, told), *(few if any(one.uncounted for one in told) else [])]
 
     def _repr_html_(self) -> str:
         sentences = (*self.doubts, *self.sentences())
@@ -213,7 +224,7 @@ def _difference(base: Arm, other: Arm, name: str, level: float) -> Difference | 
         gap = difference_interval(first, second, level)
     effect = _effect(first, second)
     return Difference(
-        other.name, name, float(first.mean()), float(second.mean()), gap, effect, paired
+        base.name, other.name, name, float(first.mean()), float(second.mean()), gap, effect, paired
     )
 
 

@@ -28,7 +28,8 @@ class CallTree:
     rows
         One row per chain, a parent directly before its children, the costliest first:
         ``kind, depth, count, crosscalls``, the `PARTS`, and ``cost_ps``, the sum of all parts but
-        the delay; everything summed over the operations.
+        the delay; everything summed over the operations. And ``longest_ps``, the highest cost of
+        one of them.
     left_out
         Number of chains that are too cheap to have a row.
     """
@@ -45,16 +46,16 @@ def call_tree(result: Tables, most_rows: int = MOST_ROWS) -> CallTree:
     """
     callers = _callers(result)
     chains, table = _chains(callers)
-    sums = _sums(result, callers, chains, len(table))
+    sums, longest = _sums(result, callers, chains, len(table))
     cost = sums[:, 2:-1].sum(axis=1)
     # A child is part of its parent, so the costliest chains always hold their own callers.
     kept = set(np.argsort(-cost, kind="stable")[:most_rows].tolist())
     rows = [
-        (callers.names[table[chain][1]], depth, *sums[chain].tolist(), cost[chain])
+        (callers.names[table[chain][1]], depth, *sums[chain].tolist(), cost[chain], longest[chain])
         for chain, depth in _preorder(table, cost)
         if chain in kept
     ]
-    columns = ["kind", "depth", "count", "crosscalls", *PARTS, "cost_ps"]
+    columns = ["kind", "depth", "count", "crosscalls", *PARTS, "cost_ps", "longest_ps"]
     return CallTree(pd.DataFrame(rows, columns=columns), len(table) - len(kept))
 
 
@@ -151,17 +152,22 @@ def _chains(callers: _Callers) -> tuple[npt.NDArray[np.int32], list[tuple[int, i
 
 def _sums(
     result: Tables, callers: _Callers, chains: npt.NDArray[np.int32], n_chains: int
-) -> npt.NDArray[np.float64]:
-    """Return per chain the number of operations, their shootdowns and each of the `PARTS`."""
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return per chain the number of operations, their shootdowns and each of the `PARTS`.
+
+    And the highest cost of one operation.
+    """
     columns = ["crosscalls", *PARTS]
     sums = np.zeros((n_chains, 1 + len(columns)))
+    longest = np.zeros(n_chains)
     for frame in batches(result, "operations", ["replication", "id", *columns]):
         chain = chains[_starts(frame, callers.first) + frame["id"].to_numpy(dtype=np.int64)]
         sums[:, 0] += np.bincount(chain, minlength=n_chains)
         for place, column in enumerate(columns, start=1):
             weights = frame[column].to_numpy(dtype=float)
             sums[:, place] += np.bincount(chain, weights, minlength=n_chains)
-    return sums
+        np.maximum.at(longest, chain, frame[list(PARTS[:-1])].sum(axis=1).to_numpy(dtype=float))
+    return sums, longest
 
 
 def _preorder(

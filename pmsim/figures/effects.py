@@ -52,11 +52,22 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What one axis does."""
+    """What one axis does.
+
+    Attributes
+    ----------
+    name
+        What the axis is called.
+    low, high
+        Its ends.
+    gap
+        The mean difference of the two, replication by replication, with its interval.
+    """
 
     name: str
     low: End
     high: End
+    gap: Estimate
 
     @property
     def change(self) -> float:
@@ -173,11 +184,14 @@ def _effect(sweep: Swept, frame: pd.DataFrame, metric: str, path: str, sampled: 
         labels = [str(label) for label in means.sort_values(kind="stable").index]
         texts = labels
     count = max(1, len(labels) // 3) if sampled and axis.numbers else 1
-    low, high = (_values(texts[part], sampled) for part in (slice(count), slice(-count, None)))
+    parts = (slice(count), slice(-count, None))
+    low, high = (_by_replication(frame, metric, path, labels[part]) for part in parts)
+    first, last = (_values(texts[part], sampled) for part in parts)
     return Effect(
         axis.name,
-        _end(frame, metric, path, labels[:count], low),
-        _end(frame, metric, path, labels[-count:], high),
+        End(first, mean_interval(low.to_numpy())),
+        End(last, mean_interval(high.to_numpy())),
+        mean_interval((high - low).to_numpy()),
     )
 
 
@@ -213,9 +227,12 @@ def _only_possible_ticks(ax: Axes, means: npt.NDArray[np.float64]) -> None:
         ax.spines["bottom"].set_bounds(0, high)
 
 
-def _end(frame: pd.DataFrame, metric: str, path: str, values: list[Any], text: str) -> End:
-    there = frame[frame[path].isin(values)]
-    return End(text, mean_interval(there.groupby("replication")[metric].mean().to_numpy()))
+def _by_replication(
+    frame: pd.DataFrame, metric: str, path: str, values: list[Any]
+) -> pd.Series[float]:
+    """Return the mean of a metric over the cells with these values, for each replication."""
+    means: pd.Series[float] = frame[frame[path].isin(values)].groupby("replication")[metric].mean()
+    return means
 
 
 def _whisker(ax: Axes, place: float, estimate: Estimate) -> None:

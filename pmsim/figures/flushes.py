@@ -19,6 +19,7 @@ from pmsim.figures.parts import MARKS
 from pmsim.figures.source import Tables, batches
 from pmsim.figures.swept import Swept
 from pmsim.simulation.tables.protocols import SILENT, TOLD
+from pmsim.simulation.tables.tally import is_dominated
 
 PARTS: Final = (
     "queue_ps", "send_ps", "local_ps", "delivery_ps", "irqs_off_ps", "idle_exit_ps",
@@ -90,22 +91,27 @@ def mean_parts(result: Tables) -> pd.DataFrame:
     -------
     DataFrame
         One row per cause, kind and protocol, those that took most time in total first: ``cause,
-        kind, protocol, count, targets`` (the mean), everything `STACKED` (means) and
-        ``latency_ps``, their sum.
+        kind, protocol, count, targets`` (the mean), everything `STACKED` (means),
+        ``latency_ps``, their sum, and ``slowest_ps``, the longest latency.
     """
     keys = ["cause", "kind", "protocol"]
     numbers = ["targets", *STACKED]
     sums: pd.DataFrame | None = None
+    slowest: pd.Series[Any] = pd.Series(dtype=float)
     for frame in batches(result, "crosscalls", [*keys, "targets", *PARTS]):
         told = _by_meaning(frame.astype(dict.fromkeys(keys, str)))
-        grouped = told.assign(count=1).groupby(keys)[["count", *numbers]].sum()
+        told = told.assign(count=1, slowest=frame[list(PARTS)].sum(axis=1))
+        groups = told.groupby(keys)
+        grouped, longest = groups[["count", *numbers]].sum(), groups["slowest"].max()
         sums = grouped if sums is None else sums.add(grouped, fill_value=0)
+        slowest = longest if slowest.empty else slowest.combine(longest, max, fill_value=0)
     if sums is None or sums.empty:
-        return pd.DataFrame(columns=[*keys, "count", *numbers, "latency_ps"])
+        return pd.DataFrame(columns=[*keys, "count", *numbers, "latency_ps", "slowest_ps"])
     sums = sums.astype(float)
     means = sums[numbers].div(sums["count"], axis=0)
     means.insert(0, "count", sums["count"].astype(int))
     means["latency_ps"] = means[list(STACKED)].sum(axis=1)
+    means["slowest_ps"] = slowest.astype(float)
     total = means["latency_ps"] * means["count"]
     return means.loc[total.sort_values(ascending=False, kind="stable").index].reset_index()
 
@@ -168,8 +174,13 @@ def message(causes: pd.DataFrame) -> str:
     share = sums[part] / sum(sums.values())
     what = "The only shootdown took" if count.sum() == 1 else "A shootdown takes"
     average = "" if count.sum() == 1 else " on average"
-    said = f"{what} {formatting.time(mean)}{average}"
-    return f"{said}; {formatting.share(share)} of it is {_SPOKEN[part.removesuffix('_ps')]}"
+    said, of = f"{what} {formatting.time(mean)}{average}", "it"
+    slowest = float(causes["slowest_ps"].max())
+    if is_dominated(int(count.sum()), mean * count.sum(), slowest):
+        others = formatting.counted(int(count.sum()) - 1, "other")
+        said = f"One shootdown took {formatting.time(slowest)}, as long as the {others} together"
+        of = "all"
+    return f"{said}; {formatting.share(share)} of {of} is {_SPOKEN[part.removesuffix('_ps')]}"
 
 
 def _row(row: Mapping[Hashable, Any]) -> str:
@@ -179,7 +190,11 @@ def _row(row: Mapping[Hashable, Any]) -> str:
 
 
 def _times(row: Mapping[Hashable, Any]) -> str:
-    return f"{formatting.count(row['count'])} × {formatting.time(row['latency_ps'])}"
+    """Say how many shootdowns a row stands for, and what one of them takes."""
+    count, mean, slowest = int(row["count"]), row["latency_ps"], row["slowest_ps"]
+    if is_dominated(count, mean * count, slowest):
+        return f"{formatting.count(count)}, one {formatting.time(slowest)}"
+    return f"{formatting.count(count)} × {formatting.time(mean)}"
 
 
 def _mark(part: str) -> Mark:

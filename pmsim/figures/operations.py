@@ -16,6 +16,7 @@ from pmsim.figures.form import current
 from pmsim.figures.given import drawn_from
 from pmsim.figures.look import Mark
 from pmsim.figures.source import Tables
+from pmsim.simulation.tables.tally import is_dominated
 
 _SPOKEN: Final = {
     "run_ps": Mark("kernel work", look.BLUE),
@@ -123,6 +124,8 @@ def _detail(tree: CallTree, shown: int) -> str:
 
 def _times(row: Mapping[Any, Any]) -> str:
     count, cost = int(row["count"]), float(row["cost_ps"])
+    if is_dominated(count, cost, float(row["longest_ps"])):
+        return f"{formatting.count(count)}, one {formatting.time(row['longest_ps'])}"
     return f"{formatting.count(count)} × {formatting.time(cost / count)}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pmsim import formatting
-from pmsim.confidence import LEVEL
+from pmsim.confidence import LEAST, LEVEL
 from pmsim.report.table import Cell, Table, count, part, size, time, word
 from pmsim.simulation.answer.metrics import metric_of
 from pmsim.simulation.answer.sentences import sentences
@@ -28,11 +28,15 @@ MEANS: Final = (
 
 def answer_words(result: Result) -> list[str]:
     """Return a result's answers in words, and which figures are not as precise as was asked for."""
-    said = sentences(result.summary)
+    summary = result.summary
+    said = sentences(summary)
+    if summary.replications < LEAST:
+        runs = "One run" if summary.replications == 1 else f"{summary.replications} runs"
+        said.append(f"{runs}: no intervals; --replications {LEAST} gives them.")
     precision = result.manifest.get("precision")
     if precision is None:
         return said
-    known = result.summary.intervals
+    known = summary.intervals
     headlines = {name: one for name, one in known.items() if metric_of(name)[0].headline}
     most = result.manifest["max_replications"]
     wide = too_wide(headlines, precision)
@@ -59,7 +63,7 @@ def means(summary: Summary) -> Table:
     rows = []
     for name, found in summary.intervals.items():
         metric, label = metric_of(name)
-        if not metric.headline and (metric.name not in MEANS or found.n < 2):
+        if found.half_width is None or not (metric.headline or metric.name in MEANS):
             continue
         rows.append(
             (
@@ -102,16 +106,30 @@ def left_open(summary: Summary) -> Table:
 def costs(summary: Summary) -> Table:
     """Return where CPU time was lost."""
     cost = summary.cost
-    per_ps = cost.share / cost.lost_ps if cost.lost_ps else 0.0
-    spent = {
-        "handlers, waking up for them, stalls by TLB broadcasts": cost.stolen_ps,
-        "refilling TLBs after full flushes": cost.refill_ps,
-        "spinning: for csd locks, spinlocks, mutexes": cost.spin_ps,
-        "enqueuing and sending, interrupts off": cost.irqs_off_ps,
-        "all of it": cost.lost_ps,
-    }
+    if not cost.lost_ps:
+        return Table("where tasks lost CPU time", (), ())
+    per_ps = cost.share / cost.lost_ps
+    parts = sorted(cost.parts.items(), key=lambda item: -item[1])
+    spent = {_LOST_TO[name]: ps for name, ps in parts if ps} | {"all of it": cost.lost_ps}
     rows = [(word(what), time(ps), part(ps * per_ps)) for what, ps in spent.items()]
-    return Table("where CPU time was lost", ("what", "time", "share of all CPU time"), tuple(rows))
+    return Table(
+        "where tasks lost CPU time",
+        ("what", "time", "share of all CPU time"),
+        tuple(rows),
+        f"Besides, idle CPUs were woken {cost.woken:,} times, and awake for"
+        f" {formatting.time(cost.awake_ps)}."
+        if cost.woken
+        else "",
+    )
+
+
+_LOST_TO: Final = {
+    "handlers": "handlers, waking up for them, stalls by TLB broadcasts",
+    "refill": "refilling TLBs after full flushes",
+    "answers": "spinning until shootdowns are answered",
+    "locks": "spinning for locks",
+    "sending": "enqueuing and sending, interrupts off",
+}
 
 
 def shootdowns(summary: Summary) -> Table:
@@ -156,8 +174,10 @@ def operations(summary: Summary) -> Table:
         (
             word(one.kind),
             count(one.count),
-            time(one.mean_ps),
+            time(one.median_ps),
+            time(one.longest_ps),
             time(one.total_ps),
+            part(one.delay_ps / one.total_ps if one.total_ps else 0.0),
             count(one.crosscalls),
         )
         for one in found[:MOST_OPERATIONS]
@@ -165,9 +185,10 @@ def operations(summary: Summary) -> Table:
     more = len(rows) < len(found)
     return Table(
         "kernel operations, nested ones too",
-        ("kind", "number", "mean", "total", "shootdowns"),
+        ("kind", "number", "median", "longest", "total", "off CPU", "shootdowns"),
         tuple(rows),
-        f"The costliest {len(rows):,} of {len(found):,} kinds." if more else "",
+        "In the order of the time that was not spent asleep or off the CPU."
+        + (f" The first {len(rows):,} of {len(found):,} kinds." if more else ""),
     )
 
 

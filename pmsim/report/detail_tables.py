@@ -9,6 +9,7 @@ import pandas as pd
 
 from pmsim.formatting import written
 from pmsim.report.table import Cell, Table, count, ident, part, time, word
+from pmsim.simulation.answer.parts import SPENT, lost_ps
 from pmsim.simulation.answer.sentences import between
 from pmsim.simulation.answer.summary import Summary
 from pmsim.simulation.tables.columns import CPU_TIMES, LATENCY_PARTS
@@ -70,8 +71,10 @@ def calls(summary: Summary) -> Table:
             word(one.workload),
             word(one.kind),
             count(one.count),
-            time(one.mean_ps),
+            time(one.median_ps),
             time(one.longest_ps),
+            time(one.total_ps),
+            part(one.delay_ps / one.total_ps if one.total_ps else 0.0),
             time(one.lock_wait_ps),
             count(one.broadcasts),
         )
@@ -79,7 +82,17 @@ def calls(summary: Summary) -> Table:
     ]
     return Table(
         "calls into the kernel",
-        ("workload", "call", "number", "mean", "longest", "waited for locks", "shootdowns"),
+        (
+            "workload",
+            "call",
+            "number",
+            "median",
+            "longest",
+            "total",
+            "off CPU",
+            "waited for locks",
+            "shootdowns",
+        ),
         tuple(rows),
         _left_out(len(found), len(rows), "The costliest"),
     )
@@ -154,21 +167,29 @@ def _shootdown(one: Mapping[Any, Any], shown: list[str]) -> tuple[Cell, ...]:
 def cpus(result: Result) -> Table:
     """Return how the time of each CPU splits, all runs together."""
     times = [column.name for column in CPU_TIMES]
-    counts = ["refill_ps", "handlers", "crosscalls_sent"]
+    counts = ["refill_ps", "handlers", "crosscalls_sent", "lock_spin_ps", "awake_ps"]
     sums = result.cpus.groupby("cpu")[[*times, *counts]].sum()
-    lost = sums["stolen_ps"] + sums["refill_ps"] + sums["spin_ps"] + sums["irqs_off_ps"]
-    order = lost.sort_values(ascending=False, kind="stable").index[:MOST_CPUS]
+    windows = result.tasks.groupby("cpu")["windows_ps"].sum().reindex(sums.index, fill_value=0)
+    accounts = {name: sums[name].to_numpy() for name in SPENT}
+    sums["lost_ps"] = lost_ps(accounts, windows.to_numpy())
+    order = sums["lost_ps"].sort_values(ascending=False, kind="stable").index[:MOST_CPUS]
     rows = [
         (
             ident(int(str(cpu))),
+            time(row["lost_ps"]),
             *(part(row[name] / max(1, row[times].sum())) for name in times),
+            time(row["lock_spin_ps"]),
+            time(row["awake_ps"]),
             time(row["refill_ps"]),
             count(row["handlers"]),
             count(row["crosscalls_sent"]),
         )
         for cpu, row in sums.loc[order].iterrows()
     ]
-    head = ("CPU", *(_NAMES[name] for name in times), "refilling TLBs", "interrupts", "shootdowns")
+    head = (
+        "CPU", "lost", *(_NAMES[name] for name in times), "spinning for locks",
+        "awake without a task", "refilling TLBs", "interrupts", "shootdowns",
+    )  # fmt: skip
     return Table("CPUs", head, tuple(rows), _left_out(len(sums), len(rows), "Those that lost most"))
 
 

@@ -181,7 +181,17 @@ COSTS: Final = (
         "operations.delay_ps",
     ),
     Term("refill", "Walking page tables for what a full flush dropped.", "cpus.refill_ps"),
-    Term("lost", "Stolen, spinning, enqueuing and sending, and refill together.", "lost_share"),
+    Term(
+        "lost",
+        "What tasks lost: to handlers, to spinning, to enqueuing and sending, and to refill.",
+        "lost_share",
+    ),
+    Term(
+        "idle CPUs woken",
+        "Handlers on CPUs without a task, and how long these were awake for them: no task lost"
+        " that time.",
+        "cpus.woken",
+    ),
     Term("stall fraction", "The part of a TLB broadcast for which a CPU that computes stalls.",
          "cpus.stolen_ps"),
     Term("slowdown", "How much longer user work takes than it would alone.", "slowdown"),

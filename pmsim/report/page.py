@@ -22,6 +22,7 @@ from pmsim.report.glossary import GLOSSARY
 from pmsim.report.html import facts_html, figure_html, folded_html, table_html, words_html
 from pmsim.report.sensitivity_tables import varied_constants
 from pmsim.report.svg import result_figures
+from pmsim.report.sweep_answer import sweep_words
 from pmsim.report.sweep_tables import sweep_tables
 from pmsim.simulation.result.result import Result
 from pmsim.units import S
@@ -189,8 +190,8 @@ def _sweep(sweep: Sweep, name: str, prefix: str) -> str:
         "finished" if sweep.complete else "unfinished",
         f"seed {sweep.manifest['seed']}",
     ]
-    over = f"Swept over {', '.join(sweep.axes)}." if sweep.axes else ""
-    said = [text for text in (over, *sweep.imprecise()) if text]
+    over = [f"Swept over {', '.join(sweep.axes)}."] if sweep.axes else []
+    said = [*sweep_words(sweep), *over]
     figures = "\n".join(map(figure_html, result_figures(sweep, prefix)))
     drawn = f"<h2>Figures</h2>\n{figures}\n" if figures else ""
     tables = "\n".join(map(table_html, sweep_tables(sweep)))

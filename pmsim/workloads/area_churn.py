@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
 from pydantic import Field, Tag, model_validator
 
+from pmsim import formatting
 from pmsim.quantities import MAPPING_OR_OTHER, Keys, Time, refused
 from pmsim.steps import Steps
 from pmsim.units import PAGE_SIZE
@@ -124,7 +125,7 @@ class AreaChurn(Recurring):
         yield from present.end_all()
 
     def _report(self, cpu: Cpu, size: int) -> None:
-        cpu.report_failure(self.call, f"no addresses or no memory for {size} bytes")
+        cpu.report_failure(self.call, f"no addresses or no memory for {formatting.size(size)}")
 
     def _sizes(self, cpu: Cpu) -> Iterator[int]:
         if not isinstance(self.size, Uniform):

@@ -22,7 +22,7 @@ def test_report_writes_one_page_into_the_result(pmsim: Pmsim, here: Path) -> Non
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "here/report.html\n")
     text = (here / "report.html").read_text(encoding="utf-8")
     assert text.startswith("<!DOCTYPE html>")
-    assert "Shootdowns cost" in text
+    assert "Tasks lost" in text
 
 
 def test_report_of_several_results_is_one_page_here_that_begins_with_their_comparison(

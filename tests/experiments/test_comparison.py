@@ -76,24 +76,23 @@ def test_the_effect_is_cohen_s_d() -> None:
     [
         (
             [0.010, 0.011, 0.012, 0.013, 0.014], [0.015, 0.0165, 0.018, 0.0195, 0.021],
-            "B: CPU time lost rises by 50 %, from 1.2 % to 1.8 % (95 % interval of the difference"
-            " +0.502 to +0.698 points, 5 pairs).",
+            "CPU time lost rises by 50 %, from 1.2 % in A to 1.8 % in B (95 % interval of the"
+            " difference +0.502 to +0.698 points, 5 pairs).",
         ),
         (
             [0.02] * 5, [0.01, 0.01, 0.01, 0.01, 0.01],
-            "B: CPU time lost falls by 50 %, from 2 % to 1 % (95 % interval of the difference"
-            " -1 to -1 points, 5 pairs).",
+            "CPU time lost falls by 50 %, from 2 % in A to 1 % in B (95 % interval of the"
+            " difference -1 to -1 points, 5 pairs).",
         ),
         (
             [0.01, 0.02, 0.01, 0.02, 0.01], [0.02, 0.01, 0.01, 0.02, 0.01],
-            "B: CPU time lost does not change measurably: 1.4 % and 1.4 % (95 % interval of the"
+            "CPU time lost does not change measurably: 1.4 % in A, 1.4 % in B (95 % interval of the"
             " difference -0.878 to +0.878 points, 5 pairs).",
         ),
-        ([0.01] * 5, [0.01] * 5, "B: CPU time lost stays exactly the same, 1 %."),
+        ([0.01] * 5, [0.01] * 5, "CPU time lost stays exactly the same: 1 % in A and in B."),
         (
             [0.01] * 4, [0.02] * 4,
-            "B: CPU time lost: 1 % and 2 %; not enough data for an interval (4 pairs, at least 5"
-            " are needed).",
+            "CPU time lost: 1 % in A, 2 % in B (4 pairs, no interval).",
         ),
     ],
 )  # fmt: skip
@@ -105,12 +104,14 @@ def test_a_sentence_can_be_quoted(
 
 def test_a_rise_from_nothing_has_no_per_cent() -> None:
     text = str(difference([0.0] * 5, [1.0] * 5, metric="failures"))
-    assert "failures rise, from 0 to 1" in text
+    assert "failures rise, from 0 in A to 1 in B" in text
 
 
 def test_a_labelled_metric_names_its_label() -> None:
     text = str(difference([1e6] * 5, [2e6] * 5, metric="operation_mean_ps[vfree]"))
-    assert text.startswith("B: mean time of an operation (vfree) rises by 100 %, from 1 µs to 2 µs")
+    assert text.startswith(
+        "mean time of an operation (vfree) rises by 100 %, from 1 µs in A to 2 µs"
+    )
 
 
 @pytest.fixture(scope="module")

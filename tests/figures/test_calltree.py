@@ -13,6 +13,7 @@ def test_operations_of_one_kind_under_one_caller_are_added_up():
     assert rows["count"].tolist() == [1, 2, 1]
     assert rows["crosscalls"].tolist() == [2, 2, 0]
     assert rows["cost_ps"].tolist() == [900, 880, 70]
+    assert rows["longest_ps"].tolist() == [900, 540, 70]
     assert rows.loc[1, list(PARTS)].tolist() == [80, 0, 800, 0]
 
 

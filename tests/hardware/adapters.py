@@ -305,6 +305,9 @@ class _FabricRun:
             "idle": "idle_ps",
             "refill": "refill_ps",
             "handlers": "handlers",
+            "lock_spin": "lock_spin_ps",
+            "awake": "awake_ps",
+            "woken": "woken",
         }
         return tuple(
             CpuAccount(**{name: int(columns[column][cpu]) for name, column in names.items()})

@@ -64,7 +64,7 @@ def test_windows_spinlocks_and_sleep(run):
     )
     assert result.end == 500
     assert result.cpus[1] == CpuAccount(
-        busy=10, spin=235, irqs_off=70, stolen=0, idle=185, refill=0, handlers=0
+        busy=10, spin=235, irqs_off=70, stolen=0, idle=185, refill=0, handlers=0, lock_spin=235
     )
 
 
@@ -117,3 +117,41 @@ def test_everything_adds_up_to_the_runs_length(run):
     for cpu in result.cpus:
         assert cpu.busy + cpu.spin + cpu.irqs_off + cpu.stolen + cpu.idle == result.end
     assert sum(cpu.handlers for cpu in result.cpus) > 3
+
+
+def test_spinning_for_locks_is_told_from_waiting_for_answers(run):
+    # CPU 0: off 0-130, waits for the answer to 1180. CPU 2: window to 70, spins from there to 305.
+    result = run(
+        program(
+            on(0, call(1, pages=3)),
+            on(1, spin_lock(0), compute(300), spin_unlock(0), compute(1000)),
+            on(2, irqs_off(70), spin_lock(0), spin_unlock(0)),
+            line=5,
+        )
+    )
+    assert [(cpu.spin, cpu.lock_spin) for cpu in result.cpus] == [(1055, 0), (0, 0), (235, 235)]
+
+
+def test_a_handler_on_a_cpu_without_a_task_wakes_it_for_nobody(run):
+    # CPU 1 is idle from 0, and in the handler 1100-1200; CPU 2 computes, and is in it as long.
+    result = run(program(on(0, call(1, 2)), on(2, compute(5000)), cpus=3))
+    told = [(cpu.stolen, cpu.awake, cpu.woken) for cpu in result.cpus]
+    assert told == [(0, 0, 0), (100, 100, 1), (100, 0, 0)]
+
+
+def test_waking_up_for_a_handler_is_part_of_it(run):
+    # Interrupt at 1100, awake at 1500, in the handler to 1600; cut at 1150, while it still wakes.
+    programs = [program(on(0, call(1)), cpus=2, idle=[(0, 400)], duration=t) for t in (1150, 2000)]
+    results = [run(one).cpus[1] for one in programs]
+    assert [(cpu.awake, cpu.woken, cpu.handlers) for cpu in results] == [(50, 1, 0), (500, 1, 1)]
+
+
+def test_from_when_a_task_is_runnable_a_handler_takes_its_time(run):
+    # CPU 1's task sleeps 0-1130; the handler runs 1100-1200, so 30 of it are nobody's.
+    result = run(program(on(0, call(1)), on(1, sleep(1130), compute(10))))
+    assert (result.cpus[1].stolen, result.cpus[1].awake, result.cpus[1].woken) == (100, 30, 1)
+
+
+def test_a_task_that_comes_with_the_interrupt_is_the_one_interrupted(run):
+    result = run(program(on(0, call(1)), on(1, sleep(1100), compute(10))))
+    assert (result.cpus[1].stolen, result.cpus[1].awake, result.cpus[1].woken) == (100, 0, 0)

@@ -65,6 +65,11 @@ class Cpu:
         self.refill = 0
         self.handlers = 0
         self.handled: list[Handled] = []
+        self.lock_spin = 0
+        self.awake = 0
+        self.woken_for_nobody = 0
+        self.interrupted_just_now = False
+        self.handler_has_begun = False  # with the waking up for it
 
     # -- time passes --------------------------------------------------------------------------
 
@@ -85,7 +90,7 @@ class Cpu:
                 return Spent.BUSY
             case Doing.WINDOW | Doing.SENDING:
                 return Spent.IRQS_OFF
-            case Doing.SPIN:
+            case Doing.SPIN | Doing.AWAIT:
                 return Spent.SPIN
         raise AssertionError(f"CPU {self.number}: no time passes while {self.current.doing}")
 
@@ -93,6 +98,12 @@ class Cpu:
         """Let time pass."""
         spent_on = self.spends_on()
         self.spent[spent_on] += ps
+        if spent_on is Spent.STOLEN and self.current is None and not self.runnable:
+            self.awake += ps
+            self.woken_for_nobody += self.interrupted_just_now
+        self.interrupted_just_now = False
+        if spent_on is Spent.SPIN and self.current is not None:
+            self.lock_spin += ps if self.current.doing is Doing.SPIN else 0
         if self.stands_still():
             self.still_left -= ps
         elif spent_on is Spent.BUSY and self.switch_left > 0:
@@ -169,14 +180,18 @@ class Cpu:
         latency = states[-1].exit if states else 0
         if latency > 0:
             self.waking = Spent.STOLEN if self.pending else Spent.IDLE
+            self.interrupted_just_now = self.pending
             self.machine.clock.call_at(self.machine.now + latency, self._is_awake)
         return latency > 0
 
     def _is_awake(self) -> None:
+        self.handler_has_begun = self.waking is Spent.STOLEN
         self.waking = None
 
     def _start_handler(self) -> None:
         self.pending = False
+        self.interrupted_just_now = not self.handler_has_begun
+        self.handler_has_begun = False
         self.handler_runs = True
         self.handlers += 1
         self.machine.clock.process(self._handler(self.machine.now))
@@ -287,4 +302,11 @@ class Cpu:
     def account(self) -> CpuAccount:
         """Return where the time went."""
         spent = {kind.value: ps for kind, ps in self.spent.items()}
-        return CpuAccount(**spent, refill=self.refill, handlers=self.handlers)
+        return CpuAccount(
+            **spent,
+            refill=self.refill,
+            handlers=self.handlers,
+            lock_spin=self.lock_spin,
+            awake=self.awake,
+            woken=self.woken_for_nobody,
+        )

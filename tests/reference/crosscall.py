@@ -188,7 +188,7 @@ class Call:
         else:
             yield clock.at(all_sent)
         # 5. Wait.
-        self.task.doing = Doing.SPIN
+        self.task.doing = Doing.AWAIT
         for c in self.targets:
             yield self.acks[c]
             yield clock.at(clock.now + self.between(self.costs.line, c))

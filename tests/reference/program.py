@@ -156,7 +156,12 @@ class CallRecord:
 
 @dataclass(frozen=True)
 class CpuAccount:
-    """Where one CPU's time went; ``refill`` is the part of ``busy`` that paid debts."""
+    """Where one CPU's time went.
+
+    ``refill`` is the part of ``busy`` that paid debts; ``lock_spin`` that of ``spin`` for locks;
+    ``awake`` that of ``stolen`` in which no task was there, and ``woken`` how many handlers, or
+    wakings up for one, began then.
+    """
 
     busy: int
     spin: int
@@ -165,6 +170,9 @@ class CpuAccount:
     idle: int
     refill: int
     handlers: int
+    lock_spin: int = 0
+    awake: int = 0
+    woken: int = 0
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ class Doing(Enum):
     COMPUTE = auto()
     WINDOW = auto()  # it holds its CPU with interrupts off
     SENDING = auto()  # the same, for its own part of a call
-    SPIN = auto()  # it holds its CPU waiting for others, interrupts on
+    SPIN = auto()  # it holds its CPU waiting for a lock, interrupts on
+    AWAIT = auto()  # the same, for others to do what they were told
     ASLEEP = auto()
     ENDED = auto()
 

@@ -77,7 +77,7 @@ class Invalidation:
         """Send it off; the initiator spins."""
         from tests.reference.task import Doing
 
-        self.task.doing = Doing.SPIN
+        self.task.doing = Doing.AWAIT
         server = self.machine.server
         self.ahead = server.count + len(server.queue)
         self.machine.clock.process(self._process())

@@ -77,7 +77,7 @@ def test_the_time_of_each_cpu_splits_into_shares_of_one(result: pmsim.Result) ->
     found = cpus(result)
     assert sorted(numbers(found, "CPU")) == [0, 1]
     for row in found.rows:
-        assert sum(cell.number or 0 for cell in row[1:6]) == pytest.approx(1)
+        assert sum(cell.number or 0 for cell in row[2:7]) == pytest.approx(1)
 
 
 def test_only_the_cpus_that_lost_most_are_shown_of_many(
@@ -86,6 +86,8 @@ def test_only_the_cpus_that_lost_most_are_shown_of_many(
     monkeypatch.setattr(details, "MOST_CPUS", 1)
     found = cpus(result)
     sums = result.cpus.groupby("cpu")[["stolen_ps", "refill_ps", "spin_ps", "irqs_off_ps"]].sum()
+    sums["awake_ps"] = -result.cpus.groupby("cpu")["awake_ps"].sum()
+    sums["windows_ps"] = -result.tasks.groupby("cpu")["windows_ps"].sum()
     assert numbers(found, "CPU") == [sums.sum(axis=1).idxmax()]
     assert found.note == "Those that lost most 1 of 2."
 

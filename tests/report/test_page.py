@@ -85,7 +85,7 @@ def test_nothing_is_loaded_from_elsewhere(page: Page) -> None:
 def test_a_report_says_what_the_terminal_says(text: str, result: pmsim.Result) -> None:
     for sentence in sentences(result.summary):
         assert sentence in text
-    for title in ("Where CPU time was lost", "Shootdowns by cause", "Slowest shootdowns", "CPUs"):
+    for title in ("Where tasks lost CPU time", "Shootdowns by cause", "Slowest shootdowns", "CPUs"):
         assert f"<h3>{title}</h3>" in text
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pmsim.hardware.passes.handlers import stolen_by
+from pmsim.hardware.passes.handlers import begun_by, stolen_by
 from pmsim.hardware.passes.history import retire
 from pmsim.hardware.passes.jit import compiled, entry_point
 from pmsim.hardware.passes.layout import *
@@ -44,7 +44,13 @@ def accounts(S: State, out: State) -> int:
         out[c, A_IDLE] = S[r + IDLE]
         out[c, A_REFILL] = S[r + REFILL]
         out[c, A_SENT] = S[r + SENT]
+        out[c, A_LOCK_SPIN] = S[r + LOCK_SPIN]
+        out[c, A_AWAKE] = S[r + AWAKE]
+        out[c, A_WOKEN] = S[r + WOKEN]
         mode = S[r + MODE]
+        if mode == M_IDLE:
+            out[c, A_AWAKE] += out[c, A_STOLEN] - S[r + SINCE_STOLEN]
+            out[c, A_WOKEN] += begun_by(S, c, now)
         own = now - S[r + SINCE] - (out[c, A_STOLEN] - S[r + SINCE_STOLEN])
         if mode == M_COMPUTE or mode == M_SWITCH:
             out[c, A_BUSY] += own
@@ -58,6 +64,8 @@ def accounts(S: State, out: State) -> int:
             out[c, A_IRQS_OFF] += own
         elif mode == M_SPINLOCK or mode == M_FENCE or mode == M_ADAPTIVE:
             out[c, A_SPIN] += own
+            if mode != M_FENCE:
+                out[c, A_LOCK_SPIN] += own
         elif mode == M_IDLE or mode == M_WAKE or mode == M_READY:
             out[c, A_IDLE] += own
         total = 0

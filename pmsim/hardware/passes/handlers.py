@@ -171,15 +171,26 @@ def busy_until(S: State, c: int, now: int) -> int:
 
 
 @compiled
+def _next_begins(S: State, c: int) -> int:
+    """Return when the first handler that is no history begins, or the waking up for it."""
+    head = S[row_of(c) + HEAD]
+    if head < 0:
+        return INF
+    e = entry_of(S, head, c)
+    return S[e + (E_ARRIVES if S[e + E_META] >> 32 == R_IDLE_EXIT else E_START)]
+
+
+@compiled
 def stolen_by(S: State, c: int, time: int) -> int:
     """Return what handlers have taken of ``c`` before ``time``, up to which history is known."""
     r = row_of(c)
     stolen = history_stolen(S, r) - max(0, history_end(S, r) - time)
-    head = S[r + HEAD]
-    if head >= 0:
-        e = entry_of(S, head, c)
-        begin = S[e + E_START]
-        if S[e + E_META] >> 32 == R_IDLE_EXIT:
-            begin = S[e + E_ARRIVES]
-        stolen += max(0, time - begin)
-    return stolen
+    return stolen + max(0, time - _next_begins(S, c))
+
+
+@compiled
+def begun_by(S: State, c: int, time: int) -> int:
+    """Return how many handlers of ``c`` had begun, or the waking up for them, before ``time``."""
+    r = row_of(c)
+    handlers = S[r + PLAN_HANDLERS] if S[r + HEAD] < 0 else S[r + BASE_HANDLERS]
+    return handlers + (_next_begins(S, c) < time)

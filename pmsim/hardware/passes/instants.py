@@ -78,6 +78,8 @@ def _look(S: State, c: int) -> int:
         return 1
     if mode == M_SPINLOCK or mode == M_FENCE:
         S[r + SPIN] += own_time(S, r)
+        if mode == M_SPINLOCK:
+            S[r + LOCK_SPIN] += own_time(S, r)
         if mode == M_FENCE and repeat_sync(S, c):
             return 0
         S[r + MODE] = M_STEP

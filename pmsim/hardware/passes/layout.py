@@ -79,6 +79,7 @@ SINCE, SINCE_STOLEN, NEED, DEBT, DEBT_AT, USED, LAST_TASK, SPINS = range(PLANE, 
 CURRENT, READY_HEAD, READY_TAIL, SLEEP_HEAD, REACHED, COMPUTES, KERNEL_DEBT = range(
     PLANE + 8, PLANE + 15
 )
+LOCK_SPIN = PLANE + 15  # an account: the part of `SPIN` that waited for locks
 # plane 2: the call or the invalidation that this CPU has in flight
 C_START, C_LOCAL_END, C_TARGETS, C_LINE, C_MAX, C_SLOWEST, C_FIRST, C_DIRTY = range(
     2 * PLANE, 2 * PLANE + 8
@@ -95,6 +96,9 @@ REPEATED = -2
 # plane 3: accounts; the quiet calls that this CPU has caught up with; and what its own are like
 BUSY, SPIN, IRQS_OFF, IDLE, REFILL, SENT, SEEN, SEEN_STOLEN = range(3 * PLANE, 3 * PLANE + 8)
 Q_KNOWN, Q_SENT, Q_LAST, Q_LINE, Q_MAX, Q_SLOWEST = range(3 * PLANE + 8, 3 * PLANE + 14)
+# of idleness that is over: what was stolen from it, and by how many handlers; while it lasts, the
+# handlers before it are taken off
+AWAKE, WOKEN = 3 * PLANE + 14, 3 * PLANE + 15
 # plane 4: of the call in flight when the last target acknowledged (`INF`: to be looked for again),
 # and how long the function runs on after that; of an invalidation, when it is gone, and by whom;
 # of a call how long it waited for a slot before it began, of a request to the server its number
@@ -164,10 +168,11 @@ def buckets(sub_bits: int) -> int:
 # --- accounts: the columns' names, and where each stands ------------------------------------------
 ACCOUNT_COLUMNS = (
     "busy_ps", "spin_ps", "irqs_off_ps", "stolen_ps", "idle_ps", "refill_ps", "handlers",
-    "crosscalls_sent",
+    "crosscalls_sent", "lock_spin_ps", "awake_ps", "woken",
 )  # fmt: skip
 (
     A_BUSY, A_SPIN, A_IRQS_OFF, A_STOLEN, A_IDLE, A_REFILL, A_HANDLERS, A_SENT,
+    A_LOCK_SPIN, A_AWAKE, A_WOKEN,
 ) = range(len(ACCOUNT_COLUMNS))  # fmt: skip
 ACCOUNT_ROW = len(ACCOUNT_COLUMNS)
 TIMES = 5  # the first columns add up to the duration

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_step
-from pmsim.hardware.passes.handlers import revise
+from pmsim.hardware.passes.handlers import begun_by, revise, stolen_by
 from pmsim.hardware.passes.history import history_stolen
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
@@ -18,6 +18,28 @@ def occupy(S: State, c: int, mode: int, need: int) -> None:
     S[r + SINCE] = S[NOW]
     S[r + SINCE_STOLEN] = history_stolen(S, r)
     S[r + NEED] = need
+
+
+@compiled
+def begin_idleness(S: State, c: int, stolen: int) -> None:
+    """No task is left on ``c``, ``stolen`` being what was stolen before now."""
+    r = row_of(c)
+    S[r + MODE] = M_IDLE
+    S[r + SINCE] = S[NOW]
+    S[r + SINCE_STOLEN] = stolen
+    S[r + IDLE_SINCE] = S[NOW]
+    S[IDLE_CPUS] += 1
+    S[r + WOKEN] -= begun_by(S, c, S[NOW])
+
+
+@compiled
+def end_idleness(S: State, c: int) -> None:
+    """A task is there again; what handlers took of ``c`` meanwhile, they took from nobody."""
+    r = row_of(c)
+    S[r + IDLE_SINCE] = NONE
+    S[IDLE_CPUS] -= 1
+    S[r + AWAKE] += stolen_by(S, c, S[NOW]) - S[r + SINCE_STOLEN]
+    S[r + WOKEN] += begun_by(S, c, S[NOW])
 
 
 @compiled

@@ -7,7 +7,13 @@ from pmsim.hardware.passes.handlers import busy_until, exit_latency, revise, sto
 from pmsim.hardware.passes.history import history_end, history_stolen, retire
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
-from pmsim.hardware.passes.occupation import begin_compute, occupy, own_time
+from pmsim.hardware.passes.occupation import (
+    begin_compute,
+    begin_idleness,
+    end_idleness,
+    occupy,
+    own_time,
+)
 from pmsim.hardware.passes.rows import entry_of, row_of
 
 
@@ -99,9 +105,7 @@ def leave_cpu(S: State, c: int) -> None:
     if S[r + READY_HEAD] >= 0:
         choose(S, c)
         return
-    occupy(S, c, M_IDLE, 0)
-    S[r + IDLE_SINCE] = S[NOW]
-    S[IDLE_CPUS] += 1
+    begin_idleness(S, c, history_stolen(S, r))
     revise(S, c)
     file_step(S, c, INF)
 
@@ -117,7 +121,9 @@ def put_to_sleep(S: State, c: int) -> None:
     now = S[NOW]
     retire(S, c, now)
     stolen = stolen_by(S, c, now)
-    S[r + SPIN] += now - S[r + SINCE] - (stolen - S[r + SINCE_STOLEN])
+    spun = now - S[r + SINCE] - (stolen - S[r + SINCE_STOLEN])
+    S[r + SPIN] += spun
+    S[r + LOCK_SPIN] += spun
     busy = busy_until(S, c, now)
     if busy == now:
         leave_cpu(S, c)
@@ -130,11 +136,11 @@ def put_to_sleep(S: State, c: int) -> None:
         S[r + PIN] = S[e + E_START] * 8 + (S[e + E_META] >> 32)
     is_idle = S[r + READY_HEAD] < 0
     if is_idle:
-        S[r + IDLE_SINCE] = now
-        S[IDLE_CPUS] += 1
-    S[r + MODE] = M_IDLE if is_idle else M_READY
-    S[r + SINCE] = now
-    S[r + SINCE_STOLEN] = stolen
+        begin_idleness(S, c, stolen)
+    else:
+        S[r + MODE] = M_READY
+        S[r + SINCE] = now
+        S[r + SINCE_STOLEN] = stolen
     revise(S, c)
     file_step(S, c, INF if is_idle else busy)
 
@@ -164,8 +170,7 @@ def wake_cpu(S: State, c: int) -> None:
     retire(S, c, now)
     end = history_end(S, r)
     idle_since = S[r + IDLE_SINCE]
-    S[r + IDLE_SINCE] = NONE
-    S[IDLE_CPUS] -= 1
+    end_idleness(S, c)
     S[r + MODE] = M_READY
     due = now
     head = S[r + HEAD]

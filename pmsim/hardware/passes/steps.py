@@ -16,7 +16,7 @@ from pmsim.hardware.passes.invalidations import begin_invalidation, begin_wait
 from pmsim.hardware.passes.jit import compiled, entry_point
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.log import log_fence
-from pmsim.hardware.passes.occupation import begin_compute, begin_window, occupy
+from pmsim.hardware.passes.occupation import begin_compute, begin_idleness, begin_window, occupy
 from pmsim.hardware.passes.rows import row_of
 from pmsim.hardware.passes.runqueue import (
     choose,
@@ -47,9 +47,7 @@ def _begin(S: State) -> None:
         if S[r + READY_HEAD] >= 0:
             choose(S, c)
         else:
-            occupy(S, c, M_IDLE, 0)
-            S[r + IDLE_SINCE] = 0
-            S[IDLE_CPUS] += 1
+            begin_idleness(S, c, 0)
             file_step(S, c, INF)
 
 

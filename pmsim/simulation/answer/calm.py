@@ -41,11 +41,16 @@ Verdict = Literal[
 LEAST_EVENTS: Final = 5
 """Shootdowns below which nothing is said."""
 LEAST_FOR_RATES: Final = 15
-"""Shootdowns below which nothing is said of a rate: a doubling would not be seen."""
+"""Episodes of shootdowns below which nothing is said of a rate."""
 SILENCE: Final = 3.0
-"""How often the longest gap before it a silence lasts. Of n + 1 gaps of a Poisson process the last,
-cut short by the end of the run, is that long with a chance of 1 / C(n + 3, 3): below 2 % from five
-on."""
+"""How often the longest gap before it a silence lasts at least."""
+WITHIN: Final = 30
+"""How many times shorter than the longest gap those are that lie within an episode."""
+BY_CHANCE: Final = 0.02
+"""Chance of a silence, had the gaps before it gone on, above which it tells nothing."""
+DOUBLING: Final = 1 / 3
+"""How far the halves of a run are apart, as a share of all shootdowns, if the rate has doubled from
+one to the other. A steady rate is only told where that would have been seen."""
 SILENT_SHARE: Final = 0.1
 """Part of the run that a silence lasts."""
 PERIOD_SPREAD: Final = 0.25
@@ -150,10 +155,16 @@ def calm(starts_ps: npt.NDArray[np.int64], duration_ps: int, last_end_ps: int) -
 
 def _silent(starts: npt.NDArray[np.int64], duration: int, last_end: int) -> Calm | None:
     silence = duration - last_end
-    longest = max(int(np.diff(starts).max()), 1)
-    if silence >= SILENCE * longest and silence >= SILENT_SHARE * duration:
-        return Calm("silent_from", last_end)
-    return None
+    gaps = np.diff(starts)
+    longest = max(int(gaps.max()), 1)
+    if silence < max(SILENCE * longest, SILENT_SHARE * duration):
+        return None
+    # After n exponential gaps the next is `times` as long as the longest with a chance of the
+    # product of j / (j + times) for j up to n. Gaps within episodes are not counted.
+    alike = np.arange(1, int((gaps * WITHIN >= longest).sum()) + 1)
+    times = silence / longest
+    chance = float(np.prod(alike / (alike + times)))
+    return Calm("silent_from", last_end) if chance <= BY_CHANCE else None
 
 
 def _periodic(starts: npt.NDArray[np.int64], duration: int) -> Calm | None:
@@ -202,11 +213,11 @@ class _Fit:
 
 
 def _rates(starts: npt.NDArray[np.int64], duration: int) -> Calm:
-    n = len(starts)
-    if n < LEAST_FOR_RATES:
+    n, episodes = len(starts), len(_episodes(starts))
+    if episodes < LEAST_FOR_RATES:
         return Calm("too_few")
     for intervals in INTERVALS:
-        if n < 2 * intervals and intervals > INTERVALS[-1]:
+        if episodes < 2 * intervals and intervals > INTERVALS[-1]:
             continue
         edges = np.linspace(0, duration, intervals + 1)
         counts = np.histogram(starts, edges)[0].astype(float)
@@ -216,7 +227,8 @@ def _rates(starts: npt.NDArray[np.int64], duration: int) -> Calm:
         if fit.steady_from is None:
             return Calm("still_changing")
         if fit.steady_from == 0:
-            return Calm("steady_from_start", 0)
+            seen = ONE_IN_A_HUNDRED * math.sqrt(_scale(counts) * n) < DOUBLING * n
+            return Calm("steady_from_start", 0) if seen else Calm("too_few")
         return Calm("steady_from", int(edges[fit.steady_from]))
     return Calm("still_changing") if _trending(starts, duration) else Calm("too_few")
 

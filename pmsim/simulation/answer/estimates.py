@@ -17,7 +17,7 @@ from pmsim.confidence import (
     mean_interval,
 )
 from pmsim.simulation.answer.metrics import absent, metric_of, ordered
-from pmsim.simulation.answer.parts import SPENT
+from pmsim.simulation.answer.parts import SPENT, lost_ps
 from pmsim.simulation.answer.summary import Summary
 from pmsim.simulation.streams import MACHINE, stream
 from pmsim.simulation.tables.arrays import filled
@@ -84,10 +84,9 @@ def within(files: TableSource, summary: Summary) -> dict[str, Estimate]:
     # The last interval may have another length than all others, and its values another weight.
     chosen = (timeline["start_ps"] >= end) & (length == length[0])
     late = {name: values[chosen] for name, values in timeline.items()}
-    spent = sum(late[name] for name in SPENT) - late["windows_ps"]
     series = {
         "after_per_s": late["broadcasts_per_s"],
-        "after_lost_share": spent / (length[0] * summary.cpus),
+        "after_lost_share": lost_ps(late, late["windows_ps"]) / (length[0] * summary.cpus),
         "after_latency_mean_ps": _latencies(files, end),
     }
     return {name: batch_means(values) for name, values in series.items()}

@@ -66,7 +66,7 @@ def hanging(
     near = _Near(topology, values)
     calls = _calls(files, near)
     handlers = int(whole(files, "cpus", ("handlers",))["handlers"].sum())
-    taken, own = _taken(calls, cost.stolen_ps, handlers, values), Counter[str]()
+    taken, own = _taken(calls, cost, handlers, values), Counter[str]()
     for protocol, told in calls.items():
         if protocol == SILENT:
             _add_broadcasts(told, near, own)
@@ -221,14 +221,20 @@ def _add_distances(told: _Told, rows: Rows, group: str, near: _Near) -> None:
 # --- whose that is --------------------------------------------------------------------------------
 
 
-def _taken(calls: Mapping[str, _Told], stolen: int, handlers: int, values: Values) -> Parts:
-    """Return what was stolen: by handlers; and the rest by waking up, or by standing still."""
+def _taken(calls: Mapping[str, _Told], cost: Cost, handlers: int, values: Values) -> Parts:
+    """Return what tasks lost to handlers; and the rest to waking up, or to standing still.
+
+    Idle CPUs run handlers too, which cost no task anything: the targets' functions are taken to be
+    spread over all handlers alike.
+    """
     found: Parts = Counter()
+    felt = handlers - cost.woken
     for group in calls.keys() - {SILENT, *_HOLDERS}:
         each = _costs((*_ENTERING, *_LEAVING), group, values)
-        found.update({name: handlers * cost for name, cost in each.items()})
-        found.update(calls[group].at_targets)
-    rest = max(0, stolen - found.total())
+        found.update({name: felt * cost for name, cost in each.items()})
+        functions = calls[group].at_targets
+        found.update({name: ps * felt // max(1, handlers) for name, ps in functions.items()})
+    rest = max(0, cost.stolen_ps - cost.awake_ps - found.total())
     if SILENT in calls:
         told = calls[SILENT]
         recovery = {"tlbi.recovery": told.number * values.get("tlbi.recovery", 0)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -12,30 +12,33 @@ import numpy.typing as npt
 from pmsim.simulation.answer.summary import Calls
 from pmsim.simulation.tables.arrays import coded, filled
 from pmsim.simulation.tables.source import TableSource
+from pmsim.simulation.tables.tally import Tally
 from pmsim.units import S
 
 Ints = npt.NDArray[np.int64]
 
-_COLUMNS = ("parent", "workload", "kind", "start_ps", "end_ps", "crosscalls", "lock_wait_ps")
+_COLUMNS = (
+    "parent", "workload", "kind", "start_ps", "end_ps", "crosscalls", "lock_wait_ps", "delay_ps",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
 class _Sum:
     """Calls of one kind by one workload, added up."""
 
-    count: int = 0
-    total: int = 0
+    times: Tally = field(default_factory=Tally)
     broadcasts: int = 0
     lock_wait: int = 0
+    delay: int = 0
     longest: int = -1
     longest_at: int = 0
 
-    def add(self, start: Ints, end: Ints, crosscalls: Ints, lock_wait: Ints) -> None:
+    def add(self, start: Ints, end: Ints, crosscalls: Ints, lock_wait: Ints, delay: Ints) -> None:
         length = end - start
-        self.count += len(length)
-        self.total += int(length.sum())
+        self.times.add(length)
         self.broadcasts += int(crosscalls.sum())
         self.lock_wait += int(lock_wait.sum())
+        self.delay += int(delay.sum())
         place = int(length.argmax())
         if length[place] > self.longest:
             self.longest = int(length[place])
@@ -64,22 +67,24 @@ def kernel_calls(
     for batch in files.arrow_batches("operations", _COLUMNS):
         outermost = filled(batch.column(0)) == -1
         (by, names), (what, kinds) = coded(batch.column(1)), coded(batch.column(2))
-        columns = [filled(batch.column(place))[outermost] for place in range(3, 7)]
+        columns = [filled(batch.column(place))[outermost] for place in range(3, 8)]
         both = by[outermost] * np.int64(len(kinds)) + what[outermost]
         for pair in np.unique(both).tolist():
             workload, kind = names[pair // len(kinds)], kinds[pair % len(kinds)]
             who = workload if workload in workloads else KERNEL_WORKER
             rows = both == pair
             sums.setdefault((who, kind), _Sum()).add(*(column[rows] for column in columns))
-    ordered = sorted(sums.items(), key=lambda item: -item[1].total)
+    ordered = sorted(sums.items(), key=lambda item: item[1].delay - item[1].times.total)
     return tuple(
         Calls(
             workload=workload,
             kind=kind,
-            count=one.count,
-            per_s=one.count * S / duration if duration else 0.0,
-            mean_ps=round(one.total / one.count),
-            total_ps=one.total,
+            count=one.times.count,
+            per_s=one.times.count * S / duration if duration else 0.0,
+            mean_ps=round(one.times.total / one.times.count),
+            median_ps=one.times.at((one.times.count + 1) // 2),
+            total_ps=one.times.total,
+            delay_ps=one.delay,
             broadcasts=one.broadcasts,
             lock_wait_ps=one.lock_wait,
             longest_ps=one.longest,

@@ -14,15 +14,16 @@ from pmsim.simulation.tables.arrays import filled
 from pmsim.simulation.tables.source import TableSource, whole
 from pmsim.units import S
 
-SPENT: Final = ("stolen_ps", "spin_ps", "irqs_off_ps", "refill_ps")
-"""What synchronization takes from CPUs, by the columns of their accounts."""
+SPENT: Final = ("stolen_ps", "awake_ps", "spin_ps", "irqs_off_ps", "refill_ps")
+"""What `lost_ps` is reckoned from, by the columns of CPUs' accounts."""
 
 Ints = npt.NDArray[np.int64]
 Columns = Mapping[str, Ints]
 
 _CPU_TIME = ("busy_ps", "spin_ps", "irqs_off_ps", "stolen_ps", "idle_ps")
 _TIMELINE = (
-    "replication", "start_ps", "end_ps", "broadcasts", *_CPU_TIME, "refill_ps", "windows_ps",
+    "replication", "start_ps", "end_ps", "broadcasts", *_CPU_TIME, "awake_ps", "refill_ps",
+    "windows_ps",
 )  # fmt: skip
 _SIDES = ("before", "after")
 
@@ -67,8 +68,8 @@ def parts_of_runs(
     return tuple(found.values()), tuple(parts)
 
 
-def lost(spent: Columns, windows: int) -> dict[str, int]:
-    """Return the CPU time that shootdowns cost, by what it was spent on.
+def lost_ps(spent: Columns, windows: Ints) -> Ints:
+    """Return the CPU time that tasks lost, row by row: not that of idle CPUs that were woken.
 
     Parameters
     ----------
@@ -78,9 +79,10 @@ def lost(spent: Columns, windows: int) -> dict[str, int]:
         Time in windows with interrupts off that workloads asked for: their own doing. What remains
         of interrupts-off is the start of calls.
     """
-    parts = {name: int(spent[name].sum()) for name in SPENT}
-    parts["irqs_off_ps"] = max(0, parts["irqs_off_ps"] - windows)
-    return parts
+    sending = np.maximum(spent["irqs_off_ps"] - windows, 0)
+    felt = spent["stolen_ps"] - spent["awake_ps"]
+    lost: Ints = felt + spent["spin_ps"] + sending + spent["refill_ps"]
+    return lost
 
 
 def _rows(columns: Columns, chosen: npt.NDArray[np.bool_]) -> dict[str, Ints]:
@@ -125,6 +127,6 @@ def _lost(timeline: Columns, end: int) -> dict[str, float]:
     found = {}
     for side, rows in zip(_SIDES, (_rows(timeline, early), _rows(timeline, ~early)), strict=True):
         whole = sum(int(rows[name].sum()) for name in _CPU_TIME)
-        spent = sum(lost(rows, int(rows["windows_ps"].sum())).values())
+        spent = int(lost_ps(rows, rows["windows_ps"]).sum())
         found[f"lost_share_{side}"] = spent / whole if whole else 0.0
     return found

@@ -15,6 +15,7 @@ from pmsim.simulation.answer.summary import (
     UserWork,
 )
 from pmsim.simulation.tables.protocols import SILENT, TOLD
+from pmsim.simulation.tables.tally import is_dominated
 from pmsim.units import S
 
 MOST_CALLS = 2
@@ -33,47 +34,109 @@ LITTLE = 0.05
 NOTABLE = 10
 """So many times slower than the mean is worth a sentence of its own."""
 
+SLIGHT = 0.01
+"""A part of the lost time with a smaller share of it is not spoken of."""
+
+OUTSTANDING = 2
+"""A CPU that lost so many times the mean is named."""
+
+TOO_OFTEN = 0.05
+"""With so many failures for each call the answer begins with them."""
+
+MANY_PAGES = 64
+"""A ranged flush of more pages says how many: x86 flushes no more than 33 one by one."""
+
 _WAITED_FOR = {
     "irqs_off": "had interrupts off",
     "idle_exit": "had to wake up",
     "busy_handler": "was in another handler",
     "ride": "took the call with another one's interrupt (coalesced)",
-    "distance": "was farthest away",
+    "distance": "had nothing in the way but the distance",
 }
 """What the CPU did that a shootdown waited for, by reason."""
 
 
 def sentences(summary: Summary) -> list[str]:
-    """Return the answers that a summary gives, one sentence or two each."""
+    """Return the answers that a summary gives, one sentence or two each.
+
+    What cost most comes first. Of several runs, times and numbers are those of the mean run.
+    """
+    failed = _failures(summary)
+    first, last = (failed, []) if _are_the_story(summary) else ([], failed)
     if not summary.broadcasts.total:
         quiet = "No CPU had to be told anything: there was no shootdown."
+        spent = _cost(summary) if summary.cost.lost_ps else []
         isolated = _isolated(summary)
-        return [quiet, *isolated, *_calls(summary), *_failures(summary), *_detail(summary)]
+        return [
+            *first, quiet, *isolated, *spent, *_calls(summary), *last, *_detail(summary),
+        ]  # fmt: skip
     return [
         *over_budget(summary),
-        _cost(summary),
+        *first,
+        *_cost(summary),
+        *_woken(summary),
         *_hanging(summary),
         *_left_open(summary),
+        _shootdowns(summary),
         _latency(summary),
         *_slowest(summary),
-        _who_paid(summary),
         *_isolated(summary),
         *_calls(summary),
         _calm(summary),
         *_user_work(summary),
-        *_failures(summary),
+        *last,
         *_detail(summary),
     ]
 
 
-def _cost(summary: Summary) -> str:
-    calls, cost = summary.broadcasts, summary.cost
-    kinds = ", ".join(f"{n:,} {kind}" for kind, n in calls.by_kind.items())
-    return (
-        f"Shootdowns cost {share(cost.share)} of all CPU time:"
-        f" {time(cost.lost_ps)} of {counted(summary.cpus, 'CPU')} in {_duration(summary)},"
-        f" for {counted(calls.total, 'shootdown')} ({kinds}){_told(calls)}."
+def _cost(summary: Summary) -> list[str]:
+    """Say what tasks lost, and to what, the largest part first; then who lost most."""
+    cost, runs = summary.cost, summary.replications
+    if not cost.lost_ps:
+        return ["No task lost any time."]
+    said = (
+        f"Tasks lost {share(cost.share)} of all CPU time: {time(cost.lost_ps / runs)} of"
+        f" {counted(summary.cpus, 'CPU')} in {_duration(summary)}"
     )
+    words = _taker_words(summary)
+    parts = sorted(cost.parts.items(), key=lambda part: -part[1])
+    told = [f"{time(ps / runs)} {words[name]}" for name, ps in parts if ps >= SLIGHT * cost.lost_ps]
+    told[0] += f" ({share(parts[0][1] / cost.lost_ps)})"
+    return [f"{said}: {', '.join(told)}{_who_lost_most(summary)}."]
+
+
+def _taker_words(summary: Summary) -> dict[str, str]:
+    """Return what each part of the lost time was lost to."""
+    silent = set(summary.broadcasts.by_protocol) <= SILENT
+    return {
+        "handlers": "stalled by TLB broadcasts" if silent else "to handlers",
+        "locks": "spinning for locks",
+        "answers": "waiting for shootdowns",
+        "sending": "enqueuing and sending",
+        "refill": "refilling TLBs",
+    }
+
+
+def _who_lost_most(summary: Summary) -> str:
+    """Say which CPU lost most, where that is far more than the others did."""
+    if not summary.paid.cpus:
+        return ""
+    worst = summary.paid.cpus[0]
+    if worst.lost_ps * summary.cpus < OUTSTANDING * summary.cost.lost_ps:
+        return ""
+    text = f". CPU {worst.cpu} lost most, {time(worst.lost_ps / summary.replications)}"
+    return f"{text}, by spinning" if worst.spin_ps > worst.lost_ps / 2 else text
+
+
+def _woken(summary: Summary) -> list[str]:
+    """Tell of the idle CPUs that were woken, which cost no task anything."""
+    cost, runs = summary.cost, summary.replications
+    if not cost.woken:
+        return []
+    return [
+        f"Idle CPUs were woken {_times(cost.woken, runs)}, and awake for"
+        f" {time(cost.awake_ps / runs)}: no task lost that time."
+    ]
 
 
 def _hanging(summary: Summary) -> list[str]:
@@ -123,11 +186,11 @@ def between(one: UsedConstant) -> str:
     return from_to(written(one.low), written(one.high))
 
 
-def _told(calls: ShootdownCounts) -> str:
+def _told(calls: ShootdownCounts, runs: int) -> str:
     """Say which shootdowns were no IPI calls; nothing where all were."""
     counts, total = calls.by_protocol, calls.total
     said = [
-        f"{'all' if counts[name] == total else format(counts[name], ',')} of them {words}"
+        f"{'all' if counts[name] == total else _number(counts[name], runs)} of them {words}"
         for name, words in TOLD.items()
         if name in counts
     ]
@@ -135,13 +198,48 @@ def _told(calls: ShootdownCounts) -> str:
 
 
 def _duration(summary: Summary) -> str:
-    text = time(summary.duration_ps)
+    """Write how long a run is, and of how many runs it is the mean."""
     runs = summary.replications
-    return text if runs == 1 else f"{text} ({runs:,} runs)"
+    text = time(summary.duration_ps / runs)
+    return text if runs == 1 else f"{text} (means of {runs:,} runs)"
+
+
+def _number(count: int, runs: int) -> str:
+    """Write how many things there are in the mean run."""
+    return f"{count:,}" if runs == 1 else number(count / runs)
+
+
+def _times(count: int, runs: int) -> str:
+    """Write how often something happens in the mean run."""
+    text = _number(count, runs)
+    return ("once" if text == "1" else f"{text} times") + (" a run" if runs > 1 else "")
+
+
+def _shootdowns(summary: Summary) -> str:
+    """Say how many shootdowns there were, of what kind, and who waited for them."""
+    calls, runs = summary.broadcasts, summary.replications
+    kinds = [
+        f"{_number(n, runs)} {kind}{_pages(calls) if kind == 'range' else ''}"
+        for kind, n in calls.by_kind.items()
+    ]
+    initiators = ", ".join(dict.fromkeys(one.workload for one in summary.paid.initiators))
+    one = _number(calls.total, runs) == "1"
+    return (
+        f"There {'was' if one else 'were'} {_number(calls.total, runs)}"
+        f" shootdown{'' if one else 's'}{' a run' if runs > 1 else ''} ({', '.join(kinds)})"
+        f"{_told(calls, runs)}; {initiators} waited {time(summary.cost.initiators_ps / runs)} for"
+        f" {'it' if one else 'them'}."
+    )
+
+
+def _pages(calls: ShootdownCounts) -> str:
+    """Say of how many pages ranged flushes are, where that is more than x86 would flush so."""
+    pages = calls.pages_p50
+    return f" of {pages:,} pages each" if pages is not None and pages > MANY_PAGES else ""
 
 
 def _latency(summary: Summary) -> str:
-    latency = summary.latency_ps
+    latency, count = summary.latency_ps, summary.broadcasts.total
     found = {
         "half within": latency.p50,
         "p99": latency.p99,
@@ -149,6 +247,10 @@ def _latency(summary: Summary) -> str:
         "the slowest": latency.max,
     }
     known = [f"{name} {time(ps)}" for name, ps in found.items() if ps is not None]
+    if count == 1:
+        return f"The shootdown took {quantity(latency.max, 'ps')}."
+    if is_dominated(count, count * (latency.mean or 0), latency.max or 0):
+        return f"A shootdown took: {', '.join(known)}, as long as all others together."
     return f"A shootdown took {quantity(latency.mean, 'ps')} on average: {', '.join(known)}."
 
 
@@ -174,36 +276,40 @@ def _calls(summary: Summary) -> list[str]:
         by_workload.setdefault(one.workload, []).append(one)
     said = []
     for calls in by_workload.values():
-        least = NEGLIGIBLE * sum(one.total_ps for one in calls)
-        said += [_call(one) for one in calls[:MOST_CALLS] if one.total_ps >= least]
+        least = NEGLIGIBLE * sum(_held(one) for one in calls)
+        said += [
+            _call(one, summary.replications) for one in calls[:MOST_CALLS] if _held(one) >= least
+        ]
     return said
 
 
-def _call(one: Calls) -> str:
+def _held(one: Calls) -> int:
+    """Return how long calls ran, or were held up by locks and shootdowns: not what they slept."""
+    return one.total_ps - one.delay_ps
+
+
+def _call(one: Calls, runs: int) -> str:
     text = f"{one.workload} called {one.kind} "
     if one.count == 1:
-        return f"{text}once: {time(one.total_ps)}, {counted(one.broadcasts, 'shootdown')}."
-    text += f"{one.count:,} times ({rate(one.per_s)}): {time(one.mean_ps)} each"
-    if one.longest_ps > NOTABLE * one.mean_ps:
+        return f"{text}once: {time(one.total_ps)}, {_made(one.broadcasts)}."
+    text += f"{_times(one.count, runs)} ({rate(one.per_s)}): "
+    if is_dominated(one.count, one.total_ps, one.longest_ps):
+        text += f"half within {time(one.median_ps)}"
+        outlier = True
+    else:
+        text += f"{time(one.mean_ps)} each"
+        outlier = one.longest_ps > NOTABLE * one.mean_ps
+    if one.delay_ps > one.total_ps / 2:
+        text += f" ({share(one.delay_ps / one.total_ps)} of that asleep or off the CPU)"
+    if outlier:
         text += f", once {time(one.longest_ps)}"
-    return f"{text}, {counted(one.broadcasts, 'shootdown')} in all."
+    return f"{text}, {_made(one.broadcasts, runs)} in all."
 
 
-def _who_paid(summary: Summary) -> str:
-    cost, paid = summary.cost, summary.paid
-    initiators = {one.workload for one in paid.initiators}
-    by_protocol = summary.broadcasts.by_protocol
-    takers = "handlers" if not set(by_protocol) <= SILENT else "stalls"
-    text = (
-        f"The initiators ({', '.join(sorted(initiators))}) waited {time(cost.initiators_ps)};"
-        f" {takers} took {time(cost.stolen_ps)} from whatever else ran"
-    )
-    if cost.refill_ps:
-        text += f", and refilling TLBs {time(cost.refill_ps)}"
-    if paid.cpus:
-        worst = paid.cpus[0]
-        text += f"; CPU {worst.cpu} lost most, {time(worst.stolen_ps)}"
-    return text + "."
+def _made(shootdowns: int, runs: int = 1) -> str:
+    """Write how many shootdowns something made in the mean run."""
+    number = _number(shootdowns, runs) if shootdowns else "no"
+    return f"{number} shootdown{'' if number in ('no', '1') else 's'}"
 
 
 def _calm(summary: Summary) -> str:
@@ -219,18 +325,20 @@ def _calm(summary: Summary) -> str:
         return text + _untold(told, summary)
     end, run = fmean(ends), summary.duration_ps / summary.replications
     mean = "" if len(alike) == 1 else f" (means of {len(alike):,} runs)"
+    before = _part([(one.per_s_before, one.lost_share_before) for one in alike])
     after = _part([(one.per_s_after, one.lost_share_after) for one in alike])
+    if alike[0].verdict == "given":
+        given = f"In the warm-up of {time(end)} that the scenario gives"
+        return f"{given}: {before}; after it: {after}."
     if told.period_ps is not None and alike[0].verdict == "periodic":
         since = f" from {time(end)} on" if end else ""
         return f"{text}Shootdowns come every {time(told.period_ps)}{since}{mean}: {after}."
     if not end:
-        return f"{text}There is no transient: {after} from the start{mean}."
+        return f"{text}There is no transient: {after}, from the start{mean}."
     left = f" (the last {share(max(0.0, 1 - end / run))} of the run)" if run / 2 < end < run else ""
     if not any(one.broadcasts_after for one in alike):
         return f"{text}The transient ends at {time(end)}{mean}: no shootdown comes after it{left}."
-    before = _part([(one.per_s_before, one.lost_share_before) for one in alike])
-    text += f"The transient ends at {time(end)}{mean}"
-    return f"{text}: {before} before, {after} after it{left}."
+    return f"{text}The transient ends at {time(end)}{mean}: {before}; after it{left}: {after}."
 
 
 def _untold(told: Calm, summary: Summary) -> str:
@@ -243,7 +351,7 @@ def _untold(told: Calm, summary: Summary) -> str:
 def _part(runs: Sequence[tuple[float | None, float | None]]) -> str:
     """Say how often shootdowns came in a part of some runs, and what they cost, on average."""
     per_s, lost = (fmean(value or 0 for value in values) for values in zip(*runs, strict=True))
-    return f"{number(per_s)} shootdowns/s and {share(lost)} of all CPU time"
+    return f"{number(per_s)} shootdowns/s, {share(lost)} of all CPU time lost"
 
 
 def _user_work(summary: Summary) -> list[str]:
@@ -252,7 +360,7 @@ def _user_work(summary: Summary) -> list[str]:
         if one.slowdown is None:
             said.append(f"User work ({one.workload}) got nothing done.")
         else:
-            tasks = counted(one.tasks, "task")
+            tasks = counted(one.tasks // summary.replications, "task")
             said.append(
                 f"User work ({one.workload}, {tasks}) took {_longer(one.slowdown)};"
                 f" {_interrupted(one, summary)}."
@@ -307,13 +415,21 @@ def _interrupted(work: UserWork, summary: Summary) -> str:
         return "its CPUs were never interrupted"
     run = summary.duration_ps / summary.replications
     each = count / work.cpus * S / run
-    return f"its CPUs were interrupted {count:,} times, each {number(each)} times a second"
+    often = _times(count, summary.replications)
+    return f"its CPUs were interrupted {often}, each {number(each)} times a second"
+
+
+def _are_the_story(summary: Summary) -> bool:
+    """Whether so much of what workloads asked for was refused that the answer begins with it."""
+    failed = sum(one.count for one in summary.failures)
+    asked = sum(one.count for one in summary.calls)
+    return failed > 0 and failed >= TOO_OFTEN * asked
 
 
 def _failures(summary: Summary) -> list[str]:
     return [
-        f"{one.count:,} x {one.kind} failed; first at {time(one.first_at_ps)},"
-        f" {one.first_by}: {one.first}."
+        f"{one.kind} failed {_times(one.count, summary.replications)}, first at"
+        f" {time(one.first_at_ps)}, for {one.first_by}: {one.first}."
         for one in summary.failures
     ]
 

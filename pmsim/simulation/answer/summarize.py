@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from pmsim.simulation.answer.calm import foremost
 from pmsim.simulation.answer.isolated import isolated_cpus
 from pmsim.simulation.answer.isolation import Isolated, Isolation
 from pmsim.simulation.answer.kernelcalls import KERNEL_WORKER, kernel_calls
-from pmsim.simulation.answer.parts import SPENT, lost, parts_of_runs
+from pmsim.simulation.answer.parts import SPENT, lost_ps, parts_of_runs
 from pmsim.simulation.answer.slowest import SLOWEST_COLUMNS, SlowestCall
 from pmsim.simulation.answer.summary import (
     Cost,
@@ -78,7 +79,7 @@ def summarize(
         broadcasts=calls.totals(sum(durations)),
         latency_ps=calls.latency(),
         cost=_cost(calls.latencies.total, cpus, tasks, sum(durations)),
-        paid=Paid(_paying_cpus(cpus), calls.initiators(names)),
+        paid=Paid(_paying_cpus(cpus, tasks), calls.initiators(names)),
         slowest=calls.slowest.told(names),
         transient_end_ps=transients[0].end_ps if transients else None,
         calm=foremost(calms),
@@ -105,13 +106,14 @@ def _isolated(
     return isolated_cpus(files, isolation, lengths, stolen, names)
 
 
-_CPU_COLUMNS = ("replication", "cpu", *SPENT, "handlers")
+_CPU_COLUMNS = ("replication", "cpu", *SPENT, "lock_spin_ps", "handlers", "woken")
 _TASK_COLUMNS = (
     "replication", "workload", "cpu", "task", "start_ps", "end_ps", "work_ps", "windows_ps",
 )  # fmt: skip
-_PAID = ("stolen_ps", "spin_ps", "refill_ps", "handlers")
+_PAID = ("stolen_ps", "awake_ps", "spin_ps", "refill_ps", "handlers")
 _CALL_COLUMNS = (
     "replication", "cpu", "task", "start_ps", "end_ps", "kind", "cause", "targets", "protocol",
+    "pages",
 )  # fmt: skip
 _ALL_CALL_COLUMNS = tuple(dict.fromkeys((*_CALL_COLUMNS, *SLOWEST_COLUMNS)))
 
@@ -127,6 +129,7 @@ class _Calls:
         self.last_ends: dict[int, int] = {}
         self.waited: Counter[tuple[int, int]] = Counter()
         self.latencies = Tally()
+        self.pages = Tally()
         self.slowest = SlowestCall()
         for batch in files.arrow_batches("crosscalls", _ALL_CALL_COLUMNS):
             replication, cpu, task, start, end = (filled(batch.column(i)) for i in range(5))
@@ -137,6 +140,7 @@ class _Calls:
             for counter, column in ((self.kinds, 5), (self.causes, 6), (self.protocols, 8)):
                 for item in batch.column(column).value_counts().to_pylist():
                     counter[item["values"]] += item["counts"]
+            self.pages.add(_pages_of_ranges(batch))
             for number in np.unique(replication).tolist():
                 last = int(end[replication == number].max())
                 self.last_ends[number] = max(last, self.last_ends.get(number, 0))
@@ -151,6 +155,7 @@ class _Calls:
             by_cause=dict(self.causes.most_common()),
             by_protocol=dict(self.protocols.most_common()),
             targets=self.targets,
+            pages_p50=_median(self.pages),
         )
 
     def latency(self) -> Latency:
@@ -168,6 +173,20 @@ class _Calls:
         )
 
 
+def _pages_of_ranges(batch: pa.RecordBatch) -> Ints:
+    """Return the pages of the ranged flushes among some rows of `_ALL_CALL_COLUMNS`."""
+    codes, kinds = coded(batch.column(_ALL_CALL_COLUMNS.index("kind")))
+    pages = filled(batch.column(_ALL_CALL_COLUMNS.index("pages")))
+    ranged = np.array([kind == "range" for kind in kinds], dtype=bool)
+    found: Ints = pages[ranged[codes] & (pages >= 0)]
+    return found
+
+
+def _median(times: Tally) -> int | None:
+    """Return the median, a value that occurred; `None` of nothing."""
+    return times.at((times.count + 1) // 2) if times.count else None
+
+
 def _add_by_key(into: Counter[tuple[int, int]], cpu: Ints, task: Ints, values: Ints) -> None:
     tasks, of_task = np.unique(task, return_inverse=True)
     keys, place = np.unique(cpu * len(tasks) + of_task, return_inverse=True)
@@ -177,24 +196,30 @@ def _add_by_key(into: Counter[tuple[int, int]], cpu: Ints, task: Ints, values: I
         into[(key // len(tasks), int(tasks[key % len(tasks)]))] += total
 
 
-def _paying_cpus(cpus: Mapping[str, Ints]) -> tuple[PayingCpu, ...]:
+def _paying_cpus(cpus: Mapping[str, Ints], tasks: Mapping[str, Ints]) -> tuple[PayingCpu, ...]:
     numbers, place = np.unique(cpus["cpu"], return_inverse=True)
-    paid = {name: _sums(place, cpus[name], len(numbers)) for name in _PAID}
-    most = np.argsort(-paid["stolen_ps"], kind="stable")[:TOP]
+    sums = {name: _sums(place, cpus[name], len(numbers)) for name in (*SPENT, "handlers")}
+    windows = np.zeros(len(numbers), dtype=np.int64)
+    np.add.at(windows, np.searchsorted(numbers, tasks["cpu"]), tasks["windows_ps"])
+    paid = lost_ps(sums, windows)
     return tuple(
-        PayingCpu(int(numbers[row]), *(int(paid[name][row]) for name in _PAID))
-        for row in most.tolist()
-        if paid["stolen_ps"][row] > 0
+        PayingCpu(int(numbers[row]), int(paid[row]), *(int(sums[name][row]) for name in _PAID))
+        for row in np.argsort(-paid, kind="stable")[:TOP].tolist()
+        if paid[row] > 0
     )
 
 
 def _cost(
     initiators: int, cpus: Mapping[str, Ints], tasks: Mapping[str, Ints], duration: int
 ) -> Cost:
-    """Return the CPU time that shootdowns cost, by what it was spent on."""
-    spent = lost(cpus, int(tasks["windows_ps"].sum()))
+    """Return the CPU time that was lost, by what it was spent on."""
+    names = (*SPENT, "lock_spin_ps", "woken")
+    sums = {name: np.array([cpus[name].sum()]) for name in names}
+    windows = np.array([tasks["windows_ps"].sum()])
     all_time = duration * len(np.unique(cpus["cpu"]))
-    total = sum(spent.values())
+    total = int(lost_ps(sums, windows)[0])
+    sums["irqs_off_ps"] = np.maximum(sums["irqs_off_ps"] - windows, 0)
+    spent = {name: int(one[0]) for name, one in sums.items()}
     share = total / all_time if all_time else 0.0
     return Cost(initiators_ps=initiators, **spent, lost_ps=total, share=share)
 
@@ -236,25 +261,33 @@ def _user_work(tasks: Mapping[str, Ints], cpus: Mapping[str, Ints]) -> tuple[Use
 
 
 def _operations(files: TableSource) -> tuple[Operations, ...]:
-    count: Counter[str] = Counter()
-    time: Counter[str] = Counter()
-    calls: Counter[str] = Counter()
-    for batch in files.arrow_batches("operations", ("kind", "start_ps", "end_ps", "crosscalls")):
+    times: dict[str, Tally] = {}
+    made: Counter[str] = Counter()
+    delay: Counter[str] = Counter()
+    columns = ("kind", "start_ps", "end_ps", "crosscalls", "delay_ps")
+    for batch in files.arrow_batches("operations", columns):
         codes, kinds = coded(batch.column(0))
-        start, end, crosscalls = (filled(batch.column(i)) for i in range(1, 4))
-        found = np.bincount(codes, minlength=len(kinds)).tolist()
-        times = _sums(codes, end - start, len(kinds)).tolist()
-        made = _sums(codes, crosscalls, len(kinds)).tolist()
-        for kind, one_found, one_time, one_made in sorted(
-            zip(kinds, found, times, made, strict=True)
-        ):
-            if one_found:
-                count[kind] += one_found
-                time[kind] += one_time
-                calls[kind] += one_made
-    return tuple(
-        Operations(kind, count[kind], round(total / count[kind]), total, calls[kind])
-        for kind, total in time.most_common()
+        start, end, crosscalls, delayed = (filled(batch.column(i)) for i in range(1, 5))
+        for code in np.unique(codes).tolist():
+            kind, rows = kinds[code], codes == code
+            times.setdefault(kind, Tally()).add((end - start)[rows])
+            made[kind] += int(crosscalls[rows].sum())
+            delay[kind] += int(delayed[rows].sum())
+    ordered = sorted(times, key=lambda kind: (delay[kind] - times[kind].total, kind))
+    return tuple(_of_kind(kind, times[kind], delay[kind], made[kind]) for kind in ordered)
+
+
+def _of_kind(kind: str, times: Tally, delay: int, made: int) -> Operations:
+    count, total = times.count, times.total
+    return Operations(
+        kind=kind,
+        count=count,
+        mean_ps=round(total / count),
+        median_ps=_median(times) or 0,
+        longest_ps=times.at(count),
+        total_ps=total,
+        delay_ps=delay,
+        crosscalls=made,
     )
 
 

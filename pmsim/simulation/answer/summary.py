@@ -27,6 +27,7 @@ class ShootdownCounts(Record):
     by_cause: Annotated[Mapping[str, int], "By why: attributes, split, purge, reset_perms, ..."]
     by_protocol: Annotated[Mapping[str, int], "By how the CPUs were told: ipi, sbi, tlbi."]
     targets: Annotated[int, "CPUs that had to answer, one for each shootdown."]
+    pages_p50: Annotated[int | None, "Pages of a ranged flush, their median; none without any."]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,23 +43,41 @@ class Latency(Record):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cost(Record):
-    """CPU time that shootdowns cost."""
+    """CPU time that shootdowns and waiting for locks cost."""
 
     initiators_ps: Annotated[int, "Latency of all shootdowns together; overlaps with what is lost."]
     stolen_ps: Annotated[int, "In handlers, in waking up for them, and stalled by TLB broadcasts."]
+    awake_ps: Annotated[int, "The part of stolen that idle CPUs were awake for: no task lost it."]
+    woken: Annotated[int, "How often idle CPUs were woken: handlers that began without a task."]
     spin_ps: Annotated[int, "Spinning: for acknowledgements, csd locks, spinlocks and mutexes."]
+    lock_spin_ps: Annotated[int, "The part of spin that waited for spinlocks and mutexes."]
     irqs_off_ps: Annotated[int, "Enqueuing and sending with interrupts off."]
     refill_ps: Annotated[int, "Refilling TLBs after full flushes."]
-    lost_ps: Annotated[int, "Sum of stolen, spin, irqs_off and refill."]
+    lost_ps: Annotated[
+        int, "What tasks lost: stolen less awake, and spin, irqs_off and refill with it."
+    ]
     share: Annotated[float, "The lost time as a share of all CPU time."]
+
+    @property
+    def parts(self) -> Mapping[str, int]:
+        """What the lost time consists of."""
+        return {
+            "handlers": self.stolen_ps - self.awake_ps,
+            "locks": self.lock_spin_ps,
+            "answers": self.spin_ps - self.lock_spin_ps,
+            "sending": self.irqs_off_ps,
+            "refill": self.refill_ps,
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PayingCpu(Record):
-    """A CPU that was interrupted."""
+    """A CPU whose tasks lost time."""
 
     cpu: Annotated[int, "Its number."]
+    lost_ps: Annotated[int, "What they lost on it, windows with interrupts off not counted."]
     stolen_ps: Annotated[int, "Stolen from it by handlers and by waking up for them."]
+    awake_ps: Annotated[int, "The part of that in which it had no task."]
     spin_ps: Annotated[int, "Spent spinning."]
     refill_ps: Annotated[int, "Spent on refilling its TLB."]
     handlers: Annotated[int, "Interrupt handlers that it ran."]
@@ -78,7 +97,7 @@ class Initiator(Record):
 class Paid(Record):
     """Who paid for shootdowns, at most five of each."""
 
-    cpus: Annotated[tuple[PayingCpu, ...], "The CPUs that most was stolen from."]
+    cpus: Annotated[tuple[PayingCpu, ...], "The CPUs whose tasks lost most."]
     initiators: Annotated[tuple[Initiator, ...], "The tasks that waited longest."]
 
 
@@ -148,7 +167,9 @@ class Calls(Record):
     count: Annotated[int, "How many calls."]
     per_s: Annotated[float, "The same per second."]
     mean_ps: Annotated[int, "Mean time of a call."]
+    median_ps: Annotated[int, "Its median, a value that occurred."]
     total_ps: Annotated[int, "Time of all calls."]
+    delay_ps: Annotated[int, "The part in which they did not run: asleep, interrupted, in line."]
     broadcasts: Annotated[int, "Shootdowns that they made."]
     lock_wait_ps: Annotated[int, "Time that they waited for locks."]
     longest_ps: Annotated[int, "Time of the longest call."]
@@ -162,7 +183,10 @@ class Operations(Record):
     kind: Annotated[str, "The kernel function."]
     count: Annotated[int, "How many."]
     mean_ps: Annotated[int, "Mean time."]
+    median_ps: Annotated[int, "Median, a value that occurred."]
+    longest_ps: Annotated[int, "The longest."]
     total_ps: Annotated[int, "Time of all."]
+    delay_ps: Annotated[int, "The part in which they did not run: asleep, interrupted, in line."]
     crosscalls: Annotated[int, "Shootdowns made in them."]
 
 
@@ -237,8 +261,11 @@ class Summary(Record):
     calm: Annotated[Calm, "When the shootdowns calm down: the verdict on most replications."]
     transients: Annotated[tuple[Parts, ...], "Each replication before and after its transient."]
     user_work: Annotated[tuple[UserWork, ...], "Work that was disturbed, by workload."]
-    calls: Annotated[tuple[Calls, ...], "What workloads asked of the kernel, the costliest first."]
-    operations: Annotated[tuple[Operations, ...], "Kernel operations by kind, the costliest first."]
+    calls: Annotated[
+        tuple[Calls, ...],
+        "What workloads asked of the kernel, first what took most time without its delay.",
+    ]
+    operations: Annotated[tuple[Operations, ...], "Kernel operations by kind, in the same order."]
     failures: Annotated[tuple[Failures, ...], "What failed, by kind."]
     detail: Annotated[tuple[Detail, ...], "What was kept in full, for each such run."]
     isolated: Annotated[

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from pmsim.hardware.fabric import ACCOUNT_COLUMNS, CROSSCALL_COLUMNS
 from pmsim.hardware.tlb import CallKind
-from pmsim.simulation.tables.columns import CPU_TIMES
+from pmsim.simulation.tables.columns import CPU_TIMES, PARTS_OF_TIMES
 from pmsim.units import US, S
 
 Ints = npt.NDArray[np.int64]
@@ -31,6 +31,7 @@ MOST_CPU_INTERVALS = 400
 """The same for the timeline of every single CPU."""
 
 _TIMES = tuple(column.name for column in CPU_TIMES)
+_PARTS = tuple(column.name for column in PARTS_OF_TIMES)
 _PLACES = [ACCOUNT_COLUMNS.index(name) for name in _TIMES]
 _START = CROSSCALL_COLUMNS.index("start_ps")
 _KIND = CROSSCALL_COLUMNS.index("kind")
@@ -170,7 +171,7 @@ class Timeline:
             "broadcasts_per_s": broadcasts * (S / length),
             **kinds,
             "targets": calls[:, -1],
-            **{name: spent[name] for name in ("handlers", *_TIMES, "refill_ps")},
+            **{name: spent[name] for name in ("handlers", *_TIMES, "refill_ps", *_PARTS)},
             "windows_ps": gains[:, -2],
             "lazy_pages": gains[:, -1].cumsum(),
         }

@@ -112,6 +112,13 @@ CPU_TIMES = (
 )
 """How a CPU's time splits, without gap or overlap."""
 
+PARTS_OF_TIMES = (
+    _time("lock_spin_ps", "The part of spin that waited for spinlocks and mutexes."),
+    _time("awake_ps", "The part of stolen in which no task was there: an idle CPU, awake."),
+    _count("woken", "Handlers that began while no task was there: how often idle CPUs were woken."),
+)
+"""What is told of some of these times beyond their sum."""
+
 OPERATIONS = Table(
     "operations",
     "One row per operation of the kernel, nested ones too.",
@@ -197,6 +204,7 @@ CPUS = Table(
         _time("refill_ps", "The part of busy that refilled the TLB after full flushes."),
         _count("handlers", "Interrupt handlers run."),
         _count("crosscalls_sent", "Shootdowns that this CPU began."),
+        *PARTS_OF_TIMES,
     ),
 )
 
@@ -217,6 +225,7 @@ TIMELINE = Table(
         _count("handlers", "Interrupt handlers run."),
         *CPU_TIMES,
         _time("refill_ps", "The part of busy that refilled TLBs."),
+        *PARTS_OF_TIMES,
         _time("windows_ps", "The part of irqs_off that workloads asked for."),
         _pages("lazy_pages", "Pages freed and not yet purged, at the interval's end."),
     ),

@@ -85,3 +85,11 @@ class Tally:
         merged = np.zeros(len(self._values), dtype=np.int64)
         np.add.at(merged, where, np.concatenate([counts for _, counts in parts]))
         self._counts = merged
+
+
+def is_dominated(count: int, total: float, longest: float) -> bool:
+    """Return whether one of several times is as long as all others together.
+
+    Their mean then tells of neither: the median and that one do.
+    """
+    return count > 2 and 2 * longest >= total

@@ -55,7 +55,8 @@ def test_shares_are_those_of_the_accounts(result: pmsim.Result, values: dict[str
     everything = cpus[[part.name for part in CPU_TIMES]].to_numpy().sum()
     assert values["stolen_share"] == pytest.approx(cpus["stolen_ps"].sum() / everything)
     parts = [values[f"{name}_share"] for name in ("stolen", "spin", "irqs_off", "refill")]
-    assert values["lost_share"] == pytest.approx(sum(parts))
+    assert values["awake_share"] == pytest.approx(cpus["awake_ps"].sum() / everything)
+    assert values["lost_share"] == pytest.approx(sum(parts) - values["awake_share"])
     assert values["handlers"] == cpus["handlers"].sum()
 
 

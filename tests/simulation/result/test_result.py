@@ -73,7 +73,7 @@ def test_a_result_shows_itself_in_a_notebook(copy: Path) -> None:
     (copy / "manifest.json").write_text(json.dumps(manifest))
     html = pmsim.open(copy)._repr_html_()
     assert "a &lt;b&gt; &amp; c" in html
-    assert "Shootdowns cost" in html
+    assert "Tasks lost" in html
     for name in TABLES:
         assert f">{name}</td>" in html
     assert html.count('<td style="text-align: left">') == 2 * len(TABLES)  # names and sentences
