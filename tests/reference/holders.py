@@ -51,7 +51,7 @@ def spin(task: Task, ps: int) -> Waits:
     start = machine.now
     gone_at = start + ps
     if ps > 0:
-        task.doing = Doing.SPIN
+        task.doing = Doing.AWAIT
         machine.clock.call_at(gone_at, task.step_is_due)
         yield
     record = CallRecord(task.cpu.number, task.number, start, machine.now, {})
