@@ -62,7 +62,7 @@ def import_(
         bool, typer.Option("--quiet", "-q", help="No progress, and no report on the terminal.")
     ] = False,
 ) -> None:
-    """Read what a machine tells: traces, counts of interrupts, areas, topology."""
+    """Read traces, counts of interrupts, areas, topologies."""
     from pmsim.imports.importer import Wishes, import_files
     from pmsim.units import parse_time
 

@@ -60,7 +60,7 @@ def plot(
         bool, typer.Option("--force", help="Replace figures that are there already.")
     ] = False,
 ) -> None:
-    """Draw the figures of a result or a sweep again, in any format, and to fit a paper.
+    """Draw the figures of a result again, to fit a paper.
 
     With --width each figure is told with a caption for it.
     """

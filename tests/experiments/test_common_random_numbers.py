@@ -16,7 +16,7 @@ from tests.machines import machine, scenario
 Draws = dict[tuple[Any, ...], list[float]]
 
 BURST = {"kind": "module_burst", "name": "burst", "cpu": 2, "modules": 2,
-         "arrival": {"poisson": "9000/s"}}  # fmt: skip
+         "segments": {"mean": "42 pages"}, "arrival": {"poisson": "9000/s"}}  # fmt: skip
 LOUD = {**NOISE, "name": "more noise", "cpus": [3]}
 METHODS = ("exponential", "normal", "uniform", "random", "integers", "choice", "shuffle")
 """All that is drawn with, anywhere in pmsim."""
@@ -26,23 +26,35 @@ LASTING = {"lifetime": {"dist": "exponential", "scale": "50us"}}
 SIZES = {"size": {"least": "4KiB", "most": "64KiB"}}
 EVERY: dict[str, dict[str, Any]] = {
     "bpf_programs": AT_RANDOM | LASTING,
+    "compacting_gc": AT_RANDOM,
+    "cross_call": AT_RANDOM,
     "ftrace_toggle": {"on_for": {"dist": "exponential", "scale": "50us"}, "sites": 5},
+    "huge_pages": AT_RANDOM,
     "ioremap_churn": AT_RANDOM | LASTING | SIZES,
     "irq_off_noise": {
         "cpus": [2],
         "rate": "40000/s",
         "length": {"dist": "exponential", "scale": "2us"},
     },
+    "jit": AT_RANDOM,
     "kernel_flush": AT_RANDOM,
+    "kmap": AT_RANDOM,
+    "memory_unplug": AT_RANDOM,
     "module_burst": AT_RANDOM | {"modules": 4},
     "module_storm": {"modules": 4},
+    "numa_balancing": AT_RANDOM,
+    "page_attributes": AT_RANDOM,
     "policy_load": {"allocations": 16, "size": "512B"},
     "pool_churn": AT_RANDOM,
+    "process": AT_RANDOM,
     "rare_writes": AT_RANDOM,
+    "reclaim": AT_RANDOM,
+    "replay": {},
     "static_keys": AT_RANDOM,
     "thread_churn": AT_RANDOM | LASTING,
     "trace": {},
     "user_madvise": AT_RANDOM,
+    "user_membarrier": AT_RANDOM,
     "user_mprotect": AT_RANDOM,
     "user_munmap": AT_RANDOM,
     "user_work": {},
@@ -50,6 +62,15 @@ EVERY: dict[str, dict[str, Any]] = {
     "vmap_touch": {},
 }
 """Each kind of workload, drawing all that it may."""
+
+FILES = {
+    "trace": "cpu,op,arg\n2,flush_kernel,1\n",
+    "replay": "at_ps,cpu,op,area,first,pages,cpus\n0,2,flush_tlb_all,,,,\n",
+}
+"""What those kinds read that do what a file says."""
+
+KERNELS: dict[str, dict[str, Any]] = {"kmap": {"profile": "linux-4.16-x86_32"}}
+"""Kernels of what the usual one, which has rare writes, does not do."""
 
 
 @pytest.fixture
@@ -125,10 +146,10 @@ def test_a_workload_of_any_kind_draws_the_same_beside_others_and_changes_no_draw
     draws: Callable[[pmsim.Scenario], Draws], kind: str, tmp_path: Path
 ) -> None:
     one = {"kind": kind, "name": "one", **EVERY[kind]}
-    if kind == "trace":
-        (tmp_path / "program.csv").write_text("cpu,op,arg\n2,flush_kernel,1\n")
+    if kind in FILES:
+        (tmp_path / "program.csv").write_text(FILES[kind])
         one["file"] = str(tmp_path / "program.csv")
-    kernel = {"profile": "linux-6.1-x86_64", "pmalloc": "prmem"}  # which has rare writes
+    kernel = KERNELS.get(kind, {"profile": "linux-6.1-x86_64", "pmalloc": "prmem"})
     without, alone, beside = (
         draws(jittery(*workloads, WORK, kernel=kernel))
         for workloads in ([NOISE], [one], [LOUD, one, NOISE, BURST])
@@ -139,6 +160,7 @@ def test_a_workload_of_any_kind_draws_the_same_beside_others_and_changes_no_draw
     else:
         assert kind in (
             "policy_load",
+            "replay",
             "trace",
             "user_work",
             "vmap_touch",
