@@ -31,8 +31,8 @@ from pmsim.units import GIB, KIB, MIB, PAGE_SIZE, format_size
 LEAF_LEVELS: Final = {4 * KIB: 1, 2 * MIB: 2, 4 * MIB: 2, 1 * GIB: 3}
 """Level of the page table at which a leaf of so many bytes stands; 4 MiB without PAE only."""
 
-LOWEST_ADDRESS: Final = 1 << 31
-"""No architecture's kernel lies lower."""
+LOWEST_ADDRESS: Final = 0x3F000000
+"""No kernel lies lower: modules of a 32-bit Arm one that has 3 GiB of addresses (VMSPLIT_1G)."""
 
 MOST_STAYS: Final = 16
 """No call takes a lock that often."""

@@ -230,3 +230,21 @@ def test_the_page_table_has_the_shape_of_its_architecture(
     profile: str, overrides: dict[str, object], shape: tuple[int, int, int]
 ) -> None:
     assert load_profile(profile, overrides).geometry == Geometry(*shape)
+
+
+@pytest.mark.parametrize(
+    ("profile", "split", "modules", "lowmem"),
+    [
+        # Modules are 16 MiB below PAGE_OFFSET; the direct map ends 8 MiB below VMALLOC_START.
+        ("linux-6.1-arm32", 0x80000000, 0x7F000000, 0xF0000000 - 0x80000000),
+        ("linux-4.14-arm32", 0x80000000, 0x7F000000, 0xF0000000 - 0x80000000),
+        ("linux-6.1-arm32", 0x40000000, 0x3F000000, 0xF0000000 - 0x40000000),
+        # MAXMEM: up to 128 MiB below 0xff7fe000, in leaves of 4 MiB.
+        ("linux-4.16-x86_32", 0x80000000, 0xF7FFE000, (0xF77FE000 - 0x80000000) >> 22 << 22),
+    ],
+)
+def test_another_split_of_32_bits_moves_modules_and_the_direct_map(
+    profile: str, split: int, modules: int, lowmem: int
+) -> None:
+    found = load_profile(profile, {"page_offset": split})
+    assert (found.page_offset, found.modules_start, found.lowmem) == (split, modules, lowmem)

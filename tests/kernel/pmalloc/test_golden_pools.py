@@ -24,6 +24,7 @@ X86 = [
     {"profile": "linux-4.16-x86_64"},
     {"profile": "linux-4.16-x86_32"},
     {"profile": "linux-4.16-x86_32", "pae": False},
+    {"profile": "linux-5.10-x86_64"},
     {"profile": "linux-5.15-x86_64"},
     {"profile": "linux-6.1-x86_64"},
     {"profile": "linux-6.6-x86_64"},
@@ -31,10 +32,15 @@ X86 = [
     {"profile": "linux-6.18-x86_64"},
 ]
 RANGE_ONLY = [
+    {"profile": "linux-4.14-arm64"},
     {"profile": "linux-4.16-arm64"},
+    {"profile": "linux-4.14-arm32"},
+    {"profile": "linux-5.4-arm32"},
     {"profile": "linux-6.1-arm32"},
 ]
-ALIASED = [{"profile": f"linux-{version}-arm64"} for version in ("6.1", "6.1.y", "6.12", "6.18")]
+ALIASED = [
+    {"profile": f"linux-{version}-arm64"} for version in ("5.4", "6.1", "6.1.y", "6.12", "6.18")
+]
 RODATA_ON = [{**kernel, "rodata": "on"} for kernel in ALIASED]
 RISCV = [{"profile": "linux-6.1-riscv64"}, {"profile": "linux-6.12-riscv64"}]
 SIZES = pytest.mark.parametrize(("k", "p"), [(1, 1), (3, 4), (2, 33), (10, 4)])
