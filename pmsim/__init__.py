@@ -10,6 +10,7 @@ Everything that scripts and notebooks need is here::
     sweep = pmsim.sweep(scenario, {"machine.cpus": [8, 64]}, replications=10)
     pmsim.plot.broadcast_timeline(result)     # Matplotlib axes
     pmsim.reproduce("piggin-2008-eager")      # a published experiment, predicted against measured
+    pmsim.calibrate().save(Path("host.yaml"))  # this machine, measured
 
 What goes wrong is a `PmsimError`, or one of its kinds: `ScenarioError` for a file with faults,
 `SimulationError` for a run that failed.
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pmsim import figures as plot
+    from pmsim.calibration.calibrate import calibrate
+    from pmsim.calibration.calibration import Calibration
     from pmsim.errors import (
         AccountingError,
+        CalibrationError,
         CpuListError,
         DeadlockError,
         OutputError,
@@ -61,6 +65,7 @@ __all__ = [
     "sweep",
     "compare",
     "reproduce",
+    "calibrate",
     "sensitivity",
     "run_with_uncertainty",
     "open",
@@ -68,6 +73,7 @@ __all__ = [
     "Result",
     "Sweep",
     "Reproduction",
+    "Calibration",
     "Sensitivity",
     "workload",
     "KernelHandle",
@@ -80,6 +86,7 @@ __all__ = [
     "CpuListError",
     "OutputError",
     "ResultError",
+    "CalibrationError",
     "SchedulerError",
     "SimulationError",
     "ProgramError",
@@ -95,6 +102,8 @@ _HOMES = {
     "sweep": ("pmsim.experiments.sweep", "sweep"),
     "compare": ("pmsim.experiments.comparison", "compare"),
     "reproduce": ("pmsim.reproduction.reproduce", "reproduce"),
+    "calibrate": ("pmsim.calibration.calibrate", "calibrate"),
+    "Calibration": ("pmsim.calibration.calibration", "Calibration"),
     "sensitivity": ("pmsim.experiments.constants.sensitivity", "sensitivity"),
     "run_with_uncertainty": ("pmsim.experiments.constants.uncertainty", "run_with_uncertainty"),
     "open": ("pmsim.experiments.opening", "open_path"),
@@ -113,6 +122,7 @@ _HOMES = {
     "CpuListError": ("pmsim.errors", "CpuListError"),
     "OutputError": ("pmsim.errors", "OutputError"),
     "ResultError": ("pmsim.errors", "ResultError"),
+    "CalibrationError": ("pmsim.errors", "CalibrationError"),
     "SchedulerError": ("pmsim.errors", "SchedulerError"),
     "SimulationError": ("pmsim.errors", "SimulationError"),
     "ProgramError": ("pmsim.errors", "ProgramError"),

@@ -9,6 +9,7 @@
     ├── ScenarioError        an input file that is not valid: all of its faults
     ├── OutputError          results cannot be written where they should go
     ├── ResultError          a directory that should hold a result does not, or not a whole one
+    ├── CalibrationError     this machine cannot be measured
     ├── SchedulerError       workers cannot be used: no answer, another version, or they die
     └── SimulationError      something went wrong at a place in simulated time
         ├── ProgramError         a task misused a lock or asked for something impossible
@@ -112,6 +113,10 @@ class OutputError(PmsimError):
 
 class ResultError(PmsimError):
     """A result cannot be read: it is missing, incomplete, or of another version."""
+
+
+class CalibrationError(PmsimError):
+    """A machine cannot be measured, or what was measured of it says too little."""
 
 
 class SchedulerError(PmsimError):

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from pmsim.cli.calibrate import calibrate
 from pmsim.cli.check import check
 from pmsim.cli.compare import compare
 from pmsim.cli.costs import costs
@@ -64,6 +65,7 @@ app.command()(check)
 app.command(name="list")(list_)
 app.command()(costs)
 app.command()(reproduce)
+app.command()(calibrate)
 app.command()(plot)
 app.command()(report)
 app.command()(export)

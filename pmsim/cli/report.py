@@ -39,7 +39,7 @@ def report(
 
     It holds the answer in words, figures, tables and the scenario.
     """
-    from pmsim.report.files import check_files
+    from pmsim.simulation.result.files import check_files
 
     page = output or (results[0] / PAGE if len(results) == 1 else Path(PAGE))
     check_files([page], force=force)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +14,7 @@ from pmsim.cli.run import RESULTS
 from pmsim.cli.status import at_work, check_memory, reporting, say, say_what_stays
 
 if TYPE_CHECKING:
+    from pmsim.reproduction.experiment import Experiment
     from pmsim.reproduction.reproduction import Reproduction
 
 PAGE = "report.html"
@@ -26,8 +27,8 @@ def reproduce(
         list[str] | None,
         typer.Argument(
             metavar="[NAME...]",
-            help="Experiments, as `pmsim list experiments` shows them, or files of your own."
-            " Default: all that pmsim ships.",
+            help="Experiments, as `pmsim list experiments` shows them, or files of your own; host:"
+            " the cells of `pmsim calibrate`. Default: all that pmsim ships.",
         ),
     ] = None,
     workers: Annotated[
@@ -70,14 +71,21 @@ def reproduce(
         compile_passes()
     with at_work():
         with _shown(wanted=not quiet) as progress:
-            found = run(
-                *(experiments or ()), workers=workers, progress=progress, intervals=intervals
-            )
+            chosen = [one for name in experiments or () for one in _chosen(name)]
+            found = run(*chosen, workers=workers, progress=progress, intervals=intervals)
         with result_directory(place, force=force) as work:
             _write(found, work, figures=not no_figures)
     if not quiet:
         _print(found)
         say(f"tables{'' if no_figures else ', page and figures'}: {place}")
+
+
+def _chosen(name: str) -> Sequence[str | Experiment]:
+    """Return the experiments of a name: one of that name, or those of a calibration."""
+    from pmsim.calibration.experiments import calibrated_experiments, calibration_at
+
+    path = calibration_at(name)
+    return [name] if path is None else calibrated_experiments(path)
 
 
 def _write(found: Reproduction, work: Path, *, figures: bool) -> None:

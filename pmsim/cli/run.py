@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pmsim.simulation.result.result import Result
 
 RESULTS = Path("results")
+MACHINES = ("machine", "machine.platform")
+"""Keys that a machine's file may stand behind."""
 """Where results go that are not sent elsewhere."""
 
 
@@ -131,8 +133,20 @@ def changes_of(values: list[str], keys: dict[str, int | None]) -> dict[str, Any]
         path, equals, value = text.partition("=")
         if not equals or not path or not value:
             leave(BAD_INPUT, f"--set wants PATH=VALUE, such as machine.cpus=8, not '{text}'")
-        changes[path] = parse(value, f"--set {path}").value()
+        changes[path] = from_here(path, parse(value, f"--set {path}").value())
     return changes | {key: value for key, value in keys.items() if value is not None}
+
+
+def from_here(path: str, value: Any) -> Any:
+    """Return a value as it is; a machine's file where the command is given, by its whole path.
+
+    In a scenario such a path starts from the scenario's own directory.
+    """
+    from pmsim.scenario.platform import is_path
+
+    if path not in MACHINES or not isinstance(value, str) or not is_path(value):
+        return value
+    return str(Path(value).absolute()) if Path(value).is_file() else value
 
 
 def _loaded(files: list[str], changes: dict[str, Any]) -> list[Scenario]:

@@ -10,7 +10,7 @@ import typer
 
 from pmsim.cli.drawing import draw_and_say
 from pmsim.cli.options import MaxReplications, NoFigures, Precision, Quiet, Seed
-from pmsim.cli.run import RESULTS
+from pmsim.cli.run import RESULTS, from_here
 from pmsim.cli.start import INTERRUPTED
 from pmsim.cli.status import (
     BAD_INPUT,
@@ -127,7 +127,8 @@ def _values(texts: list[str]) -> dict[str, Any]:
         if not equals or not path or not several:
             leave(BAD_INPUT, f"--set wants PATH=V1,V2,..., such as machine.cpus=8,64, not '{text}'")
         listed = several if several.startswith("[") else f"[{several}]"
-        values[path] = parse(listed, f"--set {path}").value()
+        read = parse(listed, f"--set {path}").value()
+        values[path] = [from_here(path, one) for one in read] if isinstance(read, list) else read
     return values
 
 

@@ -15,7 +15,7 @@ import pyarrow.csv as pa_csv
 from pmsim.errors import OutputError
 from pmsim.escaping import inert
 from pmsim.experiments.results import Sweep
-from pmsim.report.files import new_files
+from pmsim.simulation.result.files import new_files
 from pmsim.simulation.result.result import Result
 from pmsim.simulation.tables.columns import TABLES
 from pmsim.simulation.tables.files import TableFiles

@@ -17,13 +17,13 @@ from pmsim.experiments.results import Sweep
 from pmsim.report.answer import answer_tables, answer_words
 from pmsim.report.comparison_tables import comparison_tables
 from pmsim.report.detail_tables import detail_tables
-from pmsim.report.files import new_files
 from pmsim.report.glossary import GLOSSARY
 from pmsim.report.html import facts_html, figure_html, folded_html, table_html, words_html
 from pmsim.report.sensitivity_tables import varied_constants
 from pmsim.report.svg import result_figures
 from pmsim.report.sweep_answer import sweep_words
 from pmsim.report.sweep_tables import sweep_tables
+from pmsim.simulation.result.files import new_files
 from pmsim.simulation.result.result import Result
 from pmsim.units import S
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from pmsim.errors import OutputError
 from pmsim.escaping import visible
-from pmsim.report.files import new_files
 from pmsim.report.span import Span
 from pmsim.report.spans import Spans, Window, spans_of
+from pmsim.simulation.result.files import new_files
 from pmsim.units import NS
 
 if TYPE_CHECKING:

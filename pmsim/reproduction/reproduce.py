@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pmsim.reproduction.experiment import experiment_names, load_experiment
+from pmsim.reproduction.experiment import Experiment, experiment_names, load_experiment
 from pmsim.reproduction.predict import predict
 from pmsim.reproduction.reproduction import Reproduction
 from pmsim.reproduction.runs import Report
 
 
 def reproduce(
-    *experiments: str | Path,
+    *experiments: str | Path | Experiment,
     workers: int | None = None,
     progress: Report | None = None,
     intervals: bool = False,
@@ -21,8 +21,8 @@ def reproduce(
     Parameters
     ----------
     *experiments
-        Names as `pmsim list experiments` shows them, or files of one's own; all that pmsim ships
-        where none is given.
+        Names as `pmsim list experiments` shows them, files of one's own, or experiments; all that
+        pmsim ships where none is given.
     workers
         Processes; as many as there are processors where not given. They change no number.
     progress
@@ -44,5 +44,8 @@ def reproduce(
     SimulationError
         If a run goes wrong in simulated time.
     """
-    found = tuple(load_experiment(one) for one in experiments or experiment_names())
+    found = tuple(
+        one if isinstance(one, Experiment) else load_experiment(one)
+        for one in experiments or experiment_names()
+    )
     return Reproduction(found, predict(found, workers, progress, intervals=intervals))

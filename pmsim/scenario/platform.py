@@ -9,7 +9,7 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pmsim.errors import CpuListError, Fault, ScenarioError
 from pmsim.scenario.faults import FaultList, did_you_mean, validated
@@ -66,6 +66,20 @@ def platform_constants(name_or_path: str) -> list[GivenConstant]:
         if below is not None:
             unsourcing.bare(below, (section,))
     return unsourcing.constants
+
+
+def platform_data(name_or_path: str) -> dict[str, Any]:
+    """Return a platform as plain data, as its file has it, sources and ranges included.
+
+    Raises
+    ------
+    ScenarioError
+        If there is no such platform, or its file has faults.
+    """
+    load_platform(name_or_path)
+    tree, _ = _platform_tree(name_or_path, Path())
+    assert isinstance(tree, Table)
+    return tree.value()
 
 
 def machine_of(node: Node, faults: FaultList, directory: Path) -> MachineDescription | None:
@@ -188,13 +202,14 @@ def _folder() -> Traversable:
     return resources.files("pmsim") / "data" / "platforms"
 
 
-def _is_path(text: str) -> bool:
+def is_path(text: str) -> bool:
+    """Return whether what stands for a machine is a file's path, not a platform's name."""
     return "/" in text or text.endswith((".yaml", ".yml"))
 
 
 def _platform_tree(name_or_path: str, directory: Path) -> tuple[Node, str]:
     """Return the tree of a platform's file, and the file's name in messages."""
-    if _is_path(name_or_path):
+    if is_path(name_or_path):
         path = directory / name_or_path
         return read_file(path), str(path)
     return _shipped(name_or_path)

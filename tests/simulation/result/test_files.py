@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pmsim.errors import OutputError
-from pmsim.report.files import new_files
+from pmsim.simulation.result.files import new_files
 
 
 def names(folder: Path) -> list[str]:
