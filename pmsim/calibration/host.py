@@ -15,6 +15,8 @@ from pmsim.calibration.topology import HostTopology, read_topology
 from pmsim.errors import CalibrationError
 from pmsim.kernel.profile import Arch
 from pmsim.kernel.profiles import load_profile, profile_names
+from pmsim.readers.machine import SeenMachine
+from pmsim.scenario.nearest import nearest
 
 CPUINFO: Final = Path("/proc/cpuinfo")
 _ARCHS: Final[Mapping[str, Arch]] = {
@@ -24,21 +26,13 @@ _ARCHS: Final[Mapping[str, Arch]] = {
     "armv7l": "arm32",
     "riscv64": "riscv64",
 }
-_SAPPHIRE_RAPIDS: Final = 0x8F
-_NEHALEM: Final = 0x1A
-_ZEN_3: Final = 0x19
-_K10: Final = 0x10
-"""Families of AMD's and models of Intel's (arch/x86/include/asm/intel-family.h); posted interrupts
-between virtual CPUs came with Sapphire Rapids, x2APIC servers with Nehalem."""
-_ARM_PARTS: Final[Mapping[tuple[int, int], str]] = {
-    (0x43, 0x0AF): "thunderx2-2s",
-    (0x48, 0xD01): "kunpeng-920-2s",
-    (0x41, 0xD05): "snapdragon-888",
-    (0x41, 0xD41): "snapdragon-888",
-    (0x41, 0xD44): "snapdragon-888",
+_ARM: Final[Mapping[tuple[int, int], tuple[str, str]]] = {
+    (0x41, 0xD0C): ("ARM", "Neoverse-N1"),
+    (0x43, 0x0AF): ("Cavium", "ThunderX2"),
+    (0x48, 0xD01): ("HiSilicon", "TSV110"),
 }
-"""Implementer and part (arch/arm64/include/asm/cputype.h): ThunderX2, TSV110, Cortex-A55, A78, X1;
-all others are taken for servers like Neoverse N1."""
+"""Vendor and name of some Arm processors by implementer and part, which is all that they tell
+(arch/arm64/include/asm/cputype.h)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +90,11 @@ class Host:
     counted: bool
 
     @property
+    def machine(self) -> str:
+        """The architecture as ``uname -m`` has it."""
+        return next(name for name, arch in _ARCHS.items() if arch == self.arch)
+
+    @property
     def cpu(self) -> int:
         """The CPU that calls."""
         return self.allowed[0]
@@ -146,7 +145,22 @@ class Host:
     @property
     def like(self) -> str:
         """The platform that is nearest to it."""
-        return nearest_platform(self)
+        one, (packages, dies, cores, threads) = self.processor, self.topology.shape
+        return nearest(
+            SeenMachine(
+                arch=self.machine,
+                vendor=one.vendor,
+                model_name=one.model,
+                family=one.family,
+                model=one.number,
+                hypervisor="a hypervisor" if one.guest else "",
+                packages=packages,
+                dies=dies,
+                cores=cores,
+                threads=threads,
+                cpus=len(self.topology.places),
+            )
+        )
 
     @property
     def limits(self) -> tuple[str, ...]:
@@ -184,33 +198,16 @@ def processor_of(text: str) -> Processor:
         name, colon, value = line.partition(":")
         if colon:
             keys.setdefault(name.strip().lower(), value.strip())
+    family = _number(keys.get("cpu family") or keys.get("cpu implementer"))
+    number = _number(keys.get("model") or keys.get("cpu part"))
+    vendor, model = _ARM.get((family, number), ("", ""))
     return Processor(
-        vendor=keys.get("vendor_id", ""),
-        model=keys.get("model name", "") or keys.get("uarch", "") or _arm_name(keys),
-        family=_number(keys.get("cpu family") or keys.get("cpu implementer")),
-        number=_number(keys.get("model") or keys.get("cpu part")),
+        vendor=keys.get("vendor_id", vendor),
+        model=keys.get("model name") or model or keys.get("uarch") or "unnamed processor",
+        family=family,
+        number=number,
         flags=frozenset((keys.get("flags") or keys.get("features") or "").split()),
     )
-
-
-def nearest_platform(host: Host) -> str:
-    """Return the shipped platform that is nearest to a machine: by maker, generation, and guest."""
-    one, packages = host.processor, host.topology.shape[0]
-    if host.arch in ("arm32", "riscv64"):
-        return "cortex-a15" if host.arch == "arm32" else "sg2042"
-    if host.arch == "arm64":
-        return _ARM_PARTS.get((one.family, one.number), "altra-max")
-    if one.vendor in ("AuthenticAMD", "HygonGenuine"):
-        if one.guest:
-            return "kvm-milan-2s" if packages > 1 else "kvm-milan"
-        if one.broadcasts:
-            return "epyc-turin"
-        return "opteron-2008" if one.family <= _K10 else "epyc-milan"
-    if one.guest:
-        return "kvm-sapphire-rapids" if one.number >= _SAPPHIRE_RAPIDS else "kvm-intel-2018"
-    if one.family == 6 and one.number >= _NEHALEM:
-        return "skylake-sp-8s" if packages > 2 else "skylake-sp-2s"
-    return "xeon-2006"
 
 
 def _limits(host: Host) -> list[str]:
@@ -249,12 +246,6 @@ def _read_processor() -> Processor:
         return processor_of(CPUINFO.read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return processor_of("")
-
-
-def _arm_name(keys: Mapping[str, str]) -> str:
-    if "cpu part" not in keys:
-        return "a processor that does not tell its name"
-    return f"implementer {keys.get('cpu implementer', '?')}, part {keys['cpu part']}"
 
 
 def _number(text: str | None) -> int:

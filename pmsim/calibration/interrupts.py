@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pmsim.errors import ScenarioError
+from pmsim.readers.interrupts import read_interrupts
+
 PROC: Final = Path("/proc/interrupts")
 _X86_ROWS: Final = ("TLB", "CAL")
 _CALLS: Final = "function call interrupts"
@@ -43,27 +46,15 @@ class Counts:
         }
 
 
-def counts_of(text: str) -> Counts | None:
-    """Return what a text of ``/proc/interrupts`` counts, `None` where it has no row for calls."""
-    lines = text.splitlines()
-    if not lines:
-        return None
-    cpus = [int(word[3:]) for word in lines[0].split() if word[:3] == "CPU" and word[3:].isdigit()]
-    rows = {}
-    for line in lines[1:]:
-        label, colon, rest = line.partition(":")
-        words = rest.split()
-        name, numbers = label.strip(), words[: len(cpus)]
-        described = " ".join(words[len(cpus) :]).lower()
-        known = name in _X86_ROWS or described.startswith(_CALLS)
-        if colon and known and len(numbers) == len(cpus) and all(map(str.isdigit, numbers)):
-            rows[name] = dict(zip(cpus, map(int, numbers), strict=True))
-    return Counts(rows) if rows else None
-
-
 def read_counts(path: Path = PROC) -> Counts | None:
     """Return what is counted now, `None` where the counters are hidden or not there."""
     try:
-        return counts_of(path.read_text(encoding="ascii", errors="replace"))
-    except OSError:
+        seen = read_interrupts(path)
+    except ScenarioError:
         return None
+    rows = {
+        one.name: dict(zip(seen.cpus, one.counts, strict=True))
+        for one in seen.lines
+        if one.name in _X86_ROWS or one.words.lower().startswith(_CALLS)
+    }
+    return Counts(rows) if rows else None

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pmsim.cpulist import cpus_of
+from pmsim.errors import ScenarioError
+from pmsim.readers.machine import cpu_places
 
 SYSFS: Final = Path("/sys/devices/system/cpu")
-MOST_CPUS: Final = 1 << 13
-"""Linux's own limit (NR_CPUS of x86)."""
 THREAD, CORE, DIE, PACKAGE = "thread", "core", "die", "package"
 LEVELS: Final = ("packages", "dies", "cores", "threads")
 
@@ -61,35 +60,23 @@ class HostTopology:
 
 
 def read_topology(root: Path = SYSFS) -> HostTopology:
-    """Return the topology of this machine.
-
-    Dies are what sysfs calls so; where one of them has several third-level caches, the cores of
-    each cache (AMD's core complexes). What sysfs does not tell is taken as one package, each CPU
-    a core.
+    """Return the topology of this machine; one of a single CPU where sysfs does not tell it.
 
     Parameters
     ----------
     root
         Where sysfs has the CPUs.
     """
-    online = _cpus(_text(root / "online") or "0")
-    cores = {cpu: _first(root / f"cpu{cpu}/topology", _CORE_LISTS, cpu) for cpu in online}
-    keys = {
-        cpu: (
-            _number(root / f"cpu{cpu}/topology/physical_package_id"),
-            _number(root / f"cpu{cpu}/topology/die_id"),
-            _first(root / f"cpu{cpu}/cache/index3", ("shared_cpu_list",), 0),
-            cores[cpu],
-        )
-        for cpu in online
-    }
-    if _caches_are_cores(keys.values()):
-        keys = {cpu: (package, die, 0, core) for cpu, (package, die, _, core) in keys.items()}
-    return topology_of({cpu: ((key[0],), key[1:3], key[3:]) for cpu, key in keys.items()})
+    try:
+        places = cpu_places(root)
+    except ScenarioError:
+        places = {}
+    if _caches_are_cores(places.values()):
+        places = {cpu: (package, "", core) for cpu, (package, _, core) in places.items()}
+    return topology_of(places or {0: (0, "", "")})
 
 
-_CORE_LISTS: Final = ("core_cpus_list", "thread_siblings_list")
-Key = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+Key = tuple[int, str, str]
 """What is the same for CPUs of a package, of a die of it, and of a core of that."""
 
 
@@ -108,15 +95,15 @@ def topology_of(keys: Mapping[int, Key]) -> HostTopology:
 
 _FLATTENED: Final[Sequence[tuple[Callable[[int, Key], Key], str]]] = (
     (
-        lambda cpu, key: (key[0], key[1], (cpu,)),
+        lambda cpu, key: (key[0], key[1], f"{cpu:08d}"),
         "not all cores have as many threads: each CPU is taken as a core",
     ),
     (
-        lambda cpu, key: (key[0], (), (cpu,)),
+        lambda cpu, key: (key[0], "", f"{cpu:08d}"),
         "not all dies have as many cores: each package is taken as one",
     ),
     (
-        lambda cpu, key: ((), (), (cpu,)),
+        lambda cpu, _: (0, "", f"{cpu:08d}"),
         "not all packages have as many CPUs: all are taken as one",
     ),
 )
@@ -154,32 +141,7 @@ def _shape(places: Iterable[Place]) -> tuple[int, int, int, int] | None:
     return packages, dies, cores, threads
 
 
-def _caches_are_cores(keys: Iterable[tuple[int, int, int, int]]) -> bool:
+def _caches_are_cores(keys: Iterable[Key]) -> bool:
     """Return whether each core has a third-level cache of its own, as some hosts tell guests."""
-    found = set(keys)
-    return len({key[2] for key in found}) == len(found)
-
-
-def _first(folder: Path, names: Sequence[str], otherwise: int) -> int:
-    """Return the first CPU of a list in one of some files."""
-    for name in names:
-        text = _text(folder / name)
-        if text:
-            return min(_cpus(text))
-    return otherwise
-
-
-def _cpus(text: str) -> tuple[int, ...]:
-    return cpus_of(text, MOST_CPUS)
-
-
-def _number(path: Path) -> int:
-    text = _text(path)
-    return int(text) if text.lstrip("-").isdecimal() else 0
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii", errors="replace").strip()
-    except OSError:
-        return ""
+    cores = set(keys)
+    return len({key[:2] for key in cores}) == len(cores)

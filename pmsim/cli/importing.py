@@ -67,7 +67,7 @@ def import_(
     from pmsim.units import parse_time
 
     if out is not None:
-        from pmsim.report.files import check_files
+        from pmsim.simulation.result.files import check_files
 
         check_files([out / name for name in REPORTS], force=force)
     with _shown_reading(files[0].name, wanted=not quiet) as progress:
@@ -94,7 +94,7 @@ def _cpus(listed: str) -> frozenset[int]:
 def _write(found: Imported, out: Path, *, force: bool) -> None:
     """Write the report and all pieces into a directory: all of them or none."""
     from pmsim.imports.documents import reports
-    from pmsim.report.files import new_files
+    from pmsim.simulation.result.files import new_files
 
     files = {**reports(found), **found.files}
     with new_files([out / name for name in files], force=force) as halves:

@@ -47,7 +47,7 @@ def read_interrupts(path: Path) -> Interrupts:
     ScenarioError
         If it cannot be read, or its head names no CPUs.
     """
-    head, *rest = text_of(path).lstrip("\n").splitlines()
+    head, *rest = text_of(path).lstrip("\n").splitlines() or [""]
     cpus = tuple(int(number) for number in re.findall(r"CPU(\d+)", head))
     if not cpus:
         raise unreadable(path, 1, "the head names no CPUs", "it begins with CPU0 CPU1 ...")

@@ -130,10 +130,7 @@ def read_sysfs(path: Path) -> SeenMachine:
     ScenarioError
         If a CPU's package or core is missing there.
     """
-    places = {}
-    for directory in path.glob("cpu[0-9]*/topology"):
-        number = int(directory.parent.name.removeprefix("cpu"))
-        places[number] = _place(directory)
+    places = cpu_places(path)
     order = tuple(sorted(places, key=lambda cpu: (places[cpu], cpu)))
     packages = len({place[0] for place in places.values()})
     dies = Counter(package for package, _ in {place[:2] for place in places.values()})
@@ -159,6 +156,20 @@ def read_sysfs(path: Path) -> SeenMachine:
         isolated=cpus_of(isolated, MOST_CPUS),
         even=len({*dies.values()}) == len({*cores.values()}) == len({*threads.values()}) == 1,
     )
+
+
+def cpu_places(path: Path) -> dict[int, tuple[int, str, str]]:
+    """Return package, die and core of each CPU, in a directory such as /sys/devices/system/cpu.
+
+    Raises
+    ------
+    ScenarioError
+        If a CPU's package or core is missing there.
+    """
+    return {
+        int(directory.parent.name.removeprefix("cpu")): _place(directory)
+        for directory in path.glob("cpu[0-9]*/topology")
+    }
 
 
 def _place(directory: Path) -> tuple[int, str, str]:

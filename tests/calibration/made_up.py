@@ -54,7 +54,7 @@ CELLS: Final = (
 
 def host(cpus: int = 2, cpuinfo: str = CPUINFO) -> Host:
     """Return a machine of some cores in one package."""
-    cores = {cpu: ((0,), (0, 0), (cpu,)) for cpu in range(cpus)}
+    cores = {cpu: (0, "", str(cpu)) for cpu in range(cpus)}
     return Host(
         "x86_64", "6.18.1", processor_of(cpuinfo), topology_of(cores), tuple(range(cpus)), True
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pmsim.calibration.interrupts import Counts, counts_of, read_counts
+import pytest
+
+from pmsim.calibration.interrupts import Counts, read_counts
 
 X86 = """\
            CPU0       CPU1       CPU3
@@ -33,15 +35,25 @@ IPI2:         0          0  CPU stop interrupts
 """
 
 
-def test_x86_counts_flushes_and_calls_by_cpus_that_are_online() -> None:
-    found = counts_of(X86)
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    return tmp_path / "interrupts"
+
+
+def counts_of(proc: Path, text: str) -> Counts | None:
+    proc.write_text(text, encoding="ascii")
+    return read_counts(proc)
+
+
+def test_x86_counts_flushes_and_calls_by_cpus_that_are_online(proc: Path) -> None:
+    found = counts_of(proc, X86)
     assert found is not None
     assert found.rows == {"CAL": {0: 30393, 1: 22590, 3: 7}, "TLB": {0: 1956, 1: 1458, 3: 2}}
 
 
-def test_arm_and_riscv_have_a_row_for_calls_of_functions() -> None:
+def test_arm_and_riscv_have_a_row_for_calls_of_functions(proc: Path) -> None:
     for text, row in ((ARM64, {0: 1200, 1: 1300}), (RISCV, {0: 40, 1: 50})):
-        found = counts_of(text)
+        found = counts_of(proc, text)
         assert found is not None
         assert found.rows == {"IPI1": row}
 
@@ -53,12 +65,12 @@ def test_a_flush_counts_once_whichever_row_has_it() -> None:
     assert after.since(before) == {0: 3, 1: 3}
 
 
-def test_what_hides_the_rows_counts_nothing(tmp_path: Path) -> None:
+def test_what_hides_the_rows_counts_nothing(proc: Path, tmp_path: Path) -> None:
     for text in ("", "           CPU0\n", "\0\0\0", X86.replace("CAL", "XYZ").replace("TLB", "ABC")
                  .replace("Function", "Some")):  # fmt: skip
-        assert counts_of(text) is None
-    assert read_counts(tmp_path / "interrupts") is None
+        assert counts_of(proc, text) is None
+    assert read_counts(tmp_path / "elsewhere") is None
 
 
-def test_a_row_with_fewer_numbers_than_cpus_is_not_read() -> None:
-    assert counts_of("  CPU0 CPU1\nTLB: 5 shootdowns\n") is None
+def test_a_row_with_fewer_numbers_than_cpus_is_not_read(proc: Path) -> None:
+    assert counts_of(proc, "  CPU0 CPU1\nTLB: 5 shootdowns\n") is None

@@ -10,8 +10,8 @@ import pmsim
 from pmsim.errors import ScenarioError
 from pmsim.imports.found import Imported
 from pmsim.imports.importer import Wishes, import_files
-from pmsim.imports.machines import nearest
 from pmsim.readers.machine import SeenMachine, read_lscpu, read_lscpu_json, read_sysfs
+from pmsim.scenario.nearest import nearest
 from pmsim.scenario.platform import platform_names
 from pmsim.units import US, S
 
