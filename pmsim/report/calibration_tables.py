@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from pmsim.calibration.calibration import Calibration
 from pmsim.calibration.measured import Measured
-from pmsim.report.table import Cell, Table, count, part, time, word
+from pmsim.report.table import Cell, Table, part, time, word
 from pmsim.report.truth_tables import signed
 from pmsim.units import NS
 
@@ -39,7 +39,7 @@ def _constants(found: Calibration) -> Table:
 def _cells(found: Calibration) -> Table:
     return Table(
         title="cells",
-        columns=("cell", "pages", "measured", "±", "simulated", "error", ""),
+        columns=("cell", "measured", "±", "simulated", "error", ""),
         rows=tuple(
             _row(one, found.fit.predicted[one.cell]) for one in found.session.cells if one.counts
         ),
@@ -49,8 +49,7 @@ def _cells(found: Calibration) -> Table:
 
 def _row(one: Measured, said_ns: float) -> tuple[Cell, ...]:
     return (
-        word(one.cell.curve),
-        count(one.cell.pages),
+        word(one.cell.name),
         time(one.ns * NS),
         part(one.noise),
         time(said_ns * NS),
