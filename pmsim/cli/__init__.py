@@ -1,4 +1,4 @@
-"""Floor 10: the command line, one file per command, each of them thin."""
+"""Floor 11: the command line, one file per command, each of them thin."""
 
 from __future__ import annotations
 

@@ -10,16 +10,21 @@ from matplotlib.axes import Axes
 
 from pmsim import formatting
 from pmsim.figures import look
+from pmsim.figures.form import current
 from pmsim.figures.gallery import Drawing
+from pmsim.figures.look import Mark
 from pmsim.figures.panels import Panel
 from pmsim.units import NS
 
 CALLS: Final = {
-    "mprotect": (look.BLUE, "o"),
-    "madvise": (look.ORANGE, "s"),
-    "munmap": (look.PURPLE, "^"),
-    "munmap_tables": (look.RED, "v"),
-    "membarrier": (look.VERMILION, "D"),
+    call: Mark(call.replace("_", " "), colour, dot=dot)
+    for call, colour, dot in (
+        ("mprotect", look.BLUE, "o"),
+        ("madvise", look.ORANGE, "s"),
+        ("munmap", look.PURPLE, "^"),
+        ("munmap_tables", look.RED, "v"),
+        ("membarrier", look.VERMILION, "D"),
+    )
 }
 """Colour and marker of each call, told apart by either."""
 NEAR: Final = 1.15
@@ -72,19 +77,20 @@ def draw(found: pd.DataFrame, ax: Axes) -> Axes:
     for ratio, shade in ((FACTOR, "#eeeeee"), (NEAR, "#dddddd")):
         ax.fill_between(ends, ends / ratio, ends * ratio, color=shade, linewidth=0)
     ax.plot(ends, ends, color=look.FAINT, linewidth=0.9)
-    for call, (colour, marker) in CALLS.items():
+    for call, mark in CALLS.items():
         for held_out in (False, True):
             rows = found[(found["call"] == call) & (found["held_out"] == held_out)]
             ax.plot(
                 rows["measured_ns"] * NS, rows["predicted_ns"] * NS, linestyle="none",
-                marker=marker, color=colour, markersize=6, markeredgewidth=1.2,
-                markeredgecolor=colour, markerfacecolor=look.PAPER if held_out else colour,
+                marker=mark.dot, color=mark.colour, markersize=0.7 * current().text,
+                markeredgewidth=1.2, markeredgecolor=mark.colour,
+                markerfacecolor=look.PAPER if held_out else mark.colour,
             )  # fmt: skip
     ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
     for axis, label in ((ax.xaxis, "measured"), (ax.yaxis, "simulated with fitted constants")):
         look.log_time_axis(axis, label)
     here = [call for call in CALLS if (found["call"] == call).any()]
-    room = look.key(ax, [(call.replace("_", " "), CALLS[call][0]) for call in here])
+    room = look.key(ax, [CALLS[call] for call in here])
     look.say(ax, message(found), detail(found), room)
     return ax
 

@@ -1,1 +1,1 @@
-"""Floor 9: what files of the kernel and its tools say, and the workloads made of them."""
+"""Floor 10: what files of the kernel and its tools say, and the workloads made of them."""
