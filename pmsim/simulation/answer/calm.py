@@ -68,6 +68,8 @@ MOST_STEPS: Final = 3
 """Steps of a rate that are told apart; one that changes more often is not steady anywhere."""
 LEAST_STEP: Final = 2
 """Intervals that a rate lasts at least."""
+LONGER: Final = 1.5
+"""How many times longer than before it a rate lasts that has taken a second step the same way."""
 CHANGE: Final = 0.2
 """Relative change of a rate below which it counts as the same."""
 SETTLED: Final = 0.1
@@ -224,7 +226,7 @@ def _rates(starts: npt.NDArray[np.int64], duration: int) -> Calm:
         fit = _best(counts)
         if _alike(counts - fit.rates):
             continue
-        if fit.steady_from is None:
+        if fit.steady_from is None or _drifting(counts[fit.steady_from :], _scale(counts)):
             return Calm("still_changing")
         if fit.steady_from == 0:
             seen = ONE_IN_A_HUNDRED * math.sqrt(_scale(counts) * n) < DOUBLING * n
@@ -288,7 +290,29 @@ def _stepwise(counts: Floats) -> Iterator[_Fit]:
         rates = np.empty(n)
         for low, high in pairwise([0, *reversed(borders)]):
             rates[low:high] = counts[low:high].mean()
-        yield _Fit(rates, 2 * steps + 1, _first_like_last(rates))
+        steady = _first_like_last(rates)
+        unsettled = steady > 0 and _goes_on(borders, rates)
+        yield _Fit(rates, 2 * steps + 1, None if unsettled else steady)
+
+
+def _goes_on(borders: Sequence[int], rates: Floats) -> bool:
+    """Whether the last of several steps is so near the end that another one may follow.
+
+    A rate that goes up and down stays at the end for less than it did just before; one that takes
+    two steps in the same direction, as a growing one would, not for much longer.
+
+    Parameters
+    ----------
+    borders
+        Where its steps are, the end of the run first.
+    rates
+        The rate in each interval.
+    """
+    end, last, *before = borders
+    if not before:
+        return False
+    turns = (rates[last] - rates[last - 1]) * (rates[before[0]] - rates[before[0] - 1]) < 0
+    return bool(end - last < (1 if turns else LONGER) * (last - before[0]))
 
 
 def _first_like_last(rates: Floats) -> int:
@@ -334,6 +358,13 @@ def _decaying(counts: Floats) -> Iterator[_Fit]:
             continue
         settled = time * np.log(max(abs(height) / (SETTLED * level), 1.0))
         yield _Fit(rates, 3, int(np.ceil(settled)) if settled < LATEST * n else None)
+
+
+def _drifting(counts: Floats, scale: float) -> bool:
+    """Whether the halves of what is taken for steady are farther apart than by chance."""
+    half = len(counts) // 2
+    first, last = float(counts[:half].sum()), float(counts[len(counts) - half :].sum())
+    return abs(first - last) > ONE_IN_A_HUNDRED * math.sqrt(scale * (first + last))
 
 
 def _alike(left: Floats) -> bool:

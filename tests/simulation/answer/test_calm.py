@@ -94,6 +94,16 @@ def sparse(rng: Rng) -> tuple[Instants, None]:
     return rng.uniform(0, 1, rng.integers(0, 10)), None
 
 
+def growing_ever_faster(rng: Rng) -> tuple[Instants, None]:
+    rate = rng.uniform(1000, 4000)
+    return thinned(rng, lambda t: rate * t * t, rate), None
+
+
+def in_a_few_clusters(rng: Rng) -> tuple[Instants, None]:
+    begins = rng.uniform(0, 1, int(rng.integers(4, 12)))
+    return (begins[:, None] + rng.exponential(1e-5, (len(begins), 10)).cumsum(axis=1)).ravel(), None
+
+
 CANNOT_TELL = {"too_few", "still_changing"}
 
 
@@ -109,6 +119,8 @@ CANNOT_TELL = {"too_few", "still_changing"}
         (decaying_to_nothing, "silent_from", 0.0),
         (burst, "silent_from", 0.0),
         (ramp, "still_changing", 0.0),
+        (growing_ever_faster, "still_changing", 0.0),
+        (in_a_few_clusters, "too_few", 0.0),
         (rhythm, "periodic", 0.05),
         (sparse, "too_few", 0.0),
     ],
@@ -131,6 +143,17 @@ def test_processes_of_known_truth_are_judged_rightly(
     assert wrong <= 0.1 * RUNS, said
     if near:
         assert close >= 0.8 * said[truth]
+
+
+def test_a_steady_rate_is_told_only_where_its_doubling_would_have_been_seen() -> None:
+    # The halves of n instants by chance differ by sqrt(n), those of a doubled rate by n / 3: seen
+    # with 99 % where 2.33 sqrt(n) < n / 3, from 49 on. Evenly spaced ones differ by nothing.
+    def said(n: int) -> Counter[str]:
+        rngs = (np.random.default_rng([seed, n]) for seed in range(RUNS))
+        return Counter(verdict(rng.uniform(0, 1, n)).verdict for rng in rngs)
+
+    assert said(25)["steady_from_start"] <= 0.1 * RUNS
+    assert said(150)["steady_from_start"] >= 0.8 * RUNS
 
 
 @given(
