@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pmsim.cli import completing
 from pmsim.cli.status import reporting, say
 from pmsim.errors import Fault, ScenarioError
 from pmsim.escaping import visible
@@ -15,7 +16,12 @@ from pmsim.formatting import counted
 @reporting
 def check(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Scenario files, or shipped scenarios.")
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            help="Scenario files, or shipped scenarios.",
+            autocompletion=completing.scenarios,
+        ),
     ],
 ) -> None:
     """Say whether scenarios are valid, or everything that is wrong.

@@ -113,10 +113,26 @@ def _export_timeline(found: Result | Sweep, path: Path, window: Window, force: b
             f"{found.path} holds a sweep, which keeps no rows to draw a timeline of:"
             " run one of its cells (pmsim run --set ...)",
         )
+    _check_window(found, window)
     say(write_perfetto(found, path, window, force=force))
     missing = _missing(found, window)
     if missing:
         say(f"pmsim: {missing}", err=True)
+
+
+def _check_window(found: Result, window: Window) -> None:
+    """End the command where nothing of the run lies in the window."""
+    from pmsim import formatting
+
+    lengths = found.manifest["durations_ps"]
+    if window.replication >= len(lengths):
+        return  # which `write_perfetto` says
+    if window.start_ps >= lengths[window.replication]:
+        leave(
+            BAD_INPUT,
+            f"the run ends at {formatting.time(lengths[window.replication])}, before"
+            f" {formatting.time(window.start_ps)}: nothing is there to show (--from, --to)",
+        )
 
 
 def _missing(found: Result, window: Window) -> str:

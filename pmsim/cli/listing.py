@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
+from pmsim.cli import completing
 from pmsim.cli.status import BAD_INPUT, leave, reporting
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+NARROW: Final = 80
+"""Columns of a terminal from which on an index has room for machines."""
 
 
 class What(StrEnum):
@@ -39,7 +44,11 @@ def list_(
     what: Annotated[What, typer.Argument(metavar="WHAT", help="What to list.")],
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME...", help="These alone, with their details. Default: all."),
+        typer.Argument(
+            metavar="NAME...",
+            help="These alone, with their details. Default: all.",
+            autocompletion=completing.listed,
+        ),
     ] = None,
     details: Annotated[
         bool, typer.Option("--details", help="Everything that is known of each.")
@@ -54,8 +63,17 @@ def list_(
         _check_names(what, names, chosen)
         chosen = names
     console = Output()
+    if what in _LINES and not names and not details:
+        _index(console, [(name, *_LINES[what](name)) for name in chosen])
+        console.print(f"pmsim list {what.value} NAME: all of one")
+        return
     for name in chosen:
         show(console, name, details or bool(names))
+
+
+def names_of(what: str) -> list[str]:
+    """Return the names of one kind of thing; none where there is no such kind."""
+    return list(_LISTS[What(what)][0]()) if what in list(What) else []
 
 
 def _check_names(what: What, names: Sequence[str], known: Sequence[str]) -> None:
@@ -161,7 +179,7 @@ def _workload(console: Console, kind: str, details: bool) -> None:
     from pmsim.workloads.registry import workload_kinds
 
     text = " ".join((workload_kinds()[kind].__doc__ or "").replace("``", "").split())
-    _entry(console, kind, text if details else text.partition(". ")[0].rstrip(".") + ".")
+    _entry(console, kind, text)
     keys = [(doc.name, doc.default, doc.description) for doc in key_docs(kind)]
     _rows(console, ("key", "default", "what it is"), keys)
 
@@ -231,6 +249,32 @@ def _experiment(console: Console, name: str, details: bool) -> None:
         _rows(console, ("point", experiment.axis, "may be used to"), figures)
 
 
+def _scenario_line(name: str) -> tuple[str, str]:
+    """Return the machine that a scenario is about, and what it asks."""
+    from pmsim.scenario.scenario import load
+
+    scenario = load(name)
+    return scenario.resolve().machine.name or "own machine", _first(scenario.description)
+
+
+def _workload_line(kind: str) -> tuple[str, str]:
+    """Return nothing, for every machine has them, and what a workload does."""
+    from pmsim.workloads.registry import workload_kinds
+
+    return "", _first(workload_kinds()[kind].__doc__ or "")
+
+
+def _first(text: str) -> str:
+    """Return the first sentence of a text."""
+    return " ".join(text.replace("``", "").split()).partition(". ")[0].rstrip(".") + "."
+
+
+_LINES: Mapping[What, Callable[[str], tuple[str, str]]] = {
+    What.SCENARIOS: _scenario_line,
+    What.WORKLOADS: _workload_line,
+}
+"""Of long lists, what an index says of each on one line: the machine, and a sentence."""
+
 _LISTS: Mapping[What, tuple[Callable[[], Iterable[str]], Callable[[Console, str, bool], None]]] = {
     What.PLATFORMS: (_platforms, _platform),
     What.KERNELS: (_kernels, _kernel),
@@ -240,6 +284,23 @@ _LISTS: Mapping[What, tuple[Callable[[], Iterable[str]], Callable[[Console, str,
     What.EXPERIMENTS: (_experiments, _experiment),
 }
 """Of each kind of thing its names, and how one is printed."""
+
+
+def _index(console: Console, rows: Sequence[tuple[str, ...]]) -> None:
+    """Print a line for each row, its end left out where it is too long."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    narrow = console.width < NARROW
+    kept = [place for place in range(len(rows[0]))
+            if any(row[place] for row in rows) and not (narrow and place == 1)]  # fmt: skip
+    for place in kept:
+        whole = max(len(row[place]) for row in rows) if place < len(rows[0]) - 1 else None
+        table.add_column(no_wrap=True, overflow="ellipsis", min_width=whole)
+    for row in rows:
+        table.add_row(*(Text(row[place], "" if place else "bold") for place in kept))
+    console.print(table)
 
 
 def _entry(console: Console, name: str, text: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pmsim.cli import completing
 from pmsim.cli.options import Quiet
 from pmsim.cli.run import RESULTS
 from pmsim.cli.status import at_work, check_memory, reporting, say, say_what_stays
@@ -29,6 +30,7 @@ def reproduce(
             metavar="[NAME...]",
             help="Experiments, as `pmsim list experiments` shows them, or files of your own; host:"
             " the cells of `pmsim calibrate`. Default: all that pmsim ships.",
+            autocompletion=completing.experiments,
         ),
     ] = None,
     workers: Annotated[

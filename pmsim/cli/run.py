@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pmsim.cli import completing
 from pmsim.cli.drawing import draw_and_say
 from pmsim.cli.options import MaxReplications, NoFigures, Precision, Quiet, Seed, Values
 from pmsim.cli.status import (
@@ -36,7 +38,11 @@ MACHINES = ("machine", "machine.platform")
 def run(
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE...", help="Scenario files, or names of shipped scenarios."),
+        typer.Argument(
+            metavar="FILE...",
+            help="Scenario files, or names of shipped scenarios.",
+            autocompletion=completing.scenarios,
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -149,6 +155,16 @@ def from_here(path: str, value: Any) -> Any:
     return str(Path(value).absolute()) if Path(value).is_file() else value
 
 
+def _sweep_meant(fault: Fault, changes: dict[str, Any]) -> Fault:
+    """Return a fault, with a hint where the value of a key looks like those of a sweep."""
+    for path, value in changes.items():
+        if isinstance(value, str) and "," in value and f"{path}:" in str(fault):
+            return replace(
+                fault, hint=f"one value; `pmsim sweep FILE --set {path}={value}` runs each of them"
+            )
+    return fault
+
+
 def _loaded(files: list[str], changes: dict[str, Any]) -> list[Scenario]:
     """Return all scenarios, or raise `ScenarioError` with the faults of all of them."""
     from pmsim.scenario.scenario import load
@@ -160,7 +176,7 @@ def _loaded(files: list[str], changes: dict[str, Any]) -> list[Scenario]:
             scenario = load(file)
             scenarios.append(scenario.with_(**changes) if changes else scenario)
         except ScenarioError as error:
-            faults += error.faults
+            faults += [_sweep_meant(fault, changes) for fault in error.faults]
     if faults:
         raise ScenarioError(faults)
     return scenarios

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pmsim.cli import completing
 from pmsim.cli.drawing import draw_and_say
 from pmsim.cli.options import NoFigures, Quiet, Seed, Values
 from pmsim.cli.run import RESULTS, changes_of
@@ -27,7 +28,12 @@ if TYPE_CHECKING:
 @reporting
 def sensitivity(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A scenario file, or a shipped scenario's name.")
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A scenario file, or a shipped scenario's name.",
+            autocompletion=completing.scenarios,
+        ),
     ],
     values: Values = None,
     metric: Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pmsim.cli import completing
 from pmsim.cli.drawing import draw_and_say
 from pmsim.cli.options import MaxReplications, NoFigures, Precision, Quiet, Seed
 from pmsim.cli.run import RESULTS, from_here
@@ -34,7 +35,12 @@ MOST_FAILURES = 5
 @reporting
 def sweep(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A scenario file, or a shipped scenario's name.")
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A scenario file, or a shipped scenario's name.",
+            autocompletion=completing.scenarios,
+        ),
     ],
     values: Annotated[
         list[str] | None,
@@ -88,6 +94,12 @@ def sweep(
     if seed is not None:
         scenario = scenario.with_(seed=seed)
     place = out or RESULTS / f"{scenario.name}-sweep"
+    if not given and not scenario.sweep and not quiet:
+        say(
+            "pmsim: nothing is varied, so this is one cell: --set machine.cpus=8,64 varies the CPUs"
+            " (and `pmsim run` shows one run in full)",
+            err=True,
+        )
     check_memory()
     if not quiet:
         from pmsim.cli.compiling import compile_passes

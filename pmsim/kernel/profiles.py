@@ -8,6 +8,7 @@ do. ``implies`` lists keys that follow from the value of another one unless they
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -203,6 +204,9 @@ def _place_in_list(name: str) -> tuple[int, list[int]]:
     return get_args(Arch).index(arch), parts
 
 
+_VERSION: Final = re.compile(r"\d+\.\d+")
+
+
 def _folder() -> Traversable:
     return resources.files("pmsim") / "data" / "kernels"
 
@@ -211,7 +215,9 @@ def _folder() -> Traversable:
 def _file(name: str) -> dict[str, Any]:
     names = profile_names()
     if name not in names:
-        near = get_close_matches(name, names, n=1, cutoff=0.3)
+        # Another version is another kernel: 6.2 is not 6.12.
+        alike = [one for one in names if _VERSION.findall(one) == _VERSION.findall(name)]
+        near = get_close_matches(name, alike, n=1, cutoff=0.3)
         known = ", ".join(names)
         hint = f"did you mean {near[0]}? known: {known}" if near else f"known: {known}"
         raise ScenarioError(

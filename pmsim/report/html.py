@@ -27,16 +27,15 @@ def table_html(table: Table) -> str:
     )
 
 
-def figure_html(figure: Inline) -> str:
-    """Return a figure that scrolls by itself where the screen is too narrow for it.
+def figure_html(figure: Inline, screen: str = "any") -> str:
+    """Return a figure as wide as the page.
 
-    There its message, of which the figure would show the beginning alone, stands above it.
+    Parameters
+    ----------
+    screen
+        Where it is seen: on ``"any"`` screen, on a ``"desk"``, or on a ``"phone"``.
     """
-    caption = f'<figcaption aria-hidden="true">{escape(figure.message)}</figcaption>'
-    return (
-        f'<figure>{caption}<div class="scroll" role="group" aria-label="Figure">{figure.svg}</div>'
-        "</figure>"
-    )
+    return f'<figure class="{screen}">{figure.svg}</figure>'
 
 
 def words_html(sentences: Iterable[str]) -> str:

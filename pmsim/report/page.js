@@ -40,6 +40,24 @@ for (const table of document.querySelectorAll("table.sortable")) {
   }
 }
 
+// Long tables show their first rows, of whatever order; a button shows all.
+const LONG = 15;
+for (const table of document.querySelectorAll("table")) {
+  const rows = table.tBodies[0].rows.length;
+  if (rows <= LONG) continue;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "unfold";
+  const fold = (folded) => {
+    table.classList.toggle("folded", folded);
+    button.textContent = folded ? `show all ${rows} rows` : "show the first rows alone";
+    button.setAttribute("aria-expanded", String(!folded));
+  };
+  button.addEventListener("click", () => fold(!table.classList.contains("folded")));
+  table.parentElement.after(button);
+  fold(true);
+}
+
 // What scrolls by itself can be reached by the keyboard, and what does not is no stop on the way.
 const stops = () => {
   for (const box of document.querySelectorAll(".scroll")) {

@@ -20,7 +20,7 @@ from pmsim.report.detail_tables import detail_tables
 from pmsim.report.glossary import GLOSSARY
 from pmsim.report.html import facts_html, figure_html, folded_html, table_html, words_html
 from pmsim.report.sensitivity_tables import varied_constants
-from pmsim.report.svg import result_figures
+from pmsim.report.svg import DESK, PHONE, result_figures
 from pmsim.report.sweep_answer import sweep_words
 from pmsim.report.sweep_tables import sweep_tables
 from pmsim.simulation.result.files import new_files
@@ -172,7 +172,7 @@ def _result(result: Result, name: str, prefix: str) -> str:
         + (f" in {runs:,} runs" if runs > 1 else ""),
         f"seed {manifest['seed']}",
     ]
-    figures = "\n".join(map(figure_html, result_figures(result, prefix)))
+    figures = _figures(result, prefix)
     tables = "\n".join(map(table_html, [*answer_tables(result), *detail_tables(result)]))
     return (
         f"{_head(name, manifest['scenario'].get('description', ''), facts)}\n"
@@ -192,7 +192,7 @@ def _sweep(sweep: Sweep, name: str, prefix: str) -> str:
     ]
     over = [f"Swept over {', '.join(sweep.axes)}."] if sweep.axes else []
     said = [*sweep_words(sweep), *over]
-    figures = "\n".join(map(figure_html, result_figures(sweep, prefix)))
+    figures = _figures(sweep, prefix)
     drawn = f"<h2>Figures</h2>\n{figures}\n" if figures else ""
     tables = "\n".join(map(table_html, sweep_tables(sweep)))
     return (
@@ -204,12 +204,21 @@ def _sweep(sweep: Sweep, name: str, prefix: str) -> str:
 def _sensitivity(found: Sensitivity, name: str, prefix: str) -> str:
     what = found.found
     facts = [what.machine, what.kernel, f"{what.runs:,} runs", f"seed {what.seed}"]
-    figures = "\n".join(map(figure_html, result_figures(found, prefix)))
+    figures = _figures(found, prefix)
     drawn = f"<h2>Figures</h2>\n{figures}\n" if figures else ""
     return (
         f"{_head(f'{name}: how sure is that', what.description, facts)}\n"
         f"{words_html(found.sentences())}\n"
         f"{drawn}<h2>Tables</h2>\n{table_html(varied_constants(what))}\n{_origin(found.manifest)}"
+    )
+
+
+def _figures(found: Reported, prefix: str) -> str:
+    """Return all figures twice: for a desktop, and for a phone, each of which shows one of them."""
+    return "\n".join(
+        figure_html(figure, screen)
+        for screen, width in (("desk", DESK), ("phone", PHONE))
+        for figure in result_figures(found, f"{prefix}{screen}-", width)
     )
 
 

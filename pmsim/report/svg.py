@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as Xml
 
 from pmsim.figures import look
-from pmsim.figures.form import SCREEN
+from pmsim.figures.form import SCREEN, form_of
 
 if TYPE_CHECKING:
     from pmsim.experiments.constants.found import Sensitivity
@@ -38,7 +38,6 @@ FACES: Final = {
 _SVG: Final = "{http://www.w3.org/2000/svg}"
 _LINK: Final = "{http://www.w3.org/1999/xlink}href"
 _REFERENCE: Final = re.compile(r"url\(#([^)]+)\)")
-_PX_PER_PT: Final = 4 / 3
 # All of red, green and blue high: no ground for the light letters of a dark page.
 _PALE: Final = re.compile(r"#((?:[b-f][0-9a-f]){3})")
 
@@ -59,12 +58,18 @@ class Inline:
     svg: str
 
 
-def result_figures(result: Result | Sweep | Sensitivity, prefix: str = "") -> Iterator[Inline]:
-    """Yield every figure of a result, the identifiers in it beginning with a prefix."""
+DESK, PHONE = "9in", "3.3in"
+"""The widths of a page's figures, all of them alike: on a desktop, and where that has no room."""
+
+
+def result_figures(
+    result: Result | Sweep | Sensitivity, prefix: str = "", width: str = DESK
+) -> Iterator[Inline]:
+    """Yield every figure of a result, so wide, the identifiers in it beginning with a prefix."""
     from pmsim.figures.gallery import draw_all
 
     with TemporaryDirectory() as folder:
-        for path in draw_all(result, folder, ("svg",)):
+        for path in draw_all(result, folder, ("svg",), width=width):
             yield inline_svg(path, prefix)
 
 
@@ -84,13 +89,7 @@ def inline_svg(path: Path, prefix: str = "") -> Inline:
         element.tag = element.tag.removeprefix(_SVG)
         _adapt(element, names)
     message = _message(root) or path.stem.replace("_", " ")
-    width = float(root.attrib["viewBox"].split()[2])
-    root.attrib = {
-        "viewBox": root.attrib["viewBox"],
-        "role": "img",
-        "aria-label": message,
-        "style": f"width: {width * _PX_PER_PT:.0f}px; --least: {width:.0f}px",
-    }
+    root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": message}
     text = Xml.tostring(root, encoding="unicode", short_empty_elements=False)
     return Inline(message, text)
 
@@ -129,9 +128,13 @@ def _adapt(element: Xml.Element, names: dict[str, str]) -> None:
 
 def _message(root: Xml.Element) -> str:
     """Return what is printed largest, above each panel: a sentence, perhaps in several lines."""
-    size = f"font-size: {SCREEN.title:g}px"
+    sizes = [f"font-size: {form.title:g}px" for form in (SCREEN, form_of(DESK), form_of(PHONE))]
     panels = (
-        " ".join(_words(line) for line in group.findall("text") if size in line.get("style", ""))
+        " ".join(
+            _words(line)
+            for line in group.findall("text")
+            if any(size in line.get("style", "") for size in sizes)
+        )
         for group in root.iter("g")
     )
     return "; ".join(filter(None, panels))

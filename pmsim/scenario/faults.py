@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from pmsim.errors import Fault, ScenarioError
+from pmsim.errors import Fault, ScenarioError, UnitError
 from pmsim.quantities import FROM_FILE
 from pmsim.scenario.nodes import Leaf, Node, Step, Table, child, find
+from pmsim.units import parse_time
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -96,17 +98,24 @@ def validated(
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint: the names that begin so, the nearest one, or all where none is near."""
+    """Return a hint: the names that begin so, the nearest one, or all where none is near.
+
+    Names with other versions are not near: 6.2 is not 6.12.
+    """
     names = sorted(known)
     longer = [one for one in names if len(name) > 2 and one.startswith(name)][:MOST_LONGER]
-    near = longer or get_close_matches(name, names, n=1, cutoff=0.6)
+    alike = [one for one in names if _VERSION.findall(one) == _VERSION.findall(name)]
+    near = longer or get_close_matches(name, alike, n=1, cutoff=0.6)
     if not near:
         # Names that differ in case, dashes or length alone are near, too.
-        bare = {_bare(known_name): known_name for known_name in names}
+        bare = {_bare(known_name): known_name for known_name in alike}
         near = [bare[key] for key in get_close_matches(_bare(name), list(bare), n=1, cutoff=0.5)]
     if near:
         return f"did you mean {' or '.join(near)}?"
     return f"known: {', '.join(names)}" if names else ""
+
+
+_VERSION: Final = re.compile(r"\d+(?:\.\d+)+")
 
 
 def _bare(name: str) -> str:
@@ -128,6 +137,13 @@ def _fault_of(found: Mapping[str, Any], node: Node, model: type[BaseModel], file
         return Fault(file, place.line, place.column, "missing-key", f"the key '{name}' is missing")
     code, message, hint = _said(kind, found, place)
     return Fault(file, place.line, place.column, code, message, hint)
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return parse_time(text) > 0
+    except UnitError:
+        return False
 
 
 def _path(node: Node, location: Sequence[Step]) -> list[Step]:
@@ -161,6 +177,8 @@ def _said(kind: str, found: Mapping[str, Any], place: Node) -> tuple[str, str, s
     if kind in ("literal_error", "enum"):
         words = [word.strip("' ") for word in context["expected"].replace(" or ", ", ").split(",")]
         hint = did_you_mean(str(found["input"]), words)
+        if found["loc"] == ("until",) and _is_time(str(found["input"])):
+            hint = f"duration: {found['input']} ends a run after a time"
         return "bad-value", f"{_shown(place)} is not one of: {', '.join(words)}", hint
     if kind in _LENGTHS:
         side, limit = _LENGTHS[kind]

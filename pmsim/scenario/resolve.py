@@ -108,6 +108,7 @@ def resolve(tree: Node, file: str, directory: Path) -> ResolvedScenario:
         _check_fit(machine, kernel, tree, faults)
     if machine is not None and keys is not None:
         _check_budget(keys, machine, tree, faults)
+        _check_warmup(keys, tree, faults)
         _check_length(keys, machine.topology.n_cpus, tree, faults)
     if not faults and keys is not None and keys.duration is None:
         _check_end(workloads, tree, faults)
@@ -158,6 +159,15 @@ def _check_budget(
         faults.at(find(tree, ("measure", "budget", "isolated")), "none-isolated",
                   "no CPU of this machine is isolated",
                   "machine: {platform: ..., isolated: 2-63}")  # fmt: skip
+
+
+def _check_warmup(keys: ScenarioKeys, tree: Table, faults: FaultList) -> None:
+    """Report a start that is left out and is longer than the run."""
+    warmup = keys.measure.warmup
+    if isinstance(warmup, int) and keys.duration is not None and warmup >= keys.duration:
+        faults.at(find(tree, ("measure", "warmup")), "out-of-range",
+                  f"{format_time(warmup)} are left out of a run of {format_time(keys.duration)}:"
+                  " nothing would be left", "a shorter warm-up, or a longer duration")  # fmt: skip
 
 
 def _check_end(workloads: list[Workload], tree: Table, faults: FaultList) -> None:

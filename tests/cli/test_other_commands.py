@@ -8,12 +8,14 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import pmsim
 from pmsim.cli.app import app
 from pmsim.kernel.profile import KernelProfile
 from pmsim.kernel.profiles import profile_counted, profile_differences, profile_names
 from pmsim.scenario.platform import platform_names
+from pmsim.scenario.shipped import scenario_names
 from pmsim.simulation.tables.protocols import PROTOCOLS
 from pmsim.workloads.registry import workload_kinds
 from tests.cli.conftest import Pmsim
@@ -112,9 +114,70 @@ def test_check_reports_every_fault_of_every_file(
 )
 def test_list_names_everything_there_is(inside: Pmsim, what: str, entries: list[str]) -> None:
     done = inside("list", what)
-    said = done.stdout
+    said = [line.split(" ")[0] for line in done.stdout.splitlines() if line]
     assert done.returncode == 0
-    assert set(entries) <= set(said.splitlines())
+    assert set(entries) <= set(said)
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+@pytest.mark.parametrize("what", ["scenarios", "workloads"])
+def test_long_lists_are_an_index_of_a_line_each(
+    inside: Pmsim, monkeypatch: pytest.MonkeyPatch, what: str, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    *lines, more = inside("list", what).stdout.splitlines()
+    names = scenario_names() if what == "scenarios" else list(workload_kinds())
+    assert [line.split(" ")[0] for line in lines] == names
+    assert all(len(line) <= columns for line in lines)
+    assert more == f"pmsim list {what} NAME: all of one"
+    if what == "scenarios" and columns == 120:
+        (policy,) = (line for line in lines if line.startswith("policy-load "))
+        assert " skylake-sp-2s " in policy
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("run pol", {"policy-load", "policy-load-in-peace", "policy-load-in-boot-storm"}),
+        ("check mine/", {"mine/a.yaml"}),
+        ("list kernels linux-6.12-x", {"linux-6.12-x86_64"}),
+        ("list ker", {"kernels"}),
+        ("reproduce piggin-2008-e", {"piggin-2008-eager"}),
+    ],
+)
+def test_tab_completes_names_and_files(
+    inside: Pmsim, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: str, completed: set[str]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    for name in ("a.yaml", "b.txt"):
+        (tmp_path / "mine" / name).write_text("")
+    monkeypatch.setenv("_PMSIM_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"pmsim {words}")
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split())))
+    done = CliRunner().invoke(app, [], prog_name="pmsim")
+    assert set(done.output.split()) == completed
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"until": "10ms"}, "duration: 10ms ends a run after a time"),
+        ({"duration": "10ms", "measure.warmup": "20ms"}, "20ms are left out of a run of 10ms"),
+        ({"machine.cpus": "1,2"}, "`pmsim sweep FILE --set machine.cpus=1,2` runs each of them"),
+    ],
+)
+def test_mistakes_are_told_with_what_was_probably_meant(
+    inside: Pmsim, changes: dict[str, str], said: str
+) -> None:
+    options = [part for key, value in changes.items() for part in ("--set", f"{key}={value}")]
+    done = inside("run", "one-broadcast", *options)
+    assert done.returncode == 2
+    assert said in " ".join(done.stdout.split())
+
+
+def test_names_with_other_numbers_are_not_near(inside: Pmsim) -> None:
+    assert "did you mean" not in inside("list", "kernels", "linux-6.2-x86_64").stdout
+    assert "did you mean" in inside("list", "kernels", "linux-6.12-x8664").stdout
 
 
 @pytest.mark.parametrize(
@@ -218,8 +281,8 @@ def test_list_protocols_with_details_says_who_pays_and_what_each_option_promises
     assert "ack: entry at the start of its own function" in whole
 
 
-def test_list_workloads_shows_the_keys_of_each_kind(inside: Pmsim) -> None:
-    said = inside("list", "workloads").stdout
+def test_list_workloads_with_details_shows_the_keys_of_each_kind(inside: Pmsim) -> None:
+    said = inside("list", "workloads", "--details").stdout
     for model in workload_kinds().values():
         for key in model.model_fields:
             assert key == "kind" or f"    {key} " in said

@@ -168,7 +168,31 @@ def test_on_a_phone_the_text_is_as_large_as_elsewhere(browser: Browser, page: Pa
     browser.open(page, 390)
     size = "parseFloat(getComputedStyle(document.querySelector('.words li')).fontSize)"
     assert browser.value(size) >= 16
-    assert browser.value("document.querySelector('figcaption').offsetHeight") > 0
+
+
+@pytest.mark.parametrize(
+    ("width", "seen", "hidden"), [(390, "phone", "desk"), (1280, "desk", "phone")]
+)
+def test_figures_are_those_for_the_screen_and_all_as_wide_as_the_page(
+    browser: Browser, page: Path, width: int, seen: str, hidden: str
+) -> None:
+    browser.open(page, width)
+    widths = "Array.from(document.querySelectorAll('figure.{} svg'), one => one.clientWidth)"
+    shown = browser.value(widths.format(seen))
+    assert len(shown) > 3
+    assert set(shown) == {browser.value("document.querySelector('main').clientWidth")}
+    assert set(browser.value(widths.format(hidden))) == {0}
+
+
+def test_long_tables_show_their_first_rows_and_all_when_asked(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    rows = (
+        "Array.from(document.querySelector('table:has(tbody tr:nth-child(16))').tBodies[0].rows)"
+        ".filter(row => row.offsetHeight).length"
+    )
+    assert browser.value(rows) == 10
+    browser.value("document.querySelector('button.unfold').click()")
+    assert browser.value(rows) > 15
 
 
 @pytest.mark.parametrize("dark", [False, True])

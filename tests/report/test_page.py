@@ -8,6 +8,7 @@ import pytest
 
 import pmsim
 from pmsim.errors import OutputError, ResultError
+from pmsim.figures.form import COLUMN, form_of, formed
 from pmsim.figures.gallery import drawings
 from pmsim.report.page import report_html, write_report
 from pmsim.simulation.answer.sentences import sentences
@@ -93,7 +94,11 @@ def test_every_figure_that_says_something_is_there_with_its_message_as_its_name(
     page: Page, result: pmsim.Result, swept: pmsim.Sweep
 ) -> None:
     drawn = [some for tag, some in page.elements if tag == "svg"]
-    assert len(drawn) == 2 * len(drawings(result)) + len(drawings(swept))
+    count = 0
+    for form in (form_of("9in"), COLUMN):  # for a desktop, and for a phone
+        with formed(form):
+            count += 2 * len(drawings(result)) + len(drawings(swept))
+    assert len(drawn) == count
     names = [some["aria-label"] or "" for some in drawn]
     assert all(some["role"] == "img" for some in drawn)
     assert any(name.startswith("A shootdown takes") for name in names)
