@@ -240,6 +240,9 @@ class _FabricRun:
                 return self._flush(argument)
             case "flush_user":
                 return flush_user(self.program.costs.tlb, argument, self.program.ceiling)
+            case "flush_cold":
+                function = self._function("flush_user", argument)
+                return replace(function, remote=self.program.call_costs.exit)
             case "free_tables":
                 return replace(self._flush(argument), frees_tables=True)
             case "sync_core":

@@ -206,7 +206,7 @@ class Cpu:
         for call in calls:
             if call.acknowledged_at_start:
                 call.acks[self.number].succeed(clock.now)
-            yield clock.at(clock.now + call.at_targets.cost)
+            yield clock.at(clock.now + call.at_targets.cost + call.at_targets.remote)
             call.is_over_on(self, clock.now)
             if not call.acknowledged_at_start:
                 call.acks[self.number].succeed(clock.now)

@@ -29,7 +29,7 @@ class Function:
     """What a call runs on every CPU: what it costs there, and whether it empties the TLB.
 
     And whether it spares the kernel's entries then; whether the caller frees page tables behind it;
-    and whether it drops any translations.
+    whether it drops any translations; and how much longer it takes on the targets.
     """
 
     cost: int
@@ -37,6 +37,7 @@ class Function:
     spares_kernel: bool = False
     frees_tables: bool = False
     drops: bool = True
+    remote: int = 0
 
 
 def flush(machine: ReferenceMachine, pages: object) -> Function:

@@ -31,7 +31,7 @@ TASTES = (
     ("compute", "compute", "irqs_off", "call"),
     ("compute", "irqs_off", "free_tables", "flush_kernel"),
     ("compute", "invalidate", "call", "irqs_off"),
-    ("kernel", "user", "flush_user", "flush_own", "flush_kernel"),
+    ("kernel", "user", "flush_user", "flush_own", "flush_kernel", "flush_cold"),
     ("kernel", "compute", "flush_kernel", "invalidate", "flush_user"),
     ("compute", "coherent", "directory", "call", "invalidate"),
 )
@@ -291,7 +291,9 @@ class _Generator:
                 return "flush_kernel", self.pages()
             case "coherent" | "directory" as operation:
                 return operation, self.source.choice((-1, self.pages()))
-            case "free_tables" | "flush_user" | "flush_own" | "invalidate" as operation:
+            case "free_tables" | "invalidate" as operation:
+                return operation, self.pages()
+            case "flush_user" | "flush_cold" | "flush_own" as operation:
                 return operation, self.pages()
             case "call":
                 others = [c for c in range(n_cpus) if c != cpu]

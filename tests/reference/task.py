@@ -191,6 +191,10 @@ class Task:
                 yield from cross_call(self, function, everybody_else)
             case "flush_user":
                 yield from cross_call(self, flush_user(self.machine, argument), everybody_else)
+            case "flush_cold":
+                function = flush_user(self.machine, argument)
+                function = replace(function, remote=self.machine.program.call_costs.exit)
+                yield from cross_call(self, function, everybody_else)
             case "flush_own":
                 function = flush_user(self.machine, argument)
                 yield from self.irqs_off(function.cost)

@@ -266,6 +266,8 @@ def begin_call(
     Where the others act without an interrupt, what they do is not the function, but the action; on
     pages of the kernel that drops everything.
     """
+    there = cost + flags // REMOTE
+    flags %= REMOTE
     o = row_of(i)
     retire(S, i, S[NOW])
     S[o + C_START] = S[NOW]
@@ -283,7 +285,6 @@ def begin_call(
     S[o + C_PHASE] = 0
     S[o + SENT] += 1
     empty_tlb(S, o, flags)
-    there = cost
     if S[ACTION] >= 0:
         there = S[ACTION]
         if flags & OF_KERNEL:

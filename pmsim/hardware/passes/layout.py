@@ -123,6 +123,7 @@ ENTRY_ROW = 8
 EMPTIES, FREES_TABLES = 1, 2  # it empties the TLB; and behind it page tables are freed
 OF_KERNEL = 16  # it is about pages of the kernel, of which an action drops everything
 EMPTIES_KERNEL = 4  # what it empties the TLB of are the kernel's entries, too
+REMOTE = 32  # above these bits: how much longer it takes on the targets
 FULL = EMPTIES | EMPTIES_KERNEL
 DROPPING_KINDS = 2  # kinds of functions below this drop translations (`tlb.CallKind`)
 UNKNOWN = 8  # of the handlers of a plan: whether they empty the TLB is to be looked at

@@ -175,7 +175,7 @@ def call(
     """The current task of ``i`` calls a function on ``n`` others; return the task that steps next.
 
     ``targets`` is empty for every other CPU, ``jitter`` where the platform has none; ``flags`` say
-    what the function does (`layout.EMPTIES`).
+    what the function does (`layout.EMPTIES`), and above that how much longer on the targets.
     """
     begin_call(S, D, targets, jitter, i, n, cost, flags)
     o = row_of(i)
