@@ -73,6 +73,8 @@ def draw(found: pd.DataFrame, ax: Axes) -> Axes:
         return look.nothing(ax, "Predicted against measured", "No point was predicted.")
     low = float(min(found["measured_ps"].min(), found["raw_ps"].min())) / 2
     high = float(max(found["measured_ps"].max(), found["raw_ps"].max())) * 2
+    if not current().narrow:
+        low = min(low, _name(found, ax) / _ROOM)
     ends = np.array([low, high])
     for ratio, shade in ((FACTOR, "#eeeeee"), (NEAR, "#dddddd")):
         ax.fill_between(ends, ends / ratio, ends * ratio, color=shade, linewidth=0)
@@ -87,8 +89,6 @@ def draw(found: pd.DataFrame, ax: Axes) -> Axes:
     ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
     for axis, label in ((ax.xaxis, "measured"), (ax.yaxis, "predicted, nothing fitted")):
         look.log_time_axis(axis, label)
-    if not current().narrow:
-        _name(found, ax)
     here = [name for name in FAMILIES if (found["family"] == name).any()]
     room = look.key(ax, [FAMILIES[name] for name in here])
     look.say(ax, message(found), detail(found), room)
@@ -124,20 +124,27 @@ def _within(found: pd.DataFrame, factor: float) -> float:
     return float(((ratio <= factor) & (ratio >= 1 / factor)).mean())
 
 
-def _name(found: pd.DataFrame, ax: Axes) -> None:
-    """Name the experiments that have points outside the band, at the worst of each, apart."""
+def _name(found: pd.DataFrame, ax: Axes) -> float:
+    """Name the experiments that have points outside the band, at the worst of each, apart.
+
+    Returns
+    -------
+    float
+        How far down names go.
+    """
     off = (found["raw_ps"] / found["measured_ps"]).map(lambda ratio: abs(math.log(ratio)))
     outside = found.assign(off=off)[off > math.log(FACTOR)]
     worst = outside.sort_values("off", ascending=False).drop_duplicates("experiment")
     named = worst.head(_MOST_NAMES)
     above = named["raw_ps"] > named["measured_ps"]
     # Names climb above the diagonal, and sink below it: each is begun with the nearest to it.
-    _stack(ax, named[above].sort_values("raw_ps"), _ROOM)
-    _stack(ax, named[~above].sort_values("raw_ps", ascending=False), 1 / _ROOM)
+    places = _stack(ax, named[above].sort_values("raw_ps"), _ROOM)
+    places += _stack(ax, named[~above].sort_values("raw_ps", ascending=False), 1 / _ROOM)
+    return min(places, default=math.inf)
 
 
-def _stack(ax: Axes, named: pd.DataFrame, step: float) -> None:
-    """Write names beside points, each a step on from those that are in its way."""
+def _stack(ax: Axes, named: pd.DataFrame, step: float) -> list[float]:
+    """Write names beside points, each a step on from those that are in its way; return where."""
     taken: list[tuple[float, float]] = []
     places = named[["measured_ps", "raw_ps"]].to_numpy(float)
     for name, (x, y) in zip(named["experiment"], places, strict=True):
@@ -150,3 +157,4 @@ def _stack(ax: Axes, named: pd.DataFrame, step: float) -> None:
             str(name), (x, y), xytext=(x * 1.35, place), ha="left", va="center",
             color=look.INK, arrowprops={"arrowstyle": "-", "color": look.FAINT, "linewidth": 0.5},
         )  # fmt: skip
+    return [place for _, place in taken]
