@@ -210,6 +210,14 @@ class KernelCosts(Group):
             between=(200 * NS, 2500 * NS),
         ),
     ] = 500 * NS
+    user_read_fault: Annotated[
+        int,
+        work(
+            "First read of a page of user memory: exception, and an entry for the page of zeros.",
+            ", three fifths of a first touch, which also allocates, counts and lists a page",
+            between=(100 * NS, 1500 * NS),
+        ),
+    ] = 300 * NS
     user_page_zero: Annotated[
         int, work("Fill a page with zeros.", ", in the caches 60 ns, in memory 400")
     ] = 150 * NS

@@ -1125,14 +1125,22 @@ class KernelHandle:
         return self._user_calls.mmap(self.task, pages)
 
     def touch(self, pages: Pages) -> Steps:
-        """Touch ``pages`` pages that are mapped and not there: a fault for each, one by one."""
+        """Write to ``pages`` pages that are mapped and not there: a fault for each, one by one."""
         return self._user_calls.touch(self.task, pages)
+
+    def read(self, pages: Pages) -> Steps:
+        """Read ``pages`` pages that are not there: a fault for each, which maps the page of zeros.
+
+        Nothing is allocated (mm/memory.c, ``do_anonymous_page``): a write faults again, and what
+        unmaps them frees nothing.
+        """
+        return self._user_calls.read(self.task, pages)
 
     def mprotect(self, pages: Pages) -> Steps:
         """Change the protection of ``pages`` pages of the caller's process: one flush."""
         return self._user_calls.mprotect(self.task, pages)
 
-    def munmap(self, pages: Pages, *, frees_tables: bool = False) -> Steps:
+    def munmap(self, pages: Pages, *, frees_tables: bool = False, of_zeros: bool = False) -> Steps:
         """Unmap ``pages`` pages of the caller's process: one flush, or two where tables go too.
 
         Parameters
@@ -1143,8 +1151,12 @@ class KernelHandle:
             Whether page tables go with them, because nothing else is mapped in the ranges that they
             cover. CPUs may walk those while they borrow the address space, so that lazy ones have
             to be told too; they give it up.
+        of_zeros
+            Whether all of them are the page of zeros, as pages that were only read.
         """
-        return self._user_calls.munmap(self.task, pages, frees_tables=frees_tables)
+        return self._user_calls.munmap(
+            self.task, pages, frees_tables=frees_tables, of_zeros=of_zeros
+        )
 
     def madvise_dontneed(self, pages: Pages) -> Steps:
         """Give the memory of ``pages`` pages back, but not their addresses: one flush."""

@@ -27,8 +27,9 @@ it as to a free one."""
 
 READER_WRITES: Final = 2
 """Times that a reader makes a semaphore's line its own: as it comes and as it goes, by one atomic
-addition each (kernel/locking/rwsem.c, ``__down_read_trylock``, ``__up_read``). Both are reckoned
-when it comes. *Derived*."""
+addition each (kernel/locking/rwsem.c, ``rwsem_read_trylock``, ``__up_read``). Both are reckoned
+when it comes. The owner, which it writes too, lies in another line of an address space
+(include/linux/mm_types.h, at ``mmap_lock``), and is left out. *Derived*."""
 
 GUARDED_LINES: Final = 2
 """Cache lines behind a lock of which no more is known: the head of a list and one neighbour.

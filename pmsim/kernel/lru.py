@@ -2,9 +2,10 @@
 
 Stands for ``folio_add_lru``, ``lru_add_drain`` and ``folios_put_refs`` (mm/swap.c), and the
 ``lru_lock`` of a node's list. A page that is touched for the first time waits in a batch of its CPU
-until that is full, or drained. A page that is freed while it waits there is on no list yet. Left
-out: a lock for each node and each memory cgroup; that a page in a batch is given back only with
-that; the order in the lists, which reclaim looks at.
+until that is full, or drained. The batch holds on to it: a page that is freed while it waits comes
+to the list with the others, and is taken off it, and off the counters of its group, behind that.
+Left out: a lock for each node and each memory cgroup; the order in the lists, which reclaim looks
+at.
 """
 
 from __future__ import annotations
@@ -13,15 +14,13 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from pmsim.kernel.locks import KernelSpinlock
+from pmsim.kernel.memcg import PageCounters
 from pmsim.units import CpuId, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
     from pmsim.steps import Steps
-
-BATCH: Final = 15
-"""Pages of a batch (``PAGEVEC_SIZE``, include/linux/pagevec.h; 31 from Linux 6.10 on)."""
 
 GUARDED: Final = 4
 """Cache lines that a page's coming or going writes to, besides its own: a list's head, the links of
@@ -41,28 +40,42 @@ class LruLists:
     def __init__(self, context: KernelContext) -> None:
         self._costs = context.costs
         self._operations = context.operations
+        self._batch = context.profile.lru_batch
+        self._counters = context.part(PageCounters)
         self._lock = KernelSpinlock(context.machine, "the lru_lock", guards=GUARDED)
         self._waiting: defaultdict[CpuId, Pages] = defaultdict(int)
+        self._freed: defaultdict[CpuId, Pages] = defaultdict(int)
 
     def add(self, task: Task, pages: Pages) -> Steps:
         """Put pages into the CPU's batch, which is emptied each time that it is full."""
         self._waiting[task.cpu] += pages
-        while self._waiting[task.cpu] >= BATCH:
-            self._waiting[task.cpu] -= BATCH
-            yield from self._locked(task, BATCH)
+        while self._waiting[task.cpu] >= self._batch:
+            yield from self._empty(task, self._batch)
 
     def drain(self, task: Task) -> Steps:
         """Empty the CPU's batch: ``lru_add_drain``; nothing is locked where it is empty."""
-        pages, self._waiting[task.cpu] = self._waiting[task.cpu], 0
-        if pages:
-            yield from self._locked(task, pages)
+        if self._waiting[task.cpu]:
+            yield from self._empty(task, self._waiting[task.cpu])
 
     def remove(self, task: Task, pages: Pages) -> Steps:
         """Take pages that are freed off the lists, a batch at a time."""
-        pages -= min(pages, self._waiting[task.cpu])
+        held = min(pages, self._waiting[task.cpu] - self._freed[task.cpu])
+        self._freed[task.cpu] += held
+        yield from self._remove(task, pages - held)
+
+    def _empty(self, task: Task, pages: Pages) -> Steps:
+        """Bring pages of the CPU's batch to the list, and free those that nobody else holds."""
+        freed = min(pages, self._freed[task.cpu])
+        self._waiting[task.cpu] -= pages
+        self._freed[task.cpu] -= freed
+        yield from self._locked(task, pages)
+        yield from self._remove(task, freed)
+
+    def _remove(self, task: Task, pages: Pages) -> Steps:
         while pages > 0:
-            yield from self._locked(task, min(pages, BATCH))
-            pages -= BATCH
+            yield from self._locked(task, min(pages, self._batch))
+            yield from self._counters.uncharge(task)
+            pages -= self._batch
 
     def _locked(self, task: Task, pages: Pages) -> Steps:
         yield from self._operations.lock(task, self._lock)

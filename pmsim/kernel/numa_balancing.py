@@ -99,13 +99,10 @@ class NumaBalancing:
         """
         mm = self._spaces.current_mm(task)
         operation = self._operations.begin(task, "do_numa_page", pages)
-        lock = self._spaces.fault_lock(mm)
         move = self._costs.user_page_migrate + self._costs.user_page_copy
         for page in range(pages):
-            if lock is not None:
-                yield from self._operations.lock(task, lock)
+            yield from self._spaces.hold_to_fault(task, mm)
             work = self._costs.user_fault + (move if page < moved else 0)
             yield from self._operations.compute(task, work)
-            if lock is not None:
-                lock.unlock(task)
+            yield from self._spaces.let_go_of_fault(task, mm)
         self._operations.end(operation)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pmsim.kernel.calls import call
 from pmsim.kernel.lru import LruLists
+from pmsim.kernel.memcg import PageCounters
 from pmsim.kernel.user_mm import UserMm, UserMms
 from pmsim.units import Pages
 
@@ -42,6 +43,7 @@ class ProcessCalls:
         self._operations = context.operations
         self._spaces = context.part(UserMms)
         self._lru = context.part(LruLists)
+        self._counters = context.part(PageCounters)
 
     @call
     def fork(self, task: Task, pages: Pages) -> Generator[Any, Any, UserMm]:
@@ -92,15 +94,13 @@ class ProcessCalls:
         mm = self._spaces.current_mm(task)
         operation = self._operations.begin(task, "wp_page_copy", pages)
         each = self._costs.user_fault + self._costs.user_page_copy
-        lock = self._spaces.fault_lock(mm)
         for _ in range(pages):
-            if lock is not None:
-                yield from self._operations.lock(task, lock)
+            yield from self._spaces.hold_to_fault(task, mm)
             yield from self._operations.compute(task, each)
+            yield from self._counters.charge(task, 1)
             yield from self._spaces.flush_tlb_mm_range(task, mm, 1, frees_tables=False)
             yield from self._lru.add(task, 1)
-            if lock is not None:
-                lock.unlock(task)
+            yield from self._spaces.let_go_of_fault(task, mm)
         self._operations.end(operation)
 
     @call

@@ -167,9 +167,23 @@ class KernelProfile(BaseModel):
         description="Who takes the lock of a mapping alone, and leaves that of the address space:"
         " nobody, faults, or madvise too."
     )
+    vma_lock: Literal["semaphore", "count"] = Field(
+        description="What the lock of a mapping is, where there is one: a semaphore, or a count of"
+        " those who hold it."
+    )
+    parallel_zaps: Literal["range", "everything"] = Field(
+        description="What munmap and madvise flush while another CPU does the same in the address"
+        " space: their range, or all of it."
+    )
     zap_drains_lru: bool = Field(
         description="Whether munmap and madvise first empty the CPU's batch of pages that are to"
         " come to the lists of the LRU, under the lock of all CPUs."
+    )
+    lru_batch: int = Field(
+        ge=1,
+        strict=True,
+        description="Pages that wait at a CPU to come to the lists of the LRU together, and that"
+        " are taken off them together.",
     )
     user_flush_local: bool = Field(
         description="Whether a process that no other CPU runs is flushed by its own CPU, where"

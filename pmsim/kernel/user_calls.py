@@ -7,9 +7,8 @@ away, clears entries, flushes, and then frees pages, and page tables where nothi
 ``madvise`` does that too, but leaves the mapping and its tables. Who has to be told is
 `pmsim.kernel.user_mm`'s business.
 
-Left out: what kind of mapping it is (all are private and anonymous), huge pages, cgroups, batches
-of pages larger than what one flush covers, locks of page tables, and those of single mappings
-(``vma_locks``), as if each thread had a mapping of its own.
+Left out: what kind of mapping it is (all are private and anonymous, and those of a process are
+one), huge pages, batches of pages larger than what one flush covers, and locks of page tables.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 from pmsim.errors import ProgramError
 from pmsim.kernel.calls import call
 from pmsim.kernel.lru import LruLists
+from pmsim.kernel.memcg import PageCounters
 from pmsim.kernel.user_mm import UserMm, UserMms
 from pmsim.units import Pages
 
@@ -44,6 +44,7 @@ class UserCalls:
         self._operations = context.operations
         self._spaces = context.part(UserMms)
         self._lru = context.part(LruLists)
+        self._counters = context.part(PageCounters)
 
     @call
     def mmap(self, task: Task, pages: Pages) -> Steps:
@@ -55,17 +56,29 @@ class UserCalls:
 
     @call
     def touch(self, task: Task, pages: Pages) -> Steps:
-        """Touch ``pages`` pages that are mapped and not there: a fault for each, one by one."""
+        """Write to ``pages`` pages that are mapped and not there: a fault for each, one by one."""
         operation, mm = self._begin(task, "page_fault", pages)
         each = self._costs.user_fault + self._costs.user_page_zero
-        lock = self._spaces.fault_lock(mm)
         for _ in range(pages):
-            if lock is not None:
-                yield from self._operations.lock(task, lock)
+            yield from self._spaces.hold_to_fault(task, mm)
             yield from self._operations.compute(task, each)
+            yield from self._counters.charge(task, 1)
             yield from self._lru.add(task, 1)
-            if lock is not None:
-                lock.unlock(task)
+            yield from self._spaces.let_go_of_fault(task, mm)
+        self._operations.end(operation)
+
+    @call
+    def read(self, task: Task, pages: Pages) -> Steps:
+        """Read ``pages`` pages that are not there: a fault for each, which maps the page of zeros.
+
+        Nothing is allocated (mm/memory.c, ``do_anonymous_page``): a write faults again, and what
+        unmaps them frees nothing.
+        """
+        operation, mm = self._begin(task, "read_fault", pages)
+        for _ in range(pages):
+            yield from self._spaces.hold_to_fault(task, mm)
+            yield from self._operations.compute(task, self._costs.user_read_fault)
+            yield from self._spaces.let_go_of_fault(task, mm)
         self._operations.end(operation)
 
     @call
@@ -80,7 +93,9 @@ class UserCalls:
         self._end(operation, mm.mmap_lock)
 
     @call
-    def munmap(self, task: Task, pages: Pages, *, frees_tables: bool = False) -> Steps:
+    def munmap(
+        self, task: Task, pages: Pages, *, frees_tables: bool = False, of_zeros: bool = False
+    ) -> Steps:
         """Unmap ``pages`` pages of the caller's process: one flush, or two where tables go too.
 
         Parameters
@@ -93,6 +108,8 @@ class UserCalls:
             Whether page tables go with them, because nothing else is mapped in the ranges that they
             cover. CPUs may walk those while they borrow the address space, so that lazy ones have
             to be told too; they give it up.
+        of_zeros
+            Whether all of them are the page of zeros, as pages that were only read.
         """
         operation, mm = self._begin(task, "munmap", pages)
         yield from self._spaces.resume(task)
@@ -100,7 +117,8 @@ class UserCalls:
         yield from self._operations.compute(task, self._costs.user_munmap)
         if self._profile.munmap_downgrades:
             mm.mmap_lock.downgrade(task)
-        yield from self._zap(task, mm, pages, frees_tables=frees_tables)
+        freed = 0 if of_zeros else pages
+        yield from self._zap(task, mm, pages, freed, frees_tables=frees_tables)
         if frees_tables:
             tables = -(-pages // self._profile.geometry.entries)
             yield from self._operations.compute(task, tables * self._costs.alloc_pages)
@@ -112,23 +130,26 @@ class UserCalls:
         operation, mm = self._begin(task, "madvise", pages)
         yield from self._spaces.resume(task)
         by_vma = self._profile.vma_locks == "faults_and_madvise"
-        lock = None if by_vma else mm.mmap_lock.read
-        if lock is not None:
-            yield from self._operations.lock(task, lock)
+        yield from self._spaces.hold(task, mm, by_vma=by_vma)
         yield from self._operations.compute(task, self._costs.user_madvise)
-        yield from self._zap(task, mm, pages, frees_tables=False)
-        if lock is not None:
-            lock.unlock(task)
+        yield from self._zap(task, mm, pages, pages, frees_tables=False)
+        yield from self._spaces.let_go(task, mm, by_vma=by_vma)
         self._operations.end(operation)
 
-    def _zap(self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool) -> Steps:
+    def _zap(
+        self, task: Task, mm: UserMm, pages: Pages, freed: Pages, *, frees_tables: bool
+    ) -> Steps:
         """Clear entries, flush, and only then free the pages (``tlb_finish_mmu``)."""
         if self._profile.zap_drains_lru:
             yield from self._lru.drain(task)
+        mm.zaps += 1
+        yield from self._operations.fetch(task, mm.pending)
         yield from self._operations.compute(task, pages * self._costs.user_mapping_page)
         yield from self._spaces.flush(task, mm, pages, frees_tables=frees_tables)
-        yield from self._lru.remove(task, pages)
-        yield from self._operations.compute(task, pages * self._costs.user_page_free)
+        if freed:
+            yield from self._lru.remove(task, freed)
+            yield from self._operations.compute(task, freed * self._costs.user_page_free)
+        mm.zaps -= 1
 
     def _begin(self, task: Task, kind: str, pages: Pages) -> tuple[Operation, UserMm]:
         mm = self._spaces.of(task)

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Final
 from pmsim.hardware.shootdown.tlbi import TLBI, USER_CPUS, Invalidation, invalidate_pages
 from pmsim.hardware.tlb import CallKind, empty_call, flush_user, full_user_flush
 from pmsim.kernel.calls import call
-from pmsim.kernel.locks import KernelReadSide, KernelRwSemaphore
+from pmsim.kernel.locks import ContendedLines, KernelRwSemaphore
 from pmsim.kernel.tlbflush import MAX_TLBI_RANGE_PAGES, Cause, ranged_by_call
+from pmsim.kernel.vma_lock import VmaLock
 from pmsim.units import CpuId, Pages, Picoseconds
 
 if TYPE_CHECKING:
@@ -39,6 +40,20 @@ if TYPE_CHECKING:
 EVERYTHING: Final = -1
 """Pages of a flush that names no range."""
 
+PENDING_WRITES: Final = 3
+"""Times that a zap makes the line of ``mm->tlb_flush_pending`` its own: it counts itself as under
+way, looks how many are, and counts itself off (mm/mmu_gather.c, ``tlb_gather_mmu``,
+``tlb_finish_mmu``). *Derived*; all are reckoned when it begins."""
+
+READ_BY_TARGETS: Final = 2
+"""Cache lines that the function of a flush reads on each target, and that the initiator has just
+written: what is asked for, ``struct flush_tlb_info``, and ``mm->context.tlb_gen`` (arch/x86/mm/
+tlb.c, ``flush_tlb_func``). *Derived*; a third, the request's own, is part of a handler's entry."""
+
+GENERATION_WRITES: Final = 1
+"""Times that a flush makes the line of ``mm->context.tlb_gen`` its own (arch/x86/include/asm/
+tlbflush.h, ``inc_mm_tlb_gen``). *Derived*."""
+
 
 @dataclass(eq=False, slots=True)
 class UserMm:
@@ -50,6 +65,13 @@ class UserMm:
         Counted from 0 in order of creation.
     mmap_lock
         Held to write over every change of a mapping, to read while its pages come and go.
+    vma_lock
+        The mapping's own lock. Anonymous mappings that lie side by side are one
+        (mm/vma.c, ``vma_merge_new_range``), so that threads that map memory of their own meet here.
+    pending
+        The line that counts zaps under way, and the number itself.
+    generation
+        The line that counts flushes.
     cpus
         Its ``mm_cpumask``: CPUs that run it, or ran nothing else since.
     users
@@ -64,6 +86,10 @@ class UserMm:
 
     number: int
     mmap_lock: KernelRwSemaphore
+    vma_lock: VmaLock
+    pending: ContendedLines
+    generation: ContendedLines
+    zaps: int = 0
     cpus: set[CpuId] = field(default_factory=set)
     users: set[Task] = field(default_factory=set)
     tlb_gen: int = 0
@@ -95,6 +121,7 @@ class UserMms:
 
     def __init__(self, context: KernelContext) -> None:
         machine, profile = context.machine, context.profile
+        self._context = context
         self._machine = machine
         self._profile = profile
         self._costs = context.costs
@@ -108,18 +135,25 @@ class UserMms:
             machine.shootdown.value(USER_CPUS.name) or USER_CPUS.default
         )
         # Arm's broadcasts reach every CPU, so that none can come back too late.
-        self._switches_flush = profile.arch.startswith("x86")
+        self._counts_flushes = profile.arch.startswith("x86")
         self._mm_of: dict[Task, UserMm] = {}
         self._cpus: dict[CpuId, _CpuState] = {}
         self._named: dict[str, UserMm] = {}
         self._created = 0
-        self._nobodys_lock = KernelRwSemaphore(machine, "mmap_lock of a process that is not known")
 
     def create(self) -> UserMm:
         """Return the address space of a new process, which no CPU has run; no time passes."""
-        number = self._created
         self._created += 1
-        return UserMm(number, KernelRwSemaphore(self._machine, f"mmap_lock of process {number}"))
+        return self._space(self._created - 1)
+
+    def _space(self, number: int) -> UserMm:
+        return UserMm(
+            number,
+            KernelRwSemaphore(self._machine, f"mmap_lock of process {number}"),
+            vma_lock=VmaLock(self._context),
+            pending=ContendedLines(self._machine, PENDING_WRITES),
+            generation=ContendedLines(self._machine, GENERATION_WRITES),
+        )
 
     @call
     def process(self, name: str) -> UserMm:
@@ -169,21 +203,45 @@ class UserMms:
         """Return whether another CPU than the caller's is in the mask."""
         return not mm.cpus <= {task.cpu}
 
-    def fault_lock(self, mm: UserMm) -> KernelReadSide | None:
-        """Return the lock that a fault takes for all of the address space; none for a mapping's."""
-        return mm.mmap_lock.read if self._profile.vma_locks == "none" else None
+    def hold_to_fault(self, task: Task, mm: UserMm) -> Steps:
+        """Hold off changes of the mapping that a fault is in."""
+        return self.hold(task, mm, by_vma=self._profile.vma_locks != "none")
+
+    def let_go_of_fault(self, task: Task, mm: UserMm) -> Steps:
+        """Let them happen again."""
+        return self.let_go(task, mm, by_vma=self._profile.vma_locks != "none")
+
+    def hold(self, task: Task, mm: UserMm, *, by_vma: bool) -> Steps:
+        """Hold off changes of a mapping: by its own lock, or by that of the address space."""
+        if by_vma:
+            yield from mm.vma_lock.lock(task)
+        else:
+            yield from self._operations.lock(task, mm.mmap_lock.read)
+
+    def let_go(self, task: Task, mm: UserMm, *, by_vma: bool) -> Steps:
+        """Let them happen again."""
+        if by_vma:
+            yield from mm.vma_lock.unlock(task)
+        else:
+            mm.mmap_lock.read.unlock(task)
 
     def flush(self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool = False) -> Steps:
         """Flush pages and the tables that go with them: together, or one after the other.
 
         Hardware that knows who holds a translation has been told of the tables by the same stores.
+        Where another CPU zaps pages of the address space at the same time, its entries may be gone
+        without being flushed yet, so that everything is (mm/mmu_gather.c, ``mm_tlb_flush_nested``
+        in ``tlb_finish_mmu``).
         """
         if self._holders:
             for cpu in self._cpus:
                 self._look(cpu)
             mm.tlb_gen += 1
-            self._note_flushed(mm, [cpu for cpu in self._cpus if mm in self._cpus[cpu].asids])
+            self._note_all_flushed(mm)
             yield from self._operations.wait_for_holders(task, self._by, Cause.USER, pages)
+            return
+        if mm.zaps > 1 and self._profile.parallel_zaps == "everything":
+            yield from self.flush_tlb_mm(task, mm)
             return
         if not frees_tables or self._profile.user_tables == "with_pages":
             yield from self.flush_tlb_mm_range(task, mm, pages, frees_tables=frees_tables)
@@ -224,28 +282,35 @@ class UserMms:
         cause: Cause = Cause.USER,
     ) -> Steps:
         """Drop translations of an address space on the CPUs that may use them."""
-        tlbi = self._next_generation(task, mm)
+        yield from self._next_generation(task, mm)
+        tlbi = self._broadcasts(task, mm)
         if tlbi is None:
-            return self._interrupt(task, mm, pages, frees_tables=frees_tables, cause=cause)
-        return self._broadcast(task, mm, tlbi, pages, cause)
+            yield from self._interrupt(task, mm, pages, frees_tables=frees_tables, cause=cause)
+        else:
+            self._note_all_flushed(mm)
+            yield from self._broadcast(task, mm, tlbi, pages, cause)
 
     def flush_one_by_one(self, task: Task, mm: UserMm, pages: Pages, cause: Cause) -> Steps:
         """Drop single pages by an operation each, and wait for all of them together."""
-        tlbi = self._next_generation(task, mm)
+        yield from self._next_generation(task, mm)
+        tlbi = self._broadcasts(task, mm)
         if tlbi is None:
-            return self._interrupt(task, mm, EVERYTHING, frees_tables=False, cause=cause)
-        drops = invalidate_pages(tlbi, pages, by_range=False)
-        return self._invalidate(task, mm, tlbi, drops, pages, cause)
+            yield from self._interrupt(task, mm, EVERYTHING, frees_tables=False, cause=cause)
+        else:
+            self._note_all_flushed(mm)
+            drops = invalidate_pages(tlbi, pages, by_range=False)
+            yield from self._invalidate(task, mm, tlbi, drops, pages, cause)
 
-    def _next_generation(self, task: Task, mm: UserMm) -> TlbiCosts | None:
-        """Begin a flush; return the costs of its broadcast, None where CPUs are called."""
+    def _next_generation(self, task: Task, mm: UserMm) -> Steps:
+        """Begin a flush: count it, behind what CPUs have run until now."""
+        if self._counts_flushes:
+            yield from self._operations.fetch(task, mm.generation)
         for cpu in self._cpus:
             self._look(cpu)
         mm.tlb_gen += 1
-        tlbi = self._broadcasts(task, mm)
-        if tlbi is not None:
-            self._note_flushed(mm, [cpu for cpu in self._cpus if mm in self._cpus[cpu].asids])
-        return tlbi
+
+    def _note_all_flushed(self, mm: UserMm) -> None:
+        self._note_flushed(mm, [cpu for cpu in self._cpus if mm in self._cpus[cpu].asids])
 
     @call
     def flush_tlb_multi(self, task: Task, cpus: Sequence[CpuId], pages: Pages | None) -> Steps:
@@ -264,7 +329,8 @@ class UserMms:
         """
         number = EVERYTHING if pages is None else pages
         operation = self._operations.begin(task, "flush_tlb_mm_range", pages or 0)
-        mm = UserMm(-1, self._nobodys_lock, {task.cpu, *cpus})
+        mm = self._space(-1)
+        mm.cpus.update((task.cpu, *cpus))
         tlbi = self._broadcasts(task, mm)
         if tlbi is not None:
             yield from self._broadcast(task, mm, tlbi, number)
@@ -355,7 +421,14 @@ class UserMms:
             for cpu in set(others).difference(running):
                 mm.lazy_interrupts += 1
                 self._leave(cpu)
+        if self._counts_flushes and targets:
+            function = replace(function, remote=READ_BY_TARGETS * self._farthest(task, targets))
         yield from self._operations.cross_call(task, function, cause, pages, targets=targets)
+
+    def _farthest(self, task: Task, targets: list[CpuId]) -> Picoseconds:
+        """Return what a cache line takes from a task's CPU to the farthest of some."""
+        far = targets[int(self._machine.fabric.distances[task.cpu, targets].argmax())]
+        return self._machine.topology.cost(self._machine.costs.ipi.line, task.cpu, far)
 
     def resume(self, task: Task) -> Steps:
         """Note that a thread runs, and let it pay for what its CPU had to flush."""
@@ -388,7 +461,7 @@ class UserMms:
             self._leave(cpu)
             state.loaded = mm
             mm.cpus.add(cpu)
-        if state.asids.get(mm, -1) < mm.tlb_gen and self._switches_flush:
+        if state.asids.get(mm, -1) < mm.tlb_gen and self._counts_flushes:
             self._flush_on_switch(state, mm)
 
     def _flush_on_switch(self, state: _CpuState, mm: UserMm) -> None:

@@ -75,6 +75,14 @@ class UserProcess(Timed):
     def change(self, kernel: KernelHandle) -> Steps:
         """Call once, or as often as one change takes."""
 
+    def nth_change(self, kernel: KernelHandle, number: int) -> Steps:
+        """Make a change that knows its number, counted from `first_change`."""
+        return self.change(kernel)
+
+    def first_change(self, cpu: Cpu) -> int:
+        """Return the number of a thread's first change."""
+        return 0
+
     def tasks(self, machine: MachineInfo) -> list[TaskSpec]:
         """Return the thread that calls, then the others."""
         role = role_of(self.endless)
@@ -140,9 +148,9 @@ class UserProcess(Timed):
 
     def _change_all(self, process: str, kernel: KernelHandle, cpu: Cpu) -> Steps:
         yield from kernel.use_mm(kernel.process(process))
-        for instant in self.arrivals(cpu):
+        for number, instant in enumerate(self.arrivals(cpu), self.first_change(cpu)):
             yield from cpu.sleep_until(instant)
-            yield from self.change(kernel)
+            yield from self.nth_change(kernel, number)
         yield from self.end(kernel)
 
     def _sleep(self, kernel: KernelHandle, cpu: Cpu) -> Steps:

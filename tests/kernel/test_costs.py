@@ -160,9 +160,10 @@ def barriers(count: int) -> Program:
         ("alloc_pages", 1, memory(7), {}),  # the page table
         # madvise brings them to the list and takes them off; munmap takes off what it unmaps.
         ("lru_page", 7 + 7 + 7, memory(7), {}),
-        # They are given back while they wait in the batch, and are on no list; of 17, 15 are.
-        ("lru_page", 0, memory(7), {"profile": "linux-6.18-x86_64"}),
-        ("lru_page", 15 + 15 + 15, memory(17), {"profile": "linux-6.18-x86_64"}),
+        # They are given back while they wait in the batch of 31, which nothing fills; of 40, 31 are
+        # on the list, and munmap takes off as many as it unmaps.
+        ("lru_page", 7, memory(7), {"profile": "linux-6.18-x86_64"}),
+        ("lru_page", 31 + 31 + 40, memory(40), {"profile": "linux-6.18-x86_64"}),
         ("bpf_load", 1, lambda kernel: kernel.bpf_prog_load(100), {}),
         ("text_poke_site", 3 * 4, lambda kernel: kernel.static_key_toggle(4), {}),
         ("text_poke_site", 4, lambda kernel: kernel.static_key_toggle(4),

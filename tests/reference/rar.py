@@ -36,5 +36,6 @@ def action_for(machine: ReferenceMachine, function: Function) -> Function:
     return replace(
         function,
         cost=machine.costs.rar.action,
+        remote=0,
         is_full_flush=function.is_full_flush or of_kernel,
     )

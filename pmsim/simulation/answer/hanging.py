@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pmsim.hardware.topology import Distance, Topology
+from pmsim.kernel.user_mm import READ_BY_TARGETS
 from pmsim.simulation.answer.summary import Cost
 from pmsim.simulation.tables.arrays import coded, filled
 from pmsim.simulation.tables.columns import LATENCY_PARTS
@@ -183,7 +184,7 @@ def _add_kinds(
             chosen = (kind == code) & (rows["user"] == user)
             told.operations[kinds[code]] += int(rows["invalidations"][chosen].sum())
             targets, pages = rows["targets"][chosen], np.maximum(rows["pages"][chosen], 0)
-            costs = _function(kinds[code], user, near.values)
+            costs = _function(kinds[code], user, near)
             everywhere = {name: int((targets * pages).sum() if by_page else targets.sum()) * cost
                           for name, (cost, by_page) in costs.items()}  # fmt: skip
             here = {name: int(pages.sum() if by_page else len(pages)) * cost
@@ -193,14 +194,20 @@ def _add_kinds(
             _share_out(told.functions, int(local.sum()), here)
 
 
-def _function(kind: str, user: bool, values: Values) -> dict[str, tuple[int, bool]]:
-    """Return what a called function costs, and whether that is for each page."""
-    name = _FUNCTIONS.get(kind, "")
+def _function(kind: str, user: bool, near: _Near) -> dict[str, tuple[int, bool]]:
+    """Return what a called function costs, and whether that is for each page.
+
+    One that flushes user space reads lines of the initiator's on x86, as far as that may be.
+    """
+    values, name = near.values, _FUNCTIONS.get(kind, "")
     if user and kind == "full" and "tlb.flush_user" in values:
         name = "tlb.flush_user"
     costs = {name: (values.get(name, 0), kind == "range")}
     if user:
         costs["tlb.flush_fixed"] = (values.get("tlb.flush_fixed", 0), False)
+    if user and kind in ("full", "range") and "tlb.flush_user" in values:
+        line = near.constant("ipi.line", near.farthest)
+        costs[line] = (READ_BY_TARGETS * values.get(line, 0), False)
     return costs
 
 
