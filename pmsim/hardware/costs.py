@@ -110,6 +110,16 @@ class IpiCosts(Group):
             kind=Kind.TIME_BY_DISTANCE,
         ),
     ] = NOTHING
+    request_lines: Annotated[
+        int,
+        Constant(
+            text="Target: cache lines that the function of a flush of user space reads there, and"
+            " that the initiator has just written; each takes `line` of the farthest target. 0"
+            " where other costs contain that.",
+            kind=Kind.COUNT,
+            most=16,
+        ),
+    ] = 0
     entry: Annotated[
         int, Constant(text="Target: IRQ entry, from the interrupt to the queue.", least=1)
     ]

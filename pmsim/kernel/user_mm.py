@@ -45,11 +45,6 @@ PENDING_WRITES: Final = 3
 way, looks how many are, and counts itself off (mm/mmu_gather.c, ``tlb_gather_mmu``,
 ``tlb_finish_mmu``). *Derived*; all are reckoned when it begins."""
 
-READ_BY_TARGETS: Final = 2
-"""Cache lines that the function of a flush reads on each target, and that the initiator has just
-written: what is asked for, ``struct flush_tlb_info``, and ``mm->context.tlb_gen`` (arch/x86/mm/
-tlb.c, ``flush_tlb_func``). *Derived*; a third, the request's own, is part of a handler's entry."""
-
 GENERATION_WRITES: Final = 1
 """Times that a flush makes the line of ``mm->context.tlb_gen`` its own (arch/x86/include/asm/
 tlbflush.h, ``inc_mm_tlb_gen``). *Derived*."""
@@ -127,6 +122,7 @@ class UserMms:
         self._costs = context.costs
         self._operations = context.operations
         self._tlb = machine.costs.tlb
+        self._lines = machine.costs.ipi.request_lines
         self._by = machine.shootdown.protocol
         self._tlbi = machine.costs.tlbi if self._by is TLBI else None
         self._holders = self._by.name in machine.holders
@@ -421,8 +417,8 @@ class UserMms:
             for cpu in set(others).difference(running):
                 mm.lazy_interrupts += 1
                 self._leave(cpu)
-        if self._counts_flushes and targets:
-            function = replace(function, remote=READ_BY_TARGETS * self._farthest(task, targets))
+        if self._lines and targets:
+            function = replace(function, remote=self._lines * self._farthest(task, targets))
         yield from self._operations.cross_call(task, function, cause, pages, targets=targets)
 
     def _farthest(self, task: Task, targets: list[CpuId]) -> Picoseconds:

@@ -37,6 +37,9 @@ TASTES = (
 )
 """What a program's plain steps are chosen from."""
 
+OF_THE_KERNEL = ("request_lines",)
+"""Constants that no part of the machine reads."""
+
 BROADCAST_TASTES = (
     ("compute", "compute", "invalidate"),
     ("compute", "compute", "invalidate", "flush_kernel"),
@@ -169,7 +172,7 @@ class _Generator:
             **{
                 one.field: self.constant(one.field, one.note, n_cpus)
                 for one in declarations(group)
-                if isinstance(one.note, Constant)
+                if isinstance(one.note, Constant) and one.field not in OF_THE_KERNEL
             }
         )
 

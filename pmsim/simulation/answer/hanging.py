@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pmsim.hardware.topology import Distance, Topology
-from pmsim.kernel.user_mm import READ_BY_TARGETS
 from pmsim.simulation.answer.summary import Cost
 from pmsim.simulation.tables.arrays import coded, filled
 from pmsim.simulation.tables.columns import LATENCY_PARTS
@@ -197,7 +196,7 @@ def _add_kinds(
 def _function(kind: str, user: bool, near: _Near) -> dict[str, tuple[int, bool]]:
     """Return what a called function costs, and whether that is for each page.
 
-    One that flushes user space reads lines of the initiator's on x86, as far as that may be.
+    One that flushes user space reads lines of the initiator's, as far away as those may be.
     """
     values, name = near.values, _FUNCTIONS.get(kind, "")
     if user and kind == "full" and "tlb.flush_user" in values:
@@ -205,9 +204,10 @@ def _function(kind: str, user: bool, near: _Near) -> dict[str, tuple[int, bool]]
     costs = {name: (values.get(name, 0), kind == "range")}
     if user:
         costs["tlb.flush_fixed"] = (values.get("tlb.flush_fixed", 0), False)
-    if user and kind in ("full", "range") and "tlb.flush_user" in values:
+    lines = values.get("ipi.request_lines", 0)
+    if user and lines:
         line = near.constant("ipi.line", near.farthest)
-        costs[line] = (READ_BY_TARGETS * values.get(line, 0), False)
+        costs[line] = (lines * values.get(line, 0), False)
     return costs
 
 

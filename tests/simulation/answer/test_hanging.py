@@ -84,7 +84,7 @@ def test_a_barrier_beside_the_server_is_none_of_the_round_trip() -> None:
     )  # fmt: skip
     result = pmsim.run(base)
     found, calls = parts(result), result.crosscalls[result.crosscalls["protocol"] == "tlbi"]
-    assert found["tlbi.barrier"] == pytest.approx(430_000 * len(calls), rel=0.01)
+    assert found["tlbi.barrier"] == pytest.approx(210_000 * len(calls), rel=0.01)
     assert found["tlbi.round_trip.die"] == pytest.approx(150_000 * len(calls), rel=0.01)
 
 
