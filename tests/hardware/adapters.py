@@ -242,7 +242,7 @@ class _FabricRun:
                 return flush_user(self.program.costs.tlb, argument, self.program.ceiling)
             case "flush_cold":
                 function = self._function("flush_user", argument)
-                return replace(function, remote=self.program.call_costs.exit)
+                return replace(function, remote=self.program.call_costs.queue)
             case "free_tables":
                 return replace(self._flush(argument), frees_tables=True)
             case "sync_core":

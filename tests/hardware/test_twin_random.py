@@ -217,9 +217,7 @@ def _features(program: Program, result: Result | str) -> set[str]:
         and not operations.isdisjoint(("flush_kernel", "free_tables", "invalidate")),
         "user space flushed beside kernel work": "kernel" in operations
         and not operations.isdisjoint(("flush_user", "flush_own")),
-        "functions that take longer on targets": "flush_cold" in operations
-        and told > 0
-        and program.call_costs.exit > 0,
+        "functions that take longer on targets": "flush_cold" in operations and told > 0,
     }
     return {feature for feature, present in seen.items() if present}
 

@@ -25,7 +25,7 @@ sleep          ps                   gives the CPU up; a timer wakes it
 flush_kernel   pages                calls the flush of so many pages on every other CPU
 free_tables    pages                the same, and frees page tables behind it
 flush_user     pages                calls the flush of so many pages of user space
-flush_cold     pages                the same, and takes `exit` longer there than here
+flush_cold     pages                the same, and takes `queue` longer there than here
 flush_own      pages                flushes so many pages of user space on its own CPU alone
 call           (pages, targets)     as flush_kernel, on some CPUs only
 sync_core      None                 calls a serialising instruction on every other CPU

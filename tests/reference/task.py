@@ -193,7 +193,7 @@ class Task:
                 yield from cross_call(self, flush_user(self.machine, argument), everybody_else)
             case "flush_cold":
                 function = flush_user(self.machine, argument)
-                function = replace(function, remote=self.machine.program.call_costs.exit)
+                function = replace(function, remote=self.machine.program.call_costs.queue)
                 yield from cross_call(self, function, everybody_else)
             case "flush_own":
                 function = flush_user(self.machine, argument)
