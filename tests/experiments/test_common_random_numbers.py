@@ -39,6 +39,7 @@ EVERY: dict[str, dict[str, Any]] = {
     "jit": AT_RANDOM,
     "kernel_flush": AT_RANDOM,
     "kmap": AT_RANDOM,
+    "live_patch": AT_RANDOM | {"transition": {"dist": "exponential", "scale": "50us"}},
     "memory_unplug": AT_RANDOM,
     "module_burst": AT_RANDOM | {"modules": 4},
     "module_storm": {"modules": 4},
