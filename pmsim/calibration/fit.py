@@ -209,20 +209,23 @@ class _Solver:
         self.linear = self._linear(np.ones(len(before)))
 
     def leave_open(self) -> list[Left]:
-        """Take out the constants that the cells leave open, the widest first; return those."""
+        """Take out the constants that the cells leave open; return those.
+
+        One by one, those first that are fitted last: what they leave may tell the others.
+        """
         left = []
         while self.before:
             best, _ = _from_starts(self.linear)
             low, high = _bootstrap(self.linear, best, REPEATS_TO_DECIDE)
-            wide = high / np.maximum(low, SMALLEST)
-            widest = int(wide.argmax())
-            if wide[widest] <= WIDEST:
+            (wide,) = np.nonzero(high > WIDEST * np.maximum(low, SMALLEST))
+            if not len(wide):
                 break
-            path = list(self.before)[widest]
+            last = int(wide[-1])
+            path = list(self.before)[last]
             ps = self.before.pop(path)
-            ends = formatting.from_to(*(formatting.time(ps * end[widest]) for end in (low, high)))
+            ends = formatting.from_to(*(formatting.time(ps * end[last]) for end in (low, high)))
             left.append(Left(path, ps, f"the cells leave it open: {ends}"))
-            self.linear = self.linear.without(widest)
+            self.linear = self.linear.without(last)
         return left
 
     def solve(self) -> tuple[Any, tuple[int, int]]:
