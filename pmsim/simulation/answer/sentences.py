@@ -107,9 +107,11 @@ def _cost(summary: Summary) -> list[str]:
 
 def _taker_words(summary: Summary) -> dict[str, str]:
     """Return what each part of the lost time was lost to."""
-    silent = set(summary.broadcasts.by_protocol) <= SILENT
+    ways = set(summary.broadcasts.by_protocol)
+    stalls = ["stalls by TLB broadcasts"] if ways & SILENT else []
+    handlers = ["handlers"] if ways - SILENT else []
     return {
-        "handlers": "stalled by TLB broadcasts" if silent else "to handlers",
+        "handlers": f"to {' and '.join(stalls + handlers)}",
         "locks": "spinning for locks",
         "answers": "waiting for shootdowns",
         "sending": "enqueuing and sending",
@@ -303,7 +305,8 @@ def _call(one: Calls, runs: int) -> str:
         text += f" ({share(one.delay_ps / one.total_ps)} of that asleep or off the CPU)"
     if outlier:
         text += f", once {time(one.longest_ps)}"
-    return f"{text}, {_made(one.broadcasts, runs)} in all."
+    made = f"{_made(one.broadcasts, runs)} in all" if one.broadcasts else "no shootdown"
+    return f"{text}, {made}."
 
 
 def _made(shootdowns: int, runs: int = 1) -> str:

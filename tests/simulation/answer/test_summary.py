@@ -464,3 +464,17 @@ def test_ranged_flushes_tell_their_pages_where_these_are_many(
 def test_the_warm_up_that_a_scenario_gives_is_no_transient_that_was_found(tmp_path: Path) -> None:
     said = sentences(made(tmp_path, calls([5]), warmup=400))
     assert any(one.startswith("In the warm-up of 400 ps that the scenario gives: ") for one in said)
+
+
+def test_stalls_and_handlers_are_named_by_how_the_cpus_were_told(tmp_path: Path) -> None:
+    def told(place: Path, *protocols: int) -> str:
+        place.mkdir()
+        rows = calls([5] * len(protocols))
+        rows[:, CROSSCALL_COLUMNS.index("protocol")] = protocols
+        return sentences(made(place, rows, cpus=cpu_rows({"stolen_ps": 20}, {})))[0]
+
+    assert " 20 ps to handlers (100 %)" in told(tmp_path / "ipi", 0)
+    assert " 20 ps to stalls by TLB broadcasts (100 %)" in told(tmp_path / "tlbi", 1)
+    assert " 20 ps to stalls by TLB broadcasts and handlers (100 %)" in told(
+        tmp_path / "both", 0, 1
+    )
