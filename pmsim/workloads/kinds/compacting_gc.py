@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @workload("compacting_gc")
 class CompactingGc(UserMapping):
-    """A thread protects a part of the heap, moves what lives in it, and gives its memory back.
+    """A thread compacts a heap by means of page protection.
 
     Stands for collectors and allocators that compact with the help of page protection, as Ruby's
     GC.compact and the allocator Mesh do: one ``mprotect`` for all that is to move, so that a thread

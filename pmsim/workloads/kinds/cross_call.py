@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @workload("cross_call")
 class CrossCall(Timed, OnCpus):
-    """Chosen CPUs are made to run a function in an interrupt, and waited for.
+    """Chosen CPUs run a function in an interrupt, and are waited for.
 
     Stands for whoever reads registers of other CPUs (``/dev/cpu/*/msr``, perf, frequency and
     temperature monitors), and for drivers that have work done everywhere. No translation is

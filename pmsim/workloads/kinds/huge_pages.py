@@ -29,7 +29,7 @@ MOST_AT_ONCE = 1 << 22
 
 @workload("huge_pages")
 class HugePages(Recurring):
-    """Pools of huge pages are filled and emptied, and most of their descriptors done without.
+    """Pools of huge pages are filled, and their descriptors trimmed.
 
     Stands for ``nr_hugepages`` with ``hugetlb_optimize_vmemmap``, as hosts of virtual machines and
     databases use it. Up to 6.6 each huge page is a flush, and one for every 64 of 2 MiB that splits

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @workload("jit")
 class Jit(UserMapping):
-    """A thread makes code writable, writes a function, and makes it executable again.
+    """A thread makes code writable, writes to it, and lets it run.
 
     Stands for just-in-time compilers that never have memory writable and executable at the same
     time (W^X): two ``mprotect`` for each function, a flush in each for all threads, and, where

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @workload("kmap")
 class Kmap(Recurring):
-    """Highmem pages are mapped, used and unmapped, one after the other (``kmap``).
+    """Highmem pages are mapped for a moment, one after the other.
 
     Stands for file systems and drivers of 32-bit kernels with more memory than the kernel can map.
     There are 512 or 1,024 slots; when all have been gone through, everybody flushes. What is read

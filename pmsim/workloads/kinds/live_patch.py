@@ -28,12 +28,12 @@ MOST_FUNCTIONS = 10_000
 
 @workload("live_patch")
 class LivePatch(Recurring):
-    """Functions of the kernel are replaced while it runs (kpatch, kGraft).
+    """Functions of the kernel are replaced while it runs.
 
-    Each function is patched by a tracer of its own, with calls for all CPUs to serialise and, for
-    its trampoline, a flush or two. Then tasks switch one by one. From 6.3 on kernels with
-    PREEMPT_DYNAMIC patch every call of ``cond_resched`` for that time, one after the other. Left
-    out: loading the module in which a patch comes (`module_burst`).
+    Stands for kpatch and kGraft. Each function is patched by a tracer of its own, with calls for
+    all CPUs to serialise and, for its trampoline, a flush or two. Then tasks switch one by one.
+    From 6.3 on kernels with PREEMPT_DYNAMIC patch every call of ``cond_resched`` for that time, one
+    after the other. Left out: loading the module in which a patch comes (`module_burst`).
     """
 
     counted = "patches"

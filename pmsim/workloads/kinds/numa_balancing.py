@@ -28,7 +28,7 @@ MOST_FAULTS = SCAN_PAGES
 
 @workload("numa_balancing")
 class NumaBalancing(UserProcess):
-    """A thread scans its process, and then faults on the pages that it uses.
+    """A thread scans its process for the kernel, and pages fault.
 
     Stands for what ``kernel.numa_balancing``, which is on by default, does to a process that nobody
     has bound to nodes: a thread on its way back to user space takes the right to access from up to

@@ -28,7 +28,7 @@ MAX_ORDER = 10
 
 @workload("page_attributes")
 class PageAttributes(Recurring):
-    """Blocks of pages are made uncached, write-combining or shared, and what they were again.
+    """Pages are made uncached, write-combining or shared, and back.
 
     Stands for graphics drivers, whose buffers bypass the caches, and for encrypted guests (SEV,
     TDX), which share with the hypervisor what devices read and write. Each block is allocated,

@@ -21,14 +21,14 @@ Act = Literal["mmap", "touch", "mprotect", "madvise", "munmap", "fork", "vfork",
 
 @workload("process")
 class Process(UserMapping):
-    """Threads share an address space; one, or each, maps, touches, changes, unmaps, and forks.
+    """Threads of a process map, touch and change memory, and fork.
 
-    Stands for servers and language runtimes: whatever one thread does to the mappings interrupts
-    the others, whose slowdown the summary has. A child that is forked runs another program and ends
-    on its parent's CPU, while the thread that forked it waits (``system``, shells). A thread ends
-    behind its last change, or when its work is done, and the process with its last thread: then
-    CPUs that borrow the address space are told once more. Left out: children on other CPUs; files;
-    that a thread sleeps for a page.
+    One of them does, or each. Stands for servers and language runtimes: whatever one thread does to
+    the mappings interrupts the others, whose slowdown the summary has. A child that is forked runs
+    another program and ends on its parent's CPU, while the thread that forked it waits (``system``,
+    shells). A thread ends behind its last change, or when its work is done, and the process with
+    its last thread: then CPUs that borrow the address space are told once more. Left out: children
+    on other CPUs; files; that a thread sleeps for a page.
     """
 
     counted = "changes"

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 @workload("reclaim")
 class Reclaim(UserMapping):
-    """A thread touches pages when memory is short: as many are unmapped before, 32 at a time.
+    """A thread that touches pages takes as many from its process.
 
-    Stands for direct reclaim and for processes at the limit of their memory cgroup: what is cold is
-    taken away, and the CPUs that run the process must not use it any more. Linux flushed each page
-    by itself once (before 4.3; on arm64 up to 6.5), and since then once for each batch.
+    They are unmapped 32 at a time. Stands for direct reclaim and for processes at the limit of
+    their memory cgroup: what is cold is taken away, and the CPUs that run the process must not use
+    it any more. Linux flushed each page by itself once (before 4.3; on arm64 up to 6.5), and since
+    then once for each batch.
     """
 
     dirty: Count = Field(
