@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 TIMELINE = "timeline.pftrace"
 """The file of a timeline that is not sent elsewhere."""
 
+TRACE = "trace.txt"
+"""The same of the text of a kernel trace."""
+
 WITHOUT_DETAIL = (
     "of most shootdowns this shows the slowest target alone; a run with --set"
     " 'measure.detail={from: 0ms, to: 5ms}' keeps all of that part"
@@ -40,13 +43,17 @@ def export(
     json: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="All tables as one JSON file.")
     ] = None,
+    ftrace: Annotated[
+        bool,
+        typer.Option("--ftrace", help="The text of a kernel trace, which pmsim import reads."),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
             metavar="FILE",
-            help=f"Where a timeline goes. Default: RESULT/{TIMELINE}.",
+            help=f"Where it goes. Default: RESULT/{TIMELINE}, or {TRACE}.",
         ),
     ] = None,
     tables: Annotated[
@@ -62,13 +69,14 @@ def export(
         bool, typer.Option("--force", help="Replace files that are there already.")
     ] = False,
 ) -> None:
-    """Write a result for other programs: Perfetto, CSV or JSON."""
-    if perfetto + (csv is not None) + (json is not None) != 1:
-        leave(BAD_INPUT, "export wants one of --perfetto, --csv DIR and --json FILE")
-    if perfetto and tables:
+    """Write a result for other programs: Perfetto, CSV, JSON, or the text of a kernel trace."""
+    if perfetto + ftrace + (csv is not None) + (json is not None) != 1:
+        leave(BAD_INPUT, "export wants one of --perfetto, --ftrace, --csv DIR and --json FILE")
+    timed = perfetto or ftrace
+    if timed and tables:
         leave(BAD_INPUT, "--table goes with --csv and --json; a timeline is made of several tables")
-    if not perfetto and (output or replication or from_ or to):
-        leave(BAD_INPUT, "--output, --replication, --from and --to go with --perfetto")
+    if not timed and (output or replication or from_ or to):
+        leave(BAD_INPUT, "--output, --replication, --from and --to go with --perfetto and --ftrace")
     from pmsim.experiments.constants.found import TABLE, Sensitivity
     from pmsim.experiments.opening import open_path
 
@@ -79,8 +87,10 @@ def export(
             f"{result} holds a sensitivity: its table is {result / TABLE}, and its runs are the"
             f" sweeps in {result / 'screening'}, {result / 'ends'} and {result / 'indices'}",
         )
-    if perfetto:
-        _export_timeline(found, output or result / TIMELINE, _window(replication, from_, to), force)
+    if timed:
+        window = _window(replication, from_, to)
+        default = TIMELINE if perfetto else TRACE
+        _export_timeline(found, output or result / default, window, force, ftrace=ftrace)
         return
     from pmsim.report.csv_json import write_csv, write_json
 
@@ -103,7 +113,10 @@ def _window(replication: int, start: str | None, end: str | None) -> Window:
     return window
 
 
-def _export_timeline(found: Result | Sweep, path: Path, window: Window, force: bool) -> None:
+def _export_timeline(
+    found: Result | Sweep, path: Path, window: Window, force: bool, *, ftrace: bool
+) -> None:
+    from pmsim.report.ftrace_text import write_ftrace
     from pmsim.report.perfetto import write_perfetto
     from pmsim.simulation.result.result import Result
 
@@ -114,7 +127,8 @@ def _export_timeline(found: Result | Sweep, path: Path, window: Window, force: b
             " run one of its cells (pmsim run --set ...)",
         )
     _check_window(found, window)
-    say(write_perfetto(found, path, window, force=force))
+    write = write_ftrace if ftrace else write_perfetto
+    say(write(found, path, window, force=force))
     missing = _missing(found, window)
     if missing:
         say(f"pmsim: {missing}", err=True)

@@ -34,6 +34,7 @@ OPERATION_COLUMNS: Final = (
     "start_ps",
     "end_ps",
     "pages",
+    "page",
     "crosscalls",
     "run_ps",
     "lock_wait_ps",
@@ -42,7 +43,8 @@ OPERATION_COLUMNS: Final = (
 )
 """Columns of the table of operations.
 
-``parent`` is the id of the operation that made this one, or -1. ``crosscalls`` and the times count
+``parent`` is the id of the operation that made this one, or -1; ``page`` the number of the first
+page of the area that it allocates, frees or changes, or -1. ``crosscalls`` and the times count
 an operation's own and its children's; a broadcast by the interconnect, operations and barrier
 together, counts as a cross-call, though it interrupts nobody. ``run_ps`` is compute time asked for,
 ``lock_wait_ps`` from asking for locks to having them, ``crosscall_ps`` from starting cross-calls to
@@ -51,7 +53,7 @@ the CPU. The four add up to ``end_ps - start_ps``.
 """
 
 _KEPT: Final = (
-    *("id", "parent", "who", "kind", "start_ps", "end_ps", "pages", "crosscalls"),
+    *("id", "parent", "who", "kind", "start_ps", "end_ps", "pages", "page", "crosscalls"),
     *("run_ps", "lock_wait_ps", "crosscall_ps"),
 )
 """What the log keeps of a row until a chunk is full; the rest of its columns follow from it."""
@@ -135,11 +137,12 @@ class Operation:
         The operation of the same task inside which this one began, if any.
     pages
         Pages it is about; may be set until the operation ends.
-    crosscalls, run_ps, lock_wait_ps, crosscall_ps
+    page, crosscalls, run_ps, lock_wait_ps, crosscall_ps
         As in `OPERATION_COLUMNS`, so far.
     """
 
     # Of the class until they are first added to: most operations never make or wait for anything.
+    page = -1
     crosscalls = 0
     lock_wait_ps = 0
     crosscall_ps = 0
@@ -223,6 +226,7 @@ class OperationLog:
         if self.sink is not None:
             counted = (
                 operation.pages,
+                operation.page,
                 operation.crosscalls,
                 operation.run_ps,
                 operation.lock_wait_ps,
@@ -231,7 +235,7 @@ class OperationLog:
             above = NO_OPERATION if parent is None else parent.id
             self._keep(task, operation.kind, operation.id, above, operation.start_ps, counted)
 
-    def note(self, task: Task, kind: str, pages: Pages, ps: Picoseconds) -> None:
+    def note(self, task: Task, kind: str, pages: Pages, page: int, ps: Picoseconds) -> None:
         """Note an operation that takes a task, which `is_alone`, nothing but ``ps`` of computing.
 
         What `begin`, `compute` and `end` do, in one step and without waiting.
@@ -245,7 +249,7 @@ class OperationLog:
             parent.run_ps += ps
         if self.sink is not None:
             above = NO_OPERATION if parent is None else parent.id
-            self._keep(task, kind, number, above, start, (pages, 0, ps, 0, 0))
+            self._keep(task, kind, number, above, start, (pages, page, 0, ps, 0, 0))
 
     def _keep(
         self, task: Task, kind: str, number: int, parent: int, start: int, counted: tuple[int, ...]

@@ -111,8 +111,11 @@ def test_export_writes_a_sweep_as_tables_alone(
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ((), "one of --perfetto, --csv DIR and --json FILE"),
-        (("--perfetto", "--json", "all.json"), "one of --perfetto, --csv DIR and --json FILE"),
+        ((), "one of --perfetto, --ftrace, --csv DIR and --json FILE"),
+        (
+            ("--perfetto", "--json", "all.json"),
+            "one of --perfetto, --ftrace, --csv DIR and --json FILE",
+        ),
         (("--perfetto", "--table", "cpus"), "--table goes with --csv and --json"),
         (("--json", "all.json", "-o", "x"), "--output, --replication, --from and --to go with"),
         (("--json", "all.json", "--table", "croscalls"), "no table is called 'croscalls'"),

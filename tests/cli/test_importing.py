@@ -35,3 +35,18 @@ def test_import_says_of_a_bad_option_or_file_what_is_wrong(inside: Pmsim, tmp_pa
     assert done.returncode == 2
     assert "--isolated: 'x' names no CPUs" in done.stdout
     assert inside("import", tmp_path / "nothing").returncode == 2
+
+
+def test_a_run_is_exported_as_a_trace_and_imported_again(
+    inside: Pmsim, policy_file: Path, tmp_path: Path
+) -> None:
+    change = ("--set", "measure.detail={from: 0ms, to: 1ms}")
+    run = ("run", policy_file, *change, "--out", "here", "--quiet", "--no-figures")
+    assert inside(*run).returncode == 0
+    done = inside("export", "here", "--ftrace")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "here/trace.txt")
+    done = inside("import", "here/trace.txt", "--out", "again")
+    assert done.returncode == 0
+    assert "cross-calls by function" in done.stdout
+    told = json.loads((tmp_path / "again" / "report.json").read_text())
+    assert told["format"] == "a kernel trace (ftrace text)"

@@ -61,19 +61,16 @@ class Areas:
     def alloc_vmap_area(
         self, time: int, _cpu: int, _name: bytes, _flags: bytes, rest: bytes
     ) -> None:
-        """Note that an area is allocated, or is not."""
+        """Note that an area is allocated, or is not: the event, or a probe on the return."""
         found = _ALLOC.match(rest)
         if found is None:
-            return
-        if int(found[3]):
+            self._returned(time, rest)
+        elif int(found[3]):
             self.failed += 1
-            return
-        self._allocated(time, int(found[1], 0), int(found[2]))
+        else:
+            self._allocated(time, int(found[1], 0), int(found[2]))
 
-    def alloc_vmap_area_returns(
-        self, time: int, _cpu: int, _name: bytes, _flags: bytes, rest: bytes
-    ) -> None:
-        """Note what a probe on its return tells: start and end."""
+    def _returned(self, time: int, rest: bytes) -> None:
         found = numbers(rest)
         start, end = named(found, *START), named(found, *END)
         if start is not None and end is not None:

@@ -62,7 +62,7 @@ class SeenTrace:
             b"flush_tlb_kernel_range()": flushes.flush_tlb_kernel_range,
             b"flush_tlb_all()": flushes.flush_tlb_all,
             b"alloc_vmap_area": areas.alloc_vmap_area,
-            b"alloc_vmap_area<-": areas.alloc_vmap_area_returns,
+            b"alloc_vmap_area<-": areas.alloc_vmap_area,
             b"free_vmap_area_noflush": areas.free_vmap_area_noflush,
             b"free_vmap_area_noflush()": areas.free_vmap_area_noflush,
             b"purge_vmap_area_lazy": areas.purge_vmap_area_lazy,

@@ -60,6 +60,7 @@ class _Open:
     pages: int = 0
     function: str = ""
     cpus: set[int] = field(default_factory=set)
+    probed: bool = False
 
 
 class Rows:
@@ -102,7 +103,7 @@ class Rows:
         }
         return {
             b"alloc_vmap_area": self._alloc,
-            b"alloc_vmap_area<-": self._alloc_returns,
+            b"alloc_vmap_area<-": self._alloc,
             b"free_vmap_area_noflush": self._free,
             b"free_vmap_area_noflush()": self._free,
             b"purge_vmap_area_lazy": self._purge,
@@ -141,8 +142,7 @@ class Rows:
         found = _ALLOC.match(rest)
         if found is not None:
             self._allocated(time, cpu, int(found[1], 0), int(found[2]))
-
-    def _alloc_returns(self, time: int, cpu: int, _name: bytes, _flags: bytes, rest: bytes) -> None:
+            return
         told = numbers(rest)
         start, end = named(told, *START), named(told, *END)
         if start is not None and end is not None and end > start:
@@ -230,11 +230,13 @@ class Rows:
         number = self._allocated(None, cpu, address, (pages + 1) * PAGE_SIZE)
         return number, 0, pages
 
-    def _unmap_aliases(
-        self, time: int, cpu: int, _name: bytes, _flags: bytes, _rest: bytes
-    ) -> None:
+    def _unmap_aliases(self, time: int, cpu: int, _name: bytes, _flags: bytes, rest: bytes) -> None:
         # Within set_memory it is the kernel's business.
-        if "set_memory" not in self._probes:
+        by = _BY.search(rest)
+        within = "set_memory" in self._probes
+        if by is not None:
+            within = any(part in by[1].decode() for part in _ATTRIBUTES)
+        if not within:
             self._write(time, cpu, CallOp.VM_UNMAP_ALIASES)
 
     def _text_poke(self, time: int, cpu: int, _name: bytes, _flags: bytes, rest: bytes) -> None:
@@ -250,7 +252,7 @@ class Rows:
         pages, reason = max(int(found[1]), 0), int(found[2])
         if reason == _SEND:
             self._close(cpu)
-            self._open[cpu] = _Open(time, CallOp.FLUSH_TLB_MM, pages, _OF_USERS)
+            self._begin(self._open, cpu, _Open(time, CallOp.FLUSH_TLB_MM, pages, _OF_USERS))
         elif reason in _LOCAL:
             mine = self._open.get(cpu)
             if mine is not None and mine.op is CallOp.FLUSH_TLB_MM:
@@ -269,25 +271,33 @@ class Rows:
     def _call_probed(self, time: int, cpu: int, _name: bytes, _flags: bytes, rest: bytes) -> None:
         found = _MASK.search(rest)
         if found is not None:
-            self._called(time, cpu, found[2].decode(), cpus_of_mask(found[1]))
+            function = found[2].decode()
+            mine = self._open.get(cpu)
+            if mine is not None and (mine.probed or mine.function != function):
+                self._close(cpu)  # a call of its own, and not the targets of the one before
+            self._called(time, cpu, function, cpus_of_mask(found[1]))
+            if cpu in self._open:
+                self._open[cpu].probed = True
 
     def _called(self, time: int, cpu: int, function: str, targets: Iterable[int]) -> None:
         """Note that a function is to run on other CPUs."""
         self._knows_targets = True
         others = {target for target in targets if target != cpu}
         mine = self._open.get(cpu)
+        if mine is not None and mine.function == function and mine.probed:
+            return  # its targets are known
         if mine is not None and mine.function == function and not mine.cpus & others:
             mine.cpus |= others
         elif function in _OF_KERNEL:
             self._kernel_called(time, cpu, function)
         elif function == _OF_USERS:
             self._close(cpu)
-            self._open[cpu] = _Open(time, CallOp.FLUSH_TLB_MM, 0, function, others)
+            self._begin(self._open, cpu, _Open(time, CallOp.FLUSH_TLB_MM, 0, function, others))
         elif function in SCHEDULER or (function == _PATCHED and "text_poke" in self._probes):
             return
         elif "cpa_flush" not in function and others:
             self._close(cpu)
-            self._open[cpu] = _Open(time, CallOp.CALL, 0, function, others)
+            self._begin(self._open, cpu, _Open(time, CallOp.CALL, 0, function, others))
 
     def _kernel_called(self, time: int, cpu: int, function: str) -> None:
         """Note a flush of kernel addresses of which nothing yet tells what asked for it."""
@@ -299,7 +309,7 @@ class Rows:
         self._close_kernel(cpu)
         everything = function == _OF_EVERYTHING
         op = CallOp.FLUSH_TLB_ALL if everything else CallOp.FLUSH_TLB_KERNEL_RANGE
-        self._kernel[cpu] = _Open(time, op, 0 if everything else 1, function)
+        self._begin(self._kernel, cpu, _Open(time, op, 0 if everything else 1, function))
 
     def _flush_all_probed(
         self, time: int, cpu: int, _name: bytes, _flags: bytes, rest: bytes
@@ -328,6 +338,12 @@ class Rows:
         return _ATTRIBUTES if "set_memory" in self._probes else ()
 
     # Rows.
+
+    def _begin(self, where: dict[int, _Open], cpu: int, call: _Open) -> None:
+        """Note a call whose row is written when it is known whole."""
+        where[cpu] = call
+        if self._start_ps is None:
+            self._start_ps = call.at_ps
 
     def _close(self, cpu: int) -> None:
         mine = self._open.pop(cpu, None)

@@ -205,6 +205,7 @@ class Vmalloc:
         if self._free_at_once(task, area):
             return
         operation = self._operations.begin(task, "vfree", area.pages)
+        operation.page = area.address // PAGE_SIZE
         yield from self.areas.remove(task, area, self._costs.vfree, self._costs.vfree_page)
         if area.flush_reset_perms and area.runs and self._profile.reset_perms:
             yield from self._reset_permissions(task, area)
@@ -285,6 +286,8 @@ class Vmalloc:
             for where in places:
                 if area is None:
                     area = yield from self._allocate(task, pages, shape, where)
+        if area is not None:
+            operation.page = area.address // PAGE_SIZE
         self._operations.end(operation)
         if area is not None and self._fresh.touches:
             yield from self._fresh.touched(task, area.address, pages)
@@ -308,7 +311,7 @@ class Vmalloc:
         area.runs = self._frames.allocate(pages) or []
         self.areas.add(area)
         self._pagetable.map(area.address, area.runs, PAGE_KERNEL)
-        self._operations.note(task, "vmalloc", pages, time)
+        self._operations.note(task, "vmalloc", pages, page, time)
         return area
 
     def _free_at_once(self, task: Task, area: VmArea) -> bool:
@@ -322,7 +325,7 @@ class Vmalloc:
         if time is None:
             return False
         self._frames.release(area.runs)
-        self._operations.note(task, "vfree", area.pages, time)
+        self._operations.note(task, "vfree", area.pages, area.address // PAGE_SIZE, time)
         return True
 
     def _allocate(self, task: Task, pages: Pages, shape: Shape, where: AddressRange) -> Allocation:

@@ -119,6 +119,7 @@ class SetMemory:
 
     def _one_after_the_other(self, task: Task, address: int, pages: Pages) -> Status:
         operation = self._operations.begin(task, "set_memory_rox", pages)
+        operation.page = address // PAGE_SIZE
         status = yield from self.set_memory_ro(task, address, pages)
         if status == 0:
             status = yield from self.set_memory_x(task, address, pages)
@@ -129,6 +130,7 @@ class SetMemory:
         if pages < 0:
             raise UndefinedBehaviour(f"{kind} of {pages} pages", task.now, task.place)
         operation = self._operations.begin(task, kind, pages)
+        operation.page = address // PAGE_SIZE
         status = 0
         # Where pages cannot be not executable, x and nx return before anything else.
         if self._nx or not change.only_nx:

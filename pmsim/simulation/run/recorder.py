@@ -74,7 +74,8 @@ class Recorder:
             name: words(column.codes, column.names) if isinstance(column, Words) else column
             for name, column in rows.items()
         }
-        columns["parent"] = none_where(columns["parent"])
+        for name in ("parent", "page"):
+            columns[name] = none_where(columns[name])
         self._add("operations", columns)
 
     def sample(self, machine: Machine) -> None:

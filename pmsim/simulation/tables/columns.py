@@ -133,6 +133,11 @@ OPERATIONS = Table(
         _time("start_ps", "When it began."),
         _time("end_ps", "When it ended."),
         _pages("pages", "Pages it was about; 0 where it was about none."),
+        _count(
+            "page",
+            "Number of the first page of the area that it allocated, freed or changed.",
+            nullable=True,
+        ),
         _count("crosscalls", "Shootdowns by it and the operations inside it."),
         _time("run_ps", "Computing of its own and of the operations inside it."),
         _time("lock_wait_ps", "Waiting for locks."),
