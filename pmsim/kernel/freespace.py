@@ -49,6 +49,11 @@ class FreeSpace:
         # No block of so many numbers or more starts below the cursor of that size.
         self._cursors: dict[int, int] = {}
 
+    @property
+    def largest(self) -> int:
+        """How many numbers the largest free block has."""
+        return max((max(sizes, default=0) for sizes in self._sizes), default=0)
+
     def blocks(self) -> list[tuple[int, int]]:
         """Return the free blocks, ascending: first number and size of each."""
         chunks = zip(self._starts, self._sizes, strict=True)

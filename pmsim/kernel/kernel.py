@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pmsim.kernel.addresses.highmem import Highmem
 from pmsim.kernel.addresses.ioremap import Ioremap
@@ -34,6 +34,26 @@ from pmsim.kernel.workqueue import Workqueue
 if TYPE_CHECKING:
     from pmsim.hardware.machine import Machine
     from pmsim.kernel.profile import KernelProfile
+
+
+class AddressLevels(NamedTuple):
+    """How a kernel's address ranges stand, in pages.
+
+    Attributes
+    ----------
+    lazy_pages
+        Freed and not yet purged, of both ranges.
+    vmalloc_pages, modules_pages
+        Taken of each, guards and what is freed lazily included.
+    vmalloc_hole_pages, modules_hole_pages
+        The largest hole of each.
+    """
+
+    lazy_pages: int = 0
+    vmalloc_pages: int = 0
+    vmalloc_hole_pages: int = 0
+    modules_pages: int = 0
+    modules_hole_pages: int = 0
 
 
 class Kernel:
@@ -100,6 +120,15 @@ class Kernel:
         self.kprobes = context.part(Kprobes)
         self.modules = context.part(Modules)
         self.ftrace = context.part(Ftrace)
+
+    @property
+    def levels(self) -> AddressLevels:
+        """How its address ranges stand."""
+        held = {
+            name: (where.space.end - where.space.start - where.space.free, where.space.largest)
+            for name, where in self.vmalloc.ranges.items()
+        }
+        return AddressLevels(self.purge.lazy_pages, *held["vmalloc"], *held["modules"])
 
     @property
     def faults(self) -> list[WriteFault]:

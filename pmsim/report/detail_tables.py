@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
+from pmsim import formatting
 from pmsim.formatting import written
-from pmsim.report.table import Cell, Table, count, ident, part, time, word
+from pmsim.report.table import Cell, Table, count, ident, part, size, time, word
 from pmsim.simulation.answer.parts import SPENT, lost_ps
 from pmsim.simulation.answer.sentences import between
 from pmsim.simulation.answer.summary import Summary
 from pmsim.simulation.tables.columns import CPU_TIMES, LATENCY_PARTS
+from pmsim.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from pmsim.simulation.result.result import Result
@@ -34,7 +36,7 @@ def detail_tables(result: Result) -> list[Table]:
     """Return the tables that go into detail, those without rows left out."""
     tables = (
         constants(result.summary), calls(result.summary), user_work(result.summary),
-        slowest_shootdowns(result), cpus(result), faults(result),
+        address_ranges(result), slowest_shootdowns(result), cpus(result), faults(result),
     )  # fmt: skip
     return [table for table in tables if table.rows]
 
@@ -113,6 +115,26 @@ def user_work(summary: Summary) -> Table:
     ]
     columns = ("workload", "tasks", "work done", "took", "longer by", "interrupts")
     return Table("user work", columns, tuple(rows))
+
+
+def address_ranges(result: Result) -> Table:
+    """Return how the kernel's address ranges filled, in the first run."""
+    found = result.timeline[result.timeline["replication"] == 0]
+    rows = []
+    for name in ("vmalloc", "modules"):
+        taken, hole = found[f"{name}_pages"], found[f"{name}_hole_pages"]
+        if not taken.any():
+            continue
+        tightest = found["end_ps"].iloc[int(hole.to_numpy().argmin())]
+        ends = [taken.max(), taken.iloc[-1], hole.iloc[-1], hole.min()]
+        rows.append(
+            (word(name), *(size(int(pages) * PAGE_SIZE) for pages in ends),
+             time(int(tightest)))
+        )  # fmt: skip
+    head = ("range", "most taken", "taken at the end", "largest hole then", "smallest ever", "at")
+    lazy = formatting.size(int(found["lazy_pages"].max()) * PAGE_SIZE) if len(found) else ""
+    note = f"What is freed lazily, {lazy} at most, is taken until it is purged." if rows else ""
+    return Table("address ranges", head, tuple(rows), note)
 
 
 def slowest_shootdowns(result: Result) -> Table:

@@ -14,6 +14,7 @@ from pmsim.hardware.machine import Machine
 from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.hardware.specimens import WholeCalls
 from pmsim.hardware.tlb import CallKind
+from pmsim.kernel.kernel import AddressLevels
 from pmsim.kernel.operations import OperationColumns, Words
 from pmsim.kernel.tlbflush import Cause
 from pmsim.simulation.run.timeline import Timeline
@@ -44,15 +45,16 @@ class Recorder:
 
     Attributes
     ----------
-    windows, lazy_pages
+    windows, levels
         Tell how many picoseconds workloads spent in windows with interrupts off up to now, and how
-        many pages are freed lazily at present; there are none without workloads and a kernel.
+        the kernel's address ranges stand at present; there is nothing of it without workloads and a
+        kernel.
     """
 
     def __init__(self, store: TableSink, replication: int, interval: int | None) -> None:
         self.timeline = Timeline(interval)
         self.windows: Callable[[], int] = lambda: 0
-        self.lazy_pages: Callable[[], int] = lambda: 0
+        self.levels: Callable[[], AddressLevels] = AddressLevels
         self.crosscalls_seen = 0
         self._store = store
         self._replication = replication
@@ -80,14 +82,14 @@ class Recorder:
 
     def sample(self, machine: Machine) -> None:
         """Note how things stand at the end of an interval of the timeline."""
-        self.timeline.sample(machine.account_rows(), self.windows(), self.lazy_pages())
+        self.timeline.sample(machine.account_rows(), self.windows(), self.levels())
 
     def cpus(self, machine: Machine) -> None:
         """Record the accounts of all CPUs, and the timelines that end with them."""
         end, accounts = machine.now, machine.account_rows()
         columns = dict(zip(ACCOUNT_COLUMNS, accounts[:-1].T, strict=True))
         self._add("cpus", {"cpu": np.arange(machine.n_cpus), **columns})
-        levels = self.windows(), self.lazy_pages()
+        levels = self.windows(), self.levels()
         self._add("timeline", self.timeline.columns(end, accounts, *levels))
         self._add("cpu_timeline", self.timeline.cpu_columns(end, accounts))
 

@@ -242,7 +242,7 @@ def run_once(
     simulation = build(scenario, replication, recorder.operations)
     recorder.expect(scenario.duration or simulation.least_ps)
     machine, kernel = simulation.machine, simulation.kernel
-    recorder.lazy_pages = lambda: kernel.purge.lazy_pages
+    recorder.levels = lambda: kernel.levels
     recorder.windows = lambda: simulation.windows.until(machine.now)
 
     def report() -> None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from pmsim.hardware.fabric import ACCOUNT_COLUMNS, CROSSCALL_COLUMNS
 from pmsim.hardware.tlb import CallKind
+from pmsim.kernel.kernel import AddressLevels
 from pmsim.simulation.tables.columns import CPU_TIMES, PARTS_OF_TIMES
 from pmsim.units import US, S
 
@@ -123,7 +124,7 @@ class Timeline:
         """When `sample` is to be called next, in picoseconds."""
         return self._all.next_end
 
-    def sample(self, accounts: Ints, windows: int, lazy_pages: int) -> None:
+    def sample(self, accounts: Ints, windows: int, levels: AddressLevels) -> None:
         """Note how things stand at `next_sample`.
 
         Parameters
@@ -132,13 +133,13 @@ class Timeline:
             As `Fabric.accounts` tells them.
         windows
             Picoseconds in windows with interrupts off that workloads asked for.
-        lazy_pages
-            Pages that are freed lazily.
+        levels
+            How the kernel's address ranges stand.
         """
         # Merging leaves both series with ends that are multiples of the one that samples.
         if self._each.next_end == self._all.next_end:
             self._each.add(_per_cpu(accounts))
-        factor = self._all.add(_sums(accounts, windows, lazy_pages))
+        factor = self._all.add(_sums(accounts, windows, levels))
         if factor is not None:
             self._calls = _merged(self._calls, factor)
 
@@ -152,9 +153,11 @@ class Timeline:
         np.add.at(self._calls, (place, calls[:, _KIND]), 1)
         np.add.at(self._calls[:, -1], place, calls[:, _TARGETS])
 
-    def columns(self, end: int, accounts: Ints, windows: int, lazy_pages: int) -> dict[str, Ints]:
+    def columns(
+        self, end: int, accounts: Ints, windows: int, levels: AddressLevels
+    ) -> dict[str, Ints]:
         """Return the columns of ``timeline`` for a run that ended at ``end``; see `sample`."""
-        edges, gains = self._all.intervals(end, _sums(accounts, windows, lazy_pages))
+        edges, gains = self._all.intervals(end, _sums(accounts, windows, levels))
         length = np.diff(edges)
         calls = np.zeros((len(length), self._calls.shape[1]), dtype=np.int64)
         if len(length):
@@ -172,8 +175,11 @@ class Timeline:
             **kinds,
             "targets": calls[:, -1],
             **{name: spent[name] for name in ("handlers", *_TIMES, "refill_ps", *_PARTS)},
-            "windows_ps": gains[:, -2],
-            "lazy_pages": gains[:, -1].cumsum(),
+            "windows_ps": gains[:, len(ACCOUNT_COLUMNS)],
+            **{
+                name: gains[:, len(ACCOUNT_COLUMNS) + 1 + place].cumsum()
+                for place, name in enumerate(AddressLevels._fields)
+            },
         }
 
     def cpu_columns(self, end: int, accounts: Ints) -> dict[str, Ints]:
@@ -188,12 +194,9 @@ class Timeline:
         }
 
 
-def _sums(accounts: Ints, windows: int, lazy_pages: int) -> Ints:
-    """Return the accounts of all CPUs together, and behind them the windows and the pages."""
-    sums = np.empty(len(ACCOUNT_COLUMNS) + 2, dtype=np.int64)
-    sums[:-2] = accounts[-1]
-    sums[-2:] = windows, lazy_pages
-    return sums
+def _sums(accounts: Ints, windows: int, levels: AddressLevels) -> Ints:
+    """Return the accounts of all CPUs together, and behind them the windows and the levels."""
+    return np.array([*accounts[-1], windows, *levels], dtype=np.int64)
 
 
 def _per_cpu(accounts: Ints) -> Ints:

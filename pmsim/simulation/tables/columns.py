@@ -233,6 +233,12 @@ TIMELINE = Table(
         *PARTS_OF_TIMES,
         _time("windows_ps", "The part of irqs_off that workloads asked for."),
         _pages("lazy_pages", "Pages freed and not yet purged, at the interval's end."),
+        _pages(
+            "vmalloc_pages", "Taken of the vmalloc range then, guards and lazily freed included."
+        ),
+        _pages("vmalloc_hole_pages", "Its largest hole then."),
+        _pages("modules_pages", "Taken of the modules' range, which may be the same, likewise."),
+        _pages("modules_hole_pages", "Its largest hole then."),
     ),
 )
 

@@ -7,6 +7,7 @@ import pytest
 
 from pmsim.hardware.fabric import ACCOUNT_COLUMNS, CROSSCALL_COLUMNS
 from pmsim.hardware.tlb import CallKind
+from pmsim.kernel.kernel import AddressLevels
 from pmsim.simulation.run.timeline import (
     FIRST_INTERVAL,
     MOST_CPU_INTERVALS,
@@ -38,9 +39,9 @@ def windows(now: int) -> int:
     return now // 11
 
 
-def lazy_pages(now: int) -> int:
-    """A kernel that frees a page each 7,919 ps, and purges at 100."""
-    return now // 7_919 % 100
+def levels(now: int) -> AddressLevels:
+    """A kernel that frees a page each 7,919 ps, purges at 100, and whose largest hole shrinks."""
+    return AddressLevels(now // 7_919 % 100, vmalloc_hole_pages=10**9 - now // 10**6)
 
 
 def calls(starts: list[int], kind: CallKind = CallKind.FULL) -> np.ndarray:
@@ -58,7 +59,7 @@ def watched(
     done = 0
     while timeline.next_sample < end:
         now = timeline.next_sample
-        timeline.sample(accounts(now), windows(now), lazy_pages(now))
+        timeline.sample(accounts(now), windows(now), levels(now))
         before = [start for start in starts if done <= start < now]
         timeline.count(calls(before))
         done = now
@@ -71,7 +72,7 @@ def watched(
 def test_the_intervals_cover_the_run_without_gap_and_add_up(end: int, interval: int | None) -> None:
     if interval is not None and end > 10**6:
         end = interval * 2_345 + 1
-    columns = watched(end, interval, []).columns(end, accounts(end), windows(end), lazy_pages(end))
+    columns = watched(end, interval, []).columns(end, accounts(end), windows(end), levels(end))
     edges = [*columns["start_ps"].tolist(), end]
     assert edges[0] == 0
     assert columns["end_ps"].tolist() == edges[1:]
@@ -81,13 +82,13 @@ def test_the_intervals_cover_the_run_without_gap_and_add_up(end: int, interval: 
 
 
 def test_an_interval_that_is_given_is_kept() -> None:
-    columns = watched(3_100, 1_000, []).columns(3_100, accounts(3_100), 0, 0)
+    columns = watched(3_100, 1_000, []).columns(3_100, accounts(3_100), 0, AddressLevels())
     assert columns["end_ps"].tolist() == [1_000, 2_000, 3_000, 3_100]
 
 
 def test_without_one_the_intervals_grow_with_the_run_to_round_lengths() -> None:
     end = FIRST_INTERVAL * 30_000
-    columns = watched(end, None, []).columns(end, accounts(end), windows(end), lazy_pages(end))
+    columns = watched(end, None, []).columns(end, accounts(end), windows(end), levels(end))
     assert len(columns["start_ps"]) <= MOST_INTERVALS
     assert set(np.diff(columns["start_ps"])) == {FIRST_INTERVAL * 50}
 
@@ -106,7 +107,7 @@ def test_a_run_of_known_length_has_the_same_timeline(
         arguments = (
             end,
             accounts(end),
-            *([windows(end), lazy_pages(end)] if columns == "columns" else []),
+            *([windows(end), levels(end)] if columns == "columns" else []),
         )
         before, after = (getattr(timeline, columns)(*arguments) for timeline in (one, other))
         assert {name: values.tolist() for name, values in before.items()} == {
@@ -118,8 +119,8 @@ def test_a_run_of_known_length_has_the_same_timeline(
 def test_what_is_known_of_a_run_s_length_changes_nothing_in_its_timeline(least: int) -> None:
     end = FIRST_INTERVAL * 71_234 + 7
     one, other = (watched(end, None, [5, end // 2], known) for known in (None, least))
-    levels = accounts(end), windows(end), lazy_pages(end)
-    before, after = (timeline.columns(end, *levels) for timeline in (one, other))
+    known = accounts(end), windows(end), levels(end)
+    before, after = (timeline.columns(end, *known) for timeline in (one, other))
     assert all((before[name] == after[name]).all() for name in before)
     before, after = (timeline.cpu_columns(end, accounts(end)) for timeline in (one, other))
     assert all((before[name] == after[name]).all() for name in before)
@@ -129,16 +130,17 @@ def test_a_run_of_known_length_is_sampled_less_often_than_its_intervals_are_many
     timeline = Timeline(None, FIRST_INTERVAL * 123_456)
     taken = 0
     while timeline.next_sample < FIRST_INTERVAL * 123_456:
-        timeline.sample(accounts(timeline.next_sample), 0, 0)
+        timeline.sample(accounts(timeline.next_sample), 0, AddressLevels())
         taken += 1
     assert taken < MOST_INTERVALS
 
 
 def test_pages_are_those_at_the_end_of_each_interval_however_many_were_merged() -> None:
     for end in (FIRST_INTERVAL * 900, FIRST_INTERVAL * 4_321 + 5):
-        columns = watched(end, None, []).columns(end, accounts(end), windows(end), lazy_pages(end))
-        wanted = [lazy_pages(at) for at in columns["end_ps"].tolist()]
-        assert columns["lazy_pages"].tolist() == wanted
+        columns = watched(end, None, []).columns(end, accounts(end), windows(end), levels(end))
+        wanted = [levels(at) for at in columns["end_ps"].tolist()]
+        assert columns["lazy_pages"].tolist() == [one.lazy_pages for one in wanted]
+        assert columns["vmalloc_hole_pages"].tolist() == [one.vmalloc_hole_pages for one in wanted]
         assert len(set(wanted)) > 10
 
 
@@ -146,7 +148,7 @@ def test_calls_are_counted_where_they_began_after_intervals_were_merged_too() ->
     rng = np.random.default_rng(2)
     end = FIRST_INTERVAL * 12_345
     starts = sorted(rng.integers(0, end, 500).tolist())
-    columns = watched(end, None, starts).columns(end, accounts(end), windows(end), lazy_pages(end))
+    columns = watched(end, None, starts).columns(end, accounts(end), windows(end), levels(end))
     edges = [*columns["start_ps"].tolist(), end]
     expected, _ = np.histogram(starts, edges)
     assert columns["broadcasts"].tolist() == expected.tolist()
@@ -158,7 +160,7 @@ def test_kinds_of_calls_are_counted_apart() -> None:
     timeline = Timeline(1_000)
     timeline.count(calls([10, 20], CallKind.RANGE))
     timeline.count(calls([30], CallKind.SYNC_CORE))
-    columns = timeline.columns(100, accounts(100), 0, 0)
+    columns = timeline.columns(100, accounts(100), 0, AddressLevels())
     counted = {kind.name: columns[kind.name.lower()].tolist() for kind in CallKind}
     assert counted == {"FULL": [0], "RANGE": [2], "SYNC_CORE": [1], "EMPTY": [0]}
     assert columns["broadcasts_per_s"].tolist() == [3 * 10**12 / 100]
@@ -167,11 +169,14 @@ def test_kinds_of_calls_are_counted_apart() -> None:
 def test_a_call_at_the_very_end_counts_in_the_last_interval() -> None:
     timeline = watched(2_000, 1_000, [])
     timeline.count(calls([2_000]))
-    assert timeline.columns(2_000, accounts(2_000), 0, 0)["broadcasts"].tolist() == [0, 1]
+    assert timeline.columns(2_000, accounts(2_000), 0, AddressLevels())["broadcasts"].tolist() == [
+        0,
+        1,
+    ]
 
 
 def test_a_run_of_no_length_has_no_interval() -> None:
-    columns = Timeline(None).columns(0, accounts(0), 0, 0)
+    columns = Timeline(None).columns(0, accounts(0), 0, AddressLevels())
     assert all(len(column) == 0 for column in columns.values())
     assert len(Timeline(None).cpu_columns(0, accounts(0))["cpu"]) == 0
 
@@ -179,7 +184,7 @@ def test_a_run_of_no_length_has_no_interval() -> None:
 def test_calls_of_a_run_of_no_length_are_in_no_interval() -> None:
     timeline = Timeline(None)
     timeline.count(calls([0, 0]))
-    assert len(timeline.columns(0, accounts(0), 0, 0)["broadcasts"]) == 0
+    assert len(timeline.columns(0, accounts(0), 0, AddressLevels())["broadcasts"]) == 0
 
 
 def test_each_cpu_s_times_are_kept_interval_by_interval() -> None:
