@@ -12,6 +12,8 @@
 #   make reproduce published experiments, predicted against measured (minutes on 2 cores); results in
 #                  results/reproduce, and the page docs/truth.md
 #   make study     the headline study (5 minutes on 2 cores); figures and the paper in results/study
+#   make notebooks open the notebooks, with their outputs, in Jupyter Lab; installed into .venv the first time
+#   make outputs   run the notebooks, and keep what they give (a few minutes)
 #   make docs      the pages that the code writes, the README's price list, and the site
 
 SHELL := /bin/bash
@@ -20,7 +22,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 # Where it is set, every start of Python compiles a thousand files anew, which takes two thirds of a short run.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo test coverage test-all test-lowest lint format bench reproduce study docs clean
+.PHONY: help demo test coverage test-all test-lowest lint format bench reproduce study notebooks outputs docs clean
 
 # The first interpreter that is new enough.
 PYTHON ?= $(shell \
@@ -134,6 +136,18 @@ study: $(TOOLS)
 	$(BIN)/pmsim sweep claim-32bit --out results/study/claim-32bit
 	$(BIN)/jupyter execute notebooks/claim.ipynb --output $(CURDIR)/results/study/claim.ipynb
 	@echo "the figures: results/study/*.png; the paper around them: results/study/claim.ipynb"
+
+# Jupyter Lab is no part of what `make demo` installs: it is as large as all the rest.
+.venv/.notebooks: $(READY)
+	@echo "installing Jupyter Lab into .venv (about a minute)"
+	@$(BIN)/python $(PIP_INSTALL) --editable '.[notebook]'
+	@touch $@
+
+notebooks: .venv/.notebooks
+	cd notebooks && ../$(BIN)/jupyter lab first_look.ipynb
+
+outputs: $(TOOLS)
+	cd notebooks && for notebook in *.ipynb; do ../$(BIN)/jupyter execute --inplace $$notebook; done
 
 docs: $(TOOLS)
 	$(BIN)/python -m docs._generate
