@@ -13,7 +13,13 @@ from fractions import Fraction
 from typing import Annotated, Final, Literal
 
 from pmsim.constants import PPM, Constant, Group, Kind, Section
-from pmsim.hardware.proposals import NOTHING, CoherentCosts, DirectoryCosts, RarCosts
+from pmsim.hardware.proposals import (
+    NOTHING,
+    CoherentCosts,
+    DeferredCosts,
+    DirectoryCosts,
+    RarCosts,
+)
 from pmsim.hardware.topology import MAX_CPUS, ByDistance, Distance
 from pmsim.units import LONGEST_RUN, MS
 
@@ -384,6 +390,9 @@ class MachineCosts:
     ] = None
     rar: Annotated[
         RarCosts | None, Section("Remote action requests; none: the machine cannot.")
+    ] = None
+    deferred: Annotated[
+        DeferredCosts | None, Section("Deferral on isolated CPUs; none: nothing is deferred.")
     ] = None
     memory: Annotated[MemoryCosts, Section("Data that are in no cache.")] = MemoryCosts()
 

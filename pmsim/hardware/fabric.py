@@ -6,7 +6,7 @@ what comes out of it gets its names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from enum import IntEnum
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from pmsim.hardware.host import Host
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.accounts import accounts
 from pmsim.hardware.passes.steps import act
+from pmsim.hardware.shootdown.deferred import DEFERRED
 from pmsim.hardware.shootdown.ipi import by_shorthand
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import number_of
@@ -100,6 +101,8 @@ class Fabric:
         Room for tasks that are alive at the same time.
     host
         What it is a guest of, if it is.
+    isolated
+        The CPUs that calls may leave out.
 
     Attributes
     ----------
@@ -121,6 +124,7 @@ class Fabric:
         calls: Shootdown,
         max_tasks: int,
         host: Host | None = None,
+        isolated: Collection[int] = (),
     ) -> None:
         n = topology.n_cpus
         self.n_cpus = n
@@ -128,6 +132,7 @@ class Fabric:
         self.distances = np.ascontiguousarray(topology.codes())
         self.state = self._allocate(topology, costs, calls, max_tasks)
         self.words = self.state.data
+        called = calls.protocol.call_costs_on(costs)
         header = {
             layout.LIMIT: layout.INF,
             layout.N_CPUS: n,
@@ -137,8 +142,9 @@ class Fabric:
             layout.FANOUT: 1,
             layout.ENTRY: 1,
             layout.ACTION: layout.NONE,
+            layout.DEFERS: layout.NONE,
             **{getattr(layout, name.upper()): value for name, value in calls.numbers.items()},
-            layout.SHORTHAND: by_shorthand(calls, calls.protocol.costs_on(costs)),
+            layout.SHORTHAND: by_shorthand(calls, called),
             layout.LOG_CAP: LOG_CAPACITY,
             layout.SPECIMENS: 1,
             layout.SLOWEST: layout.NONE,
@@ -147,8 +153,7 @@ class Fabric:
             layout.DETAIL_CUT: layout.NONE,
             layout.KERNEL_REFILL: refill_debt(costs.tlb, costs.tlb.kernel_entries),
         }
-        called = calls.protocol.costs_on(costs)
-        for group in (called, costs.tlbi, costs.sched):
+        for group in (called, calls.protocol.costs_on(costs), costs.tlbi, costs.sched):
             header |= _numbers(group)
         header[layout.SEND] += getattr(called, "ecall", 0)  # no write without it
         if host is not None:
@@ -158,6 +163,9 @@ class Fabric:
         for index, value in header.items():
             self.state[index] = value
         self._clear_rows()
+        if calls.protocol is DEFERRED:
+            for cpu in isolated:
+                self.state[layout.HEADER + cpu * layout.CPU_WORDS + layout.ISOLATED] = 1
 
     def _allocate(
         self, topology: Topology, costs: MachineCosts, calls: Shootdown, max_tasks: int
@@ -168,7 +176,7 @@ class Fabric:
         code = topology.max_code()
         idle = [value for state in costs.idle for value in (state.residency, state.exit)]
         tables = {layout.IDLE_AT: idle}
-        for group in (calls.protocol.costs_on(costs), costs.tlbi):
+        for group in (calls.protocol.call_costs_on(costs), costs.tlbi):
             tables |= _tables(group, code)
         sizes = {
             layout.TASKS_AT: max_tasks * layout.TASK_ROW,
@@ -176,6 +184,7 @@ class Fabric:
             layout.DIRTY_AT: n,
             layout.UNSETTLED_AT: 2 * n + 2,
             layout.LOG_AT: (LOG_CAPACITY + 1) * layout.LOG_ROW,
+            layout.DROPS_AT: (layout.DROPS_BUFFERED + layout.MOST_LOOKS + 4 * n) * layout.DROP_ROW,
         }
         sub_bits = 5 if n <= FINE_CPUS else 3
         buckets = layout.buckets(sub_bits)
@@ -260,12 +269,26 @@ class Fabric:
         log = self.state[at : at + rows * layout.LOG_ROW].reshape(rows, layout.LOG_ROW)
         return log.copy()
 
-    def acknowledgements(self, initiator: int, targets: list[int]) -> dict[int, int]:
+    def take_drops(self) -> npt.NDArray[np.int64]:
+        """Return what was put off, and dropped, since the last time; shape ``(rows, DROP_ROW)``."""
+        act(self.state, layout.DO_CATCH_UP, 0, 0)
+        rows, at = self.words[layout.DROPS], self.words[layout.DROPS_AT]
+        self.words[layout.DROPS] = 0
+        drops = self.state[at : at + rows * layout.DROP_ROW].reshape(rows, layout.DROP_ROW)
+        return drops.copy()
+
+    def acknowledgements(self, initiator: int) -> dict[int, int]:
         """Return when each target of the initiator's last call acknowledged, in ps."""
         act(self.state, layout.DO_CATCH_UP, 0, 0)
-        base = int(self.state[layout.ENTRIES_AT])
-        rows = ((c, base + (initiator * self.n_cpus + c) * layout.ENTRY_ROW) for c in targets)
-        return {c: int(self.state[at + layout.E_ACK]) for c, at in rows}
+        row = layout.HEADER + initiator * layout.CPU_WORDS
+        base = int(self.state[layout.ENTRIES_AT]) + initiator * self.n_cpus * layout.ENTRY_ROW
+        found = {}
+        target = int(self.state[row + layout.C_FIRST])
+        while target >= 0:
+            at = base + target * layout.ENTRY_ROW
+            found[target] = int(self.state[at + layout.E_ACK])
+            target = (int(self.state[at + layout.E_META]) & 0xFFFF) - 1
+        return found
 
     def work_left(self, index: int, cpu: int, stolen: int) -> int | None:
         """Return what a task has still to compute of its present `compute`, refill debt left out.

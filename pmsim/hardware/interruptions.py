@@ -68,7 +68,7 @@ class Interruptions:
             return
         cpus, at = self._cpus[reached], at[reached]
         start, cost = state[at + layout.E_START], state[at + layout.E_COST]
-        reason = state[at + layout.E_META] >> 32
+        reason = state[at + layout.E_META] >> 32 & 7
         woke = reason == SlowestReason.IDLE_EXIT
         still_runs = (cost >> 3) * (cost >> 1 & 1)
         columns = (

@@ -61,9 +61,9 @@ class Mutex:
         ProgramError
             If the task holds it already, or holds a spinlock.
         """
+        yield from task.boundary()
         if task.spinlocks:
             raise task.error(f"asks for {self.name} while it holds a spinlock")
-        yield from task.boundary()
         if self.owner is task:
             raise task.error(f"takes {self.name} twice")
         if self.try_lock(task):
@@ -283,9 +283,9 @@ class Completion:
         ProgramError
             If the task holds a spinlock.
         """
+        yield from task.boundary()
         if task.spinlocks:
             raise task.error(f"waits for {self.name} while it holds a spinlock")
-        yield from task.boundary()
         if self._done:
             self._done -= 1
             return

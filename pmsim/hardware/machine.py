@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 
@@ -61,6 +61,8 @@ class Machine(Silicon):
         How its CPUs are told to drop translations, and with that how cross-calls are made.
     host
         What it is a guest of; None for bare metal.
+    isolated
+        CPUs that run nothing but what is put there: those that calls may leave out.
 
     Attributes
     ----------
@@ -79,9 +81,10 @@ class Machine(Silicon):
         max_tasks: int | None = None,
         shootdown: Shootdown = BY_INTERRUPTS,
         host: Host | None = None,
+        isolated: Collection[int] = (),
     ) -> None:
         room = max_tasks or room_for_tasks(topology.n_cpus)
-        super().__init__(topology, costs, order, jitter_rng, room, shootdown, host)
+        super().__init__(topology, costs, order, jitter_rng, room, shootdown, host, isolated)
         self.slots = [Spinlock(self, f"slot {number}") for number in range(shared_slots(self))]
         self.clock = Clock(self.fabric, self.flush_log, self._settle, self._task_ended)
         self.tasks: dict[int, Task] = {}
@@ -135,7 +138,7 @@ class Machine(Silicon):
             raise ProgramError(f"CPU {cpu} has a task {number} already", self.now)
         index = self._free.pop()
         taken.add(number)
-        self.shared[cpu] = len(taken) > 1
+        self.shared[cpu] = len(taken) > 1 or cpu in self.in_turn
         task = Task(self, index, cpu, number, name, role)
         self.tasks[index] = task
         if role == "foreground":

@@ -85,3 +85,18 @@ class RarCosts(Group):
             kind=Kind.TIME_BY_DISTANCE,
         ),
     ] = NOTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeferredCosts(Group):
+    """What it costs to leave isolated CPUs in user mode out of calls."""
+
+    check: Annotated[
+        int, Constant(text="Initiator: seeing that one target is in user mode, and leaving it out.")
+    ] = 0
+    entry_flush: Annotated[
+        int,
+        Constant(
+            text="Isolated CPU: dropping everything on each entry from user mode into the kernel."
+        ),
+    ] = 0

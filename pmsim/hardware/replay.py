@@ -71,8 +71,11 @@ class Replay:
 def can_replay(machine: Silicon) -> bool:
     """Return whether rows can be replayed: not where a call wants more than rows tell.
 
-    Its jitter is drawn in Python, and a slot is taken there; alone on a machine a call takes no
-    time; and acknowledgements and interruptions are looked at after each call.
+    Its jitter is drawn in Python, and a slot is taken there; alone on a machine, or where looking
+    at those that are left out costs nothing, it may take no time; and acknowledgements and
+    interruptions are looked at after each call.
     """
+    deferred = machine.costs.deferred if machine.defers else None
     plain = machine.jitter is None and not machine.slots and machine.n_cpus > 1
+    plain = plain and (deferred is None or deferred.check > 0)
     return plain and not machine.keep_acks and machine.interruptions is None

@@ -77,9 +77,9 @@ class RwSemaphore(Mutex):
             self._wake_the_first()
 
     def _lock_to_read(self, task: Task) -> Generator[int, None, None]:
+        yield from task.boundary()
         if task.spinlocks:
             raise task.error(f"asks for {self.name} while it holds a spinlock")
-        yield from task.boundary()
         if self.owner is task or task in self.readers:
             raise task.error(f"takes {self.name} twice")
         if not self._try_to_read(task):

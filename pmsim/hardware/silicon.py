@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,8 +14,10 @@ from pmsim.hardware.fabric import ACCOUNT_COLUMNS, Fabric
 from pmsim.hardware.host import Host
 from pmsim.hardware.interruptions import Interruptions, InterruptionSink
 from pmsim.hardware.jitter import draw
+from pmsim.hardware.late import Late
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import prepare
+from pmsim.hardware.shootdown.deferred import DEFERRED
 from pmsim.hardware.shootdown.holders import COHERENT, DIRECTORY, Holders
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import calls_of
@@ -40,7 +42,7 @@ class Silicon:
 
     Parameters
     ----------
-    topology, costs, order, jitter_rng, shootdown, host
+    topology, costs, order, jitter_rng, shootdown, host, isolated
         See `Machine`.
     room
         Tasks that there may be at once.
@@ -63,8 +65,11 @@ class Silicon:
         Notes what interrupts some CPUs, where `watch_interruptions` was asked to before the run.
     jitter
         What is added to each delivery of a cross-call, if anything.
+    defers, in_turn
+        Whether calls may leave isolated CPUs out; and the CPUs where a task has to look what it
+        does on its way from user mode.
     shared
-        Whether a CPU has several tasks, CPU by CPU.
+        Whether a CPU has several tasks, or is one of those, CPU by CPU.
     active, until_done
         How many tasks a run until done waits for; and whether this run is one.
     keep_acks, acks
@@ -81,19 +86,22 @@ class Silicon:
         room: int,
         shootdown: Shootdown,
         host: Host | None,
+        isolated: Collection[int],
     ) -> None:
         self.shootdown = shootdown
         self.repeat_sync = shootdown.value(REPEAT_SYNC.name)
         calls = calls_of(shootdown)
         for protocol in (shootdown.protocol, calls.protocol):
-            if protocol.costs_on(costs) is None:
+            if protocol.costs_on(costs) is None or (
+                protocol.interrupts and protocol.call_costs_on(costs) is None
+            ):
                 raise ValueError(f"the machine has no costs for {protocol.name}")
         known = {COHERENT.name: costs.coherent, DIRECTORY.name: costs.directory}
         prepare(invalidates=costs.tlbi is not None, waits=any(known.values()))
         self.topology = topology
         self.costs = costs
         self.n_cpus = topology.n_cpus
-        self.fabric = Fabric(topology, costs, order, calls, room, host)
+        self.fabric = Fabric(topology, costs, order, calls, room, host, isolated)
         self.holders = {
             name: Holders(group, self.fabric.distances)
             for name, group in known.items()
@@ -103,13 +111,15 @@ class Silicon:
         self.on_crosscalls: Callable[[npt.NDArray[np.int64]], None] | None = None
         self.detail: Detail | None = None
         self.interruptions: Interruptions | None = None
-        self._late: list[npt.NDArray[np.int64]] = []
+        self._late = Late()
+        self.defers = shootdown.protocol is DEFERRED
+        self.in_turn = frozenset(isolated) if self.defers else frozenset[int]()
         self.shared = [False] * self.n_cpus
         self.active = 0
         self.until_done = False
         self.keep_acks = False
         self.acks: list[dict[int, int]] = []
-        self.jitter: Jitter | None = getattr(calls.protocol.costs_on(costs), "jitter", None)
+        self.jitter: Jitter | None = getattr(calls.protocol.call_costs_on(costs), "jitter", None)
         self._jitter_rng = jitter_rng
         if self.jitter is not None and jitter_rng is None:
             raise ValueError("a machine with jitter needs a random generator")
@@ -160,11 +170,9 @@ class Silicon:
         assert self._jitter_rng is not None
         return draw(self.jitter, self._jitter_rng, n)
 
-    def note_acks(self, cpu: int, targets: Sequence[int] | None) -> None:
+    def note_acks(self, cpu: int) -> None:
         """Keep the acknowledgements of the call that a CPU has just finished."""
-        everyone = range(self.n_cpus) if targets is None else sorted(targets)
-        chosen = [c for c in everyone if c != cpu]
-        self.acks.append(self.fabric.acknowledgements(cpu, chosen))
+        self.acks.append(self.fabric.acknowledgements(cpu))
 
     def flush_log_if_full(self) -> None:
         """Empty the log where calls that take no time may fill it within one step."""
@@ -178,16 +186,12 @@ class Silicon:
         come to what is gone then or later.
         """
         log = self.fabric.take_log()
-        if self.on_crosscalls is not None and len(log):
-            self._late.append(log)
-        until = self.now if end is None else end - 1
-        while self._late and self.on_crosscalls is not None:
-            gone = self._late[0][:, layout.L_GONE]
-            if gone.max() > until:
-                if end is None:
-                    break
-                gone[gone > until] = layout.NONE
-            self.on_crosscalls(self._late.pop(0))
+        if self.on_crosscalls is not None:
+            self._late.add(log, self.fabric.take_drops())
+            for rows in self._late.settled(self.now, end):
+                self.on_crosscalls(rows[:, : len(layout.LOG_COLUMNS)])
+        elif self.defers:
+            self.fabric.take_drops()
         if self.detail is not None:
             self.detail.hand_over()
         if self.interruptions is not None:

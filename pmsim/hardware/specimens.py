@@ -138,13 +138,16 @@ def whole_calls(fabric: Fabric, heads_at: int, calls: int, at: int, targets: int
     looks, visited, local, after = heads[layout.K_LOCAL_END : layout.K_AFTER + 1].copy()
     begun = row["start_ps"] + heads[layout.K_WAITED] + state[layout.TRAP]
     call = np.repeat(np.arange(calls), row["targets"])
-    told = begun + row["targets"] * state[layout.QUEUE]
-    place = (entries[layout.E_QUEUED] - begun[call]) // state[layout.QUEUE]
+    told = begun + row["targets"] * state[layout.QUEUE] + row["left_out"] * state[layout.CHECK]
+    first = np.cumsum(row["targets"]) - row["targets"]
+    place = np.arange(len(call)) - first[call] + 1
     sent_to = told[call] + (entries[layout.E_META] >> 16 & 0xFFFF) * state[layout.SEND]
     sent_to += place * state[layout.KICK]
     sent = sent_to[np.cumsum(row["targets"]) - 1]
     own_start = np.where(after, visited, sent)
-    reason = entries[layout.E_META] >> 32
+    reason = entries[layout.E_META] >> 32 & 7
+    taken = entries[layout.E_START] + state[layout.ENTRY]
+    taken += (entries[layout.E_META] >> 35) * state[layout.ENTRY_FLUSH]
     ack, cost = entries[layout.E_ACK], entries[layout.E_COST] >> 3
     runs = np.where(entries[layout.E_COST] & 2, ack, ack - cost)
     return WholeCalls(
@@ -152,7 +155,7 @@ def whole_calls(fabric: Fabric, heads_at: int, calls: int, at: int, targets: int
         cpu=entries[layout.E_NEXT],
         reason=np.where(reason == layout.R_WAKING, layout.R_IDLE_EXIT, reason),
         queued=entries[layout.E_QUEUED], sent_to=sent_to, arrives=entries[layout.E_ARRIVES],
-        handler=entries[layout.E_START], taken=entries[layout.E_START] + state[layout.ENTRY],
+        handler=entries[layout.E_START], taken=taken,
         runs=runs, ack=ack, exit=runs + cost + state[layout.EXIT],
         seen=entries[layout.E_PREFIX],
     )  # fmt: skip

@@ -144,14 +144,36 @@ class Task:
         Every primitive does so by itself; only what takes no time and goes through none needs it.
         """
         if self._shared[self.cpu]:
-            task = act(self._state, layout.DO_BOUNDARY, self.cpu, 0)
-            if task != self.index and task - layout.RETRY != self.index:
-                yield task - layout.RETRY
+            yield from self._look_at_queue()
+            if self._words[self.row + layout.IN_USER]:
+                yield from self.enter_kernel()
+                yield from self._look_at_queue()
+
+    def _look_at_queue(self) -> Steps:
+        task = act(self._state, layout.DO_BOUNDARY, self.cpu, 0)
+        if task != self.index and task - layout.RETRY != self.index:
+            yield task - layout.RETRY
+
+    def enter_kernel(self) -> Steps:
+        """Leave user mode, if it is in it on an isolated CPU that drops everything on its entry.
+
+        Every primitive does so by itself (`boundary`); what spawns a task whose last step may be a
+        user compute has to end it with this.
+        """
+        if self._words[self.row + layout.IN_USER]:
+            task = act(self._state, layout.DO_ENTER_KERNEL, self.cpu, 0)
+            if task != self.index:
+                yield task
 
     @property
     def keeps_turn(self) -> bool:
-        """Whether `boundary` would surely not cost the task its turn: nobody else can run."""
-        return not self._shared[self.cpu] or self._words[self.row + layout.READY_HEAD] < 0
+        """Whether `boundary` would surely cost the task neither its turn nor any time."""
+        return not self._shared[self.cpu] or not self._has_to_look()
+
+    def _has_to_look(self) -> bool:
+        """Whether somebody else can run on its CPU, or it is in user mode there."""
+        words, row = self._words, self.row
+        return words[row + layout.READY_HEAD] >= 0 or words[row + layout.IN_USER] > 0
 
     def is_alone(self, work: int) -> bool:
         """Return whether surely nothing happens until it has done the kernel's work for so long.
@@ -179,13 +201,13 @@ class Task:
     def _begin(self, kind: int, work: int) -> Iterable[int]:
         if not 0 <= work <= LONGEST_RUN:
             work = self._within_a_run("computes", work)
-        if self._shared[self.cpu] and self._words[self.row + layout.READY_HEAD] >= 0:
+        if self._shared[self.cpu] and self._has_to_look():
             return self._compute_in_turn(kind, work)
         task = act(self._state, kind, self.cpu, work)
         return () if task == self.index else (task,)
 
     def _compute_in_turn(self, kind: int, work: int) -> Steps:
-        yield from self.boundary()
+        yield from self._look_at_queue() if kind == layout.DO_USER else self.boundary()
         task = act(self._state, kind, self.cpu, work)
         if task != self.index:
             yield task
@@ -212,9 +234,9 @@ class Task:
     def sleep(self, length: int) -> Steps:
         """Give the CPU up for ``length`` picoseconds."""
         length = self._within_a_run("sleeps", length)
+        yield from self.boundary()
         if self.spinlocks:
             raise self.error("sleeps while it holds a spinlock")
-        yield from self.boundary()
         since = self.now
         task = act(self._state, layout.DO_SLEEP, self.cpu, length)
         if task != self.index:
@@ -281,11 +303,11 @@ class Task:
         if slot is not None:
             slot.unlock(self)
         if machine.keep_acks:
-            machine.note_acks(self.cpu, targets)
+            machine.note_acks(self.cpu)
         if machine.interruptions is not None:
             told = (self.cpu, self.number, int(function.kind), int(cause), operation)
             machine.interruptions.note(told, began)
-        if n == 0:
+        if n == 0 or machine.defers:
             machine.flush_log_if_full()
 
     def _checked(self, targets: Sequence[int]) -> npt.NDArray[np.int64]:

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from pmsim.hardware.costs import MachineCosts
-from pmsim.hardware.shootdown.ipi import IPI, SHORTHAND
+from pmsim.hardware.shootdown.ipi import SHORTHAND
 from pmsim.hardware.shootdown.protocol import Protocol, Shootdown, with_options
 from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.hardware.shootdown.tlbi import REPEAT_SYNC, TLBI
@@ -134,6 +134,11 @@ class KernelProfile(BaseModel):
     shootdown: ShootdownKey = Field(
         description="A shootdown protocol to use in its place, with options: a name, or for"
         " example {ipi: {ack: entry}}; native: what `invalidate_by` says."
+    )
+    unsafe: bool = Field(
+        strict=True,
+        description="Whether a protocol is run that promises less than what the kernel's operations"
+        " need, such as deferral of every flush.",
     )
     ceiling: PageLimit = Field(
         description="Pages above which a ranged flush of the TLB becomes a full one."
@@ -563,7 +568,7 @@ class KernelProfile(BaseModel):
         may = self.ipi_shorthand or not costs.ipi.shorthand
         if may or shootdown.value(SHORTHAND.name) != "native":
             return shootdown
-        return with_options(IPI, {**dict(shootdown.chosen), SHORTHAND.name: "false"})
+        return with_options(shootdown.protocol, {**dict(shootdown.chosen), SHORTHAND.name: "false"})
 
     @property
     def word_bytes(self) -> int:

@@ -18,6 +18,7 @@ which exist for user mappings only.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -121,6 +122,7 @@ class CallWay:
         self._tlb = tlb
         self._full = full_flush(tlb)
         self._full_before_free = full_flush(tlb, frees_tables=True)
+        self._full_purge = replace(self._full, purges=True)
         self._operations = operations
 
     def flush_all(
@@ -128,6 +130,8 @@ class CallWay:
     ) -> Steps:
         """Call ``__flush_tlb_all`` on every CPU."""
         function = self._full_before_free if frees_tables else self._full
+        if cause is Cause.PURGE:
+            function = self._full_purge
         return self._operations.cross_call(task, function, cause, pages)
 
     def flush_range(
@@ -135,6 +139,8 @@ class CallWay:
     ) -> Steps:
         """Call a loop over the pages on every CPU."""
         function = flush(self._tlb, pages, self.ceiling, frees_tables=frees_tables)
+        if cause is Cause.PURGE:
+            function = replace(function, purges=True)
         return self._operations.cross_call(task, function, cause, pages)
 
 

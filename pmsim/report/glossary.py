@@ -86,6 +86,12 @@ SHOOTDOWNS: Final = (
         " themselves, whatever interrupts are off; the patches were not merged.",
         "crosscalls.protocol = rar",
     ),
+    Term(
+        "deferral",
+        "Isolated CPUs in user mode are left out of a shootdown of lazily freed addresses, and drop"
+        " everything when they next enter the kernel; the patches were not merged.",
+        "crosscalls.protocol = deferred",
+    ),
     Term("initiator", "The task that makes a shootdown, on its CPU.", "crosscalls.cpu"),
     Term("target", "A CPU that a shootdown has to wait for.", "crosscalls.targets"),
     Term(

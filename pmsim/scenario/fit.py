@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from pmsim.hardware.shootdown.promises import unmet
 from pmsim.hardware.tlb import LONGEST_FLUSH
 from pmsim.kernel.profile import KernelProfile, MissingCostsError
 from pmsim.kernel.profiles import profile_names
@@ -34,7 +35,7 @@ def misfit(machine: MachineDescription, kernel: KernelProfile) -> Misfit | None:
             f"kernels that run there: {', '.join(_kernels_for(machine.archs))}",
         )
     try:
-        kernel.shootdown_on(machine.costs)
+        shootdown = kernel.shootdown_on(machine.costs)
     except MissingCostsError as missing:
         protocol = missing.protocol.name
         return Misfit(
@@ -42,6 +43,16 @@ def misfit(machine: MachineDescription, kernel: KernelProfile) -> Misfit | None:
             f"{kernel.name} tells other CPUs by {protocol},"
             f" for which {machine.name} gives no costs",
             f"give costs: {protocol}, or choose another machine, invalidate_by or shootdown",
+        )
+    short = unmet(shootdown)
+    if short and not kernel.unsafe:
+        options = ", ".join(f"{name}: {value}" for name, value in shootdown.chosen)
+        first = short[0]
+        return Misfit(
+            "unsafe-shootdown",
+            f"{shootdown.protocol.name} with {options} promises too little to {first.operation}"
+            f" ({first.calls}): at the return {shootdown.at_return.words}",
+            "unsafe: true in the kernel runs it all the same",
         )
     pages, each = kernel.ceiling, machine.costs.tlb.invlpg
     if pages * each > LONGEST_FLUSH:

@@ -196,6 +196,7 @@ def costs() -> Data:
         "sbi": {"trap": "100ns", "queue": "10ns", "entry": "200ns"},
         "coherent": {"store": "100ns"},
         "directory": {"lookup": "100ns", "message": "10ns", "round_trip": "300ns"},
+        "deferred": {"check": "10ns", "entry_flush": "100ns"},
         "rar": {"queue": "10ns", "action": "100ns"},
     }
 

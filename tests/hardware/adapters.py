@@ -156,7 +156,8 @@ class _FabricRun:
         self.program = program
         costs, rng = program.costs, None
         if program.jitters:
-            costs = _with_jitter(costs, program.shootdown.protocol.name)
+            protocol = program.shootdown.protocol
+            costs = _with_jitter(costs, protocol.calls or protocol.name)
             rng = cast(np.random.Generator, _GivenJitter(program.jitter))
         self.machine = Machine(
             program.topology,
@@ -165,6 +166,7 @@ class _FabricRun:
             jitter_rng=rng,
             shootdown=_shootdown(program),
             host=program.host,
+            isolated=program.isolated,
         )
         self.machine.keep_acks = watched
         self.machine.on_crosscalls = self._keep_rows
@@ -188,6 +190,7 @@ class _FabricRun:
     def _body(self, task: Task, spec: TaskSpec) -> Waits:
         for step in spec.steps:
             yield from self._step(task, step)
+        yield from task.enter_kernel()
         self.task_ends[spec.number] = task.now
 
     def _step(self, task: Task, step: Step) -> Waits:
@@ -237,7 +240,7 @@ class _FabricRun:
     def _function(self, operation: str, argument: Any) -> FlushFunction:
         match operation:
             case "flush_kernel":
-                return self._flush(argument)
+                return replace(self._flush(argument), purges=True)
             case "flush_user":
                 return flush_user(self.program.costs.tlb, argument, self.program.ceiling)
             case "flush_cold":

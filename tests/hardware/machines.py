@@ -22,6 +22,8 @@ loses a quarter of that service. Everything at once takes the server 300 + 200.
 Where TLBs follow stores, one takes 30; a directory is asked in 200, tells a holder in 20, and is
 answered in 1000. Remote actions take 40, and 500 to write down; all else is as with interrupts.
 
+Leaving a CPU out of a call takes 5, an entry from user mode that drops everything 70.
+
 Where calls go through the firmware, its costs are those of the plain machine's interrupts, with a
 trap of 500 before them.
 """
@@ -43,7 +45,7 @@ from pmsim.hardware.costs import (
     TlbiCosts,
 )
 from pmsim.hardware.host import BARE_METAL, Host
-from pmsim.hardware.proposals import CoherentCosts, DirectoryCosts, RarCosts
+from pmsim.hardware.proposals import CoherentCosts, DeferredCosts, DirectoryCosts, RarCosts
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS
 from pmsim.hardware.topology import ByDistance, Topology
@@ -162,6 +164,7 @@ def costs(
             "coherent": CoherentCosts(store=same_everywhere(30)),
             "directory": DirectoryCosts(lookup=200, message=20, round_trip=same_everywhere(1000)),
             "rar": RarCosts(payload=500, queue=100, delivery=same_everywhere(1000), action=40),
+            "deferred": DeferredCosts(check=5, entry_flush=70),
             **proposed,
         },
     )
@@ -179,6 +182,7 @@ def program(
     host: Host = BARE_METAL,
     repeat_sync: str = "none",
     drops_all: bool = False,
+    isolated: tuple[int, ...] = (),
     **changes: Any,
 ) -> Program:
     """Return a program; tasks without a number are numbered as they are listed.
@@ -204,6 +208,7 @@ def program(
         host,
         repeat_sync,
         drops_all,
+        isolated,
     )
 
 

@@ -16,7 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pmsim.hardware.host import BARE_METAL
+from pmsim.hardware.shootdown.deferred import DEFERRED
 from pmsim.hardware.shootdown.protocol import Shootdown
+from pmsim.hardware.shootdown.rar import RAR
 from pmsim.hardware.shootdown.sbi import SBI
 from tests.hardware.adapters import run_fabric
 from tests.hardware.strategies import cuts, programs
@@ -150,14 +152,17 @@ FEATURES = {
     "calls and invalidations": 30,
     "invalidations and a cut quantum": 10,
     "acknowledged at entry": 50,
-    "acknowledged at entry, and not where tables are freed": 15,
+    "acknowledged at entry, and not where tables are freed": 10,
     "one write to all others": 30,
     "one write to all others, and groups for some": 10,
     "guest": 50,
     "guest of a machine with firmware": 15,
     "firmware": 50,
     "firmware and windows": 15,
-    "the kernel refills": 20,
+    "remote actions": 40,
+    "hardware that knows the holders": 10,
+    "somebody is left out": 3,
+    "the kernel refills": 10,
     "user space flushed beside kernel work": 20,
 }
 """What at least so many of 400 programs have to contain."""
@@ -211,6 +216,14 @@ def _features(program: Program, result: Result | str) -> set[str]:
         and told > 0,
         "firmware": program.shootdown.protocol is SBI and told > 0,
         "firmware and windows": program.shootdown.protocol is SBI and "irqs_off" in operations,
+        "remote actions": program.shootdown.protocol is RAR and told > 0,
+        "hardware that knows the holders": bool(operations & {"coherent", "directory"}),
+        "somebody is left out": program.shootdown.protocol is DEFERRED
+        and "call" not in operations
+        and any(
+            call.served is None and len(call.acks) < program.topology.n_cpus - 1
+            for call in result.calls
+        ),
         "the kernel refills": all(
             (costs.tlb.kernel_entries, costs.tlb.entries, costs.tlb.walk, "kernel" in operations)
         )

@@ -70,6 +70,8 @@ class Cpu:
         self.woken_for_nobody = 0
         self.interrupted_just_now = False
         self.handler_has_begun = False  # with the waking up for it
+        # Entries into the kernel from user mode, where these drop everything: when each ended.
+        self.entries: list[int] = []
 
     # -- time passes --------------------------------------------------------------------------
 
@@ -189,17 +191,45 @@ class Cpu:
         self.waking = None
 
     def _start_handler(self) -> None:
+        from_user = self.is_in_user_mode()
         self.pending = False
         self.interrupted_just_now = not self.handler_has_begun
         self.handler_has_begun = False
         self.handler_runs = True
         self.handlers += 1
-        self.machine.clock.process(self._handler(self.machine.now))
+        self.machine.clock.process(self._handler(self.machine.now, from_user))
 
-    def _handler(self, start: int) -> Process:
+    def is_in_user_mode(self) -> bool:
+        """Whether it is isolated, on a machine that defers, and runs a program in user mode."""
+        program = self.machine.program
+        task = self.current
+        return (
+            bool(program.defers)
+            and self.number in program.isolated
+            and task is not None
+            and task.in_user
+            and not self.handler_runs
+        )
+
+    def drop_everything(self) -> None:
+        """An entry into the kernel is over: all is dropped."""
+        self.empty_tlb(Function(0, is_full_flush=True))
+        self.entries.append(self.machine.now)
+
+    def entered_after(self, instant: int) -> int | None:
+        """Return when the first entry ended that ended after an instant, if there was one."""
+        return min((at for at in self.entries if at > instant), default=None)
+
+    def _handler(self, start: int, from_user: bool) -> Process:
         """Take every call queued by ``start + entry`` and run their functions one by one."""
         clock = self.machine.clock
-        yield clock.at(start + self.machine.program.entry, Phase.TAKE)
+        entry = self.machine.program.entry
+        if from_user:
+            assert self.machine.costs.deferred is not None
+            entry += self.machine.costs.deferred.entry_flush
+        yield clock.at(start + entry, Phase.TAKE)
+        if from_user:
+            self.drop_everything()
         calls = self.calls_in_queue_order()
         assert calls, "no handler finds its queue empty"
         self.queue.clear()
@@ -254,17 +284,25 @@ class Cpu:
         if self.switch_left > 0 or self.still_left > 0:
             return False
         task.look_whether_over()
+        if task.was_in_user:
+            return True
         if task.doing is Doing.COMPUTE:
             return task.quantum_is_over()
         return task.doing is Doing.STEP
 
     def turn(self) -> None:
         """Let the task run until it has to wait, or send it to the tail of the run queue."""
-        assert self.current is not None
-        if self.current.doing is Doing.COMPUTE:
-            self.go_to_the_tail()
+        task = self.current
+        assert task is not None
+        if task.was_in_user:  # it takes its user compute up again
+            task.was_in_user, task.in_user = False, True
+        if task.doing is Doing.COMPUTE:
+            if task.quantum_is_over():
+                next(task.makes_way())
+        elif task.making_way is not None:
+            next(task.making_way, None)
         else:
-            next(self.current.body, None)
+            next(task.body, None)
 
     def _switch(self) -> None:
         """Switch to the first task in the run queue."""

@@ -29,7 +29,8 @@ class Function:
     """What a call runs on every CPU: what it costs there, and whether it empties the TLB.
 
     And whether it spares the kernel's entries then; whether the caller frees page tables behind it;
-    whether it drops any translations; and how much longer it takes on the targets.
+    whether it drops any translations, and whether these were freed lazily; and how much longer it
+    takes on the targets.
     """
 
     cost: int
@@ -38,6 +39,7 @@ class Function:
     frees_tables: bool = False
     drops: bool = True
     remote: int = 0
+    purges: bool = False
 
 
 def flush(machine: ReferenceMachine, pages: object) -> Function:
@@ -62,18 +64,27 @@ def sync_core(machine: ReferenceMachine) -> Function:
     return Function(machine.costs.tlb.sync_core, drops=False)
 
 
+def may_be_left_out(machine: ReferenceMachine, function: Function, c: int) -> bool:
+    """Whether a target may drop it when it next enters the kernel, and is in user mode now."""
+    what = machine.program.defers
+    deferrable = (what == "purge" and function.purges) or (what == "all" and function.drops)
+    return deferrable and machine.cpus[c].is_in_user_mode()
+
+
 def cross_call(task: Task, function: Function, targets: list[int]) -> Waits:
     """Call a function on the targets (ascending), as the task sees it."""
     machine = task.machine
     start = machine.now
     draws = machine.draw(len(targets))
-    call = Call(task, function, targets, draws)
+    left_out = [c for c in targets if may_be_left_out(machine, function, c)]
+    call = Call(task, function, targets, draws, left_out)
     if targets:
         slot = slot_of(task) if acts(machine) else None
         if slot is not None:
             yield from slot.lock(task)
-        call.start()
-        yield  # to the last visit, at the earliest
+        takes_time = call.start()
+        if takes_time:
+            yield  # to the last visit, at the earliest
         if slot is not None:
             slot.unlock(task)
     if call.is_serial or not targets:
@@ -90,16 +101,24 @@ class Call:
     """A call on at least one target, from its start to its last visit."""
 
     def __init__(
-        self, task: Task, function: Function, targets: list[int], draws: list[int]
+        self,
+        task: Task,
+        function: Function,
+        asked: list[int],
+        draws: list[int],
+        left_out: list[int],
     ) -> None:
         self.task = task
         self.machine = task.machine
         self.function = function
         self.at_targets = action_for(self.machine, function) if acts(self.machine) else function
         self.costs = self.machine.program.call_costs
-        self.targets = targets
-        self.jitter = dict(zip(targets, draws, strict=True))
-        self.acks = {c: self.machine.clock.event() for c in targets}
+        self.asked = asked
+        self.left_out = left_out
+        self.targets = [c for c in asked if c not in left_out]
+        self.began = self.machine.now
+        self.jitter = dict(zip(asked, draws, strict=True))
+        self.acks = {c: self.machine.clock.event() for c in self.targets}
         self.queued_at: dict[int, int] = {}
         self.over_at: dict[int, int] = {}
 
@@ -119,7 +138,10 @@ class Call:
         everybody = {self.initiator, *self.targets}
         if self.over_at.keys() != everybody or not self.function.drops:
             return None
-        return max(self.over_at.values())
+        later = [self.machine.cpus[c].entered_after(self.began) for c in self.left_out]
+        if None in later:
+            return None
+        return max([*self.over_at.values(), *(at for at in later if at is not None)])
 
     @property
     def acknowledged_at_start(self) -> bool:
@@ -132,15 +154,23 @@ class Call:
         """The CPU that calls."""
         return self.task.cpu.number
 
-    def start(self) -> None:
-        """Fix every time that is fixed at the start, and set the processes off."""
+    def start(self) -> bool:
+        """Fix every time that is fixed at the start, and set the processes off.
+
+        Return False if that is all, in no time: every target was left out.
+        """
         costs = self.costs
         t = self.machine.now + getattr(costs, "trap", getattr(costs, "payload", 0))
         # 1. Queue.
-        for k, c in enumerate(self.targets):
-            self.queued_at[c] = t + (k + 1) * costs.queue
+        for c in self.asked:
+            if c in self.left_out:
+                assert self.machine.costs.deferred is not None
+                t += self.machine.costs.deferred.check
+            else:
+                t += costs.queue
+                self.queued_at[c] = t
         # 2. Send.
-        t1 = t + len(self.targets) * costs.queue
+        t1 = t
         send = self.machine.program.send
         fanout = self.machine.program.reached_by_a_write(len(self.targets))
         sent, written_to = t1, -1
@@ -151,7 +181,13 @@ class Call:
             sent += self.machine.program.host.kick
             self.interrupt(c, sent + self.between(costs.delivery, c) + self.jitter[c])
         # 3. Local.
+        own = 0 if self.is_serial else self.function.cost
+        if not self.targets and sent + own == self.machine.now:
+            if not self.is_serial:
+                self.is_over_on(self.task.cpu, sent)
+            return False
         self.sends_until(sent)
+        return True
 
     def interrupt(self, c: int, arrives_at: int) -> None:
         """Set off what happens on a target."""

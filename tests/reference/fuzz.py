@@ -171,6 +171,8 @@ def _plainer(program: Program) -> Iterator[Program]:
         yield replace(program, order="concurrent")
     if program.host != BARE_METAL:
         yield replace(program, host=BARE_METAL)
+    if program.isolated:
+        yield replace(program, isolated=program.isolated[1:])
     if program.repeat_sync != "none":
         yield replace(program, repeat_sync="none")
     if program.shootdown != BY_INTERRUPTS:

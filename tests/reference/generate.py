@@ -34,6 +34,8 @@ TASTES = (
     ("kernel", "user", "flush_user", "flush_own", "flush_kernel", "flush_cold"),
     ("kernel", "compute", "flush_kernel", "invalidate", "flush_user"),
     ("compute", "coherent", "directory", "call", "invalidate"),
+    ("user", "user", "flush_kernel", "flush_kernel", "compute"),
+    ("user", "user", "user", "flush_kernel", "call", "irqs_off"),
 )
 """What a program's plain steps are chosen from."""
 
@@ -123,6 +125,7 @@ class _Generator:
             jitter=self.jitter(),
             shootdown=shootdown,
             host=self.host(),
+            isolated=tuple(c for c in range(topology.n_cpus) if self.source.chance(60)),
             drops_all=self.source.chance(10),
             repeat_sync=self.repeat_sync() if shootdown == BY_INTERRUPTS else "none",
         )
@@ -144,7 +147,11 @@ class _Generator:
 
     def costs(self, n_cpus: int) -> MachineCosts:
         of_protocols = {name: self.group(one.costs, n_cpus) for name, one in PROTOCOLS.items()}
-        return MachineCosts(tlb=self.tlb(), sched=self.sched(), idle=self.idle(), **of_protocols)
+        tlb, sched = self.tlb(), self.sched()
+        if sched.quantum <= tlb.entries * tlb.walk:
+            # Where each preemption empties a TLB, a task that refills for a quantum never ends.
+            tlb = replace(tlb, walk=0)
+        return MachineCosts(tlb=tlb, sched=sched, idle=self.idle(), **of_protocols)
 
     def shootdown(self) -> Shootdown:
         """Return a protocol that interrupts, any of those there are, with any of its options."""

@@ -65,7 +65,8 @@ class Program:
     no delivery jitters. ``duration`` cuts the run; without one it runs until done. ``shootdown`` is
     how cross-calls are made, ``host`` what the machine is a guest of. ``repeat_sync`` is what of an
     invalidation is repeated; where anything is, cross-calls are made in the ordinary way.
-    ``drops_all``: operations on pages drop everything.
+    ``drops_all``: operations on pages drop everything. ``isolated`` are the CPUs that may be left
+    out of calls where flushes are deferred.
     """
 
     topology: Topology
@@ -79,11 +80,17 @@ class Program:
     host: Host = BARE_METAL
     repeat_sync: str = "none"
     drops_all: bool = False
+    isolated: tuple[int, ...] = ()
 
     @property
     def call_costs(self) -> Any:
         """What a cross-call costs: the group of its protocol."""
-        return self.shootdown.protocol.costs_on(self.costs)
+        return self.shootdown.protocol.call_costs_on(self.costs)
+
+    @property
+    def defers(self) -> str:
+        """What may be deferred: nothing, ``purge`` or ``all``."""
+        return self.shootdown.value("defers")
 
     @property
     def send(self) -> int:

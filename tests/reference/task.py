@@ -55,6 +55,11 @@ class Task:
         self.had = 0
         self.unbroken = 0
         self.window = 0
+        # User mode, where entries into the kernel drop everything: whether it is in it, or will be
+        # when it has the CPU again; and what it does to make way in the middle of a compute.
+        self.in_user = False
+        self.was_in_user = False
+        self.making_way: Waits | None = None
         # Locks.
         self.mutexes: set[Mutex] = set()
         self.spinlocks: set[Spinlock] = set()
@@ -145,16 +150,63 @@ class Task:
     def _body(self) -> Waits:
         """Take the steps; each ``yield`` is a wait."""
         for operation, argument in self.steps:
-            if self.quantum_is_over():
-                self.cpu.go_to_the_tail()
-                yield
+            yield from self._look_at_queue()
+            if self.in_user and operation != "user":
+                yield from self.enters_kernel()
+                yield from self._look_at_queue()
             yield from self._step(operation, argument)
+        yield from self.enters_kernel()
         self._end()
+
+    def _look_at_queue(self) -> Waits:
+        """Between two steps: make way if the quantum is over, by an entry if in user mode."""
+        if not self.quantum_is_over():
+            return
+        was_in_user = self.in_user
+        yield from self.enters_kernel()
+        self.was_in_user = was_in_user
+        self.cpu.go_to_the_tail()
+        yield
+
+    def makes_way(self) -> Waits:
+        """Make way in the middle of a compute, by an entry if in user mode; go on with it later."""
+        self.making_way = self._make_way()
+        return self.making_way
+
+    def _make_way(self) -> Waits:
+        was_in_user = self.in_user
+        yield from self.enters_kernel()
+        self.making_way = None
+        self.doing = Doing.COMPUTE
+        self.was_in_user = was_in_user
+        self.cpu.go_to_the_tail()
+        yield
+
+    def enters_kernel(self) -> Waits:
+        """Leave user mode, if it is in it: drop everything, interrupts off."""
+        if not self.in_user:
+            return
+        self.in_user = False
+        assert self.machine.costs.deferred is not None
+        ps = self.machine.costs.deferred.entry_flush
+        if ps > 0:
+            self.doing = Doing.SENDING
+            self.machine.clock.call_at(self.machine.now + ps, self._has_entered)
+            yield
+        else:
+            self.cpu.drop_everything()
+
+    def _has_entered(self) -> None:
+        self.cpu.drop_everything()
+        self.step_is_due()
 
     def _step(self, operation: str, argument: object) -> Waits:
         match operation:
             case "compute" | "user" | "kernel":
                 self.is_kernel_work = operation == "kernel"
+                program = self.machine.program
+                deferring = bool(program.defers) and self.cpu.number in program.isolated
+                self.in_user = deferring and operation == "user"
                 yield from self.compute(cast(int, argument))
             case "irqs_off":
                 yield from self.irqs_off(cast(int, argument))
@@ -185,7 +237,8 @@ class Task:
         everybody_else = [c for c in range(len(self.machine.cpus)) if c != self.cpu.number]
         match operation:
             case "flush_kernel":
-                yield from cross_call(self, flush(self.machine, argument), everybody_else)
+                function = replace(flush(self.machine, argument), purges=True)
+                yield from cross_call(self, function, everybody_else)
             case "free_tables":
                 function = replace(flush(self.machine, argument), frees_tables=True)
                 yield from cross_call(self, function, everybody_else)

@@ -18,7 +18,7 @@ from pmsim.hardware.costs import (
     TlbCosts,
     TlbiCosts,
 )
-from pmsim.hardware.proposals import CoherentCosts, DirectoryCosts, RarCosts
+from pmsim.hardware.proposals import CoherentCosts, DeferredCosts, DirectoryCosts, RarCosts
 from pmsim.kernel.costs import KernelCosts
 from pmsim.units import NS, S, format_time
 from tests.scenario.inline_machines import DISTANCES, TIME, codes, machine, read_back
@@ -30,6 +30,7 @@ GROUPS: dict[str, type] = {
     "coherent": CoherentCosts,
     "directory": DirectoryCosts,
     "rar": RarCosts,
+    "deferred": DeferredCosts,
     "tlb": TlbCosts,
     "sched": SchedCosts,
     "kernel": KernelCosts,

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+import pmsim
+from pmsim.errors import Fault, ScenarioError
 from pmsim.kernel.profiles import load_profile, profile_names
 from pmsim.scenario.fit import misfit
 from pmsim.scenario.platform import load_platform
@@ -58,3 +60,39 @@ def test_a_machine_has_to_give_the_costs_of_how_a_kernel_tells_other_cpus(
     found = misfit(replace(load_platform(platform), archs=()), profile)
     assert found is not None
     assert found.code == code
+
+
+def test_a_protocol_that_promises_too_little_is_refused_by_name_and_reason() -> None:
+    found = faults_of_deferral({"defers": "all"})
+    assert [fault.code for fault in found] == ["unsafe-shootdown"]
+    assert "deferred with defers: all promises too little to revoke (set_memory_ro" in str(found[0])
+    assert "unsafe: true" in found[0].hint
+
+
+def test_it_runs_where_the_kernel_says_that_it_is_unsafe_and_what_is_safe_runs_anyway() -> None:
+    assert faults_of_deferral({"defers": "all"}, unsafe=True) == []
+    assert faults_of_deferral({"defers": "purge"}) == []
+
+
+def faults_of_deferral(options: dict[str, str], **kernel: bool) -> list[Fault]:
+    """Return the faults of a scenario whose kernel defers with some options."""
+    scenario = {
+        "pmsim": 1,
+        "machine": {
+            "platform": "skylake-sp-2s",
+            "isolated": [2, 3],
+            "costs": {"deferred": {"check": "10ns", "entry_flush": "500ns"}},
+        },
+        "kernel": {
+            "profile": "linux-6.1-x86_64",
+            "shootdown": {"deferred": options},
+            **kernel,
+        },
+        "duration": "1ms",
+        "workloads": [{"kind": "user_work", "cpus": [2]}],
+    }
+    try:
+        pmsim.Scenario.from_dict(scenario)
+    except ScenarioError as error:
+        return list(error.faults)
+    return []

@@ -60,7 +60,7 @@ def accounts(S: State, out: State) -> int:
             window = min(S[r + C_LOCAL_END], now) - S[r + C_START]
             out[c, A_IRQS_OFF] += window
             out[c, A_SPIN] += own - window
-        elif mode == M_WINDOW or mode == M_CALL:
+        elif mode == M_WINDOW or mode == M_CALL or mode == M_ENTRY:
             out[c, A_IRQS_OFF] += own
         elif mode == M_SPINLOCK or mode == M_FENCE or mode == M_ADAPTIVE:
             out[c, A_SPIN] += own

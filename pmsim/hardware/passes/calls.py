@@ -9,6 +9,7 @@ time, and only one that was the maximum and becomes earlier needs a look at all 
 from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_step
+from pmsim.hardware.passes.deferral import leave_out
 from pmsim.hardware.passes.handlers import plan, settle_maxima, start_of
 from pmsim.hardware.passes.history import catch_up, empty_tlb, retire
 from pmsim.hardware.passes.jit import compiled
@@ -16,7 +17,15 @@ from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.log import log_call
 from pmsim.hardware.passes.occupation import begin_window, own_time
 from pmsim.hardware.passes.quiet import is_quiet, send_quietly
-from pmsim.hardware.passes.rows import cost_word, entry_of, fanout_to, row_of, still_runs
+from pmsim.hardware.passes.rows import (
+    cost_word,
+    entry_of,
+    fanout_to,
+    from_user,
+    row_of,
+    still_runs,
+    told,
+)
 
 
 @compiled
@@ -49,6 +58,7 @@ def _append(S: State, c: int, i: int) -> None:
     e = entry_of(S, i, c)
     cost = S[e + E_COST] >> 3
     last = entry_of(S, S[r + TAIL], c)
+    user = from_user(S, r)
     if S[e + E_QUEUED] <= S[r + LAST_TAKE]:
         start = S[last + E_START]
         reason = R_RIDE
@@ -58,16 +68,16 @@ def _append(S: State, c: int, i: int) -> None:
         packed = start_of(S, r, S[e + E_ARRIVES], S[r + PLAN_END])
         start = packed >> 3
         reason = packed & 7
-        S[r + LAST_TAKE] = start + S[ENTRY]
+        S[r + LAST_TAKE] = start + (S[ENTRY] + S[ENTRY_FLUSH] if user else S[ENTRY])
         done = S[r + LAST_TAKE] + cost
         stolen_from = S[e + E_ARRIVES] if reason == R_IDLE_EXIT else start
         S[r + PLAN_STOLEN] += done + S[EXIT] - stolen_from
         S[r + PLAN_HANDLERS] += 1
     S[r + PLAN_END] = done + S[EXIT]
     S[LATEST_END] = max(S[LATEST_END], S[r + PLAN_END])
-    S[r + PLAN_FULL] |= S[e + E_COST] & FULL
+    S[r + PLAN_FULL] |= FULL if user else S[e + E_COST] & FULL
     S[e + E_START] = start
-    S[e + E_META] |= reason << 32
+    S[e + E_META] |= user << 35 | reason << 32
     S[e + E_ACK] = done - still_runs(S[e + E_COST])
     S[last + E_NEXT] = i
     S[r + TAIL] = i
@@ -99,14 +109,36 @@ def _catch_up_with_quiet_calls(S: State, targets: State) -> None:
 
 
 @compiled
+def _not_left_out(S: State, targets: State, i: int, j: int) -> int:
+    """Return the first target from the ``j``-th on that is called, plus 1; 0 if there is none."""
+    everyone = targets.size == 0
+    count = S[N_CPUS] if everyone else targets.size
+    while j < count:
+        c = j if everyone else targets[j]
+        if c != i and S[row_of(c) + LEFT_OUT] == 0:
+            return c + 1
+        j += 1
+    return 0
+
+
+@compiled
 def send(
-    S: State, D: Codes, targets: State, jitter: State, i: int, n: int, cost: int, flags: int
+    S: State,
+    D: Codes,
+    targets: State,
+    jitter: State,
+    i: int,
+    n: int,
+    left_out: int,
+    cost: int,
+    flags: int,
 ) -> None:
     """Queue and send call ``i`` to its targets, ascending (machine-model page, section 4).
 
     q_k = t + trap + (k+1) queue; a = t + trap + n queue + (g+1) send + (k+1) kick + delivery +
     jitter; the visit leaves c at w_c = max(w_previous, ack_c) + line, so that the prefix of lines
-    turns it into a maximum. (Only the firmware has a trap, only a guest's host kicks.)
+    turns it into a maximum. (Only the firmware has a trap, only a guest's host kicks.) A target
+    that is left out takes a check in the place of its queue; n are the others.
     """
     o = row_of(i)
     t = S[NOW]
@@ -125,7 +157,8 @@ def send(
     everyone = targets.size == 0
     count = S[N_CPUS] if everyone else targets.size
     q = t + trap
-    sent = q + n * queue
+    sent = q + n * queue + left_out * S[CHECK]
+    defers = S[DEFERS] >= 0
     groups = 0
     group_end = 0
     prefix = 0
@@ -140,9 +173,15 @@ def send(
         S[o + C_FIRST] = 1 if i == 0 else 0
     else:
         S[o + C_FIRST] = targets[0]
+    if left_out:
+        S[o + C_FIRST] = _not_left_out(S, targets, i, 0) - 1
     for j in range(count):
         c = j if everyone else targets[j]
         if c == i:
+            continue
+        if left_out and S[row_of(c) + LEFT_OUT]:
+            q += S[CHECK]
+            k += 1  # its jitter has been drawn
             continue
         if c >= group_end:
             group_end = (c // fanout + 1) * fanout
@@ -152,7 +191,9 @@ def send(
         if everyone:
             following += following == i
         after = 0
-        if following < count:
+        if left_out:
+            after = _not_left_out(S, targets, i, following)
+        elif following < count:
             after = (following if everyone else targets[following]) + 1
         q += queue
         sent += kick
@@ -186,6 +227,10 @@ def send(
                 start = packed >> 3
                 reason = packed & 7
             take = start + entry
+            user = 0
+            if defers and S[r + IN_USER]:
+                user = 1
+                take += S[ENTRY_FLUSH]
             ack = take + to_ack
             S[r + BASE_END] = end
             end = take + to_end
@@ -200,9 +245,9 @@ def send(
             latest = max(latest, end)
             S[r + PLAN_STOLEN] = stolen + end - (arrives if reason == R_IDLE_EXIT else start)
             S[r + PLAN_HANDLERS] = handlers + 1
-            S[r + PLAN_FULL] = full
+            S[r + PLAN_FULL] = FULL if user else full
             S[e + E_START] = start
-            S[e + E_META] = reason << 32 | groups << 16 | after
+            S[e + E_META] = user << 35 | reason << 32 | groups << 16 | after
             S[e + E_ACK] = ack
         else:
             S[e + E_META] = groups << 16 | after
@@ -239,7 +284,7 @@ def look_call(S: State, c: int) -> int:
         S[r + IRQS_OFF] += irqs_off
         S[r + SPIN] += own_time(S, r) - irqs_off
         S[r + C_VISITED] = visited
-        if S[SERIAL] and S[r + C_TARGETS] > 0 and S[r + C_LOCAL] > 0:
+        if S[SERIAL] and told(S, r) > 0 and S[r + C_LOCAL] > 0:
             S[r + C_PHASE] = 1
             begin_window(S, c, M_CALL, S[r + C_LOCAL])
             return 0
@@ -258,13 +303,15 @@ def look_call(S: State, c: int) -> int:
 @compiled
 def begin_call(
     S: State, D: Codes, targets: State, jitter: State, i: int, n: int, cost: int, flags: int
-) -> None:
+) -> int:
     """CPU ``i`` begins a call: told, with interrupts off up to l, and filed for the visit's end.
 
     In the concurrent order l is the end of sending plus the function's cost on ``i`` itself, in the
     serial order it is the end of sending. A call without targets is a window for the function.
     Where the others act without an interrupt, what they do is not the function, but the action; on
     pages of the kernel that drops everything.
+
+    Returns 1 if it is over at once, as it tells nobody and takes no time.
     """
     there = cost + flags // REMOTE
     flags %= REMOTE
@@ -276,7 +323,9 @@ def begin_call(
     S[o + C_LOCAL_END] = S[NOW]
     S[o + C_LAST_ACK] = 0
     S[o + C_RUNS_ON] = 0
-    S[o + C_TARGETS] = n
+    left_out = leave_out(S, targets, i, flags)
+    S[o + C_LEFT_OUT] = left_out
+    S[o + C_TARGETS] = n - left_out
     S[o + C_LINE] = 0
     S[o + C_MAX] = -INF
     S[o + C_SLOWEST] = NONE
@@ -293,10 +342,13 @@ def begin_call(
         if is_quiet(S, targets, jitter, flags):
             send_quietly(S, D, i, there, flags)
         else:
-            send(S, D, targets, jitter, i, n, there, flags)
+            send(S, D, targets, jitter, i, n - left_out, left_out, there, flags)
     S[IN_FLIGHT] += 1
     if n == 0 or S[SERIAL] == 0:
         S[o + C_LOCAL_END] += cost
     begin_window(S, i, M_CALL, S[o + C_LOCAL_END] - S[NOW])
     settle_maxima(S)
+    if S[o + C_TARGETS] == 0 and S[o + C_LOCAL_END] == S[NOW]:
+        return look_call(S, i)
     file_step(S, i, S[o + C_LINE] + max(S[o + C_LOCAL_END], S[o + C_MAX]))
+    return 0

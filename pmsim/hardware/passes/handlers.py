@@ -13,7 +13,7 @@ from pmsim.hardware.passes.calendar import file_step
 from pmsim.hardware.passes.history import catch_up, history_end, history_stolen
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
-from pmsim.hardware.passes.rows import entry_of, row_of, still_runs
+from pmsim.hardware.passes.rows import entry_of, from_user, row_of, still_runs, take_of
 
 
 @compiled
@@ -107,7 +107,9 @@ def plan(S: State, c: int) -> None:
     end = S[r + BASE_END]
     stolen = S[r + BASE_STOLEN]
     handlers = S[r + BASE_HANDLERS]
-    full = 0
+    user = from_user(S, r)
+    full = FULL if user and S[r + HEAD] >= 0 else 0
+    entry = S[ENTRY] + S[ENTRY_FLUSH] if user else S[ENTRY]
     k = S[r + HEAD]
     take = S[r + LAST_TAKE]
     while k >= 0:
@@ -120,7 +122,7 @@ def plan(S: State, c: int) -> None:
             start = packed >> 3
             reason = packed & 7
         stolen_from = S[e + E_ARRIVES] if reason == R_IDLE_EXIT else start
-        take = start + S[ENTRY]
+        take = start + entry
         done = take
         while k >= 0:
             e = entry_of(S, k, c)
@@ -129,7 +131,7 @@ def plan(S: State, c: int) -> None:
             done += S[e + E_COST] >> 3
             full |= S[e + E_COST] & FULL
             S[e + E_START] = start
-            S[e + E_META] = (S[e + E_META] & 0xFFFFFFFF) | (reason << 32)
+            S[e + E_META] = (S[e + E_META] & 0xFFFFFFFF) | (user << 35 | reason << 32)
             reason = R_RIDE
             _acknowledge(S, k, c, done - still_runs(S[e + E_COST]))
             k = S[e + E_NEXT]
@@ -164,9 +166,9 @@ def busy_until(S: State, c: int, now: int) -> int:
         return end
     head = S[r + HEAD]
     if head >= 0:
-        start = S[entry_of(S, head, c) + E_START]
-        if start <= now:
-            return start + S[ENTRY] + S[EXIT]
+        e = entry_of(S, head, c)
+        if S[e + E_START] <= now:
+            return take_of(S, e) + S[EXIT]
     return now
 
 

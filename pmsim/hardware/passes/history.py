@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
-from pmsim.hardware.passes.rows import entry_of, fanout_to, row_of, still_runs
+from pmsim.hardware.passes.rows import entry_of, fanout_to, row_of, still_runs, take_of
 
 
 @compiled
@@ -56,6 +56,39 @@ def flush_tlb(S: State, r: int, reached: int, full: int) -> None:
 
 
 @compiled
+def drop_all(S: State, c: int, at: int) -> None:
+    """CPU ``c`` has dropped everything on its entry into the kernel, at an instant.
+
+    With it what others have put off there before; what they put off at that very instant waits for
+    the next entry.
+    """
+    r = row_of(c)
+    if S[r + OWES] == 0:
+        return
+    last = S[r + OWES_LAST]
+    if last >= 0 and S[r + OWES_ALL_AT] == at:
+        for number in range(S[r + OWES_AT_FIRST], last + 1):
+            note_drop(S, -1 - c, number, number, at)
+        last = S[r + OWES_AT_FIRST] - 1
+    note_drop(S, c, S[r + OWES_FIRST], last, at)
+    S[r + OWES] = 1 if S[r + OWES_AT] == at else 0
+    S[r + OWES_LAST] = NONE
+
+
+@compiled
+def note_drop(S: State, c: int, first: int, last: int, at: int) -> None:
+    """Write a row of what was put off or dropped; have them taken before there is no room."""
+    d = S[DROPS_AT] + S[DROPS] * DROP_ROW
+    S[d + D_CPU] = c
+    S[d + D_FIRST] = first
+    S[d + D_LAST] = last
+    S[d + D_AT] = at
+    S[DROPS] += 1
+    if S[DROPS] >= DROPS_BUFFERED:
+        S[LOG_CAP] = 0
+
+
+@compiled
 def _retire_groups(S: State, c: int, now: int) -> None:
     """Move the groups whose take has passed from the plan into history, one by one."""
     r = row_of(c)
@@ -63,13 +96,17 @@ def _retire_groups(S: State, c: int, now: int) -> None:
     while head >= 0:
         e = entry_of(S, head, c)
         start = S[e + E_START]
-        if start + S[ENTRY] > now:
+        take = take_of(S, e)
+        if take > now:
             break
         stolen_from = start
         if S[e + E_META] >> 32 == R_IDLE_EXIT:
             stolen_from = S[e + E_ARRIVES]
         full = 0
         done = 0
+        if S[e + E_META] >> 35:
+            full = FULL
+            drop_all(S, c, take)
         while head >= 0:
             e = entry_of(S, head, c)
             if S[e + E_START] != start:
@@ -102,7 +139,10 @@ def _retire_known(S: State, c: int, now: int) -> None:
         if S[r + PLAN_FULL] >= UNKNOWN or S[r + PLAN_HANDLERS] - S[r + BASE_HANDLERS] > 1:
             _retire_groups(S, c, now)
             return
-        start = S[r + LAST_TAKE] - S[ENTRY]
+        e = entry_of(S, S[r + HEAD], c)
+        start = S[e + E_START]
+        if S[e + E_META] >> 35:
+            drop_all(S, c, S[r + LAST_TAKE])
         flush_tlb(S, r, max(start - S[r + BASE_STOLEN], S[r + REACHED]), S[r + PLAN_FULL])
         S[r + PLAN_FULL] = 0
     S[r + HEAD] = NONE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_at, file_step, lowest
 from pmsim.hardware.passes.calls import look_call
+from pmsim.hardware.passes.deferral import set_user
 from pmsim.hardware.passes.handlers import busy_until
 from pmsim.hardware.passes.history import retire
 from pmsim.hardware.passes.invalidations import await_fence, repeat_sync, serve_due
@@ -15,6 +16,7 @@ from pmsim.hardware.passes.rows import row_of
 from pmsim.hardware.passes.runqueue import (
     choose,
     enqueue,
+    entered,
     look_compute,
     note_unsettled,
     switched_in,
@@ -59,12 +61,16 @@ def _look(S: State, c: int) -> int:
         file_step(S, c, busy)
         return 0
     if mode == M_STEP:
+        t = S[TASKS_AT] + S[r + CURRENT] * TASK_ROW
+        if S[t + T_USER]:
+            S[t + T_USER] = 0
+            set_user(S, c, 1)
         return 1
     if mode == M_COMPUTE:
         return look_compute(S, c)
     if mode == M_CALL:
         return look_call(S, c)
-    if mode == M_SWITCH or mode == M_WINDOW:
+    if mode == M_SWITCH or mode == M_WINDOW or mode == M_ENTRY:
         left = S[r + NEED] - own_time(S, r)
         if left > 0:
             file_step(S, c, now + left)
@@ -73,6 +79,8 @@ def _look(S: State, c: int) -> int:
             S[r + BUSY] += S[r + NEED]
             switched_in(S, c)
             return 0
+        if mode == M_ENTRY:
+            return entered(S, c)
         S[r + IRQS_OFF] += S[r + NEED]
         S[r + MODE] = M_STEP
         return 1

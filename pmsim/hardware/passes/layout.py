@@ -62,12 +62,15 @@ CONTENTION, RECOVERY, ASKED, LAST_SERVED = 57, 58, 59, 61
 UNSETTLED_AT, UNSETTLED = 64, 65
 WAITED = 66  # how long the initiator of the next call has waited for a slot
 TURNS = 67  # requests to the server so far
-HEADER = 72
+# deferral (`shootdown.deferred`): what may be deferred, its costs, how many calls to all others
+# and to some have left somebody out; and a buffer of what was put off and of when it was dropped
+DEFERS, CHECK, ENTRY_FLUSH, DEFERRALS, SOME_DEFERRALS, DROPS_AT, DROPS = range(68, 75)
+HEADER = 76
 
 # --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---
 CPU_WORDS = 16
 PLANE = 4096 * CPU_WORDS  # `topology.MAX_CPUS` rows; only what is touched takes memory
-PLANES = 5
+PLANES = 6
 
 # plane 0: open entries (a list sorted by (q, initiator)) and the plan on top of what is history
 HEAD, TAIL, LAST_TAKE, PLAN_END, PLAN_STOLEN, PLAN_HANDLERS, FLOOR, IDLE_SINCE = range(8)
@@ -103,13 +106,26 @@ AWAKE, WOKEN = 3 * PLANE + 14, 3 * PLANE + 15
 # and how long the function runs on after that; of an invalidation, when it is gone, and by whom;
 # of a call how long it waited for a slot before it began, of a request to the server its number
 C_LAST_ACK, C_RUNS_ON, C_PROTOCOL, C_WAITED, I_TURN = range(4 * PLANE, 4 * PLANE + 5)
+# how many targets the call left out, and its number among the calls that did (-2 and down where not
+# all others were called); whether the CPU is isolated on a machine that defers, in a stay in user
+# mode, about to take one up again, in the entry of one that goes to the tail, or left out just now
+C_LEFT_OUT, C_DEFERRAL, ISOLATED, IN_USER, TAKES_UP, TO_TAIL, LEFT_OUT = range(
+    4 * PLANE + 5, 4 * PLANE + 12
+)
+# plane 5: what has been put off on the CPU: whether anything, and when the latest was; of the calls
+# to all others the first and the last (`NONE`: none), when that was, and the first of that instant
+OWES, OWES_AT, OWES_FIRST, OWES_LAST, OWES_ALL_AT, OWES_AT_FIRST = range(5 * PLANE, 5 * PLANE + 6)
 
-NONE_AT_FIRST = HEAD, TAIL, PIN, IDLE_SINCE, CURRENT, LAST_TASK, READY_HEAD, READY_TAIL, SLEEP_HEAD
+
+NONE_AT_FIRST = (
+    HEAD, TAIL, PIN, IDLE_SINCE, CURRENT, LAST_TASK, READY_HEAD, READY_TAIL, SLEEP_HEAD, OWES_LAST,
+)  # fmt: skip
 
 # --- a task's row ---------------------------------------------------------------------------------
 T_CPU, T_NUMBER, T_NEXT, T_WAKE, T_DEBT, T_WORK, T_COMPUTING, T_EPOCH, T_REFILL = range(9)
 T_SPUN = 9  # mutexes of its own that others spin for
-TASK_ROW = 10
+T_USER = 10  # 1: it went to the tail between two steps, in user mode
+TASK_ROW = 11
 # `T_COMPUTING` is the kind of the compute that was cut short, 0 where none was
 
 # --- an entry: one call at one target -------------------------------------------------------------
@@ -117,13 +133,14 @@ E_QUEUED, E_ARRIVES, E_COST, E_ACK, E_START, E_META, E_PREFIX, E_NEXT = range(8)
 ENTRY_ROW = 8
 # `E_COST` is eight times the function's cost, plus 2 where it is acknowledged at its start, plus
 # what it empties (below). `E_META` holds, from bit 32 on, why the handler started when it did; from
-# bit 16, which group was sent to; below, the next target plus 1
+# bit 16, which group was sent to; below, the next target plus 1. Bit 35: it came from user mode
 
 # --- what a called function does, in bits ---------------------------------------------------------
 EMPTIES, FREES_TABLES = 1, 2  # it empties the TLB; and behind it page tables are freed
+IS_PURGE, IS_FLUSH = 32, 64  # it is about lazily freed addresses; it drops translations
 OF_KERNEL = 16  # it is about pages of the kernel, of which an action drops everything
 EMPTIES_KERNEL = 4  # what it empties the TLB of are the kernel's entries, too
-REMOTE = 32  # above these bits: how much longer it takes on the targets
+REMOTE = 128  # above these bits: how much longer it takes on the targets
 FULL = EMPTIES | EMPTIES_KERNEL
 DROPPING_KINDS = 2  # kinds of functions below this drop translations (`tlb.CallKind`)
 UNKNOWN = 8  # of the handlers of a plan: whether they empty the TLB is to be looked at
@@ -131,6 +148,7 @@ UNKNOWN = 8  # of the handlers of a plan: whether they empty the TLB is to be lo
 # --- what a CPU is doing --------------------------------------------------------------------------
 M_IDLE, M_WAKE, M_READY, M_SWITCH, M_COMPUTE, M_WINDOW, M_CALL, M_SPINLOCK, M_STEP = range(9)
 M_FENCE = 9  # an invalidation: its service until `C_PHASE` is 1, then the way back
+M_ENTRY = 11  # the kernel is entered from user mode: everything is dropped, interrupts off
 M_ADAPTIVE = 10  # spins for a mutex that it does not own yet, and may have to sleep for
 
 # --- why a handler started when it did (`fabric.SlowestReason` gives these numbers their names) ---
@@ -144,15 +162,23 @@ LOG_COLUMNS = (
     "cpu", "task", "start_ps", "end_ps", "kind", "cause", "operation", "targets", "pages",
     "slowest_cpu", "slowest_reason", "queue_ps", "send_ps", "delivery_ps", "irqs_off_ps",
     "idle_exit_ps", "busy_handler_ps", "ride_ps", "entry_ps", "function_ps", "local_ps",
-    "visit_ps", "resume_ps", "protocol", "invalidations", "gone_ps",
+    "visit_ps", "resume_ps", "protocol", "invalidations", "gone_ps", "left_out",
 )  # fmt: skip
 (
     L_CPU, L_TASK, L_START, L_END, L_KIND, L_CAUSE, L_OPERATION, L_TARGETS, L_PAGES,
     L_SLOWEST_CPU, L_SLOWEST_REASON, L_QUEUE, L_SEND, L_DELIVERY, L_IRQS_OFF,
     L_IDLE_EXIT, L_BUSY_HANDLER, L_RIDE, L_ENTRY, L_FUNCTION, L_LOCAL,
-    L_VISIT, L_RESUME, L_PROTOCOL, L_INVALIDATIONS, L_GONE,
+    L_VISIT, L_RESUME, L_PROTOCOL, L_INVALIDATIONS, L_GONE, L_LEFT_OUT,
 ) = range(len(LOG_COLUMNS))  # fmt: skip
-LOG_ROW = len(LOG_COLUMNS)
+L_DEFERRAL = len(LOG_COLUMNS)  # the number of a call that left somebody out, else `NONE`
+LOG_ROW = len(LOG_COLUMNS) + 1
+
+# --- what was put off and dropped: a row of the buffer --------------------------------------------
+# of a CPU that has dropped everything: the first and last call to all others that it owed, and when
+# that was; with -1 less the CPU, of a single call that is put off there: its number, and when
+D_CPU, D_FIRST, D_LAST, D_AT = range(4)
+DROP_ROW = 4
+DROPS_BUFFERED = 16_384  # beside what may come in one go
 
 # --- a call that is kept whole: finished, with what happened at each target -----------------------
 # its row of the log and what the row does not tell; then the entries, `E_NEXT` being the CPU and
@@ -187,6 +213,7 @@ DO_COMPUTE, DO_USER, DO_KERNEL = range(6, 9)
 DO_WAKE, DO_GRANT, DO_LEAVE, DO_MAKE_READY, DO_BEGIN, DO_CATCH_UP, DO_EMPTY = range(9, 16)
 DO_FORESEE = 16  # asks whether a CPU's task could compute for so long, and nothing else happens
 DO_PUT_TO_SLEEP = 17  # on a CPU whose task spins for a mutex
+DO_ENTER_KERNEL = 19  # ends with the calendar loop, too: on a CPU whose task leaves user mode
 DO_ASK_RUNS = 18  # on a task: asks whether it has its CPU
 
 # --- what the functions that end a step return ----------------------------------------------------

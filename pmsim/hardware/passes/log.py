@@ -9,7 +9,7 @@ from __future__ import annotations
 from pmsim.hardware.passes.history import catch_up
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
-from pmsim.hardware.passes.rows import entry_of, row_of
+from pmsim.hardware.passes.rows import entry_of, reason_of, row_of, take_of, told
 from pmsim.hardware.passes.specimens import keep_call
 
 
@@ -34,13 +34,32 @@ def _log_row(S: State, i: int) -> int:
 
 
 @compiled
+def _queueing(S: State, r: int) -> int:
+    """Return how long a call was put into queues, or targets were looked at and left out."""
+    return S[TRAP] + S[r + C_TARGETS] * S[QUEUE] + S[r + C_LEFT_OUT] * S[CHECK]
+
+
+@compiled
+def _kicks(S: State, i: int, c: int) -> int:
+    """Return how long the host of a guest took for the targets up to ``c``."""
+    if S[KICK] == 0:
+        return 0
+    place = 1
+    k = S[row_of(i) + C_FIRST]
+    while k != c:
+        place += 1
+        k = (S[entry_of(S, i, k) + E_META] & 0xFFFF) - 1
+    return place * S[KICK]
+
+
+@compiled
 def _log_local(S: State, r: int, at: int) -> None:
     """Every acknowledgement was in when the initiator began to look."""
     S[at + L_SLOWEST_CPU] = NONE
     S[at + L_SLOWEST_REASON] = R_LOCAL
-    if S[r + C_TARGETS] > 0:
-        S[at + L_QUEUE] = S[TRAP] + S[r + C_TARGETS] * S[QUEUE]
-    if S[SERIAL] == 0 or S[r + C_TARGETS] == 0:
+    if told(S, r) > 0:
+        S[at + L_QUEUE] = _queueing(S, r)
+    if S[SERIAL] == 0 or told(S, r) == 0:
         S[at + L_LOCAL] = S[r + C_LOCAL]
     S[at + L_SEND] = S[r + C_LOCAL_END] - S[r + C_START] - S[at + L_QUEUE] - S[at + L_LOCAL]
     S[at + L_VISIT] = S[r + C_LINE]
@@ -54,17 +73,16 @@ def _log_slowest(S: State, i: int, at: int) -> None:
     catch_up(S, c)
     e = entry_of(S, i, c)
     begin = S[e + E_START]
-    reason = S[e + E_META] >> 32
-    take = begin + S[ENTRY]
+    reason = reason_of(S, e)
+    take = take_of(S, e)
     S[at + L_SLOWEST_CPU] = c
     S[at + L_SLOWEST_REASON] = R_IDLE_EXIT if reason == R_WAKING else reason
     if reason == R_RIDE:
         S[at + L_QUEUE] = S[e + E_QUEUED] - S[r + C_START]
         S[at + L_RIDE] = take - S[e + E_QUEUED]
     else:
-        S[at + L_QUEUE] = S[TRAP] + S[r + C_TARGETS] * S[QUEUE]
-        place = (S[e + E_QUEUED] - S[r + C_START] - S[TRAP]) // S[QUEUE]
-        S[at + L_SEND] = ((S[e + E_META] >> 16) & 0xFFFF) * S[SEND] + place * S[KICK]
+        S[at + L_QUEUE] = _queueing(S, r)
+        S[at + L_SEND] = ((S[e + E_META] >> 16) & 0xFFFF) * S[SEND] + _kicks(S, i, c)
         S[at + L_DELIVERY] = S[e + E_ARRIVES] - S[r + C_START] - S[at + L_QUEUE] - S[at + L_SEND]
         waited = begin - S[e + E_ARRIVES]
         if reason == R_IRQS_OFF:
@@ -73,7 +91,7 @@ def _log_slowest(S: State, i: int, at: int) -> None:
             S[at + L_IDLE_EXIT] = waited
         else:
             S[at + L_BUSY_HANDLER] = waited
-        S[at + L_ENTRY] = S[ENTRY]
+        S[at + L_ENTRY] = take - begin
     S[at + L_FUNCTION] = S[e + E_ACK] - take
     S[at + L_VISIT] = S[r + C_VISITED] - S[e + E_ACK]
 
@@ -104,7 +122,7 @@ def _gone(S: State, i: int) -> int:
     if S[r + C_KIND] >= DROPPING_KINDS:
         return NONE
     own = S[r + C_LOCAL_END]
-    if S[SERIAL] and S[r + C_TARGETS] > 0:
+    if S[SERIAL] and told(S, r) > 0:
         own = S[r + SINCE] + S[r + NEED] if S[r + C_PHASE] == 1 else S[NOW]
     return max(own, _last_ack(S, i) + S[r + C_RUNS_ON])
 
@@ -116,6 +134,8 @@ def log_call(S: State, i: int) -> None:
     at = _log_row(S, i)
     S[at + L_PROTOCOL] = S[PROTOCOL]
     S[at + L_GONE] = _gone(S, i)
+    S[at + L_LEFT_OUT] = S[r + C_LEFT_OUT]
+    S[at + L_DEFERRAL] = S[r + C_DEFERRAL]
     local_after = S[r + C_LOCAL] if S[r + C_PHASE] == 1 else 0
     if S[r + C_MAX] <= S[r + C_LOCAL_END]:
         _log_local(S, r, at)
@@ -148,4 +168,5 @@ def log_fence(S: State, i: int) -> None:
         S[at + L_SLOWEST_REASON] = R_SERVER
     S[at + L_PROTOCOL] = S[r + C_PROTOCOL]
     S[at + L_GONE] = S[r + C_LAST_ACK]
+    S[at + L_DEFERRAL] = NONE
     S[at + L_INVALIDATIONS] = S[r + C_INVALIDATIONS]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_step
+from pmsim.hardware.passes.deferral import set_user
 from pmsim.hardware.passes.handlers import begun_by, revise, stolen_by
 from pmsim.hardware.passes.history import history_stolen
 from pmsim.hardware.passes.jit import compiled
@@ -56,6 +57,11 @@ def begin_compute(S: State, c: int, work: int, kind: int) -> int:
     """
     r = row_of(c)
     t = S[TASKS_AT] + S[r + CURRENT] * TASK_ROW
+    if kind == DO_USER and S[DEFERS] >= 0 and S[r + ISOLATED]:
+        if S[t + T_COMPUTING]:  # one that was cut short is taken up at the CPU's next turn
+            S[r + TAKES_UP] = 1
+        else:
+            set_user(S, c, 1)
     at = t + T_DEBT
     if kind == DO_KERNEL:
         at = r + KERNEL_DEBT
@@ -74,7 +80,7 @@ def begin_compute(S: State, c: int, work: int, kind: int) -> int:
     due = S[NOW] + S[r + NEED]
     if S[r + READY_HEAD] >= 0 and S[r + SPINS] == 0:
         due = min(due, S[NOW] + max(0, S[QUANTUM] - S[r + USED]))
-    file_step(S, c, due)
+    file_step(S, c, S[NOW] if S[r + TAKES_UP] else due)
     return 1
 
 

@@ -23,6 +23,7 @@ def is_quiet(S: State, targets: State, jitter: State, flags: int) -> bool:
     """Return whether a call that begins now would meet nothing else."""
     return (
         targets.size == 0
+        and S[DEFERS] < 0
         and jitter.size == 0
         and flags & EMPTIES == 0
         and S[IN_FLIGHT] == 0

@@ -9,7 +9,7 @@ from pmsim.hardware.passes.jit import entry_point
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.occupation import begin_compute
 from pmsim.hardware.passes.rows import row_of
-from pmsim.hardware.passes.runqueue import quantum_is_over
+from pmsim.hardware.passes.runqueue import enter_kernel, quantum_is_over
 
 WORK, FUNCTION, FLAGS, KIND, CAUSE, PAGES = range(6)
 """Columns of a row: what to compute, or `CALLS`; then the call's function and what it is about. Of
@@ -54,17 +54,22 @@ def replay(
         # Between any two steps the run queue is looked at; who loses the turn comes to it again.
         if quantum_is_over(S, c) == 0:
             row = at[task]
+            if S[row_of(c) + IN_USER] and rows[row, KIND] != DO_USER:
+                retire(S, c, S[NOW])
+                if enter_kernel(S, c) == 0:
+                    task = advance(S)
+                continue
             at[task] += 1
             if rows[row, WORK] >= 0:
                 retire(S, c, S[NOW])
                 if begin_compute(S, c, rows[row, WORK], rows[row, KIND]) == 0:
                     continue
             else:
-                begin_call(S, D, nobody, nobody, c, n, rows[row, FUNCTION], rows[row, FLAGS])
                 o = row_of(c)
                 S[o + C_KIND] = rows[row, KIND]
                 S[o + C_CAUSE] = rows[row, CAUSE]
                 S[o + C_OPERATION] = NONE
                 S[o + C_PAGES] = rows[row, PAGES]
+                begin_call(S, D, nobody, nobody, c, n, rows[row, FUNCTION], rows[row, FLAGS])
         task = advance(S)
     return task

@@ -19,6 +19,31 @@ def entry_of(S: State, i: int, c: int) -> int:
 
 
 @compiled
+def reason_of(S: State, e: int) -> int:
+    """Return why the handler of an entry started when it did."""
+    return S[e + E_META] >> 32 & 7
+
+
+@compiled
+def from_user(S: State, r: int) -> int:
+    """Return 1 if the handlers planned on a CPU come from user mode, and drop everything first."""
+    return S[r + IN_USER] if S[DEFERS] >= 0 else 0
+
+
+@compiled
+def take_of(S: State, e: int) -> int:
+    """Return when the handler of an entry takes its queue."""
+    take = S[e + E_START] + S[ENTRY]
+    return take + S[ENTRY_FLUSH] if S[e + E_META] >> 35 else take
+
+
+@compiled
+def told(S: State, r: int) -> int:
+    """Return whom the call of a CPU is about: its targets, and those that it left out."""
+    return S[r + C_TARGETS] + S[r + C_LEFT_OUT]
+
+
+@compiled
 def fanout_to(S: State, n: int) -> int:
     """Return how many consecutive CPUs one write reaches, of a call of ``n`` others."""
     return S[N_CPUS] if S[SHORTHAND] and n == S[N_CPUS] - 1 else S[FANOUT]

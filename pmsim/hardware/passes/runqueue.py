@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_step
+from pmsim.hardware.passes.deferral import set_user
 from pmsim.hardware.passes.handlers import busy_until, exit_latency, revise, stolen_by
-from pmsim.hardware.passes.history import history_end, history_stolen, retire
+from pmsim.hardware.passes.history import (
+    drop_all,
+    empty_tlb,
+    history_end,
+    history_stolen,
+    retire,
+)
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.occupation import (
     begin_compute,
     begin_idleness,
+    begin_window,
     end_idleness,
     occupy,
     own_time,
@@ -211,15 +219,61 @@ def _preempt_compute(S: State, c: int, served: int) -> None:
         S[t + T_DEBT] = debt
     S[t + T_WORK] = S[r + NEED] - served - debt
     S[t + T_COMPUTING] = S[r + COMPUTES]
+    _go_to_tail(S, c)
+
+
+@compiled
+def _go_to_tail(S: State, c: int) -> None:
+    """The current task makes way for others, after an entry where it was in user mode."""
+    r = row_of(c)
+    if S[r + IN_USER]:
+        S[r + TO_TAIL] = 1
+        if enter_kernel(S, c) == 0:
+            return
+        S[r + TO_TAIL] = 0
+    task = S[r + CURRENT]
     _stop(S, r)
     enqueue(S, r, task)
     choose(S, c)
 
 
 @compiled
+def enter_kernel(S: State, c: int) -> int:
+    """The task leaves user mode: everything is dropped in a window, or at once: then return 1."""
+    set_user(S, c, 0)
+    if S[ENTRY_FLUSH] == 0:
+        _has_entered(S, c, S[NOW])
+        return 1
+    begin_window(S, c, M_ENTRY, S[ENTRY_FLUSH])
+    return 0
+
+
+@compiled
+def _has_entered(S: State, c: int, at: int) -> None:
+    drop_all(S, c, at)
+    empty_tlb(S, row_of(c), FULL)
+
+
+@compiled
+def entered(S: State, c: int) -> int:
+    """All is dropped: return 1 if the task steps now, 0 if it makes way for others."""
+    r = row_of(c)
+    S[r + IRQS_OFF] += S[r + NEED]
+    _has_entered(S, c, S[r + SINCE] + S[r + NEED])
+    S[r + MODE] = M_STEP
+    if S[r + TO_TAIL] == 0:
+        return 1
+    S[r + TO_TAIL] = 0
+    _go_to_tail(S, c)
+    return 0
+
+
+@compiled
 def look_compute(S: State, c: int) -> int:
     """The compute, or the quantum, may be over."""
     r = row_of(c)
+    if S[r + TAKES_UP]:
+        set_user(S, c, 1)
     stands_still = S[r + REACHED] - (S[NOW] - history_stolen(S, r))
     if stands_still > 0:
         file_step(S, c, S[NOW] + stands_still)
@@ -248,10 +302,9 @@ def quantum_is_over(S: State, c: int) -> int:
     r = row_of(c)
     if S[r + READY_HEAD] < 0 or S[r + USED] < S[QUANTUM] or S[r + SPINS] > 0:
         return 0
-    task = S[r + CURRENT]
-    S[S[TASKS_AT] + task * TASK_ROW + T_COMPUTING] = 0
+    t = S[TASKS_AT] + S[r + CURRENT] * TASK_ROW
+    S[t + T_COMPUTING] = 0
+    S[t + T_USER] = S[r + IN_USER]
     retire(S, c, S[NOW])
-    _stop(S, r)
-    enqueue(S, r, task)
-    choose(S, c)
+    _go_to_tail(S, c)
     return 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pmsim.hardware.passes import cache, jit
 from pmsim.hardware.passes.accounts import accounts
 from pmsim.hardware.passes.calendar import file_at, file_step
-from pmsim.hardware.passes.calls import begin_call, look_call
+from pmsim.hardware.passes.calls import begin_call
 from pmsim.hardware.passes.history import catch_up, empty_tlb, retire
 from pmsim.hardware.passes.instants import advance
 from pmsim.hardware.passes.invalidations import begin_invalidation, begin_wait
@@ -21,6 +21,7 @@ from pmsim.hardware.passes.rows import row_of
 from pmsim.hardware.passes.runqueue import (
     choose,
     enqueue,
+    enter_kernel,
     leave_cpu,
     put_to_sleep,
     quantum_is_over,
@@ -63,7 +64,7 @@ def _is_alone(S: State, c: int, length: int) -> int:
     retire(S, c, S[NOW])
     if S[r + HEAD] >= 0 or S[r + READY_HEAD] >= 0 or S[LOG_ROWS] >= S[LOG_CAP]:
         return 0
-    if S[r + KERNEL_DEBT] > 0:
+    if S[r + KERNEL_DEBT] > 0 or S[r + IN_USER]:
         return 0
     key = 2 * (S[NOW] + length) + 1
     sleeper = S[r + SLEEP_HEAD]
@@ -95,6 +96,8 @@ def _prepare(S: State, what: int, on: int, x: int) -> None:
     elif what == DO_CATCH_UP:  # before anybody reads what is kept of a CPU's handlers
         for c in range(S[N_CPUS]):
             catch_up(S, c)
+            if S[DEFERS] >= 0:
+                retire(S, c, S[NOW])
 
 
 @entry_point("int64(int64[::1], int64, int64, int64)")
@@ -136,6 +139,10 @@ def act(S: State, what: int, on: int, x: int) -> int:
     elif what == DO_BLOCK:  # the task ends, or sleeps until it is woken
         retire(S, on, S[NOW])
         leave_cpu(S, on)
+    elif what == DO_ENTER_KERNEL:
+        retire(S, on, S[NOW])
+        if enter_kernel(S, on):
+            return S[row_of(on) + CURRENT]
     elif what == DO_SPIN:  # until `DO_GRANT`
         retire(S, on, S[NOW])
         occupy(S, on, x, HORIZON)
@@ -177,14 +184,12 @@ def call(
     ``targets`` is empty for every other CPU, ``jitter`` where the platform has none; ``flags`` say
     what the function does (`layout.EMPTIES`), and above that how much longer on the targets.
     """
-    begin_call(S, D, targets, jitter, i, n, cost, flags)
     o = row_of(i)
     S[o + C_KIND] = kind
     S[o + C_CAUSE] = cause
     S[o + C_OPERATION] = operation
     S[o + C_PAGES] = pages
-    if n == 0 and cost == 0:
-        look_call(S, i)
+    if begin_call(S, D, targets, jitter, i, n, cost, flags):
         return S[o + CURRENT]
     return advance(S)
 

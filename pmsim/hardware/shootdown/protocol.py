@@ -137,6 +137,8 @@ class Protocol:
         What it stands for.
     options
         What may be chosen of it.
+    calls
+        The group whose costs its cross-calls have; empty: its own.
     """
 
     name: str
@@ -149,6 +151,7 @@ class Protocol:
     pays: str
     source: str
     options: tuple[Option | Count, ...] = ()
+    calls: str = ""
 
     def __repr__(self) -> str:
         return f"<protocol {self.name}>"
@@ -156,6 +159,11 @@ class Protocol:
     def costs_on(self, machine: MachineCosts) -> Group | None:
         """Return what it costs on a machine, None if that machine does not have it."""
         group: Group | None = getattr(machine, self.name)
+        return group
+
+    def call_costs_on(self, machine: MachineCosts) -> Group | None:
+        """Return what its cross-calls cost on a machine."""
+        group: Group | None = getattr(machine, self.calls or self.name)
         return group
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from pmsim.hardware.shootdown.deferred import DEFERRED
 from pmsim.hardware.shootdown.holders import COHERENT, DIRECTORY
 from pmsim.hardware.shootdown.ipi import IPI
 from pmsim.hardware.shootdown.protocol import Protocol, Shootdown
@@ -14,7 +15,7 @@ from pmsim.hardware.shootdown.sbi import SBI
 from pmsim.hardware.shootdown.tlbi import TLBI
 
 PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
-    {protocol.name: protocol for protocol in (IPI, TLBI, SBI, COHERENT, DIRECTORY, RAR)}
+    {protocol.name: protocol for protocol in (IPI, TLBI, SBI, COHERENT, DIRECTORY, RAR, DEFERRED)}
 )
 """In the order of the numbers that the machine writes for them."""
 

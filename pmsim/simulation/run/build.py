@@ -145,6 +145,7 @@ def boot(
         jitter_rng=jitter,
         max_tasks=room_for_tasks(description.topology.n_cpus, tasks),
         shootdown=profile.shootdown_on(description.costs),
+        isolated=description.isolated,
         host=None if description.host is None else watched(description.host, asked, f"{HOST}."),
     )
     return machine, Kernel(machine, profile, work, sink)
@@ -184,6 +185,7 @@ def _steps(
 def _watched(placed: PlacedTask, kernel: KernelHandle, cpu: Cpu) -> Steps:
     try:
         yield from checked_steps(placed.spec.run, kernel, cpu)
+        yield from cpu.task.enter_kernel()
     except (SimulationError, ScenarioError):
         raise
     except Exception as error:

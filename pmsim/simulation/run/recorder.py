@@ -27,7 +27,7 @@ _CAUSES = [cause.name.lower() for cause in Cause]
 _PROTOCOLS = list(PROTOCOLS)
 _REASONS = [reason.name.lower() for reason in SlowestReason]
 _NULLABLE = ("operation", "pages", "slowest_cpu", "gone_ps")
-_COUNTS = ("cpu", "task", "start_ps", "end_ps", "targets", "invalidations")
+_COUNTS = ("cpu", "task", "start_ps", "end_ps", "targets", "left_out", "invalidations")
 _PLAIN = (*_COUNTS, *(part.name for part in LATENCY_PARTS))
 
 

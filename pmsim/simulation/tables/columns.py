@@ -188,6 +188,7 @@ CROSSCALLS = Table(
         _text("cause", "Why the kernel asked for it."),
         _count("operation", "Id of the operation that made it.", nullable=True),
         _count("targets", "CPUs that had to answer, the initiator's own not counted."),
+        _count("left_out", "Isolated CPUs that were left out, to drop it on their next entry."),
         _pages("pages", "The span asked for; none: everything.", nullable=True),
         _count("invalidations", "Operations (TLBI, INVLPGB) that the TLB broadcast consists of."),
         _count("slowest_cpu", "The target that was waited for last.", nullable=True),

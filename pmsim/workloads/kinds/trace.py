@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -84,7 +85,8 @@ def _replay(trace: ReplayedTrace, which: int, kernel: KernelHandle, cpu: Cpu) ->
 
     task = cpu.task
     costs, tlbi = task.machine.costs, task.machine.costs.tlbi
-    flush_of = cache(partial(flush, costs.tlb, ceiling=kernel.profile.ceiling))
+    ceiling = kernel.profile.ceiling
+    flush_of = cache(lambda pages: replace(flush(costs.tlb, pages, ceiling), purges=True))
     calls = task.machine.shootdown.protocol.interrupts
     trace.load(task.machine, flush_of, Cause.TRACE)
     number, end = 0, trace.programs.length(which)

@@ -35,7 +35,15 @@ def as_trace(program: Program) -> Program:
         replace(task, working_set=3, steps=tuple(_as_row(step) for step in task.steps))
         for task in program.tasks
     )
-    return replace(program, tasks=tasks, jitter=(), repeat_sync="none")
+    isolated = tuple(cpu for cpu in program.isolated if cpu > 0)  # one is left for housekeeping
+    return replace(
+        program,
+        tasks=tasks,
+        jitter=(),
+        repeat_sync="none",
+        drops_all=False,
+        isolated=isolated,
+    )
 
 
 def _as_row(step: Step) -> Step:
@@ -75,6 +83,7 @@ def scenario_of(program: Program, files: list[str]) -> dict[str, Any]:
         "machine": {
             "topology": topology,
             "cpus": shape.n_cpus,
+            "isolated": list(program.isolated),
             "costs": as_written(program.costs),
             "host": {key: f"{getattr(host, key)}ps" for key in ("exit", "kick", "inject")},
         },
@@ -82,6 +91,7 @@ def scenario_of(program: Program, files: list[str]) -> dict[str, Any]:
             "profile": "linux-6.1-x86_64",
             "shootdown": {program.shootdown.protocol.name: dict(program.shootdown.chosen)},
             "crosscall_order": program.order,
+            "unsafe": True,
             "ceiling": program.ceiling,
         },
         **end,
@@ -103,7 +113,7 @@ def outcome_of_reference(program: Program) -> Any:
         return type(error)
     others = program.topology.n_cpus - 1
     calls = [
-        (c.cpu, c.task, c.start, c.end, *_told(c, program.shootdown.protocol.name, others))
+        (c.cpu, c.task, c.start, c.end, c.gone, *_told(c, program.shootdown.protocol.name, others))
         for c in result.calls
     ]
     cpus = [
@@ -123,7 +133,8 @@ def outcome_of_scenario(program: Program, seed: int) -> Any:
     except SimulationError as error:
         return type(error)
     calls = result.crosscalls.sort_values(["start_ps", "cpu", "task"])
-    columns = ["cpu", "task", "start_ps", "end_ps", "protocol", "targets"]
+    calls["gone_ps"] = calls["gone_ps"].astype(object).where(calls["gone_ps"].notna(), None)
+    columns = ["cpu", "task", "start_ps", "end_ps", "gone_ps", "protocol", "targets"]
     times = ["busy_ps", "spin_ps", "irqs_off_ps", "stolen_ps", "idle_ps", "refill_ps", "handlers"]
     return (
         result.summary["duration_ps"],
@@ -301,3 +312,38 @@ def test_a_misused_lock_fails_the_run_with_its_place(
     with pytest.raises(ProgramError, match=message) as caught:
         run_files(tmp_path, rows)
     assert "trace, task 0 on CPU 0" in str(caught.value)
+
+
+PROTOCOLS: dict[str, tuple[dict[str, Any], str, list[int]]] = {
+    # start, end and gone of CPU 0's flush of 9 pages at 100, while CPU 1 is in user mode to 5000
+    "coherent": ({"store": "7ps"}, "coherent", [100, 114, 114]),
+    "directory": ({"lookup": "7ps", "message": "3ps", "round_trip": "50ps"}, "directory",
+                  [100, 160, 160]),
+    "rar": ({"payload": "7ps", "queue": "10ps", "delivery": "100ps", "action": "30ps"}, "rar",
+            [100, 248, 248]),
+    "deferred": ({"check": "3ps", "entry_flush": "40ps"}, "deferred", [100, 112, 5040]),
+    "tlbi": ({"operation": "2ps", "barrier": "5ps", "round_trip": "50ps"}, "tlbi",
+             [100, 173, 123]),
+}  # fmt: skip
+"""On two CPUs where a page takes 1 to drop."""
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_flush_kernel_is_made_by_the_protocol_that_the_kernel_has_chosen(
+    tmp_path: Path, name: str
+) -> None:
+    costs, protocol, instants = PROTOCOLS[name]
+    machine = {
+        **TWO_CPUS,
+        "isolated": [1],
+        "costs": {**TWO_CPUS["costs"], "tlb": {"invlpg": "1ps"}, name: costs},
+    }
+    result = run_files(
+        tmp_path,
+        "0,compute,100,0\n0,flush_kernel,9,0\n1,user,5000,0\n",
+        machine=machine,
+        kernel={"profile": "linux-6.1-x86_64", "shootdown": name},
+    )
+    (row,) = result.crosscalls[["start_ps", "end_ps", "gone_ps", "protocol"]].to_dict("records")
+    assert [row["start_ps"], row["end_ps"], row["gone_ps"]] == instants
+    assert row["protocol"] == protocol

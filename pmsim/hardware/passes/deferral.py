@@ -1,0 +1,77 @@
+"""Deferral: isolated CPUs in user mode are left out of calls, and drop everything on their entry.
+
+A CPU is in user mode while its task is in a stay (`IN_USER`) and no handler runs. A stay begins and
+ends by steps of its task, when no handler runs; so all handlers that are planned on a CPU at any
+time come from user mode, or none do, and are planned again when that changes.
+"""
+
+from __future__ import annotations
+
+from pmsim.hardware.passes.handlers import busy_until, revise
+from pmsim.hardware.passes.history import note_drop, retire
+from pmsim.hardware.passes.jit import compiled
+from pmsim.hardware.passes.layout import *
+from pmsim.hardware.passes.rows import row_of
+
+
+@compiled
+def set_user(S: State, c: int, stays: int) -> None:
+    """A stay in user mode begins, or is over: what is planned on the CPU is planned again."""
+    r = row_of(c)
+    S[r + TAKES_UP] = 0
+    if S[r + IN_USER] != stays:
+        S[r + IN_USER] = stays
+        revise(S, c)
+
+
+@compiled
+def leave_out(S: State, targets: State, i: int, flags: int) -> int:
+    """Mark the targets that a call of ``i`` leaves out; return how many there are."""
+    o = row_of(i)
+    S[o + C_DEFERRAL] = NONE
+    if S[DEFERS] < 0 or flags & (IS_FLUSH if S[DEFERS] else IS_PURGE) == 0:
+        return 0
+    now = S[NOW]
+    everyone = targets.size == 0
+    left_out = 0
+    for j in range(S[N_CPUS] if everyone else targets.size):
+        c = j if everyone else targets[j]
+        r = row_of(c)
+        S[r + LEFT_OUT] = 0
+        if c == i or S[r + IN_USER] == 0:
+            continue
+        retire(S, c, now)
+        if busy_until(S, c, now) == now:
+            S[r + LEFT_OUT] = 1
+            left_out += 1
+    if left_out == 0:
+        return 0
+    if everyone:
+        S[o + C_DEFERRAL] = S[DEFERRALS]
+        S[DEFERRALS] += 1
+    else:
+        S[o + C_DEFERRAL] = -2 - S[SOME_DEFERRALS]
+        S[SOME_DEFERRALS] += 1
+    for j in range(S[N_CPUS] if everyone else targets.size):
+        c = j if everyone else targets[j]
+        if c != i and S[row_of(c) + LEFT_OUT]:
+            _put_off(S, c, S[o + C_DEFERRAL])
+    return left_out
+
+
+@compiled
+def _put_off(S: State, c: int, number: int) -> None:
+    """CPU ``c`` owes what a call has left to it; one to all others, or (from -2 down) to some."""
+    r = row_of(c)
+    S[r + OWES] = 1
+    S[r + OWES_AT] = S[NOW]
+    if number < 0:
+        note_drop(S, -1 - c, number, number, S[NOW])
+        return
+    if S[r + OWES_LAST] < 0:
+        S[r + OWES_FIRST] = number
+        S[r + OWES_ALL_AT] = NONE
+    if S[r + OWES_ALL_AT] != S[NOW]:
+        S[r + OWES_ALL_AT] = S[NOW]
+        S[r + OWES_AT_FIRST] = number
+    S[r + OWES_LAST] = number
