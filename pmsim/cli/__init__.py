@@ -21,7 +21,8 @@ def main() -> None:
 def __getattr__(name: str) -> Any:
     if name != "command":
         raise AttributeError(f"module 'pmsim.cli' has no attribute '{name}'")
-    from pmsim.cli.start import command, hear_interrupts
+    from pmsim.cli.interrupts import hear_interrupts
+    from pmsim.cli.start import command
 
     hear_interrupts()  # whoever takes the command up is the command
     return command

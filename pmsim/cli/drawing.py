@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pmsim.cli.start import INTERRUPTED
+from pmsim.cli.interrupts import INTERRUPTED
 from pmsim.cli.status import at_work, leave, say
 
 if TYPE_CHECKING:

@@ -39,6 +39,11 @@ class Definition(NamedTuple):
     source: str
 
 
+def _complete_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return names of the kind of thing that is to be listed."""
+    return completing.beginning(names_of(str(ctx.params.get("what", ""))), incomplete)
+
+
 @reporting
 def list_(
     what: Annotated[What, typer.Argument(metavar="WHAT", help="What to list.")],
@@ -47,7 +52,7 @@ def list_(
         typer.Argument(
             metavar="NAME...",
             help="These alone, with their details. Default: all.",
-            autocompletion=completing.listed,
+            autocompletion=_complete_names,
         ),
     ] = None,
     details: Annotated[

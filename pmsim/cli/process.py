@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from pmsim.cli.start import hear_interrupts
+from pmsim.cli.interrupts import hear_interrupts
 
 LEAST_MEMORY = 1 << 30
 """Bytes of addresses that a run needs, most of them for its libraries: 0.9 GB was too little on

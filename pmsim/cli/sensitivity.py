@@ -9,9 +9,9 @@ import typer
 
 from pmsim.cli import completing
 from pmsim.cli.drawing import draw_and_say
+from pmsim.cli.interrupts import INTERRUPTED
 from pmsim.cli.options import NoFigures, Quiet, Seed, Values
 from pmsim.cli.run import RESULTS, changes_of
-from pmsim.cli.start import INTERRUPTED
 from pmsim.cli.status import (
     RUN_FAILED,
     at_work,

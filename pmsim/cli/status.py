@@ -16,8 +16,8 @@ from typing import NoReturn, ParamSpec
 
 import typer
 
+from pmsim.cli.interrupts import GIVEN_UP, INTERRUPTED
 from pmsim.cli.process import look_for_garbage, too_little_memory
-from pmsim.cli.start import GIVEN_UP, INTERRUPTED
 from pmsim.errors import PmsimError, ScenarioError, SimulationError
 from pmsim.escaping import visible
 

@@ -10,9 +10,9 @@ import typer
 
 from pmsim.cli import completing
 from pmsim.cli.drawing import draw_and_say
+from pmsim.cli.interrupts import INTERRUPTED
 from pmsim.cli.options import MaxReplications, NoFigures, Precision, Quiet, Seed
 from pmsim.cli.run import RESULTS, from_here
-from pmsim.cli.start import INTERRUPTED
 from pmsim.cli.status import (
     BAD_INPUT,
     RUN_FAILED,

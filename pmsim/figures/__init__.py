@@ -10,7 +10,6 @@ from pmsim.figures.cpus import cpus_over_time
 from pmsim.figures.curve import curves
 from pmsim.figures.effects import tornado
 from pmsim.figures.flushes import flush_cost
-from pmsim.figures.form import style
 from pmsim.figures.gallery import draw_all
 from pmsim.figures.heat import heat_map
 from pmsim.figures.latencies import latency_distribution
@@ -18,6 +17,7 @@ from pmsim.figures.misses import error_distribution
 from pmsim.figures.operations import operation_cost
 from pmsim.figures.phases import phase_diagram
 from pmsim.figures.reproduced import experiment_curve
+from pmsim.figures.styling import style
 from pmsim.figures.swings import constants
 from pmsim.figures.timeline import broadcast_timeline
 

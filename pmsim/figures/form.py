@@ -9,7 +9,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 
 from pmsim.errors import UnitError
@@ -102,12 +101,12 @@ FORMS: Final[Mapping[str, Form]] = {"screen": SCREEN, "column": COLUMN}
 _INCHES: Final = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "pt": 1 / POINTS}
 _LENGTH: Final = re.compile(rf"\s*(\d+(?:\.\d*)?|\.\d+)\s*({'|'.join(_INCHES)})\s*")
 
-_form: ContextVar[Form] = ContextVar("form", default=SCREEN)
+CHOSEN: ContextVar[Form] = ContextVar("form", default=SCREEN)
 
 
 def current() -> Form:
     """Return the form that figures have now."""
-    return _form.get()
+    return CHOSEN.get()
 
 
 def form_of(name: str) -> Form:
@@ -136,11 +135,11 @@ def form_of(name: str) -> Form:
 @contextmanager
 def formed(form: Form) -> Iterator[None]:
     """Give figures a form for as long as the block runs."""
-    before = _form.set(form)
+    before = CHOSEN.set(form)
     try:
         yield
     finally:
-        _form.reset(before)
+        CHOSEN.reset(before)
 
 
 def on_axes(ax: Axes) -> Form:
@@ -159,50 +158,3 @@ def on_axes(ax: Axes) -> Form:
 
 _USUAL_SHARE: Final = 0.775
 """Part of a figure's width that axes alone in it take, as Matplotlib places them."""
-
-
-class style:  # noqa: N801 - it is called like a function
-    """Let figures have a form from now on, or for as long as a ``with`` block runs.
-
-    Matplotlib's own settings follow, so that axes made by hand match.
-
-    Parameters
-    ----------
-    name
-        ``"column"``: 3.3 by 2.4 inches with letters of 7 and 8 points, for the column of a paper;
-        ``"screen"``: each figure as large as suits it; or a width, such as ``"84mm"``.
-
-    Raises
-    ------
-    UnitError
-        If there is no such form.
-
-    Examples
-    --------
-    >>> import pmsim
-    >>> with pmsim.plot.style("column"):  # doctest: +SKIP
-    ...     pmsim.plot.flush_cost(result).figure.savefig("flushes.pdf")
-    """
-
-    def __init__(self, name: str) -> None:
-        from pmsim.figures.look import STYLE
-
-        form = form_of(name)
-        self._settings = mpl.rcParams.copy()
-        self._form = _form.get()
-        _form.set(form)
-        settings: dict[Any, Any] = {**STYLE, **form.settings, "savefig.dpi": form.dpi}
-        if form.width is not None:
-            settings["figure.figsize"] = form.fit(SCREEN_SIZE)
-        mpl.rcParams.update(settings)
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        _form.set(self._form)
-        mpl.rcParams.update(self._settings)
-
-
-SCREEN_SIZE: Final = (6.4, 4.8)
-"""Width and height of Matplotlib's own figures, in inches."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pmsim.simulation.result.place import WRITTEN
 from tests.cli.conftest import COMMAND, POLICY, WORK, environment
 from tests.machines import machine, scenario
 from tests.scenario_files import write_scenario
@@ -76,7 +77,7 @@ def test_a_signal_while_figures_are_drawn_leaves_all_but_the_figures(
     assert "interrupted while figures were drawn: all else is in results/here" in done.stderr
     here = policy.parent / "results" / "here"
     assert (here / "summary.json").is_file()
-    assert not any(path.name.startswith(".") for path in here.rglob("*"))
+    assert [path.name for path in here.rglob(".*")] == [WRITTEN]
 
 
 @pytest.mark.parametrize("number", BOTH)
