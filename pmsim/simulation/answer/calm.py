@@ -4,11 +4,13 @@ The question is one about the rate of a point process, put in this order:
 
 1. Is it *silent* from some instant on? A silence counts where it is long against every gap before.
 2. Is it *periodic*? Shootdowns that come close together are one episode; episodes whose distances
-   hardly differ, and are long enough to be told apart on a timeline, have a period.
+   hardly differ have a period. So has a rate with a sharp peak in the periodogram of the instants.
+   Neither hangs on the length of the run. Single shootdowns closer than a timer tick are a rate.
 3. Otherwise, is the rate *steady*, from the start or from some instant on, or does it still change?
    Constant, stepwise, hinged and decaying rates are fitted to the counts of equal intervals, and
    the Bayesian information criterion chooses. Intervals are made longer until what is left over
-   is no more alike in neighbours than by chance, as in the method of batch means.
+   is no more alike in neighbours than by chance, as in the method of batch means. What is taken
+   for steady must have no slow waves: its periodogram is no higher at its low end than elsewhere.
 
 References
 ----------
@@ -33,6 +35,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pmsim.record import Record
+from pmsim.simulation.answer.waves import slow_waves, wave
+from pmsim.units import MS
 
 Verdict = Literal[
     "steady_from_start", "steady_from", "silent_from", "periodic", "still_changing", "too_few"
@@ -46,7 +50,7 @@ SILENCE: Final = 3.0
 """How often the longest gap before it a silence lasts at least."""
 WITHIN: Final = 30
 """How many times shorter than the longest gap those are that lie within an episode."""
-BY_CHANCE: Final = 0.02
+BY_CHANCE: Final = 0.005
 """Chance of a silence, had the gaps before it gone on, above which it tells nothing."""
 DOUBLING: Final = 1 / 3
 """How far the halves of a run are apart, as a share of all shootdowns, if the rate has doubled from
@@ -56,8 +60,11 @@ SILENT_SHARE: Final = 0.1
 PERIOD_SPREAD: Final = 0.25
 """Standard deviation of the distances of periodic episodes, as a share of their mean; that of a
 Poisson process is 1."""
-FINEST_PERIOD: Final = 0.015
-"""Part of the run below which a period is steadiness: three of two hundred intervals."""
+TICK: Final = 10 * MS
+"""Distance below which single shootdowns that are evenly spaced are a steady rate: the longest tick
+of Linux (HZ=100, `kernel/Kconfig.hz`), faster than which no timer wheel's work recurs."""
+GROUPED: Final = 1.5
+"""Shootdowns an episode from which on episodes are groups, and their rhythm one of any distance."""
 PERIODIC_SHARE: Final = 0.75
 """Part of the run, up to its end, that a rhythm lasts."""
 APART: Final = 5.0
@@ -69,7 +76,7 @@ MOST_STEPS: Final = 3
 LEAST_STEP: Final = 2
 """Intervals that a rate lasts at least."""
 LONGER: Final = 1.5
-"""How many times longer than before it a rate lasts that has taken a second step the same way."""
+"""How many times longer than it took from its first step to its last a rate lasts at the end."""
 CHANGE: Final = 0.2
 """Relative change of a rate below which it counts as the same."""
 SETTLED: Final = 0.1
@@ -80,6 +87,8 @@ LATEST: Final = 0.85
 """Part of the run after which a decaying rate settles too late to be seen settled."""
 ONE_IN_A_HUNDRED: Final = 2.33
 """Standard deviations that a normal variable exceeds once in a hundred times."""
+ONE_IN_TWO_HUNDRED: Final = 2.58
+"""The same, once in two hundred times."""
 DOUBT: Final = 2.0
 """Differences of the criterion that decide nothing: a constant rate is preferred, then a changing
 one. Kass and Raftery (1995), Journal of the American Statistical Association 90(430): from 2 to 6
@@ -151,6 +160,7 @@ def calm(starts_ps: npt.NDArray[np.int64], duration_ps: int, last_end_ps: int) -
     return (
         _silent(starts_ps, duration_ps, last_end_ps)
         or _periodic(starts_ps, duration_ps)
+        or _waving(starts_ps, duration_ps)
         or _rates(starts_ps, duration_ps)
     )
 
@@ -172,6 +182,7 @@ def _silent(starts: npt.NDArray[np.int64], duration: int, last_end: int) -> Calm
 def _periodic(starts: npt.NDArray[np.int64], duration: int) -> Calm | None:
     """Look for a period in the beginnings of episodes, over the latest part of the run."""
     begins = _episodes(starts)
+    shortest = 0 if len(starts) >= GROUPED * len(begins) else TICK
     for skipped in range(max(1, len(begins) - 2 * LEAST_EVENTS + 1)):
         told = begins[skipped:]
         if len(told) < LEAST_EVENTS or duration - told[0] < PERIODIC_SHARE * duration:
@@ -179,11 +190,7 @@ def _periodic(starts: npt.NDArray[np.int64], duration: int) -> Calm | None:
         gaps = np.diff(told)
         period = float(gaps.mean())
         quiet_end = duration - int(told[-1]) < 2 * period
-        if (
-            gaps.std() <= PERIOD_SPREAD * period
-            and period >= FINEST_PERIOD * duration
-            and quiet_end
-        ):
+        if gaps.std() <= PERIOD_SPREAD * period and period >= shortest and quiet_end:
             early = told[0] < 2 * period
             return Calm("periodic", 0 if early else int(told[0]), round(float(np.median(gaps))))
     return None
@@ -195,11 +202,18 @@ def _episodes(starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     ordered = np.sort(np.maximum(gaps, 1)).astype(float)
     ratios = ordered[1:] / ordered[:-1]
     # At least three gaps must be long ones, or a burst and a pause would be a rhythm.
+    # The shortest third lies within, or what is near by chance would be a group.
     ratios = ratios[: max(0, len(ratios) - LEAST_EVENTS + 2)]
+    ratios[: len(gaps) // 3] = 1
     if not len(ratios) or ratios.max() < APART:
         return starts
     border = ordered[int(ratios.argmax())]
     return starts[np.concatenate(([True], gaps > border))]
+
+
+def _waving(starts: npt.NDArray[np.int64], duration: int) -> Calm | None:
+    period = wave(starts, duration)
+    return None if period is None else Calm("periodic", 0, period)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +242,13 @@ def _rates(starts: npt.NDArray[np.int64], duration: int) -> Calm:
             continue
         if fit.steady_from is None or _drifting(counts[fit.steady_from :], _scale(counts)):
             return Calm("still_changing")
+        if slow_waves(starts, int(edges[fit.steady_from]), duration):
+            return Calm("still_changing")
         if fit.steady_from == 0:
             seen = ONE_IN_A_HUNDRED * math.sqrt(_scale(counts) * n) < DOUBLING * n
             return Calm("steady_from_start", 0) if seen else Calm("too_few")
         return Calm("steady_from", int(edges[fit.steady_from]))
-    return Calm("still_changing") if _trending(starts, duration) else Calm("too_few")
+    return Calm("still_changing" if _trending(_episodes(starts), duration) else "too_few")
 
 
 def _best(counts: Floats) -> _Fit:
@@ -291,28 +307,20 @@ def _stepwise(counts: Floats) -> Iterator[_Fit]:
         for low, high in pairwise([0, *reversed(borders)]):
             rates[low:high] = counts[low:high].mean()
         steady = _first_like_last(rates)
-        unsettled = steady > 0 and _goes_on(borders, rates)
+        unsettled = steady > 0 and _goes_on(borders)
         yield _Fit(rates, 2 * steps + 1, None if unsettled else steady)
 
 
-def _goes_on(borders: Sequence[int], rates: Floats) -> bool:
+def _goes_on(borders: Sequence[int]) -> bool:
     """Whether the last of several steps is so near the end that another one may follow.
-
-    A rate that goes up and down stays at the end for less than it did just before; one that takes
-    two steps in the same direction, as a growing one would, not for much longer.
 
     Parameters
     ----------
     borders
         Where its steps are, the end of the run first.
-    rates
-        The rate in each interval.
     """
-    end, last, *before = borders
-    if not before:
-        return False
-    turns = (rates[last] - rates[last - 1]) * (rates[before[0]] - rates[before[0] - 1]) < 0
-    return bool(end - last < (1 if turns else LONGER) * (last - before[0]))
+    end, last, first = borders[0], borders[1], borders[-1]
+    return end - last < LONGER * (last - first)
 
 
 def _first_like_last(rates: Floats) -> int:
@@ -364,7 +372,7 @@ def _drifting(counts: Floats, scale: float) -> bool:
     """Whether the halves of what is taken for steady are farther apart than by chance."""
     half = len(counts) // 2
     first, last = float(counts[:half].sum()), float(counts[len(counts) - half :].sum())
-    return abs(first - last) > ONE_IN_A_HUNDRED * math.sqrt(scale * (first + last))
+    return abs(first - last) > ONE_IN_TWO_HUNDRED * math.sqrt(scale * (first + last))
 
 
 def _alike(left: Floats) -> bool:
@@ -377,5 +385,5 @@ def _alike(left: Floats) -> bool:
 
 def _trending(starts: npt.NDArray[np.int64], duration: int) -> bool:
     """Whether the last third has a rate twice, or half, as high as the third before it."""
-    thirds = np.histogram(starts, np.linspace(0, duration, 4))[0]
-    return bool(max(thirds[1:]) > 2 * max(min(thirds[1:]), 1))
+    thirds = np.histogram(starts, np.linspace(0, duration, 4))[0].astype(float)
+    return bool(max(thirds[1:]) > 2 * max(min(thirds[1:]), 1)) and _drifting(thirds[1:], 1.0)

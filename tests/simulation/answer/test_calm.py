@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -104,12 +105,29 @@ def in_a_few_clusters(rng: Rng) -> tuple[Instants, None]:
     return (begins[:, None] + rng.exponential(1e-5, (len(begins), 10)).cumsum(axis=1)).ravel(), None
 
 
+def on_and_off_by_the_clock(rng: Rng) -> tuple[Instants, float]:
+    period, on = rng.uniform(0.03, 0.12), rng.uniform(0.2, 0.6)
+    instants = poisson(rng, rng.uniform(1500, 5000))
+    return instants[instants % period < on * period], period
+
+
+def waves(rng: Rng) -> tuple[Instants, float]:
+    period = rng.uniform(0.05, 0.12)
+    return thinned(rng, lambda t: 1000 + 800 * np.sin(2 * np.pi * t / period), 1800), period
+
+
+def two_slow_waves(rng: Rng) -> tuple[Instants, None]:
+    height, begin = rng.choice([500, 800, 1000]), rng.uniform(0, 1)
+    return thinned(rng, lambda t: 1000 + height * np.sin(2 * np.pi * (2 * t + begin)), 2000), None
+
+
+def ramp_to_a_rate(rng: Rng) -> tuple[Instants, None]:
+    end, rate = rng.uniform(0.2, 0.4), rng.uniform(800, 2000)
+    return thinned(rng, lambda t: rate * np.minimum(0.1 + 0.9 * t / end, 1), rate), None
+
+
 CANNOT_TELL = {"too_few", "still_changing"}
-
-
-@pytest.mark.parametrize(
-    ("process", "truth", "near"),
-    [
+KINDS: list[tuple[Process, str, float]] = [
         (evenly_spaced, "steady_from_start", 0.0),
         (by_chance, "steady_from_start", 0.0),
         (in_batches, "steady_from_start", 0.0),
@@ -123,16 +141,34 @@ CANNOT_TELL = {"too_few", "still_changing"}
         (in_a_few_clusters, "too_few", 0.0),
         (rhythm, "periodic", 0.05),
         (sparse, "too_few", 0.0),
-    ],
-)
+        (on_and_off_by_the_clock, "periodic", 0.05),
+        (waves, "periodic", 0.05),
+        (two_slow_waves, "still_changing", 0.0),
+        (ramp_to_a_rate, "steady_from", 0.0),
+]  # fmt: skip
+
+
+@cache
+def judged(process: Process) -> list[tuple[Calm, float | None]]:
+    made = (process(np.random.default_rng([seed, 1997])) for seed in range(RUNS))
+    return [(verdict(instants), known) for instants, known in made]
+
+
+def test_of_all_kinds_together_95_in_100_are_judged_rightly_and_one_wrongly() -> None:
+    said = [(one.verdict, truth) for process, truth, _ in KINDS for one, _ in judged(process)]
+    right = sum(told == truth for told, truth in said)
+    wrong = sum(told not in {truth, *CANNOT_TELL} for told, truth in said)
+    assert right >= 0.95 * len(said)
+    assert wrong <= 0.01 * len(said)
+
+
+@pytest.mark.parametrize(("process", "truth", "near"), KINDS)
 def test_processes_of_known_truth_are_judged_rightly(
     process: Process, truth: str, near: float
 ) -> None:
     said: Counter[str] = Counter()
     close = 0
-    for seed in range(RUNS):
-        instants, known = process(np.random.default_rng([seed, 1997]))
-        found = verdict(instants)
+    for found, known in judged(process):
         said[found.verdict] += 1
         if found.verdict == truth and known is not None:
             told = found.period_ps if truth == "periodic" else found.at_ps
@@ -143,6 +179,42 @@ def test_processes_of_known_truth_are_judged_rightly(
     assert wrong <= 0.1 * RUNS, said
     if near:
         assert close >= 0.8 * said[truth]
+
+
+@pytest.mark.parametrize("n", [20, 40, 60, 90])
+@pytest.mark.parametrize("jitter", [0.0, 0.2])
+def test_a_rhythm_is_one_however_often_it_is_seen(n: int, jitter: float) -> None:
+    # A purge each 20 ms, alone or by threes: a period is a process's property, not a run's.
+    period = 0.02
+    rng = np.random.default_rng(n)
+    purges = (np.arange(8 * n) + 0.5 + rng.uniform(-jitter, jitter, 8 * n)) * period
+    for longer in (1, 2, 8):
+        for instants in (purges, (purges[:, None] + np.arange(3) * 1e-5).ravel()):
+            found = verdict(instants, longer * n * period)
+            assert (found.verdict, found.at_ps) == ("periodic", 0)
+            assert found.period_ps is not None
+            assert abs(found.period_ps / S - period) <= 0.1 * period
+
+
+@pytest.mark.parametrize(
+    ("make", "truth"),
+    [
+        (lambda rng: poisson(rng, 500, 0, 4), "steady_from_start"),
+        (lambda rng: np.arange(rng.uniform(), 4000) / 1000, "steady_from_start"),
+        (lambda rng: np.concatenate([poisson(rng, 900, 0, 0.3), poisson(rng, 200, 0.3, 4)]),
+         "steady_from"),
+        (lambda rng: rng.uniform(0, 0.1, 100), "silent_from"),
+        (lambda rng: np.sqrt(poisson(rng, 500, 0, 16)), "still_changing"),
+        (lambda rng: np.arange(rng.uniform(), 80) / 20, "periodic"),
+        (lambda rng: poisson(rng, 2, 0, 4), "too_few"),
+    ],
+)  # fmt: skip
+def test_a_verdict_stays_where_the_run_is_doubled(
+    make: Callable[[Rng], Instants], truth: str
+) -> None:
+    made = [make(np.random.default_rng([seed, 11])) for seed in range(RUNS // 2)]
+    said = [[verdict(one, duration).verdict for duration in (1, 2, 4)] for one in made]
+    assert sum(told == [truth] * 3 for told in said) >= 0.9 * len(said)
 
 
 def test_a_steady_rate_is_told_only_where_its_doubling_would_have_been_seen() -> None:
