@@ -313,6 +313,24 @@ def test_a_marked_one_that_sleeps_is_handed_it_and_all_spinners_go_to_sleep(run)
     assert result.cpus[3].spin == 30
 
 
+def test_whoever_gets_the_cpu_of_such_a_spinner_runs_for_what_the_releaser_asks_next(run):
+    # As above, but CPU 3 is shared with task 3, who owns mutex 1 and whose quantum is over at 120,
+    # when task 4 begins to spin. At 150 it sleeps, and task 3 runs, so that CPU 2, which asks for
+    # mutex 1 in the step of its release, spins. It is free at 160.
+    result = run(
+        program(
+            on(0, *section(sleep(30)), number=0),
+            on(1, compute(10), *section(), number=1),
+            on(2, compute(40), *section(compute(10), sleep(50), compute(50)), *section(lock=1)),
+            on(3, *section(compute(130), lock=1), number=3),
+            on(3, *section(), number=4),
+            quantum=120,
+        )
+    )
+    assert result.task_ends == {0: 30, 1: 190, 2: 175, 3: 160, 4: 230}
+    assert (result.cpus[2].spin, result.cpus[3].spin) == (15, 30)
+
+
 def test_nobody_is_woken_while_one_is_on_its_way_to_ask_anew(run):
     # CPUs 1 and 2 sleep. Released at 30, CPU 1 is runnable at 130. CPU 3 takes and releases it at
     # 50 and 60. CPU 1 releases it at 140, which makes CPU 2 runnable at 240.

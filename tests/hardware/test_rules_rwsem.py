@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pmsim.errors import DeadlockError, ProgramError
-from tests.hardware.machines import compute, on, sleep, spin_lock
+from tests.hardware.machines import call, compute, mutex_lock, mutex_unlock, on, sleep, spin_lock
 from tests.hardware.machines import program as plain
 from tests.reference.program import Program, Step, TaskSpec
 
@@ -134,6 +134,36 @@ def test_a_writer_that_goes_on_as_a_reader_lets_readers_in_and_sends_spinners_to
     )
     assert result.task_ends == {0: 130, 1: 90, 2: 170}
     assert result.cpus[2].spin == 30
+
+
+def asks_for_what_the_next_one_owns(*others: TaskSpec) -> Program:
+    """Task 0 sends task 2 to sleep at 1160, and then asks for what task 1 of that CPU owns."""
+    return program(
+        on(0, WRITE, compute(1160), DOWNGRADE, mutex_lock(1), mutex_unlock(1), READ_END, number=0),
+        on(1, mutex_lock(1), compute(25), mutex_unlock(1), number=1),
+        on(1, *write(), number=2),
+        *others,
+        quantum=15,
+        context_switch=8,
+    )
+
+
+def test_whoever_gets_the_cpu_of_a_spinner_runs_in_the_step_that_sends_it_to_sleep(run):
+    # Task 1 goes to the tail at 15, and task 2 spins from 23. At 1160 it sleeps, and task 1 is
+    # switched to: it runs, so task 0 spins. Task 1 computes from 1168 to 1178, task 0 goes on at
+    # 1183, and wakes task 2, who runs at 1213 and writes from 1221.
+    result = run(asks_for_what_the_next_one_owns())
+    assert result.task_ends == {0: 1183, 1: 1178, 2: 1231}
+    assert (result.cpus[0].spin, result.cpus[1].spin) == (23, 1160 - 23)
+
+
+def test_but_not_while_a_handler_has_the_cpu(run):
+    # As above, but the handler on CPU 1 lasts from 1100 to 1200. Nobody runs there at 1160, so task
+    # 0 sleeps. Task 1 computes from 1208 to 1218; task 0 goes on at 1248, and task 2 at 1278. The
+    # caller leaves CPU 1 a line after 1150.
+    result = run(asks_for_what_the_next_one_owns(on(2, call(1), number=3)))
+    assert result.task_ends == {0: 1248, 1: 1218, 2: 1296, 3: 1155}
+    assert (result.cpus[0].spin, result.cpus[1].spin) == (0, 1100 - 23)
 
 
 def test_on_a_machine_where_nobody_spins_a_writer_is_handed_it(run):

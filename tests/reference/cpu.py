@@ -328,11 +328,16 @@ class Cpu:
     def loses_its_spinner(self) -> None:
         """The current task has fallen asleep while it spun, perhaps below a handler.
 
-        With nobody else the CPU is idle from now on, or from the end of the handler that runs, or
-        is about to start.
+        The next task has the CPU from now on, even where the spinner was sent to sleep within a
+        step of another; with nobody else the CPU is idle. Or either comes to be at the end of the
+        handler that runs, or is about to start.
         """
         self.current = None
-        if not self.runnable and not self.handler_runs and not self.pending:
+        if self.handler_runs or self.pending:
+            return
+        if self.runnable:
+            self._switch()
+        else:
             self.idle_since = self.machine.now
 
     # -- accounts -----------------------------------------------------------------------------
