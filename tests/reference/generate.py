@@ -31,11 +31,12 @@ TASTES = (
     ("compute", "compute", "irqs_off", "call"),
     ("compute", "irqs_off", "free_tables", "flush_kernel"),
     ("compute", "invalidate", "call", "irqs_off"),
-    ("kernel", "user", "flush_user", "flush_own", "flush_kernel", "flush_cold"),
+    ("kernel", "user", "flush_user", "flush_own", "flush_kernel"),
     ("kernel", "compute", "flush_kernel", "invalidate", "flush_user"),
     ("compute", "coherent", "directory", "call", "invalidate"),
     ("user", "user", "flush_kernel", "flush_kernel", "compute"),
     ("user", "user", "user", "flush_kernel", "call", "irqs_off"),
+    ("compute", "irqs_off", "flush_cold", "call"),
 )
 """What a program's plain steps are chosen from."""
 
