@@ -12,16 +12,19 @@ from pmsim.figures.effects import tornado
 from pmsim.figures.flushes import flush_cost
 from pmsim.figures.gallery import draw_all
 from pmsim.figures.heat import heat_map
+from pmsim.figures.interruptions import interruption_lengths
 from pmsim.figures.latencies import latency_distribution
 from pmsim.figures.misses import error_distribution
 from pmsim.figures.operations import operation_cost
 from pmsim.figures.phases import phase_diagram
 from pmsim.figures.reproduced import experiment_curve
+from pmsim.figures.space import address_space
 from pmsim.figures.styling import style
 from pmsim.figures.swings import constants
 from pmsim.figures.timeline import broadcast_timeline
 
 __all__ = [
+    "address_space",
     "predicted_against_measured",
     "broadcast_timeline",
     "call_anatomy",
@@ -31,6 +34,7 @@ __all__ = [
     "draw_all",
     "flush_cost",
     "heat_map",
+    "interruption_lengths",
     "latency_distribution",
     "error_distribution",
     "operation_cost",

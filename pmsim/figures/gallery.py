@@ -16,9 +16,11 @@ from pmsim.figures import (
     anatomy,
     cpus,
     flushes,
+    interruptions,
     latencies,
     look,
     operations,
+    space,
     swings,
     timeline,
 )
@@ -38,6 +40,13 @@ GALLERY: Final[dict[str, tuple[Panel, ...]]] = {
     "broadcast_timeline": (Panel(timeline.rates, timeline.size, timeline.draw, timeline.says),),
     "latency_distribution": (
         Panel(latencies.latencies, latencies.size, latencies.draw, latencies.says),
+    ),
+    "interruption_lengths": (
+        Panel(interruptions.lengths, interruptions.size, interruptions.draw, interruptions.says),
+    ),
+    "address_space": tuple(
+        Panel(partial(space.space, which=which), space.size, space.draw, space.says, name=which)
+        for which in ("vmalloc", "modules")
     ),
     "cpus_over_time": tuple(
         Panel(partial(cpus.shares, paid=paid), cpus.size, cpus.draw, cpus.says, name=paid)

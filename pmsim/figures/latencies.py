@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import matplotlib as mpl
@@ -17,6 +18,17 @@ from pmsim.figures.form import current
 from pmsim.figures.given import drawn_from
 from pmsim.figures.look import Mark
 from pmsim.figures.source import Tables, batches
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How the things are spoken of whose times are drawn: one of them, and what their time is."""
+
+    one: str
+    axis: str
+
+
+_SHOOTDOWNS: Final = Words("shootdown", "latency: from the call to its return")
 
 QUANTILES: Final = ((0.5, "p50"), (0.99, "p99"), (0.999, "p99.9"))
 """Quantiles that are marked, each where there are enough calls to know it."""
@@ -100,6 +112,11 @@ def draw(calls: Latencies, ax: Axes) -> Axes:
     """Draw the distribution on axes."""
     if not calls:
         return look.nothing(ax, "There was no shootdown", "No CPU had to be told anything.")
+    return draw_tails(calls, ax, _SHOOTDOWNS)
+
+
+def draw_tails(calls: Latencies, ax: Axes, words: Words) -> Axes:
+    """Draw the share of things that took longer than a time, a curve for each kind and for all."""
     everything = np.sort(np.concatenate(list(calls.values())))
     if len(calls) > 1:
         for (kind, some), mark in zip(calls.items(), _KINDS, strict=False):
@@ -108,23 +125,23 @@ def draw(calls: Latencies, ax: Axes) -> Axes:
     x, y = _tail(everything)
     thick = 1.4 * mpl.rcParams["lines.linewidth"]
     ax.step(x, y, where="post", color=_ALL.colour, linewidth=thick, label="all", zorder=1.9)
-    _axes(ax, everything)
+    _axes(ax, everything, words)
     marks = known_quantiles(everything)
     _mark(ax, marks)
     room = look.key(ax, _key(calls))
-    look.say(ax, message(everything, marks), _detail(everything), room)
+    look.say(ax, message(everything, marks, words), _detail(everything, words), room)
     return ax
 
 
-def message(calls: npt.NDArray[np.int64], marks: pd.DataFrame) -> str:
+def message(calls: npt.NDArray[np.int64], marks: pd.DataFrame, words: Words) -> str:
     """Return the sentence on top: the middle of the distribution and the end of its tail."""
     if len(calls) == 1:
-        return f"The only shootdown took {formatting.time(calls[0])}"
+        return f"The only {words.one} took {formatting.time(calls[0])}"
     if calls[0] == calls[-1]:
-        every = formatting.counted(len(calls), "shootdown")
+        every = formatting.counted(len(calls), words.one)
         return f"All {every} took {formatting.time(calls[0])} each"
     middle, last = marks.iloc[0], marks.iloc[-1]
-    text = f"Half of the shootdowns take at most {formatting.time(middle['latency_ps'])}"
+    text = f"Half of the {words.one}s take at most {formatting.time(middle['latency_ps'])}"
     same = formatting.time(middle["latency_ps"]) == formatting.time(last["latency_ps"])
     if len(marks) == 1 or same:
         return f"{text}; the slowest {formatting.time(calls[-1])}"
@@ -133,8 +150,8 @@ def message(calls: npt.NDArray[np.int64], marks: pd.DataFrame) -> str:
     return f"{text}; {formatting.share(share)} take {formatting.time(last['latency_ps'])} or more"
 
 
-def _detail(calls: npt.NDArray[np.int64]) -> str:
-    every = formatting.counted(len(calls), "shootdown")
+def _detail(calls: npt.NDArray[np.int64], words: Words) -> str:
+    every = formatting.counted(len(calls), words.one)
     text = f"{every}; the slowest took {formatting.time(calls[-1])}."
     for share, name in ((1 - q, name) for q, name in QUANTILES[1:]):
         if len(calls) * share < 1 - 1e-9:
@@ -188,15 +205,15 @@ def _mark(ax: Axes, marks: pd.DataFrame) -> None:
         )
 
 
-def _axes(ax: Axes, calls: npt.NDArray[np.int64]) -> None:
+def _axes(ax: Axes, calls: npt.NDArray[np.int64], words: Words) -> None:
     low, high = max(float(calls[0]), 1.0), max(float(calls[-1]), 1.0)
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlim(low / 1.15, high * 1.15)
     ax.set_ylim(0.45 / len(calls), 1.25)
-    look.log_time_axis(ax.xaxis, "latency: from the call to its return")
+    look.log_time_axis(ax.xaxis, words.axis)
     ax.yaxis.set_major_locator(LogLocator(base=10, numticks=12))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _place: formatting.tick_share(share)))
     ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.set_ylabel(f"share {'' if current().narrow else 'of shootdowns '}that take longer")
+    ax.set_ylabel(f"share {'' if current().narrow else f'of {words.one}s '}that take longer")
     ax.grid(visible=True)

@@ -15,6 +15,7 @@ from pmsim.figures import look
 from pmsim.figures.form import current
 from pmsim.figures.given import drawn_from
 from pmsim.figures.source import Tables
+from pmsim.simulation.answer.sentences import come_every
 
 _MOST_BINS: Final = 500
 _FEWEST_BINS: Final = 16
@@ -152,8 +153,8 @@ def message(found: Rates) -> str:
         return f"{rate} shootdowns per second on average, {why}"
     if found.period_ps is not None:
         rate = formatting.number(found.steady_per_second)
-        every = formatting.time(found.period_ps)
-        return f"Shootdowns come every {every}; {rate} per second on average"
+        come = come_every(found.period_ps, found.steady_per_second)
+        return f"{come}; {rate} per second on average"
     if end <= found.edges_ps[0]:
         rate = formatting.number(found.mean_per_second)
         return f"There is no transient: {rate} shootdowns per second from the start"

@@ -29,13 +29,18 @@ FILE: Final = "machine.yaml"
 
 KERNELS: Final = {
     "altra-max": "linux-6.12-arm64",
+    "ampereone-192": "linux-6.12-arm64",
+    "grace-2s": "linux-6.12-arm64",
+    "tensor-g4": "linux-6.12-arm64",
     "snapdragon-888": "linux-6.12-arm64",
     "thunderx2-2s": "linux-6.12-arm64",
     "kunpeng-920-2s": "linux-6.12-arm64",
     "cortex-a15": "linux-6.1-arm32",
     "sg2042": "linux-6.12-riscv64",
+    "hifive-unmatched": "linux-6.12-riscv64",
+    "xeon-2003": "linux-4.16-x86_32",
 }
-"""The kernel of the scenario that is written, where it is not x86."""
+"""The kernel of the scenario that is written, where it is not x86 of 64 bits."""
 
 
 def import_machine(path: Path, format_: Format) -> Imported:

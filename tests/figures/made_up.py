@@ -40,6 +40,7 @@ class MadeUp:
     timeline: pd.DataFrame = field(default_factory=lambda: empty("timeline"))
     cpu_timeline: pd.DataFrame = field(default_factory=lambda: empty("cpu_timeline"))
     anatomy: pd.DataFrame = field(default_factory=lambda: empty("anatomy"))
+    interruptions: pd.DataFrame = field(default_factory=lambda: empty("interruptions"))
     summary: Summary = field(default_factory=lambda: EMPTY)
 
 
@@ -103,12 +104,28 @@ def many_crosscalls(n: int, n_cpus: int, seed: int = 1) -> pd.DataFrame:
     return frame.assign(targets=n_cpus - 1)
 
 
-def timeline(counts: Sequence[int] | np.ndarray, width_ps: int) -> pd.DataFrame:
-    """Return a timeline of so many shootdowns per interval."""
+RANGES = (
+    "vmalloc_pages", "vmalloc_hole_pages", "lazy_pages", "modules_pages", "modules_hole_pages",
+)  # fmt: skip
+
+
+def timeline(
+    counts: Sequence[int] | np.ndarray, width_ps: int, **pages: Sequence[int] | np.ndarray
+) -> pd.DataFrame:
+    """Return a timeline of so many shootdowns per interval, and pages of address ranges."""
     start = np.arange(len(counts)) * width_ps
     return pd.DataFrame(
         {"replication": 0, "start_ps": start, "end_ps": start + width_ps, "broadcasts": counts}
+        | {name: pages.get(name, np.zeros(len(counts), dtype=int)) for name in RANGES}
     )
+
+
+def interruptions(
+    *rows: tuple[int, int, int, int, bool, str], replication: int = 0
+) -> pd.DataFrame:
+    """Return interruptions from ``cpu, from_ps, start_ps, end_ps, opened, cause``."""
+    columns = ["cpu", "from_ps", "start_ps", "end_ps", "opened", "cause"]
+    return pd.DataFrame(rows, columns=columns).assign(replication=replication)
 
 
 def cpu_timeline(stolen: np.ndarray, spin: np.ndarray, width_ps: int) -> pd.DataFrame:

@@ -31,6 +31,7 @@ from tests.figures.made_up import (
     PROTECT,
     MadeUp,
     cpu_timeline,
+    interruptions,
     many_crosscalls,
     one_call,
     operations,
@@ -55,7 +56,15 @@ def a_result(n_cpus: int) -> MadeUp:
     return MadeUp(
         operations=operations(*rows),
         crosscalls=many_crosscalls(5000, n_cpus),
-        timeline=timeline(counts, MS),
+        timeline=timeline(counts, MS, **ranges_of_addresses(rng)),
+        interruptions=interruptions(
+            *(
+                (cpu, start, start, start + int(length), True, cause)
+                for cpu in (2, 3)
+                for start, length in enumerate(rng.lognormal(14, 1, 1000))
+                for cause in [("purge", "attributes", "text_poke")[start % 3]]
+            )
+        ),
         cpu_timeline=cpu_timeline(grid, grid[::-1], MS),
         anatomy=pd.concat(
             one_call(which, waits if which == "slowest" else {}, n_cpus, step)
@@ -63,6 +72,16 @@ def a_result(n_cpus: int) -> MadeUp:
         ),
         summary=with_transients(transient(60 * MS, per_s_after=2000.0)),
     )
+
+
+def ranges_of_addresses(rng: np.random.Generator) -> dict[str, Any]:
+    """Return a vmalloc range of 32 bits in which areas are purged, and another of modules."""
+    lazy = np.arange(200) * 150 % 6000
+    modules = 900 + rng.integers(0, 80, 200)
+    return {
+        "lazy_pages": lazy, "vmalloc_pages": 20_000 + lazy, "vmalloc_hole_pages": 9000 - lazy,
+        "modules_pages": modules, "modules_hole_pages": np.full(200, 300_000),
+    }  # fmt: skip
 
 
 def a_sweep(**axes: tuple[Any, ...]) -> MadeUpSweep:
@@ -173,6 +192,7 @@ def test_all_kinds_of_figures_are_looked_at(figures: dict[str, Figure]) -> None:
     kinds = {name.split(" of ")[0].split("-")[0] for name in figures}
     assert kinds == {
         "operation_cost", "flush_cost", "broadcast_timeline", "latency_distribution",
+        "interruption_lengths", "address_space_vmalloc", "address_space_modules",
         "cpus_over_time_stolen", "cpus_over_time_spin", "anatomy_median", "anatomy_p99",
         "anatomy_slowest", "curves", "heat_map", "phase_diagram", "tornado", "constants",
         "agreement", "misses", "experiment",
@@ -326,7 +346,8 @@ def test_any_two_parts_of_a_latency_differ_in_lightness_or_in_hatching() -> None
 
 OF_A_RESULT = (
     pmsim.figures.operation_cost, pmsim.figures.flush_cost, pmsim.figures.broadcast_timeline,
-    pmsim.figures.latency_distribution, pmsim.figures.cpus_over_time, pmsim.figures.call_anatomy,
+    pmsim.figures.latency_distribution, pmsim.figures.interruption_lengths,
+    pmsim.figures.address_space, pmsim.figures.cpus_over_time, pmsim.figures.call_anatomy,
 )  # fmt: skip
 
 

@@ -219,6 +219,42 @@ def test_every_nearest_platform_is_one_that_is_shipped() -> None:
     assert {*expected} <= {*platform_names()}
 
 
+@pytest.mark.parametrize(
+    ("platform", "arch", "vendor", "family", "model"),
+    [
+        ("ice-lake-sp-2s", "x86_64", "GenuineIntel", 6, "Intel(R) Xeon(R) Platinum 8375C CPU"),
+        ("ice-lake-sp-2s", "x86_64", "GenuineIntel", 6, "Intel(R) Xeon(R) Silver 4310 CPU"),
+        ("skylake-sp-2s", "x86_64", "GenuineIntel", 6, "Intel(R) Xeon(R) Gold 6348H CPU"),
+        ("skylake-sp-2s", "x86_64", "GenuineIntel", 6, "Intel(R) Xeon(R) Gold 6248 CPU @ 2.50GHz"),
+        ("skylake-sp-2s", "x86_64", "GenuineIntel", 6, "Intel(R) Xeon(R) CPU E5-2690 v4 @ 2.60GHz"),
+        ("sapphire-rapids-2s", "x86_64", "GenuineIntel", 6, "Intel(R) Xeon(R) Platinum 8480+"),
+        ("sapphire-rapids-2s", "x86_64", "GenuineIntel", 6, "INTEL(R) XEON(R) PLATINUM 8592+"),
+        ("core-i9-9900k", "x86_64", "GenuineIntel", 6, "Intel(R) Core(TM) i9-9900K CPU @ 3.60GHz"),
+        ("core-i9-9900k", "x86_64", "GenuineIntel", 6, "13th Gen Intel(R) Core(TM) i7-13700K"),
+        ("core-i9-9900k", "x86_64", "GenuineIntel", 6, "Intel(R) Xeon(R) E-2288G CPU @ 3.70GHz"),
+        ("ryzen-9-5950x", "x86_64", "AuthenticAMD", 25, "AMD Ryzen 9 5950X 16-Core Processor"),
+        ("ryzen-9-5950x", "x86_64", "AuthenticAMD", 26, "AMD Ryzen 9 9950X 16-Core Processor"),
+        ("epyc-milan", "x86_64", "AuthenticAMD", 25, "AMD Ryzen Threadripper PRO 5995WX 64-Cores"),
+        ("ampereone-192", "aarch64", "Ampere", 0, "Ampere-1a"),
+        ("grace-2s", "aarch64", "ARM", 0, "Neoverse-V2"),
+        ("tensor-g4", "aarch64", "ARM", 0, "Cortex-A520"),
+        ("hifive-unmatched", "riscv64", "0x489", 0, "sifive,u74-mc"),
+        ("xeon-2003", "i686", "GenuineIntel", 15, "Intel(R) Xeon(TM) CPU 2.80GHz"),
+        ("xeon-2006", "i686", "GenuineIntel", 6, "Intel(R) Xeon(R) CPU 5160 @ 3.00GHz"),
+    ],
+)  # fmt: skip
+def test_a_model_name_tells_the_nearest_platform_and_the_scenario_of_it_is_valid(
+    tmp_path: Path, platform: str, arch: str, vendor: str, family: int, model: str
+) -> None:
+    text = (
+        f"Architecture: {arch}\nCPU(s): 4\nVendor ID: {vendor}\nModel name: {model}\n"
+        f"CPU family: {family}\nThread(s) per core: 1\nCore(s) per socket: 4\nSocket(s): 1\n"
+    )
+    imported(tmp_path, text).files["machine.yaml"](tmp_path / "machine.yaml")
+    assert f"platform: {platform}\n" in (tmp_path / "machine.yaml").read_text()
+    assert pmsim.load(tmp_path / "machine.yaml").resolve().machine.topology.n_cpus == 4
+
+
 def test_perf_stat_gives_counts_and_rates(tmp_path: Path) -> None:
     found = imported(tmp_path, PERF_STAT)
     assert numbers(found, "events") == {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean
+from typing import Final
 
 from pmsim.formatting import counted, from_to, number, quantity, rate, share, time, written
 from pmsim.simulation.answer.calm import Calm
@@ -251,6 +252,10 @@ def _latency(summary: Summary) -> str:
     known = [f"{name} {time(ps)}" for name, ps in found.items() if ps is not None]
     if count == 1:
         return f"The shootdown took {quantity(latency.max, 'ps')}."
+    if {time(ps) for ps in (latency.p50, latency.mean) if ps is not None} == {
+        time(latency.max or 0)
+    }:
+        return f"Shootdowns took {quantity(latency.max, 'ps')} each."
     if is_dominated(count, count * (latency.mean or 0), latency.max or 0):
         return f"A shootdown took: {', '.join(known)}, as long as all others together."
     return f"A shootdown took {quantity(latency.mean, 'ps')} on average: {', '.join(known)}."
@@ -335,13 +340,25 @@ def _calm(summary: Summary) -> str:
         return f"{given}: {before}; after it: {after}."
     if told.period_ps is not None and alike[0].verdict == "periodic":
         since = f" from {time(end)} on" if end else ""
-        return f"{text}Shootdowns come every {time(told.period_ps)}{since}{mean}: {after}."
+        per_s = fmean(one.per_s_after or 0.0 for one in alike)
+        come = come_every(told.period_ps, per_s)
+        return f"{text}{come}{since}{mean}: {after}."
     if not end:
         return f"{text}There is no transient: {after}, from the start{mean}."
     left = f" (the last {share(max(0.0, 1 - end / run))} of the run)" if run / 2 < end < run else ""
     if not any(one.broadcasts_after for one in alike):
         return f"{text}The transient ends at {time(end)}{mean}: no shootdown comes after it{left}."
     return f"{text}The transient ends at {time(end)}{mean}: {before}; after it{left}: {after}."
+
+
+_BURST: Final = 1.5
+"""Shootdowns in a period from which on it is one of bursts."""
+
+
+def come_every(period_ps: int, per_s: float) -> str:
+    """Say in which rhythm shootdowns come: one in each period, or a burst."""
+    bursts = " in bursts" if per_s * period_ps / S > _BURST else ""
+    return f"Shootdowns come{bursts} every {time(period_ps)}"
 
 
 def _untold(told: Calm, summary: Summary) -> str:
@@ -391,19 +408,25 @@ def _isolated(summary: Summary) -> list[str]:
     else:
         most = one.by[0]
         by = f", {share(most.interrupts / one.interrupts)} of it by {most}"
-        text = (
-            f"{cpus} was interrupted {number(one.per_s)} times a second{by}:"
-            f" half within {time(length.p50 or length.max)}"
-        )
+        over = _is_over(summary)
+        times = number(one.interrupts / one.cpus / summary.replications)
+        often = f"{times} times" if over else f"{number(one.per_s)} times a second"
+        text = f"{cpus} was interrupted {often}{by}: half within {time(length.p50 or length.max)}"
         if length.p99_99 is not None:
             text += f", 99.99 % within {time(length.p99_99)}"
-        text += (
-            f", the longest {time(length.max)} ({one.longest_by}); in a day {number(one.per_day)}"
-            f" times, {time(one.interrupted_ps / one.interrupts * one.per_day)} in all"
-        )
+        text += f", the longest {time(length.max)} ({one.longest_by})"
+        mean = one.interrupted_ps / one.interrupts
+        if not over:
+            text += f"; in a day {number(one.per_day)} times, {time(mean * one.per_day)} in all"
     if one.stalled_ps:
         text += f"; stalls by TLB broadcasts took {time(one.stalled_ps)} of all of them"
     return [f"{text}."]
+
+
+def _is_over(summary: Summary) -> bool:
+    """Return whether shootdowns stop for good, so that they have no rate that would go on."""
+    runs = summary.transients
+    return bool(runs) and all(one.verdict == "silent_from" for one in runs)
 
 
 def _longer(slowdown: float) -> str:

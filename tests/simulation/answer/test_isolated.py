@@ -11,7 +11,9 @@ import pmsim
 from pmsim.simulation.answer.sentences import sentences
 from pmsim.simulation.answer.summary import Summary
 from pmsim.simulation.tables.columns import TABLES
+from pmsim.units import MS
 from tests.machines import machine, scenario
+from tests.summaries import told_of, transient
 
 DAEMON = {"kind": "kernel_flush", "name": "daemon", "pages": "all", "flushes": 10}
 EVERY = {**DAEMON, "arrival": {"every": "1ms"}}
@@ -115,6 +117,21 @@ def test_cpus_that_nothing_reaches_are_never_interrupted() -> None:
     assert (summary.isolated.interrupts, summary.isolated.own_share) == (0, 1.0)
     assert summary.isolated.violations == ()
     assert any("never interrupted" in one for one in sentences(summary))
+
+
+def isolated_sentence(summary: Summary) -> str:
+    (said,) = (one for one in sentences(summary) if "isolated CPUs was" in one)
+    return said
+
+
+def test_interruptions_that_stop_for_good_are_counted_and_no_day_is_made_of_them() -> None:
+    summary = run(EVERY, WORK).summary  # ten in each CPU
+    stopped = told_of(summary, transient(10 * MS, broadcasts_after=0))
+    assert "was interrupted 10 times, 100 % of it by" in isolated_sentence(stopped)
+    assert "in a day" not in isolated_sentence(stopped)
+    goes_on = told_of(summary, transient(0))
+    assert "was interrupted 500 times a second" in isolated_sentence(goes_on)
+    assert "in a day 43,200,000 times, 25.9 s in all" in isolated_sentence(goes_on)
 
 
 def test_each_replication_measures_it_by_itself() -> None:

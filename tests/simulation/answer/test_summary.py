@@ -13,14 +13,14 @@ import pmsim
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS, SlowestReason
 from pmsim.hardware.tlb import CallKind
 from pmsim.kernel.tlbflush import Cause
-from pmsim.simulation.answer.sentences import sentences
+from pmsim.simulation.answer.sentences import come_every, sentences
 from pmsim.simulation.answer.summarize import summarize
 from pmsim.simulation.answer.summary import Calls, Failures, Parts, Summary
 from pmsim.simulation.run.recorder import Recorder
 from pmsim.simulation.tables.columns import CPUS, TASKS
 from pmsim.simulation.tables.files import TableFiles
 from pmsim.simulation.tables.store import TableStore
-from pmsim.units import S
+from pmsim.units import MS, S
 from tests.machines import scenario
 from tests.summaries import told_of, transient
 
@@ -138,6 +138,15 @@ def test_a_slowest_broadcast_that_is_like_the_others_is_not_worth_a_sentence(
     summary = made(tmp_path, calls([5, 6]))
     assert summary["slowest"]["latency_ps"] == 6
     assert not any("The slowest shootdown" in said for said in sentences(summary))
+
+
+def test_equal_latencies_are_said_once(tmp_path: Path) -> None:
+    assert "Shootdowns took 7 ps each." in sentences(made(tmp_path, calls([7] * 100)))
+
+
+@pytest.mark.parametrize(("per_s", "bursts"), [(500, ""), (5_000, " in bursts")])
+def test_several_shootdowns_in_a_period_are_a_burst(per_s: int, bursts: str) -> None:
+    assert come_every(2 * MS, per_s) == f"Shootdowns come{bursts} every 2 ms"
 
 
 def test_without_calls_there_is_no_slowest(tmp_path: Path) -> None:
