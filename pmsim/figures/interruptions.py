@@ -51,7 +51,10 @@ def lengths(result: IsolatedTables) -> Latencies:
     of the last of them. The most frequent cause comes first.
     """
     columns = ["replication", "cpu", "start_ps", "from_ps", "end_ps", "opened", "cause"]
-    table = pd.concat(list(batches(result, "interruptions", columns)))
+    pieces = list(batches(result, "interruptions", columns))
+    if not pieces:
+        return {}
+    table = pd.concat(pieces)
     # The call that began a handler tells its cause; calls that were coalesced come behind it.
     table = table.assign(cause=table["cause"].astype(str)).sort_values(
         "opened", ascending=False, kind="stable"

@@ -18,6 +18,7 @@ from tests.figures.made_up import (
     MS,
     MadeUp,
     cpu_timeline,
+    interruptions,
     many_crosscalls,
     one_call,
     operations,
@@ -29,10 +30,14 @@ from tests.summaries import transient, with_transients
 def whole(n_cpus: int, calls: int) -> MadeUp:
     rng = np.random.default_rng(4)
     shape = (n_cpus, 20)
+    taken = {"vmalloc_pages": np.arange(20) % 5 + 9, "vmalloc_hole_pages": np.full(20, 80)}
     return MadeUp(
         operations=operations((0, None, "flush_tlb_all", calls, 5_000_000, 0, 3_000_000, 0)),
         crosscalls=many_crosscalls(calls, n_cpus),
-        timeline=timeline(rng.poisson(5, 20) + 1, 10 * MS),
+        timeline=timeline(rng.poisson(5, 20) + 1, 10 * MS, **taken),
+        interruptions=interruptions(
+            (2, 0, 0, 10**6, True, "purge"), (2, MS, MS, MS + 3 * 10**5, True, "purge")
+        ),
         cpu_timeline=cpu_timeline(rng.random(shape) * MS, rng.random(shape) * MS, 10 * MS),
         anatomy=pd.concat(
             one_call(which, {1: ("idle_exit", 10**6), 2: ("ride", 500)}, n_cpus, 10**5)
@@ -48,7 +53,10 @@ def ink(path: Path) -> float:
     return float((pixels < 250).mean())
 
 
-TELLING = ["operation_cost", "flush_cost", "broadcast_timeline", "cpus_over_time"]
+TELLING = [
+    "operation_cost", "flush_cost", "broadcast_timeline", "interruption_lengths", "address_space",
+    "cpus_over_time",
+]  # fmt: skip
 
 
 def names(result: MadeUp) -> list[str]:

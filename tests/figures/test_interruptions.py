@@ -63,6 +63,7 @@ def test_lengths_that_are_all_the_same_are_not_drawn() -> None:
     assert names(ROWS.iloc[:2]) == []
 
 
-def test_no_interruption_is_a_note_and_no_crash() -> None:
-    ax = interruption_lengths(MadeUp())
+@pytest.mark.parametrize("result", [MadeUp(), InPieces()])
+def test_no_interruption_is_a_note_and_no_crash(result: MadeUp) -> None:
+    ax = interruption_lengths(result)
     assert ax.get_title(loc="left") == "No isolated CPU was interrupted"
