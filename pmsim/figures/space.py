@@ -147,5 +147,5 @@ def _detail(found: Space) -> str:
     if found.lazy is not None:
         told.append(f"At most {formatting.counted(int(found.lazy.max()), 'page')} lazily freed.")
     if not found.tight:
-        told.append(f"The largest hole has {formatting.count(int(found.hole.min()))} or more.")
+        told.append(f"The largest hole has {formatting.number(float(found.hole.min()))} or more.")
     return " ".join(told)
