@@ -58,9 +58,11 @@ def test_save_overwrites_nothing_without_force(saved: Path, copy: Path) -> None:
     result = pmsim.open(saved)
     with pytest.raises(OutputError, match="exists already"):
         result.save(copy)
-    (copy / "mark").write_text("of the old one")
+    (copy / "summary.json").write_text("of the old one")
+    (copy / "notes").write_text("somebody's own")
     result.save(copy, force=True)
-    assert not (copy / "mark").exists()
+    assert (copy / "summary.json").read_bytes() == (saved / "summary.json").read_bytes()
+    assert (copy / "notes").read_text() == "somebody's own"
 
 
 def test_a_result_tells_its_name_and_place(saved: Path) -> None:
