@@ -13,7 +13,7 @@ from pmsim.hardware.host import Host
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.sbi import SBI
 from tests.hardware import machines
-from tests.hardware.adapters import rows_of
+from tests.hardware.adapters import rows_of, unwatched_rows_of
 from tests.hardware.machines import call, call_times, compute, flush_kernel, invalidate, on
 
 GUEST = Host(exit=300, inject=700)
@@ -84,3 +84,12 @@ def test_the_parts_of_a_latency_tell_what_the_host_added():
     [(row, _)] = rows_of(program(on(0, call(1)), on(1, compute(9000))))
     assert (row["send_ps"], row["entry_ps"]) == (300, 750)
     assert sum(row[name] for name in ("queue_ps", "delivery_ps")) == 1100
+
+
+def test_a_call_that_meets_nothing_else_tells_what_the_host_took_up_to_its_slowest_target():
+    # Nobody looks at CPUs 1 and 2. A write to each, 300 and 7; the last one is waited for.
+    others = [on(c, compute(9000)) for c in (1, 2, 3)]
+    host = Host(exit=300, kick=7)
+    tasks = (on(0, compute(50), flush_kernel(0)), *others)
+    [row] = unwatched_rows_of(program(*tasks, cpus=4, host=host))
+    assert (row["slowest_cpu"], row["queue_ps"], row["send_ps"]) == (3, 300, 3 * 307)

@@ -44,6 +44,8 @@ def _kicks(S: State, i: int, c: int) -> int:
     """Return how long the host of a guest took for the targets up to ``c``."""
     if S[KICK] == 0:
         return 0
+    if S[row_of(i) + C_TARGETS] == S[N_CPUS] - 1:  # perhaps quiet, without a chain
+        return (c + (c < i)) * S[KICK]
     place = 1
     k = S[row_of(i) + C_FIRST]
     while k != c:
