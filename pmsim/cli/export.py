@@ -69,7 +69,7 @@ def export(
         bool, typer.Option("--force", help="Replace files that are there already.")
     ] = False,
 ) -> None:
-    """Write a result for other programs: Perfetto, CSV, JSON, or the text of a kernel trace."""
+    """Write a result as a Perfetto or kernel trace, as CSV or JSON."""
     if perfetto + ftrace + (csv is not None) + (json is not None) != 1:
         leave(BAD_INPUT, "export wants one of --perfetto, --ftrace, --csv DIR and --json FILE")
     timed = perfetto or ftrace

@@ -21,7 +21,8 @@ from pmsim.workloads.registry import workload_kinds
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCES: Final = "#/$defs/{model}"
 _SOURCED_MODELS: Final = ("TopologyKeys", "DistanceKeys", "IpiKeys", "TlbKeys", "TlbiKeys",
-                          "SbiKeys", "SchedKeys", "IdleKeys", "JitterKeys", "HostKeys",
+                          "SbiKeys", "CoherentKeys", "DirectoryKeys", "RarKeys", "DeferredKeys",
+                          "SchedKeys", "IdleKeys", "JitterKeys", "HostKeys",
                           "MemoryKeys", "KernelKeys")  # fmt: skip
 
 

@@ -168,6 +168,8 @@ def workload(kind: str) -> Data:
     needed: Data = {"kind": kind, **sample(model)}
     if "segments" in model.model_fields:
         needed["segments"] = ["crc7"]
+    if kind == "replay":
+        needed["file"] = "calls.csv"
     if kind == "rare_writes":
         needed["pool"] = {"mode": "wr"}
     return needed

@@ -75,6 +75,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         (directory / "programs.csv").write_text("cpu,op,arg\n0,compute,1000\n0,flush_kernel,3\n")
+        (directory / "calls.csv").write_text(
+            "at_ps,cpu,op,area,first,pages,cpus\n0,0,flush_tlb_all,,,,\n"
+        )
         for line in sys.stdin:
             began = time.process_time()
             try:

@@ -46,6 +46,7 @@ ENTRIES = (
     "steps.act",
     "steps.call",
     "steps.invalidate",
+    "steps.wait",
     "replay.replay",
     "accounts.accounts",
 )

@@ -51,6 +51,8 @@ def wave(starts: Ints, duration: int) -> int | None:
     peak = int(np.where(sought, power, 0).argmax())
     away = np.abs(cycles - cycles[peak]) >= 2
     around = away & (cycles >= cycles[peak] / 3) & (cycles <= cycles[peak] * 3)
+    if not around.any():
+        return None
     # The median of an exponential distribution is its mean times log 2.
     usual = max(float(np.median(power[around])) / math.log(2), 1.0)
     slower = power[away & (cycles < cycles[peak])].max(initial=0)

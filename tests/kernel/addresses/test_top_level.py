@@ -14,6 +14,9 @@ from tests.kernel.booted import Booted, sbi
 
 Calls = Generator[Any, Any, Any]
 NON_PAE = {"profile": "linux-4.16-x86_32", "pae": False}
+COPYING = ("linux-4.14-arm32", "linux-5.4-arm32")
+"""Kernels whose address spaces copy entries at a fault, wherever the area lies
+(arch/arm/mm/fault.c, do_translation_fault); later ones look at a number at each switch, too."""
 SYNCS = ("vmalloc_fault", "sync_kernel_mappings", "check_vmalloc_seq")
 
 
@@ -78,7 +81,7 @@ def test_a_touch_of_the_direct_map_or_of_what_is_not_mapped_is_no_such_fault(key
     assert {row["kind"] for row in booted.operations} == {"alloc_pages"}
 
 
-@pytest.mark.parametrize("profile", profile_names())
+@pytest.mark.parametrize("profile", [name for name in profile_names() if name not in COPYING])
 def test_no_other_kernel_faults_where_its_boot_has_mapped_or_tables_are_shared(
     profile: str,
 ) -> None:
@@ -86,6 +89,13 @@ def test_no_other_kernel_faults_where_its_boot_has_mapped_or_tables_are_shared(
     assert booted.of_kind("vmalloc_fault") == []
     assert booted.of_kind("sync_kernel_mappings") == []
     assert booted.flushes == []
+
+
+@pytest.mark.parametrize("profile", COPYING)
+def test_arm32_once_copied_each_entry_of_two_mebibytes_at_a_fault(profile: str) -> None:
+    # 20 areas of 1 MiB and a guard page lie in 11 entries.
+    booted = Booted(profile=profile).run(lambda kernel: allocate(kernel, 20, MIB))
+    assert len(booted.of_kind("vmalloc_fault")) == 11
 
 
 def test_a_large_region_faults_only_where_the_boot_has_mapped_nothing() -> None:

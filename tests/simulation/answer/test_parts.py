@@ -50,14 +50,6 @@ def test_the_parts_are_metrics_of_each_replication(run: pmsim.Result) -> None:
             assert getattr(row, f"{part}_latency_mean_ps") == one[f"latency_mean_ps_{part}"]
 
 
-def test_a_warm_up_longer_than_the_run_leaves_no_steady_part() -> None:
-    result = pmsim.run(scenario(POOLS, duration="1ms", measure={"warmup": "2ms"}))
-    (found,) = result.summary["transients"]
-    assert found["broadcasts_after"] == found["per_s_after"] == found["lost_share_after"] == 0
-    assert found["per_s_before"] == pytest.approx(found["broadcasts_before"] / 1e-3)
-    assert found["latency_mean_ps_after"] is None
-
-
 def test_where_nothing_is_steady_no_parts_are_told() -> None:
     # Ever more often until the end, as the square of the time: the rate is a ramp.
     times = [f"{round(4_000_000 * (i / 120) ** (1 / 2))}ns" for i in range(1, 121)]
