@@ -96,15 +96,18 @@ def of_slowest(row: Mapping[str, Any], costs: HandlerCosts, arrow: int) -> Answe
     """Return how the slowest target of a row of ``crosscalls`` served the call.
 
     Its function may have begun after those of other calls: no row says when. Nor does one say how
-    long it runs on after an acknowledgement at its start.
+    long it runs on after an acknowledgement at its start, or that a ride's handler came from user
+    mode on an isolated CPU.
     """
     start, reason = int(row["start_ps"]), row["slowest_reason"]
     if reason == "ride":
+        entry = costs.entry
         taken = start + int(row["queue_ps"]) + int(row["ride_ps"])
     else:
+        entry = int(row["entry_ps"])
         before = sum(int(row[name]) for name in (*_ON_THE_WAY, *_WAITING))
-        taken = start + before + costs.entry
-    handler = taken - costs.entry
+        taken = start + before + entry
+    handler = taken - entry
     ack = taken + int(row["function_ps"])
     return Answer(
         int(row["slowest_cpu"]), int(row["cpu"]), str(row["kind"]),

@@ -81,6 +81,8 @@ def test_a_row_of_a_call_tells_the_handler_of_its_slowest_target(program: Progra
         if call["slowest_cpu"] < 0:
             assert call["slowest_reason"] == "local"
             continue
+        if call["slowest_reason"] == "ride" and program.isolated:
+            continue  # its handler may have come from user mode
         told = of_slowest(call, costs, 1)
         (row,) = (row for row in targets if row["cpu"] == call["slowest_cpu"])
         known = of_target(row, 1)
