@@ -110,6 +110,8 @@ def served_at(row: dict[str, int]) -> int:
 def check_slowest(program: Program, row: dict[str, int], acks: dict[int, int]) -> None:
     """Compare the CPU that was waited for, and its parts, with the formulas."""
     assert row["protocol"] == number_of(program.shootdown.protocol)
+    if program.isolated and program.shootdown.protocol.name == "deferred":
+        return  # checks stand between queues: the twins' times hold these calls
     topology, initiator, n = program.topology, row["cpu"], len(acks)
     costs = program.call_costs
     trap, fanout = getattr(costs, "trap", 0), program.reached_by_a_write(n)
