@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pmsim.hardware.shootdown.promises import unmet
+from pmsim.hardware.shootdown.protocol import Holds
 from pmsim.hardware.tlb import LONGEST_FLUSH
 from pmsim.kernel.profile import KernelProfile, MissingCostsError
 from pmsim.kernel.profiles import profile_names
@@ -20,12 +21,16 @@ class Misfit(NamedTuple):
     hint: str
 
 
-def misfit(machine: MachineDescription, kernel: KernelProfile) -> Misfit | None:
+def misfit(
+    machine: MachineDescription, kernel: KernelProfile, *, revokes: bool = True
+) -> Misfit | None:
     """Return why a kernel does not run on a machine, `None` if it does.
 
     A kernel for another architecture does not, where the machine says what its own is; and none
     that has the hardware tell other CPUs in a way for which the machine gives no costs, or that
-    drops so many pages one by one that it would take longer than any flush may.
+    drops so many pages one by one that it would take longer than any flush may. A protocol that
+    promises less than the kernel's operations need is refused, unless the kernel says that it is
+    unsafe; one that closes translations before it goes on, where what is to run ``revokes`` any.
     """
     if machine.archs and kernel.arch not in machine.archs:
         return Misfit(
@@ -45,7 +50,8 @@ def misfit(machine: MachineDescription, kernel: KernelProfile) -> Misfit | None:
             f"give costs: {protocol}, or choose another machine, invalidate_by or shootdown",
         )
     short = unmet(shootdown)
-    if short and not kernel.unsafe:
+    matters = revokes or shootdown.at_return < Holds.CLOSED
+    if short and matters and not kernel.unsafe:
         options = ", ".join(f"{name}: {value}" for name, value in shootdown.chosen)
         first = short[0]
         return Misfit(

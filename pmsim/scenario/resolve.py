@@ -105,7 +105,8 @@ def resolve(tree: Node, file: str, directory: Path) -> ResolvedScenario:
     kernel = _kernel(tree.get("kernel") or Leaf(DEFAULT_KERNEL), faults)
     workloads = _workloads(tree.get("workloads"), faults, directory, machine, kernel)
     if machine is not None and kernel is not None:
-        _check_fit(machine, kernel, tree, faults)
+        revokes = any(one.revokes for one in workloads)
+        _check_fit(machine, kernel, tree, faults, revokes=revokes)
     if machine is not None and keys is not None:
         _check_budget(keys, machine, tree, faults)
         _check_warmup(keys, tree, faults)
@@ -131,10 +132,15 @@ def resolve(tree: Node, file: str, directory: Path) -> ResolvedScenario:
 
 
 def _check_fit(
-    machine: MachineDescription, kernel: KernelProfile, tree: Table, faults: FaultList
+    machine: MachineDescription,
+    kernel: KernelProfile,
+    tree: Table,
+    faults: FaultList,
+    *,
+    revokes: bool,
 ) -> None:
     """Report a kernel that does not run on the machine."""
-    problem = misfit(machine, kernel)
+    problem = misfit(machine, kernel, revokes=revokes)
     if problem is not None:
         faults.at(tree.get("kernel") or tree.key("machine") or tree, *problem)
 

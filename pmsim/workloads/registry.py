@@ -26,7 +26,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar, get_type_hints
 
 from pydantic import Field
 
@@ -51,7 +51,15 @@ class Workload(Keys):
     """A program for the simulated machine, of any number of tasks.
 
     Subclass it for a kind with several tasks; a kind with one task on one CPU is a `CpuWorkload`.
+
+    Attributes
+    ----------
+    revokes
+        Whether it has the kernel take away permissions, or reuse pages, that other CPUs may hold
+        translations of. A kind that says no runs where a flush promises less than that needs.
     """
+
+    revokes: ClassVar[bool] = True
 
     kind: str = Field(default="", description="The kind of workload.")
     name: str = Field(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -72,6 +73,40 @@ def test_a_protocol_that_promises_too_little_is_refused_by_name_and_reason() -> 
 def test_it_runs_where_the_kernel_says_that_it_is_unsafe_and_what_is_safe_runs_anyway() -> None:
     assert faults_of_deferral({"defers": "all"}, unsafe=True) == []
     assert faults_of_deferral({"defers": "purge"}) == []
+
+
+def test_what_is_merely_closed_is_refused_to_those_who_revoke_or_reuse() -> None:
+    found = faults_of_early_acknowledgement({"kind": "pool_churn"})
+    assert [fault.code for fault in found] == ["unsafe-shootdown"]
+    assert "ipi with ack: entry promises too little to revoke (set_memory_ro" in str(found[0])
+    munmap = {"kind": "user_munmap", "pages": "4 pages", "arrival": {"every": "1ms"}}
+    assert [fault.code for fault in faults_of_early_acknowledgement(munmap)] == ["unsafe-shootdown"]
+
+
+def test_what_is_merely_closed_runs_where_nobody_needs_more_or_it_is_said_to_be_unsafe() -> None:
+    lazily = {"kind": "vmalloc_churn", "cpus": [0], "arrival": {"every": "1ms"}}
+    assert faults_of_early_acknowledgement(lazily) == []
+    assert faults_of_early_acknowledgement({"kind": "pool_churn"}, unsafe=True) == []
+
+
+def faults_of_early_acknowledgement(workload: dict[str, Any], **kernel: bool) -> list[Fault]:
+    """Return the faults of a scenario whose calls are acknowledged before they are served."""
+    scenario = {
+        "pmsim": 1,
+        "machine": "skylake-sp-2s",
+        "kernel": {
+            "profile": "linux-6.1-x86_64",
+            "shootdown": {"ipi": {"ack": "entry"}},
+            **kernel,
+        },
+        "duration": "1ms",
+        "workloads": [workload],
+    }
+    try:
+        pmsim.Scenario.from_dict(scenario)
+    except ScenarioError as error:
+        return list(error.faults)
+    return []
 
 
 def faults_of_deferral(options: dict[str, str], **kernel: bool) -> list[Fault]:

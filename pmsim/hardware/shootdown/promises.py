@@ -1,8 +1,8 @@
 """What an operation of the kernel needs of a shootdown, and whether a protocol promises as much.
 
 Protocols differ less in cost than in what holds when the initiator goes on. What is gone can do no
-harm; what is closed neither, save that a non-maskable interrupt may use it: that is taken for
-enough (FreeBSD does), but not to give page tables back.
+harm. What is closed can still be used by a non-maskable interrupt: FreeBSD takes that for enough,
+these needs do not (decision 21).
 """
 
 from __future__ import annotations
@@ -32,12 +32,17 @@ class Need:
     pages: Holds | None = None
     tables: Holds | None = None
 
+    @property
+    def when_it_goes_on(self) -> Holds:
+        """What has to hold as soon as the initiator goes on: it may reuse the pages at once."""
+        return max(self.at_return or Holds.REQUESTED, self.pages or Holds.REQUESTED)
+
 
 NEEDS: Final = (
-    Need("revoke", "set_memory_ro and _nx, pmalloc_protect_pool, mprotect", Holds.CLOSED),
+    Need("revoke", "set_memory_ro and _nx, pmalloc_protect_pool, mprotect", Holds.GONE),
     Need("free with reset", "VM_FLUSH_RESET_PERMS: modules, BPF",
-         Holds.CLOSED, Holds.CLOSED, Holds.GONE),
-    Need("free, user", "munmap, madvise", None, Holds.CLOSED, Holds.GONE),
+         Holds.GONE, Holds.GONE, Holds.GONE),
+    Need("free, user", "munmap, madvise", None, Holds.GONE, Holds.GONE),
     Need("free, kernel", "vfree: the kernel trusts itself not to touch it", None, None, Holds.GONE),
     Need("widen", "set_memory_rw"),
 )  # fmt: skip
@@ -46,6 +51,5 @@ Page tables are given back behind a call that waits for completion, whatever the
 
 
 def unmet(shootdown: Shootdown) -> list[Need]:
-    """Return the operations that need more when they return than a protocol holds then."""
-    holds = shootdown.at_return
-    return [one for one in NEEDS if one.at_return is not None and holds < one.at_return]
+    """Return the operations that need more when they go on than a protocol holds then."""
+    return [one for one in NEEDS if shootdown.at_return < one.when_it_goes_on]

@@ -32,6 +32,7 @@ class CrossCall(Timed, OnCpus):
     dropped.
     """
 
+    revokes = False
     counted = "calls"
 
     cpus: CpuSet = Field(

@@ -23,6 +23,7 @@ class IoremapChurn(AreaChurn):
     vfree. Left out: cache attributes, and the accesses themselves, which only take time (`use`).
     """
 
+    revokes = False
     counted = "mappings"
     call = "ioremap"
 

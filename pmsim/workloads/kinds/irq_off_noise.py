@@ -29,6 +29,8 @@ class IrqOffNoise(OnCpus):
     without a pause, so that the rate is kept.
     """
 
+    revokes = False
+
     rate: EventRate = Field(description="Windows per time on each CPU.")
     length: Length = Field(
         description="Length of a window: a time, or {dist: exponential, scale: 20us}."

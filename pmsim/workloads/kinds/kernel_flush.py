@@ -33,6 +33,7 @@ class KernelFlush(Recurring):
     (``ipi_benchmark``): of no pages, it is a call whose function does nothing.
     """
 
+    revokes = False
     counted = "flushes"
 
     flushes: PositiveCount | None = Field(

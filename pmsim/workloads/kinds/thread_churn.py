@@ -27,6 +27,7 @@ class ThreadChurn(Recurring):
     work is that of other workloads; the address spaces of processes; migration to other CPUs.
     """
 
+    revokes = False
     counted = "groups"
 
     groups: PositiveCount | None = Field(

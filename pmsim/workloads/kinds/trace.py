@@ -38,6 +38,8 @@ class Trace(Workload):
     in all traces of a scenario.
     """
 
+    revokes = False
+
     file: Annotated[str, AfterValidator(beside_scenario)] = Field(
         min_length=1, description="The CSV file; a relative name is looked for beside the scenario."
     )

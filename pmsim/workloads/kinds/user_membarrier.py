@@ -28,6 +28,8 @@ class UserMembarrier(UserProcess):
     nothing: what a shootdown costs without page tables.
     """
 
+    revokes = False
+
     barrier: Literal["private", "sync_core", "global"] = Field(
         default="private",
         description="private: the CPUs that run the process are interrupted. sync_core: and"

@@ -27,6 +27,8 @@ class UserWork(OnCpus):
     flush. The summary compares the time that passed with the work that was done in it.
     """
 
+    revokes = False
+
     compute: PositiveTime | None = Field(
         default=None, description="Work of each task; none: without end, for as long as the run."
     )

@@ -27,6 +27,7 @@ class VmallocChurn(AreaChurn):
     Left out: what happens in the memory, and freeing on another CPU than that of the allocation.
     """
 
+    revokes = False
     counted = "allocations"
     call = "vmalloc"
 

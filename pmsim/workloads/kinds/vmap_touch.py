@@ -36,6 +36,8 @@ class VmapTouch(Workload):
     commit db64fe02258f (Nick Piggin, 2008); how its threads were placed is not told there.
     """
 
+    revokes = False
+
     threads: PositiveCount = Field(default=1, description="Threads, one on each CPU from 0 on.")
     iterations: PositiveCount = Field(default=1000, description="Mappings that each thread makes.")
     order: Annotated[int, Field(ge=0, le=MAX_ORDER, strict=True)] = Field(

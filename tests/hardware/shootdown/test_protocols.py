@@ -10,7 +10,8 @@ from pmsim.constants import Constant, Kind, declarations
 from pmsim.hardware.costs import MachineCosts
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.passes import layout
-from pmsim.hardware.shootdown.promises import unmet
+from pmsim.hardware.shootdown.ipi import IPI
+from pmsim.hardware.shootdown.promises import NEEDS, unmet
 from pmsim.hardware.shootdown.protocol import Count, Holds, Protocol, Shootdown, with_options
 from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS, PROTOCOLS, calls_of, number_of
 from pmsim.hardware.shootdown.tlbi import TLBI
@@ -84,7 +85,23 @@ def test_a_protocol_holds_no_more_than_the_weakest_of_what_is_chosen() -> None:
             for value in () if isinstance(option, Count) else option.values:
                 chosen = with_options(protocol, {option.name: value.name})
                 assert chosen.at_return == min(protocol.at_return, value.at_return)
-                assert (chosen.at_return >= Holds.CLOSED) is (not unmet(chosen))
+                assert (chosen.at_return >= Holds.GONE) is (not unmet(chosen))
+
+
+def test_operations_need_what_the_design_says_of_them() -> None:
+    """Rows: before it returns, before pages are reused, before page tables are reused."""
+    assert {one.operation: (one.at_return, one.pages, one.tables) for one in NEEDS} == {
+        "revoke": (Holds.GONE, None, None),
+        "free with reset": (Holds.GONE, Holds.GONE, Holds.GONE),
+        "free, user": (None, Holds.GONE, Holds.GONE),
+        "free, kernel": (None, None, Holds.GONE),
+        "widen": (None, None, None),
+    }
+
+
+def test_acknowledging_at_entry_promises_too_little_to_revoke_and_to_reuse_pages() -> None:
+    short = unmet(with_options(IPI, {"ack": "entry"}))
+    assert [one.operation for one in short] == ["revoke", "free with reset", "free, user"]
 
 
 def test_an_option_that_a_protocol_does_not_have_is_refused() -> None:
