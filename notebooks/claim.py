@@ -105,6 +105,13 @@ Markdown(f"What follows is {size}: {sum(len(one.frame) for one in (x86, arm, old
 
 
 # %%
+def named(kernel, where=""):
+    """Return the name of a kernel, with the keys that were set otherwise, and of its machine."""
+    keys = json.loads(kernel) if kernel.startswith("{") else {"profile": kernel}
+    name = keys.pop("profile")
+    return ",".join([name, *(f"{key}={json.dumps(value)}" for key, value in keys.items())]) + where
+
+
 def phases(sweep, metric="lost_share", threshold=LIMIT):
     """Draw a phase diagram for each kernel of a sweep."""
     kernels = sweep.axes[KERNEL]
@@ -114,6 +121,7 @@ def phases(sweep, metric="lost_share", threshold=LIMIT):
         ax = figure.add_subplot(rows, 2, place + 1)
         pmsim.plot.phase_diagram(sweep, metric, RATE, CPUS, threshold, ax, where={KERNEL: kernel})
         ax.set_xlabel("module loads asked for")
+        ax.set_title(named(kernel), loc="left", fontweight="bold")
     return figure
 
 
@@ -133,13 +141,6 @@ arm_figure = phases(arm)
 
 
 # %%
-def named(kernel, where):
-    """Return the name of a kernel, with the keys that were set otherwise, and of its machine."""
-    keys = json.loads(kernel) if kernel.startswith("{") else {"profile": kernel}
-    name = keys.pop("profile")
-    return ",".join([name, *(f"{key}={json.dumps(value)}" for key, value in keys.items())]) + where
-
-
 def tidy(sweep, where=""):
     """Return a row for each run: kernel, CPUs, loads per second that happened, share lost, p99."""
     frame = sweep.frame
@@ -232,6 +233,7 @@ figure_p99 = plt.figure(figsize=(13, 4.6), layout="constrained")
 for place, kernel in enumerate((x86.axes[KERNEL][0], x86.axes[KERNEL][-1])):
     ax = figure_p99.add_subplot(1, 2, place + 1)
     pmsim.plot.curves(x86, P99, CPUS, RATE, ax, where={KERNEL: kernel})
+    ax.set_title(named(kernel), loc="left", fontweight="bold")
 
 # %% [markdown]
 # ### How much of it hangs on estimates

@@ -134,6 +134,7 @@ def _curve(
         machine=f"{found.machine}; {path.name} stands for it",
         assumes=("Medians are compared with what the model says, which has no noise.",),
         missing=_MISSING,
+        stands_in=False,
         scenario=scenario_of(first, setup),
         observe=observable(first),
         unit="ns",

@@ -77,6 +77,8 @@ class Experiment:
     ----------
     name, title, source, machine, assumes, missing
         As its file says them.
+    stands_in
+        Whether the platform stands for another machine.
     scenario
         What is run.
     observe, unit, clock
@@ -100,6 +102,7 @@ class Experiment:
     machine: str
     assumes: tuple[str, ...]
     missing: str
+    stands_in: bool
     scenario: Scenario = field(repr=False)
     observe: Observable
     unit: str
@@ -200,6 +203,7 @@ class _Reader:
             machine=_line(keys.machine),
             assumes=tuple(map(_line, keys.assumes)),
             missing=_line(keys.missing),
+            stands_in=keys.stands_in,
             scenario=scenario,
             observe=keys.observe,
             unit=keys.unit,

@@ -89,6 +89,11 @@ class ExperimentKeys(Keys):
     missing: str = Field(
         min_length=1, description="Which effects the model lacks, and how large they are."
     )
+    stands_in: bool = Field(
+        default=False,
+        description="Whether the platform stands for another machine, so that none of its constants"
+        " was measured there and all have the ranges of estimates.",
+    )
     data: str = Field(
         default="published",
         description="The table of measurements: one that pmsim ships (published, host_kvm_milan),"

@@ -1,7 +1,9 @@
 """Raw predictions with other constants: how far the ranges of the constants may move them.
 
 Each prediction is made again with the open constants of its machine drawn from their ranges, the
-same draw for all points of all experiments. Between the least and the largest of nine predictions
+same draw for all points of all experiments; constants of one section err together. Where a platform
+stands for another machine, nothing of it was measured on that one: its constants have wider ranges
+there (`KnownConstant.elsewhere`). Between the least and the largest of nine predictions
 lies a tenth one of the same kind with a probability of 8/10, whatever their distribution (Wilks,
 S. S. (1941), "Determination of sample sizes for setting tolerance limits", Annals of Mathematical
 Statistics 12): so few runs make an interval at 80 %.
@@ -11,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pmsim.experiments.constants.ranges import at
+from pmsim.experiments.constants.ranges import alike, at, section
 from pmsim.reproduction.experiment import Changes, Experiment, Point
 from pmsim.scenario.nodes import node_of
 from pmsim.simulation.streams import MACHINE, stream
@@ -43,11 +45,19 @@ def other_constants(experiment: Experiment, point: Point, draw: int) -> Changes:
     found = []
     for one in scenario.resolve().machine.constants:
         path = f"machine.{one.path}."
-        if one.open and not any(path.startswith(own) or own.startswith(path) for own in given):
-            found.append((path[:-1], node_of(one.written(at(one, _share(one.path, draw))))))
+        ends = one.elsewhere if experiment.stands_in else one.ends
+        if ends[0] == ends[1]:
+            continue
+        if not any(path.startswith(own) or own.startswith(path) for own in given):
+            value = at(ends, one.value, _share(one.path, draw))
+            found.append((path[:-1], node_of(one.written(value))))
     return tuple(found)
 
 
 def _share(path: str, draw: int) -> float:
     """Return where in its range a constant is drawn."""
-    return float(stream(SEED, draw, MACHINE, f"{PURPOSE}: {path}").random())
+    common, own = (
+        float(stream(SEED, draw, MACHINE, f"{PURPOSE}: {name}").random())
+        for name in (section(path), path)
+    )
+    return alike(common, own)

@@ -47,6 +47,9 @@ class KnownConstant:
         What it rests on; empty where nobody says.
     ends
         The range in which the truth may lie; both are the value where nothing is open.
+    elsewhere
+        The same range on another machine, for which this one stands: its own, an estimate's and
+        the field's together.
     """
 
     path: str
@@ -55,6 +58,7 @@ class KnownConstant:
     basis: str
     source: str
     ends: Ends
+    elsewhere: Ends
 
     @property
     def name(self) -> str:
@@ -183,14 +187,22 @@ def _known(
     given: GivenConstant | None,
     faults: FaultList,
 ) -> KnownConstant:
+    basis: str = constant.basis or ""
+    source = constant.note.lstrip(":;, ")
+    ends = (default and constant.range) or constant.ends(value, basis)
     if given is not None:
-        ends = constant.ends(value, given.basis)
+        basis, source = given.basis, given.source
+        ends = constant.ends(value, basis)
         if given.range is not None and given.path == path:
             ends = _given_ends(given.range, constant, value, faults) or ends
-        return KnownConstant(path, constant.kind, value, given.basis, given.source, ends)
-    basis = constant.basis or ""
-    ends = (default and constant.range) or constant.ends(value, basis)
-    return KnownConstant(path, constant.kind, value, basis, constant.note.lstrip(":;, "), ends)
+    elsewhere = _together(ends, constant.ends(value, "estimate"), constant.range or ends)
+    return KnownConstant(path, constant.kind, value, basis, source, ends, elsewhere)
+
+
+def _together(*ranges: Ends) -> Ends:
+    """Return the range from the lowest end of some to the highest."""
+    lows, highs = zip(*ranges, strict=True)
+    return min(lows), max(highs)
 
 
 # --- ranges as files give them --------------------------------------------------------------------

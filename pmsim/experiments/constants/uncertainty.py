@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pmsim.errors import Fault, ScenarioError
-from pmsim.experiments.constants.ranges import Ranges
+from pmsim.experiments.constants.ranges import Ranges, alike, section
 from pmsim.experiments.replicate import Outcome, replicate_each
 from pmsim.experiments.workers import Workers, local_workers
 from pmsim.scenario.resolve import ResolvedScenario
@@ -126,13 +126,27 @@ def interval(value: float, values: npt.NDArray[np.float64], seeds: int) -> LeftO
 
 
 def drawn(ranges: Ranges, runs: int, seed: int) -> npt.NDArray[np.float64]:
-    """Return points of the ranges, shape ``(runs, constants)``: a Latin hypercube."""
+    """Return points of the ranges, shape ``(runs, constants)``.
+
+    A Latin hypercube over the sections and the constants; each constant errs with its section.
+    """
     from scipy.stats import qmc
 
     if not ranges.constants:
         return np.full((runs, 0), 0.5)
+    sections = [section(one.path) for one in ranges.constants]
+    places = {name: place for place, name in enumerate(dict.fromkeys(sections))}
     rng = stream(seed, 0, MACHINE, PURPOSE)
-    return np.asarray(qmc.LatinHypercube(len(ranges.constants), rng=rng).random(runs))
+    shares = qmc.LatinHypercube(len(places) + len(sections), rng=rng).random(runs).tolist()
+    return np.array(
+        [
+            [
+                alike(row[places[name]], own)
+                for name, own in zip(sections, row[len(places) :], strict=True)
+            ]
+            for row in shares
+        ]
+    )
 
 
 def _rows(
