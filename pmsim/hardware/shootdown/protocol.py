@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 from pmsim.constants import Group
 from pmsim.hardware.costs import MachineCosts
@@ -155,6 +156,12 @@ class Protocol:
 
     def __repr__(self) -> str:
         return f"<protocol {self.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be pickled by name: the protocol is the same one in each process of a sweep."""
+        from pmsim.hardware.shootdown.protocols import protocol_named
+
+        return protocol_named, (self.name,)
 
     def costs_on(self, machine: MachineCosts) -> Group | None:
         """Return what it costs on a machine, None if that machine does not have it."""

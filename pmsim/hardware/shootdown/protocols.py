@@ -26,6 +26,11 @@ BY_INTERRUPTS: Final = Shootdown(IPI)
 where the hardware drops translations."""
 
 
+def protocol_named(name: str) -> Protocol:
+    """Return a protocol by its name."""
+    return PROTOCOLS[name]
+
+
 def number_of(protocol: Protocol) -> int:
     """Return the number by which the machine's rows name a protocol."""
     return _NUMBERS[protocol.name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import fields
 
 import pytest
@@ -102,6 +103,11 @@ def test_operations_need_what_the_design_says_of_them() -> None:
 def test_acknowledging_at_entry_promises_too_little_to_revoke_and_to_reuse_pages() -> None:
     short = unmet(with_options(IPI, {"ack": "entry"}))
     assert [one.operation for one in short] == ["revoke", "free with reset", "free, user"]
+
+
+def test_a_protocol_that_goes_to_another_process_is_the_same_one_there() -> None:
+    for protocol in PROTOCOLS.values():
+        assert pickle.loads(pickle.dumps(Shootdown(protocol))).protocol is protocol
 
 
 def test_an_option_that_a_protocol_does_not_have_is_refused() -> None:
