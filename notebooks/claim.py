@@ -38,7 +38,6 @@
 # to try the code and not to be quoted.
 
 # %%
-import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -105,13 +104,6 @@ Markdown(f"What follows is {size}: {sum(len(one.frame) for one in (x86, arm, old
 
 
 # %%
-def named(kernel, where=""):
-    """Return the name of a kernel, with the keys that were set otherwise, and of its machine."""
-    keys = json.loads(kernel) if kernel.startswith("{") else {"profile": kernel}
-    name = keys.pop("profile")
-    return ",".join([name, *(f"{key}={json.dumps(value)}" for key, value in keys.items())]) + where
-
-
 def phases(sweep, metric="lost_share", threshold=LIMIT):
     """Draw a phase diagram for each kernel of a sweep."""
     kernels = sweep.axes[KERNEL]
@@ -121,7 +113,7 @@ def phases(sweep, metric="lost_share", threshold=LIMIT):
         ax = figure.add_subplot(rows, 2, place + 1)
         pmsim.plot.phase_diagram(sweep, metric, RATE, CPUS, threshold, ax, where={KERNEL: kernel})
         ax.set_xlabel("module loads asked for")
-        ax.set_title(named(kernel), loc="left", fontweight="bold")
+        ax.set_title(kernel, loc="left", fontweight="bold")
     return figure
 
 
@@ -146,7 +138,7 @@ def tidy(sweep, where=""):
     frame = sweep.frame
     seconds = frame["duration_ps"] / 1e12
     columns = {
-        "kernel": [named(kernel, where) for kernel in frame[KERNEL]],
+        "kernel": frame[KERNEL] + where,
         "cpus": frame[CPUS],
         "asked": frame[RATE].str.removesuffix("/s").astype(float),
         "replication": frame["replication"],
@@ -233,7 +225,7 @@ figure_p99 = plt.figure(figsize=(13, 4.6), layout="constrained")
 for place, kernel in enumerate((x86.axes[KERNEL][0], x86.axes[KERNEL][-1])):
     ax = figure_p99.add_subplot(1, 2, place + 1)
     pmsim.plot.curves(x86, P99, CPUS, RATE, ax, where={KERNEL: kernel})
-    ax.set_title(named(kernel), loc="left", fontweight="bold")
+    ax.set_title(kernel, loc="left", fontweight="bold")
 
 # %% [markdown]
 # ### How much of it hangs on estimates

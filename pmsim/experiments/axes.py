@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Values: TypeAlias = tuple[Any, ...]
 """One value for each axis."""
@@ -105,10 +105,36 @@ def cells_of(data: Mapping[str, Any]) -> Cells:
 
 
 def label(value: Any) -> Any:
-    """Return what stands for a value in tables: a number or text as it is, all else as text."""
+    """Return what stands for a value in tables.
+
+    A number or text as it is. A mapping that names something by its first key is that name, with
+    what was set besides: ``linux-4.16-x86_32,pae=false``, ``ipi,ack=entry``. All else as text.
+    """
     if isinstance(value, str | int | float):
         return value
+    if isinstance(value, Mapping) and value:
+        return _named(value)
     return json.dumps(value, ensure_ascii=False)
+
+
+_NAMES: Final = ("profile", "platform", "kind")
+"""First keys whose value is a name."""
+
+
+def _named(value: Mapping[str, Any]) -> str:
+    (first, under), *more = value.items()
+    if first in _NAMES and isinstance(under, str):
+        return ",".join([under, *_settings(more)])
+    if not more and isinstance(under, Mapping):
+        return ",".join([first, *_settings(under.items())])
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _settings(keys: Iterable[tuple[str, Any]]) -> Iterator[str]:
+    return (
+        f"{key}={under if isinstance(under, str) else json.dumps(under, ensure_ascii=False)}"
+        for key, under in keys
+    )
 
 
 def labels(values: Sequence[Any]) -> list[Any]:

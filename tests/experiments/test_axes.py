@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from pmsim.experiments.axes import Grid, Points, cells_of, label, labels
 
 
@@ -43,3 +45,20 @@ def test_labels_are_numbers_or_text_never_both() -> None:
     assert labels([1, "auto"]) == ["1", "auto"]
     assert labels([{"refill": "4KiB"}, True]) == ['{"refill": "4KiB"}', "true"]
     assert label(3) == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"profile": "linux-4.16-x86_32", "pae": False}, "linux-4.16-x86_32,pae=false"),
+        ({"profile": "linux-6.1-x86_64"}, "linux-6.1-x86_64"),
+        ({"platform": "opteron-2008", "cpus": 4}, "opteron-2008,cpus=4"),
+        ({"ipi": {"ack": "entry"}}, "ipi,ack=entry"),
+        ({"ipi": {}}, "ipi"),
+        ({"mean": 2, "sigma": 1}, '{"mean": 2, "sigma": 1}'),
+        ([1, 2], "[1, 2]"),
+        (None, "null"),
+    ],
+)
+def test_a_mapping_that_names_something_is_called_by_that_name(value: object, said: str) -> None:
+    assert label(value) == said
