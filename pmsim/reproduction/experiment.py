@@ -155,7 +155,7 @@ def load_experiment(name_or_path: str | Path) -> Experiment:
         With every fault of its file.
     """
     path, shown = Path(name_or_path), str(name_or_path)
-    if not path.exists() and path.name == shown and not path.suffix:
+    if not path.is_file() and path.name == shown and not path.suffix:
         shipped = _files().get(shown.replace("_", "-"))
         if shipped is None:
             message = f"there is no experiment '{shown}', and no such file"

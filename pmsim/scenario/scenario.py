@@ -148,7 +148,8 @@ def load(path_or_name: str | Path) -> Scenario:
     Parameters
     ----------
     path_or_name
-        A path; or, where no such file exists, a name as `pmsim list scenarios` shows it.
+        A path; or, where no such file exists, a name as `pmsim list scenarios` shows it. A
+        directory is no such file: results often bear the name of their scenario.
 
     Raises
     ------
@@ -163,9 +164,9 @@ def load(path_or_name: str | Path) -> Scenario:
             " (Scenario.from_dict takes a mapping)"
         )
     path, shown = Path(path_or_name), str(path_or_name)
-    if not path.exists() and path.name == shown:
+    if not path.is_file() and path.name == shown:
         shipped = shipped_scenario(shown)
-        if shipped is None and not path.suffix:
+        if shipped is None and not path.suffix and not path.exists():
             message = f"there is no scenario '{shown}', and no such file"
             hint = did_you_mean(shown, scenario_names())
             raise ScenarioError([Fault(shown, 0, 0, "no-such-file", message, hint)])

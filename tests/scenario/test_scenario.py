@@ -74,6 +74,17 @@ def test_a_path_that_is_not_there_is_no_name() -> None:
     assert fault.code == "no-such-file"
 
 
+def test_a_directory_of_results_does_not_hide_the_scenario_it_is_named_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "policy-load").mkdir()
+    assert load("policy-load").name == "policy-load"
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ScenarioError, match="this is a directory"):
+        load("mine")
+
+
 def test_the_names_of_the_shipped_scenarios_are_listed() -> None:
     assert {"policy-load", "pool-churn", "module-burst"} <= set(scenario_names())
 
