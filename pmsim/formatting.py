@@ -80,6 +80,12 @@ def rate(per_second: float) -> str:
     return f"{number(per_second)}/s"
 
 
+def times_a_second(per_second: float) -> str:
+    """Write how often something happens, in words: ``14.3 times a second``."""
+    written = number(per_second)
+    return "once a second" if written == "1" else f"{written} times a second"
+
+
 def share(part: float) -> str:
     """Write a part of a whole in per cent, which reads 0 % or 100 % only where it is that."""
     if part < 0:
@@ -124,7 +130,9 @@ def difference(value: float | None, unit: str) -> str:
 
 
 def from_to(low: str, high: str) -> str:
-    """Join the ends of an interval; a unit that both have is written once."""
+    """Join the ends of an interval; a unit that both have is written once, as are equal ends."""
+    if low == high:
+        return high
     found = _UNIT.search(high)
     return f"{low.removesuffix(found[0]) if found else low} to {high}"
 

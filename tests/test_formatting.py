@@ -109,6 +109,14 @@ def test_a_difference_has_its_sign_and_one_of_shares_is_in_points() -> None:
     assert formatting.difference(0, "1") == "0"
 
 
+@pytest.mark.parametrize(
+    ("per_s", "said"),
+    [(1, "once a second"), (0.9999, "once a second"), (14.31, "14.3 times a second")],
+)
+def test_a_rate_in_words_is_english(per_s: float, said: str) -> None:
+    assert formatting.times_a_second(per_s) == said
+
+
 def test_an_interval_says_the_unit_of_both_ends_once() -> None:
     assert formatting.interval(known(14_100_000, 15e6, 16e6), "ps") == "14.1 to 16 µs"
     assert formatting.interval(known(900_000, 15e6, 16e6), "ps") == "900 ns to 16 µs"
@@ -116,6 +124,7 @@ def test_an_interval_says_the_unit_of_both_ends_once() -> None:
     assert formatting.interval(known(3, 4, 5), "1") == "3 to 5"
     assert formatting.interval(known(3, 4, 5), "1/s") == "3 to 5/s"
     assert formatting.interval(known(3, 4, 5), "B s") == "3 to 5 B s"
+    assert formatting.interval(known(1_370_001, 1_370_002, 1_370_003), "1/s") == "1,370,000/s"
     difference = formatting.difference_interval(known(-0.003, 0, 0.005), formatting.SHARE)
     assert difference == "-0.3 to +0.5 points"
     few = Estimate(3.0, None, None, 2, 0.95, "not enough data")

@@ -166,8 +166,15 @@ def _table(
     return Table("interrupts by CPU", ("CPU", *columns), tuple(rows))
 
 
-def import_perfstat(path: Path) -> Imported:
+def import_perfstat(path: Path, *, between_ps: int | None) -> Imported:
     """Return what perf stat counted.
+
+    Parameters
+    ----------
+    path
+        The file.
+    between_ps
+        How long it counted, where the file does not tell.
 
     Raises
     ------
@@ -178,6 +185,9 @@ def import_perfstat(path: Path) -> Imported:
     if not stat.counts:
         hint = "perf stat -a -e tlb:tlb_flush,csd:csd_queue_cpu sleep 10 2> FILE"
         raise ScenarioError([Fault(str(path), 0, 0, "nothing-found", "there are no counts", hint)])
+    told = stat.seconds
+    if told is None and between_ps:
+        stat.seconds = between_ps / S
     names = sorted({name for name, _ in stat.counts})
     totals = {
         name: sum(number for (other, _), number in stat.counts.items() if other == name)
@@ -188,6 +198,10 @@ def import_perfstat(path: Path) -> Imported:
     said = [f"the event {most} came {formatting.count(totals[most])} times{rate}"]
     if not any("tlb" in name.lower() or "csd" in name or "ipi" in name for name in names):
         said.append("none of the events is about TLBs or cross-calls: -e tlb:tlb_flush counts them")
+    for name, why in stat.uncounted.items():
+        said.append(f"perf did not count {name}: {why}")
+    if stat.seconds is None:
+        said.append("the file does not tell how long it counted: --between 10s gives rates")
     rows = []
     for (name, cpu), number in sorted(stat.counts.items(), key=lambda one: -one[1]):
         per_second = Cell("")

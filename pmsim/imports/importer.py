@@ -81,7 +81,7 @@ def _import_one(path: Path, found: Format, wishes: Wishes) -> Imported:
     if found is Format.PERF_STAT:
         from pmsim.imports.counts import import_perfstat
 
-        return import_perfstat(path)
+        return import_perfstat(path, between_ps=wishes.between_ps)
     from pmsim.imports.machines import import_machine
 
     return import_machine(path, found)

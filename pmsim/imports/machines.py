@@ -43,6 +43,21 @@ KERNELS: Final = {
 """The kernel of the scenario that is written, where it is not x86 of 64 bits."""
 
 
+_ZEN: Final = {23: "Zen or Zen 2", 25: "Zen 3", 26: "Zen 5"}
+_ZEN_4: Final = (range(0x10, 0x20), range(0x60, 0xB0))
+"""What AMD's families are, and the models of family 25 that are Zen 4 (``bsp_init_amd``,
+arch/x86/kernel/cpu/amd.c, 6.8): names of guests' processors often tell no more than *AMD EPYC*."""
+
+
+def zen_of(seen: SeenMachine) -> str:
+    """Return the generation of an AMD processor; empty where it is none, or not known."""
+    if seen.vendor != "AuthenticAMD":
+        return ""
+    if seen.family == 25 and any(seen.model in models for models in _ZEN_4):
+        return "Zen 4"
+    return _ZEN.get(seen.family, "")
+
+
 def import_machine(path: Path, format_: Format) -> Imported:
     """Return a machine, and a scenario that runs on it.
 
@@ -60,10 +75,17 @@ def import_machine(path: Path, format_: Format) -> Imported:
     ]
     if seen.hypervisor:
         said.append(f"a guest of {seen.hypervisor}, whose interrupts go through the host")
+        generation = zen_of(seen)
+        if platform.startswith("kvm-milan") and generation not in {"", "Zen 3"}:
+            said.append(
+                f"family {seen.family}, model {seen.model} is {generation}, but no guest of one is"
+                f" among the platforms, and {platform} is one of Zen 3: pmsim calibrate, in the"
+                " guest, measures it"
+            )
     said += _numbering(seen)
     rows = [
         ("architecture", seen.arch or "not told"),
-        ("processor", seen.model_name or seen.vendor or "not told"),
+        ("processor", _processor(seen)),
         ("packages", str(seen.packages)),
         ("dies of each", str(seen.dies)),
         ("cores of each", str(seen.cores)),
@@ -74,6 +96,13 @@ def import_machine(path: Path, format_: Format) -> Imported:
     table = Table("machine", ("what", "value"), tuple((word(a), word(b)) for a, b in rows))
     text = _scenario(path.name, format_, seen, platform)
     return Imported(path.name, format_.value, sentences(said), (table,), {FILE: text_file(text)})
+
+
+def _processor(seen: SeenMachine) -> str:
+    """Return what is known of the processor: its name, or vendor, family and model (modalias)."""
+    if seen.model_name or not seen.vendor:
+        return seen.model_name or "not told"
+    return f"{seen.vendor}, family {seen.family}, model {seen.model}"
 
 
 def _shape(seen: SeenMachine) -> str:
@@ -119,7 +148,7 @@ def _scenario(name: str, format_: Format, seen: SeenMachine, platform: str) -> s
     isolated = format_cpulist(_isolated(seen))
     lines = [
         f"# Made by pmsim import of {name}, {format_.value}.",
-        f"# Processor: {seen.model_name or seen.vendor or 'not told'}.",
+        f"# Processor: {_processor(seen)}.",
         "# The topology is the machine's own. The costs are those of the nearest platform,",
         f"# {platform}: nothing was measured on this machine.",
         "pmsim: 1",

@@ -275,6 +275,8 @@ def _unknown_key(key: str) -> Fault:
     known = [name for name in KernelProfile.model_fields if name != "name"]
     near = get_close_matches(str(key), known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"keys: {', '.join(known)}"
+    if str(key) == "protocol":
+        hint = "did you mean shootdown?"
     message = f"a kernel profile has no key '{key}'"
     return Fault(f"kernel.{key}", 0, 0, "unknown-key", message, hint)
 

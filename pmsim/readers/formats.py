@@ -47,7 +47,12 @@ _TESTS: Final = {
     Format.LSCPU_JSON: re.compile(rb'\A\s*\{\s*"lscpu"\s*:'),
     Format.LSCPU: re.compile(rb"\AArchitecture: +\S|^(?:CPU\(s\): +\d+|Socket\(s\): +\d+)$", re.M),
     Format.PERF_STAT: re.compile(
-        rb"^ *(?:Performance counter stats for |[\d.]+ +seconds time elapsed)", re.M
+        rb"^ *(?:Performance counter stats for |[\d.]+ +seconds time elapsed)"
+        rb"|^# +time +(?:\w+ +)?(?:cpus +)?counts unit events"  # -I
+        rb'|^\{[^\n]*"counter-value" *:'  # -j
+        rb"|^(?:[^\n#]{0,60}[,;\t|])?(?:\d+(?:\.\d+)?|<not \w+>)(?P<by>[,;\t|])[A-Za-z%/]*"
+        rb"(?P=by)[A-Za-z][\w.:/=-]*(?P=by)(?:[\d.]+%(?P=by))?\d+(?P=by)[\d.]+(?:$|(?P=by))",  # -x
+        re.M,
     ),
 }
 """What each looks like that has a beginning of its own."""

@@ -241,7 +241,30 @@ def _shown(node: Node) -> str:
 def _unknown_key_hint(name: str, model: type[BaseModel], location: Sequence[Step]) -> str:
     if name == "<<":
         return NO_MERGE_KEYS
-    return did_you_mean(name, _keys_at(model, location))
+    known = _keys_at(model, location)
+    elsewhere = _ELSEWHERE.get(_bare(name))
+    if elsewhere is not None and _bare(name) not in {_bare(one) for one in known}:
+        return elsewhere
+    return did_you_mean(name, known)
+
+
+_SHOOTDOWN: Final = "how CPUs are told belongs to the kernel: kernel: {shootdown: NAME}"
+_ISOLATED: Final = "isolated CPUs belong to the machine: machine: {isolated: 2-7}"
+_ELSEWHERE: Final = {
+    "protocol": _SHOOTDOWN,
+    "shootdown": _SHOOTDOWN,
+    "isolated": _ISOLATED,
+    "isolcpus": _ISOLATED,
+    "nohzfull": _ISOLATED,
+    "seed": "it stands at the top of the file: seed: 1",
+    "duration": "it stands at the top of the file: duration: 1s",
+    "until": "it stands at the top of the file: until: done",
+    "budget": "it belongs to measure: measure: {budget: {isolated: {interrupts: 0/s}}}",
+    "warmup": "it belongs to measure: measure: {warmup: 10ms}",
+    "numcpus": "CPUs belong to the machine: machine: {platform: NAME, cpus: 8}",
+    "ncpus": "CPUs belong to the machine: machine: {platform: NAME, cpus: 8}",
+}
+"""Keys that people write in another place than theirs, and where they belong."""
 
 
 def _keys_at(model: type[BaseModel], location: Sequence[Step]) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pmsim.hardware.shootdown.promises import unmet
 from pmsim.hardware.shootdown.protocol import Holds
@@ -11,6 +11,10 @@ from pmsim.kernel.profile import KernelProfile, MissingCostsError
 from pmsim.kernel.profiles import profile_names
 from pmsim.scenario.machine import MachineDescription
 from pmsim.units import format_pages, format_time
+
+MOST_CPUS: Final = {"x86_32": 64, "arm32": 32}
+"""CPUs for which kernels of 32 bits can be built: ``NR_CPUS_RANGE_END`` with ``X86_BIGSMP``
+(arch/x86/Kconfig), ``range 2 32`` of ``NR_CPUS`` (arch/arm/Kconfig)."""
 
 
 class Misfit(NamedTuple):
@@ -38,6 +42,14 @@ def misfit(
             f"{kernel.name} is for {kernel.arch}, but {machine.name} for"
             f" {' or '.join(machine.archs)}",
             f"kernels that run there: {', '.join(_kernels_for(machine.archs))}",
+        )
+    most = MOST_CPUS.get(kernel.arch)
+    if most is not None and machine.topology.n_cpus > most:
+        return Misfit(
+            "too-many-cpus",
+            f"{kernel.name} runs on {most} CPUs at most, and {machine.name} has"
+            f" {machine.topology.n_cpus:,}",
+            f"machine: {{platform: ..., cpus: {most}}}, or a kernel of 64 bits",
         )
     try:
         shootdown = kernel.shootdown_on(machine.costs)

@@ -58,6 +58,11 @@ class TopologyKeys(Keys):
     dies: Count = Field(default=1, description="Dies of a package.")
     cores: Count = Field(default=1, description="Cores of a die.")
     threads: Count = Field(default=1, description="Threads of a core.")
+    most_cpus: Count | None = Field(
+        default=None,
+        description="CPUs of the largest machine of its kind: what has more is refused; none: no"
+        " such limit.",
+    )
     hops: (
         tuple[
             Annotated[tuple[Annotated[int, Field(ge=0, le=32, strict=True)], ...],
@@ -190,6 +195,27 @@ class MachineDescription:
         )
 
 
+class TooManyCpusError(ValueError):
+    """A machine has more CPUs than the largest of its kind.
+
+    Parameters
+    ----------
+    name
+        The machine.
+    cpus, most
+        How many it was to have, and how many it may.
+    """
+
+    code: Final = "too-many-cpus"
+    hint: Final = (
+        "another platform (pmsim list platforms), or topology: {most_cpus: N} for one that was"
+        " never built"
+    )
+
+    def __init__(self, name: str, cpus: int, most: int) -> None:
+        super().__init__(f"{name} with {cpus:,} CPUs: the largest machine of its kind has {most:,}")
+
+
 def describe(keys: _Machine, constants: tuple[KnownConstant, ...] = ()) -> MachineDescription:
     """Return the machine that some keys describe; what is known of its constants goes with it.
 
@@ -197,10 +223,15 @@ def describe(keys: _Machine, constants: tuple[KnownConstant, ...] = ()) -> Machi
     ------
     CpuListError
         If it does not have the CPUs that are to be isolated, or they are all that it has.
+    TooManyCpusError
+        If no machine of its kind has as many CPUs.
     ValueError
         If topology, number of CPUs and hops do not fit together.
     """
     topology, costs = _topology(keys), cost_tables(keys.costs)
+    most = keys.topology.most_cpus
+    if most is not None and topology.n_cpus > most:
+        raise TooManyCpusError(keys.name, topology.n_cpus, most)
     host = None if keys.host is None else group_of(keys.host, Host)
     isolated = _isolated(keys.isolated, topology.n_cpus)
     return MachineDescription(

@@ -14,7 +14,12 @@ from typing import Any, Final
 from pmsim.errors import CpuListError, Fault, ScenarioError
 from pmsim.scenario.faults import FaultList, did_you_mean, validated
 from pmsim.scenario.known import known_constants
-from pmsim.scenario.machine import MachineDescription, MachineKeys, describe
+from pmsim.scenario.machine import (
+    MachineDescription,
+    MachineKeys,
+    TooManyCpusError,
+    describe,
+)
 from pmsim.scenario.nodes import Leaf, Node, Table, find, merged, node_of
 from pmsim.scenario.read import parse, read_file
 from pmsim.scenario.sources import GivenConstant, Unsourcing
@@ -164,6 +169,9 @@ def _described(
             machine = describe(keys, known_constants(keys.costs, keys.host, given, before))
         except CpuListError as error:
             before.at(find(tree, ("isolated",)), error.code, error.message, error.hint)
+        except TooManyCpusError as error:
+            where = find(tree, ("cpus",) if keys.cpus is not None else ("topology",))
+            before.at(where, error.code, str(error), error.hint)
         except ValueError as error:
             where = find(tree, ("topology", "hops") if "hops" in str(error) else ("topology",))
             before.at(where, "bad-topology", str(error))

@@ -255,6 +255,24 @@ def test_a_model_name_tells_the_nearest_platform_and_the_scenario_of_it_is_valid
     assert pmsim.load(tmp_path / "machine.yaml").resolve().machine.topology.n_cpus == 4
 
 
+@pytest.mark.parametrize(
+    ("family", "model", "said"),
+    [(26, 2, "is Zen 5"), (25, 17, "is Zen 4"), (25, 1, ""), (23, 49, "is Zen or Zen 2")],
+)
+def test_a_guest_s_processor_is_named_by_family_and_model(
+    tmp_path: Path, family: int, model: int, said: str
+) -> None:
+    """EPYC 9005 is family 26; 9004 family 25, model 17; 7003 model 1; 7002 family 23, model 49."""
+    text = (
+        "Architecture: x86_64\nCPU(s): 4\nVendor ID: AuthenticAMD\nModel name: AMD EPYC\n"
+        f"CPU family: {family}\nModel: {model}\nThread(s) per core: 1\nCore(s) per socket: 4\n"
+        "Socket(s): 1\nHypervisor vendor: KVM\n"
+    )
+    words = " ".join(imported(tmp_path, text).words)
+    assert said in words
+    assert ("one of Zen 3" in words) is bool(said)
+
+
 def test_perf_stat_gives_counts_and_rates(tmp_path: Path) -> None:
     found = imported(tmp_path, PERF_STAT)
     assert numbers(found, "events") == {
@@ -262,6 +280,60 @@ def test_perf_stat_gives_counts_and_rates(tmp_path: Path) -> None:
         "csd:csd_queue_cpu": [None, 3000, 300],
     }
     assert found.words[0] == "The event tlb:tlb_flush came 1,200,000 times (120,000/s)."
+
+
+FIELDS = """\
+# started on Mon Nov 30 07:20:15 2026
+
+     0.201839627;CPU0;96;;tlb:tlb_flush;202063185;100.00;475.107;/sec
+     0.201839627;CPU1;85;;tlb:tlb_flush;202065739;100.00;420.661;/sec
+     0.201839627;CPU0;202.06;msec;cpu-clock;202060230;100.00;1.010;CPUs utilized
+     0.500000000;CPU0;70;;tlb:tlb_flush;200755656;100.00;348.682;/sec
+     0.500000000;CPU1;<not counted>;;csd:csd_queue_cpu;0;100.00;;
+"""
+OBJECTS = """\
+{"counter-value" : "268.000000", "unit" : "", "event" : "tlb:tlb_flush", "event-runtime" : 61, "pcnt-running" : 100.00}
+{"counter-value" : "610.13", "unit" : "msec", "event" : "cpu-clock", "event-runtime" : 61, "pcnt-running" : 100.00}
+"""  # noqa: E501
+INTERVALS = """\
+#           time             counts unit events
+     1.001083216              1,402      tlb:tlb_flush        #  372.893 /sec
+     1.001083216             201.13 msec cpu-clock            #    2.011 CPUs utilized
+     2.000000000                 98      tlb:tlb_flush
+"""
+BY_CPU = """\
+ Performance counter stats for 'system wide':
+
+CPU0                       70      tlb:tlb_flush
+CPU1                       61      tlb:tlb_flush
+CPU0                500000000 ns   duration_time
+
+       0.500000000 seconds time elapsed
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        (FIELDS, {0: (96 + 70, 332), 1: (85, 170)}),
+        (OBJECTS, {None: (268, None)}),
+        (INTERVALS, {None: (1500, 750)}),
+        (BY_CPU, {0: (70, 140), 1: (61, 122)}),
+        ("S0,2,225,,tlb:tlb_flush,403786987,100.00,,\n", {None: (225, None)}),
+        ("225,,tlb:tlb_flush,0.35%,403786987,100.00,,\n", {None: (225, None)}),
+    ],
+)
+def test_perf_stat_is_read_as_fields_objects_intervals_and_by_cpu(
+    tmp_path: Path, text: str, counts: dict[int | None, tuple[int, int | None]]
+) -> None:
+    """Fields and objects are as perf 6.1 prints them; rates are counts by the seconds they tell."""
+    found = imported(tmp_path, text)
+    (table,) = found.tables
+    rows = {None if row[1].text == "all" else int(row[1].text): row for row in table.rows}
+    assert {cpu: (row[2].number, row[3].number) for cpu, row in rows.items()} == counts
+    words = " ".join(found.words)
+    assert ("--between" in words) is any(per_s is None for _, per_s in counts.values())
+    assert ("did not count csd:csd_queue_cpu: not counted" in words) is (text is FIELDS)
 
 
 @pytest.mark.parametrize(

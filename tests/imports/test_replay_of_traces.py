@@ -60,6 +60,18 @@ def test_the_flushes_of_processes_are_called_as_in_the_trace(tmp_path: Path) -> 
     assert causes(result) == {"user": queued}
 
 
+def test_a_busy_target_answers_without_waking_up(tmp_path: Path) -> None:
+    """Waking from the deepest idle state takes 133 us, an interrupt of a busy CPU some 2."""
+    scenario = scenario_of(tmp_path, "mprotect")
+    assert "busy: '1'" in (tmp_path / "scenario.yaml").read_text()
+    busy = pmsim.run(scenario)
+    idle = pmsim.run(scenario.with_(**{"workloads.replay.busy": []}))
+    told = busy.crosscalls[busy.crosscalls["cpu"] == 0]
+    assert (told["end_ps"] - told["start_ps"]).median() < 3 * US
+    told = idle.crosscalls[idle.crosscalls["cpu"] == 0]
+    assert (told["end_ps"] - told["start_ps"]).median() > 100 * US
+
+
 def test_on_as_many_cpus_the_purge_comes_where_it_came(tmp_path: Path) -> None:
     scenario = scenario_of(tmp_path, "thread_churn")
     result = pmsim.run(

@@ -28,6 +28,8 @@ SLOWEST: Final = 10
 """Deliveries that are kept one by one: the slowest."""
 MOST_PENDING: Final = 1 << 16
 """Calls that may be under way at once; beyond, their ends are lost, and all are given up."""
+ENOUGH_TO_TELL: Final = 20
+"""Functions that a CPU ran for others from which on they tell whether it is mostly idle."""
 MOST_TASKS: Final = 1 << 12
 """Names of interrupted tasks that are told apart on one CPU."""
 
@@ -173,6 +175,15 @@ class Calls:
         self._running: dict[int, tuple[int, Call | None, str]] = {}
         self._taken: dict[int, int] = {}
         self._numbers = count()
+
+    @property
+    def busy_cpus(self) -> tuple[int, ...]:
+        """CPUs that most functions found running something, ascending; of enough functions."""
+        return tuple(
+            cpu
+            for cpu, target in sorted(self.targets.items())
+            if target.functions >= ENOUGH_TO_TELL and 2 * target.idle < target.functions
+        )
 
     def target(self, cpu: int) -> Target:
         """Return what is known of a CPU."""

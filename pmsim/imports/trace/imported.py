@@ -7,7 +7,13 @@ from pathlib import Path
 
 from pmsim.imports.found import Imported, WriteFile, sentences, text_file
 from pmsim.imports.trace.distributions import COSTS, costs_piece, distributions
-from pmsim.imports.trace.scenario import CALLS, SCENARIO, replay_scenario, replay_words
+from pmsim.imports.trace.scenario import (
+    CALLS,
+    SCENARIO,
+    busy_words,
+    replay_scenario,
+    replay_words,
+)
 from pmsim.imports.trace.seen import read_trace
 from pmsim.imports.trace.tables import trace_tables, trace_words
 from pmsim.imports.trace.workload import Rows
@@ -43,11 +49,12 @@ def import_trace(
     rows = Rows()
     seen = read_trace(path, tick_ps=tick_ps, progress=progress, listeners=[rows])
     rows.finish()
-    replayed = replay_words(rows)
+    busy = seen.calls.busy_cpus
+    replayed = [*replay_words(rows), *(busy_words(busy) if rows.written else [])]
     words = sentences([*trace_words(seen, isolated), *replayed])
     files: dict[str, WriteFile] = {}
     if rows.written:
-        scenario = replay_scenario(path.name, format_.value, rows, replayed)
+        scenario = replay_scenario(path.name, format_.value, rows, replayed, busy)
         files |= {CALLS: rows.copy_to, SCENARIO: text_file(scenario)}
     costs = costs_piece(seen, path.name)
     if costs is not None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from pmsim import formatting
+from pmsim.cpulist import format_cpulist
 from pmsim.imports.trace.workload import Rows
 
 CALLS: Final = "calls.csv"
@@ -39,11 +40,26 @@ def replay_words(rows: Rows) -> list[str]:
     return said
 
 
-def replay_scenario(name: str, format_: str, rows: Rows, notes: Sequence[str]) -> str:
-    """Return a scenario that replays the calls of a trace."""
-    cpus = rows.last_cpu + 1
+def busy_words(busy: Sequence[int]) -> list[str]:
+    """Say which CPUs are busy in a replay."""
+    if not busy:
+        return []
+    one = len(busy) == 1
+    return [
+        f"CPU{'' if one else 's'} {format_cpulist(busy)} ran something at most calls that came"
+        f" there, and {'is' if one else 'are'} busy in the replay; the others are idle between"
+        " their calls"
+    ]
+
+
+def replay_scenario(
+    name: str, format_: str, rows: Rows, notes: Sequence[str], busy: Sequence[int] = ()
+) -> str:
+    """Return a scenario that replays the calls of a trace, with CPUs that are busy besides."""
+    cpus = max(rows.last_cpu, *busy, 0) + 1
     machine = next((name for name, most in MACHINES if most >= cpus), "")
     written = machine or f"{{platform: {MACHINES[-1][0]}, cpus: {cpus}}}"
+    computing = f", busy: '{format_cpulist(busy)}'" if busy else ""
     lines = [
         f"# Made by pmsim import of {name}, {format_}.",
         *(f"# {note}" for note in notes),
@@ -56,6 +72,6 @@ def replay_scenario(name: str, format_: str, rows: Rows, notes: Sequence[str]) -
         "kernel: linux-6.18-x86_64",
         "until: done",
         "workloads:",
-        f"  - {{kind: replay, name: replay, file: {CALLS}}}",
+        f"  - {{kind: replay, name: replay, file: {CALLS}{computing}}}",
     ]
     return "\n".join(lines) + "\n"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated
 
-from pmsim.formatting import counted, number, time
+from pmsim.formatting import counted, number, time, times_a_second
 from pmsim.record import Record
 
 
@@ -73,7 +73,7 @@ class Violation(Record):
     def __str__(self) -> str:
         if self.limit == "interrupts":
             allowed = f"{number(self.allowed)} allowed" if self.allowed else "none allowed"
-            what = f"was interrupted {number(self.found)} times a second ({allowed})"
+            what = f"was interrupted {times_a_second(self.found)} ({allowed})"
         else:
             what = f"was interrupted for {time(self.found)} ({time(self.allowed)} allowed)"
         others = f"; {counted(self.cpus - 1, 'other')} over it, too" if self.cpus > 1 else ""

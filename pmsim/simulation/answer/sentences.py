@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Final
 
-from pmsim.formatting import counted, from_to, number, quantity, rate, share, time, written
+from pmsim.formatting import (
+    counted,
+    from_to,
+    number,
+    quantity,
+    rate,
+    share,
+    time,
+    times_a_second,
+    written,
+)
 from pmsim.simulation.answer.calm import Calm
 from pmsim.simulation.answer.summary import (
     Calls,
@@ -284,9 +294,7 @@ def _calls(summary: Summary) -> list[str]:
     said = []
     for calls in by_workload.values():
         least = NEGLIGIBLE * sum(_held(one) for one in calls)
-        said += [
-            _call(one, summary.replications) for one in calls[:MOST_CALLS] if _held(one) >= least
-        ]
+        said += [_call(one, summary) for one in calls[:MOST_CALLS] if _held(one) >= least]
     return said
 
 
@@ -295,11 +303,13 @@ def _held(one: Calls) -> int:
     return one.total_ps - one.delay_ps
 
 
-def _call(one: Calls, runs: int) -> str:
+def _call(one: Calls, summary: Summary) -> str:
+    runs = summary.replications
     text = f"{one.workload} called {one.kind} "
     if one.count == 1:
         return f"{text}once: {time(one.total_ps)}, {_made(one.broadcasts)}."
-    text += f"{_times(one.count, runs)} ({rate(one.per_s)}): "
+    often = "" if _is_over(summary) else f" ({rate(one.per_s)})"
+    text += f"{_times(one.count, runs)}{often}: "
     if is_dominated(one.count, one.total_ps, one.longest_ps):
         text += f"half within {time(one.median_ps)}"
         outlier = True
@@ -410,7 +420,7 @@ def _isolated(summary: Summary) -> list[str]:
         by = f", {share(most.interrupts / one.interrupts)} of it by {most}"
         over = _is_over(summary)
         times = number(one.interrupts / one.cpus / summary.replications)
-        often = f"{times} times" if over else f"{number(one.per_s)} times a second"
+        often = f"{times} times" if over else times_a_second(one.per_s)
         text = f"{cpus} was interrupted {often}{by}: half within {time(length.p50 or length.max)}"
         if length.p99_99 is not None:
             text += f", 99.99 % within {time(length.p99_99)}"
@@ -439,10 +449,14 @@ def _interrupted(work: UserWork, summary: Summary) -> str:
     count = work.interrupts
     if not count:
         return "its CPUs were never interrupted"
-    run = summary.duration_ps / summary.replications
-    each = count / work.cpus * S / run
     often = _times(count, summary.replications)
-    return f"its CPUs were interrupted {often}, each {number(each)} times a second"
+    if _is_over(summary):
+        each = number(count / work.cpus)  # no rate: none of it goes on
+        return (
+            f"its CPUs were interrupted {often}, each {'once' if each == '1' else f'{each} times'}"
+        )
+    run = summary.duration_ps / summary.replications
+    return f"its CPUs were interrupted {often}, each {times_a_second(count / work.cpus * S / run)}"
 
 
 def _are_the_story(summary: Summary) -> bool:

@@ -15,7 +15,8 @@ from pmsim.steps import Steps
 from pmsim.units import PAGE_SIZE
 from pmsim.workloads.calls_file import ALLOCATES, CHANGES, CallOp, CallRow, read_calls
 from pmsim.workloads.cpu import Cpu
-from pmsim.workloads.keys import Count
+from pmsim.workloads.cpu_set import named_claims, named_cpus, named_faults
+from pmsim.workloads.keys import Count, CpusOrNone
 from pmsim.workloads.registry import Workload, workload
 from pmsim.workloads.task import MachineInfo, TaskSpec
 from pmsim.workloads.validation import KeyFault, beside_scenario, fault_at_file
@@ -33,7 +34,8 @@ class Replay(Workload):
     flush. What follows from them (purges, the flushes of set_memory, splits) is the simulated
     kernel's business. Each CPU makes its calls in order; one that comes due while the CPU is in
     the one before follows it at once. What needs an area waits until it is allocated, and a vfree
-    until all changes that come before it are done. Left out: what the machine did besides.
+    until all changes that come before it are done. Left out: what the machine did besides; CPUs are
+    idle between their calls, but those that are said to be busy.
 
     The columns are at_ps,cpu,op,area,first,pages,cpus. The ops are vmalloc, module_alloc (area,
     pages), vfree (area), set_memory_ro, _rw, _x, _nx, _rox (area, first page, pages),
@@ -46,12 +48,17 @@ class Replay(Workload):
     file: Annotated[str, AfterValidator(beside_scenario)] = Field(
         min_length=1, description="The CSV file; a relative name is looked for beside the scenario."
     )
+    busy: CpusOrNone = Field(
+        default=(),
+        description="CPUs that compute in user mode between their calls, or all the time where they"
+        " make none: all, others (CPUs that no workload names), isolated, housekeeping, or a list.",
+    )
     working_set: Count = Field(
         default=0, description="TLB entries that each of its tasks refills after a full flush."
     )
 
     def tasks(self, machine: MachineInfo) -> list[TaskSpec]:
-        """Return a task for each CPU that makes calls."""
+        """Return a task for each CPU that makes calls, or is busy."""
         before: list[CallRow] = []
         by_cpu: dict[int, list[CallRow]] = defaultdict(list)
         calls = read_calls(Path(self.file), machine.n_cpus)
@@ -59,15 +66,19 @@ class Replay(Workload):
             (by_cpu[row.cpu] if row.at_ps is not None else before).append(row)
         if before:
             by_cpu[before[0].cpu][:0] = before
-        shared = _Shared(calls, prepared=not before)
+        busy = frozenset(named_cpus(self.busy, machine))
+        ends_ps = max((row.at_ps or 0 for row in calls), default=0)
+        shared = _Shared(calls, prepared=not before, ends_ps=ends_ps)
         return [
             TaskSpec(
                 cpu,
-                partial(_replay, shared, rows),
+                partial(_replay, shared, by_cpu.get(cpu, []), busy=cpu in busy),
                 working_set=self.working_set,
-                least_ps=rows[-1].at_ps or 0,
+                least_ps=ends_ps if cpu in busy else by_cpu[cpu][-1].at_ps or 0,
+                measured=cpu not in by_cpu,
+                stream=f"cpu{cpu}",
             )
-            for cpu, rows in sorted(by_cpu.items())
+            for cpu in sorted(busy.union(by_cpu))
         ]
 
     def check(self, machine: MachineInfo) -> Iterable[KeyFault | Fault]:
@@ -76,7 +87,11 @@ class Replay(Workload):
             read_calls(Path(self.file), machine.n_cpus)
         except ScenarioError as error:
             return [fault_at_file(self.file, fault) for fault in error.faults]
-        return []
+        return named_faults("busy", self.busy, machine)
+
+    def claims(self, machine: MachineInfo) -> frozenset[int]:
+        """Return the CPUs that are busy; those that only make calls are left to others."""
+        return named_claims(self.busy, machine)
 
     def inputs(self) -> tuple[str, ...]:
         """Return the file."""
@@ -107,9 +122,10 @@ class _Promise:
 
 
 class _Shared:
-    """What the tasks of a replay share: areas by their numbers, and when it starts."""
+    """What the tasks of a replay share: areas by their numbers, when it starts, and ends."""
 
-    def __init__(self, calls: Iterable[CallRow], *, prepared: bool) -> None:
+    def __init__(self, calls: Iterable[CallRow], *, prepared: bool, ends_ps: int) -> None:
+        self.ends_ps = ends_ps
         self.areas: dict[int, VmArea | None] = {}
         self._uses = Counter(row.area for row in calls if row.op in CHANGES)
         self._unused: dict[int, _Promise] = {}
@@ -144,8 +160,10 @@ class _Shared:
             promise.bring()
 
 
-def _replay(shared: _Shared, rows: list[CallRow], kernel: KernelHandle, cpu: Cpu) -> Steps:
-    """Make the calls of one CPU, those of before the start first."""
+def _replay(
+    shared: _Shared, rows: list[CallRow], kernel: KernelHandle, cpu: Cpu, *, busy: bool
+) -> Steps:
+    """Make the calls of one CPU, those of before the start first; compute between them if busy."""
     before = [row for row in rows if row.at_ps is None]
     for row in before:
         yield from _call(shared, row, kernel, cpu)
@@ -155,8 +173,18 @@ def _replay(shared: _Shared, rows: list[CallRow], kernel: KernelHandle, cpu: Cpu
     yield from shared.begun.wait(cpu)
     for row in rows[len(before) :]:
         assert row.at_ps is not None
-        yield from cpu.sleep_until(shared.begins_ps + row.at_ps)
+        yield from _wait_until(shared.begins_ps + row.at_ps, cpu, busy=busy)
         yield from _call(shared, row, kernel, cpu)
+    if busy:
+        yield from _wait_until(shared.begins_ps + shared.ends_ps, cpu, busy=True)
+
+
+def _wait_until(instant: int, cpu: Cpu, *, busy: bool) -> Steps:
+    """Compute up to an instant, somewhat longer where that is interrupted; or sleep until then."""
+    if not busy:
+        yield from cpu.sleep_until(instant)
+    elif instant > cpu.now:
+        yield from cpu.user_compute(instant - cpu.now)
 
 
 def _call(shared: _Shared, row: CallRow, kernel: KernelHandle, cpu: Cpu) -> Steps:
