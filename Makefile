@@ -11,7 +11,7 @@
 #   make bench     speed, as tables of ratios and targets (a few minutes)
 #   make reproduce published experiments, predicted against measured (minutes on 2 cores); results in
 #                  results/reproduce, and the page docs/truth.md
-#   make study     the headline study (5 minutes on 2 cores); figures and the paper in results/study
+#   make study     the headline study (6 minutes on 2 cores); figures and the paper in results/study
 #   make notebooks open the notebooks, with their outputs, in Jupyter Lab; installed into .venv the first time
 #   make outputs   run the notebooks, and keep what they give (a few minutes)
 #   make docs      the pages that the code writes, the README's price list, and the site
@@ -134,6 +134,7 @@ study: $(TOOLS)
 	$(BIN)/pmsim sweep claim --out results/study/claim
 	$(BIN)/pmsim sweep claim-arm64 --out results/study/claim-arm64
 	$(BIN)/pmsim sweep claim-32bit --out results/study/claim-32bit
+	$(BIN)/pmsim sweep claim-protocols --out results/study/claim-protocols
 	$(BIN)/jupyter execute notebooks/claim.ipynb --output $(CURDIR)/results/study/claim.ipynb
 	@echo "the figures: results/study/*.png; the paper around them: results/study/claim.ipynb"
 

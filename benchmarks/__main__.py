@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import churn, fabric, growth, kernel, shares, sweeps
+from benchmarks import churn, fabric, growth, kernel, protocols, shares, sweeps
 
 Measure = Callable[[Console], None]
 """Measures a part, and prints its table."""
@@ -18,6 +18,7 @@ Measure = Callable[[Console], None]
 PARTS: Mapping[str, Measure] = MappingProxyType(
     {
         "fabric": fabric.compare,
+        "protocols": protocols.compare,
         "shares": shares.compare,
         "sweeps": sweeps.compare,
         "churn": churn.compare,

@@ -148,7 +148,7 @@ def draw(found: Curves, ax: Axes) -> Axes:
     _scale(found, ax)
     found.measure.on(ax.yaxis)
     ax.grid(visible=True, axis="y")
-    _name_lines(ax, ends)
+    name_lines(ax, ends)
     look.say(ax, message(found), _detail(found, ax))
     return ax
 
@@ -225,7 +225,7 @@ def _spaced(ax: Axes, axis: Axis) -> list[int]:
     return chosen[::-1]
 
 
-def _name_lines(ax: Axes, ends: list[tuple[str, float, str]]) -> None:
+def name_lines(ax: Axes, ends: list[tuple[str, float, str]]) -> None:
     """Write each line's name right of its end, moved apart where they would overlap."""
     if not ends:
         return

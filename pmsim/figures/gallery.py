@@ -20,6 +20,7 @@ from pmsim.figures import (
     latencies,
     look,
     operations,
+    side_by_side,
     space,
     swings,
     timeline,
@@ -121,6 +122,18 @@ _SENSITIVITY: Final[dict[str, tuple[Panel, ...]]] = {
 """The figures of a sensitivity."""
 
 
+_PROTOCOLS: Final[dict[str, tuple[Panel, ...]]] = {
+    "protocols": tuple(
+        Panel(
+            partial(side_by_side.side_by_side, metric=metric), side_by_side.size,
+            side_by_side.draw, side_by_side.says, name=metric,
+        )
+        for metric in side_by_side.COSTS
+    )
+}  # fmt: skip
+"""The figure of a sweep over protocols, whatever metrics are asked for."""
+
+
 def drawings(
     found: CpuTables | Swept | Sensitive,
     metrics: Sequence[str] | None = None,
@@ -145,7 +158,7 @@ def drawings(
         If the threshold is no value of a metric.
     """
     if isinstance(found, Swept):
-        figures = sweep_figures(found, metrics, threshold)
+        figures = {**_PROTOCOLS, **sweep_figures(found, metrics, threshold)}
     else:
         figures = _SENSITIVITY if isinstance(found, Sensitive) else GALLERY
     chosen: list[Drawing] = []

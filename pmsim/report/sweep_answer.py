@@ -12,12 +12,15 @@ from pmsim import formatting
 from pmsim.confidence import LEAST
 from pmsim.figures.effects import Effect, Effects, effects
 from pmsim.figures.swept import axis_of
+from pmsim.report.protocol_words import protocol_words
 
 if TYPE_CHECKING:
     from pmsim.experiments.results import Sweep
 
 ANSWERED: Final = ("lost_share", "latency_mean_ps")
 """The metrics that are spoken of."""
+WHERE_ANY: Final = ("waking_share", "awake_share")
+"""Those that are spoken of where there is any of it: of CPUs that sleep."""
 MOST_AXES: Final = 4
 """Axes that are spoken of, those that matter most."""
 
@@ -26,7 +29,9 @@ def sweep_words(sweep: Sweep) -> list[str]:
     """Return the answers that a sweep gives, a sentence each, the most important first."""
     varied = [path for path, values in sweep.axes.items() if len(set(values)) > 1]
     known = [name for name in ANSWERED if name in sweep.frame and sweep.frame[name].notna().any()]
+    known += [name for name in WHERE_ANY if name in sweep.frame and sweep.frame[name].max() > 0]
     said = [one for name in known if varied for one in _metric(sweep, name)]
+    said = [*protocol_words(sweep), *said]
     if len(sweep.failures):
         every = int(sweep.cells["replications"].sum())
         said.append(f"{len(sweep.failures):,} of {every:,} runs failed.")

@@ -115,10 +115,14 @@ class Measured:
         """The replication before and after its transient."""
         return self.summary.transients[0]
 
+    def of_a_shootdown(self, what: Callable[[Cost], int]) -> float | None:
+        """Return a part of the cost for each shootdown, unrounded; None without any."""
+        total = self.summary.broadcasts.total
+        return what(self.summary.cost) / total if total else None
+
     def mean_latency(self) -> float | None:
         """Return the mean latency of shootdowns, unrounded."""
-        total = self.summary.broadcasts.total
-        return self.summary.cost.initiators_ps / total if total else None
+        return self.of_a_shootdown(lambda cost: cost.initiators_ps)
 
 
 def measure(files: TableSource, summary: Summary) -> dict[str, float]:
@@ -204,6 +208,10 @@ def _pools(files: TableSource) -> dict[str, float]:
     lost = sum(int(pools[name].sum()) for name in _LOST_BYTES)
     exposed = float(pools["exposed_byte_s"].sum())
     return {"pages": int(pools["pages"].sum()), "lost": lost, "exposed": exposed}
+
+
+def _part_of(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
 
 
 def _mean(times: Tally) -> float:
@@ -314,6 +322,19 @@ _DECLARED = (
     _latency("latency_p99_ps", lambda all: all.p99, "quantile", "p99 of the latency of a shootdown",
              headline=True),
     _latency("latency_max_ps", lambda all: all.max, "extreme", "latency of the slowest shootdown"),
+    Metric(
+        "waking_share", "1", "share", "part of the latency in which CPUs wake up",
+        "Part of the latency of shootdowns in which the slowest target woke from an idle state.",
+        lambda m: _part_of(m.summary.cost.waking_ps, m.summary.cost.initiators_ps),
+    ),
+    Metric(
+        "taken_mean_ps", "ps", "mean", "CPU time that a shootdown takes from others",
+        "Mean CPU time that a shootdown takes from what computes: handlers, stalls by TLB"
+        " broadcasts, TLBs refilled. What its initiator waits is its latency.",
+        lambda m: m.of_a_shootdown(
+            lambda cost: cost.stolen_ps - cost.awake_ps + cost.refill_ps
+        ),
+    ),
     Metric(
         "transient_end_ps", "ps", "time", "end of the transient",
         "Where the transient at the start ends; unknown where shootdowns still change, or are few.",

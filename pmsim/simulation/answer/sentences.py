@@ -18,6 +18,8 @@ from pmsim.formatting import (
     written,
 )
 from pmsim.simulation.answer.calm import Calm
+from pmsim.simulation.answer.deferral import deferral_words
+from pmsim.simulation.answer.isolation import Isolated
 from pmsim.simulation.answer.summary import (
     Calls,
     ShootdownCounts,
@@ -50,6 +52,9 @@ SLIGHT = 0.01
 
 OUTSTANDING = 2
 """A CPU that lost so many times the mean is named."""
+
+NOTABLE_WAKING = 0.1
+"""From this part of the waiting on, that targets had to wake up is spoken of."""
 
 TOO_OFTEN = 0.05
 """With so many failures for each call the answer begins with them."""
@@ -146,10 +151,18 @@ def _woken(summary: Summary) -> list[str]:
     cost, runs = summary.cost, summary.replications
     if not cost.woken:
         return []
-    return [
+    said = [
         f"Idle CPUs were woken {_times(cost.woken, runs)}, and awake for"
         f" {time(cost.awake_ps / runs)}: no task lost that time."
     ]
+    waking = cost.waking_ps / (cost.initiators_ps or 1)
+    if waking >= NOTABLE_WAKING:
+        said.append(
+            f"{share(waking)} of what initiators waited for shootdowns,"
+            f" {time(cost.waking_ps / runs)} of {time(cost.initiators_ps / runs)}, is waking the"
+            " slowest target, not flushing."
+        )
+    return said
 
 
 def _hanging(summary: Summary) -> list[str]:
@@ -405,10 +418,15 @@ def over_budget(summary: Summary) -> list[str]:
 
 
 def _isolated(summary: Summary) -> list[str]:
-    """Say how often isolated CPUs were interrupted, by what, and how long."""
+    """Say how often isolated CPUs were interrupted, by what, how long; and what was deferred."""
     one = summary.isolated
     if one is None:
         return []
+    return [_interruptions(one, summary), *deferral_words(summary)]
+
+
+def _interruptions(one: Isolated, summary: Summary) -> str:
+    """Say how often they were interrupted, by what, and how long."""
     cpus = (
         f"{'An' if one.cpus == 1 else f'Each of {one.cpus:,}'} isolated CPU{'s' * (one.cpus > 1)}"
     )
@@ -430,7 +448,7 @@ def _isolated(summary: Summary) -> list[str]:
             text += f"; in a day {number(one.per_day)} times, {time(mean * one.per_day)} in all"
     if one.stalled_ps:
         text += f"; stalls by TLB broadcasts took {time(one.stalled_ps)} of all of them"
-    return [f"{text}."]
+    return f"{text}."
 
 
 def _is_over(summary: Summary) -> bool:

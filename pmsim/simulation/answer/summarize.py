@@ -78,7 +78,7 @@ def summarize(
         cpus=len(np.unique(cpus["cpu"])),
         broadcasts=calls.totals(sum(durations)),
         latency_ps=calls.latency(),
-        cost=_cost(calls.latencies.total, cpus, tasks, sum(durations)),
+        cost=_cost(calls, cpus, tasks, sum(durations)),
         paid=Paid(_paying_cpus(cpus, tasks), calls.initiators(names)),
         slowest=calls.slowest.told(names),
         transient_end_ps=transients[0].end_ps if transients else None,
@@ -113,7 +113,7 @@ _TASK_COLUMNS = (
 _PAID = ("stolen_ps", "awake_ps", "spin_ps", "refill_ps", "handlers")
 _CALL_COLUMNS = (
     "replication", "cpu", "task", "start_ps", "end_ps", "kind", "cause", "targets", "protocol",
-    "pages",
+    "pages", "idle_exit_ps", "left_out",
 )  # fmt: skip
 _ALL_CALL_COLUMNS = tuple(dict.fromkeys((*_CALL_COLUMNS, *SLOWEST_COLUMNS)))
 
@@ -126,6 +126,8 @@ class _Calls:
         self.causes: Counter[str] = Counter()
         self.protocols: Counter[str] = Counter()
         self.targets = 0
+        self.waking = 0
+        self.left_out: Counter[str] = Counter()
         self.last_ends: dict[int, int] = {}
         self.waited: Counter[tuple[int, int]] = Counter()
         self.latencies = Tally()
@@ -137,6 +139,8 @@ class _Calls:
             self.latencies.add(latency)
             self.slowest.look(batch, latency)
             self.targets += int(filled(batch.column(7)).sum())
+            self.waking += int(filled(batch.column(10)).sum())
+            _add_by_name(self.left_out, *coded(batch.column(6)), filled(batch.column(11)))
             for counter, column in ((self.kinds, 5), (self.causes, 6), (self.protocols, 8)):
                 for item in batch.column(column).value_counts().to_pylist():
                     counter[item["values"]] += item["counts"]
@@ -156,6 +160,7 @@ class _Calls:
             by_protocol=dict(self.protocols.most_common()),
             targets=self.targets,
             pages_p50=_median(self.pages),
+            left_out=dict(self.left_out.most_common()),
         )
 
     def latency(self) -> Latency:
@@ -187,6 +192,12 @@ def _median(times: Tally) -> int | None:
     return times.at((times.count + 1) // 2) if times.count else None
 
 
+def _add_by_name(into: Counter[str], codes: Ints, names: Sequence[str], values: Ints) -> None:
+    """Add values to the names that their codes stand for; names that get nothing stay away."""
+    for code in np.unique(codes[values > 0]).tolist():
+        into[names[code]] += int(values[codes == code].sum())
+
+
 def _add_by_key(into: Counter[tuple[int, int]], cpu: Ints, task: Ints, values: Ints) -> None:
     tasks, of_task = np.unique(task, return_inverse=True)
     keys, place = np.unique(cpu * len(tasks) + of_task, return_inverse=True)
@@ -210,7 +221,7 @@ def _paying_cpus(cpus: Mapping[str, Ints], tasks: Mapping[str, Ints]) -> tuple[P
 
 
 def _cost(
-    initiators: int, cpus: Mapping[str, Ints], tasks: Mapping[str, Ints], duration: int
+    calls: _Calls, cpus: Mapping[str, Ints], tasks: Mapping[str, Ints], duration: int
 ) -> Cost:
     """Return the CPU time that was lost, by what it was spent on."""
     names = (*SPENT, "lock_spin_ps", "woken")
@@ -221,7 +232,10 @@ def _cost(
     sums["irqs_off_ps"] = np.maximum(sums["irqs_off_ps"] - windows, 0)
     spent = {name: int(one[0]) for name, one in sums.items()}
     share = total / all_time if all_time else 0.0
-    return Cost(initiators_ps=initiators, **spent, lost_ps=total, share=share)
+    return Cost(
+        initiators_ps=calls.latencies.total, **spent, lost_ps=total, share=share,
+        waking_ps=calls.waking,
+    )  # fmt: skip
 
 
 def _names(tasks: Mapping[str, Ints]) -> dict[tuple[int, int], str]:

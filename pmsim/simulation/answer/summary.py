@@ -28,6 +28,10 @@ class ShootdownCounts(Record):
     by_protocol: Annotated[Mapping[str, int], "By how the CPUs were told: ipi, sbi, tlbi."]
     targets: Annotated[int, "CPUs that had to answer, one for each shootdown."]
     pages_p50: Annotated[int | None, "Pages of a ranged flush, their median; none without any."]
+    left_out: Annotated[
+        Mapping[str, int],
+        "Isolated CPUs that were left out, one for each shootdown, by its cause.",
+    ] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +61,9 @@ class Cost(Record):
         int, "What tasks lost: stolen less awake, and spin, irqs_off and refill with it."
     ]
     share: Annotated[float, "The lost time as a share of all CPU time."]
+    waking_ps: Annotated[
+        int, "The part of initiators' latency in which the slowest target woke from an idle state."
+    ] = 0
 
     @property
     def parts(self) -> Mapping[str, int]:

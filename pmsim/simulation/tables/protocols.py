@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from pmsim.hardware.shootdown.protocol import Count
+from pmsim.hardware.shootdown.protocol import Count, Holds, Shootdown
 from pmsim.hardware.shootdown.protocols import PROTOCOLS
 
-__all__ = ["PROTOCOLS", "SILENT", "TOLD", "Count"]
+__all__ = ["PROTOCOLS", "SILENT", "TOLD", "Count", "Holds", "Shootdown"]
 
 SILENT: Final = frozenset(name for name, one in PROTOCOLS.items() if not one.interrupts)
 """Those that interrupt nobody."""

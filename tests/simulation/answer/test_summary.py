@@ -189,8 +189,22 @@ def test_the_cost_is_what_handlers_waits_starts_and_refills_took(tmp_path: Path)
         "refill_ps": 80,
         "lost_ps": 136,  # an idle CPU that is woken costs no task anything
         "share": 136 / (2 * DURATION),
+        "waking_ps": 0,
     }
     assert sum(cost.parts.values()) == cost.lost_ps
+
+
+def test_what_initiators_waited_for_waking_and_whom_they_left_out_are_added_up(
+    tmp_path: Path,
+) -> None:
+    place = CROSSCALL_COLUMNS.index
+    purges, woken = calls([30, 40]), calls([50], cpu=1)
+    purges[:, place("left_out")] = 3, 4
+    woken[:, place("cause")] = Cause.ATTRIBUTES
+    woken[:, place("idle_exit_ps")] = 45
+    found = made(tmp_path, purges, woken)
+    assert found["cost"]["waking_ps"] == 45
+    assert found["broadcasts"]["left_out"] == {"purge": 7}
 
 
 def test_who_paid_most_comes_first(tmp_path: Path) -> None:

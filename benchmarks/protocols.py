@@ -1,0 +1,146 @@
+"""What a shootdown takes to simulate: protocol by protocol, as a ratio to interrupts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.clock import cpu_seconds, in_turn, median, met
+from benchmarks.fabric import BETWEEN, FOREVER
+from benchmarks.machines import CEILING, COSTS, HUGE, LARGE, SMALL
+from pmsim.hardware.costs import SbiCosts, TlbiCosts
+from pmsim.hardware.machine import Machine
+from pmsim.hardware.proposals import CoherentCosts, DeferredCosts, DirectoryCosts, RarCosts
+from pmsim.hardware.shootdown.holders import COHERENT, DIRECTORY
+from pmsim.hardware.shootdown.protocol import Shootdown, with_options
+from pmsim.hardware.shootdown.protocols import PROTOCOLS
+from pmsim.hardware.shootdown.tlbi import invalidate_all, invalidate_pages
+from pmsim.hardware.task import Task
+from pmsim.hardware.tlb import flush
+from pmsim.hardware.topology import Topology
+from pmsim.steps import Steps
+from pmsim.units import NS
+
+ONE, ALL = 1, CEILING + 1
+"""Pages that a shootdown is about: one, or so many that everything is dropped."""
+MOST = 1.0
+"""Times an interrupt's call that any shootdown may take, on as many CPUs."""
+NOISE = 0.1
+"""By so much ratios of the same thing differ on a machine that others use too."""
+
+EVERY_COST = replace(
+    COSTS,
+    tlbi=TlbiCosts(
+        operation=50 * NS, everything=100 * NS, barrier=200 * NS, round_trip=COSTS.ipi.line,
+        victim_share_ppm=250_000, pages=1,
+    ),
+    sbi=SbiCosts(
+        trap=500 * NS, queue=20 * NS, send=80 * NS, delivery=COSTS.ipi.delivery,
+        line=COSTS.ipi.line, entry=250 * NS, exit=150 * NS,
+    ),
+    coherent=CoherentCosts(store=COSTS.ipi.line),
+    directory=DirectoryCosts(lookup=30 * NS, message=2 * NS, round_trip=COSTS.ipi.line),
+    rar=RarCosts(
+        payload=50 * NS, queue=20 * NS, send=80 * NS, fanout=16, delivery=COSTS.ipi.delivery,
+        action=400 * NS, line=COSTS.ipi.line,
+    ),
+    deferred=DeferredCosts(check=10 * NS, entry_flush=400 * NS),
+)  # fmt: skip
+"""The machine that is timed, with costs of every protocol; what is timed hangs on none of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """How many CPUs, and how many shootdowns a run makes on them."""
+
+    topology: Topology
+    calls: int
+
+
+SIZES = (
+    Machines(Topology(packages=1, cores=2), 10_000),
+    Machines(SMALL, 10_000),
+    Machines(LARGE, 2_000),
+    Machines(HUGE, 3_000),
+)
+
+
+def compare(console: Console) -> None:
+    """Print the table."""
+    console.print(
+        _table("two CPUs tell all, of a page", 2, ONE),
+        _table("one CPU tells all, of everything", 1, ALL),
+        _table("one CPU tells all, of a page", 1, ONE),
+        "The last one is of calls to everybody while nothing else is going on: those by interrupts"
+        " are known without a look at any target.",
+        sep="\n",
+    )
+
+
+def _table(title: str, initiators: int, pages: int) -> Table:
+    table = Table(title, title="Protocols: µs of this computer for a shootdown, and times `ipi`",
+                  title_justify="left")  # fmt: skip
+    for size in SIZES:
+        table.add_column(f"{size.topology.n_cpus:,} CPUs", justify="right")
+    ways = {name: Shootdown(one) for name, one in PROTOCOLS.items()}
+    ways["deferred, all left out"] = with_options(PROTOCOLS["deferred"], {"defers": "all"})
+    times = [_measured(list(ways.values()), size, initiators, pages) for size in SIZES]
+    for place, name in enumerate(ways):
+        cells = []
+        for rounds in times:
+            ratio = median([one[place] / one[0] for one in rounds])
+            each = median([one[place] for one in rounds]) * 1e6
+            cells.append(f"{each:,.2f}  {ratio:.2f} x {met(ratio <= MOST + NOISE)}")
+        table.add_row(name, *cells)
+    return table
+
+
+def _measured(
+    ways: list[Shootdown], size: Machines, initiators: int, pages: int
+) -> list[list[float]]:
+    """Return the seconds that a shootdown takes, a list of all protocols for each round."""
+
+    def timed(way: Shootdown) -> float:
+        few, many = 3, 3 + size.calls
+        short, long = (_run(way, size.topology, initiators, n, pages) for n in (few, many))
+        return (long - short) / (size.calls * initiators)
+
+    for way in ways:
+        _run(way, size.topology, initiators, 3, pages)  # and it is compiled
+    columns = in_turn(*((lambda way=way: timed(way)) for way in ways))
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _run(way: Shootdown, topology: Topology, initiators: int, calls: int, pages: int) -> float:
+    """Return the CPU time of a run in which some CPUs make shootdowns, and all others compute."""
+    isolated = range(initiators, topology.n_cpus) if way.protocol.name == "deferred" else ()
+    machine = Machine(topology, EVERY_COST, shootdown=way, isolated=isolated)
+    for cpu in range(machine.n_cpus):
+        if cpu < initiators:
+            machine.spawn(cpu, lambda task: _shootdowns(task, way, calls, pages))
+        else:
+            machine.spawn(cpu, _other, role="background")
+    return cpu_seconds(machine.run)
+
+
+def _shootdowns(task: Task, way: Shootdown, calls: int, pages: int) -> Steps:
+    function = flush(EVERY_COST.tlb, pages, CEILING)
+    if way.value("defers") == "all":
+        function = replace(function, purges=True)
+    tlbi = EVERY_COST.tlbi
+    assert tlbi is not None
+    invalidation = invalidate_pages(tlbi, pages) if pages == ONE else invalidate_all()
+    for _ in range(calls):
+        yield from task.compute(BETWEEN)
+        if way.protocol.interrupts:
+            yield from task.cross_call(function, pages=pages)
+        elif way.protocol in (COHERENT, DIRECTORY):
+            yield from task.wait_for_holders(way.protocol, pages=pages)
+        else:
+            yield from task.invalidate(invalidation, pages=pages)
+
+
+def _other(task: Task) -> Steps:
+    yield from task.user_compute(FOREVER)

@@ -1,0 +1,188 @@
+"""Protocols side by side: what a shootdown costs its initiator and all others, by CPUs or the like.
+
+The sentences of a sweep's answer and its figure read the same numbers here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from typing import Final
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from pmsim import formatting
+from pmsim.figures import look, swept
+from pmsim.figures.curve import name_lines
+from pmsim.figures.measures import Measure, measure_of
+from pmsim.figures.swept import Axis, Floats, Swept
+
+PROTOCOLS: Final = "kernel.shootdown"
+"""The axis whose values are protocols."""
+COSTS: Final[Mapping[str, str]] = {
+    "latency_mean_ps": "A shootdown's initiator waits",
+    "taken_mean_ps": "A shootdown takes from all others",
+}
+"""What a shootdown costs: the metric, and how sentences and axes speak of it."""
+_SMALL: Final = 10_000
+"""Picoseconds below which an axis is linear: some protocols take nothing at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """Where one protocol becomes cheaper than another.
+
+    Attributes
+    ----------
+    cheaper, dearer
+        Which is the cheaper one beyond it.
+    at
+        The value of the axis, interpolated.
+    """
+
+    cheaper: str
+    dearer: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    """One cost of each protocol, along an axis of numbers.
+
+    Attributes
+    ----------
+    measure
+        The metric.
+    along
+        The axis, such as CPUs.
+    values
+        Means by protocol, in the order of the sweep; one for each value of the axis.
+    """
+
+    measure: Measure
+    along: Axis
+    values: Mapping[str, Floats]
+
+    def ranking(self, place: int) -> list[tuple[str, float]]:
+        """Return protocols and what they cost at one value of the axis, the cheapest first."""
+        known = [(name, float(row[place])) for name, row in self.values.items()]
+        return sorted((one for one in known if not np.isnan(one[1])), key=lambda one: one[1])
+
+    @property
+    def crossings(self) -> list[Crossing]:
+        """Where one becomes cheaper than another that was cheaper, in the order of the axis."""
+        found = [
+            one for a, b in combinations(self.values, 2) for one in self._between(a, b)
+        ]  # fmt: skip
+        return sorted(found, key=lambda one: one.at)
+
+    def _between(self, a: str, b: str) -> Iterator[Crossing]:
+        """Yield where two protocols meet; between two values costs grow by as much for each CPU."""
+        gaps, x = self.values[a] - self.values[b], self.along.positions
+        known = [place for place, gap in enumerate(gaps.tolist()) if gap and not np.isnan(gap)]
+        for low, high in pairwise(known):
+            if np.sign(gaps[low]) != np.sign(gaps[high]):
+                names = (a, b) if gaps[high] < 0 else (b, a)
+                part = gaps[low] / (gaps[low] - gaps[high])
+                yield Crossing(*names, float(x[low] + part * (x[high] - x[low])))
+
+
+def varies_protocols(sweep: Swept) -> bool:
+    """Return whether a sweep varies the protocol, and at most one other thing, a number."""
+    varied = [path for path, values in sweep.axes.items() if len(set(values)) > 1]
+    if PROTOCOLS not in varied or not swept.is_grid(sweep):
+        return False
+    others = [path for path in varied if path != PROTOCOLS]
+    return not others or (len(others) == 1 and bool(swept.axis_of(sweep, others[0]).numbers))
+
+
+def along(sweep: Swept) -> Axis | None:
+    """Return the axis of numbers that a sweep of protocols varies too, if it does."""
+    paths = [path for path, values in sweep.axes.items() if len(set(values)) > 1]
+    return next((swept.axis_of(sweep, path) for path in paths if path != PROTOCOLS), None)
+
+
+def side_by_side(sweep: Swept, metric: str) -> SideBySide | None:
+    """Return a cost of each protocol along the axis of numbers; None where there is no such."""
+    if not varies_protocols(sweep) or metric not in swept.metrics_of(sweep):
+        return None
+    axis = along(sweep)
+    if axis is None:
+        return None
+    protocols = swept.axis_of(sweep, PROTOCOLS)
+    table = swept.cells(sweep, metric, [axis, protocols])
+    heights = swept.grid(table, "mean", axis, protocols)
+    names = map(str, protocols.labels)
+    return SideBySide(measure_of(metric), axis, dict(zip(names, heights, strict=True)))
+
+
+def size(_found: SideBySide | None) -> tuple[float, float]:
+    """Return the width and height of the figure, in inches."""
+    return 6.6, 4.4
+
+
+def says(found: SideBySide | None) -> bool:
+    """Return whether there are two protocols or more to be told apart."""
+    return found is not None and len(found.values) > 1 and len(found.along.labels) > 1
+
+
+def draw(found: SideBySide, ax: Axes) -> Axes:
+    """Draw a line for each protocol."""
+    x = found.along.positions
+    ends: list[tuple[str, float, str]] = []
+    for place, (name, row) in enumerate(found.values.items()):
+        known = ~np.isnan(row)
+        if not known.any():
+            continue
+        colour = look.PETROFF[place % len(look.PETROFF)]
+        stroke = look.STROKES[place % len(look.STROKES)]
+        ax.plot(x[known], row[known], color=colour, linestyle=stroke, marker="o", markersize=3.4)
+        ends.append((_short(name), float(row[known][-1]), colour))
+    _scale(found, ax)
+    ax.grid(visible=True, axis="y")
+    ax.set_xticks(x, found.along.texts)
+    ax.set_xticks([], minor=True)
+    ax.set_xlabel(found.along.name)
+    ax.set_ylabel(COSTS.get(found.measure.column, found.measure.label))
+    look.fit_labels(ax)
+    name_lines(ax, ends)
+    look.say(ax, message(found), "")
+    return ax
+
+
+def _short(name: str) -> str:
+    """Write a protocol without the names of its options: ``tlbi, per_sync``."""
+    protocol, *options = name.split(",")
+    return ", ".join([protocol, *(one.partition("=")[2] for one in options)])
+
+
+def _scale(found: SideBySide, ax: Axes) -> None:
+    """Scale both axes by ratios; that of costs is linear near nothing, where some take nothing."""
+    heights = np.concatenate([row[~np.isnan(row)] for row in found.values.values()])
+    top, low = float(heights.max()), float(heights.min())
+    if found.along.logarithmic:
+        ax.set_xscale("log")
+    if low > 0:
+        ax.set_yscale("log")
+        ax.set_ylim(low / 2, 2 * top)
+        found.measure.on(ax.yaxis)
+        return
+    found.measure.on(ax.yaxis)
+    if top > _SMALL:
+        ax.set_yscale("symlog", linthresh=_SMALL, linscale=0.3)
+        ax.set_ylim(-0.1 * _SMALL, 2 * top)
+        found.measure.on(ax.yaxis)
+        ax.set_yticks([0.0, *(10.0**n for n in range(4, int(np.log10(top)) + 1))])
+        ax.set_yticks([], minor=True)
+
+
+def message(found: SideBySide) -> str:
+    """Return the sentence on top: what the cheapest and the dearest cost at the far end."""
+    last = len(found.along.labels) - 1
+    ranking, say = found.ranking(last), found.measure.say
+    where = found.along.in_words(found.along.labels[last])
+    ends = [f"{say(value)} ({_short(name)})" for name, value in (ranking[0], ranking[-1])]
+    what = COSTS.get(found.measure.column, found.measure.title)
+    return f"{what}: {formatting.from_to(*ends)} at {where}"
