@@ -15,7 +15,7 @@ from tests.bounds.runner import Runner, problem_of
 NUMBERS = numbers()
 EVERY = 16
 """Of so many values beside the largest, one is tried in the quick part."""
-CHOICES = ("kernel.direct_map_leaf", "kernel.modules_size")
+CHOICES = ("kernel.direct_map_leaf", "kernel.ftrace_entry_sites", "kernel.modules_size")
 """Keys that may have but a few values, none of which is tried."""
 PAIRS = 1500
 """Pairs of keys that are tried in the slow part."""
