@@ -13,6 +13,7 @@ from pmsim.figures.measures import measure_of
 from pmsim.figures.side_by_side import COSTS, PROTOCOLS, SideBySide
 from pmsim.kernel.shootdown import ShootdownKey
 from pmsim.scenario.read import parse
+from pmsim.simulation.answer.deferral import DEFERRED, NEVER_DEFERRED
 from pmsim.simulation.tables.protocols import Holds, Shootdown
 from pmsim.units import S
 
@@ -43,6 +44,8 @@ def protocol_words(sweep: Sweep) -> list[str]:
     said = [one for metric in COSTS for one in _cost(sweep, metric)]
     if side_by_side.along(sweep) is None:
         said += [one for metric in ISOLATED for one in _isolated(sweep, metric)]
+    if DEFERRED in sweep.axes[PROTOCOLS]:
+        said.append(f"By {DEFERRED} only purges are put off: {NEVER_DEFERRED}.")
     return [*said, *_holds(sweep)]
 
 

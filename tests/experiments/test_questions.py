@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 
@@ -180,7 +182,31 @@ def test_the_sweep_over_deferral_tells_a_day_of_an_isolated_cpu_by_each_protocol
     rates = sweep.frame.set_index(PROTOCOLS)["isolated_interrupts_per_s"] * 86_400
     told = ", ".join(f"{rates[name]:,.0f} {name}" for name in sweep.axes[PROTOCOLS])
     assert f"A day interrupts an isolated CPU, times: {told}." in words
+    assert any(
+        one.startswith("By deferred only purges are put off: changed permissions (set_memory_ro)")
+        for one in words
+    )
     assert (
         "When the initiator goes on by deferred,defers=all, every CPU has been told, and may go on"
         " using the old translation."
     ) in words
+
+
+def test_page_wise_tlbi_overtakes_interrupts_of_x86_from_as_many_cpus_on_as_the_page_says() -> None:
+    """All flushes of the pool: one of everything for an area, or one for each of its pages."""
+
+    def by_tlbi(n: int, *, repeated: bool) -> float:
+        barrier = (TLBI + BARRIER + (n - 1) * ANSWER + TRIP) * NS
+        page = barrier * (2 if repeated else 1)
+        return AREAS * ((PAGES + 1) * page + (PAGES - 1) * TLBI * NS)
+
+    def overtakes(*, repeated: bool) -> int:
+        return next(n for n in range(2, 4096) if AREAS * by_ipi(n) > by_tlbi(n, repeated=repeated))
+
+    page = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text(encoding="utf-8")
+    said = re.search(r"from (\d+) CPUs on instead of (\d+)", " ".join(page.split()))
+    assert said is not None
+    assert [int(one) for one in said.groups()] == [
+        overtakes(repeated=True),
+        overtakes(repeated=False),
+    ]
