@@ -27,6 +27,8 @@ ONE, ALL = 1, CEILING + 1
 """Pages that a shootdown is about: one, or so many that everything is dropped."""
 MOST = 1.0
 """Times an interrupt's call that any shootdown may take, on as many CPUs."""
+LONG, LEAST = 0.3, 0.01
+"""Seconds that a run's calls are to take at least, and that they are taken to take at least."""
 NOISE = 0.1
 """By so much ratios of the same thing differ on a machine that others use too."""
 
@@ -73,8 +75,9 @@ def compare(console: Console) -> None:
         _table("two CPUs tell all, of a page", 2, ONE),
         _table("one CPU tells all, of everything", 1, ALL),
         _table("one CPU tells all, of a page", 1, ONE),
-        "The last one is of calls to everybody while nothing else is going on: those by interrupts"
-        " are known without a look at any target.",
+        "The last one is of calls to everybody while nothing else goes on. Those by interrupts are"
+        " known without a look at any target; an action (rar) and an entry (deferred) empty each"
+        " TLB at an instant of its own, and a broadcast (tlbi) holds up each CPU that computes.",
         sep="\n",
     )
 
@@ -102,14 +105,25 @@ def _measured(
 ) -> list[list[float]]:
     """Return the seconds that a shootdown takes, a list of all protocols for each round."""
 
-    def timed(way: Shootdown) -> float:
-        few, many = 3, 3 + size.calls
-        short, long = (_run(way, size.topology, initiators, n, pages) for n in (few, many))
-        return (long - short) / (size.calls * initiators)
+    def spent(way: Shootdown, calls: int) -> float:
+        return _run(way, size.topology, initiators, calls, pages)
 
-    for way in ways:
-        _run(way, size.topology, initiators, 3, pages)  # and it is compiled
-    columns = in_turn(*((lambda way=way: timed(way)) for way in ways))
+    def enough(way: Shootdown) -> int:
+        """Return how many calls take far longer than a run's beginning differs from another's."""
+        spent(way, 3)  # and it is compiled
+        beside = max(LEAST, spent(way, size.calls) - spent(way, 3))
+        return round(size.calls * max(1.0, LONG / beside))
+
+    def timed(way: Shootdown, calls: int) -> float:
+        return (spent(way, 3 + calls) - spent(way, 3)) / (calls * initiators)
+
+    counts = [enough(way) for way in ways]
+    columns = in_turn(
+        *(
+            (lambda way=way, calls=calls: timed(way, calls))
+            for way, calls in zip(ways, counts, strict=True)
+        )
+    )
     return [list(row) for row in zip(*columns, strict=True)]
 
 
@@ -132,11 +146,12 @@ def _shootdowns(task: Task, way: Shootdown, calls: int, pages: int) -> Steps:
     tlbi = EVERY_COST.tlbi
     assert tlbi is not None
     invalidation = invalidate_pages(tlbi, pages) if pages == ONE else invalidate_all()
+    by_holders = way.protocol.name in (COHERENT.name, DIRECTORY.name)
     for _ in range(calls):
         yield from task.compute(BETWEEN)
         if way.protocol.interrupts:
             yield from task.cross_call(function, pages=pages)
-        elif way.protocol in (COHERENT, DIRECTORY):
+        elif by_holders:
             yield from task.wait_for_holders(way.protocol, pages=pages)
         else:
             yield from task.invalidate(invalidation, pages=pages)

@@ -14,7 +14,7 @@ full, which holds the initiator up earlier than at its barrier.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from pmsim.hardware.costs import TlbiCosts
 from pmsim.hardware.shootdown.protocol import Count, Holds, Option, Protocol, Value
@@ -135,11 +135,12 @@ class Invalidation:
         return Effort(self.operations, service, beside, 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Effort:
+class Effort(NamedTuple):
     """What an invalidation takes on a machine; times in picoseconds.
 
-    Parameters
+    A tuple, as one is made for each invalidation.
+
+    Attributes
     ----------
     operations
         How many operations go out, repetitions and all.
