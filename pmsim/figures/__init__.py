@@ -18,6 +18,7 @@ from pmsim.figures.misses import error_distribution
 from pmsim.figures.operations import operation_cost
 from pmsim.figures.phases import phase_diagram
 from pmsim.figures.reproduced import experiment_curve
+from pmsim.figures.side_by_side import protocols
 from pmsim.figures.space import address_space
 from pmsim.figures.styling import style
 from pmsim.figures.swings import constants
@@ -39,6 +40,7 @@ __all__ = [
     "error_distribution",
     "operation_cost",
     "phase_diagram",
+    "protocols",
     "style",
     "experiment_curve",
     "tornado",

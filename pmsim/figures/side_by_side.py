@@ -14,8 +14,10 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from pmsim import formatting
+from pmsim.errors import ResultError
 from pmsim.figures import look, swept
 from pmsim.figures.curve import name_lines
+from pmsim.figures.given import drawn_from
 from pmsim.figures.measures import Measure, measure_of
 from pmsim.figures.swept import Axis, Floats, Swept
 
@@ -87,6 +89,38 @@ class SideBySide:
                 names = (a, b) if gaps[high] < 0 else (b, a)
                 part = gaps[low] / (gaps[low] - gaps[high])
                 yield Crossing(*names, float(x[low] + part * (x[high] - x[low])))
+
+
+@drawn_from("a sweep")
+def protocols(sweep: Swept, metric: str = "latency_mean_ps", ax: Axes | None = None) -> Axes:
+    """Draw what a shootdown costs by each protocol, along the number that the sweep varies too.
+
+    Parameters
+    ----------
+    sweep
+        A sweep of `pmsim.sweep` or `pmsim.open` over ``kernel.shootdown`` and one axis of numbers.
+    metric
+        A column of metrics: ``latency_mean_ps``, what the initiator waits; ``taken_mean_ps``, what
+        a shootdown takes from all others; or another one.
+    ax
+        Axes to draw on; a figure of its own where not given.
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
+
+    Raises
+    ------
+    ResultError
+        If the sweep has no such metric, or varies something else.
+    """
+    swept.check_metric(sweep, metric)
+    found = side_by_side(sweep, metric)
+    if found is None:
+        raise ResultError(f"this figure needs a sweep over {PROTOCOLS} and one axis of numbers")
+    with look.drawing(ax, size(found)) as axes:
+        return draw(found, axes)
 
 
 def varies_protocols(sweep: Swept) -> bool:

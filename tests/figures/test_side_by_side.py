@@ -10,10 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+import pmsim
+from pmsim.errors import ResultError
 from pmsim.figures import side_by_side
 from pmsim.figures.form import form_of, formed
 from pmsim.figures.gallery import drawings
-from pmsim.figures.look import drawing
 
 COSTS: Mapping[str, tuple[float, float]] = {
     "ipi": (1e6, 1e5),
@@ -67,15 +68,19 @@ def test_the_figure_draws_a_line_for_each_protocol_and_tells_the_far_end() -> No
     found = side_by_side.side_by_side(SWEEP, "latency_mean_ps")
     assert found is not None
     assert side_by_side.says(found)
-    with drawing(None, side_by_side.size(found)) as ax:
-        side_by_side.draw(found, ax)
-        assert [len(line.get_xdata()) for line in ax.get_lines()] == [4, 4, 4]
-        title = str(ax.get_title(loc="left")).replace("\n", " ").replace("\N{NO-BREAK SPACE}", " ")
-        assert title == (
-            "A shootdown's initiator waits: 0 s (coherent) to 52.2 µs (ipi) at 512 CPUs"
-        )
-        names = [text.get_text() for text in ax.texts]
-        assert {"ipi", "coherent", "tlbi, per_sync"} <= set(names)
+    ax = pmsim.plot.protocols(SWEEP)
+    assert [len(line.get_xdata()) for line in ax.get_lines()] == [4, 4, 4]
+    title = str(ax.get_title(loc="left")).replace("\n", " ").replace("\N{NO-BREAK SPACE}", " ")
+    assert title == ("A shootdown's initiator waits: 0 s (coherent) to 52.2 µs (ipi) at 512 CPUs")
+    assert {"ipi", "coherent", "tlbi, per_sync"} <= {text.get_text() for text in ax.texts}
+
+
+def test_a_sweep_of_something_else_is_refused_with_what_is_needed() -> None:
+    only_cpus = OfProtocols({"machine.cpus": CPUS, "kernel.shootdown": ("ipi",)})
+    with pytest.raises(ResultError, match=r"needs a sweep over kernel\.shootdown and one axis"):
+        pmsim.plot.protocols(only_cpus)
+    with pytest.raises(ResultError, match="no metric 'latency'"):
+        pmsim.plot.protocols(SWEEP, "latency")
 
 
 def test_it_is_drawn_of_sweeps_that_vary_protocols_and_a_number_and_of_no_others() -> None:
