@@ -942,15 +942,18 @@ class KernelHandle:
         """Write to ``pages`` pages that a child shares: a fault, a copy and a flush for each."""
         return self._process_calls.wp_page_copy(self.task, pages)
 
-    def execve(self, pages: Pages = 0) -> Steps:
+    def execve(self, pages: Pages = 0, *, shared: bool = False) -> Steps:
         """Run another program: a new address space; the one before ends if nobody else uses it.
 
         Parameters
         ----------
         pages
-            How many of the one before are freed if it ends.
+            How many of the one before go if it ends.
+        shared
+            Whether they are the parent's, too, as those of a child that was forked: then only
+            entries and counts of them go, which takes as long as it took to copy them.
         """
-        return self._process_calls.execve(self.task, pages)
+        return self._process_calls.execve(self.task, pages, shared=shared)
 
     def exit_mm(self, pages: Pages = 0) -> Steps:
         """End a thread; with the last one goes the address space: one flush, lazy CPUs included.
@@ -983,7 +986,7 @@ class KernelHandle:
     # text.bpf
 
     def bpf_prog_load(
-        self, size: Size, *, verified: int = 0
+        self, size: Size, *, verified: int = 0, capable: bool = True
     ) -> Generator[Any, Any, BpfProgram | None]:
         """Load a program: check and translate it, and make its code executable.
 
@@ -995,11 +998,15 @@ class KernelHandle:
         verified
             Instructions of a program that comes by bpf(2), whose verifier allocates two arrays and
             frees them; 0: a classic filter (of a socket, of seccomp), which is checked without.
+        capable
+            Whether the caller has ``CAP_BPF`` (before 5.8 ``CAP_SYS_ADMIN``), and is not refused
+            for the kernel's ``bpf_jit_limit``.
 
         Returns
         -------
         BpfProgram or None
-            None for an empty program, and where addresses or memory run out.
+            None for an empty program, where addresses or memory run out, and beyond the limit;
+            `bpf_refusal` gives the reason.
 
         Raises
         ------
@@ -1007,8 +1014,15 @@ class KernelHandle:
             For a negative size.
         """
         return self._bpf.bpf_prog_load(
-            self.task, size if type(size) is int else as_size(size), verified=verified
+            self.task,
+            size if type(size) is int else as_size(size),
+            verified=verified,
+            capable=capable,
         )
+
+    def bpf_refusal(self) -> str:
+        """Return at once why the last load of a task that failed did so; empty if none has."""
+        return self._bpf.bpf_refusal(self.task)
 
     def bpf_prog_free(self, program: BpfProgram | None) -> Steps:
         """Free a program: ``bpf_prog_free`` leaves it to a worker of this CPU.

@@ -104,7 +104,7 @@ class ProcessCalls:
         self._operations.end(operation)
 
     @call
-    def execve(self, task: Task, pages: Pages = 0) -> Steps:
+    def execve(self, task: Task, pages: Pages = 0, *, shared: bool = False) -> Steps:
         """Run another program: a new address space; the one before ends if nobody else uses it.
 
         Parameters
@@ -112,7 +112,10 @@ class ProcessCalls:
         task
             Who calls.
         pages
-            How many of the one before are freed if it ends.
+            How many of the one before go if it ends.
+        shared
+            Whether they are the parent's, too, as those of a child that was forked: then only
+            entries and counts of them go, which takes as long as it took to copy them.
         """
         before = self._spaces.current_mm(task)
         operation = self._operations.begin(task, "execve", pages)
@@ -120,7 +123,7 @@ class ProcessCalls:
         last = self._spaces.exit_mm(task)
         yield from self._spaces.use_mm(task, self._spaces.create())
         if last:
-            yield from self._exit_mmap(task, before, pages)
+            yield from self._exit_mmap(task, before, pages, shared=shared)
         self._operations.end(operation)
 
     @call
@@ -142,8 +145,12 @@ class ProcessCalls:
             yield from self._exit_mmap(task, mm, pages)
         self._operations.end(operation)
 
-    def _exit_mmap(self, task: Task, mm: UserMm, pages: Pages) -> Steps:
-        """Clear all entries, flush, and only then free the pages and the tables."""
+    def _exit_mmap(self, task: Task, mm: UserMm, pages: Pages, *, shared: bool = False) -> Steps:
+        """Clear all entries, flush, and only then free the tables, and pages that nobody shares."""
+        if shared:
+            yield from self._operations.compute(task, pages * self._costs.user_fork_page)
+            yield from self._spaces.flush_tlb_mm(task, mm)
+            return
         yield from self._operations.compute(task, pages * self._costs.user_mapping_page)
         yield from self._spaces.flush_tlb_mm(task, mm)
         yield from self._lru.remove(task, pages)

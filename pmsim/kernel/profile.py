@@ -437,6 +437,10 @@ class KernelProfile(BaseModel):
         description="Whether a BPF program is there from boot, so that a pack exists and never"
         " becomes empty."
     )
+    bpf_jit_limit: Size = Field(
+        description="Bytes of code of BPF programs from which on callers without CAP_BPF are"
+        " refused (net.core.bpf_jit_limit); 0B: none."
+    )
     bpf_insn_aux: PositiveSize = Field(
         description="What the verifier of bpf(2) allocates for each instruction, and frees again."
     )

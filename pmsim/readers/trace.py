@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from pmsim.readers.formats import LINE
+from pmsim.readers.formats import LINE, MOST_CPUS
 from pmsim.readers.stream import TextStream
 
 _LOST: Final = re.compile(rb"^CPU:(\d+) \[(?:LOST )?(\d*) ?EVENTS(?: DROPPED)?\]", re.MULTILINE)
@@ -27,6 +27,11 @@ _COMMENT: Final = re.compile(
 
 MOST_PLACES: Final = 1 << 12
 """Places of probes that are remembered."""
+
+MOST_EVENTS: Final = 1 << 12
+"""Names of events that are told apart of which nobody asked for any; the kernel has some 2,000."""
+OTHER: Final = b"others"
+"""What events of further names are counted as."""
 
 Handler: TypeAlias = Callable[[int, int, bytes, bytes, bytes], None]
 """Called with time (ps), CPU, name of the task, its flags (empty where there are none), and the
@@ -151,6 +156,8 @@ class TraceReader:
                 continue
             time = int(seconds) * tick if part is None else int(seconds + part) * scales[len(part)]
             cpu = int(on)
+            if cpu >= MOST_CPUS:
+                continue  # no line of a trace, though it looks like one
             if time < latest.get(cpu, 0):
                 backwards += 1
             else:
@@ -166,6 +173,8 @@ class TraceReader:
             if handler is None:
                 handler = self._of_probe(rest) if rest[:1] == b"(" else None
                 if handler is None:
+                    if event not in reading.unknown and len(reading.unknown) >= MOST_EVENTS:
+                        event = OTHER
                     reading.unknown[event] = reading.unknown.get(event, 0) + 1
                     continue
             handler(time, cpu, name, flags or b"", rest)

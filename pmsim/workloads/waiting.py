@@ -23,7 +23,14 @@ PACKAGE: Final = str(Path(__file__).parents[1])
 PLAIN: Final = frozenset(
     {
         *("rng", "report_failure", "work_until_now", "windows_until"),
-        *("is_pmalloc_object", "usercopy_allowed", "pfree", "load_refusal", "process"),
+        *(
+            "is_pmalloc_object",
+            "usercopy_allowed",
+            "pfree",
+            "load_refusal",
+            "bpf_refusal",
+            "process",
+        ),
         "current_mm",
     }
 )

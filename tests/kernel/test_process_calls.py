@@ -109,3 +109,18 @@ def test_a_program_in_a_process_of_one_thread_interrupts_nobody() -> None:
         yield from kernel.exit_mm()
 
     assert process("linux-6.1-x86_64", act, threads=0).calls == []
+
+
+def test_pages_that_the_parent_shares_are_not_freed_with_a_child() -> None:
+    """They take as long to go as to copy; pages of its own are freed, one by one."""
+
+    def act(kernel: KernelHandle) -> Calls:
+        for shared in (True, False):
+            yield from kernel.use_mm((yield from kernel.fork(1_000)))
+            yield from kernel.execve(1_000, shared=shared)
+
+    booted = process("linux-6.1-x86_64", act, threads=0)
+    lengths = [row["end_ps"] - row["start_ps"] for row in booted.of_kind("execve")]
+    costs = booted.kernel.context.costs
+    own = costs.user_mapping_page + costs.user_page_free
+    assert lengths[1] - lengths[0] >= 1_000 * (own - costs.user_fork_page)

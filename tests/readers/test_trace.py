@@ -7,8 +7,11 @@ import pyarrow as pa
 import pytest
 
 from pmsim.errors import ScenarioError
+from pmsim.imports.trace.calls import MOST_FUNCTIONS
+from pmsim.imports.trace.seen import read_trace
+from pmsim.readers.formats import MOST_CPUS
 from pmsim.readers.stream import BLOCK, TextStream
-from pmsim.readers.trace import Reading, TraceReader
+from pmsim.readers.trace import MOST_EVENTS, Reading, TraceReader
 from pmsim.units import NS, US
 
 Heard = list[tuple[int, int, bytes, bytes, bytes]]
@@ -144,3 +147,20 @@ def test_where_blocks_end_makes_no_difference(
 def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match="not text in lines"):
         read(written(tmp_path, b"x" * (BLOCK + 5)))
+
+
+def test_names_and_cpus_without_end_take_no_memory_without_end(tmp_path: Path) -> None:
+    """Broken or hostile text: each line names another event, another function, another CPU."""
+    lines = [
+        f" work-8 [{number % 9000:03d}] d.h.. 7.{number:06d}: nonsense{number}: cpu=1\n"
+        f" work-8 [001] d.h.. 7.{number:06d}: ipi_send_cpumask: cpumask=2 callsite=a"
+        f" callback=f{number}\n"
+        for number in range(2 * MOST_EVENTS)
+    ]
+    path = tmp_path / "trace.txt"
+    path.write_text("".join(lines))
+    seen = read_trace(path)
+    assert len(seen.reading.unknown) <= MOST_EVENTS + 1
+    assert len(seen.calls.functions) <= MOST_FUNCTIONS + 1
+    assert max(seen.calls.targets, default=0) < MOST_CPUS
+    assert seen.calls.functions["others"].calls > 0

@@ -8,6 +8,7 @@ import pytest
 
 import pmsim
 from pmsim.errors import ScenarioError
+from pmsim.kernel.profiles import load_profile
 from pmsim.units import MS, S
 from pmsim.workloads.registry import workload_kinds
 from pmsim.workloads.task import MachineInfo
@@ -45,6 +46,47 @@ def test_a_program_that_has_a_lifetime_is_freed_when_it_is_over() -> None:
     assert starts(result, "bpf_prog_free") == [end + 3 * MS for end in loads["end_ps"]]
     # Two flushes each, one when it goes; and the second one purges what the first has left.
     assert len(result.crosscalls) == 2 * (2 + 1) + 1
+
+
+@pytest.mark.parametrize(
+    ("kernel", "each"),
+    [
+        # Pages of its own: 600 bytes, 8 of a header and 128 spare are one page.
+        (OLD, 4096),
+        # Chunks of 64 bytes in a pack: 600 bytes, 8 of a header and 16 spare are ten.
+        ("linux-6.1-x86_64", 640),
+    ],
+)
+def test_beyond_the_limit_only_who_is_capable_loads_programs(kernel: str, each: int) -> None:
+    limited = {"profile": kernel, "bpf_jit_limit": "64KiB"}
+    most = 64 * 1024 // each
+    result = run(bpf(programs=most + 3, capable=False), kernel=limited)
+    (failure,) = result.summary.failures
+    assert (failure.kind, failure.count) == ("bpf_prog_load", 3)
+    assert "bpf_jit_limit, 64 KiB" in failure.first
+    assert not run(bpf(programs=most + 3), kernel=limited).summary.failures
+
+
+def test_what_goes_makes_room_below_the_limit() -> None:
+    limited = {"profile": OLD, "bpf_jit_limit": "8KiB"}
+    short = bpf(programs=9, capable=False, lifetime="500us", arrival={"every": "1ms"})
+    assert not run(short, kernel=limited).summary.failures
+
+
+@pytest.mark.parametrize(
+    ("kernel", "limit"),
+    [
+        ("linux-4.16-x86_64", 0),
+        ("linux-5.15-x86_64", 264_241_152),
+        ("linux-6.12-x86_64", 528_482_304),
+        ("linux-6.18-arm64", 0),
+        ("linux-5.4-arm32", 7 << 20),
+        ("linux-6.12-riscv64", 64 << 20),
+    ],
+)
+def test_the_limit_is_what_sysctl_shows(kernel: str, limit: int) -> None:
+    """264241152 and 528482304 are what ``sysctl net.core.bpf_jit_limit`` shows on x86-64."""
+    assert load_profile(kernel).bpf_jit_limit == limit
 
 
 def test_programs_come_on_each_cpu_by_draws_of_its_own() -> None:

@@ -30,6 +30,8 @@ MOST_PENDING: Final = 1 << 16
 """Calls that may be under way at once; beyond, their ends are lost, and all are given up."""
 ENOUGH_TO_TELL: Final = 20
 """Functions that a CPU ran for others from which on they tell whether it is mostly idle."""
+MOST_FUNCTIONS: Final = 1 << 12
+"""Functions that are told apart; calls of further ones are those of *others*."""
 MOST_TASKS: Final = 1 << 12
 """Names of interrupted tasks that are told apart on one CPU."""
 
@@ -214,7 +216,7 @@ class Calls:
             self._function(what).calls += 1
         call.targets.add(on)
         call.left += 1
-        self.functions[what].queued += 1
+        self._function(what).queued += 1
         if len(self._pending) >= MOST_PENDING:
             self._pending.clear()
         self._pending[csd, on] = time, call
@@ -248,7 +250,7 @@ class Calls:
         if call is not None and on in call.targets:
             call.sent_ps = time
             call.interrupted.add(on)
-            self.functions[call.function].interrupts += 1
+            self._function(call.function).interrupts += 1
 
     def csd_function_entry(
         self, time: int, cpu: int, name: bytes, _flags: bytes, rest: bytes
@@ -282,7 +284,8 @@ class Calls:
         if delay < 0:
             self.negative += 1
             return
-        self.functions[what if what in self.functions else queued[1].function].delay.add(delay)
+        known = what if what in self.functions else queued[1].function
+        self._function(known).delay.add(delay)
         target.delay.add(delay)
         if name not in IDLE_NAMES and cpu in queued[1].interrupted:
             self.busy.add(delay)
@@ -319,7 +322,9 @@ class Calls:
     def _function(self, what: str) -> Function:
         found = self.functions.get(what)
         if found is None:
-            found = self.functions[what] = Function()
+            if len(self.functions) >= MOST_FUNCTIONS:
+                what = "others"
+            found = self.functions.setdefault(what, Function())
         return found
 
 

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from pmsim import formatting
 from pmsim.errors import ProgramError, UndefinedBehaviour
 from pmsim.kernel.addresses.vmalloc import Vmalloc
 from pmsim.kernel.calls import call
 from pmsim.kernel.permissions.set_memory import SetMemory
 from pmsim.kernel.text.bpf_images import Image, program_images
+from pmsim.kernel.text.bpf_limit import JitLimit
 from pmsim.units import PAGE_SIZE, Bytes
 
 if TYPE_CHECKING:
@@ -85,10 +87,12 @@ class Bpf:
         self._vmalloc = context.part(Vmalloc)
         self._set_memory = context.part(SetMemory)
         self._images = program_images(context)
+        self._limit = JitLimit(profile.bpf_jit_limit)
+        self._refusals: dict[Task, str] = {}
 
     @call
     def bpf_prog_load(
-        self, task: Task, size: Bytes, *, verified: int = 0
+        self, task: Task, size: Bytes, *, verified: int = 0, capable: bool = True
     ) -> Generator[Any, Any, BpfProgram | None]:
         """Load a program: check and translate it, and make its code executable.
 
@@ -102,11 +106,15 @@ class Bpf:
         verified
             Instructions of a program that comes by bpf(2), whose verifier allocates two arrays and
             frees them; 0: a classic filter (of a socket, of seccomp), which is checked without.
+        capable
+            Whether the caller has ``CAP_BPF`` (before 5.8 ``CAP_SYS_ADMIN``), and is not refused
+            for the kernel's ``bpf_jit_limit``.
 
         Returns
         -------
         BpfProgram or None
-            None for an empty program, and where addresses or memory run out.
+            None for an empty program, where addresses or memory run out, and beyond the limit;
+            `bpf_refusal` gives the reason.
 
         Raises
         ------
@@ -122,14 +130,20 @@ class Bpf:
             untranslated = INSTRUCTION * verified or size
             struct = yield from self._vmalloc.vmalloc(task, STRUCT + untranslated)
         program = None
+        self._refusals[task] = f"no room for {size:,} bytes of code"
         if struct is not None:
             if verified:
                 yield from self._verify(task, verified)
-            program = yield from self._select_runtime(task, size, struct)
+            program = yield from self._select_runtime(task, size, struct, capable=capable)
             if program is None:
                 yield from self._vmalloc.vfree(task, struct)
         self._operations.end(operation)
         return program
+
+    @call
+    def bpf_refusal(self, task: Task) -> str:
+        """Return at once why the last load of a task that failed did so; empty if none has."""
+        return self._refusals.get(task, "")
 
     @call
     def bpf_prog_free(self, task: Task, program: BpfProgram | None) -> Steps:
@@ -166,13 +180,21 @@ class Bpf:
                 yield from self._vmalloc.vfree(task, area)
 
     def _select_runtime(
-        self, task: Task, size: Bytes, struct: VmArea
+        self, task: Task, size: Bytes, struct: VmArea, *, capable: bool
     ) -> Generator[Any, Any, BpfProgram | None]:
         """Translate a program (``bpf_prog_select_runtime``); None if there is no room for that."""
         image = None
         if self._images is not None:
+            charged = self._images.size(size)
+            if not self._limit.charge(charged, capable=capable):
+                self._refusals[task] = (
+                    f"not permitted (EPERM): with {size:,} bytes more the code of all programs"
+                    f" would exceed net.core.bpf_jit_limit, {formatting.size(self._limit.limit)}"
+                )
+                return None
             image = yield from self._images.allocate(task, size)
             if image is None:
+                self._limit.uncharge(charged)
                 return None
         if self._locks_struct:
             struct.flush_reset_perms = self._flags_struct
@@ -187,6 +209,7 @@ class Bpf:
         if program.image is not None:
             assert self._images is not None
             yield from self._images.free(task, program.image)
+            self._limit.uncharge(program.image.size)
         if self._locks_struct and not self._flags_struct:
             yield from self._set_memory.set_memory_rw(task, struct.address, struct.pages)
         yield from self._vmalloc.vfree(task, struct)

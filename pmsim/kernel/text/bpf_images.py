@@ -2,8 +2,7 @@
 
 Stands for ``bpf_jit_binary_alloc`` and ``bpf_jit_binary_lock_ro`` (kernel/bpf/core.c and
 include/linux/filter.h, Linux 4.16 and 5.15), and for ``bpf_prog_pack_alloc`` (kernel/bpf/core.c,
-6.1 to 6.18). Left out: the limit on what unprivileged programs may take (``bpf_jit_limit``), and
-what a program leaves free at random before its code.
+6.1 to 6.18). Left out: what a program leaves free at random before its code.
 """
 
 from __future__ import annotations
@@ -102,6 +101,9 @@ MaybeImage = Generator[Any, Any, Image | None]
 class Images(Protocol):
     """Where the code of programs is put."""
 
+    def size(self, code: Bytes) -> Bytes:
+        """Return the bytes of an image with so much code."""
+
     def allocate(self, task: Task, code: Bytes) -> MaybeImage:
         """Return an image with the code in it, ready to run."""
 
@@ -124,9 +126,13 @@ class OwnImages:
         self._pages = pages
         self._code_sync = context.part(CodeSync)
 
+    def size(self, code: Bytes) -> Bytes:
+        """Return the bytes of an image: whole pages."""
+        return _round_up(code + HEADER + HOLE, PAGE_SIZE)
+
     def allocate(self, task: Task, code: Bytes) -> MaybeImage:
         """Allocate pages, write the code, then protect them."""
-        size = _round_up(code + HEADER + HOLE, PAGE_SIZE)
+        size = self.size(code)
         fill = self._code_sync.flush_icache_range
         area = yield from self._pages.allocate(task, size // PAGE_SIZE, fill)
         return None if area is None else Image(area.address, size, area)
@@ -172,9 +178,13 @@ class PackedImages:
         self._text_poke = context.part(TextPoke)
         self._code_sync = context.part(CodeSync)
 
+    def size(self, code: Bytes) -> Bytes:
+        """Return the bytes of an image: whole chunks."""
+        return _round_up(code + HEADER + PACK_HOLE, CHUNK)
+
     def allocate(self, task: Task, code: Bytes) -> MaybeImage:
         """Find a place in a pack and copy the code there."""
-        size = _round_up(code + HEADER + PACK_HOLE, CHUNK)
+        size = self.size(code)
         yield from self._operations.lock(task, self.pack_mutex)
         image = yield from self._place(task, size)
         self.pack_mutex.unlock(task)

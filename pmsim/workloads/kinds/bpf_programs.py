@@ -44,6 +44,11 @@ class BpfPrograms(Recurring):
         description="Whether programs come by bpf(2), whose verifier allocates and frees two"
         " arrays; classic filters (of sockets, of seccomp) do not.",
     )
+    capable: bool = Field(
+        default=True,
+        description="Whether who loads them has CAP_BPF (before 5.8 CAP_SYS_ADMIN), as root has;"
+        " others are refused beyond the kernel's bpf_jit_limit.",
+    )
     lifetime: Length | None = Field(
         default=None,
         description="How long a program stays: a time, or {dist: exponential, scale: 1s}; none:"
@@ -59,9 +64,11 @@ class BpfPrograms(Recurring):
             yield from cpu.sleep_until(instant)
             size = next(sizes)
             instructions = -(-size // INSTRUCTION) if self.verified else 0
-            program = yield from kernel.bpf_prog_load(size, verified=instructions)
+            program = yield from kernel.bpf_prog_load(
+                size, verified=instructions, capable=self.capable
+            )
             if program is None:
-                cpu.report_failure("bpf_prog_load", f"no room for {size:,} bytes of code")
+                cpu.report_failure("bpf_prog_load", kernel.bpf_refusal())
             elif self.lifetime is not None:
                 present.begin(program, draw_length(self.lifetime, cpu.rng("lifetime")))
         yield from present.end_all()

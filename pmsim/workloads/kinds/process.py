@@ -91,7 +91,7 @@ class Process(UserMapping):
         parent = kernel.current_mm()
         child = yield from kernel.fork(self.resident)
         yield from kernel.use_mm(child)
-        yield from kernel.execve(self.resident)
+        yield from kernel.execve(self.resident, shared=True)
         yield from kernel.exit_mm()
         yield from kernel.use_mm(parent)
 
