@@ -107,7 +107,7 @@ def run(
         )
         if not quiet:
             _print(result)
-        wrong += _over_budget(result)
+        wrong += _over_budget(result) + _unsafe(result)
         if not no_figures:
             wrong.append(draw_and_say(result, quiet=quiet))
     if any(wrong):
@@ -119,6 +119,14 @@ def _over_budget(result: Result) -> list[str]:
     isolated = result.summary.isolated
     violations = () if isolated is None else isolated.violations
     return [f"{result.name} is over budget: {one}" for one in violations]
+
+
+def _unsafe(result: Result) -> list[str]:
+    """Say that CPUs could use what they must not, unless the kernel is meant to be unsafe."""
+    found = result.summary.safety
+    if found is None or not found.violations or result.manifest["scenario"]["kernel"]["unsafe"]:
+        return []
+    return [f"{result.name} is unsafe: {', '.join(found.by_kind)}"]
 
 
 def _uncertainty(wanted: bool, runs: int | None) -> dict[str, int]:

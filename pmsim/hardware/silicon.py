@@ -26,6 +26,8 @@ from pmsim.hardware.specimens import WholeCalls, specimens
 from pmsim.hardware.topology import Topology
 from pmsim.steps import Steps
 
+NO_DROPS: npt.NDArray[np.int64] = np.zeros((0, layout.DROP_ROW), dtype=np.int64)
+
 
 class Slot(Protocol):
     """What an initiator of remote actions has to take, if several CPUs share it."""
@@ -59,6 +61,8 @@ class Silicon:
         What is repeated of a TLB broadcast (`shootdown.tlbi.REPEAT_SYNC`).
     on_crosscalls
         Called with chunks of finished cross-calls, shape ``(rows, len(CROSSCALL_COLUMNS))``.
+    on_drops
+        Called with what CPUs that were left out of calls have dropped, as `Fabric.take_drops` says.
     detail
         Keeps all that happens in a part of the run, where `keep_detail` was asked to before it.
     interruptions
@@ -109,6 +113,7 @@ class Silicon:
         }
         self.slots: list[Slot] = []
         self.on_crosscalls: Callable[[npt.NDArray[np.int64]], None] | None = None
+        self.on_drops: Callable[[npt.NDArray[np.int64]], None] | None = None
         self.detail: Detail | None = None
         self.interruptions: Interruptions | None = None
         self._late = Late()
@@ -186,12 +191,13 @@ class Silicon:
         come to what is gone then or later.
         """
         log = self.fabric.take_log()
+        drops = self.fabric.take_drops() if self.defers else NO_DROPS
+        if self.on_drops is not None and len(drops):
+            self.on_drops(drops)
         if self.on_crosscalls is not None:
-            self._late.add(log, self.fabric.take_drops())
+            self._late.add(log, drops)
             for rows in self._late.settled(self.now, end):
                 self.on_crosscalls(rows[:, : len(layout.LOG_COLUMNS)])
-        elif self.defers:
-            self.fabric.take_drops()
         if self.detail is not None:
             self.detail.hand_over()
         if self.interruptions is not None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pmsim.kernel.costs import KernelCosts
     from pmsim.kernel.operations import OperationLog
     from pmsim.kernel.profile import KernelProfile
+    from pmsim.kernel.safety.safety import Safety
     from pmsim.kernel.tlbflush import TlbFlush
     from pmsim.kernel.workqueue import Workqueue
 
@@ -48,6 +49,8 @@ class KernelContext:
         How all CPUs are told of a change.
     workqueue
         Who does what is put off.
+    safety
+        Compares what parts rely on with what TLBs may hold.
     """
 
     machine: Machine
@@ -56,6 +59,7 @@ class KernelContext:
     operations: OperationLog
     tlbflush: TlbFlush
     workqueue: Workqueue
+    safety: Safety
     _parts: dict[Callable[[KernelContext], Any], Any] = field(default_factory=dict, repr=False)
 
     def part(self, make: Callable[[KernelContext], Part]) -> Part:

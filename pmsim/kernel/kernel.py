@@ -21,6 +21,7 @@ from pmsim.kernel.pagetables.page_blocks import PageBlocks
 from pmsim.kernel.pagetables.pagetable import kernel_page_table
 from pmsim.kernel.permissions.set_memory import SetMemory
 from pmsim.kernel.pmalloc.pmalloc import Pmalloc
+from pmsim.kernel.safety.safety import Safety
 from pmsim.kernel.text.bpf import Bpf
 from pmsim.kernel.text.code_sync import CodeSync
 from pmsim.kernel.text.kprobes import Kprobes
@@ -76,6 +77,8 @@ class Kernel:
         What its parts stand on.
     operations
         The log of everything the kernel does.
+    safety
+        What it relied on, compared with what TLBs could hold.
     pagetable, direct_map, frames, tlbflush, workqueue, purge
         What all of it stands on.
     vmalloc, ioremap, highmem, vmap_blocks, set_memory, blocks, writes, pmalloc, modules, user
@@ -94,8 +97,9 @@ class Kernel:
         tlbflush = TlbFlush(machine, profile, operations)
         costs = costs or KernelCosts()
         self.workqueue = Workqueue(machine)
+        self.safety = Safety(machine, profile.geometry, operations)
         self.context = context = KernelContext(
-            machine, profile, costs, operations, tlbflush, self.workqueue
+            machine, profile, costs, operations, tlbflush, self.workqueue, self.safety
         )
         self.machine, self.profile, self.costs = machine, profile, costs
         self.operations, self.tlbflush = operations, tlbflush

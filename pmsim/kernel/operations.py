@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from pmsim.errors import ProgramError
 from pmsim.steps import Steps
-from pmsim.units import CpuId, Pages, Picoseconds
+from pmsim.units import PAGE_SIZE, CpuId, Pages, Picoseconds
 
 if TYPE_CHECKING:
     from pmsim.hardware.shootdown.protocol import Protocol as ShootdownProtocol
@@ -126,6 +126,60 @@ class Lock(Protocol):
         """Hand the lock on, in no time."""
 
 
+class Process(Protocol):
+    """The address space of a process, as far as its shootdowns are concerned.
+
+    Attributes
+    ----------
+    users
+        Its threads.
+    """
+
+    users: set[Task]
+
+
+class Dropped(NamedTuple):
+    """What a shootdown is about: pages of the kernel from ``first`` up to ``end``, or a process."""
+
+    first: int
+    end: int
+    process: Process | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether it is about all of the kernel."""
+        return self.end == _NO_END
+
+    @classmethod
+    def pages(cls, address: int, pages: Pages) -> Dropped:
+        """Return that a shootdown is about pages from an address on."""
+        first = address // PAGE_SIZE
+        return cls(first, first + pages)
+
+
+_NO_END: Final = 1 << 62
+EVERYTHING: Final = Dropped(0, _NO_END)
+"""All of the kernel's pages."""
+NOWHERE: Final = Dropped(0, 0)
+"""Pages that the page table has no entries for."""
+
+
+class Watcher(Protocol):
+    """Who is told of every shootdown of which is said what it drops."""
+
+    def begins(self, task: Task, what: Dropped) -> None:
+        """Note that one begins."""
+
+    def called(self, task: Task, targets: Sequence[CpuId] | None) -> None:
+        """Note that it was a cross-call, to some CPUs or to all others, and is over."""
+
+    def invalidated(self, task: Task) -> None:
+        """Note that it was the hardware's doing, and is over."""
+
+    def flushed_own(self, task: Task, what: Dropped) -> None:
+        """Note that a task has dropped something on its own CPU alone."""
+
+
 class Operation:
     """One call of the kernel that is under way.
 
@@ -170,6 +224,11 @@ class OperationLog:
     chunk
         Rows of a chunk.
 
+    Attributes
+    ----------
+    watcher
+        Who is told of shootdowns.
+
     Notes
     -----
     Stands for nothing in the kernel. Rows are packed one behind the other and cut into columns once
@@ -179,6 +238,7 @@ class OperationLog:
 
     def __init__(self, sink: Sink | None = None, chunk: int = 32_768) -> None:
         self.sink = sink
+        self.watcher: Watcher | None = None
         self._begun = 0
         self._rows = bytearray(chunk * _ROW.size if sink is not None else 0)
         self._end = 0
@@ -347,12 +407,16 @@ class OperationLog:
             operation.lock_wait_ps += task.now - start
         yield from self.fetch(task, lock.data, work)
 
-    def flush_own_cpu(self, task: Task, function: FlushFunction) -> Steps:
+    def flush_own_cpu(
+        self, task: Task, function: FlushFunction, what: Dropped | None = None
+    ) -> Steps:
         """Run a flush function on the task's own CPU alone, interrupts off; no call is made."""
         operation = self._current.get(task)
         if operation is not None:
             operation.run_ps += function.cost
         yield from task.flush_own_cpu(function)
+        if self.watcher is not None and what is not None:
+            self.watcher.flushed_own(task, what)
 
     def cross_call(
         self,
@@ -361,6 +425,7 @@ class OperationLog:
         cause: int,
         pages: Pages = -1,
         targets: Sequence[CpuId] | None = None,
+        what: Dropped | None = None,
     ) -> Steps:
         """Call a function on every other online CPU, idle ones too, and on this one; wait for all.
 
@@ -376,19 +441,31 @@ class OperationLog:
             The span that was asked for; -1 is everything.
         targets
             The CPUs to call instead of every one.
+        what
+            What it drops; None: nothing of which anybody keeps account.
         """
         start = task.now
+        watcher = None if what is None else self.watcher
+        if watcher is not None and what is not None:
+            watcher.begins(task, what)
         operation = self._current.get(task)
         number = NO_OPERATION if operation is None else operation.id
         yield from task.cross_call(
             function, cause=cause, operation=number, pages=pages, targets=targets
         )
+        if watcher is not None:
+            watcher.called(task, targets)
         if operation is not None:
             operation.crosscalls += 1
             operation.crosscall_ps += task.now - start
 
     def invalidate(
-        self, task: Task, invalidation: Invalidation, cause: int, pages: Pages = -1
+        self,
+        task: Task,
+        invalidation: Invalidation,
+        cause: int,
+        pages: Pages = -1,
+        what: Dropped | None = None,
     ) -> Steps:
         """Have the hardware invalidate on every CPU and wait for it; counts as a cross-call.
 
@@ -398,19 +475,29 @@ class OperationLog:
             Who asks.
         invalidation
             What goes out.
-        cause, pages
+        cause, pages, what
             As in `cross_call`.
         """
         start = task.now
+        watcher = None if what is None else self.watcher
+        if watcher is not None and what is not None:
+            watcher.begins(task, what)
         operation = self._current.get(task)
         number = NO_OPERATION if operation is None else operation.id
         yield from task.invalidate(invalidation, cause=cause, operation=number, pages=pages)
+        if watcher is not None:
+            watcher.invalidated(task)
         if operation is not None:
             operation.crosscalls += 1
             operation.crosscall_ps += task.now - start
 
     def wait_for_holders(
-        self, task: Task, protocol: ShootdownProtocol, cause: int, pages: Pages
+        self,
+        task: Task,
+        protocol: ShootdownProtocol,
+        cause: int,
+        pages: Pages,
+        what: Dropped | None = None,
     ) -> Steps:
         """Have hardware that knows the holders tell them; counts as a cross-call.
 
@@ -420,13 +507,18 @@ class OperationLog:
             Who asks.
         protocol
             In which way.
-        cause, pages
+        cause, pages, what
             As in `cross_call`.
         """
         start = task.now
+        watcher = None if what is None else self.watcher
+        if watcher is not None and what is not None:
+            watcher.begins(task, what)
         operation = self._current.get(task)
         number = NO_OPERATION if operation is None else operation.id
         yield from task.wait_for_holders(protocol, pages, cause=cause, operation=number)
+        if watcher is not None:
+            watcher.invalidated(task)
         if operation is not None:
             operation.crosscalls += 1
             operation.crosscall_ps += task.now - start

@@ -41,6 +41,7 @@ class ProcessCalls:
     def __init__(self, context: KernelContext) -> None:
         self._costs = context.costs
         self._operations = context.operations
+        self._safety = context.safety
         self._spaces = context.part(UserMms)
         self._lru = context.part(LruLists)
         self._counters = context.part(PageCounters)
@@ -67,7 +68,9 @@ class ProcessCalls:
         yield from self._operations.compute(task, self._costs.user_fork)
         yield from self._operations.lock(task, mm.mmap_lock)
         yield from self._operations.compute(task, pages * self._costs.user_fork_page)
+        change = self._safety.space_changed(mm)
         yield from self._spaces.flush_tlb_mm(task, mm)
+        self._safety.space_relied_on(task, mm, change, pages, freed=False)
         mm.mmap_lock.unlock(task)
         self._operations.end(operation)
         return self._spaces.create()
@@ -98,7 +101,9 @@ class ProcessCalls:
             yield from self._spaces.hold_to_fault(task, mm)
             yield from self._operations.compute(task, each)
             yield from self._counters.charge(task, 1)
+            change = self._safety.space_changed(mm)
             yield from self._spaces.flush_tlb_mm_range(task, mm, 1, frees_tables=False)
+            self._safety.space_relied_on(task, mm, change, 1, freed=False)
             yield from self._lru.add(task, 1)
             yield from self._spaces.let_go_of_fault(task, mm)
         self._operations.end(operation)
@@ -152,6 +157,9 @@ class ProcessCalls:
             yield from self._spaces.flush_tlb_mm(task, mm)
             return
         yield from self._operations.compute(task, pages * self._costs.user_mapping_page)
+        change = self._safety.space_changed(mm)
         yield from self._spaces.flush_tlb_mm(task, mm)
+        self._safety.space_relied_on(task, mm, change, pages, freed=True)
+        self._safety.space_gone(mm)
         yield from self._lru.remove(task, pages)
         yield from self._operations.compute(task, pages * self._costs.user_page_free)

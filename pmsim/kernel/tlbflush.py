@@ -24,14 +24,15 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from pmsim.errors import ProgramError
 from pmsim.hardware.costs import SbiCosts
-from pmsim.hardware.shootdown.holders import EVERYTHING
+from pmsim.hardware.shootdown.holders import EVERYTHING as ALL_ENTRIES
 from pmsim.hardware.shootdown.tlbi import (
     KERNEL_RANGE_DROPS,
     Invalidation,
     invalidate_all,
     invalidate_pages,
 )
-from pmsim.hardware.tlb import FlushFunction, empty_call, flush, full_flush, sync_core
+from pmsim.hardware.tlb import CallKind, FlushFunction, empty_call, flush, full_flush, sync_core
+from pmsim.kernel.operations import EVERYTHING, NOWHERE, Dropped
 from pmsim.units import MAX_TIME, PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
@@ -101,9 +102,9 @@ class Way(Protocol):
         """Drop every translation; ``pages`` were asked for, -1 if no range was."""
 
     def flush_range(
-        self, task: Task, cause: Cause, pages: Pages, *, frees_tables: bool = False
+        self, task: Task, cause: Cause, pages: Pages, what: Dropped, *, frees_tables: bool = False
     ) -> Steps:
-        """Drop the translations of a range that is not above the ceiling."""
+        """Drop the translations of a range that is not above the ceiling, which is ``what``."""
 
 
 class CallWay:
@@ -132,16 +133,17 @@ class CallWay:
         function = self._full_before_free if frees_tables else self._full
         if cause is Cause.PURGE:
             function = self._full_purge
-        return self._operations.cross_call(task, function, cause, pages)
+        return self._operations.cross_call(task, function, cause, pages, what=EVERYTHING)
 
     def flush_range(
-        self, task: Task, cause: Cause, pages: Pages, *, frees_tables: bool = False
+        self, task: Task, cause: Cause, pages: Pages, what: Dropped, *, frees_tables: bool = False
     ) -> Steps:
         """Call a loop over the pages on every CPU."""
         function = flush(self._tlb, pages, self.ceiling, frees_tables=frees_tables)
         if cause is Cause.PURGE:
             function = replace(function, purges=True)
-        return self._operations.cross_call(task, function, cause, pages)
+        what = EVERYTHING if function.kind is CallKind.FULL else what
+        return self._operations.cross_call(task, function, cause, pages, what=what)
 
 
 class BroadcastWay:
@@ -181,26 +183,31 @@ class BroadcastWay:
         self, task: Task, cause: Cause, pages: Pages = -1, *, frees_tables: bool = False
     ) -> Steps:
         """Send the one operation that empties every TLB, and wait for it."""
-        return self._complete(task, self._all, cause, pages)
+        return self._complete(task, self._all, cause, pages, EVERYTHING)
 
     def flush_range(
-        self, task: Task, cause: Cause, pages: Pages, *, frees_tables: bool = False
+        self, task: Task, cause: Cause, pages: Pages, what: Dropped, *, frees_tables: bool = False
     ) -> Steps:
         """Send as many operations as the pages need, and wait for them together."""
         invalidation = invalidate_pages(
             self._tlbi, pages, by_range=self._by_range, drops_all=self._drops_all
         )
-        return self._complete(task, invalidation, cause, pages)
+        if invalidation.drops_all:
+            what = EVERYTHING
+        elif not (self._by_range and self._tlbi.range):
+            covered = invalidation.operations * self._tlbi.pages
+            what = what._replace(end=min(what.end, what.first + covered))
+        return self._complete(task, invalidation, cause, pages, what)
 
     def _complete(
-        self, task: Task, invalidation: Invalidation, cause: Cause, pages: Pages
+        self, task: Task, invalidation: Invalidation, cause: Cause, pages: Pages, what: Dropped
     ) -> Steps:
         """Send operations, and call all CPUs where the barrier behind does not suffice.
 
         ``broadcast_tlb_a15_erratum`` (arch/arm/kernel/smp_tlb.c), which ``flush_tlb_kernel_range``
         and ``flush_tlb_all`` call; mappings through which code was patched are flushed without.
         """
-        yield from self._operations.invalidate(task, invalidation, cause, pages)
+        yield from self._operations.invalidate(task, invalidation, cause, pages, what)
         if self._tlbi.erratum_798181 and cause is not Cause.TEXT_POKE:
             yield from self._operations.cross_call(task, empty_call(), cause, pages)
 
@@ -225,13 +232,15 @@ class HoldersWay:
         self, task: Task, cause: Cause, pages: Pages = -1, *, frees_tables: bool = False
     ) -> Steps:
         """Wait for the change of everything."""
-        return self._operations.wait_for_holders(task, self._protocol, cause, EVERYTHING)
+        return self._operations.wait_for_holders(
+            task, self._protocol, cause, ALL_ENTRIES, EVERYTHING
+        )
 
     def flush_range(
-        self, task: Task, cause: Cause, pages: Pages, *, frees_tables: bool = False
+        self, task: Task, cause: Cause, pages: Pages, what: Dropped, *, frees_tables: bool = False
     ) -> Steps:
         """Wait for the change of so many entries."""
-        return self._operations.wait_for_holders(task, self._protocol, cause, pages)
+        return self._operations.wait_for_holders(task, self._protocol, cause, pages, what)
 
 
 class TlbFlush:
@@ -288,14 +297,26 @@ class TlbFlush:
                 task.now,
                 task.name,
             )
-        return self.flush_pages(task, -(-(end - start) // PAGE_SIZE), cause)
+        return self.flush_pages(task, -(-(end - start) // PAGE_SIZE), cause, start)
 
     def flush_pages(
-        self, task: Task, pages: Pages, cause: Cause, *, frees_tables: bool = False
+        self,
+        task: Task,
+        pages: Pages,
+        cause: Cause,
+        start: int | None = None,
+        *,
+        frees_tables: bool = False,
     ) -> Steps:
-        """Drop the translations of ``pages`` consecutive pages, wherever they lie."""
-        drop = self._way.flush_all if pages > self._way.ceiling else self._way.flush_range
-        return drop(task, cause, pages, frees_tables=frees_tables)
+        """Drop the translations of ``pages`` consecutive pages.
+
+        From the page of ``start`` on; without it, wherever they lie: the page table has no entries
+        for them (`pmsim.kernel.safety` keeps no account of them).
+        """
+        if pages > self._way.ceiling:
+            return self._way.flush_all(task, cause, pages, frees_tables=frees_tables)
+        what = NOWHERE if start is None else Dropped.pages(start, pages)
+        return self._way.flush_range(task, cause, pages, what, frees_tables=frees_tables)
 
     def text_poke_sync(self, task: Task) -> Steps:
         """Make every CPU notice that code has changed; no translation is dropped.

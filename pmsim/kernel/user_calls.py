@@ -42,6 +42,7 @@ class UserCalls:
         self._profile = context.profile
         self._costs = context.costs
         self._operations = context.operations
+        self._safety = context.safety
         self._spaces = context.part(UserMms)
         self._lru = context.part(LruLists)
         self._counters = context.part(PageCounters)
@@ -89,7 +90,9 @@ class UserCalls:
         yield from self._operations.lock(task, mm.mmap_lock)
         work = self._costs.user_mprotect + pages * self._costs.user_mapping_page
         yield from self._operations.compute(task, work)
+        change = self._safety.space_changed(mm)
         yield from self._spaces.flush(task, mm, pages)
+        self._safety.space_relied_on(task, mm, change, pages, freed=False)
         self._end(operation, mm.mmap_lock)
 
     @call
@@ -145,8 +148,10 @@ class UserCalls:
         mm.zaps += 1
         yield from self._operations.fetch(task, mm.pending)
         yield from self._operations.compute(task, pages * self._costs.user_mapping_page)
+        change = self._safety.space_changed(mm)
         yield from self._spaces.flush(task, mm, pages, frees_tables=frees_tables)
         if freed:
+            self._safety.space_relied_on(task, mm, change, pages, freed=True)
             yield from self._lru.remove(task, freed)
             yield from self._operations.compute(task, freed * self._costs.user_page_free)
         mm.zaps -= 1

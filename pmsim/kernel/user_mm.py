@@ -24,6 +24,7 @@ from pmsim.hardware.shootdown.tlbi import TLBI, USER_CPUS, Invalidation, invalid
 from pmsim.hardware.tlb import CallKind, empty_call, flush_user, full_user_flush
 from pmsim.kernel.calls import call
 from pmsim.kernel.locks import ContendedLines, KernelRwSemaphore
+from pmsim.kernel.operations import Dropped
 from pmsim.kernel.tlbflush import MAX_TLBI_RANGE_PAGES, Cause, ranged_by_call
 from pmsim.kernel.vma_lock import VmaLock
 from pmsim.units import CpuId, Pages, Picoseconds
@@ -103,6 +104,11 @@ class _CpuState:
     loaded: UserMm | None = None
     asids: dict[UserMm, int] = field(default_factory=dict)
     owed: Picoseconds = 0
+
+
+def of_process(mm: UserMm) -> Dropped:
+    """Return that a shootdown is about a process."""
+    return Dropped(0, 0, mm)
 
 
 class UserMms:
@@ -234,7 +240,9 @@ class UserMms:
                 self._look(cpu)
             mm.tlb_gen += 1
             self._note_all_flushed(mm)
-            yield from self._operations.wait_for_holders(task, self._by, Cause.USER, pages)
+            yield from self._operations.wait_for_holders(
+                task, self._by, Cause.USER, pages, of_process(mm)
+            )
             return
         if mm.zaps > 1 and self._profile.parallel_zaps == "everything":
             yield from self.flush_tlb_mm(task, mm)
@@ -382,7 +390,7 @@ class UserMms:
 
         ``broadcast_tlb_mm_a15_erratum`` (arch/arm/kernel/smp_tlb.c).
         """
-        yield from self._operations.invalidate(task, drops, cause, pages)
+        yield from self._operations.invalidate(task, drops, cause, pages, of_process(mm))
         if tlbi.erratum_798181:
             running = [cpu for cpu in sorted(mm.cpus - {task.cpu}) if self._runs(cpu, mm)]
             if running:
@@ -407,7 +415,7 @@ class UserMms:
         self._note_flushed(mm, [*here, *running])
         if not others:
             if here:
-                yield from self._operations.flush_own_cpu(task, function)
+                yield from self._operations.flush_own_cpu(task, function, of_process(mm))
             return
         targets = running
         if self._profile.user_flush == "ever_run":
@@ -419,7 +427,9 @@ class UserMms:
                 self._leave(cpu)
         if self._lines and targets:
             function = replace(function, remote=self._lines * self._farthest(task, targets))
-        yield from self._operations.cross_call(task, function, cause, pages, targets=targets)
+        yield from self._operations.cross_call(
+            task, function, cause, pages, targets=targets, what=of_process(mm)
+        )
 
     def _farthest(self, task: Task, targets: list[CpuId]) -> Picoseconds:
         """Return what a cache line takes from a task's CPU to the farthest of some."""

@@ -59,6 +59,7 @@ class Areas:
         self._lazy_free = context.part(LazyFree)
         self._release = release(context)
         self._cold = context.part(ColdAreas)
+        self._safety = context.safety
 
     def __len__(self) -> int:
         return len(self._by_start)
@@ -94,6 +95,7 @@ class Areas:
             yield from self._operations.compute(task, self._cold.walk(self._search.steps))
             self._locks.leave(task, lock)
             if page is not None:
+                self._safety.reused(task, page, pages)
                 for _ in range(self._alloc_stays):
                     yield from self._locks.stay(task, self._search.busy_lock(page))
                 return page
@@ -128,6 +130,7 @@ class Areas:
         page = self._search.take(task.cpu, where, pages, 1)
         if page is None:
             return None
+        self._safety.reused(task, page, pages)
         time = work + self._locks.passed(task, lock, 1) + self._cold.walk(self._search.steps)
         time += self._locks.passed(task, self._search.busy_lock(page), self._alloc_stays)
         return page, time

@@ -13,6 +13,7 @@ from pmsim.kernel.addresses.area_locks import AreaLocks
 from pmsim.kernel.addresses.drain import LazyFree
 from pmsim.kernel.addresses.search import AddressSpace
 from pmsim.kernel.tlbflush import Cause
+from pmsim.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -75,7 +76,9 @@ class EagerRelease:
 
     def release(self, task: Task, freed: FreedArea, area_lock: int) -> Steps:
         """Flush the area, guard included, and give its address space back at once."""
-        yield from self._tlbflush.flush_pages(task, freed.pages, Cause.PURGE)
+        yield from self._tlbflush.flush_pages(
+            task, freed.pages, Cause.PURGE, freed.page * PAGE_SIZE
+        )
         for share in self._search.shares([freed]):
             self._search.give(share, full=True)
         self._locks.leave(task, area_lock)

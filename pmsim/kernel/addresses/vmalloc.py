@@ -95,6 +95,7 @@ class Vmalloc:
         self._frames = context.part(page_frames)
         self._fresh = context.part(FreshMappings)
         self._purge = context.part(Purge)
+        self._safety = context.safety
 
     @property
     def lazy_pages(self) -> Pages:
@@ -209,6 +210,9 @@ class Vmalloc:
         yield from self.areas.remove(task, area, self._costs.vfree, self._costs.vfree_page)
         if area.flush_reset_perms and area.runs and self._profile.reset_perms:
             yield from self._reset_permissions(task, area)
+            self._safety.freed(task, area.address, area.pages, trusted=False)
+        elif area.runs:
+            self._safety.freed(task, area.address, area.pages, trusted=True)
         self._frames.release(area.runs)
         if area.page_array is not None:
             yield from self.vfree(task, area.page_array)
@@ -324,6 +328,8 @@ class Vmalloc:
         time = self.areas.remove_at_once(task, area, work)
         if time is None:
             return False
+        if mapped:
+            self._safety.freed(task, area.address, mapped, trusted=True)
         self._frames.release(area.runs)
         self._operations.note(task, "vfree", area.pages, area.address // PAGE_SIZE, time)
         return True
@@ -366,7 +372,11 @@ class Vmalloc:
         address = area.address
         for pfn, count in area.runs:
             if self._pagetable.free_table(address, _HUGE_LEVEL):
-                yield from self._tlbflush.flush_pages(task, 1, Cause.NEW_MAPPING, frees_tables=True)
+                self._safety.table_unlinked(task)
+                yield from self._tlbflush.flush_pages(
+                    task, 1, Cause.NEW_MAPPING, address, frees_tables=True
+                )
+                self._safety.table_freed(task, address, _HUGE)
             self._pagetable.map_leaf(address, pfn, _HUGE_LEVEL, PAGE_KERNEL)
             address += count * PAGE_SIZE
 

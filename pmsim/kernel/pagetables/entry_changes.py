@@ -79,6 +79,7 @@ class ChangePageAttr:
         self._costs = context.costs
         self._tlbflush = context.tlbflush
         self._operations = context.operations
+        self._safety = context.safety
         self._pagetable = context.part(kernel_page_table)
 
     def change(self, task: Task, spans: Sequence[Span], change: Change) -> Changed:
@@ -91,6 +92,7 @@ class ChangePageAttr:
             entries = self._pagetable.leaves(span.address, span.pages)
             yield from self._operations.compute(task, entries * self._costs.set_memory_page)
             counts.append(self._pagetable.protect(span.address, span.pages, *change))
+            self._safety.revoked(task, span.address, span.pages)
             self.cpa_lock.unlock(task)
         return counts[0] if counts else 0
 
@@ -106,7 +108,9 @@ class ChangePageAttr:
         yield from self._operations.compute(task, joined * self._costs.split)
         self.pgd_lock.unlock(task)
         if joined:
+            self._safety.table_unlinked(task)
             yield from self._tlbflush.flush_tlb_all(task, Cause.COLLAPSE, frees_tables=True)
+            self._safety.table_freed(task, address, pages)
 
     def _split(self, task: Task, leaf: Leaf) -> Steps:
         """Split a large leaf (``split_large_page``); cpa_lock is held before and after.
@@ -162,6 +166,7 @@ class QuietChanges:
     def __init__(self, context: KernelContext, lock: KernelMutex | None = None) -> None:
         self._costs = context.costs
         self._operations = context.operations
+        self._safety = context.safety
         self._pagetable = context.part(kernel_page_table)
         self._barriers = context.part(PteBarriers)
         self._lock = lock
@@ -179,6 +184,7 @@ class QuietChanges:
             work = entries * self._costs.set_memory_page + self._barriers.time(entries)
             yield from self._operations.compute(task, work)
             counts.append(self._pagetable.protect(span.address, span.pages, *change))
+            self._safety.revoked(task, span.address, span.pages)
         if self._lock is not None:
             self._lock.unlock(task)
         return counts[0] if counts else 0

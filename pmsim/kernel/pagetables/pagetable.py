@@ -15,17 +15,20 @@ import numpy as np
 from pmsim.kernel.geometry import PAGE_BITS, Geometry
 from pmsim.kernel.pagetables.entries import (
     FEW,
+    NX,
     PAGE_KERNEL,
     PFN_MASK,
     POINTER,
     PRESENT,
     PSE,
+    RW,
     Entries,
     Leaf,
     Run,
     fill,
 )
 from pmsim.kernel.pagetables.tables import LinearRange, Table, uniform
+from pmsim.kernel.safety.stale import StalePages
 from pmsim.units import PAGE_SIZE, Pages
 
 if TYPE_CHECKING:
@@ -40,6 +43,8 @@ class PageTable:
     ----------
     geometry
         Its shape; by default the four levels of x86-64.
+    stale
+        Where it notes what it takes away.
 
     Attributes
     ----------
@@ -56,6 +61,7 @@ class PageTable:
     """
 
     geometry: Geometry = field(default_factory=Geometry)
+    stale: StalePages = field(default_factory=StalePages)
     entries_written: int = field(default=0, init=False)
     tables_allocated: int = field(default=0, init=False)
     leaves_split: int = field(default=0, init=False)
@@ -184,6 +190,8 @@ class PageTable:
                     words[at] = 0
                     cleared += 1
             self.entries_written += cleared
+            if cleared:
+                self.stale.mark(page, pages)
             return cleared
         for level, part, whole in self._slices(address, pages):
             found = int(np.count_nonzero(part))
@@ -192,6 +200,8 @@ class PageTable:
             part[:] = 0
             self.entries_written += found
             cleared += found * self.geometry.span(level)
+        if cleared:
+            self.stale.mark(page, pages)
         return cleared
 
     def protect(self, address: int, pages: Pages, set_bits: int, clear_bits: int) -> int:
@@ -207,7 +217,7 @@ class PageTable:
         ValueError
             If a large leaf that would change lies partly outside; split it first.
         """
-        changed = 0
+        changed, revoked = 0, False
         setting, keeping = np.uint64(set_bits), np.uint64(~clear_bits & (1 << 64) - 1)
         for _, part, whole in self._slices(address, pages):
             new = (part | setting) & keeping
@@ -217,9 +227,12 @@ class PageTable:
             if found:
                 if not whole:
                     raise ValueError(f"a large leaf is only partly in the range at {address:#x}")
+                revoked = revoked or _takes_away(part, new)
                 part[:] = new
                 self.entries_written += found
                 changed += found
+        if revoked:
+            self.stale.mark(self._page(address), pages)
         return changed
 
     def leaves(self, address: int, pages: Pages) -> int:
@@ -426,6 +439,24 @@ class PageTable:
                 self.entries_written, self.tables_allocated = counted
 
 
+def _takes_away(before: Entries, after: Entries) -> bool:
+    """Return whether a change of entries takes a right away that a TLB may still grant."""
+    known = before & np.uint64(PRESENT) != 0
+    lost = (before & ~after & np.uint64(PRESENT | RW)) | (~before & after & np.uint64(NX))
+    return bool(np.any(lost[known]))
+
+
 def kernel_page_table(context: KernelContext) -> PageTable:
     """Return a kernel's own page table, nothing mapped yet."""
-    return PageTable(context.profile.geometry)
+    safety = context.safety
+    table = PageTable(context.profile.geometry, safety.stale)
+
+    def leaf_of(page: int) -> tuple[int, int] | None:
+        leaf = table.walk(page * PAGE_SIZE)
+        if leaf is None or leaf.level == 1:
+            return None
+        first = leaf.address // PAGE_SIZE
+        return first, first + leaf.pages
+
+    safety.leaf_of = leaf_of
+    return table

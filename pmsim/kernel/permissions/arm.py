@@ -60,7 +60,7 @@ class Arm64Permissions:
         if self._purges:
             yield from self._purge.unmap_aliases(task)
         yield from self._direct_map.change(task, [Span(address, pages, pages)], change)
-        yield from self._tlbflush.flush_pages(task, pages, Cause.ATTRIBUTES)
+        yield from self._tlbflush.flush_pages(task, pages, Cause.ATTRIBUTES, address)
         return 0
 
     def _change_aliases(self, task: Task, area: VmArea, change: Change) -> Steps:
@@ -69,7 +69,7 @@ class Arm64Permissions:
             for page in range(span.pages):
                 one = Span(span.address + page * PAGE_SIZE, 1, 1)
                 yield from self._direct_map.change(task, [one], change)
-                yield from self._tlbflush.flush_pages(task, 1, Cause.ATTRIBUTES)
+                yield from self._tlbflush.flush_pages(task, 1, Cause.ATTRIBUTES, one.address)
 
 
 class Arm32Permissions:
@@ -94,7 +94,7 @@ class Arm32Permissions:
         if not any(where.start <= address and end <= where.end for where in self._ranges):
             return -EINVAL
         yield from self._direct_map.change(task, [Span(address, pages, pages)], change)
-        yield from self._tlbflush.flush_pages(task, pages, Cause.ATTRIBUTES)
+        yield from self._tlbflush.flush_pages(task, pages, Cause.ATTRIBUTES, address)
         return 0
 
 

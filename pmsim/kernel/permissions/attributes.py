@@ -125,7 +125,7 @@ class PageAttributes:
         yield from self._operations.compute(task, self._costs.set_memory)
         yield from x86.flush_aliases(task)
         if guest == "sev" or change.set_bits:
-            yield from x86.flush(task, pages)
+            yield from x86.flush(task, address, pages)
         status = yield from x86.change_entries(task, address, pages, change)
         self._operations.end(operation)
         return status

@@ -58,7 +58,7 @@ class RiscvPermissions:
         if self._linear_alias:
             yield from self._tlbflush.flush_tlb_all(task, Cause.ATTRIBUTES)
         else:
-            yield from self._tlbflush.flush_pages(task, pages, Cause.ATTRIBUTES)
+            yield from self._tlbflush.flush_pages(task, pages, Cause.ATTRIBUTES, address)
         return 0
 
     def _aliases(self, task: Task, address: int, pages: Pages) -> list[Span]:

@@ -24,6 +24,7 @@ from pmsim.units import PAGE_SIZE, Pages
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.safety.violations import Revocation
 
 _WAYS: Final[dict[str, Callable[[KernelContext], Permissions]]] = {
     "x86": X86Permissions,
@@ -48,15 +49,22 @@ class SetMemory:
     ----------
     context
         What they stand on.
+
+    Attributes
+    ----------
+    revoked
+        What the call has revoked that has just returned.
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self.revoked: list[Revocation] = []
         profile = context.profile
         self._permissions = _WAYS[profile.set_memory](context)
         self._nx = profile.nx
         self._rox_at_once = profile.rox_at_once
         self._costs = context.costs
         self._operations = context.operations
+        self._safety = context.safety
 
     @call
     def set_memory_ro(self, task: Task, address: Address, pages: Pages) -> Status:
@@ -137,5 +145,6 @@ class SetMemory:
             yield from self._operations.compute(task, self._costs.set_memory)
             aligned = address // PAGE_SIZE * PAGE_SIZE
             status = yield from self._permissions.change(task, aligned, pages, change)
+            self.revoked = self._safety.returned(task)
         self._operations.end(operation)
         return status

@@ -71,7 +71,7 @@ class X86Permissions:
         if change.without_nx != Change(0, 0):
             yield from self._changes.change(task, aliases, change.without_nx)
         if changed:
-            yield from self.flush(task, pages, everything=bool(aliases) or mapped < pages)
+            yield from self.flush(task, address, pages, everything=bool(aliases) or mapped < pages)
             if self._collapses and change == ROX:
                 yield from self._changes.collapse(task, address, pages)
         return 0 if mapped == pages else -EFAULT
@@ -106,11 +106,11 @@ class X86Permissions:
             at += count
         return pieces
 
-    def flush(self, task: Task, pages: Pages, everything: bool = False) -> Steps:
+    def flush(self, task: Task, address: int, pages: Pages, everything: bool = False) -> Steps:
         """Make a change known (``cpa_flush``, ``cpa_flush_all``)."""
         if everything or not self._ranged or pages > self._tlbflush.ceiling:
             return self._tlbflush.flush_tlb_all(task, Cause.ATTRIBUTES)
-        return self._tlbflush.flush_pages(task, pages, Cause.ATTRIBUTES)
+        return self._tlbflush.flush_pages(task, pages, Cause.ATTRIBUTES, address)
 
 
 def _mapped_prefix(entries: Entries) -> Pages:

@@ -22,7 +22,7 @@ from pmsim.kernel.permissions.set_memory import SetMemory
 from pmsim.kernel.pmalloc.flagged import Flagged, FlaggedAreas
 from pmsim.kernel.pmalloc.generations import GENERATIONS, refusal, with_mode
 from pmsim.kernel.pmalloc.modes import PoolMode
-from pmsim.kernel.pmalloc.pools import Allocations, Pool, Run
+from pmsim.kernel.pmalloc.pools import Allocations, Pool, PoolArea, Run
 from pmsim.kernel.pmalloc.sizes import Sizes
 from pmsim.kernel.pmalloc.write_rare import WriteRare, Written
 from pmsim.units import Bytes
@@ -30,6 +30,7 @@ from pmsim.units import Bytes
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
+    from pmsim.kernel.safety.violations import Revocation
     from pmsim.steps import Steps
 
 MaybeAddress = Generator[Any, Any, int | None]
@@ -63,6 +64,7 @@ class Pmalloc:
         self._sizes = Sizes(8 * profile.word_bytes, profile.kmalloc_minalign)
         self._costs = context.costs
         self._operations = context.operations
+        self._safety = context.safety
         self._vmalloc = context.part(Vmalloc)
         self._set_memory = context.part(SetMemory)
         self._pools_mutex = KernelMutex(context.machine, "pools_mutex")
@@ -272,7 +274,7 @@ class Pmalloc:
         for area in self.generation.to_protect(pool):
             # The kernel ignores what this returns and flags the area as protected all the same.
             yield from self._set_memory.set_memory_ro(task, area.mapped.address, area.mapped.pages)
-            pool.mark_protected(area, task.now)
+            pool.mark_protected(area, task.now, self._revocation_of(area))
             operation.pages += area.mapped.pages
         pool.mutex.unlock(task)
         self._operations.end(operation)
@@ -341,17 +343,25 @@ class Pmalloc:
         yield from self._operations.compute(task, self._costs.area_lookup)
         self._flagged[mapped.address] = Flagged(mapped, pool)
         superseded = self.generation.superseded(pool)
-        to_protect = [area.mapped for area in superseded]
-        for area in [mapped, *to_protect] if pool.starts_protected else to_protect:
-            yield from self._set_memory.set_memory_ro(task, area.address, area.pages)
+        if pool.starts_protected:
+            yield from self._set_memory.set_memory_ro(task, mapped.address, mapped.pages)
+        revoked = []
+        for old in superseded:
+            yield from self._set_memory.set_memory_ro(task, old.mapped.address, old.mapped.pages)
+            revoked.append(self._revocation_of(old))
         # Its rest is wasted because the object did not fit, not given up for its protection.
         pool.add(mapped)
-        for old in superseded:
-            pool.mark_protected(old, task.now)
+        for old, revocation in zip(superseded, revoked, strict=True):
+            pool.mark_protected(old, task.now, revocation)
         operation = self._operations.current(task)
         if operation is not None:
             operation.pages += mapped.pages
         return True
+
+    def _revocation_of(self, area: PoolArea) -> Revocation | None:
+        """Return how the `set_memory_ro` that has just returned revoked an area; None if not."""
+        page = self._safety.page_of(area.mapped.address)
+        return next((one for one in self._set_memory.revoked if one.page == page), None)
 
     def _take_run(
         self, task: Task, pool: Pool, wanted: int, size: Bytes
@@ -404,7 +414,7 @@ class Pmalloc:
                 " works on it",
             )
         pool.destroyed = True
-        pool.exposure.change(task.now, -pool.exposure.writable)
+        pool.close(task.now)
 
 
 def _undefined(task: Task, message: str) -> UndefinedBehaviour:

@@ -14,11 +14,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, overload
 
+from pmsim.kernel.pmalloc.exposure import Exposure, Staleness
 from pmsim.kernel.pmalloc.modes import REWRITABLE, PoolMode
 from pmsim.units import PAGE_SIZE, Bytes, Pages, Picoseconds
 
 if TYPE_CHECKING:
     from pmsim.kernel.locks import KernelMutex
+    from pmsim.kernel.safety.violations import Revocation
 
 
 class MappedArea(Protocol):
@@ -56,46 +58,6 @@ class PoolArea:
     def size(self) -> Bytes:
         """Mapped bytes."""
         return self.mapped.pages * PAGE_SIZE
-
-
-@dataclass(slots=True)
-class Exposure:
-    """Bytes that are allocated and still writable, integrated over time.
-
-    This is what protection is for: the product of how much could be overwritten and how long.
-
-    Attributes
-    ----------
-    writable
-        Bytes exposed at `since`.
-    since
-        Instant of the last change, in picoseconds.
-    byte_ps
-        The integral up to `since`, in byte-picoseconds, exact.
-    """
-
-    writable: Bytes = 0
-    since: Picoseconds = 0
-    byte_ps: int = 0
-
-    def change(self, now: Picoseconds, by: Bytes) -> None:
-        """Expose more bytes (or, negative, fewer) from ``now`` on."""
-        self.byte_ps = self.at(now)
-        self.writable += by
-        self.since = now
-
-    def ramp(self, start: Picoseconds, end: Picoseconds, steps: int, size: Bytes) -> None:
-        """Expose ``size`` bytes ``steps`` times, evenly between ``start`` and ``end``.
-
-        The last step is at ``end``. Steps that no interrupt stretched are thereby exact; otherwise
-        the interrupts' time is spread evenly over the steps, rounded down to a byte-picosecond.
-        """
-        self.change(end, steps * size)
-        self.byte_ps += size * (end - start) * (steps - 1) // 2
-
-    def at(self, now: Picoseconds) -> int:
-        """Return the integral up to ``now``, in byte-picoseconds."""
-        return self.byte_ps + self.writable * (now - self.since)
 
 
 @dataclass(slots=True)
@@ -225,7 +187,9 @@ class Pool:
     destroyed
         The object was freed; whoever uses it still is undone.
     statistics, exposure
-        What the table ``pools`` shows.
+        What the table ``pools`` shows; exposed is what no protection has returned for.
+    writable, staleness
+        Bytes up to the instant at which their entries are written, and what comes then.
     """
 
     number: int
@@ -238,6 +202,8 @@ class Pool:
     destroyed: bool = False
     statistics: PoolStatistics = field(default_factory=PoolStatistics)
     exposure: Exposure = field(default_factory=Exposure)
+    writable: Exposure = field(default_factory=Exposure)
+    staleness: Staleness = field(default_factory=Staleness)
 
     @property
     def starts_protected(self) -> bool:
@@ -323,10 +289,13 @@ class Pool:
             found.append(area)
         return found
 
-    def mark_protected(self, area: PoolArea, now: Picoseconds) -> None:
+    def mark_protected(
+        self, area: PoolArea, now: Picoseconds, revocation: Revocation | None = None
+    ) -> None:
         """Note that an area is read-only from ``now`` on; the newest one's rest is given up.
 
-        Nothing changes where it was read-only before.
+        Nothing changes where it was read-only before. How its entries were revoked is known unless
+        they could not be.
         """
         if area.protected:
             return
@@ -334,16 +303,26 @@ class Pool:
             self.statistics.relinquished += self.free
         area.protected = True
         self.exposure.change(now, -area.requested)
+        self.writable.change(revocation.written_ps if revocation else now, -area.requested)
+        if revocation is not None and area.requested:
+            self.staleness.add(area.requested, revocation)
 
     def expose(self, now: Picoseconds, size: Bytes) -> None:
         """Note that ``size`` bytes of the newest area are handed out, if they can be written."""
         if not self.areas[-1].protected:
             self.exposure.change(now, size)
+            self.writable.change(now, size)
 
     def expose_evenly(self, start: Picoseconds, end: Picoseconds, steps: int, size: Bytes) -> None:
         """Note the same of ``steps`` objects, handed out evenly between ``start`` and ``end``."""
         if not self.areas[-1].protected:
             self.exposure.ramp(start, end, steps, size)
+            self.writable.ramp(start, end, steps, size)
+
+    def close(self, now: Picoseconds) -> None:
+        """Note that nothing of it can be overwritten from ``now`` on, because it is destroyed."""
+        for exposure in (self.exposure, self.writable):
+            exposure.change(now, -exposure.writable)
 
 
 def _round_down(value: int, align: int) -> int:

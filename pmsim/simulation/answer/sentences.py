@@ -20,6 +20,7 @@ from pmsim.formatting import (
 from pmsim.simulation.answer.calm import Calm
 from pmsim.simulation.answer.deferral import deferral_words
 from pmsim.simulation.answer.isolation import Isolated
+from pmsim.simulation.answer.safety import exposure, unsafe
 from pmsim.simulation.answer.summary import (
     Calls,
     ShootdownCounts,
@@ -79,14 +80,17 @@ def sentences(summary: Summary) -> list[str]:
     """
     failed = _failures(summary)
     first, last = (failed, []) if _are_the_story(summary) else ([], failed)
+    danger = unsafe(summary)
     if not summary.broadcasts.total:
         quiet = "No CPU had to be told anything: there was no shootdown."
         spent = _cost(summary) if summary.cost.lost_ps else []
         isolated = _isolated(summary)
         return [
-            *first, quiet, *isolated, *spent, *_calls(summary), *last, *_detail(summary),
+            *danger, *first, quiet, *isolated, *spent, *_calls(summary), *exposure(summary), *last,
+            *_detail(summary),
         ]  # fmt: skip
     return [
+        *danger,
         *over_budget(summary),
         *first,
         *_cost(summary),
@@ -98,6 +102,7 @@ def sentences(summary: Summary) -> list[str]:
         *_slowest(summary),
         *_isolated(summary),
         *_calls(summary),
+        *exposure(summary),
         _calm(summary),
         *_user_work(summary),
         *last,

@@ -209,6 +209,45 @@ class Failures(Record):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class FirstViolation(Record):
+    """The first time that a CPU could use what it must not."""
+
+    kind: Annotated[str, "What it could do: write_after_protect, use_after_free or table_reuse."]
+    call: Annotated[str | None, "The kernel function that relied on it; none: no operation."]
+    pages: Annotated[int, "Pages that it is about."]
+    cpu: Annotated[int, "The CPU that could."]
+    from_ps: Annotated[int, "From when on."]
+    to_ps: Annotated[int | None, "Up to when; none: to the end of the run."]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Safe(Record):
+    """Whether every CPU had forgotten what the kernel took away when it relied on that."""
+
+    violations: Annotated[int, "How often one had not: one for each CPU, of all replications."]
+    by_kind: Annotated[Mapping[str, int], "The same by what it could do; only what there was."]
+    first: Annotated[FirstViolation | None, "The first; none without any."]
+    trusted_areas: Annotated[
+        int, "Areas whose pages vfree gave back first, as Linux does: no violations."
+    ]
+    trusted_pages: Annotated[int, "Their pages."]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exposed(Record):
+    """How long memory of pools could be overwritten, all pools of all replications together."""
+
+    pools: Annotated[int, "Pools."]
+    writable_byte_s: Annotated[float, "Byte-seconds writable, up to the change of their entries."]
+    stale_byte_s: Annotated[float, "Byte-seconds writable from then on, by an old translation."]
+    stale_ps: Annotated[int, "The longest that an area was stale."]
+    stale_total_ps: Annotated[int, "The same of all areas together."]
+    closed_share: Annotated[
+        float | None, "Share of that in which no CPU ran code that could use it; none of nothing."
+    ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Detail(Record):
     """The part of one run that ``measure.detail`` kept in full: a row of the table ``detail``."""
 
@@ -275,6 +314,10 @@ class Summary(Record):
     operations: Annotated[tuple[Operations, ...], "Kernel operations by kind, in the same order."]
     failures: Annotated[tuple[Failures, ...], "What failed, by kind."]
     detail: Annotated[tuple[Detail, ...], "What was kept in full, for each such run."]
+    safety: Annotated[Safe | None, "What CPUs could still do that they must not."] = None
+    exposure: Annotated[
+        Exposed | None, "How long pools could be overwritten; none without pools."
+    ] = None
     isolated: Annotated[
         Isolated | None, "What became of isolated CPUs; none where the machine has none."
     ] = None

@@ -7,6 +7,8 @@ from typing import Any
 
 from pmsim.kernel.addresses.writes import WriteFault
 from pmsim.kernel.pmalloc.pools import Pool
+from pmsim.kernel.safety.safety import Safety
+from pmsim.kernel.safety.violations import Hazard, Violation
 from pmsim.simulation.run.build import PlacedTask, Simulation
 from pmsim.units import S
 from pmsim.workloads.failure import Failure
@@ -15,15 +17,19 @@ Row = dict[str, Any]
 
 
 def final_rows(simulation: Simulation) -> Mapping[str, Sequence[Row]]:
-    """Return the rows of the tables ``tasks``, ``pools`` and ``faults`` of a run that ended."""
+    """Return the rows of the short tables that are known when a run has ended."""
     machine = simulation.machine
     stolen = machine.accounts()["stolen_ps"].tolist()
+    safety = simulation.kernel.safety
+    safety.finish()
     faults = [_write_row(fault) for fault in simulation.kernel.faults]
     faults += [_failure_row(failure) for failure in simulation.failures]
     return {
         "tasks": [_task_row(task, machine.now, stolen[task.spec.cpu]) for task in simulation.tasks],
         "pools": [_pool_row(pool, machine.now) for pool in simulation.kernel.pmalloc.pools],
         "faults": sorted(faults, key=lambda row: row["at_ps"]),
+        "violations": [_violation_row(one) for one in safety.violations],
+        "safety": [_safety_row(safety)],
     }
 
 
@@ -44,7 +50,7 @@ def _task_row(task: PlacedTask, now: int, stolen: int) -> Row:
 
 
 def _pool_row(pool: Pool, now: int) -> Row:
-    did = pool.statistics
+    did, stale = pool.statistics, pool.staleness.at(now)
     return {
         "pool": pool.number,
         "refill": pool.refill,
@@ -60,7 +66,32 @@ def _pool_row(pool: Pool, now: int) -> Row:
         "protects": did.protects,
         "rare_writes": did.rare_writes,
         "exposed_byte_s": pool.exposure.at(now) / S,
+        "writable_byte_s": pool.writable.at(now) / S,
+        "stale_byte_s": stale.byte_ps / S,
+        "stale_ps": stale.longest_ps,
+        "stale_total_ps": stale.total_ps,
+        "closed_ps": stale.closed_ps,
         "destroyed": pool.destroyed,
+    }
+
+
+def _violation_row(one: Violation) -> Row:
+    return {
+        "kind": one.hazard.name.lower(),
+        "operation": None if one.operation < 0 else one.operation,
+        "area": None if one.page < 0 else one.page,
+        "pages": one.pages,
+        "cpu": one.cpu,
+        "from_ps": one.from_ps,
+        "to_ps": one.to_ps,
+    }
+
+
+def _safety_row(safety: Safety) -> Row:
+    return {
+        **{hazard.name.lower(): safety.counts[hazard] for hazard in Hazard},
+        "trusted_areas": safety.trusted.areas,
+        "trusted_pages": safety.trusted.pages,
     }
 
 

@@ -291,6 +291,25 @@ POOLS = Table(
         _count("protects", "Protections of the pool, those with nothing to do included."),
         _count("rare_writes", "Pages that rare writes changed, each as often as it was written."),
         Column("exposed_byte_s", "float", "B s", "Bytes allocated and writable, times how long."),
+        Column(
+            "writable_byte_s",
+            "float",
+            "B s",
+            "The same up to the instant at which their page's entry was made read-only.",
+        ),
+        Column(
+            "stale_byte_s",
+            "float",
+            "B s",
+            "Bytes times how long from then on a TLB could still hold the old translation.",
+        ),
+        _time("stale_ps", "How long that was at most, of an area."),
+        _time("stale_total_ps", "How long it was of all areas together."),
+        _time(
+            "closed_ps",
+            "The part of that in which no CPU ran code that could have used it: all were in the"
+            " handler, or in user mode.",
+        ),
         Column("destroyed", "bool", "", "Whether the pool was destroyed within the run."),
     ),
 )
@@ -307,6 +326,45 @@ FAULTS = Table(
         _text("kind", "What kind of fault."),
         _text("address", "The address it was about, in hexadecimal.", nullable=True),
         _text("detail", "What happened, in words."),
+    ),
+)
+
+VIOLATIONS = Table(
+    "violations",
+    "One row per CPU that could still use an old translation when the kernel relied on that it"
+    " cannot; the first 10,000 of a run.",
+    (
+        REPLICATION,
+        _text(
+            "kind",
+            "write_after_protect: what a call revoked that has returned; use_after_free: pages or"
+            " addresses that were given back; table_reuse: a page table that was.",
+        ),
+        _count("operation", "Id of the operation that relied on it.", nullable=True),
+        _count(
+            "area", "Number of the first page that it is about; none: of a process.", nullable=True
+        ),
+        _pages("pages", "How many pages it is about."),
+        _count("cpu", "The CPU that could."),
+        _time("from_ps", "From when on: the return, or the reuse."),
+        _time("to_ps", "Up to when; none: to the end of the run.", nullable=True),
+    ),
+)
+
+SAFETY = Table(
+    "safety",
+    "One row per run: how often a CPU could use what it must not, and what was trusted.",
+    (
+        REPLICATION,
+        _count("write_after_protect", "Violations of that kind, one for each CPU."),
+        _count("use_after_free", "The same."),
+        _count("table_reuse", "The same."),
+        _count(
+            "trusted_areas",
+            "Areas whose pages vfree gave back before any CPU had forgotten them: the kernel trusts"
+            " itself not to touch them.",
+        ),
+        _pages("trusted_pages", "Their pages."),
     ),
 )
 
@@ -424,6 +482,8 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             TASKS,
             POOLS,
             FAULTS,
+            VIOLATIONS,
+            SAFETY,
             ANATOMY,
             STRETCHES,
             INTERRUPTIONS,

@@ -1,0 +1,1 @@
+"""Whether every CPU has forgotten what the kernel took away, when it relies on that."""

@@ -1,0 +1,414 @@
+"""The checker: on in every run, it compares what the kernel relies on with what TLBs may hold.
+
+The page table says what was taken away (`stale`), the log of operations which shootdowns there are,
+the machine when each CPU had dropped what (`tellings`), and the kernel's parts when they rely on
+it: a call that revokes something returns; pages, addresses or page tables are given back. What is
+needed then is in `pmsim.hardware.shootdown.promises`. Nothing here takes simulated time or changes
+what happens.
+
+It stands for nothing in the kernel. Left out: who would really have used an old translation; what
+a TLB has evicted by itself; mappings that the model has no entries for (``kmap``, user pages are
+known by process only, descriptors of huge pages, hot-removed memory); and of an address space that
+CPUs only borrow, which of them still walk its tables.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from pmsim.hardware.passes import layout
+from pmsim.kernel.operations import Dropped, Process
+from pmsim.kernel.safety.stale import StalePages
+from pmsim.kernel.safety.tellings import Telling
+from pmsim.kernel.safety.violations import Hazard, Revocation, Violation
+from pmsim.units import PAGE_SIZE, CpuId, Pages, Picoseconds
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.geometry import Geometry
+    from pmsim.kernel.operations import OperationLog
+
+MOST_KEPT: Final = 10_000
+"""Violations that are kept as rows; beyond them they are counted."""
+
+_REMEMBERED: Final = 64
+"""Shootdowns of everything of which is remembered when they were over."""
+
+
+@dataclass(slots=True)
+class Trusted:
+    """What ``vfree`` gives back before any CPU has forgotten it, as Linux does on purpose.
+
+    Attributes
+    ----------
+    areas, pages
+        How many areas, and their pages.
+    """
+
+    areas: int = 0
+    pages: Pages = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Space:
+    """What is known of a process's address space: changes so far, and those that all CPUs know."""
+
+    changes: int = 0
+    known: int = 0
+    missing: frozenset[CpuId] = frozenset()
+
+
+@dataclass(slots=True, eq=False)
+class _UserTelling:
+    """A shootdown of a process that has begun, and who ran the process then."""
+
+    space: _Space
+    up_to: int
+    running: frozenset[CpuId]
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A violation, or a revocation, that waits until a CPU that was left out drops everything."""
+
+    cpu: CpuId
+    since: Picoseconds
+    violation: Violation | None = None
+    revocation: Revocation | None = None
+    left: list[int] = field(default_factory=list)
+
+
+class Safety:
+    """What the kernel relied on, in one run.
+
+    Parameters
+    ----------
+    machine
+        What it runs on.
+    geometry
+        The shape of its page tables.
+    operations
+        Its log of operations, which tells of every shootdown.
+
+    Attributes
+    ----------
+    stale
+        Which pages may still be known by their old translations.
+    violations, counts
+        What was found, at most `MOST_KEPT`; and how much of each kind.
+    trusted
+        What was given back on trust.
+    """
+
+    def __init__(self, machine: Machine, geometry: Geometry, operations: OperationLog) -> None:
+        self.stale = StalePages(machine.n_cpus)
+        self.violations: list[Violation] = []
+        self.counts: Counter[Hazard] = Counter()
+        self.trusted = Trusted()
+        # Of a page: the first page and the end of the large leaf that maps it, if one does.
+        self.leaf_of: Callable[[int], tuple[int, int] | None] = lambda _page: None
+        self._machine = machine
+        self._mask = (1 << geometry.address_bits) // PAGE_SIZE - 1
+        self._operations = operations
+        self._under_way: dict[Task, Telling] = {}
+        self._user: dict[Task, _UserTelling] = {}
+        self._newest: dict[Task, Telling] = {}
+        self._partial: dict[Task, deque[Telling]] = {}  # those that did not tell all at once
+        self._unlinked: dict[Task, int] = {}
+        self._pending: dict[Task, list[Revocation]] = {}
+        self._full: deque[tuple[int, Picoseconds]] = deque(maxlen=_REMEMBERED)
+        self._spaces: dict[Process, _Space] = {}
+        self._waiting: list[_Waiting] = []
+        operations.watcher = self
+        machine.on_drops = self.entered
+
+    # --- shootdowns: the log of operations tells of them ----------------------------------------
+
+    def begins(self, task: Task, what: Dropped) -> None:
+        """Note that a shootdown begins, of pages of the kernel or of a process."""
+        if what.process is None:
+            self._under_way[task] = Telling(task, what, self.stale.generation, task.now)
+            return
+        space = self._space(what.process)
+        running = self._running(what.process) - {task.cpu}
+        self._user[task] = _UserTelling(space, space.changes, running)
+
+    def called(self, task: Task, targets: Sequence[CpuId] | None) -> None:
+        """Note that it was a cross-call, and is over."""
+        if task in self._user:
+            self._told_of_process(task, None if targets is None else frozenset(targets))
+            return
+        telling = self._under_way.pop(task)
+        telling.note_call(targets)
+        self._told(telling)
+
+    def invalidated(self, task: Task) -> None:
+        """Note that the hardware told all CPUs, and that it is over."""
+        if task in self._user:
+            self._told_of_process(task, None)
+            return
+        telling = self._under_way.pop(task)
+        telling.note_hardware()
+        self._told(telling)
+
+    def flushed_own(self, task: Task, what: Dropped) -> None:
+        """Note that a task's own CPU alone has dropped something."""
+        self.begins(task, what)
+        if task in self._user:
+            self._told_of_process(task, frozenset())
+            return
+        telling = self._under_way.pop(task)
+        telling.note_own()
+        self._told(telling)
+
+    def _told(self, telling: Telling) -> None:
+        what, stale, task = telling.what, self.stale, telling.task
+        if not what.is_everything:
+            telling.what = what = self._widened(what)
+        if pending := self._pending.get(task):
+            self._note_gone(telling, pending)
+        self._newest[task] = telling
+        told = telling.told
+        if telling.left_out or told is not None:
+            self._partial.setdefault(task, deque(maxlen=_REMEMBERED)).append(telling)
+            everyone = range(self._machine.n_cpus) if told is None else sorted(told)
+            told_now = [cpu for cpu in everyone if cpu not in telling.left_out]
+            if what.is_everything:
+                stale.dropped_everything(telling.up_to, told_now, asked=told is None)
+            elif told is None:
+                stale.dropped(what.first, what.end, telling.up_to)
+        elif what.is_everything:
+            stale.dropped_everything(telling.up_to)
+            self._full.append((telling.up_to, telling.gone_ps))
+        else:
+            stale.dropped(what.first, what.end, telling.up_to)
+
+    def _widened(self, what: Dropped) -> Dropped:
+        """Return a range as pages of the tree, with all of the large leaves that it touches."""
+        first, end = what.first & self._mask, (what.end - 1 & self._mask) + 1
+        if what.end <= what.first:
+            return Dropped(first, first)
+        start, last = self.leaf_of(first), self.leaf_of(end - 1)
+        return Dropped(start[0] if start else first, last[1] if last else end)
+
+    def _note_gone(self, telling: Telling, pending: list[Revocation]) -> None:
+        """Note when what a task has revoked is gone, as far as its own shootdown says so."""
+        closed = None
+        for one in pending:
+            if one.gone_ps is None and telling.covers(one.page, one.pages, one.generation):
+                if closed is None:
+                    closed = telling.closed_ps()
+                one.gone_ps, one.closed_ps = telling.gone_ps, closed
+                one.left_out = telling.left_out
+
+    # --- what was taken away, and who relies on that it is gone ----------------------------------
+
+    def page_of(self, address: int) -> int:
+        """Return the number of an address's page, as the tree counts them."""
+        return address // PAGE_SIZE & self._mask
+
+    def revoked(self, task: Task, address: int, pages: Pages) -> None:
+        """Note that a task has just taken rights of pages away, and will rely on that."""
+        page = self.page_of(address)
+        generation = self.stale.newest(page, pages)
+        if generation == self.stale.generation and pages:
+            one = Revocation(page, pages, generation, task.now)
+            self._pending.setdefault(task, []).append(one)
+
+    def returned(self, task: Task) -> list[Revocation]:
+        """Look at what a task relies on whose call returns; return what it has revoked."""
+        pending = self._pending.pop(task, None)
+        if pending is None:
+            return []
+        partial = self._partial.pop(task, ())
+        for one in pending:
+            self._gone_before(one)
+            self._relied_on(task, one, Hazard.WRITE_AFTER_PROTECT, partial)
+        return pending
+
+    def _gone_before(self, one: Revocation) -> None:
+        """Take an earlier shootdown of everything by somebody else into account."""
+        for up_to, gone in self._full:
+            if up_to >= one.generation:
+                if one.gone_ps is None or gone < one.gone_ps:
+                    one.gone_ps, one.closed_ps, one.left_out = gone, gone, ()
+                return
+
+    def freed(self, task: Task, address: int, pages: Pages, *, trusted: bool) -> None:
+        """Look at an area whose pages are given back, if not on trust."""
+        if trusted:
+            self.trusted.areas += 1
+            self.trusted.pages += pages
+            return
+        pending, partial = self._pending.pop(task, []), self._partial.pop(task, ())
+        page = self.page_of(address)
+        own = Revocation(page, pages, self.stale.newest(page, pages), task.now)
+        for one in [*pending, own]:
+            self._relied_on(task, one, Hazard.USE_AFTER_FREE, partial)
+
+    def reused(self, task: Task, page: int, pages: Pages) -> None:
+        """Look at addresses that are given out: every CPU has forgotten them, or will in time."""
+        page &= self._mask
+        generation = self.stale.newest(page, pages)
+        if generation > self.stale.asked:
+            cpus = self.stale.stale_on(generation)
+            self._found(task, Hazard.USE_AFTER_FREE, page, pages, cpus)
+
+    def table_unlinked(self, task: Task) -> None:
+        """Note that a task has just taken a page table out of the tree."""
+        self.stale.generation += 1
+        self._unlinked[task] = self.stale.generation
+
+    def table_freed(self, task: Task, address: int, pages: Pages) -> None:
+        """Look at that table, which spans some pages, as the task gives it back.
+
+        A shootdown of any of its pages drops what leads to the table.
+        """
+        page, unlinked = self.page_of(address), self._unlinked.pop(task, 0)
+        self._partial.pop(task, None)
+        telling = self._newest.get(task)
+        everyone = range(self._machine.n_cpus)
+        if telling is None or not telling.touches(page, pages, unlinked):
+            self._found(task, Hazard.TABLE_REUSE, page, pages, everyone)
+            return
+        if telling.told is not None:
+            missing = [cpu for cpu in everyone if cpu not in telling.told]
+            self._found(task, Hazard.TABLE_REUSE, page, pages, missing)
+        elif telling.gone_ps > task.now:
+            others = [cpu for cpu in everyone if cpu != task.cpu]
+            self._found(task, Hazard.TABLE_REUSE, page, pages, others, telling.gone_ps)
+        if telling.left_out:
+            self._left_out(task, Hazard.TABLE_REUSE, page, pages, telling)
+
+    def _relied_on(
+        self, task: Task, one: Revocation, hazard: Hazard, partial: Sequence[Telling]
+    ) -> None:
+        """Look whether every CPU has forgotten what a task took away."""
+        about = [told for told in partial if told.covers(one.page, one.pages, one.generation)]
+        if one.generation and self.stale.newest(one.page, one.pages) >= one.generation:
+            known = {cpu for told in about if told.told for cpu in told.told}
+            cpus = [c for c in self.stale.stale_on(one.generation) if c not in known]
+            left = {cpu for told in about for cpu in told.left_out}
+            found = [cpu for cpu in cpus if cpu not in left]
+            self._found(task, hazard, one.page, one.pages, found)
+        if one.left_out:
+            telling = next(told for told in about if told.left_out)
+            self._left_out(task, hazard, one.page, one.pages, telling, one)
+
+    def _found(
+        self,
+        task: Task,
+        hazard: Hazard,
+        page: int,
+        pages: Pages,
+        cpus: Iterable[CpuId],
+        until: Picoseconds | None = None,
+    ) -> None:
+        """Note a violation on each of some CPUs, from now on."""
+        number = self._operation(task)
+        for cpu in cpus:
+            self._keep(Violation(hazard, number, page, pages, cpu, task.now, until))
+
+    def _operation(self, task: Task) -> int:
+        operation = self._operations.current(task)
+        return -1 if operation is None else operation.id
+
+    def _keep(self, one: Violation) -> None:
+        self.counts[one.hazard] += 1
+        if len(self.violations) < MOST_KEPT:
+            self.violations.append(one)
+
+    # --- CPUs that were left out, and drop everything when they enter the kernel ------------------
+
+    def _left_out(
+        self,
+        task: Task,
+        hazard: Hazard,
+        page: int,
+        pages: Pages,
+        telling: Telling,
+        revocation: Revocation | None = None,
+    ) -> None:
+        """Note who was left out of a shootdown, until it is known when they entered the kernel."""
+        number, left = self._operation(task), [len(telling.left_out)]
+        for cpu in telling.left_out:
+            one = Violation(hazard, number, page, pages, cpu, task.now)
+            self._waiting.append(_Waiting(cpu, telling.began_ps, one, revocation, left))
+        if revocation is not None:
+            revocation.gone_ps = None
+
+    def entered(self, drops: npt.NDArray[np.int64]) -> None:
+        """Note that CPUs have dropped everything on entry: rows of the machine's buffer."""
+        if not self._waiting:
+            return
+        for cpu, _, _, at in drops[drops[:, layout.D_CPU] >= 0].tolist():
+            found = [one for one in self._waiting if one.cpu == cpu and one.since < at]
+            for one in found:
+                self._waiting.remove(one)
+                self._settle(one, at)
+
+    def _settle(self, one: _Waiting, at: Picoseconds) -> None:
+        violation, revocation = one.violation, one.revocation
+        if violation is not None and at > violation.from_ps:
+            violation.to_ps = at
+            self._keep(violation)
+        one.left[0] -= 1
+        if revocation is not None:
+            revocation.late_ps = max(revocation.late_ps, at)
+            if not one.left[0]:
+                revocation.gone_ps = revocation.late_ps
+
+    def finish(self) -> None:
+        """Note that the run is over: who has not entered the kernel by now does not in it."""
+        for one in self._waiting:
+            if one.violation is not None:
+                self._keep(one.violation)
+        self._waiting.clear()
+
+    # --- processes -------------------------------------------------------------------------------
+
+    def space_changed(self, process: Process) -> int:
+        """Note that entries of a process are taken away or write-protected; return the change."""
+        space = self._space(process)
+        space.changes += 1
+        return space.changes
+
+    def space_relied_on(
+        self, task: Task, process: Process, change: int, pages: Pages, *, freed: bool
+    ) -> None:
+        """Look at a process of which a task has changed pages, as it goes on or frees them."""
+        space = self._space(process)
+        if space.known >= change:
+            return
+        cpus = space.missing or self._running(process)
+        hazard = Hazard.USE_AFTER_FREE if freed else Hazard.WRITE_AFTER_PROTECT
+        self._found(task, hazard, -1, pages, sorted(cpus))
+
+    def space_gone(self, process: Process) -> None:
+        """Note that the address space of a process has ended."""
+        self._spaces.pop(process, None)
+
+    def _running(self, process: Process) -> frozenset[CpuId]:
+        """Return the CPUs that run a thread of a process now."""
+        running = self._machine.running
+        return frozenset(one.cpu for one in process.users if running(one.cpu) is one)
+
+    def _space(self, process: Process) -> _Space:
+        space = self._spaces.get(process)
+        if space is None:
+            space = self._spaces[process] = _Space()
+        return space
+
+    def _told_of_process(self, task: Task, told: frozenset[CpuId] | None) -> None:
+        telling = self._user.pop(task)
+        missing = frozenset() if told is None else telling.running - told
+        telling.space.missing = missing
+        if not missing:
+            telling.space.known = max(telling.space.known, telling.up_to)

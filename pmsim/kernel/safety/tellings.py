@@ -1,0 +1,146 @@
+"""What becomes of a shootdown: whom it told of what, and when each of them had forgotten it.
+
+It is read from the machine itself: when the last target's function ended, who was left out, when
+the last handler began. Not what a protocol promises, but what happened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pmsim.hardware.passes import layout
+from pmsim.hardware.passes.steps import act
+from pmsim.units import CpuId, Picoseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.operations import Dropped
+
+
+@dataclass(slots=True, eq=False)
+class Telling:
+    """A shootdown of the kernel's pages, or of a process, that has begun.
+
+    Attributes
+    ----------
+    task
+        Who tells.
+    what
+        What is dropped.
+    up_to
+        The generation of the last change before it began.
+    began_ps
+        When that was.
+    told
+        The CPUs that were told, the initiator among them; None: all.
+    left_out
+        Those that have it still before them.
+    gone_ps
+        When all that were told had dropped it.
+    """
+
+    task: Task
+    what: Dropped
+    up_to: int
+    began_ps: Picoseconds
+    told: frozenset[CpuId] | None = None
+    left_out: tuple[CpuId, ...] = ()
+    gone_ps: Picoseconds = 0
+
+    def covers(self, page: int, pages: int, generation: int) -> bool:
+        """Return whether it is about all of some pages, and about a change of them."""
+        return (
+            generation <= self.up_to and self.what.first <= page and page + pages <= self.what.end
+        )
+
+    def touches(self, page: int, pages: int, generation: int) -> bool:
+        """Return whether it is about any of some pages, and came after a change of them."""
+        first, end = self.what.first, self.what.end
+        return generation <= self.up_to and first < page + pages and page < end
+
+    def note_call(self, targets: Sequence[CpuId] | None) -> None:
+        """Note what became of a cross-call, as its initiator goes on."""
+        task, row = self.task, self.task.row
+        words = task.machine.fabric.words
+        if targets is not None and len(set(targets) - {task.cpu}) < task.machine.n_cpus - 1:
+            self.told = frozenset((*targets, task.cpu))
+        if words[row + layout.C_LEFT_OUT] > 0:
+            called = task.machine.fabric.acknowledgements(task.cpu)
+            asked = task.machine.in_turn if self.told is None else self.told
+            self.left_out = tuple(sorted(asked & task.machine.in_turn - {task.cpu} - set(called)))
+        own = words[row + layout.C_LOCAL_END]
+        last = words[row + layout.C_LAST_ACK]
+        if words[layout.SERIAL] and words[row + layout.C_TARGETS] + len(self.left_out) > 0:
+            own = task.now
+            if words[row + layout.C_PHASE] == 1:
+                own = words[row + layout.SINCE] + words[row + layout.NEED]
+        if last >= layout.INF:
+            last = max(task.machine.fabric.acknowledgements(task.cpu).values(), default=0)
+        self.gone_ps = max(own, last + words[row + layout.C_RUNS_ON])
+
+    def note_own(self) -> None:
+        """Note that the task's own CPU alone has dropped it."""
+        self.told = frozenset((self.task.cpu,))
+        self.gone_ps = self.task.now
+
+    def note_hardware(self) -> None:
+        """Note the same of what the hardware did on all CPUs."""
+        self.gone_ps = self.task.machine.fabric.words[self.task.row + layout.C_LAST_ACK]
+
+    def closed_ps(self) -> Picoseconds:
+        """Return from when on no CPU ran code that could have used it, just after it is over.
+
+        A target from the start of its handler on, one that was left out from the start: it is in
+        user mode. The initiator runs nothing but the call. Hardware that drops a translation closes
+        nothing before.
+        """
+        fabric, task = self.task.machine.fabric, self.task
+        if not called(task):
+            return self.gone_ps
+        act(fabric.state, layout.DO_CATCH_UP, 0, 0)
+        base = int(fabric.words[layout.ENTRIES_AT]) + task.cpu * fabric.n_cpus * layout.ENTRY_ROW
+        rows = fabric.state[base : base + fabric.n_cpus * layout.ENTRY_ROW]
+        starts = rows[layout.E_START :: layout.ENTRY_ROW]
+        targets = np.ones(fabric.n_cpus, dtype=bool)
+        targets[[task.cpu, *self.left_out]] = False
+        if self.told is not None:
+            others = targets.copy()
+            others[list(self.told)] = False
+            targets &= ~others
+        return max(self.began_ps, int(starts[targets].max(initial=0)))
+
+    def dropped_on(self, cpu: CpuId, now: Picoseconds) -> bool:
+        """Return whether a CPU, whose task takes a step now, has dropped it, while it is under way.
+
+        Nobody has before the machine has begun it; its own CPU takes no other step meanwhile.
+        """
+        task = self.task
+        fabric, row = task.machine.fabric, task.row
+        words = fabric.words
+        mode = words[row + layout.MODE]
+        if words[row + layout.C_START] < self.began_ps or mode not in _TELLING:
+            return False
+        if mode == layout.M_FENCE or (mode == layout.M_STEP and not called(task)):
+            return bool(words[row + layout.C_LAST_ACK] <= now)
+        act(fabric.state, layout.DO_CATCH_UP, 0, 0)
+        at = int(words[layout.ENTRIES_AT]) + (task.cpu * fabric.n_cpus + cpu) * layout.ENTRY_ROW
+        if words[at + layout.E_QUEUED] < self.began_ps:
+            # An entry of an earlier call: it is not among the targets. A CPU that was left out has
+            # entered the kernel since, or its task would take no step here.
+            return cpu in task.machine.in_turn
+        cost = words[at + layout.E_COST]
+        return bool(words[at + layout.E_ACK] + (cost >> 3) * (cost >> 1 & 1) <= now)
+
+
+_TELLING = (layout.M_CALL, layout.M_FENCE, layout.M_STEP)
+"""What the initiator's CPU does while a shootdown is under way, and as it is over."""
+
+
+def called(task: Task) -> bool:
+    """Return whether a task's machine makes its shootdowns by calls."""
+    return task.machine.shootdown.protocol.interrupts

@@ -1,0 +1,78 @@
+"""What is found where the kernel went on before every CPU had forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from pmsim.units import CpuId, Pages, Picoseconds
+
+
+class Hazard(IntEnum):
+    """What somebody could do; the lower-case name stands in the tables."""
+
+    WRITE_AFTER_PROTECT = 0
+    """Use what was revoked, though the call that revoked it has returned."""
+    USE_AFTER_FREE = 1
+    """Use pages or addresses through an old translation that are, or may be, somebody else's."""
+    TABLE_REUSE = 2
+    """Walk a page table that has been given back."""
+
+
+@dataclass(slots=True, eq=False)
+class Violation:
+    """A CPU that could still use an old translation when the kernel relied on that it cannot.
+
+    Attributes
+    ----------
+    hazard
+        What could be done.
+    operation
+        Id of the operation that relied on it; -1: none.
+    page, pages
+        Number of the first page that it is about, and how many; -1 and their number for pages of a
+        process.
+    cpu
+        Which.
+    from_ps, to_ps
+        From when on, and when it had forgotten; None: not in this run.
+    """
+
+    hazard: Hazard
+    operation: int
+    page: int
+    pages: Pages
+    cpu: CpuId
+    from_ps: Picoseconds
+    to_ps: Picoseconds | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Revocation:
+    """A change that took rights away.
+
+    Attributes
+    ----------
+    page, pages
+        What it is about.
+    generation
+        Its generation.
+    written_ps
+        When its entries were written.
+    gone_ps, closed_ps
+        When no TLB held the old translation any more, and from when on no CPU ran code that could
+        have used it; None until that is known.
+    left_out
+        The CPUs that were left out by the shootdown that was to make it known.
+    late_ps
+        When the last of those that have entered the kernel since did so.
+    """
+
+    page: int
+    pages: Pages
+    generation: int
+    written_ps: Picoseconds
+    gone_ps: Picoseconds | None = None
+    closed_ps: Picoseconds | None = None
+    left_out: tuple[CpuId, ...] = ()
+    late_ps: Picoseconds = 0

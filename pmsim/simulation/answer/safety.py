@@ -1,0 +1,109 @@
+"""What the summary says of safety: who could still use what, and how long pools were open."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pmsim.formatting import counted, number, share, time
+from pmsim.simulation.answer.summary import Exposed, FirstViolation, Safe, Summary
+from pmsim.simulation.tables.source import TableSource, whole
+
+KINDS: Final = ("write_after_protect", "use_after_free", "table_reuse")
+"""Kinds of violations, the worst first."""
+
+_COULD: Final = {
+    "write_after_protect": "use what it had revoked",
+    "use_after_free": "use what it had given back",
+    "table_reuse": "walk a page table that it had given back",
+}
+_POOLS: Final = (
+    "writable_byte_s", "stale_byte_s", "stale_ps", "stale_total_ps", "closed_ps",
+)  # fmt: skip
+
+
+def safe(files: TableSource) -> Safe:
+    """Return what was found of all runs."""
+    runs = whole(files, "safety", (*KINDS, "trusted_areas", "trusted_pages"))
+    counts = {name: int(runs[name].sum()) for name in KINDS}
+    total = sum(counts.values())
+    return Safe(
+        violations=total,
+        by_kind={name: number for name, number in counts.items() if number},
+        first=_first(files) if total else None,
+        trusted_areas=int(runs["trusted_areas"].sum()),
+        trusted_pages=int(runs["trusted_pages"].sum()),
+    )
+
+
+def _first(files: TableSource) -> FirstViolation:
+    names = ("replication", "kind", "operation", "pages", "cpu", "from_ps", "to_ps")
+    rows = whole(files, "violations", names)
+    run = rows["replication"] == rows["replication"].min()
+    at = int(min(run.nonzero()[0].tolist(), key=lambda row: int(rows["from_ps"][row])))
+    return FirstViolation(
+        kind=str(rows["kind"][at]),
+        call=_call(files, int(rows["replication"][at]), int(rows["operation"][at])),
+        pages=int(rows["pages"][at]),
+        cpu=int(rows["cpu"][at]),
+        from_ps=int(rows["from_ps"][at]),
+        to_ps=None if rows["to_ps"][at] < 0 else int(rows["to_ps"][at]),
+    )
+
+
+def _call(files: TableSource, run: int, number: int) -> str | None:
+    """Return the kind of an operation of a run; None where it has no row."""
+    for batch in files.arrow_batches("operations", ("replication", "id", "kind")):
+        runs, ids = batch.column(0).to_numpy(), batch.column(1).to_numpy()
+        found = ((runs == run) & (ids == number)).nonzero()[0]
+        if found.size:
+            return str(batch.column(2)[int(found[0])].as_py())
+    return None
+
+
+def exposed(files: TableSource) -> Exposed | None:
+    """Return how long pools were open; None without pools."""
+    pools = whole(files, "pools", _POOLS)
+    count = len(pools["stale_ps"])
+    if not count:
+        return None
+    stale = int(pools["stale_total_ps"].sum())
+    return Exposed(
+        pools=count,
+        writable_byte_s=float(pools["writable_byte_s"].sum()),
+        stale_byte_s=float(pools["stale_byte_s"].sum()),
+        stale_ps=int(pools["stale_ps"].max()),
+        stale_total_ps=stale,
+        closed_share=int(pools["closed_ps"].sum()) / stale if stale else None,
+    )
+
+
+def unsafe(summary: Summary) -> list[str]:
+    """Say first of all that CPUs could use what they must not, where they could."""
+    found = summary.safety
+    if found is None or found.first is None:
+        return []
+    first = found.first
+    parts = [f"{found.by_kind[name]:,} {_COULD[name]} ({name})" for name in found.by_kind]
+    until = "for the rest of the run" if first.to_ps is None else (
+        f"for {time(first.to_ps - first.from_ps)}"
+    )  # fmt: skip
+    call = f" after {first.call} of {counted(first.pages, 'page')}" if first.call else ""
+    return [
+        f"Unsafe: when the kernel went on, a CPU could still, {' and '.join(parts)};"
+        f" first CPU {first.cpu} at {time(first.from_ps)}, {until}{call}."
+    ]
+
+
+def exposure(summary: Summary) -> list[str]:
+    """Say how long pools could be overwritten, where something of them was protected."""
+    found, runs = summary.exposure, summary.replications
+    if found is None or not found.stale_total_ps:
+        return []
+    text = (
+        f"Pools were writable for {number(found.writable_byte_s / runs)} byte-seconds before they"
+        f" were protected, and for {number(found.stale_byte_s / runs)} more by old translations,"
+        f" an area at most {time(found.stale_ps)}"
+    )
+    if found.closed_share:
+        text += f"; {share(found.closed_share)} of that time nobody could have used them"
+    return [f"{text}."]
