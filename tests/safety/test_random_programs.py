@@ -16,12 +16,10 @@ from tests.safety.driven import CPUS, EVERY, Driven
 PROTOCOLS: list[Any] = [
     "native",
     "ipi",
-    {"ipi": {"ack": "entry"}},
     "rar",
     "coherent",
     "directory",
     "deferred",
-    {"deferred": {"ack": "entry"}},
     "tlbi",
     {"tlbi": {"kernel_range_drops": "everything", "repeat_sync": "per_sync"}},
     "sbi",

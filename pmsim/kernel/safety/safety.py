@@ -15,14 +15,14 @@ CPUs only borrow, which of them still walk its tables.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from pmsim.hardware.passes import layout
 from pmsim.kernel.operations import Dropped, Process
 from pmsim.kernel.safety.stale import StalePages
-from pmsim.kernel.safety.tellings import Telling
+from pmsim.kernel.safety.tellings import Telling, still_at_it
 from pmsim.kernel.safety.violations import Hazard, Revocation, Violation
 from pmsim.units import PAGE_SIZE, CpuId, Pages, Picoseconds
 
@@ -63,6 +63,7 @@ class _Space:
     changes: int = 0
     known: int = 0
     missing: frozenset[CpuId] = frozenset()
+    late: Mapping[CpuId, Picoseconds] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -143,7 +144,8 @@ class Safety:
     def called(self, task: Task, targets: Sequence[CpuId] | None) -> None:
         """Note that it was a cross-call, and is over."""
         if task in self._user:
-            self._told_of_process(task, None if targets is None else frozenset(targets))
+            told = None if targets is None else frozenset(targets)
+            self._told_of_process(task, told, still_at_it(task))
             return
         telling = self._under_way.pop(task)
         telling.note_call(targets)
@@ -176,6 +178,8 @@ class Safety:
             self._note_gone(telling, pending)
         self._newest[task] = telling
         told = telling.told
+        if telling.late:
+            self._partial.setdefault(task, deque(maxlen=_REMEMBERED)).append(telling)
         if telling.left_out or told is not None:
             self._partial.setdefault(task, deque(maxlen=_REMEMBERED)).append(telling)
             everyone = range(self._machine.n_cpus) if told is None else sorted(told)
@@ -281,9 +285,7 @@ class Safety:
         if telling.told is not None:
             missing = [cpu for cpu in everyone if cpu not in telling.told]
             self._found(task, Hazard.TABLE_REUSE, page, pages, missing)
-        elif telling.gone_ps > task.now:
-            others = [cpu for cpu in everyone if cpu != task.cpu]
-            self._found(task, Hazard.TABLE_REUSE, page, pages, others, telling.gone_ps)
+        self._still_late(task, Hazard.TABLE_REUSE, page, pages, telling.late)
         if telling.left_out:
             self._left_out(task, Hazard.TABLE_REUSE, page, pages, telling)
 
@@ -298,6 +300,8 @@ class Safety:
             left = {cpu for told in about for cpu in told.left_out}
             found = [cpu for cpu in cpus if cpu not in left]
             self._found(task, hazard, one.page, one.pages, found)
+        for told in about:
+            self._still_late(task, hazard, one.page, one.pages, told.late)
         if one.left_out:
             telling = next(told for told in about if told.left_out)
             self._left_out(task, hazard, one.page, one.pages, telling, one)
@@ -315,6 +319,19 @@ class Safety:
         number = self._operation(task)
         for cpu in cpus:
             self._keep(Violation(hazard, number, page, pages, cpu, task.now, until))
+
+    def _still_late(
+        self,
+        task: Task,
+        hazard: Hazard,
+        page: int,
+        pages: Pages,
+        late: Mapping[CpuId, Picoseconds],
+    ) -> None:
+        """Note a violation on each CPU that drops what it was told to only later."""
+        for cpu, gone in late.items():
+            if gone > task.now:
+                self._found(task, hazard, page, pages, (cpu,), gone)
 
     def _operation(self, task: Task) -> int:
         operation = self._operations.current(task)
@@ -385,10 +402,11 @@ class Safety:
     ) -> None:
         """Look at a process of which a task has changed pages, as it goes on or frees them."""
         space = self._space(process)
+        hazard = Hazard.USE_AFTER_FREE if freed else Hazard.WRITE_AFTER_PROTECT
         if space.known >= change:
+            self._still_late(task, hazard, -1, pages, space.late)
             return
         cpus = space.missing or self._running(process)
-        hazard = Hazard.USE_AFTER_FREE if freed else Hazard.WRITE_AFTER_PROTECT
         self._found(task, hazard, -1, pages, sorted(cpus))
 
     def space_gone(self, process: Process) -> None:
@@ -406,9 +424,15 @@ class Safety:
             space = self._spaces[process] = _Space()
         return space
 
-    def _told_of_process(self, task: Task, told: frozenset[CpuId] | None) -> None:
+    def _told_of_process(
+        self,
+        task: Task,
+        told: frozenset[CpuId] | None,
+        late: Mapping[CpuId, Picoseconds] | None = None,
+    ) -> None:
         telling = self._user.pop(task)
         missing = frozenset() if told is None else telling.running - told
         telling.space.missing = missing
+        telling.space.late = late or {}
         if not missing:
             telling.space.known = max(telling.space.known, telling.up_to)

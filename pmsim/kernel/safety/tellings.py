@@ -6,7 +6,7 @@ the last handler began. Not what a protocol promises, but what happened.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +42,8 @@ class Telling:
         Those that have it still before them.
     gone_ps
         When all that were told had dropped it.
+    late
+        When those do that have not dropped it yet as the initiator goes on.
     """
 
     task: Task
@@ -51,6 +53,7 @@ class Telling:
     told: frozenset[CpuId] | None = None
     left_out: tuple[CpuId, ...] = ()
     gone_ps: Picoseconds = 0
+    late: dict[CpuId, Picoseconds] = field(default_factory=dict)
 
     def covers(self, page: int, pages: int, generation: int) -> bool:
         """Return whether it is about all of some pages, and about a change of them."""
@@ -82,6 +85,8 @@ class Telling:
         if last >= layout.INF:
             last = max(task.machine.fabric.acknowledgements(task.cpu).values(), default=0)
         self.gone_ps = max(own, last + words[row + layout.C_RUNS_ON])
+        if self.gone_ps > task.now:
+            self.late = still_at_it(task)
 
     def note_own(self) -> None:
         """Note that the task's own CPU alone has dropped it."""
@@ -135,6 +140,19 @@ class Telling:
             return cpu in task.machine.in_turn
         cost = words[at + layout.E_COST]
         return bool(words[at + layout.E_ACK] + (cost >> 3) * (cost >> 1 & 1) <= now)
+
+
+def still_at_it(task: Task) -> dict[CpuId, Picoseconds]:
+    """Return when the targets drop what a task's call was about that have not yet, as it goes on.
+
+    They have acknowledged it at the start of their functions.
+    """
+    fabric = task.machine.fabric
+    runs_on = fabric.words[task.row + layout.C_RUNS_ON]
+    if not runs_on:
+        return {}
+    acks = fabric.acknowledgements(task.cpu)
+    return {cpu: ack + runs_on for cpu, ack in acks.items() if ack + runs_on > task.now}
 
 
 _TELLING = (layout.M_CALL, layout.M_FENCE, layout.M_STEP)
