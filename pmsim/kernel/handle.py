@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from pmsim.kernel.addresses.vm_area import VmArea
     from pmsim.kernel.addresses.vmalloc import Allocation
     from pmsim.kernel.addresses.vmap_blocks import MaybeMapping, RamMapping
+    from pmsim.kernel.addresses.writes import Outcome
     from pmsim.kernel.costs import KernelCosts
     from pmsim.kernel.cross_calls import Barrier
     from pmsim.kernel.ftrace import Tracer
@@ -344,6 +345,26 @@ class KernelHandle:
             Whether all of them could be written; if not, there is one more fault.
         """
         return self._writes.write(
+            self.task, address or 0, size if type(size) is int else as_size(size)
+        )
+
+    def overwrite(self, address: int | None, size: Size) -> Generator[Any, Any, Outcome]:
+        """Write as an attack does, by whatever translation the CPU has; what comes of it is noted.
+
+        The CPU is taken to have used the page before, and to have kept its translation since it
+        last had to drop it.
+
+        Parameters
+        ----------
+        address, size
+            What, within a page.
+
+        Returns
+        -------
+        Outcome
+            What became of it, decided as the write begins.
+        """
+        return self._writes.overwrite(
             self.task, address or 0, size if type(size) is int else as_size(size)
         )
 

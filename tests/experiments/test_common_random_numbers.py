@@ -44,6 +44,7 @@ EVERY: dict[str, dict[str, Any]] = {
     "module_burst": AT_RANDOM | {"modules": 4},
     "module_storm": {"modules": 4},
     "numa_balancing": AT_RANDOM,
+    "overwrite": AT_RANDOM,
     "page_attributes": AT_RANDOM,
     "policy_load": {"allocations": 16, "size": "512B"},
     "pool_churn": AT_RANDOM,

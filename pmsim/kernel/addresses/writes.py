@@ -2,14 +2,15 @@
 
 Stands for a store by kernel code and for the page fault that it takes where its page is read-only
 or missing, which in a real kernel is an oops (arch/x86/mm/fault.c, ``bad_area_nosemaphore``). Here
-the task goes on, and the fault is a row. Left out: a CPU that may still write through a stale
-translation until it has flushed.
+the task goes on, and the fault is a row. An ordinary write goes by the page table; one that is an
+attack (`Writes.overwrite`) also succeeds where the CPU may still hold the old translation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -52,6 +53,41 @@ class WriteFault:
     reason: str
 
 
+class Outcome(IntEnum):
+    """What became of an attack's write; the lower-case name stands in the tables."""
+
+    LANDED = 0
+    """The page table let it pass: the memory was not protected yet."""
+    STALE = 1
+    """The page table forbade it, but the CPU still held the old translation."""
+    FAULTED = 2
+    """It faulted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overwrite:
+    """A write of an attack.
+
+    Attributes
+    ----------
+    at_ps
+        When, in picoseconds.
+    workload, cpu, task
+        Who: name and number of the task, and its CPU.
+    address
+        Of the first byte.
+    outcome
+        What became of it.
+    """
+
+    at_ps: Picoseconds
+    workload: str
+    cpu: CpuId
+    task: int
+    address: int
+    outcome: Outcome
+
+
 class Writes:
     """Stores to kernel memory.
 
@@ -64,10 +100,14 @@ class Writes:
     ----------
     faults
         The writes that were forbidden, in order.
+    overwrites
+        The writes of attacks, in order.
     """
 
     def __init__(self, context: KernelContext) -> None:
         self.faults: list[WriteFault] = []
+        self.overwrites: list[Overwrite] = []
+        self._safety = context.safety
         self._costs = context.costs
         self._operations = context.operations
         self._pagetable = context.part(kernel_page_table)
@@ -95,6 +135,39 @@ class Writes:
         reason = "not_mapped" if self._pagetable.translate(bad) is None else "read_only"
         self.faults.append(WriteFault(task.now, task.name, task.cpu, task.number, bad, reason))
         return False
+
+    @call
+    def overwrite(self, task: Task, address: Address, size: Bytes) -> Generator[Any, Any, Outcome]:
+        """Write as an attack does, by whatever translation the CPU has; what comes of it is noted.
+
+        The CPU is taken to have used the page before, and to have kept its translation since it
+        last had to drop it.
+
+        Parameters
+        ----------
+        task
+            Who writes.
+        address, size
+            What, within a page.
+
+        Returns
+        -------
+        Outcome
+            What became of it, decided as the write begins.
+        """
+        if self._first_forbidden(address, size) is None:
+            outcome = Outcome.LANDED
+        elif self._safety.holds(task.cpu, address):
+            outcome = Outcome.STALE
+        else:
+            outcome = Outcome.FAULTED
+        who = (task.name, task.cpu, task.number)
+        self.overwrites.append(Overwrite(task.now, *who, address, outcome))
+        work = (
+            self._costs.page_fault if outcome is Outcome.FAULTED else size * self._costs.fill_byte
+        )
+        yield from self._operations.compute(task, work)
+        return outcome
 
     def _first_forbidden(self, address: int, size: Bytes) -> int | None:
         first = address // PAGE_SIZE

@@ -135,6 +135,7 @@ class Safety:
     def begins(self, task: Task, what: Dropped) -> None:
         """Note that a shootdown begins, of pages of the kernel or of a process."""
         if what.process is None:
+            what = what if what.is_everything else self._widened(what)
             self._under_way[task] = Telling(task, what, self.stale.generation, task.now)
             return
         space = self._space(what.process)
@@ -172,8 +173,6 @@ class Safety:
 
     def _told(self, telling: Telling) -> None:
         what, stale, task = telling.what, self.stale, telling.task
-        if not what.is_everything:
-            telling.what = what = self._widened(what)
         if pending := self._pending.get(task):
             self._note_gone(telling, pending)
         self._newest[task] = telling
@@ -244,6 +243,19 @@ class Safety:
                 if one.gone_ps is None or gone < one.gone_ps:
                     one.gone_ps, one.closed_ps, one.left_out = gone, gone, ()
                 return
+
+    def holds(self, cpu: CpuId, address: int) -> bool:
+        """Return whether a CPU, whose task takes a step now, may hold an old translation."""
+        page, stale = self.page_of(address), self.stale
+        generation = stale.newest(page, 1)
+        known = stale.current_on(cpu)
+        if cpu in self._machine.in_turn:
+            # It has entered the kernel since it was left out, and dropped everything.
+            known = max(known, stale.asked)
+        if generation <= known:
+            return False
+        about = (one for one in self._under_way.values() if one.touches(page, 1, generation))
+        return not any(one.dropped_on(cpu, self._machine.now) for one in about)
 
     def freed(self, task: Task, address: int, pages: Pages, *, trusted: bool) -> None:
         """Look at an area whose pages are given back, if not on trust."""

@@ -16,7 +16,7 @@ import numpy as np
 from pmsim import formatting
 from pmsim.scenario.faults import did_you_mean
 from pmsim.simulation.answer.isolation import Isolated
-from pmsim.simulation.answer.summary import Cost, Latency, Parts, Summary
+from pmsim.simulation.answer.summary import Cost, Exposed, Latency, Parts, Summary
 from pmsim.simulation.tables.arrays import coded, filled
 from pmsim.simulation.tables.source import TableSource, whole
 from pmsim.simulation.tables.tally import Tally
@@ -218,6 +218,16 @@ def _mean(times: Tally) -> float:
     return times.total / times.count
 
 
+def _exposure(
+    name: str, unit: str, kind: Kind, label: str, sentence: str, what: Callable[[Exposed], Any]
+) -> Metric:
+    """Return a metric of how long pools could be overwritten; None without pools."""
+    return Metric(
+        name, unit, kind, label, sentence,
+        lambda m: None if m.summary.exposure is None else what(m.summary.exposure),
+    )  # fmt: skip
+
+
 def _operation(what: Callable[[Any], Any]) -> Callable[[Measured], dict[str, Any]]:
     """Return a metric's `take`: a statistic of the times of each kind of operation."""
     return lambda m: {kind: what(times) for kind, times in m.operations.items()}
@@ -391,6 +401,36 @@ _DECLARED = (
         "pool_exposed_byte_s", "B s", "amount", "exposure",
         "Bytes of pools allocated and writable, times how long.",
         lambda m: m.pools.get("exposed"),
+    ),
+    _exposure(
+        "pool_writable_byte_s", "B s", "amount", "exposure before protection",
+        "Bytes of pools times how long they were writable, up to the change of their entries.",
+        lambda of: of.writable_byte_s,
+    ),
+    _exposure(
+        "pool_stale_byte_s", "B s", "amount", "exposure by old translations",
+        "Bytes of pools times how long a TLB could still hold an old translation of theirs.",
+        lambda of: of.stale_byte_s,
+    ),
+    _exposure(
+        "pool_stale_ps", "ps", "extreme", "longest time by old translations",
+        "How long that was at most, of an area.",
+        lambda of: of.stale_ps,
+    ),
+    Metric(
+        "overwrites_landed", "1", "count", "writes of an attack that landed",
+        "Writes of an attack on pools that landed before protection.",
+        lambda m: None if m.summary.overwritten is None else m.summary.overwritten.landed,
+    ),
+    Metric(
+        "overwrites_stale", "1", "count", "writes of an attack by old translations",
+        "Writes of an attack on pools that landed by an old translation.",
+        lambda m: None if m.summary.overwritten is None else m.summary.overwritten.stale,
+    ),
+    Metric(
+        "violations", "1", "count", "violations",
+        "How often a CPU could use what the kernel took for forgotten.",
+        lambda m: None if m.summary.safety is None else m.summary.safety.violations,
     ),
     Metric(
         "isolated_interrupts_per_s", "1/s", "rate", "interrupts of an isolated CPU per second",

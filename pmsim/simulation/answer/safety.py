@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 from pmsim.formatting import counted, number, share, time
-from pmsim.simulation.answer.summary import Exposed, FirstViolation, Safe, Summary
+from pmsim.simulation.answer.summary import Exposed, FirstViolation, Overwritten, Safe, Summary
 from pmsim.simulation.tables.source import TableSource, whole
 
 KINDS: Final = ("write_after_protect", "use_after_free", "table_reuse")
@@ -75,6 +76,36 @@ def exposed(files: TableSource) -> Exposed | None:
         stale_total_ps=stale,
         closed_share=int(pools["closed_ps"].sum()) / stale if stale else None,
     )
+
+
+def overwritten(files: TableSource) -> Overwritten | None:
+    """Return what became of the writes of an attack; None where there were none."""
+    rows = whole(files, "overwrites", ("at_ps", "outcome"))
+    outcomes = Counter(rows["outcome"].tolist())
+    if not outcomes:
+        return None
+    landed = rows["at_ps"][rows["outcome"] != "faulted"]
+    return Overwritten(
+        writes=outcomes.total(),
+        landed=outcomes["landed"],
+        stale=outcomes["stale"],
+        faulted=outcomes["faulted"],
+        last_landed_ps=int(landed.max()) if len(landed) else None,
+    )
+
+
+def attack(summary: Summary) -> list[str]:
+    """Say what became of an attack, where there was one."""
+    found = summary.overwritten
+    if found is None:
+        return []
+    text = (
+        f"Of {counted(found.writes, 'write')} to pools {found.landed:,} landed before protection,"
+        f" {found.stale:,} by an old translation, and {found.faulted:,} faulted"
+    )
+    if found.last_landed_ps is not None:
+        text += f"; the last landed at {time(found.last_landed_ps)}"
+    return [f"{text}."]
 
 
 def unsafe(summary: Summary) -> list[str]:

@@ -20,7 +20,7 @@ from pmsim.formatting import (
 from pmsim.simulation.answer.calm import Calm
 from pmsim.simulation.answer.deferral import deferral_words
 from pmsim.simulation.answer.isolation import Isolated
-from pmsim.simulation.answer.safety import exposure, unsafe
+from pmsim.simulation.answer.safety import attack, exposure, unsafe
 from pmsim.simulation.answer.summary import (
     Calls,
     ShootdownCounts,
@@ -86,8 +86,8 @@ def sentences(summary: Summary) -> list[str]:
         spent = _cost(summary) if summary.cost.lost_ps else []
         isolated = _isolated(summary)
         return [
-            *danger, *first, quiet, *isolated, *spent, *_calls(summary), *exposure(summary), *last,
-            *_detail(summary),
+            *danger, *first, quiet, *isolated, *spent, *_calls(summary), *exposure(summary),
+            *attack(summary), *last, *_detail(summary),
         ]  # fmt: skip
     return [
         *danger,
@@ -103,6 +103,7 @@ def sentences(summary: Summary) -> list[str]:
         *_isolated(summary),
         *_calls(summary),
         *exposure(summary),
+        *attack(summary),
         _calm(summary),
         *_user_work(summary),
         *last,

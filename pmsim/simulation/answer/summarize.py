@@ -14,7 +14,7 @@ from pmsim.simulation.answer.isolated import isolated_cpus
 from pmsim.simulation.answer.isolation import Isolated, Isolation
 from pmsim.simulation.answer.kernelcalls import KERNEL_WORKER, kernel_calls
 from pmsim.simulation.answer.parts import SPENT, lost_ps, parts_of_runs
-from pmsim.simulation.answer.safety import exposed, safe
+from pmsim.simulation.answer.safety import exposed, overwritten, safe
 from pmsim.simulation.answer.slowest import SLOWEST_COLUMNS, SlowestCall
 from pmsim.simulation.answer.summary import (
     Cost,
@@ -92,6 +92,7 @@ def summarize(
         detail=_detail(files),
         safety=safe(files),
         exposure=exposed(files),
+        overwritten=overwritten(files),
         isolated=_isolated(files, isolation, lengths, cpus, names),
     )
 

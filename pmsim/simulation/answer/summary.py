@@ -248,6 +248,17 @@ class Exposed(Record):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Overwritten(Record):
+    """What became of an attack's writes to pools (workload overwrite)."""
+
+    writes: Annotated[int, "All of them."]
+    landed: Annotated[int, "Those to memory that was not protected yet."]
+    stale: Annotated[int, "Those by an old translation, to memory that was."]
+    faulted: Annotated[int, "Those that faulted."]
+    last_landed_ps: Annotated[int | None, "When the last landed, one way or the other."]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Detail(Record):
     """The part of one run that ``measure.detail`` kept in full: a row of the table ``detail``."""
 
@@ -317,6 +328,9 @@ class Summary(Record):
     safety: Annotated[Safe | None, "What CPUs could still do that they must not."] = None
     exposure: Annotated[
         Exposed | None, "How long pools could be overwritten; none without pools."
+    ] = None
+    overwritten: Annotated[
+        Overwritten | None, "What an attack could write; none where there was none."
     ] = None
     isolated: Annotated[
         Isolated | None, "What became of isolated CPUs; none where the machine has none."

@@ -159,6 +159,21 @@ class Result:
         return self.table("faults")
 
     @property
+    def violations(self) -> pd.DataFrame:
+        """One row per CPU that could use what the kernel took for forgotten."""
+        return self.table("violations")
+
+    @property
+    def safety(self) -> pd.DataFrame:
+        """One row per run: how many violations, and what was trusted."""
+        return self.table("safety")
+
+    @property
+    def overwrites(self) -> pd.DataFrame:
+        """One row per write of an attack on pools."""
+        return self.table("overwrites")
+
+    @property
     def anatomy(self) -> pd.DataFrame:
         """One row per target of the median, the p99 and the slowest IPI call, and of others."""
         return self.table("anatomy")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pmsim.kernel.addresses.writes import WriteFault
+from pmsim.kernel.addresses.writes import Overwrite, WriteFault
 from pmsim.kernel.pmalloc.pools import Pool
 from pmsim.kernel.safety.safety import Safety
 from pmsim.kernel.safety.violations import Hazard, Violation
 from pmsim.simulation.run.build import PlacedTask, Simulation
-from pmsim.units import S
+from pmsim.units import PAGE_SIZE, S
 from pmsim.workloads.failure import Failure
 
 Row = dict[str, Any]
@@ -28,6 +28,7 @@ def final_rows(simulation: Simulation) -> Mapping[str, Sequence[Row]]:
         "tasks": [_task_row(task, machine.now, stolen[task.spec.cpu]) for task in simulation.tasks],
         "pools": [_pool_row(pool, machine.now) for pool in simulation.kernel.pmalloc.pools],
         "faults": sorted(faults, key=lambda row: row["at_ps"]),
+        "overwrites": [_overwrite_row(one) for one in simulation.kernel.writes.overwrites],
         "violations": [_violation_row(one) for one in safety.violations],
         "safety": [_safety_row(safety)],
     }
@@ -105,6 +106,18 @@ def _write_row(fault: WriteFault) -> Row:
         "kind": "write",
         "address": address,
         "detail": f"wrote to {address}, which is {fault.reason.replace('_', ' ')}",
+    }
+
+
+def _overwrite_row(one: Overwrite) -> Row:
+    return {
+        "at_ps": one.at_ps,
+        "workload": one.workload,
+        "cpu": one.cpu,
+        "task": one.task,
+        "page": one.address // PAGE_SIZE,
+        "offset": one.address % PAGE_SIZE,
+        "outcome": one.outcome.name.lower(),
     }
 
 

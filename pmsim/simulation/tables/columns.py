@@ -329,6 +329,25 @@ FAULTS = Table(
     ),
 )
 
+OVERWRITES = Table(
+    "overwrites",
+    "One row per write of an attack on pools (workload overwrite), in order.",
+    (
+        REPLICATION,
+        _time("at_ps", "When it began."),
+        _text("workload", "Who."),
+        _count("cpu", "Where."),
+        _count("task", "Number of the task there."),
+        _count("page", "Number of the page that it went to."),
+        _count("offset", "Where in the page it began."),
+        _text(
+            "outcome",
+            "landed: the page could be written; stale: it was read-only, but the CPU still held the"
+            " old translation; faulted.",
+        ),
+    ),
+)
+
 VIOLATIONS = Table(
     "violations",
     "One row per CPU that could still use an old translation when the kernel relied on that it"
@@ -482,6 +501,7 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             TASKS,
             POOLS,
             FAULTS,
+            OVERWRITES,
             VIOLATIONS,
             SAFETY,
             ANATOMY,
