@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import churn, fabric, growth, kernel, protocols, shares, sweeps
+from benchmarks import checker, churn, fabric, growth, kernel, protocols, shares, sweeps
 
 Measure = Callable[[Console], None]
 """Measures a part, and prints its table."""
@@ -23,6 +23,7 @@ PARTS: Mapping[str, Measure] = MappingProxyType(
         "sweeps": sweeps.compare,
         "churn": churn.compare,
         "kernel": kernel.measure,
+        "checker": checker.compare,
         "growth": growth.compare,
     }
 )

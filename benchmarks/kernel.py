@@ -73,11 +73,21 @@ def _storm() -> float:
     return float(loads) / (time.process_time() - started)
 
 
+def run_vmalloc() -> float:
+    """Return how many areas are allocated and freed per CPU-second."""
+    return _rate(_vmalloc, VMALLOCS)
+
+
+def run_protect() -> float:
+    """Return how many pools of a page are protected per CPU-second."""
+    return _rate(_protect, PROTECTS)
+
+
 CASES: tuple[tuple[str, Callable[[], float]], ...] = (
-    ("vmalloc(16 KiB) and vfree, with the purges", lambda: _rate(_vmalloc, VMALLOCS)),
+    ("vmalloc(16 KiB) and vfree, with the purges", run_vmalloc),
     ("pmalloc(24), one by one", lambda: _rate(_pmalloc, PMALLOCS)),
     ("pmalloc(24), by alloc_many", lambda: _rate(_alloc_many, MANY)),
-    ("pmalloc and pmalloc_protect_pool of one page", lambda: _rate(_protect, PROTECTS)),
+    ("pmalloc and pmalloc_protect_pool of one page", run_protect),
     ("module requests of a boot storm (255 CPUs, 11,484 in all; 1,148 is 10 s)", _storm),
 )
 """What is timed: a name, and a function that returns operations per CPU-second."""

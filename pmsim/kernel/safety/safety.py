@@ -127,6 +127,8 @@ class Safety:
         self._full: deque[tuple[int, Picoseconds]] = deque(maxlen=_REMEMBERED)
         self._spaces: dict[Process, _Space] = {}
         self._waiting: list[_Waiting] = []
+        self._noting: tuple[Hazard, int, Picoseconds] | None = None
+        self._noted: set[CpuId] = set()
         operations.watcher = self
         machine.on_drops = self.entered
 
@@ -329,7 +331,7 @@ class Safety:
     ) -> None:
         """Note a violation on each of some CPUs, from now on."""
         number = self._operation(task)
-        for cpu in cpus:
+        for cpu in self._news(hazard, number, cpus):
             self._keep(Violation(hazard, number, page, pages, cpu, task.now, until))
 
     def _still_late(
@@ -349,6 +351,18 @@ class Safety:
         operation = self._operations.current(task)
         return -1 if operation is None else operation.id
 
+    def _news(self, hazard: Hazard, operation: int, cpus: Iterable[CpuId]) -> list[CpuId]:
+        """Return the CPUs of which nothing was noted yet at this instant, for an operation.
+
+        What it relies on may be several ranges, as an area and its aliases.
+        """
+        now = (hazard, operation, self._machine.now)
+        if now != self._noting:
+            self._noting, self._noted = now, set()
+        news = [cpu for cpu in cpus if cpu not in self._noted]
+        self._noted.update(news)
+        return news
+
     def _keep(self, one: Violation) -> None:
         self.counts[one.hazard] += 1
         if len(self.violations) < MOST_KEPT:
@@ -367,8 +381,9 @@ class Safety:
     ) -> None:
         """Note who was left out of a shootdown, until it is known when they entered the kernel."""
         number, left = self._operation(task), [len(telling.left_out)]
+        news = set(self._news(hazard, number, telling.left_out))
         for cpu in telling.left_out:
-            one = Violation(hazard, number, page, pages, cpu, task.now)
+            one = Violation(hazard, number, page, pages, cpu, task.now) if cpu in news else None
             self._waiting.append(_Waiting(cpu, telling.began_ps, one, revocation, left))
         if revocation is not None:
             revocation.gone_ps = None

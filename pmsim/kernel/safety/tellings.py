@@ -107,8 +107,12 @@ class Telling:
         fabric, task = self.task.machine.fabric, self.task
         if not called(task):
             return self.gone_ps
+        words, row = fabric.words, task.row
+        is_last = words[layout.QUIET_CALLS] and words[layout.QUIET_FROM] == task.cpu
+        if is_last and words[layout.QUIET_AT] == words[row + layout.C_START]:
+            return words[layout.QUIET_AT] + words[row + layout.Q_LAST]  # it met nothing anywhere
         act(fabric.state, layout.DO_CATCH_UP, 0, 0)
-        base = int(fabric.words[layout.ENTRIES_AT]) + task.cpu * fabric.n_cpus * layout.ENTRY_ROW
+        base = words[layout.ENTRIES_AT] + task.cpu * fabric.n_cpus * layout.ENTRY_ROW
         rows = fabric.state[base : base + fabric.n_cpus * layout.ENTRY_ROW]
         starts = rows[layout.E_START :: layout.ENTRY_ROW]
         targets = np.ones(fabric.n_cpus, dtype=bool)
