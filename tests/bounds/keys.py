@@ -175,14 +175,19 @@ def workload(kind: str) -> Data:
     return needed
 
 
+BUDGET = ("measure", "budget")
+"""Keys that make sense where a CPU is isolated."""
+
+
 def scenario(one: Number | None = None) -> Data:
     """Return a scenario of one millisecond, in which the workload of a key runs."""
     kind = one.kind_of_workload if one else ""
     if one is not None and one.path == DURATION:
         kind = "policy_load"  # which ends: what has no end takes as long as the run
+    isolated = {"isolated": [0]} if one and one.path[:2] == BUDGET else {}
     return {
         "pmsim": 1,
-        "machine": machine(3 if kind else len(BUSY)) | {"costs": costs()},
+        "machine": machine(3 if kind else len(BUSY)) | {"costs": costs()} | isolated,
         "kernel": {"profile": "linux-6.1-x86_64", **KERNELS.get(kind, {})},
         "duration": "1ms" if kind else "2ms",  # which a module needs
         "measure": {"timeline": "100us"},
