@@ -23,6 +23,7 @@ from pmsim.figures.space import address_space
 from pmsim.figures.styling import style
 from pmsim.figures.swings import constants
 from pmsim.figures.timeline import broadcast_timeline
+from pmsim.figures.wakeups import waking
 
 __all__ = [
     "address_space",
@@ -44,6 +45,7 @@ __all__ = [
     "style",
     "experiment_curve",
     "tornado",
+    "waking",
 ]
 
 

@@ -17,6 +17,7 @@ from pmsim.figures import (
     cpus,
     flushes,
     interruptions,
+    isolation,
     latencies,
     look,
     operations,
@@ -24,6 +25,7 @@ from pmsim.figures import (
     space,
     swings,
     timeline,
+    wakeups,
 )
 from pmsim.figures.calltree import call_tree
 from pmsim.figures.choice import sweep_figures
@@ -122,16 +124,24 @@ _SENSITIVITY: Final[dict[str, tuple[Panel, ...]]] = {
 """The figures of a sensitivity."""
 
 
-_PROTOCOLS: Final[dict[str, tuple[Panel, ...]]] = {
+_ANSWERS: Final[dict[str, tuple[Panel, ...]]] = {
     "protocols": tuple(
         Panel(
             partial(side_by_side.side_by_side, metric=metric), side_by_side.size,
             side_by_side.draw, side_by_side.says, name=metric,
         )
         for metric in side_by_side.COSTS
-    )
+    ),
+    "isolation": tuple(
+        Panel(
+            partial(isolation.of_isolated, metric=metric), isolation.size, isolation.draw,
+            isolation.says, name=metric,
+        )
+        for metric in ("isolated_interrupts_per_s", "isolated_own_share")
+    ),
+    "waking": (Panel(wakeups.parts, wakeups.size, wakeups.draw, wakeups.says),),
 }  # fmt: skip
-"""The figure of a sweep over protocols, whatever metrics are asked for."""
+"""The figures of sweeps that have an answer of their own, whatever metrics are asked for."""
 
 
 def drawings(
@@ -158,7 +168,7 @@ def drawings(
         If the threshold is no value of a metric.
     """
     if isinstance(found, Swept):
-        figures = {**_PROTOCOLS, **sweep_figures(found, metrics, threshold)}
+        figures = {**_ANSWERS, **sweep_figures(found, metrics, threshold)}
     else:
         figures = _SENSITIVITY if isinstance(found, Sensitive) else GALLERY
     chosen: list[Drawing] = []

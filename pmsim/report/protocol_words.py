@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import TypeAdapter
 
 from pmsim import formatting
 from pmsim.figures import side_by_side
+from pmsim.figures.isolation import ISOLATED
 from pmsim.figures.measures import measure_of
 from pmsim.figures.side_by_side import COSTS, PROTOCOLS, SideBySide
 from pmsim.kernel.shootdown import ShootdownKey
 from pmsim.scenario.read import parse
 from pmsim.simulation.answer.deferral import DEFERRED, NEVER_DEFERRED
 from pmsim.simulation.tables.protocols import Holds, Shootdown
-from pmsim.units import S
 
 if TYPE_CHECKING:
     from pmsim.experiments.results import Sweep
 
-DAY: Final = 86_400
-"""Seconds of a day."""
-ISOLATED: Final[Mapping[str, tuple[str, Callable[[float], str]]]] = {
-    "isolated_interrupts_per_s": (
-        "A day interrupts an isolated CPU, times", lambda rate: formatting.number(rate * DAY),
-    ),
-    "isolated_own_share": (
-        "That takes from it, a day", lambda own: formatting.time((1 - own) * DAY * S),
-    ),
-    "isolated_longest_ps": ("Its longest interruption is", formatting.time),
-}  # fmt: skip
-"""What is told of isolated CPUs, where there are any: how a sentence begins, how values read."""
 MOST_CROSSINGS: Final = 8
 """Crossings that are told of each cost, the first."""
 _READ: Final = TypeAdapter(ShootdownKey)
@@ -79,8 +67,9 @@ def _all(sweep: Sweep, metric: str, say: Callable[[float], str]) -> str:
 
 def _isolated(sweep: Sweep, metric: str) -> Iterator[str]:
     if metric in sweep.frame and sweep.frame[metric].notna().any():
-        beginning, say = ISOLATED[metric]
-        yield f"{beginning}: {_all(sweep, metric, say)}."
+        told = ISOLATED[metric]
+        values = _all(sweep, metric, lambda value: told.say(told.of_a_day(value)))
+        yield f"{told.beginning}: {values}."
 
 
 def _holds(sweep: Sweep) -> Iterator[str]:

@@ -181,7 +181,7 @@ def test_the_sweep_over_deferral_tells_a_day_of_an_isolated_cpu_by_each_protocol
     words = sweep_words(sweep)
     rates = sweep.frame.set_index(PROTOCOLS)["isolated_interrupts_per_s"] * 86_400
     told = ", ".join(f"{rates[name]:,.0f} {name}" for name in sweep.axes[PROTOCOLS])
-    assert f"A day interrupts an isolated CPU, times: {told}." in words
+    assert f"Interrupts of an isolated CPU in a day: {told}." in words
     assert any(
         one.startswith("By deferred only purges are put off: changed permissions (set_memory_ro)")
         for one in words

@@ -38,6 +38,7 @@ from tests.figures.made_up import (
     timeline,
 )
 from tests.figures.test_published import points
+from tests.figures.test_side_by_side import ISOLATED, PACES
 from tests.figures.test_side_by_side import SWEEP as PROTOCOLS
 from tests.figures.test_sweeps import MadeUpSweep
 from tests.figures.test_swings import Constant, Found, Sensitivity
@@ -140,8 +141,9 @@ def every_drawing() -> Iterator[tuple[str, Drawing]]:
     for name, sweep in SWEEPS.items():
         for drawing in drawings(sweep, ["lost_share"]):
             yield f"{drawing.name} of a {name}", drawing
-    for drawing in drawings(PROTOCOLS, ["latency_mean_ps"]):
-        yield f"{drawing.name} of protocols", drawing
+    for sweep in (PROTOCOLS, ISOLATED, PACES):
+        for drawing in drawings(sweep, ["latency_mean_ps"]):
+            yield f"{drawing.name} of answers to {len(sweep.cells)}", drawing
     for drawing in [*drawings(SENSITIVITY), *truth_drawings(POINTS)]:
         yield drawing.name, drawing
     for drawing in experiment_drawings(POINTS, "CPUs that run"):
@@ -199,7 +201,8 @@ def test_all_kinds_of_figures_are_looked_at(figures: dict[str, Figure]) -> None:
         "cpus_over_time_stolen", "cpus_over_time_spin", "anatomy_median", "anatomy_p99",
         "anatomy_slowest", "curves", "heat_map", "phase_diagram", "tornado", "constants",
         "agreement", "misses", "experiment", "protocols_latency_mean_ps",
-        "protocols_taken_mean_ps",
+        "protocols_taken_mean_ps", "isolation_isolated_interrupts_per_s",
+        "isolation_isolated_own_share", "waking",
     }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import pmsim
 from pmsim.errors import ResultError
-from pmsim.figures import side_by_side
+from pmsim.figures import isolation, side_by_side, wakeups
 from pmsim.figures.form import form_of, formed
 from pmsim.figures.gallery import drawings
 
@@ -49,6 +49,79 @@ class OfProtocols:
 
 
 SWEEP = OfProtocols({"kernel.shootdown": tuple(COSTS), "machine.cpus": CPUS})
+
+
+@dataclass
+class Made:
+    """A sweep over one axis that nobody ran, with metrics by column."""
+
+    axis: str
+    labels: tuple[Any, ...]
+    metrics: Mapping[str, tuple[float, ...]]
+
+    @property
+    def axes(self) -> Mapping[str, tuple[Any, ...]]:
+        return {self.axis: self.labels}
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        return pd.DataFrame({self.axis: self.labels})
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        return self.cells.assign(**self.metrics)
+
+    def intervals(self, *columns: str, level: float = 0.95) -> pd.DataFrame:
+        (name,) = columns
+        mean = self.frame[name]
+        return self.cells.assign(mean=mean, low=float("nan"), high=float("nan"), n=1)
+
+
+ISOLATED = Made(
+    "kernel.shootdown",
+    ("ipi", "deferred", "deferred,defers=all"),
+    {
+        "latency_mean_ps": (3e6, 2e6, 1e6),
+        "isolated_interrupts_per_s": (2.0, 1.0, 0.0),
+        "isolated_own_share": (1 - 1e-9, 1 - 2e-9, 1.0),
+        "isolated_longest_ps": (5e5, 9e5, 0.0),
+    },
+)
+PACES = Made(
+    "workloads.policies.arrival.every",
+    ("15us", "1ms", "10ms"),
+    {
+        "latency_mean_ps": (8e6, 1e8, 1.4e8),
+        "waking_share": (0.25, 0.9, 0.95),
+        "woken": (550.0, 550.0, 550.0),
+        "broadcasts": (10.0, 10.0, 10.0),
+    },
+)
+
+
+def test_a_day_of_an_isolated_cpu_is_drawn_with_a_bar_for_each_protocol() -> None:
+    """2 a second are 172,800 a day; a billionth of a day is 86.4 µs."""
+    found = isolation.of_isolated(ISOLATED, "isolated_interrupts_per_s")
+    assert found is not None
+    assert found.values.tolist() == [172_800, 86_400, 0]
+    taken = isolation.of_isolated(ISOLATED, "isolated_own_share")
+    assert taken is not None
+    assert taken.values == pytest.approx([86.4e6, 172.8e6, 0], rel=1e-5)
+    assert isolation.message(taken).endswith(": 0 s (deferred,defers=all) to 173 µs (deferred)")
+    assert isolation.of_isolated(PACES, "isolated_own_share") is None
+
+
+def test_what_of_a_latency_is_waking_is_told_where_it_is_most() -> None:
+    found = wakeups.parts(PACES)
+    assert found is not None
+    assert found.waking.tolist() == pytest.approx([2e6, 9e7, 1.33e8])
+    assert found.woken.tolist() == [55, 55, 55]
+    assert wakeups.message(found) == "95 % of a shootdown's 140 µs is waking CPUs at 10 ms"
+    assert wakeups.says(found)
+    awake = Made(PACES.axis, PACES.labels, {**PACES.metrics, "waking_share": (0.0, 0.01, 0.02)})
+    assert not wakeups.says(wakeups.parts(awake))
+    with pytest.raises(ResultError, match="one axis of numbers"):
+        pmsim.plot.waking(SWEEP)
 
 
 def test_two_protocols_meet_where_they_cost_the_same() -> None:
