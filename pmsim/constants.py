@@ -73,6 +73,8 @@ class Kind(Enum):
     """Yes or no."""
     NAME = auto()
     """A few words."""
+    PHASES = auto()
+    """Picoseconds, one time for each CPU, or none; in a file a list, or ``random``."""
     CHOICE = auto()
     """One of the words that the field's type lists."""
 

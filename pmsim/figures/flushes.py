@@ -23,7 +23,7 @@ from pmsim.simulation.tables.tally import is_dominated
 
 PARTS: Final = (
     "queue_ps", "send_ps", "local_ps", "delivery_ps", "irqs_off_ps", "idle_exit_ps",
-    "busy_handler_ps", "ride_ps", "entry_ps", "function_ps", "visit_ps", "resume_ps",
+    "busy_handler_ps", "ride_ps", "entry_ps", "function_ps", "visit_ps", "frozen_ps", "resume_ps",
 )  # fmt: skip
 """The parts of a shootdown's latency, as columns of the table, in the order of stacking."""
 
@@ -46,6 +46,7 @@ _SPOKEN: Final = {
     "irqs_off": "waiting for a CPU with interrupts off",
     "idle_exit": "waking an idle CPU",
     "busy_handler": "waiting behind another handler",
+    "frozen": "waiting for virtual CPUs that do not run",
     "ride": "waiting for another call's interrupt",
     "entry": "IRQ entry at the slowest CPU",
     "function": "the flush on the slowest CPU",

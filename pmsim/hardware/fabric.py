@@ -51,7 +51,8 @@ class SlowestReason(IntEnum):
     ``LOCAL``: nothing, every acknowledgement was in when the initiator began to look. ``DISTANCE``:
     the handler began as the interrupt arrived. ``RIDE``: it was queued behind another call's
     interrupt and taken with it. Of an invalidation, ``DISTANCE``: the way there and back;
-    ``BUSY_SERVER``: it had to wait for the server first.
+    ``BUSY_SERVER``: it had to wait for the server first. ``FROZEN``: of a guest, a virtual CPU on
+    the way that the parts of the latency follow did not run.
     """
 
     LOCAL = layout.R_LOCAL
@@ -61,6 +62,7 @@ class SlowestReason(IntEnum):
     BUSY_HANDLER = layout.R_BUSY_HANDLER
     RIDE = layout.R_RIDE
     BUSY_SERVER = layout.R_SERVER
+    FROZEN = layout.R_FROZEN
 
 
 def _declared(group: Group | None, kinds: tuple[Kind, ...]) -> Iterator[tuple[str, Any]]:
@@ -103,6 +105,8 @@ class Fabric:
         What it is a guest of, if it is.
     isolated
         The CPUs that calls may leave out.
+    phases
+        When the first turn of each CPU begins, where they take turns.
 
     Attributes
     ----------
@@ -125,6 +129,7 @@ class Fabric:
         max_tasks: int,
         host: Host | None = None,
         isolated: Collection[int] = (),
+        phases: npt.ArrayLike = 0,
     ) -> None:
         n = topology.n_cpus
         self.n_cpus = n
@@ -153,9 +158,14 @@ class Fabric:
             layout.DETAIL_CUT: layout.NONE,
             layout.KERNEL_REFILL: refill_debt(costs.tlb, costs.tlb.kernel_entries),
         }
-        for group in (called, calls.protocol.costs_on(costs), costs.tlbi, costs.sched):
+        left_out = costs.deferred if host is not None and host.pv_flush else None
+        groups = (called, calls.protocol.costs_on(costs), costs.tlbi, costs.sched, left_out)
+        for group in groups:
             header |= _numbers(group)
         header[layout.SEND] += getattr(called, "ecall", 0)  # no write without it
+        if host is not None and host.freezes:
+            header[layout.SLICE], header[layout.PERIOD] = host.slice, host.period
+            header[layout.PV_FLUSH] = int(host.pv_flush)
         if host is not None:
             header[layout.SEND] += host.exit
             header[layout.KICK] = host.kick
@@ -163,6 +173,8 @@ class Fabric:
         for index, value in header.items():
             self.state[index] = value
         self._clear_rows()
+        rows = layout.HEADER + layout.CPU_WORDS * np.arange(n)
+        self.state[rows + layout.PHASE] = phases
         if calls.protocol is DEFERRED:
             for cpu in isolated:
                 self.state[layout.HEADER + cpu * layout.CPU_WORDS + layout.ISOLATED] = 1
@@ -230,8 +242,10 @@ class Fabric:
     def last_handler_end(self) -> int:
         """Return when the last handler that is known of ends."""
         act(self.state, layout.DO_CATCH_UP, 0, 0)
-        first = layout.HEADER + layout.PLAN_END
-        ends = self.state[first : first + self.n_cpus * layout.CPU_WORDS : layout.CPU_WORDS]
+        rows = layout.HEADER + layout.CPU_WORDS * np.arange(self.n_cpus)
+        ends = self.state[rows + layout.PLAN_END]
+        dropped = ends == self.state[rows + layout.DROP_LAST]  # that is no handler
+        ends = np.where(dropped, self.state[rows + layout.DROP_AFTER], ends)
         return max(self.now, int(ends.max()))
 
     def add_task(self, index: int, cpu: int, number: int, refill: int) -> None:

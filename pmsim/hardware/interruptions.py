@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pmsim.hardware.fabric import SlowestReason
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act
+from pmsim.hardware.turns import Turns
 
 if TYPE_CHECKING:
     from pmsim.hardware.fabric import Fabric
@@ -71,12 +72,13 @@ class Interruptions:
         reason = state[at + layout.E_META] >> 32 & 7
         woke = reason == SlowestReason.IDLE_EXIT
         still_runs = (cost >> 3) * (cost >> 1 & 1)
+        turns, ack = Turns(self._fabric), state[at + layout.E_ACK]
         columns = (
             *call,
             cpus,
             np.where(woke, state[at + layout.E_ARRIVES], start),
             start,
-            state[at + layout.E_ACK] + still_runs + state[layout.EXIT],
+            turns.run_from(cpus, ack, still_runs + state[layout.EXIT]),
             reason != SlowestReason.RIDE,
             state[layout.PROTOCOL],
         )

@@ -63,6 +63,8 @@ class Machine(Silicon):
         What it is a guest of; None for bare metal.
     isolated
         CPUs that run nothing but what is put there: those that calls may leave out.
+    phase_rng
+        Where the phases of a host that freezes CPUs are drawn from, if it does not say them.
 
     Attributes
     ----------
@@ -82,9 +84,12 @@ class Machine(Silicon):
         shootdown: Shootdown = BY_INTERRUPTS,
         host: Host | None = None,
         isolated: Collection[int] = (),
+        phase_rng: np.random.Generator | None = None,
     ) -> None:
         room = max_tasks or room_for_tasks(topology.n_cpus)
-        super().__init__(topology, costs, order, jitter_rng, room, shootdown, host, isolated)
+        super().__init__(
+            topology, costs, order, jitter_rng, room, shootdown, host, isolated, phase_rng
+        )
         self.slots = [Spinlock(self, f"slot {number}") for number in range(shared_slots(self))]
         self.clock = Clock(self.fabric, self.flush_log, self._settle, self._task_ended)
         self.tasks: dict[int, Task] = {}

@@ -75,7 +75,7 @@ def can_replay(machine: Silicon) -> bool:
     at those that are left out costs nothing, it may take no time; and acknowledgements and
     interruptions are looked at after each call.
     """
-    deferred = machine.costs.deferred if machine.defers else None
+    deferred = machine.costs.deferred if machine.leaves_out else None
     plain = machine.jitter is None and not machine.slots and machine.n_cpus > 1
     plain = plain and (deferred is None or deferred.check > 0)
     return plain and not machine.keep_acks and machine.interruptions is None

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pmsim.hardware.costs import CrosscallOrder, Jitter, MachineCosts
 from pmsim.hardware.detail import MOST_KEPT, Detail, DetailSink
 from pmsim.hardware.fabric import ACCOUNT_COLUMNS, Fabric
-from pmsim.hardware.host import Host
+from pmsim.hardware.host import Host, phases_of
 from pmsim.hardware.interruptions import Interruptions, InterruptionSink
 from pmsim.hardware.jitter import draw
 from pmsim.hardware.late import Late
@@ -44,7 +44,7 @@ class Silicon:
 
     Parameters
     ----------
-    topology, costs, order, jitter_rng, shootdown, host, isolated
+    topology, costs, order, jitter_rng, shootdown, host, isolated, phase_rng
         See `Machine`.
     room
         Tasks that there may be at once.
@@ -69,9 +69,9 @@ class Silicon:
         Notes what interrupts some CPUs, where `watch_interruptions` was asked to before the run.
     jitter
         What is added to each delivery of a cross-call, if anything.
-    defers, in_turn
-        Whether calls may leave isolated CPUs out; and the CPUs where a task has to look what it
-        does on its way from user mode.
+    leaves_out, in_turn
+        Whether calls may leave CPUs out, which do later what they are told; and the CPUs where a
+        task has to look what it does on its way from user mode.
     shared
         Whether a CPU has several tasks, or is one of those, CPU by CPU.
     active, until_done
@@ -91,6 +91,7 @@ class Silicon:
         shootdown: Shootdown,
         host: Host | None,
         isolated: Collection[int],
+        phase_rng: np.random.Generator | None,
     ) -> None:
         self.shootdown = shootdown
         self.repeat_sync = shootdown.value(REPEAT_SYNC.name)
@@ -105,7 +106,8 @@ class Silicon:
         self.topology = topology
         self.costs = costs
         self.n_cpus = topology.n_cpus
-        self.fabric = Fabric(topology, costs, order, calls, room, host, isolated)
+        phases = phases_of(host, self.n_cpus, phase_rng)
+        self.fabric = Fabric(topology, costs, order, calls, room, host, isolated, phases)
         self.holders = {
             name: Holders(group, self.fabric.distances)
             for name, group in known.items()
@@ -117,8 +119,9 @@ class Silicon:
         self.detail: Detail | None = None
         self.interruptions: Interruptions | None = None
         self._late = Late()
-        self.defers = shootdown.protocol is DEFERRED
-        self.in_turn = frozenset(isolated) if self.defers else frozenset[int]()
+        defers = shootdown.protocol is DEFERRED
+        self.leaves_out = defers or (host is not None and host.freezes and host.pv_flush)
+        self.in_turn = frozenset(isolated) if defers else frozenset[int]()
         self.shared = [False] * self.n_cpus
         self.active = 0
         self.until_done = False
@@ -191,7 +194,7 @@ class Silicon:
         come to what is gone then or later.
         """
         log = self.fabric.take_log()
-        drops = self.fabric.take_drops() if self.defers else NO_DROPS
+        drops = self.fabric.take_drops() if self.leaves_out else NO_DROPS
         if self.on_drops is not None and len(drops):
             self.on_drops(drops)
         if self.on_crosscalls is not None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS, Fabric
 from pmsim.hardware.passes import layout
+from pmsim.hardware.turns import Turns
 
 Ints = npt.NDArray[np.int64]
 
@@ -118,6 +119,9 @@ def _specimen(fabric: Fabric, number: int) -> WholeCalls:
 def whole_calls(fabric: Fabric, heads_at: int, calls: int, at: int, targets: int) -> WholeCalls:
     """Read calls that `passes.specimens` has written: their heads, and their entries apart.
 
+    Where a virtual CPU drops everything within a handler (`passes.drops`), the take and the start
+    of the function do not tell that it takes longer.
+
     Parameters
     ----------
     fabric
@@ -136,26 +140,34 @@ def whole_calls(fabric: Fabric, heads_at: int, calls: int, at: int, targets: int
     entries = state[at : at + targets * layout.ENTRY_ROW].reshape(-1, layout.ENTRY_ROW).T.copy()
     row = {name: heads[k].copy() for k, name in enumerate(CROSSCALL_COLUMNS)}
     looks, visited, local, after = heads[layout.K_LOCAL_END : layout.K_AFTER + 1].copy()
-    begun = row["start_ps"] + heads[layout.K_WAITED] + state[layout.TRAP]
+    turns, initiator, cpu = Turns(fabric), row["cpu"], entries[layout.E_NEXT]
+    begun = row["start_ps"] + heads[layout.K_WAITED]
+    queueing = row["targets"] * state[layout.QUEUE] + row["left_out"] * state[layout.CHECK]
     call = np.repeat(np.arange(calls), row["targets"])
-    told = begun + row["targets"] * state[layout.QUEUE] + row["left_out"] * state[layout.CHECK]
-    first = np.cumsum(row["targets"]) - row["targets"]
-    place = np.arange(len(call)) - first[call] + 1
-    sent_to = told[call] + (entries[layout.E_META] >> 16 & 0xFFFF) * state[layout.SEND]
-    sent_to += place * state[layout.KICK]
-    sent = sent_to[np.cumsum(row["targets"]) - 1]
+    told = turns.run_from(initiator, begun, state[layout.TRAP] + queueing)
+    last = np.cumsum(row["targets"]) - 1
+    place = np.arange(len(call)) - last[call]  # the last one's is 0
+    groups = entries[layout.E_META] >> 16 & 0xFFFF
+    # All are sent to when the initiator has spent on that what it has not spent on the function.
+    own = local * (1 - state[layout.SERIAL])
+    all_sent = turns.run_by(initiator, looks) - own
+    before = (groups - groups[last[call]]) * state[layout.SEND] + place * state[layout.KICK]
+    sent_to = turns.reached(initiator[call], all_sent[call] + before)
+    sent = sent_to[last]
     own_start = np.where(after, visited, sent)
     reason = entries[layout.E_META] >> 32 & 7
-    taken = entries[layout.E_START] + state[layout.ENTRY]
-    taken += (entries[layout.E_META] >> 35) * state[layout.ENTRY_FLUSH]
+    entering = state[layout.ENTRY] + (entries[layout.E_META] >> 35) * state[layout.ENTRY_FLUSH]
+    taken = turns.run_from(cpu, entries[layout.E_START], entering)
     ack, cost = entries[layout.E_ACK], entries[layout.E_COST] >> 3
-    runs = np.where(entries[layout.E_COST] & 2, ack, ack - cost)
+    began = turns.reached(cpu, turns.run_by(cpu, ack) - cost)
+    runs = np.where((entries[layout.E_COST] & 2 > 0) | (cost == 0), ack, began)
     return WholeCalls(
-        row, told, sent, looks, visited, own_start, own_start + local, call,
-        cpu=entries[layout.E_NEXT],
+        row, told, sent, looks, visited, own_start, turns.run_from(initiator, own_start, local),
+        call,
+        cpu=cpu,
         reason=np.where(reason == layout.R_WAKING, layout.R_IDLE_EXIT, reason),
         queued=entries[layout.E_QUEUED], sent_to=sent_to, arrives=entries[layout.E_ARRIVES],
         handler=entries[layout.E_START], taken=taken,
-        runs=runs, ack=ack, exit=runs + cost + state[layout.EXIT],
+        runs=runs, ack=ack, exit=turns.run_from(cpu, runs, cost + state[layout.EXIT]),
         seen=entries[layout.E_PREFIX],
     )  # fmt: skip

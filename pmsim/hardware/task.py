@@ -228,7 +228,8 @@ class Task:
             yield task
         if self.machine.detail is not None:
             # The firmware's handlers prolong a window; others come after it.
-            end = since + length if self._words[layout.HELD_OFF] else self.now
+            held_off = length > 0 and self._words[layout.HELD_OFF]
+            end = self._words[self.row + layout.FLOOR] if held_off else self.now
             self.machine.detail.add(self, "irqs_off", since, end)
 
     def sleep(self, length: int) -> Steps:
@@ -307,7 +308,7 @@ class Task:
         if machine.interruptions is not None:
             told = (self.cpu, self.number, int(function.kind), int(cause), operation)
             machine.interruptions.note(told, began)
-        if n == 0 or machine.defers:
+        if n == 0 or machine.leaves_out:
             machine.flush_log_if_full()
 
     def _checked(self, targets: Sequence[int]) -> npt.NDArray[np.int64]:

@@ -140,7 +140,12 @@ class _Meter:
     def __init__(
         self, description: MachineDescription, profile: KernelProfile, working_set: int
     ) -> None:
-        self._machine, self._kernel = boot(description, profile, stream(0, 0, MACHINE, "jitter"))
+        self._machine, self._kernel = boot(
+            description,
+            profile,
+            stream(0, 0, MACHINE, "jitter"),
+            phases=stream(0, 0, MACHINE, "phases"),
+        )
         for cpu in range(1, self._machine.n_cpus):
             self._machine.spawn(
                 cpu,

@@ -168,6 +168,7 @@ PARTS: Final = (
     _reason("irqs_off", "The slowest target had interrupts off."),
     _reason("idle_exit", "The slowest target had to wake up from an idle state."),
     _reason("busy_handler", "The slowest target was still in a handler."),
+    _reason("frozen", "On its way a virtual CPU did not run: it was not its turn on the host."),
     _reason("busy_server", "The interconnect was still at another TLB broadcast."),
     _reason("local", "No target was waited for: the initiator's own function ended last."),
 )

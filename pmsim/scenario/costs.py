@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import GenericAlias, NoneType
-from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
 
 from pydantic import Field, Tag, create_model, model_validator
 
@@ -19,7 +19,7 @@ from pmsim.constants import PPM, Constant, Declared, Kind, Section, declarations
 from pmsim.hardware.costs import Jitter, MachineCosts, by_distance
 from pmsim.hardware.topology import MAX_CPUS, ByDistance, Distance
 from pmsim.kernel.costs import KernelCosts
-from pmsim.quantities import MAPPING_OR_OTHER, Keys, QuantityKey, refused
+from pmsim.quantities import LIST_OR_OTHER, MAPPING_OR_OTHER, Keys, QuantityKey, refused
 from pmsim.units import TIME
 
 AnyGroup = TypeVar("AnyGroup")
@@ -197,6 +197,13 @@ def _or_mapping(constant: Constant, keys: type[Keys]) -> Any:
     ]
 
 
+def _phases(constant: Constant) -> Any:
+    """Return the type of a time for each CPU, or the word for drawing them."""
+    times: Any = GenericAlias(tuple, (_time(constant), ...))
+    listed = Annotated[times, Field(min_length=1, max_length=MAX_CPUS), Tag("list")]
+    return Annotated[Annotated[Literal["random"], Tag("other")] | listed, LIST_OR_OTHER]
+
+
 def _table(keys: int | _Distances) -> ByDistance:
     return by_distance(keys.given() if isinstance(keys, _Distances) else {Distance.SELF: keys})
 
@@ -255,6 +262,12 @@ _KINDS: Final[Mapping[Kind, _Conversion]] = {
     ),
     Kind.SWITCH: _Conversion(lambda *_: Annotated[bool, Field(strict=True)]),
     Kind.NAME: _Conversion(lambda *_: Annotated[str, Field(min_length=1, max_length=MOST_LETTERS)]),
+    Kind.PHASES: _Conversion(
+        lambda constant, _: _phases(constant),
+        inward=lambda held: () if held == "random" else tuple(held),
+        outward=lambda times: times or "random",
+        default=lambda times: times or "random",
+    ),
     Kind.CHOICE: _Conversion(lambda _, plain: plain),
 }
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from math import prod
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, create_model
+from pydantic import AfterValidator, Field, create_model
 
 from pmsim.cpulist import cpus_of, format_cpulist
 from pmsim.errors import CpuListError
@@ -99,31 +99,7 @@ class _Machine(Keys):
     host: Keys | None = Field(default=None, description=_HOST)
 
 
-def _all_run(overcommit: int) -> int:
-    if overcommit > 1:
-        message = "virtual CPUs that do not always run are not modelled yet"
-        raise refused("not-modelled", message, "overcommit: 1, where all of them run all the time")
-    return overcommit
-
-
-def _not_modelled(_: Any) -> None:
-    message = "when a virtual CPU runs is not modelled yet: all of them run all the time"
-    raise refused("not-modelled", message, "leave it out")
-
-
-_NotModelled = Annotated[None, BeforeValidator(_not_modelled)]
-
-HostKeys: Final = create_model(
-    "HostKeys",
-    __base__=keys_of(Host),
-    __doc__="The host that a machine is a guest of.",
-    overcommit=(
-        Annotated[Count, AfterValidator(_all_run)],
-        Field(default=1, description=keys_of(Host).model_fields["overcommit"].description),
-    ),
-    slice=(_NotModelled, Field(default=None, description="Not modelled yet.")),
-    phases=(_NotModelled, Field(default=None, description="Not modelled yet.")),
-)
+HostKeys: Final = keys_of(Host)
 """The keys below ``host``."""
 
 _HostOrNone: Any = HostKeys | None
@@ -216,6 +192,14 @@ class TooManyCpusError(ValueError):
         super().__init__(f"{name} with {cpus:,} CPUs: the largest machine of its kind has {most:,}")
 
 
+class PhasesError(ValueError):
+    """A host says the phases of another number of CPUs than there are."""
+
+    def __init__(self, given: int, n_cpus: int) -> None:
+        super().__init__(f"{given:,} phases are given for {n_cpus:,} CPUs")
+        self.hint = f"a list of {n_cpus:,} times, one for each CPU, or random"
+
+
 def describe(keys: _Machine, constants: tuple[KnownConstant, ...] = ()) -> MachineDescription:
     """Return the machine that some keys describe; what is known of its constants goes with it.
 
@@ -225,6 +209,8 @@ def describe(keys: _Machine, constants: tuple[KnownConstant, ...] = ()) -> Machi
         If it does not have the CPUs that are to be isolated, or they are all that it has.
     TooManyCpusError
         If no machine of its kind has as many CPUs.
+    PhasesError
+        If its host says the phases of another number of CPUs than it has.
     ValueError
         If topology, number of CPUs and hops do not fit together.
     """
@@ -234,6 +220,8 @@ def describe(keys: _Machine, constants: tuple[KnownConstant, ...] = ()) -> Machi
         raise TooManyCpusError(keys.name, topology.n_cpus, most)
     host = None if keys.host is None else group_of(keys.host, Host)
     isolated = _isolated(keys.isolated, topology.n_cpus)
+    if host is not None and host.phases and len(host.phases) != topology.n_cpus:
+        raise PhasesError(len(host.phases), topology.n_cpus)
     return MachineDescription(
         keys.name, keys.description, keys.archs, topology, *costs, host, isolated, constants
     )

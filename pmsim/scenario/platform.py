@@ -17,6 +17,7 @@ from pmsim.scenario.known import known_constants
 from pmsim.scenario.machine import (
     MachineDescription,
     MachineKeys,
+    PhasesError,
     TooManyCpusError,
     describe,
 )
@@ -172,6 +173,8 @@ def _described(
         except TooManyCpusError as error:
             where = find(tree, ("cpus",) if keys.cpus is not None else ("topology",))
             before.at(where, error.code, str(error), error.hint)
+        except PhasesError as error:
+            before.at(find(tree, ("host", "phases")), "bad-value", str(error), error.hint)
         except ValueError as error:
             where = find(tree, ("topology", "hops") if "hops" in str(error) else ("topology",))
             before.at(where, "bad-topology", str(error))

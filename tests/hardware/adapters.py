@@ -314,6 +314,7 @@ class _FabricRun:
             "lock_spin": "lock_spin_ps",
             "awake": "awake_ps",
             "woken": "woken",
+            "frozen": "frozen_ps",
         }
         return tuple(
             CpuAccount(**{name: int(columns[column][cpu]) for name, column in names.items()})
@@ -325,7 +326,8 @@ def served(row: dict[str, int], repeats: bool = False) -> int | None:
     """Return when the (last) service of an invalidation ended, None for a call."""
     if row["protocol"] != number_of(TLBI):
         return None
-    return row["end_ps"] - row["resume_ps"] - row["delivery_ps"] // (2 if repeats else 1)
+    held_up = row["resume_ps"] + row["frozen_ps"]
+    return row["end_ps"] - held_up - row["delivery_ps"] // (2 if repeats else 1)
 
 
 def _shootdown(program: Program) -> Shootdown:

@@ -51,6 +51,11 @@ def check_rows(program: Program) -> None:
     for row, acks in rows:
         assert sum(row[name] for name in PARTS) == row["end_ps"] - row["start_ps"]
         assert all(row[name] >= 0 for name in PARTS)
+        frozen = row["slowest_reason"] == SlowestReason.FROZEN
+        assert frozen == (row["frozen_ps"] > 0)
+        assert program.host.freezes or not frozen
+        if program.host.freezes:
+            continue  # the twins' times hold these
         if row["protocol"] == number_of(TLBI):
             check_invalidation(program, row, broadcasts)
         elif row["protocol"] in map(number_of, (COHERENT, DIRECTORY)):

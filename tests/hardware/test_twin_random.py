@@ -25,7 +25,7 @@ from tests.hardware.strategies import cuts, programs
 from tests.reference.fuzz import Seeded, differences, outcome, programs_of
 from tests.reference.generate import NEVER, random_program
 from tests.reference.machine import run as run_reference
-from tests.reference.program import Program, Result, Step
+from tests.reference.program import CallRecord, Program, Result, Step
 
 large_programs_allowed = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -157,6 +157,8 @@ FEATURES = {
     "one write to all others, and groups for some": 10,
     "guest": 50,
     "guest of a machine with firmware": 15,
+    "frozen": 60,
+    "frozen, and paravirtual flushes": 20,
     "firmware": 50,
     "firmware and windows": 15,
     "remote actions": 40,
@@ -167,6 +169,11 @@ FEATURES = {
     "functions that take longer on targets": 20,
 }
 """What at least so many of 400 programs have to contain."""
+
+
+def served_by_nobody(result: Result) -> list[CallRecord]:
+    """Return the calls, without the invalidations."""
+    return [call for call in result.calls if call.served is None]
 
 
 def _features(program: Program, result: Result | str) -> set[str]:
@@ -215,6 +222,9 @@ def _features(program: Program, result: Result | str) -> set[str]:
         "guest of a machine with firmware": program.host != BARE_METAL
         and program.shootdown.protocol is SBI
         and told > 0,
+        "frozen": any(cpu.frozen for cpu in result.cpus) and told > 0,
+        "frozen, and paravirtual flushes": program.host.pv_flush
+        and any(len(call.acks) < program.topology.n_cpus - 1 for call in served_by_nobody(result)),
         "firmware": program.shootdown.protocol is SBI and told > 0,
         "firmware and windows": program.shootdown.protocol is SBI and "irqs_off" in operations,
         "remote actions": program.shootdown.protocol is RAR and told > 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,6 +24,7 @@ class Spent(Enum):
     IRQS_OFF = "irqs_off"
     STOLEN = "stolen"
     IDLE = "idle"
+    FROZEN = "frozen"
 
 
 class Handled(NamedTuple):
@@ -44,6 +46,9 @@ class Cpu:
     def __init__(self, machine: ReferenceMachine, number: int) -> None:
         self.machine = machine
         self.number = number
+        self.turns = machine.program.turns(number)
+        self.owes_drop = False  # of everything, when it next runs
+        self.dropping = False
         self.tasks: list[Task] = []
         # Interrupts.
         self.pending = False
@@ -76,8 +81,8 @@ class Cpu:
     # -- time passes --------------------------------------------------------------------------
 
     def spends_on(self) -> Spent:
-        """Return what the CPU's time goes to from this instant on."""
-        if self.handler_runs:
+        """Return what the CPU's time goes to from this instant on, while it runs."""
+        if self.handler_runs or self.dropping:
             return Spent.STOLEN
         if self.waking is not None:
             return self.waking
@@ -97,7 +102,12 @@ class Cpu:
         raise AssertionError(f"CPU {self.number}: no time passes while {self.current.doing}")
 
     def spend(self, ps: int) -> None:
-        """Let time pass."""
+        """Let time pass; only while it runs something comes of it."""
+        real, until = ps, self.machine.now_spent + ps
+        ps = self.turns.run_by(until) - self.turns.run_by(self.machine.now_spent)
+        self.spent[Spent.FROZEN] += real - ps
+        if ps == 0:
+            return
         spent_on = self.spends_on()
         self.spent[spent_on] += ps
         if spent_on is Spent.STOLEN and self.current is None and not self.runnable:
@@ -116,8 +126,25 @@ class Cpu:
             assert self.current is not None
             self.current.spend_window(ps)
 
-    def next_look(self) -> int | None:
-        """Return how long to spend until what the CPU does ends or a quantum is reached."""
+    def next_look(self) -> float:
+        """Return the next instant at which what it does ends, or at which it has to begin."""
+        now = self.machine.now
+        if self.turns.is_frozen(now) and self._has_to_begin():
+            return self.turns.next_run(now)
+        left = None if self.dropping else self._left()
+        return math.inf if left is None else self.turns.run(now, left)
+
+    def _has_to_begin(self) -> bool:
+        """Whether it may begin something when it next runs."""
+        task = self.current
+        if self.owes_drop or (self.pending and not self.handler_runs):
+            return True
+        if task is None:
+            return self.idle_since is None or bool(self.runnable)
+        return task.doing is Doing.STEP or task.quantum_is_over()
+
+    def _left(self) -> int | None:
+        """Return how long to run until what the CPU does ends or a quantum is reached."""
         task = self.current
         if self.stands_still():
             return self.still_left
@@ -135,7 +162,14 @@ class Cpu:
 
     def settle(self) -> None:
         """Take up what follows from everything that has happened at this instant so far."""
-        if self.handler_runs or self.waking is not None:
+        if self.turns.is_frozen(self.machine.now):
+            return
+        if self.owes_drop:
+            self.owes_drop = False
+            self.dropping = True
+            self.idle_since = None
+            self.machine.clock.process(self._drop())
+        if self.dropping or self.handler_runs or self.waking is not None:
             return
         if self.idle_since is not None and (self.pending or self.runnable):
             takes_time = self._wake()
@@ -150,11 +184,15 @@ class Cpu:
         """With no task and no handler, the CPU is idle from this instant on.
 
         After a handler this is seen only now: no idle period begins at a handler's end where a
-        wake-up ends at that instant, even one that a task step of the instant has made.
+        wake-up ends at that instant, even one that a task step of the instant has made. One that is
+        frozen begins to be idle when it next runs, but for the beginning of a run.
         """
+        now = self.machine.now
+        if self.dropping or self.runnable or (now > 0 and self.turns.is_frozen(now)):
+            return
         nothing_runs = self.current is None and not self.handler_runs and self.waking is None
         if nothing_runs and self.idle_since is None:
-            self.idle_since = self.machine.now
+            self.idle_since = now
 
     def queue_the_woken(self) -> None:
         """Queue whom this round has made runnable; a task that spins for a mutex makes way."""
@@ -183,12 +221,51 @@ class Cpu:
         if latency > 0:
             self.waking = Spent.STOLEN if self.pending else Spent.IDLE
             self.interrupted_just_now = self.pending
-            self.machine.clock.call_at(self.machine.now + latency, self._is_awake)
+            self.machine.clock.process(self._wakes_up(latency))
         return latency > 0
 
-    def _is_awake(self) -> None:
+    def _wakes_up(self, latency: int) -> Process:
+        yield from self.takes(latency)
         self.handler_has_begun = self.waking is Spent.STOLEN
         self.waking = None
+
+    # -- its own time -------------------------------------------------------------------------
+
+    def takes(self, ps: int, phase: Phase = Phase.OTHER) -> Process:
+        """Wait until so much of its own time has passed, or at once where that is none."""
+        yield from self.until(self.turns.clock(self.machine.now) + ps, phase)
+
+    def until(self, shows: int, phase: Phase = Phase.OTHER) -> Process:
+        """Wait until its own clock shows so much: later than first thought if it has to drop."""
+        while True:
+            now = self.machine.now
+            at = self.turns.when(shows) if shows > self.turns.clock(now) else now
+            yield self.machine.clock.at(at, phase)
+            if shows <= self.turns.clock(self.machine.now):
+                return
+
+    def is_frozen(self) -> bool:
+        """Whether it is a virtual CPU that does not run."""
+        return self.turns.is_frozen(self.machine.now)
+
+    def is_to_drop(self) -> None:
+        """A call has left it out while it does not run: it drops everything when it next does."""
+        assert self.machine.costs.deferred is not None
+        if not self.owes_drop:
+            self.owes_drop = True
+            again = self.turns.next_run(self.machine.now)
+            self.turns.drops_from(again, self.machine.costs.deferred.entry_flush)
+
+    def _drop(self) -> Process:
+        """Drop everything, before anything else."""
+        last = self.turns.drops[-1]
+        over = last.shows + sum(drop.takes for drop in self.turns.drops)
+        at = self.turns.run(self.machine.now, over - self.turns.run_by(self.machine.now))
+        yield self.machine.clock.at(at)
+        if self.owes_drop or over != last.shows + sum(drop.takes for drop in self.turns.drops):
+            return  # it froze before that was over, was left out again, and has begun anew
+        self.dropping = False
+        self.drop_everything()
 
     def _start_handler(self) -> None:
         from_user = self.is_in_user_mode()
@@ -209,6 +286,7 @@ class Cpu:
             and task is not None
             and task.in_user
             and not self.handler_runs
+            and not self.dropping
         )
 
     def drop_everything(self) -> None:
@@ -227,7 +305,7 @@ class Cpu:
         if from_user:
             assert self.machine.costs.deferred is not None
             entry += self.machine.costs.deferred.entry_flush
-        yield clock.at(start + entry, Phase.TAKE)
+        yield from self.takes(entry, Phase.TAKE)
         if from_user:
             self.drop_everything()
         calls = self.calls_in_queue_order()
@@ -236,11 +314,11 @@ class Cpu:
         for call in calls:
             if call.acknowledged_at_start:
                 call.acks[self.number].succeed(clock.now)
-            yield clock.at(clock.now + call.at_targets.cost + call.at_targets.remote)
+            yield from self.takes(call.at_targets.cost + call.at_targets.remote)
             call.is_over_on(self, clock.now)
             if not call.acknowledged_at_start:
                 call.acks[self.number].succeed(clock.now)
-        yield clock.at(clock.now + self.machine.program.exit)
+        yield from self.takes(self.machine.program.exit)
         self.handler_runs = False
         self.handled.append(Handled(start, clock.now, tuple(call.initiator for call in calls)))
         self.machine.last_handler_end = clock.now
@@ -272,7 +350,7 @@ class Cpu:
 
     def stands_still(self) -> bool:
         """Whether the compute is losing time at present."""
-        return self.still_left > 0 and not self.handler_runs
+        return self.still_left > 0 and not self.handler_runs and not self.dropping
 
     # -- task steps ---------------------------------------------------------------------------
 
@@ -280,6 +358,8 @@ class Cpu:
         """Whether the task on this CPU has a step to take, or a quantum to give up, right now."""
         task = self.current
         if task is None or self.handler_runs or self.waking is not None:
+            return False
+        if self.is_frozen() or self.owes_drop or self.dropping:
             return False
         if self.switch_left > 0 or self.still_left > 0:
             return False
@@ -330,10 +410,10 @@ class Cpu:
 
         The next task has the CPU from now on, even where the spinner was sent to sleep within a
         step of another; with nobody else the CPU is idle. Or either comes to be at the end of the
-        handler that runs, or is about to start.
+        handler that runs, or is about to start; or when the CPU, which is frozen, next runs.
         """
         self.current = None
-        if self.handler_runs or self.pending:
+        if self.handler_runs or self.pending or self.is_frozen() or self.dropping:
             return
         if self.runnable:
             self._switch()

@@ -65,10 +65,17 @@ def sync_core(machine: ReferenceMachine) -> Function:
 
 
 def may_be_left_out(machine: ReferenceMachine, function: Function, c: int) -> bool:
-    """Whether a target may drop it when it next enters the kernel, and is in user mode now."""
+    """Whether a target may drop it later: it does not run, or it is in user mode now.
+
+    Of the one, it drops it when it next runs, of the other, when it next enters the kernel.
+    """
+    cpu = machine.cpus[c]
+    of_user = function.drops and function.spares_kernel
+    if machine.program.host.pv_flush and of_user and cpu.is_frozen():
+        return True
     what = machine.program.defers
     deferrable = (what == "purge" and function.purges) or (what == "all" and function.drops)
-    return deferrable and machine.cpus[c].is_in_user_mode()
+    return deferrable and cpu.is_in_user_mode()
 
 
 def cross_call(task: Task, function: Function, targets: list[int]) -> Waits:
@@ -76,12 +83,15 @@ def cross_call(task: Task, function: Function, targets: list[int]) -> Waits:
     machine = task.machine
     start = machine.now
     draws = machine.draw(len(targets))
+    slot = slot_of(task) if acts(machine) and targets else None
+    if slot is not None:
+        yield from slot.lock(task)
     left_out = [c for c in targets if may_be_left_out(machine, function, c)]
+    for c in left_out:
+        if machine.cpus[c].is_frozen() and function.spares_kernel and machine.program.host.pv_flush:
+            machine.cpus[c].is_to_drop()
     call = Call(task, function, targets, draws, left_out)
     if targets:
-        slot = slot_of(task) if acts(machine) else None
-        if slot is not None:
-            yield from slot.lock(task)
         takes_time = call.start()
         if takes_time:
             yield  # to the last visit, at the earliest
@@ -89,9 +99,8 @@ def cross_call(task: Task, function: Function, targets: list[int]) -> Waits:
             slot.unlock(task)
     if call.is_serial or not targets:
         # A step of its own, interrupts off; all that there is of a call with no targets.
-        over_at = machine.now + function.cost
         yield from task.local_function(function.cost)
-        call.is_over_on(task.cpu, over_at)
+        call.is_over_on(task.cpu, task.function_over_at)
     when = {c: cast(int, ack.value) for c, ack in call.acks.items()}
     record = CallRecord(task.cpu.number, task.number, start, machine.now, when)
     machine.note_call(record, call.gone_at)
@@ -160,15 +169,18 @@ class Call:
         Return False if that is all, in no time: every target was left out.
         """
         costs = self.costs
-        t = self.machine.now + getattr(costs, "trap", getattr(costs, "payload", 0))
+        began = t = self.task.cpu.turns.clock(self.machine.now)
+        if self.targets:
+            t += getattr(costs, "trap", getattr(costs, "payload", 0))
         # 1. Queue.
+        queued: dict[int, int] = {}
         for c in self.asked:
             if c in self.left_out:
                 assert self.machine.costs.deferred is not None
                 t += self.machine.costs.deferred.check
             else:
                 t += costs.queue
-                self.queued_at[c] = t
+                queued[c] = t
         # 2. Send.
         t1 = t
         send = self.machine.program.send
@@ -179,22 +191,20 @@ class Call:
                 sent += send
                 written_to = c // fanout
             sent += self.machine.program.host.kick
-            self.interrupt(c, sent + self.between(costs.delivery, c) + self.jitter[c])
+            travels = self.between(costs.delivery, c) + self.jitter[c]
+            target = self._target(self.machine.cpus[c], queued[c], sent, travels)
+            self.machine.clock.process(target)
         # 3. Local.
         own = 0 if self.is_serial else self.function.cost
-        if not self.targets and sent + own == self.machine.now:
+        if not self.targets and sent + own == began:
             if not self.is_serial:
-                self.is_over_on(self.task.cpu, sent)
+                self.is_over_on(self.task.cpu, self.machine.now)
             return False
         self.sends_until(sent)
         return True
 
-    def interrupt(self, c: int, arrives_at: int) -> None:
-        """Set off what happens on a target."""
-        self.machine.clock.process(self._target(self.machine.cpus[c], arrives_at))
-
     def sends_until(self, all_sent: int) -> None:
-        """Set off what happens on the initiator."""
+        """Set off what happens on the initiator, who has sent all when its clock shows that."""
         from tests.reference.task import Doing
 
         self.task.doing = Doing.SENDING
@@ -204,29 +214,34 @@ class Call:
         """Return a cost by distance between the initiator and a target."""
         return self.machine.program.topology.cost(table, self.initiator, c)
 
-    def _target(self, cpu: Cpu, arrives_at: int) -> Process:
-        """Queue the call on one CPU, and interrupt that CPU if its queue was empty."""
-        clock = self.machine.clock
-        yield clock.at(self.queued_at[cpu.number], Phase.QUEUE)
+    def _target(self, cpu: Cpu, queued: int, sent: int, travels: int) -> Process:
+        """Queue the call on one CPU, and interrupt that CPU if its queue was empty.
+
+        The initiator's clock shows when it is queued, and sent.
+        """
+        clock, initiator = self.machine.clock, self.task.cpu
+        yield from initiator.until(queued, Phase.QUEUE)
+        self.queued_at[cpu.number] = clock.now
         cpu.queue.append(self)
         yield clock.at(clock.now, Phase.QUEUED)  # whoever queues at this instant has done so
         if cpu.calls_in_queue_order()[0] is self:
-            yield clock.at(arrives_at, Phase.ARRIVE)
+            yield from initiator.until(sent)
+            yield clock.at(clock.now + travels, Phase.ARRIVE)
             cpu.pending = True
 
     def _initiator(self, all_sent: int) -> Process:
         """Run the local function, then visit the targets in ascending order."""
         from tests.reference.task import Doing
 
-        clock = self.machine.clock
+        clock, cpu = self.machine.clock, self.task.cpu
         if not self.is_serial:
-            yield clock.at(all_sent + self.function.cost)
-            self.is_over_on(self.task.cpu, clock.now)
+            yield from cpu.until(all_sent + self.function.cost)
+            self.is_over_on(cpu, clock.now)
         else:
-            yield clock.at(all_sent)
+            yield from cpu.until(all_sent)
         # 5. Wait.
         self.task.doing = Doing.AWAIT
         for c in self.targets:
             yield self.acks[c]
-            yield clock.at(clock.now + self.between(self.costs.line, c))
+            yield clock.at(cpu.turns.run(clock.now, self.between(self.costs.line, c)))
         self.task.step_is_due()

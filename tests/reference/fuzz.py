@@ -114,7 +114,8 @@ def _without_cpus(program: Program) -> Iterator[Program]:
     used = 1 + max((task.cpu for task in program.tasks), default=0)
     for n in (used, program.topology.n_cpus - 1):
         if used <= n < program.topology.n_cpus and not _calls_beyond(program, n):
-            yield replace(program, topology=replace(program.topology, cpus=n, hops=None))
+            host = replace(program.host, phases=program.host.phases[:n])
+            yield replace(program, topology=replace(program.topology, cpus=n, hops=None), host=host)
 
 
 def _calls_beyond(program: Program, n: int) -> bool:
@@ -171,6 +172,9 @@ def _plainer(program: Program) -> Iterator[Program]:
         yield replace(program, order="concurrent")
     if program.host != BARE_METAL:
         yield replace(program, host=BARE_METAL)
+        yield replace(program, host=replace(program.host, exit=0, kick=0, inject=0))
+        yield replace(program, host=replace(program.host, pv_flush=False))
+        yield replace(program, host=replace(program.host, overcommit=1))
     if program.isolated:
         yield replace(program, isolated=program.isolated[1:])
     if program.repeat_sync != "none":

@@ -40,6 +40,14 @@ TASTES = (
 )
 """What a program's plain steps are chosen from."""
 
+USER_TASTES = (
+    ("compute", "flush_user", "flush_user", "flush_kernel"),
+    ("compute", "irqs_off", "flush_user", "flush_cold", "call"),
+    ("user", "user", "flush_user", "flush_kernel"),
+    ("flush_user", "flush_kernel", "invalidate", "kernel", "compute"),
+)
+"""The same where flushes of user space leave out who does not run."""
+
 OF_THE_KERNEL = ("request_lines",)
 """Constants that no part of the machine reads."""
 
@@ -117,6 +125,12 @@ class _Generator:
     def program(self) -> Program:
         topology = self.topology()
         shootdown = self.shootdown()
+        host = self.host(topology.n_cpus)
+        if shootdown.value("ack") == "entry":
+            # When such a function is gone that a drop delays is known too late (section 10).
+            host = replace(host, pv_flush=False)
+        if host.pv_flush:
+            self.operations = self.source.choice(USER_TASTES)
         return Program(
             topology=topology,
             costs=self.costs(topology.n_cpus),
@@ -125,7 +139,7 @@ class _Generator:
             ceiling=self.source.choice((33, 2)),
             jitter=self.jitter(),
             shootdown=shootdown,
-            host=self.host(),
+            host=host,
             isolated=tuple(c for c in range(topology.n_cpus) if self.source.chance(60)),
             drops_all=self.source.chance(10),
             repeat_sync=self.repeat_sync() if shootdown == BY_INTERRUPTS else "none",
@@ -164,11 +178,28 @@ class _Generator:
         }
         return with_options(protocol, options)
 
-    def host(self) -> Host:
+    def host(self, n_cpus: int) -> Host:
         """Return what the machine is a guest of, most of the time nothing that costs."""
-        if not self.source.chance(30):
+        if not self.source.chance(40):
             return BARE_METAL
-        return Host(exit=self.time(0, 3), kick=self.time(0, 2), inject=self.time(0, 4))
+        host = Host(exit=self.time(0, 3), kick=self.time(0, 2), inject=self.time(0, 4))
+        overcommit = self.source.choice((1, 2, 2, 3, 4))
+        if overcommit == 1:
+            return host
+        turns = replace(
+            host, overcommit=overcommit, slice=self.time(1, self.source.choice((3, 20, 60)))
+        )
+        return replace(
+            turns,
+            phases=tuple(self.phase(turns.period) for _ in range(n_cpus)),
+            pv_flush=self.source.chance(60),
+        )
+
+    def phase(self, period: int) -> int:
+        """Return when a turn begins: on the grid, or anywhere."""
+        if self.source.chance(50):
+            return self.grid * self.source.integer(0, (period - 1) // self.grid)
+        return self.source.integer(0, period - 1)
 
     def repeat_sync(self) -> str:
         """Return what of invalidations is repeated."""

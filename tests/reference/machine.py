@@ -54,7 +54,7 @@ class ReferenceMachine:
         self.server = server(self)
         self.recovers_until = -(10**18)  # from the last invalidation, of which there was none
         self.last_handler_end = 0
-        self._spent_until = 0
+        self.now_spent = 0  # up to when all CPUs have spent their time
         for spec in sorted(program.tasks, key=lambda spec: spec.number):
             self._add(spec.cpu, Task(self, self.cpus[spec.cpu], spec))
 
@@ -116,13 +116,14 @@ class ReferenceMachine:
                 self._interrupt_work()
             for every_cpu in self.cpus:
                 every_cpu.end_instant()
+            if cut is None and self._is_done():
+                break
             instant = self._next_instant()
         self._check_deadlock()
         return self._result(self._done_at() if cut is None else cut)
 
     def _next_instant(self) -> float:
-        looks = [look for cpu in self.cpus if (look := cpu.next_look()) is not None]
-        return min(self.clock.peek(), self.now + min(looks, default=math.inf))
+        return min(self.clock.peek(), min(cpu.next_look() for cpu in self.cpus))
 
     def _advance_to(self, instant: int) -> None:
         """Let the time pass that nothing happens in."""
@@ -131,11 +132,11 @@ class ReferenceMachine:
         self.clock.step()
 
     def _spend_until(self, instant: int) -> None:
-        passed = instant - self._spent_until
+        passed = instant - self.now_spent
         if passed > 0:
             for cpu in self.cpus:
                 cpu.spend(passed)
-        self._spent_until = instant
+        self.now_spent = instant
 
     def _interrupt_work(self) -> None:
         """Everything but task steps, until nothing more happens at this instant."""
@@ -184,6 +185,11 @@ class ReferenceMachine:
             return True
         current = task.cpu.current
         return task in task.cpu.runnable and current is not None and current.waits_for is not None
+
+    def _is_done(self) -> bool:
+        """Whether all tasks and handlers have ended; what a frozen CPU owes is not waited for."""
+        ended = all(task.doing is Doing.ENDED for task in self.tasks)
+        return ended and not any(cpu.pending or cpu.handler_runs for cpu in self.cpus)
 
     def _done_at(self) -> int:
         ends = [task.ended_at for task in self.tasks if task.ended_at is not None]

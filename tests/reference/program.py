@@ -10,6 +10,7 @@ from pmsim.hardware.host import BARE_METAL, Host
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS
 from pmsim.hardware.topology import Topology
+from tests.reference.turns import Turns, always
 
 Step = tuple[str, object]
 """An operation and its argument.
@@ -92,6 +93,13 @@ class Program:
         """What may be deferred: nothing, ``purge`` or ``all``."""
         return self.shootdown.value("defers")
 
+    def turns(self, cpu: int) -> Turns:
+        """Return when a CPU runs; a host that freezes CPUs has a phase for each."""
+        host = self.host
+        if not host.freezes:
+            return always()
+        return Turns(host.phases[cpu] % host.period, host.slice, host.period)
+
     @property
     def send(self) -> int:
         """What a write that sends takes: the firmware and the host have a part in it."""
@@ -168,7 +176,7 @@ class CpuAccount:
 
     ``refill`` is the part of ``busy`` that paid debts; ``lock_spin`` that of ``spin`` for locks;
     ``awake`` that of ``stolen`` in which no task was there, and ``woken`` how many handlers, or
-    wakings up for one, began then.
+    wakings up for one, began then. ``frozen`` is the time in which the CPU did not run.
     """
 
     busy: int
@@ -181,6 +189,7 @@ class CpuAccount:
     lock_spin: int = 0
     awake: int = 0
     woken: int = 0
+    frozen: int = 0
 
 
 @dataclass(frozen=True)

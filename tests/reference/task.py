@@ -8,7 +8,14 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, cast
 
 from pmsim.errors import ProgramError
-from tests.reference.crosscall import Function, cross_call, flush, flush_user, sync_core
+from tests.reference.crosscall import (
+    Function,
+    Process,
+    cross_call,
+    flush,
+    flush_user,
+    sync_core,
+)
 from tests.reference.holders import coherent, directory
 from tests.reference.program import TaskSpec
 from tests.reference.tlbi import invalidate
@@ -60,6 +67,7 @@ class Task:
         self.in_user = False
         self.was_in_user = False
         self.making_way: Waits | None = None
+        self.function_over_at = 0  # when it has run the function of its own call
         # Locks.
         self.mutexes: set[Mutex] = set()
         self.spinlocks: set[Spinlock] = set()
@@ -191,12 +199,13 @@ class Task:
         ps = self.machine.costs.deferred.entry_flush
         if ps > 0:
             self.doing = Doing.SENDING
-            self.machine.clock.call_at(self.machine.now + ps, self._has_entered)
+            self.machine.clock.process(self._entering(ps))
             yield
         else:
             self.cpu.drop_everything()
 
-    def _has_entered(self) -> None:
+    def _entering(self, ps: int) -> Process:
+        yield from self.cpu.takes(ps)
         self.cpu.drop_everything()
         self.step_is_due()
 
@@ -287,17 +296,23 @@ class Task:
 
     def local_function(self, ps: int) -> Waits:
         """Run the function of its own call, interrupts off."""
+        self.function_over_at = self.machine.now
         if ps > 0:
             self.doing = Doing.SENDING
-            self.machine.clock.call_at(self.machine.now + ps, self.step_is_due)
+            self.machine.clock.process(self._local_function(ps))
             yield
+
+    def _local_function(self, ps: int) -> Process:
+        yield from self.cpu.takes(ps)
+        self.function_over_at = self.machine.now
+        self.step_is_due()
 
     def sleep(self, ps: int) -> Waits:
         """Give up the CPU until a timer ends."""
         if self.spinlocks:
             raise self.error("sleeps while it holds a spinlock")
         self.give_up_the_cpu()
-        self.machine.clock.call_at(self.machine.now + ps, self.becomes_runnable)
+        self.becomes_runnable_in(ps)
         yield
 
     def give_up_the_cpu(self) -> None:
@@ -308,8 +323,12 @@ class Task:
 
     def wakes_up(self) -> None:
         """Whoever woke it has done so: it is runnable `wakeup` later."""
-        wakeup = self.machine.costs.sched.wakeup
-        self.machine.clock.call_at(self.machine.now + wakeup, self.becomes_runnable)
+        self.becomes_runnable_in(self.machine.costs.sched.wakeup)
+
+    def becomes_runnable_in(self, ps: int) -> None:
+        """Become runnable so much later, and not while the CPU is frozen."""
+        at = self.cpu.turns.next_run(self.machine.now + ps)
+        self.machine.clock.call_at(at, self.becomes_runnable)
 
     def becomes_runnable(self) -> None:
         """A timer or a wake-up ends: interrupt work."""

@@ -6,7 +6,9 @@ from pmsim.hardware.passes.handlers import begun_by, stolen_by
 from pmsim.hardware.passes.history import retire
 from pmsim.hardware.passes.jit import compiled, entry_point
 from pmsim.hardware.passes.layout import *
+from pmsim.hardware.passes.occupation import irqs_off_of
 from pmsim.hardware.passes.rows import entry_of, row_of
+from pmsim.hardware.passes.turns import run_by
 
 
 @compiled
@@ -19,7 +21,8 @@ def _stolen_before(S: State, c: int, time: int, out: State) -> None:
     head = S[r + HEAD]
     if head >= 0 and S[entry_of(S, head, c) + E_START] < time:
         handlers += 1
-    still_to_come = max(0, S[r + REACHED] - (time - stolen))  # of a loss that was charged in full
+    # of a loss that was charged in full
+    still_to_come = max(0, S[r + REACHED] - (run_by(S, r, time) - stolen))
     out[c, A_STOLEN] = stolen - still_to_come
     out[c, A_HANDLERS] = handlers
 
@@ -51,13 +54,15 @@ def accounts(S: State, out: State) -> int:
         if mode == M_IDLE:
             out[c, A_AWAKE] += out[c, A_STOLEN] - S[r + SINCE_STOLEN]
             out[c, A_WOKEN] += begun_by(S, c, now)
-        own = now - S[r + SINCE] - (out[c, A_STOLEN] - S[r + SINCE_STOLEN])
+        ran = run_by(S, r, now)
+        out[c, A_FROZEN] = now - (ran - run_by(S, r, 0))
+        own = ran - run_by(S, r, S[r + SINCE]) - (out[c, A_STOLEN] - S[r + SINCE_STOLEN])
         if mode == M_COMPUTE or mode == M_SWITCH:
             out[c, A_BUSY] += own
             if mode == M_COMPUTE:
                 out[c, A_REFILL] += min(S[r + DEBT], own - S[r + DEBT_AT])
         elif mode == M_CALL and S[r + C_PHASE] == 0:
-            window = min(S[r + C_LOCAL_END], now) - S[r + C_START]
+            window = min(own, irqs_off_of(S, r))
             out[c, A_IRQS_OFF] += window
             out[c, A_SPIN] += own - window
         elif mode == M_WINDOW or mode == M_CALL or mode == M_ENTRY:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.rows import row_of
+from pmsim.hardware.passes.turns import next_run
 
 
 @compiled
@@ -55,5 +56,8 @@ def file_step_or_timer(S: State, c: int, key: int) -> None:
 
 @compiled
 def file_step(S: State, c: int, time: int) -> None:
-    """File the next step of CPU ``c``, not before its next timer."""
-    file_step_or_timer(S, c, 2 * time + 1 if time < HORIZON else INF)
+    """File the next step of CPU ``c`` at ``time``, or when it next runs; not before its timer."""
+    if time < HORIZON:
+        file_step_or_timer(S, c, 2 * next_run(S, row_of(c), time) + 1)
+    else:
+        file_step_or_timer(S, c, INF)

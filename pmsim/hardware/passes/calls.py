@@ -10,12 +10,19 @@ from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_step
 from pmsim.hardware.passes.deferral import leave_out
-from pmsim.hardware.passes.handlers import plan, settle_maxima, start_of
+from pmsim.hardware.passes.handlers import (
+    insert_sorted,
+    plan,
+    settle_maxima,
+    start_of,
+    visited,
+    visited_at,
+)
 from pmsim.hardware.passes.history import catch_up, empty_tlb, retire
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.log import log_call
-from pmsim.hardware.passes.occupation import begin_window, own_time
+from pmsim.hardware.passes.occupation import begin_window, irqs_off_of, own_time
 from pmsim.hardware.passes.quiet import is_quiet, send_quietly
 from pmsim.hardware.passes.rows import (
     cost_word,
@@ -26,29 +33,7 @@ from pmsim.hardware.passes.rows import (
     still_runs,
     told,
 )
-
-
-@compiled
-def _insert_sorted(S: State, c: int, i: int) -> None:
-    """Put the entry of call ``i`` into the open list of ``c``, sorted by (q, initiator)."""
-    r = row_of(c)
-    e = entry_of(S, i, c)
-    q = S[e + E_QUEUED]
-    before = NONE
-    k = S[r + HEAD]
-    while k >= 0:
-        other = S[entry_of(S, k, c) + E_QUEUED]
-        if other > q or (other == q and k > i):
-            break
-        before = k
-        k = S[entry_of(S, k, c) + E_NEXT]
-    S[e + E_NEXT] = k
-    if before < 0:
-        S[r + HEAD] = i
-    else:
-        S[entry_of(S, before, c) + E_NEXT] = i
-    if k < 0:
-        S[r + TAIL] = i
+from pmsim.hardware.passes.turns import run_by, run_from
 
 
 @compiled
@@ -84,15 +69,32 @@ def _append(S: State, c: int, i: int) -> None:
 
 
 @compiled
+def _open(S: State, r: int) -> None:
+    """Begin a plan on a CPU that has none, on top of all that has been planned before."""
+    if S[r + HEAD] >= 0:
+        return
+    S[r + BASE_END] = S[r + PLAN_END]
+    S[r + BASE_STOLEN] = S[r + PLAN_STOLEN]
+    S[r + BASE_HANDLERS] = S[r + PLAN_HANDLERS]
+
+
+@compiled
 def _queue_behind(S: State, c: int, i: int) -> None:
-    """Queue call ``i`` on a target with open entries: behind the last, or between others."""
+    """Queue call ``i`` on a target with open entries: behind the last, or between others.
+
+    Where CPUs take turns also on one without.
+    """
+    if S[PERIOD]:
+        insert_sorted(S, c, i)
+        plan(S, c)
+        return
     tail = S[row_of(c) + TAIL]
     q = S[entry_of(S, i, c) + E_QUEUED]
     last = S[entry_of(S, tail, c) + E_QUEUED]
     if q > last or (q == last and i > tail):
         _append(S, c, i)
     else:
-        _insert_sorted(S, c, i)
+        insert_sorted(S, c, i)
         plan(S, c)
 
 
@@ -138,13 +140,14 @@ def send(
     q_k = t + trap + (k+1) queue; a = t + trap + n queue + (g+1) send + (k+1) kick + delivery +
     jitter; the visit leaves c at w_c = max(w_previous, ack_c) + line, so that the prefix of lines
     turns it into a maximum. (Only the firmware has a trap, only a guest's host kicks.) A target
-    that is left out takes a check in the place of its queue; n are the others.
+    that is left out takes a check in the place of its queue; n are the others. On a CPU that takes
+    turns, q and what is before the delivery are running time.
     """
     o = row_of(i)
     t = S[NOW]
     full = flags & FULL
     word = cost_word(S, cost, flags)
-    trap = S[TRAP]
+    trap = S[TRAP] if n > 0 else 0
     queue = S[QUEUE]
     fanout = fanout_to(S, n)
     kick = S[KICK]
@@ -159,6 +162,7 @@ def send(
     q = t + trap
     sent = q + n * queue + left_out * S[CHECK]
     defers = S[DEFERS] >= 0
+    takes_turns = S[PERIOD] > 0
     groups = 0
     group_end = 0
     prefix = 0
@@ -206,7 +210,9 @@ def send(
         e = entries_at + c * ENTRY_ROW
         if r < 0 or r > FAR or e < 0 or e > FAR:
             break  # never happens; the bounds let the compiler drop its wrap-around checks
-        if S[r + HEAD] >= 0:
+        if takes_turns:
+            retire(S, c, t)
+        elif S[r + HEAD] >= 0:
             # before the entry of this initiator's previous call is overwritten
             if S[r + LAST_TAKE] > t or S[r + PLAN_FULL] != 0:
                 retire(S, c, t)
@@ -218,7 +224,16 @@ def send(
         S[e + E_COST] = word
         S[e + E_PREFIX] = prefix
         S[e + E_NEXT] = NONE
-        if S[r + HEAD] < 0:
+        if takes_turns:
+            S[e + E_QUEUED] = run_from(S, o, t, q - t)
+            S[e + E_ARRIVES] += run_from(S, o, t, sent - t) - sent
+        if takes_turns or S[r + HEAD] >= 0:
+            S[e + E_META] = groups << 16 | after
+            S[e + E_ACK] = NONE
+            _open(S, r)
+            _queue_behind(S, c, i)
+            ack = S[e + E_ACK]
+        else:
             end = S[r + PLAN_END]
             start = max(arrives, end)
             reason = R_DISTANCE
@@ -249,14 +264,10 @@ def send(
             S[e + E_START] = start
             S[e + E_META] = user << 35 | reason << 32 | groups << 16 | after
             S[e + E_ACK] = ack
-        else:
-            S[e + E_META] = groups << 16 | after
-            S[e + E_ACK] = NONE
-            _queue_behind(S, c, i)
-            ack = S[e + E_ACK]
         last_ack = max(last_ack, ack)
-        if ack - prefix > best:
-            best = ack - prefix
+        shown = run_by(S, o, ack) - prefix
+        if shown > best:
+            best = shown
             slowest = c
         prefix += S[line_at + code]
     S[LATEST_END] = max(S[LATEST_END], latest)
@@ -267,7 +278,7 @@ def send(
     S[o + C_LAST_ACK] = last_ack
     S[o + C_RUNS_ON] = still_runs(word)
     S[o + C_LINE] = prefix
-    S[o + C_LOCAL_END] = sent
+    S[o + C_LOCAL_END] = run_from(S, o, t, sent - t)
 
 
 @compiled
@@ -276,14 +287,14 @@ def look_call(S: State, c: int) -> int:
     r = row_of(c)
     now = S[NOW]
     if S[r + C_PHASE] == 0:
-        visited = S[r + C_LINE] + max(S[r + C_LOCAL_END], S[r + C_MAX])
-        if visited > now:
-            file_step(S, c, visited)
+        shows = visited(S, r)
+        if shows > run_by(S, r, now):
+            file_step(S, c, visited_at(S, r))
             return 0
-        irqs_off = S[r + C_LOCAL_END] - S[r + C_START]
+        irqs_off = irqs_off_of(S, r)
         S[r + IRQS_OFF] += irqs_off
         S[r + SPIN] += own_time(S, r) - irqs_off
-        S[r + C_VISITED] = visited
+        S[r + C_VISITED] = shows
         if S[SERIAL] and told(S, r) > 0 and S[r + C_LOCAL] > 0:
             S[r + C_PHASE] = 1
             begin_window(S, c, M_CALL, S[r + C_LOCAL])
@@ -291,7 +302,7 @@ def look_call(S: State, c: int) -> int:
     else:
         left = S[r + NEED] - own_time(S, r)
         if left > 0:
-            file_step(S, c, now + left)
+            file_step(S, c, run_from(S, r, now, left))
             return 0
         S[r + IRQS_OFF] += S[r + NEED]
     S[r + MODE] = M_STEP
@@ -321,6 +332,7 @@ def begin_call(
     S[o + C_WAITED] = S[WAITED]
     S[WAITED] = 0
     S[o + C_LOCAL_END] = S[NOW]
+    S[o + C_PUSHED] = 0
     S[o + C_LAST_ACK] = 0
     S[o + C_RUNS_ON] = 0
     left_out = leave_out(S, targets, i, flags)
@@ -345,10 +357,10 @@ def begin_call(
             send(S, D, targets, jitter, i, n - left_out, left_out, there, flags)
     S[IN_FLIGHT] += 1
     if n == 0 or S[SERIAL] == 0:
-        S[o + C_LOCAL_END] += cost
-    begin_window(S, i, M_CALL, S[o + C_LOCAL_END] - S[NOW])
+        S[o + C_LOCAL_END] = run_from(S, o, S[o + C_LOCAL_END], cost)
+    begin_window(S, i, M_CALL, irqs_off_of(S, o))
     settle_maxima(S)
     if S[o + C_TARGETS] == 0 and S[o + C_LOCAL_END] == S[NOW]:
         return look_call(S, i)
-    file_step(S, i, S[o + C_LINE] + max(S[o + C_LOCAL_END], S[o + C_MAX]))
+    file_step(S, i, visited_at(S, o))
     return 0

@@ -7,6 +7,7 @@ time come from user mode, or none do, and are planned again when that changes.
 
 from __future__ import annotations
 
+from pmsim.hardware.passes.drops import is_frozen, owe_drop
 from pmsim.hardware.passes.handlers import busy_until, revise
 from pmsim.hardware.passes.history import note_drop, retire
 from pmsim.hardware.passes.jit import compiled
@@ -25,11 +26,23 @@ def set_user(S: State, c: int, stays: int) -> None:
 
 
 @compiled
+def _handles(S: State, c: int, now: int) -> bool:
+    """Return whether a handler runs on CPU ``c``, or it is dropping everything."""
+    r = row_of(c)
+    retire(S, c, now)
+    if S[r + DROP_END] >= 0 and now < S[r + DROP_FROM] and S[r + DROP_ALONE]:
+        return False
+    return busy_until(S, c, now) > now
+
+
+@compiled
 def leave_out(S: State, targets: State, i: int, flags: int) -> int:
     """Mark the targets that a call of ``i`` leaves out; return how many there are."""
     o = row_of(i)
     S[o + C_DEFERRAL] = NONE
-    if S[DEFERS] < 0 or flags & (IS_FLUSH if S[DEFERS] else IS_PURGE) == 0:
+    deferrable = S[DEFERS] >= 0 and flags & (IS_FLUSH if S[DEFERS] else IS_PURGE) > 0
+    paravirtual = S[PV_FLUSH] > 0 and flags & (IS_FLUSH | OF_KERNEL) == IS_FLUSH
+    if not deferrable and not paravirtual:
         return 0
     now = S[NOW]
     everyone = targets.size == 0
@@ -38,12 +51,14 @@ def leave_out(S: State, targets: State, i: int, flags: int) -> int:
         c = j if everyone else targets[j]
         r = row_of(c)
         S[r + LEFT_OUT] = 0
-        if c == i or S[r + IN_USER] == 0:
+        if c == i:
             continue
-        retire(S, c, now)
-        if busy_until(S, c, now) == now:
-            S[r + LEFT_OUT] = 1
-            left_out += 1
+        if paravirtual and is_frozen(S, c):
+            owe_drop(S, c)
+        elif not deferrable or S[r + IN_USER] == 0 or _handles(S, c, now):
+            continue
+        S[r + LEFT_OUT] = 1
+        left_out += 1
     if left_out == 0:
         return 0
     if everyone:

@@ -13,7 +13,8 @@ from pmsim.hardware.passes.calendar import file_step
 from pmsim.hardware.passes.history import catch_up, history_end, history_stolen
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
-from pmsim.hardware.passes.rows import entry_of, from_user, row_of, still_runs, take_of
+from pmsim.hardware.passes.rows import ack_of, entry_of, from_user, row_of, take_of
+from pmsim.hardware.passes.turns import idle_from, next_run, reached, run_by, run_from
 
 
 @compiled
@@ -27,7 +28,30 @@ def exit_latency(S: State, idle_for: int) -> int:
 
 
 @compiled
-def _acknowledge(S: State, owner: int, c: int, ack: int) -> None:
+def insert_sorted(S: State, c: int, i: int) -> None:
+    """Put the entry of call ``i`` into the open list of ``c``, sorted by (q, initiator)."""
+    r = row_of(c)
+    e = entry_of(S, i, c)
+    q = S[e + E_QUEUED]
+    before = NONE
+    k = S[r + HEAD]
+    while k >= 0:
+        other = S[entry_of(S, k, c) + E_QUEUED]
+        if other > q or (other == q and k > i):
+            break
+        before = k
+        k = S[entry_of(S, k, c) + E_NEXT]
+    S[e + E_NEXT] = k
+    if before < 0:
+        S[r + HEAD] = i
+    else:
+        S[entry_of(S, before, c) + E_NEXT] = i
+    if k < 0:
+        S[r + TAIL] = i
+
+
+@compiled
+def acknowledge(S: State, owner: int, c: int, ack: int) -> None:
     """Set the time of one acknowledgement and with it, where it matters, the call's maximum."""
     e = entry_of(S, owner, c)
     before = S[e + E_ACK]
@@ -39,7 +63,7 @@ def _acknowledge(S: State, owner: int, c: int, ack: int) -> None:
         S[o + C_LAST_ACK] = ack
     elif before == S[o + C_LAST_ACK]:
         S[o + C_LAST_ACK] = INF
-    value = ack - S[e + E_PREFIX]
+    value = run_by(S, o, ack) - S[e + E_PREFIX]
     if value > S[o + C_MAX]:
         S[o + C_MAX] = value
         S[o + C_SLOWEST] = c
@@ -64,7 +88,7 @@ def settle_maxima(S: State) -> None:
         while c >= 0:
             catch_up(S, c)
             e = entry_of(S, owner, c)
-            value = S[e + E_ACK] - S[e + E_PREFIX]
+            value = run_by(S, o, S[e + E_ACK]) - S[e + E_PREFIX]
             if value > best:
                 best = value
                 slowest = c
@@ -73,8 +97,38 @@ def settle_maxima(S: State) -> None:
         S[o + C_SLOWEST] = slowest
         S[o + C_DIRTY] = 0
         if S[o + MODE] == M_CALL:
-            file_step(S, owner, S[o + C_LINE] + max(S[o + C_LOCAL_END], best))
+            file_step(S, owner, visited_at(S, o))
     S[DIRTY_COUNT] = 0
+
+
+@compiled
+def visited(S: State, o: int) -> int:
+    """Return what the clock of an initiator shows when it has visited all, as far as is known."""
+    return S[o + C_LINE] + max(run_by(S, o, S[o + C_LOCAL_END]), S[o + C_MAX])
+
+
+@compiled
+def visited_at(S: State, o: int) -> int:
+    """Return when an initiator has visited all, as far as is known."""
+    return reached(S, o, visited(S, o))
+
+
+@compiled
+def _start_in_turns(S: State, r: int, arrives: int, end: int) -> int:
+    """Return the same as `start_of` for a CPU that does not always run."""
+    awaited = next_run(S, r, arrives)
+    if S[r + IDLE_SINCE] >= 0:
+        idle = idle_from(S, r, end)
+        if awaited <= idle and (end > S[r + IDLE_SINCE] or idle > S[r + IDLE_SINCE]):
+            return min(idle, HORIZON) * 8 + (R_BUSY_HANDLER if arrives < end else R_DISTANCE)
+        latency = exit_latency(S, awaited - idle)
+        start = next_run(S, r, run_from(S, r, awaited, latency))
+        return min(start, HORIZON) * 8 + (R_IDLE_EXIT if latency > 0 else R_DISTANCE)
+    start = max(arrives, end)
+    if S[r + FLOOR] > start:
+        return min(next_run(S, r, S[r + FLOOR]), HORIZON) * 8 + S[r + FLOOR_REASON]
+    reason = R_BUSY_HANDLER if start > arrives else R_DISTANCE
+    return min(next_run(S, r, start), HORIZON) * 8 + reason
 
 
 @compiled
@@ -84,6 +138,8 @@ def start_of(S: State, r: int, arrives: int, end: int) -> int:
     The first instant at which the bit is set, no handler runs, and interrupts are on; on an idle
     CPU after the exit latency of the state it has reached.
     """
+    if S[PERIOD]:
+        return _start_in_turns(S, r, arrives, end)
     if S[r + IDLE_SINCE] >= 0:
         if arrives <= end:
             return min(end, HORIZON) * 8 + (R_BUSY_HANDLER if arrives < end else R_DISTANCE)
@@ -114,29 +170,32 @@ def plan(S: State, c: int) -> None:
     take = S[r + LAST_TAKE]
     while k >= 0:
         e = entry_of(S, k, c)
+        pushed = 0
         if handlers == S[r + BASE_HANDLERS] and S[r + PIN] >= 0:
             start = S[r + PIN] >> 3
             reason = S[r + PIN] & 7
+            pushed = S[r + PIN_PUSHED]
         else:
             packed = start_of(S, r, S[e + E_ARRIVES], end)
             start = packed >> 3
             reason = packed & 7
         stolen_from = S[e + E_ARRIVES] if reason == R_IDLE_EXIT else start
-        take = start + entry
+        take = run_from(S, r, start, entry + pushed)
         done = take
         while k >= 0:
             e = entry_of(S, k, c)
             if S[e + E_QUEUED] > take:
                 break
-            done += S[e + E_COST] >> 3
+            begun = done
+            done = run_from(S, r, begun, S[e + E_COST] >> 3)
             full |= S[e + E_COST] & FULL
             S[e + E_START] = start
             S[e + E_META] = (S[e + E_META] & 0xFFFFFFFF) | (user << 35 | reason << 32)
             reason = R_RIDE
-            _acknowledge(S, k, c, done - still_runs(S[e + E_COST]))
+            acknowledge(S, k, c, ack_of(S[e + E_COST], begun, done))
             k = S[e + E_NEXT]
-        end = done + S[EXIT]
-        stolen += end - stolen_from
+        end = run_from(S, r, done, S[EXIT])
+        stolen += run_by(S, r, end) - run_by(S, r, stolen_from)
         handlers += 1
     S[r + LAST_TAKE] = take
     S[r + PLAN_END] = end
@@ -168,7 +227,7 @@ def busy_until(S: State, c: int, now: int) -> int:
     if head >= 0:
         e = entry_of(S, head, c)
         if S[e + E_START] <= now:
-            return take_of(S, e) + S[EXIT]
+            return run_from(S, r, take_of(S, r, e), S[EXIT])
     return now
 
 
@@ -186,8 +245,9 @@ def _next_begins(S: State, c: int) -> int:
 def stolen_by(S: State, c: int, time: int) -> int:
     """Return what handlers have taken of ``c`` before ``time``, up to which history is known."""
     r = row_of(c)
-    stolen = history_stolen(S, r) - max(0, history_end(S, r) - time)
-    return stolen + max(0, time - _next_begins(S, c))
+    ran = run_by(S, r, time)
+    stolen = history_stolen(S, r) - max(0, run_by(S, r, history_end(S, r)) - ran)
+    return stolen + max(0, ran - run_by(S, r, _next_begins(S, c)))
 
 
 @compiled
@@ -195,4 +255,4 @@ def begun_by(S: State, c: int, time: int) -> int:
     """Return how many handlers of ``c`` had begun, or the waking up for them, before ``time``."""
     r = row_of(c)
     handlers = S[r + PLAN_HANDLERS] if S[r + HEAD] < 0 else S[r + BASE_HANDLERS]
-    return handlers + (_next_begins(S, c) < time)
+    return handlers + (next_run(S, r, _next_begins(S, c)) < time)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.rows import entry_of, fanout_to, row_of, still_runs, take_of
+from pmsim.hardware.passes.turns import run_by, run_from
 
 
 @compiled
@@ -41,7 +42,7 @@ def flush_tlb(S: State, r: int, reached: int, full: int) -> None:
     whole = S[r + KERNEL_DEBT] if of_kernel else S[task + T_REFILL]
     if whole == 0:
         return
-    served = reached - (S[r + SINCE] - S[r + SINCE_STOLEN])
+    served = reached - (run_by(S, r, S[r + SINCE]) - S[r + SINCE_STOLEN])
     if served >= S[r + NEED]:
         return  # the compute is over: the next one pays
     left = max(0, S[r + DEBT] - (served - S[r + DEBT_AT]))
@@ -89,6 +90,12 @@ def note_drop(S: State, c: int, first: int, last: int, at: int) -> None:
 
 
 @compiled
+def _clock_at(S: State, r: int, start: int) -> int:
+    """Return what the clock of a compute shows when a handler starts, the first after history."""
+    return max(run_by(S, r, start) - S[r + BASE_STOLEN], S[r + REACHED])
+
+
+@compiled
 def _retire_groups(S: State, c: int, now: int) -> None:
     """Move the groups whose take has passed from the plan into history, one by one."""
     r = row_of(c)
@@ -96,7 +103,7 @@ def _retire_groups(S: State, c: int, now: int) -> None:
     while head >= 0:
         e = entry_of(S, head, c)
         start = S[e + E_START]
-        take = take_of(S, e)
+        take = take_of(S, r, e)
         if take > now:
             break
         stolen_from = start
@@ -111,16 +118,17 @@ def _retire_groups(S: State, c: int, now: int) -> None:
             e = entry_of(S, head, c)
             if S[e + E_START] != start:
                 break
-            done = S[e + E_ACK] + still_runs(S[e + E_COST])
+            done = run_from(S, r, S[e + E_ACK], still_runs(S[e + E_COST]))
             full |= S[e + E_COST] & FULL
             head = S[e + E_NEXT]
         if full:
-            flush_tlb(S, r, max(start - S[r + BASE_STOLEN], S[r + REACHED]), full)
-        end = done + S[EXIT]
+            flush_tlb(S, r, _clock_at(S, r, start), full)
+        end = run_from(S, r, done, S[EXIT])
         S[r + BASE_END] = end
-        S[r + BASE_STOLEN] += end - stolen_from
+        S[r + BASE_STOLEN] += run_by(S, r, end) - run_by(S, r, stolen_from)
         S[r + BASE_HANDLERS] += 1
         S[r + PIN] = NONE
+        S[r + PIN_PUSHED] = 0
     S[r + HEAD] = head
     if S[r + PLAN_FULL]:  # whether what is left holds a full flush is not known
         S[r + PLAN_FULL] = 0 if head < 0 else UNKNOWN
@@ -143,10 +151,11 @@ def _retire_known(S: State, c: int, now: int) -> None:
         start = S[e + E_START]
         if S[e + E_META] >> 35:
             drop_all(S, c, S[r + LAST_TAKE])
-        flush_tlb(S, r, max(start - S[r + BASE_STOLEN], S[r + REACHED]), S[r + PLAN_FULL])
+        flush_tlb(S, r, _clock_at(S, r, start), S[r + PLAN_FULL])
         S[r + PLAN_FULL] = 0
     S[r + HEAD] = NONE
     S[r + PIN] = NONE
+    S[r + PIN_PUSHED] = 0
 
 
 @compiled
@@ -202,4 +211,15 @@ def retire(S: State, c: int, now: int) -> None:
     """Make history of every handler of ``c`` whose take has passed (``<=``: q is after now)."""
     if S[BEHIND]:
         catch_up(S, c)
+    if S[PV_FLUSH]:
+        _has_dropped(S, c, now)
     _retire_known(S, c, now)
+
+
+@compiled
+def _has_dropped(S: State, c: int, now: int) -> None:
+    """If ``c`` has dropped by now what flushes of user space left to it, make history of that."""
+    r = row_of(c)
+    if 0 <= S[r + DROP_END] <= now:
+        drop_all(S, c, S[r + DROP_END])
+        S[r + DROP_END] = NONE

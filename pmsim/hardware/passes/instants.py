@@ -22,6 +22,7 @@ from pmsim.hardware.passes.runqueue import (
     switched_in,
     wake_cpu,
 )
+from pmsim.hardware.passes.turns import run_from
 
 
 @compiled
@@ -73,7 +74,7 @@ def _look(S: State, c: int) -> int:
     if mode == M_SWITCH or mode == M_WINDOW or mode == M_ENTRY:
         left = S[r + NEED] - own_time(S, r)
         if left > 0:
-            file_step(S, c, now + left)
+            file_step(S, c, run_from(S, r, now, left))
             return 0
         if mode == M_SWITCH:
             S[r + BUSY] += S[r + NEED]

@@ -15,6 +15,7 @@ from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.occupation import occupy
 from pmsim.hardware.passes.rows import row_of
+from pmsim.hardware.passes.turns import run_by
 
 
 @compiled
@@ -25,7 +26,7 @@ def _stand_still(S: State, r: int, clock: int, service: int, after: int) -> None
     clock is at ``REACHED`` again.
     """
     reached = max(clock, S[r + REACHED])
-    served = reached - (S[r + SINCE] - S[r + SINCE_STOLEN])
+    served = reached - (run_by(S, r, S[r + SINCE]) - S[r + SINCE_STOLEN])
     if served <= 0 or served >= S[r + NEED]:
         return
     exposed = min(service, served) + after
@@ -54,7 +55,7 @@ def serve(S: State, i: int) -> None:
         if S[o + I_EMPTIES] == 0 and S[r + MODE] != M_COMPUTE:
             continue
         retire(S, c, now)
-        clock = now - stolen_by(S, c, now)
+        clock = run_by(S, r, now) - stolen_by(S, c, now)
         if S[o + I_EMPTIES]:
             flush_tlb(S, r, max(clock, S[r + REACHED]), FULL)
         if S[r + MODE] == M_COMPUTE:

@@ -65,7 +65,10 @@ TURNS = 67  # requests to the server so far
 # deferral (`shootdown.deferred`): what may be deferred, its costs, how many calls to all others
 # and to some have left somebody out; and a buffer of what was put off and of when it was dropped
 DEFERS, CHECK, ENTRY_FLUSH, DEFERRALS, SOME_DEFERRALS, DROPS_AT, DROPS = range(68, 75)
-HEADER = 76
+# of a guest: how long a CPU runs in its turn, and from one turn to the next (0: it always runs);
+# and whether flushes of user space leave out those that do not run
+SLICE, PERIOD, PV_FLUSH = range(75, 78)
+HEADER = 80
 
 # --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---
 CPU_WORDS = 16
@@ -115,10 +118,18 @@ C_LEFT_OUT, C_DEFERRAL, ISOLATED, IN_USER, TAKES_UP, TO_TAIL, LEFT_OUT = range(
 # plane 5: what has been put off on the CPU: whether anything, and when the latest was; of the calls
 # to all others the first and the last (`NONE`: none), when that was, and the first of that instant
 OWES, OWES_AT, OWES_FIRST, OWES_LAST, OWES_ALL_AT, OWES_AT_FIRST = range(5 * PLANE, 5 * PLANE + 6)
+# when its first turn begins; what it drops when it next runs: from when to when (`NONE`: nothing),
+# whether that is outside of handlers (then its end stands as that of a handler, `DROP_LAST`, behind
+# the last one's, `DROP_AFTER`), by how much it delays the take of the handler that `PIN` holds, and
+# by how much the sending of its call
+PHASE, DROP_FROM, DROP_END, DROP_ALONE, DROP_LAST, DROP_AFTER, PIN_PUSHED, C_PUSHED = range(
+    5 * PLANE + 6, 5 * PLANE + 14
+)
 
 
 NONE_AT_FIRST = (
     HEAD, TAIL, PIN, IDLE_SINCE, CURRENT, LAST_TASK, READY_HEAD, READY_TAIL, SLEEP_HEAD, OWES_LAST,
+    DROP_END,
 )  # fmt: skip
 
 # --- a task's row ---------------------------------------------------------------------------------
@@ -153,6 +164,7 @@ M_ADAPTIVE = 10  # spins for a mutex that it does not own yet, and may have to s
 
 # --- why a handler started when it did (`fabric.SlowestReason` gives these numbers their names) ---
 R_LOCAL, R_DISTANCE, R_IRQS_OFF, R_IDLE_EXIT, R_BUSY_HANDLER, R_RIDE, R_SERVER, R_WAKING = range(8)
+R_FROZEN = R_WAKING  # of a row, where waking is `R_IDLE_EXIT`: on its way somebody was frozen
 
 # --- who told the others (`shootdown.protocols` gives these numbers their names) -------------
 BY_TLBI = 1
@@ -162,13 +174,13 @@ LOG_COLUMNS = (
     "cpu", "task", "start_ps", "end_ps", "kind", "cause", "operation", "targets", "pages",
     "slowest_cpu", "slowest_reason", "queue_ps", "send_ps", "delivery_ps", "irqs_off_ps",
     "idle_exit_ps", "busy_handler_ps", "ride_ps", "entry_ps", "function_ps", "local_ps",
-    "visit_ps", "resume_ps", "protocol", "invalidations", "gone_ps", "left_out",
+    "visit_ps", "frozen_ps", "resume_ps", "protocol", "invalidations", "gone_ps", "left_out",
 )  # fmt: skip
 (
     L_CPU, L_TASK, L_START, L_END, L_KIND, L_CAUSE, L_OPERATION, L_TARGETS, L_PAGES,
     L_SLOWEST_CPU, L_SLOWEST_REASON, L_QUEUE, L_SEND, L_DELIVERY, L_IRQS_OFF,
     L_IDLE_EXIT, L_BUSY_HANDLER, L_RIDE, L_ENTRY, L_FUNCTION, L_LOCAL,
-    L_VISIT, L_RESUME, L_PROTOCOL, L_INVALIDATIONS, L_GONE, L_LEFT_OUT,
+    L_VISIT, L_FROZEN, L_RESUME, L_PROTOCOL, L_INVALIDATIONS, L_GONE, L_LEFT_OUT,
 ) = range(len(LOG_COLUMNS))  # fmt: skip
 L_DEFERRAL = len(LOG_COLUMNS)  # the number of a call that left somebody out, else `NONE`
 LOG_ROW = len(LOG_COLUMNS) + 1
@@ -194,15 +206,16 @@ def buckets(sub_bits: int) -> int:
 
 # --- accounts: the columns' names, and where each stands ------------------------------------------
 ACCOUNT_COLUMNS = (
-    "busy_ps", "spin_ps", "irqs_off_ps", "stolen_ps", "idle_ps", "refill_ps", "handlers",
+    "busy_ps", "spin_ps", "irqs_off_ps", "stolen_ps", "idle_ps", "frozen_ps", "refill_ps",
+    "handlers",
     "crosscalls_sent", "lock_spin_ps", "awake_ps", "woken",
 )  # fmt: skip
 (
-    A_BUSY, A_SPIN, A_IRQS_OFF, A_STOLEN, A_IDLE, A_REFILL, A_HANDLERS, A_SENT,
+    A_BUSY, A_SPIN, A_IRQS_OFF, A_STOLEN, A_IDLE, A_FROZEN, A_REFILL, A_HANDLERS, A_SENT,
     A_LOCK_SPIN, A_AWAKE, A_WOKEN,
 ) = range(len(ACCOUNT_COLUMNS))  # fmt: skip
 ACCOUNT_ROW = len(ACCOUNT_COLUMNS)
-TIMES = 5  # the first columns add up to the duration
+TIMES = 6  # the first columns add up to the duration
 
 # --- what `steps.act` is asked to do --------------------------------------------------------------
 # these end with the calendar loop: on a CPU, what its task asks for

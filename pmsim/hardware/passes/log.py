@@ -9,8 +9,10 @@ from __future__ import annotations
 from pmsim.hardware.passes.history import catch_up
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
-from pmsim.hardware.passes.rows import entry_of, reason_of, row_of, take_of, told
+from pmsim.hardware.passes.occupation import irqs_off_of
+from pmsim.hardware.passes.rows import entry_of, reason_of, row_of, still_runs, take_of, told
 from pmsim.hardware.passes.specimens import keep_call
+from pmsim.hardware.passes.turns import run_by, run_from
 
 
 @compiled
@@ -36,7 +38,8 @@ def _log_row(S: State, i: int) -> int:
 @compiled
 def _queueing(S: State, r: int) -> int:
     """Return how long a call was put into queues, or targets were looked at and left out."""
-    return S[TRAP] + S[r + C_TARGETS] * S[QUEUE] + S[r + C_LEFT_OUT] * S[CHECK]
+    trap = S[TRAP] if S[r + C_TARGETS] > 0 else 0
+    return trap + S[r + C_TARGETS] * S[QUEUE] + S[r + C_LEFT_OUT] * S[CHECK]
 
 
 @compiled
@@ -63,7 +66,7 @@ def _log_local(S: State, r: int, at: int) -> None:
         S[at + L_QUEUE] = _queueing(S, r)
     if S[SERIAL] == 0 or told(S, r) == 0:
         S[at + L_LOCAL] = S[r + C_LOCAL]
-    S[at + L_SEND] = S[r + C_LOCAL_END] - S[r + C_START] - S[at + L_QUEUE] - S[at + L_LOCAL]
+    S[at + L_SEND] = irqs_off_of(S, r) - S[at + L_QUEUE] - S[at + L_LOCAL]
     S[at + L_VISIT] = S[r + C_LINE]
 
 
@@ -76,26 +79,29 @@ def _log_slowest(S: State, i: int, at: int) -> None:
     e = entry_of(S, i, c)
     begin = S[e + E_START]
     reason = reason_of(S, e)
-    take = take_of(S, e)
+    there = row_of(c)
+    began, arrived = run_by(S, there, begin), run_by(S, there, S[e + E_ARRIVES])
+    taken = run_by(S, there, take_of(S, there, e))
     S[at + L_SLOWEST_CPU] = c
     S[at + L_SLOWEST_REASON] = R_IDLE_EXIT if reason == R_WAKING else reason
     if reason == R_RIDE:
-        S[at + L_QUEUE] = S[e + E_QUEUED] - S[r + C_START]
-        S[at + L_RIDE] = take - S[e + E_QUEUED]
+        S[at + L_QUEUE] = run_by(S, r, S[e + E_QUEUED]) - run_by(S, r, S[r + C_START])
+        S[at + L_RIDE] = taken - run_by(S, there, S[e + E_QUEUED])
     else:
         S[at + L_QUEUE] = _queueing(S, r)
         S[at + L_SEND] = ((S[e + E_META] >> 16) & 0xFFFF) * S[SEND] + _kicks(S, i, c)
-        S[at + L_DELIVERY] = S[e + E_ARRIVES] - S[r + C_START] - S[at + L_QUEUE] - S[at + L_SEND]
-        waited = begin - S[e + E_ARRIVES]
+        sent = run_from(S, r, S[r + C_START], S[at + L_QUEUE] + S[at + L_SEND])
+        S[at + L_DELIVERY] = S[e + E_ARRIVES] - sent
+        waited = began - arrived
         if reason == R_IRQS_OFF:
             S[at + L_IRQS_OFF] = waited
         elif reason == R_IDLE_EXIT or reason == R_WAKING:
             S[at + L_IDLE_EXIT] = waited
         else:
             S[at + L_BUSY_HANDLER] = waited
-        S[at + L_ENTRY] = take - begin
-    S[at + L_FUNCTION] = S[e + E_ACK] - take
-    S[at + L_VISIT] = S[r + C_VISITED] - S[e + E_ACK]
+        S[at + L_ENTRY] = taken - began
+    S[at + L_FUNCTION] = run_by(S, there, S[e + E_ACK]) - taken
+    S[at + L_VISIT] = S[r + C_LINE] - S[e + E_PREFIX]
 
 
 @compiled
@@ -125,8 +131,33 @@ def _gone(S: State, i: int) -> int:
         return NONE
     own = S[r + C_LOCAL_END]
     if S[SERIAL] and told(S, r) > 0:
-        own = S[r + SINCE] + S[r + NEED] if S[r + C_PHASE] == 1 else S[NOW]
+        own = S[r + FLOOR] if S[r + C_PHASE] == 1 else S[NOW]
+    if S[PERIOD]:
+        return max(own, _last_function(S, i))
     return max(own, _last_ack(S, i) + S[r + C_RUNS_ON])
+
+
+@compiled
+def _last_function(S: State, i: int) -> int:
+    """Return when the last target of a call has run its function, where CPUs take turns."""
+    last = 0
+    c = S[row_of(i) + C_FIRST]
+    while c >= 0:
+        e = entry_of(S, i, c)
+        last = max(last, run_from(S, row_of(c), S[e + E_ACK], still_runs(S[e + E_COST])))
+        c = (S[e + E_META] & 0xFFFF) - 1
+    return last
+
+
+@compiled
+def _log_frozen(S: State, at: int) -> None:
+    """What the parts of a latency leave: somebody was frozen on the way that they follow."""
+    left = S[at + L_END] - S[at + L_START]
+    for part in range(L_QUEUE, L_RESUME + 1):
+        left -= S[at + part]
+    S[at + L_FROZEN] = left
+    if left > 0:
+        S[at + L_SLOWEST_REASON] = R_FROZEN
 
 
 @compiled
@@ -144,8 +175,11 @@ def log_call(S: State, i: int) -> None:
     else:
         _log_slowest(S, i, at)
     S[at + L_LOCAL] += local_after
-    S[at + L_RESUME] = S[NOW] - S[r + C_VISITED] - local_after  # until the handler's end
+    # until the handler's end
+    S[at + L_RESUME] = run_by(S, r, S[NOW]) - S[r + C_VISITED] - local_after
     S[at + L_QUEUE] += S[r + C_WAITED]
+    if S[PERIOD]:
+        _log_frozen(S, at)
     if S[r + C_TARGETS] > 0:
         keep_call(S, i, at)
 
@@ -163,11 +197,13 @@ def log_fence(S: State, i: int) -> None:
     if S[r + I_REPEAT] == REPEATED:
         S[at + L_DELIVERY] += S[r + I_TRIP]
     S[at + L_FUNCTION] = S[r + I_SERVICE] + S[r + I_BEFORE]
-    S[at + L_RESUME] = S[NOW] - S[r + NEED]
+    S[at + L_RESUME] = run_by(S, r, S[NOW]) - run_by(S, r, S[r + NEED])
     S[at + L_QUEUE] = S[r + NEED] - S[r + C_START] - S[at + L_FUNCTION] - S[at + L_DELIVERY]
     S[at + L_SLOWEST_REASON] = R_DISTANCE if S[r + C_TARGETS] > 0 else R_LOCAL
     if S[at + L_QUEUE] > 0:
         S[at + L_SLOWEST_REASON] = R_SERVER
+    if S[PERIOD]:
+        _log_frozen(S, at)
     S[at + L_PROTOCOL] = S[r + C_PROTOCOL]
     S[at + L_GONE] = S[r + C_LAST_ACK]
     S[at + L_DEFERRAL] = NONE

@@ -9,6 +9,7 @@ from pmsim.hardware.passes.history import history_stolen
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.rows import row_of
+from pmsim.hardware.passes.turns import run_by, run_from
 
 
 @compiled
@@ -46,7 +47,15 @@ def end_idleness(S: State, c: int) -> None:
 @compiled
 def own_time(S: State, r: int) -> int:
     """Return the time of the present occupation so far, less what was stolen from it."""
-    return S[NOW] - S[r + SINCE] - (history_stolen(S, r) - S[r + SINCE_STOLEN])
+    ran = run_by(S, r, S[NOW]) - run_by(S, r, S[r + SINCE])
+    return ran - (history_stolen(S, r) - S[r + SINCE_STOLEN])
+
+
+@compiled
+def irqs_off_of(S: State, r: int) -> int:
+    """Return for how long an initiator keeps interrupts off from the start of its call on."""
+    ran = run_by(S, r, S[r + C_LOCAL_END]) - run_by(S, r, S[r + C_START])
+    return ran - S[r + C_PUSHED]
 
 
 @compiled
@@ -77,10 +86,10 @@ def begin_compute(S: State, c: int, work: int, kind: int) -> int:
     S[r + DEBT] = debt
     S[r + DEBT_AT] = 0
     S[at] = 0
-    due = S[NOW] + S[r + NEED]
+    need = S[r + NEED]
     if S[r + READY_HEAD] >= 0 and S[r + SPINS] == 0:
-        due = min(due, S[NOW] + max(0, S[QUANTUM] - S[r + USED]))
-    file_step(S, c, S[NOW] if S[r + TAKES_UP] else due)
+        need = min(need, max(0, S[QUANTUM] - S[r + USED]))
+    file_step(S, c, S[NOW] if S[r + TAKES_UP] else run_from(S, r, S[NOW], need))
     return 1
 
 
@@ -89,9 +98,10 @@ def begin_window(S: State, c: int, mode: int, length: int) -> None:
     """Interrupts off for ``length`` from now on; a task's own do not hold the firmware off."""
     r = row_of(c)
     occupy(S, c, mode, length)
+    end = run_from(S, r, S[NOW], length)
     if mode == M_CALL or S[HELD_OFF]:
-        S[r + FLOOR] = S[NOW] + length
+        S[r + FLOOR] = end
         S[LATEST_FLOOR] = max(S[LATEST_FLOOR], S[r + FLOOR])
         S[r + FLOOR_REASON] = R_IRQS_OFF
         revise(S, c)
-    file_step(S, c, S[NOW] + length)
+    file_step(S, c, end)

@@ -24,6 +24,7 @@ def is_quiet(S: State, targets: State, jitter: State, flags: int) -> bool:
     return (
         targets.size == 0
         and S[DEFERS] < 0
+        and S[PERIOD] == 0
         and jitter.size == 0
         and flags & EMPTIES == 0
         and S[IN_FLIGHT] == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
+from pmsim.hardware.passes.turns import run_from
 
 
 @compiled
@@ -31,10 +32,12 @@ def from_user(S: State, r: int) -> int:
 
 
 @compiled
-def take_of(S: State, e: int) -> int:
-    """Return when the handler of an entry takes its queue."""
-    take = S[e + E_START] + S[ENTRY]
-    return take + S[ENTRY_FLUSH] if S[e + E_META] >> 35 else take
+def take_of(S: State, r: int, e: int) -> int:
+    """Return when the handler of an entry takes its queue, ``r`` being the row of its CPU."""
+    takes = S[ENTRY] + S[ENTRY_FLUSH] if S[e + E_META] >> 35 else S[ENTRY]
+    if S[PERIOD] and S[r + PIN] >= 0 and S[r + PIN] >> 3 == S[e + E_START]:
+        takes += S[r + PIN_PUSHED]
+    return run_from(S, r, S[e + E_START], takes)
 
 
 @compiled
@@ -64,3 +67,9 @@ def cost_word(S: State, cost: int, flags: int) -> int:
 def still_runs(cost: int) -> int:
     """Return how long the function of an entry of this `E_COST` runs after its acknowledgement."""
     return (cost >> 3) * (cost >> 1 & 1)
+
+
+@compiled
+def ack_of(cost: int, begun: int, done: int) -> int:
+    """Return when an entry of this `E_COST` is acknowledged; when its function runs is given."""
+    return begun if cost >> 1 & 1 else done

@@ -23,6 +23,7 @@ from pmsim.hardware.passes.occupation import (
     own_time,
 )
 from pmsim.hardware.passes.rows import entry_of, row_of
+from pmsim.hardware.passes.turns import idle_from, next_run, run_by, run_from
 
 
 @compiled
@@ -39,10 +40,14 @@ def enqueue(S: State, r: int, task: int) -> None:
 
 @compiled
 def sleep_until(S: State, task: int, time: int) -> None:
-    """Put a task among the sleepers of its CPU, in the order of (time, number)."""
+    """Put a task among the sleepers of its CPU, in the order of (time, number).
+
+    What is due while the CPU is frozen is due when it next runs.
+    """
     tasks = S[TASKS_AT]
     t = tasks + task * TASK_ROW
     r = row_of(S[t + T_CPU])
+    time = next_run(S, r, time)
     S[t + T_WAKE] = time
     before = NONE
     k = S[r + SLEEP_HEAD]
@@ -85,7 +90,7 @@ def choose(S: State, c: int) -> None:
     S[r + LAST_TASK] = task
     if last >= 0 and last != task and S[CONTEXT_SWITCH] > 0:
         occupy(S, c, M_SWITCH, S[CONTEXT_SWITCH])
-        file_step(S, c, S[NOW] + S[CONTEXT_SWITCH])
+        file_step(S, c, run_from(S, r, S[NOW], S[CONTEXT_SWITCH]))
     else:
         switched_in(S, c)
 
@@ -123,16 +128,17 @@ def put_to_sleep(S: State, c: int) -> None:
     """The task that spins for a mutex on ``c`` falls asleep, perhaps below a handler.
 
     A handler that runs or starts now stays as it is; the next task is chosen, or idleness begins,
-    at its end.
+    at its end. On a CPU that is frozen that happens when it next runs.
     """
     r = row_of(c)
     now = S[NOW]
     retire(S, c, now)
     stolen = stolen_by(S, c, now)
-    spun = now - S[r + SINCE] - (stolen - S[r + SINCE_STOLEN])
+    ran = run_by(S, r, now) - run_by(S, r, S[r + SINCE])
+    spun = ran - (stolen - S[r + SINCE_STOLEN])
     S[r + SPIN] += spun
     S[r + LOCK_SPIN] += spun
-    busy = busy_until(S, c, now)
+    busy = max(busy_until(S, c, now), next_run(S, r, now))
     if busy == now:
         leave_cpu(S, c)
         return
@@ -167,6 +173,8 @@ def runs(S: State, task: int) -> int:
     if (S[r + MODE] != M_READY and S[r + MODE] != M_WAKE) or S[r + READY_HEAD] != task:
         return 0
     retire(S, c, S[NOW])
+    if next_run(S, r, S[NOW]) > S[NOW]:
+        return 0
     return 1 if S[r + FLOOR] <= S[NOW] and busy_until(S, c, S[NOW]) == S[NOW] else 0
 
 
@@ -178,6 +186,7 @@ def wake_cpu(S: State, c: int) -> None:
     retire(S, c, now)
     end = history_end(S, r)
     idle_since = S[r + IDLE_SINCE]
+    idle = idle_from(S, r, end)
     end_idleness(S, c)
     S[r + MODE] = M_READY
     due = now
@@ -192,14 +201,14 @@ def wake_cpu(S: State, c: int) -> None:
         S[r + FLOOR] = due
         S[LATEST_FLOOR] = max(S[LATEST_FLOOR], due)
         S[r + FLOOR_REASON] = R_WAKING
-    elif end < now or end <= idle_since:
-        latency = exit_latency(S, now - max(idle_since, end))
+    elif idle < now or idle == idle_since:
+        latency = exit_latency(S, now - idle)
         if latency > 0:
+            due = run_from(S, r, now, latency)
             S[r + MODE] = M_WAKE
-            S[r + FLOOR] = now + latency
-            S[LATEST_FLOOR] = max(S[LATEST_FLOOR], now + latency)
+            S[r + FLOOR] = due
+            S[LATEST_FLOOR] = max(S[LATEST_FLOOR], due)
             S[r + FLOOR_REASON] = R_WAKING
-            due = now + latency
     revise(S, c)
     file_step(S, c, due)
 
@@ -259,7 +268,7 @@ def entered(S: State, c: int) -> int:
     """All is dropped: return 1 if the task steps now, 0 if it makes way for others."""
     r = row_of(c)
     S[r + IRQS_OFF] += S[r + NEED]
-    _has_entered(S, c, S[r + SINCE] + S[r + NEED])
+    _has_entered(S, c, S[r + FLOOR])
     S[r + MODE] = M_STEP
     if S[r + TO_TAIL] == 0:
         return 1
@@ -274,9 +283,9 @@ def look_compute(S: State, c: int) -> int:
     r = row_of(c)
     if S[r + TAKES_UP]:
         set_user(S, c, 1)
-    stands_still = S[r + REACHED] - (S[NOW] - history_stolen(S, r))
+    stands_still = S[r + REACHED] - (run_by(S, r, S[NOW]) - history_stolen(S, r))
     if stands_still > 0:
-        file_step(S, c, S[NOW] + stands_still)
+        file_step(S, c, run_from(S, r, S[NOW], stands_still))
         return 0
     served = own_time(S, r)
     left = S[r + NEED] - served
@@ -292,7 +301,7 @@ def look_compute(S: State, c: int) -> int:
             _preempt_compute(S, c, served)
             return 0
         left = min(left, slice_left)
-    file_step(S, c, S[NOW] + left)
+    file_step(S, c, run_from(S, r, S[NOW], left))
     return 0
 
 

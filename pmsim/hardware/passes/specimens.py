@@ -10,6 +10,7 @@ from pmsim.hardware.passes.history import catch_up
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.rows import entry_of, row_of
+from pmsim.hardware.passes.turns import reached, run_by
 
 
 @compiled
@@ -50,11 +51,11 @@ def _copy_call(S: State, i: int, at: int, head: int, to: int) -> None:
     for k in range(LOG_ROW):
         S[head + k] = S[at + k]
     S[head + K_LOCAL_END] = S[r + C_LOCAL_END]
-    S[head + K_VISITED] = S[r + C_VISITED]
+    S[head + K_VISITED] = reached(S, r, S[r + C_VISITED])
     S[head + K_LOCAL] = S[r + C_LOCAL]
     S[head + K_AFTER] = S[r + C_PHASE]
     S[head + K_WAITED] = S[r + C_WAITED]
-    latest = S[r + C_LOCAL_END]
+    latest = run_by(S, r, S[r + C_LOCAL_END])
     c = S[r + C_FIRST]
     while c >= 0:
         catch_up(S, c)
@@ -63,9 +64,9 @@ def _copy_call(S: State, i: int, at: int, head: int, to: int) -> None:
             S[to + k] = S[e + k]
         S[to + E_NEXT] = c
         c = (S[e + E_META] & 0xFFFF) - 1
-        latest = max(latest, S[e + E_ACK] - S[e + E_PREFIX])
+        latest = max(latest, run_by(S, r, S[e + E_ACK]) - S[e + E_PREFIX])
         following = S[entry_of(S, i, c) + E_PREFIX] if c >= 0 else S[r + C_LINE]
-        S[to + E_PREFIX] = latest + following
+        S[to + E_PREFIX] = reached(S, r, latest + following)
         to += ENTRY_ROW
 
 

@@ -28,24 +28,29 @@ from pmsim.hardware.passes.runqueue import (
     runs,
     sleep_until,
 )
+from pmsim.hardware.passes.turns import next_run
 
 
 @compiled
 def _wake(S: State, task: int, time: int) -> None:
     """Make a sleeping task runnable at ``time``, as a timer would."""
     sleep_until(S, task, time)
-    c = S[S[TASKS_AT] + task * TASK_ROW + T_CPU]
-    key = 2 * time
+    t = S[TASKS_AT] + task * TASK_ROW
+    c = S[t + T_CPU]
+    key = 2 * S[t + T_WAKE]
     if key < S[S[TREE_AT] + S[LEAVES] + c]:
         file_at(S, c, key)
 
 
 @compiled
 def _begin(S: State) -> None:
-    """Time 0: every CPU with a task takes the first one, the others are idle."""
+    """Time 0: every CPU with a task takes the first one when it runs, the others are idle."""
     for c in range(S[N_CPUS]):
         r = row_of(c)
-        if S[r + READY_HEAD] >= 0:
+        if S[r + READY_HEAD] >= 0 and next_run(S, r, 0) > 0:
+            S[r + MODE] = M_READY
+            file_step(S, c, 0)
+        elif S[r + READY_HEAD] >= 0:
             choose(S, c)
         else:
             begin_idleness(S, c, 0)
@@ -62,7 +67,7 @@ def _is_alone(S: State, c: int, length: int) -> int:
     """
     r = row_of(c)
     retire(S, c, S[NOW])
-    if S[r + HEAD] >= 0 or S[r + READY_HEAD] >= 0 or S[LOG_ROWS] >= S[LOG_CAP]:
+    if S[r + HEAD] >= 0 or S[r + READY_HEAD] >= 0 or S[LOG_ROWS] >= S[LOG_CAP] or S[PERIOD]:
         return 0
     if S[r + KERNEL_DEBT] > 0 or S[r + IN_USER]:
         return 0
@@ -96,7 +101,7 @@ def _prepare(S: State, what: int, on: int, x: int) -> None:
     elif what == DO_CATCH_UP:  # before anybody reads what is kept of a CPU's handlers
         for c in range(S[N_CPUS]):
             catch_up(S, c)
-            if S[DEFERS] >= 0:
+            if S[DEFERS] >= 0 or S[PV_FLUSH]:
                 retire(S, c, S[NOW])
 
 

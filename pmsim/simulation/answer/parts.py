@@ -20,7 +20,7 @@ SPENT: Final = ("stolen_ps", "awake_ps", "spin_ps", "irqs_off_ps", "refill_ps")
 Ints = npt.NDArray[np.int64]
 Columns = Mapping[str, Ints]
 
-_CPU_TIME = ("busy_ps", "spin_ps", "irqs_off_ps", "stolen_ps", "idle_ps")
+_CPU_TIME = ("busy_ps", "spin_ps", "irqs_off_ps", "stolen_ps", "idle_ps", "frozen_ps")
 _TIMELINE = (
     "replication", "start_ps", "end_ps", "broadcasts", *_CPU_TIME, "awake_ps", "refill_ps",
     "windows_ps",

@@ -67,6 +67,7 @@ _WAITED_FOR = {
     "irqs_off": "had interrupts off",
     "idle_exit": "had to wake up",
     "busy_handler": "was in another handler",
+    "frozen": "did not run, or the initiator did not (frozen)",
     "ride": "took the call with another one's interrupt (coalesced)",
     "distance": "had nothing in the way but the distance",
 }

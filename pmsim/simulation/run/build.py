@@ -98,7 +98,10 @@ def build(scenario: ResolvedScenario, replication: int, sink: Sink | None = None
     jitter = stream(scenario.seed, replication, MACHINE, "jitter")
     tasks = _placed(scenario)
     asked: set[str] = set()
-    machine, kernel = boot(scenario.machine, scenario.kernel, jitter, sink, len(tasks), asked)
+    phases = stream(scenario.seed, replication, MACHINE, "phases")
+    machine, kernel = boot(
+        scenario.machine, scenario.kernel, jitter, sink, len(tasks), asked, phases
+    )
     simulation = Simulation(machine, kernel, tasks, asked)
     locks = Locks(machine)
     for task in simulation.tasks:
@@ -120,6 +123,7 @@ def boot(
     sink: Sink | None = None,
     tasks: int = 0,
     asked: set[str] | None = None,
+    phases: np.random.Generator | None = None,
 ) -> tuple[Machine, Kernel]:
     """Build a machine and boot a kernel on it.
 
@@ -135,6 +139,8 @@ def boot(
         Tasks that are there from the start.
     asked
         Where the names of the costs go that are asked for.
+    phases
+        Where the turns of virtual CPUs are drawn from, if the machine has any.
     """
     asked = set() if asked is None else asked
     work = watched(description.kernel_costs, asked, f"{KERNEL}.")
@@ -146,6 +152,7 @@ def boot(
         max_tasks=room_for_tasks(description.topology.n_cpus, tasks),
         shootdown=profile.shootdown_on(description.costs),
         isolated=description.isolated,
+        phase_rng=phases,
         host=None if description.host is None else watched(description.host, asked, f"{HOST}."),
     )
     return machine, Kernel(machine, profile, work, sink)

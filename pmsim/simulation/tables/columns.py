@@ -109,6 +109,7 @@ CPU_TIMES = (
         "stolen_ps", "Taken by handlers and by waking up for them, or stalled by TLB broadcasts."
     ),
     _time("idle_ps", "The rest."),
+    _time("frozen_ps", "Not running: of a virtual CPU, when it was not its turn on the host."),
 )
 """How a CPU's time splits, without gap or overlap."""
 
@@ -160,6 +161,11 @@ LATENCY_PARTS = (
     ),
     _time("local_ps", "The initiator's own function, where that ended last."),
     _time("visit_ps", "The initiator visiting the csd locks that come after the slowest one."),
+    _time(
+        "frozen_ps",
+        "The initiator, the slowest target or the latter's interrupt waited for a turn"
+        " on the host.",
+    ),
     _time("resume_ps", "A handler on the initiator's CPU before it could go on."),
 )
 """The parts of a shootdown's latency; they add up to ``end_ps - start_ps``.
@@ -188,13 +194,18 @@ CROSSCALLS = Table(
         _text("cause", "Why the kernel asked for it."),
         _count("operation", "Id of the operation that made it.", nullable=True),
         _count("targets", "CPUs that had to answer, the initiator's own not counted."),
-        _count("left_out", "Isolated CPUs that were left out, to drop it on their next entry."),
+        _count(
+            "left_out",
+            "CPUs that were left out, to drop it later: isolated ones on their next entry, frozen"
+            " ones when they next run.",
+        ),
         _pages("pages", "The span asked for; none: everything.", nullable=True),
         _count("invalidations", "Operations (TLBI, INVLPGB) that the TLB broadcast consists of."),
         _count("slowest_cpu", "The target that was waited for last.", nullable=True),
         _text(
             "slowest_reason",
-            "Why that one: distance, irqs_off, idle_exit, busy_handler, or ride (coalesced).",
+            "Why that one: distance, irqs_off, idle_exit, busy_handler, or ride (coalesced);"
+            " frozen, where frozen_ps is not 0.",
         ),
         *LATENCY_PARTS,
     ),
