@@ -126,6 +126,9 @@ def _kernel(console: Console, name: str, details: bool) -> None:
 
     _entry(console, name, f"{profile_summary(name)} [{profile_standing(name)}]")
     if details:
+        from pmsim.scenario.needs import platforms_for
+
+        _note(console, f"Runs on {', '.join(platforms_for(name))}.")
         _profile(console, name)
 
 
@@ -180,11 +183,15 @@ def _workloads() -> Iterable[str]:
 
 
 def _workload(console: Console, kind: str, details: bool) -> None:
+    from pmsim.scenario.needs import kernels_with
     from pmsim.workloads.describe import key_docs
     from pmsim.workloads.registry import workload_kinds
 
     text = " ".join((workload_kinds()[kind].__doc__ or "").replace("``", "").split())
     _entry(console, kind, text)
+    having = kernels_with(kind)
+    if having is not None:
+        _note(console, f"Kernels that have it: {', '.join(having)}.")
     keys = [(doc.name, doc.default, doc.description) for doc in key_docs(kind)]
     _rows(console, ("key", "default", "what it is"), keys)
 
@@ -212,10 +219,12 @@ def _protocols() -> Iterable[str]:
 
 
 def _protocol(console: Console, name: str, details: bool) -> None:
+    from pmsim.scenario.needs import platforms_with
     from pmsim.simulation.tables.protocols import PROTOCOLS, Count
 
     protocol = PROTOCOLS[name]
     _entry(console, name, protocol.text)
+    _note(console, _where(platforms_with(name)))
     if details:
         facts = [
             ("who pays", protocol.pays),
@@ -232,6 +241,15 @@ def _protocol(console: Console, name: str, details: bool) -> None:
                 for value in option.values
             ]
         _rows(console, ("what", "is"), facts)
+
+
+def _where(platforms: Sequence[str]) -> str:
+    """Say which machines know a protocol."""
+    if len(platforms) == len(list(_platforms())):
+        return "On every machine."
+    if not platforms:
+        return "On none of the shipped machines: a machine needs costs for it."
+    return f"On {', '.join(platforms)}."
 
 
 def _experiments() -> Iterable[str]:
@@ -263,10 +281,11 @@ def _scenario_line(name: str) -> tuple[str, str]:
 
 
 def _workload_line(kind: str) -> tuple[str, str]:
-    """Return nothing, for every machine has them, and what a workload does."""
+    """Return the architectures that have what a workload calls, if not all, and what it does."""
+    from pmsim.scenario.needs import archs_with
     from pmsim.workloads.registry import workload_kinds
 
-    return "", _first(workload_kinds()[kind].__doc__ or "")
+    return ", ".join(archs_with(kind)), _first(workload_kinds()[kind].__doc__ or "")
 
 
 def _first(text: str) -> str:
@@ -278,7 +297,7 @@ _LINES: Mapping[What, Callable[[str], tuple[str, str]]] = {
     What.SCENARIOS: _scenario_line,
     What.WORKLOADS: _workload_line,
 }
-"""Of long lists, what an index says of each on one line: the machine, and a sentence."""
+"""Of long lists, what an index says of each on one line: what it needs, and a sentence."""
 
 _LISTS: Mapping[What, tuple[Callable[[], Iterable[str]], Callable[[Console, str, bool], None]]] = {
     What.PLATFORMS: (_platforms, _platform),

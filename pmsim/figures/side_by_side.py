@@ -1,4 +1,4 @@
-"""Protocols side by side: what a shootdown costs its initiator and all others, by CPUs or the like.
+"""Protocols side by side: what a shootdown costs whom, and leaves open, by CPUs or the like.
 
 The sentences of a sweep's answer and its figure read the same numbers here.
 """
@@ -26,8 +26,9 @@ PROTOCOLS: Final = "kernel.shootdown"
 COSTS: Final[Mapping[str, str]] = {
     "latency_mean_ps": "A shootdown's initiator waits",
     "taken_mean_ps": "A shootdown takes from all others",
+    "pool_stale_ps": "What was protected can be written for up to",
 }
-"""What a shootdown costs: the metric, and how sentences and axes speak of it."""
+"""What a shootdown costs, and leaves open: the metric, and how sentences and axes speak of it."""
 _SMALL: Final = 10_000
 """Picoseconds below which an axis is linear: some protocols take nothing at all."""
 
@@ -154,7 +155,7 @@ def side_by_side(sweep: Swept, metric: str) -> SideBySide | None:
 
 def size(_found: SideBySide | None) -> tuple[float, float]:
     """Return the width and height of the figure, in inches."""
-    return 6.6, 4.4
+    return 5.8, 4.2
 
 
 def says(found: SideBySide | None) -> bool:

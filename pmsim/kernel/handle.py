@@ -1171,9 +1171,18 @@ class KernelHandle:
         """
         return self._user_calls.read(self.task, pages)
 
-    def mprotect(self, pages: Pages) -> Steps:
-        """Change the protection of ``pages`` pages of the caller's process: one flush."""
-        return self._user_calls.mprotect(self.task, pages)
+    def mprotect(self, pages: Pages, *, opens: bool = False) -> Steps:
+        """Change the protection of ``pages`` pages of the caller's process: one flush.
+
+        Parameters
+        ----------
+        pages
+            How many are mapped there.
+        opens
+            Whether nobody might access them before (``PROT_NONE``): no TLB has translations of
+            them, and kernels that look at the entries (``pte_needs_flush``) flush nothing.
+        """
+        return self._user_calls.mprotect(self.task, pages, opens=opens)
 
     def munmap(self, pages: Pages, *, frees_tables: bool = False, of_zeros: bool = False) -> Steps:
         """Unmap ``pages`` pages of the caller's process: one flush, or two where tables go too.

@@ -176,6 +176,10 @@ class KernelProfile(BaseModel):
         description="What the lock of a mapping is, where there is one: a semaphore, or a count of"
         " those who hold it."
     )
+    mprotect_opens_quietly: bool = Field(
+        description="Whether mprotect flushes nothing where the pages could not be accessed before"
+        " (PROT_NONE)."
+    )
     parallel_zaps: Literal["range", "everything"] = Field(
         description="What munmap and madvise flush while another CPU does the same in the address"
         " space: their range, or all of it."

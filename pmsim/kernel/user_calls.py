@@ -83,16 +83,28 @@ class UserCalls:
         self._operations.end(operation)
 
     @call
-    def mprotect(self, task: Task, pages: Pages) -> Steps:
-        """Change the protection of ``pages`` pages of the caller's process: one flush."""
+    def mprotect(self, task: Task, pages: Pages, *, opens: bool = False) -> Steps:
+        """Change the protection of ``pages`` pages of the caller's process: one flush.
+
+        Parameters
+        ----------
+        task
+            Who calls.
+        pages
+            How many are mapped there.
+        opens
+            Whether nobody might access them before (``PROT_NONE``): no TLB has translations of
+            them, and kernels that look at the entries (``pte_needs_flush``) flush nothing.
+        """
         operation, mm = self._begin(task, "mprotect", pages)
         yield from self._spaces.resume(task)
         yield from self._operations.lock(task, mm.mmap_lock)
         work = self._costs.user_mprotect + pages * self._costs.user_mapping_page
         yield from self._operations.compute(task, work)
-        change = self._safety.space_changed(mm)
-        yield from self._spaces.flush(task, mm, pages)
-        self._safety.space_relied_on(task, mm, change, pages, freed=False)
+        if not (opens and self._profile.mprotect_opens_quietly):
+            change = self._safety.space_changed(mm)
+            yield from self._spaces.flush(task, mm, pages)
+            self._safety.space_relied_on(task, mm, change, pages, freed=False)
         self._end(operation, mm.mmap_lock)
 
     @call

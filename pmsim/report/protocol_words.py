@@ -20,6 +20,8 @@ from pmsim.simulation.tables.protocols import Holds, Shootdown
 if TYPE_CHECKING:
     from pmsim.experiments.results import Sweep
 
+VIOLATIONS: Final = "violations"
+"""The metric of what a protocol lets happen that must not."""
 MOST_CROSSINGS: Final = 8
 """Crossings that are told of each cost, the first."""
 _READ: Final = TypeAdapter(ShootdownKey)
@@ -32,6 +34,7 @@ def protocol_words(sweep: Sweep) -> list[str]:
     said = [one for metric in COSTS for one in _cost(sweep, metric)]
     if side_by_side.along(sweep) is None:
         said += [one for metric in ISOLATED for one in _isolated(sweep, metric)]
+    said += _violations(sweep)
     if DEFERRED in sweep.axes[PROTOCOLS]:
         said.append(f"By {DEFERRED} only purges are put off: {NEVER_DEFERRED}.")
     return [*said, *_holds(sweep)]
@@ -46,7 +49,7 @@ def _cost(sweep: Sweep, metric: str) -> Iterator[str]:
     ends = [_ranking(found, place) for place in (0, len(found.along.labels) - 1)]
     yield f"{COSTS[metric]}: {'; '.join(ends)}."
     crossings = [
-        f"{one.cheaper} is cheaper than {one.dearer} from about {formatting.number(one.at)} on"
+        f"{one.cheaper} is below {one.dearer} from about {formatting.number(one.at)} on"
         for one in found.crossings[:MOST_CROSSINGS]
     ]
     if crossings:
@@ -70,6 +73,16 @@ def _isolated(sweep: Sweep, metric: str) -> Iterator[str]:
         told = ISOLATED[metric]
         values = _all(sweep, metric, lambda value: told.say(told.of_a_day(value)))
         yield f"{told.beginning}: {values}."
+
+
+def _violations(sweep: Sweep) -> Iterator[str]:
+    """Say by which protocols a CPU could use what the kernel took for forgotten."""
+    if VIOLATIONS not in sweep.frame:
+        return
+    counts = sweep.frame.groupby(PROTOCOLS, sort=False)[VIOLATIONS].sum()
+    told = [f"{count:,.0f} times by {label}" for label, count in counts.items() if count]
+    if told:
+        yield f"A CPU could use what the kernel took for forgotten: {', '.join(told)}."
 
 
 def _holds(sweep: Sweep) -> Iterator[str]:

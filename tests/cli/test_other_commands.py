@@ -348,3 +348,17 @@ def test_plot_in_an_unknown_format_is_bad_input(inside: Pmsim, policy_file: Path
     said = done.stdout
     assert done.returncode == 2
     assert "doc" in said
+
+
+def test_lists_say_what_needs_which_machine_or_kernel(inside: Pmsim) -> None:
+    index = inside("list", "workloads").stdout.splitlines()
+    lines = {line.split()[0]: line for line in index if line.strip()}
+    assert "x86_32, arm32" in lines["kmap"]
+    assert "x86_64, arm64" in lines["live_patch"]
+    assert "x86" not in lines["pool_churn"]
+    huge = " ".join(inside("list", "workloads", "huge_pages").stdout.split())
+    assert "Kernels that have it: linux-5.15-x86_64, linux-6.1-x86_64" in huge
+    protocols = " ".join(inside("list", "protocols", "sbi").stdout.split())
+    assert "On hifive-unmatched, sg2042." in protocols
+    kernel = " ".join(inside("list", "kernels", "linux-6.1-arm32").stdout.split())
+    assert "Runs on cortex-a15, cortex-a15-r2p1." in kernel

@@ -46,7 +46,7 @@ def test_the_runs_of_the_study_are_counted_right() -> None:
     runs = sum(
         prod(map(len, study.sweep.values())) * study.resolve().replications for study in studies
     )
-    kernels = {str(kernel) for study in studies for kernel in study.sweep["kernel"]}
+    kernels = {str(kernel) for study in studies for kernel in study.sweep.get("kernel", ())}
     cpus = [cpus for study in studies for cpus in study.sweep["machine.cpus"]]
     said = told("README.md")
     assert f"{runs:,} runs in" in said

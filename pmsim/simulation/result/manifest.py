@@ -14,7 +14,7 @@ from typing import Any
 from pmsim.errors import Fault, ScenarioError
 from pmsim.simulation.result.code import code_sha256
 
-FORMAT = 2
+FORMAT = 3
 """Version of the result directory's layout."""
 
 PACKAGES = ("pmsim", "simpy", "numpy", "numba", "pandas", "pyarrow", "pydantic")

@@ -8,6 +8,7 @@ import pytest
 
 import pmsim
 from pmsim.errors import OutputError, ResultError
+from pmsim.simulation.result.manifest import FORMAT
 from pmsim.simulation.tables.columns import TABLES
 from tests.machines import scenario
 
@@ -103,7 +104,7 @@ def test_a_manifest_that_is_no_json_is_named(copy: Path) -> None:
         ("manifest.json", "[]", "it holds no keys"),
         (
             "manifest.json",
-            '{"format": 2, "scenario": {}, "versions": {}, "host": {}}',
+            json.dumps({"format": FORMAT, "scenario": {}, "versions": {}, "host": {}}),
             "seed missing",
         ),
         ("summary.json", "3", "it holds no keys"),

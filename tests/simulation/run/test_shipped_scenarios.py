@@ -153,3 +153,14 @@ def test_a_day_of_an_isolated_cpu_is_within_its_budget_and_every_shootdown_reach
     assert isolated.interrupts == 52 * summary.broadcasts.total
     assert isolated.per_day == pytest.approx(summary.broadcasts.total)
     assert sum(one.interrupts for one in isolated.by) == isolated.interrupts
+
+
+def test_compacting_flushes_twice_for_each_heap_page_and_once_since_5_19() -> None:
+    """64 MiB are 1,024 heap pages of 64 KiB; then comes one madvise; seven threads are told."""
+    heap_pages = 64 * 1024 // 64
+    for kernel, each in (("linux-5.15-x86_64", 2), ("linux-6.1-x86_64", 1)):
+        summary = pmsim.run(pmsim.load("compacting-gc").with_(kernel=kernel)).summary
+        assert summary.broadcasts.total == each * heap_pages + 1
+        (work,) = summary.user_work
+        assert work.interrupts >= 7 * each * heap_pages
+    assert "User work (ruby, 7 tasks) took" in said("compacting-gc")
