@@ -82,8 +82,25 @@ def rate(per_second: float) -> str:
 
 def times_a_second(per_second: float) -> str:
     """Write how often something happens, in words: ``14.3 times a second``."""
-    written = number(per_second)
-    return "once a second" if written == "1" else f"{written} times a second"
+    often, each = _in_an_hour(per_second)
+    return f"once {each}" if often == "1" else f"{often} times {each}"
+
+
+def rate_in_words(per_second: float) -> str:
+    """Write how often something happens beside a number: ``14.3/s``, rare things ``2 an hour``."""
+    often, each = _in_an_hour(per_second)
+    return rate(per_second) if each == "a second" else f"{often} {each}"
+
+
+RARE: Final = 0.1
+"""Times a second below which they are told by the hour."""
+
+
+def _in_an_hour(per_second: float) -> tuple[str, str]:
+    """Return how often something happens in a second, or in an hour where it is rare."""
+    if 0 < per_second < RARE:
+        return number(3600 * per_second), "an hour"
+    return number(per_second), "a second"
 
 
 def share(part: float) -> str:

@@ -111,7 +111,14 @@ def test_a_difference_has_its_sign_and_one_of_shares_is_in_points() -> None:
 
 @pytest.mark.parametrize(
     ("per_s", "said"),
-    [(1, "once a second"), (0.9999, "once a second"), (14.31, "14.3 times a second")],
+    [
+        (1, "once a second"),
+        (0.9999, "once a second"),
+        (14.31, "14.3 times a second"),
+        (1 / 3600, "once an hour"),
+        (0.0319, "115 times an hour"),
+        (0, "0 times a second"),
+    ],
 )
 def test_a_rate_in_words_is_english(per_s: float, said: str) -> None:
     assert formatting.times_a_second(per_s) == said

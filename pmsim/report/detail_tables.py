@@ -60,7 +60,7 @@ def constants(summary: Summary) -> Table:
         tuple(rows),
         "The costs that the run used. The truth may lie anywhere in a range; the last column is how"
         " much of the lost time is some number times the constant, so that it would change with it."
-        " Products count for each of their factors. `pmsim sensitivity` varies the constants, which"
+        " Products count for each of their factors. pmsim sensitivity varies the constants, which"
         " also tells of what they do to each other.",
     )
 

@@ -11,7 +11,7 @@ from pmsim.formatting import (
     from_to,
     number,
     quantity,
-    rate,
+    rate_in_words,
     share,
     time,
     times_a_second,
@@ -95,6 +95,7 @@ def sentences(summary: Summary) -> list[str]:
         *over_budget(summary),
         *first,
         *_cost(summary),
+        *_locked(summary),
         *_woken(summary),
         *_hanging(summary),
         *_left_open(summary),
@@ -126,6 +127,20 @@ def _cost(summary: Summary) -> list[str]:
     told = [f"{time(ps / runs)} {words[name]}" for name, ps in parts if ps >= SLIGHT * cost.lost_ps]
     told[0] += f" ({share(parts[0][1] / cost.lost_ps)})"
     return [f"{said}: {', '.join(told)}{_who_lost_most(summary)}."]
+
+
+def _locked(summary: Summary) -> list[str]:
+    """Say in which calls locks are waited for, where that is what costs most."""
+    parts = summary.cost.parts
+    waits: dict[str, int] = {}
+    for one in summary.calls:
+        waits[one.kind] = waits.get(one.kind, 0) + one.lock_wait_ps
+    total = sum(waits.values())
+    if not total or max(parts, key=lambda name: parts[name]) != "locks":
+        return []
+    most = sorted(waits.items(), key=lambda wait: -wait[1])[:MOST_CALLS]
+    told = [f"{kind} ({share(ps / total)})" for kind, ps in most if ps >= NEGLIGIBLE * total]
+    return [f"Locks were waited for in {' and '.join(told)}."]
 
 
 def _taker_words(summary: Summary) -> dict[str, str]:
@@ -328,7 +343,7 @@ def _call(one: Calls, summary: Summary) -> str:
     text = f"{one.workload} called {one.kind} "
     if one.count == 1:
         return f"{text}once: {time(one.total_ps)}, {_made(one.broadcasts)}."
-    often = "" if _is_over(summary) else f" ({rate(one.per_s)})"
+    often = "" if _is_over(summary) else f" ({rate_in_words(one.per_s)})"
     text += f"{_times(one.count, runs)}{often}: "
     if is_dominated(one.count, one.total_ps, one.longest_ps):
         text += f"half within {time(one.median_ps)}"

@@ -465,6 +465,19 @@ def test_what_cost_most_comes_first(tmp_path: Path) -> None:
     ]
 
 
+def test_where_locks_cost_most_the_calls_that_waited_for_them_are_named(tmp_path: Path) -> None:
+    asked = (
+        replace(CALL, kind="vmalloc", lock_wait_ps=30),
+        replace(CALL, kind="vfree", lock_wait_ps=60),
+        replace(CALL, kind="purge", lock_wait_ps=10),
+    )
+    for spun, told in ((450, True), (200, False)):
+        cpus = cpu_rows({"spin_ps": 500, "lock_spin_ps": spun})
+        said = sentences(replace(made(tmp_path, calls([50]), cpus=cpus), calls=asked))
+        locks = "Locks were waited for in vfree (60 %) and vmalloc (30 %)."
+        assert (locks in said) is told
+
+
 def test_a_cpu_that_lost_far_more_than_the_others_is_named(tmp_path: Path) -> None:
     cpus = cpu_rows({"spin_ps": 900}, {"stolen_ps": 20}, {"stolen_ps": 20})
     said = sentences(made(tmp_path, calls([50]), cpus=cpus))
