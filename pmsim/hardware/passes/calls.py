@@ -60,7 +60,7 @@ def _append(S: State, c: int, i: int) -> None:
         S[r + PLAN_HANDLERS] += 1
     S[r + PLAN_END] = done + S[EXIT]
     S[LATEST_END] = max(S[LATEST_END], S[r + PLAN_END])
-    S[r + PLAN_FULL] |= FULL if user else S[e + E_COST] & FULL
+    S[r + PLAN_FULL] |= FULL | FROM_USER if user else S[e + E_COST] & FULL
     S[e + E_START] = start
     S[e + E_META] |= user << 35 | reason << 32
     S[e + E_ACK] = done - still_runs(S[e + E_COST])
@@ -161,7 +161,6 @@ def send(
     count = S[N_CPUS] if everyone else targets.size
     q = t + trap
     sent = q + n * queue + left_out * S[CHECK]
-    defers = S[DEFERS] >= 0
     takes_turns = S[PERIOD] > 0
     groups = 0
     group_end = 0
@@ -242,10 +241,6 @@ def send(
                 start = packed >> 3
                 reason = packed & 7
             take = start + entry
-            user = 0
-            if defers and S[r + IN_USER]:
-                user = 1
-                take += S[ENTRY_FLUSH]
             ack = take + to_ack
             S[r + BASE_END] = end
             end = take + to_end
@@ -260,9 +255,9 @@ def send(
             latest = max(latest, end)
             S[r + PLAN_STOLEN] = stolen + end - (arrives if reason == R_IDLE_EXIT else start)
             S[r + PLAN_HANDLERS] = handlers + 1
-            S[r + PLAN_FULL] = FULL if user else full
+            S[r + PLAN_FULL] = full
             S[e + E_START] = start
-            S[e + E_META] = user << 35 | reason << 32 | groups << 16 | after
+            S[e + E_META] = reason << 32 | groups << 16 | after
             S[e + E_ACK] = ack
         last_ack = max(last_ack, ack)
         shown = run_by(S, o, ack) - prefix
@@ -279,6 +274,19 @@ def send(
     S[o + C_RUNS_ON] = still_runs(word)
     S[o + C_LINE] = prefix
     S[o + C_LOCAL_END] = run_from(S, o, t, sent - t)
+    if S[DEFERS] >= 0:
+        _enter_from_user_mode(S, targets, i, left_out)
+
+
+@compiled
+def _enter_from_user_mode(S: State, targets: State, i: int, left_out: int) -> None:
+    """Plan targets of call ``i`` again whose handlers come from user mode: they begin later."""
+    everyone = targets.size == 0
+    for j in range(S[N_CPUS] if everyone else targets.size):
+        c = j if everyone else targets[j]
+        r = row_of(c)
+        if c != i and S[r + IN_USER] and (left_out == 0 or S[r + LEFT_OUT] == 0):
+            plan(S, c)
 
 
 @compiled

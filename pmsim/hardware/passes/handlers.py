@@ -164,7 +164,7 @@ def plan(S: State, c: int) -> None:
     stolen = S[r + BASE_STOLEN]
     handlers = S[r + BASE_HANDLERS]
     user = from_user(S, r)
-    full = FULL if user and S[r + HEAD] >= 0 else 0
+    full = FULL | FROM_USER if user and S[r + HEAD] >= 0 else 0
     entry = S[ENTRY] + S[ENTRY_FLUSH] if user else S[ENTRY]
     k = S[r + HEAD]
     take = S[r + LAST_TAKE]

@@ -144,14 +144,15 @@ def _retire_known(S: State, c: int, now: int) -> None:
         _retire_groups(S, c, now)
         return
     if S[r + PLAN_FULL]:
-        if S[r + PLAN_FULL] >= UNKNOWN or S[r + PLAN_HANDLERS] - S[r + BASE_HANDLERS] > 1:
+        full = S[r + PLAN_FULL]
+        if full & UNKNOWN or S[r + PLAN_HANDLERS] - S[r + BASE_HANDLERS] > 1:
             _retire_groups(S, c, now)
             return
         e = entry_of(S, S[r + HEAD], c)
         start = S[e + E_START]
-        if S[e + E_META] >> 35:
+        if full & FROM_USER:
             drop_all(S, c, S[r + LAST_TAKE])
-        flush_tlb(S, r, _clock_at(S, r, start), S[r + PLAN_FULL])
+        flush_tlb(S, r, _clock_at(S, r, start), full & FULL)
         S[r + PLAN_FULL] = 0
     S[r + HEAD] = NONE
     S[r + PIN] = NONE

@@ -45,6 +45,16 @@ def _timers(S: State, c: int) -> None:
 
 
 @compiled
+def _go_on_in_user_mode(S: State, c: int) -> None:
+    """A task that went to the tail in user mode, between two steps, is there again."""
+    r = row_of(c)
+    t = S[TASKS_AT] + S[r + CURRENT] * TASK_ROW
+    if S[t + T_USER]:
+        S[t + T_USER] = 0
+        set_user(S, c, 1)
+
+
+@compiled
 def _look(S: State, c: int) -> int:
     """CPU ``c`` is due: return 1 if its task takes a step now, 0 if it has been filed again."""
     r = row_of(c)
@@ -62,10 +72,8 @@ def _look(S: State, c: int) -> int:
         file_step(S, c, busy)
         return 0
     if mode == M_STEP:
-        t = S[TASKS_AT] + S[r + CURRENT] * TASK_ROW
-        if S[t + T_USER]:
-            S[t + T_USER] = 0
-            set_user(S, c, 1)
+        if S[DEFERS] >= 0:
+            _go_on_in_user_mode(S, c)
         return 1
     if mode == M_COMPUTE:
         return look_compute(S, c)

@@ -154,6 +154,7 @@ EMPTIES_KERNEL = 4  # what it empties the TLB of are the kernel's entries, too
 REMOTE = 128  # above these bits: how much longer it takes on the targets
 FULL = EMPTIES | EMPTIES_KERNEL
 DROPPING_KINDS = 2  # kinds of functions below this drop translations (`tlb.CallKind`)
+FROM_USER = 32  # of the handlers of a plan: they come from user mode, and drop everything first
 UNKNOWN = 8  # of the handlers of a plan: whether they empty the TLB is to be looked at
 
 # --- what a CPU is doing --------------------------------------------------------------------------

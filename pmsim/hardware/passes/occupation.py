@@ -66,9 +66,10 @@ def begin_compute(S: State, c: int, work: int, kind: int) -> int:
     """
     r = row_of(c)
     t = S[TASKS_AT] + S[r + CURRENT] * TASK_ROW
+    at_turn = 0
     if kind == DO_USER and S[DEFERS] >= 0 and S[r + ISOLATED]:
         if S[t + T_COMPUTING]:  # one that was cut short is taken up at the CPU's next turn
-            S[r + TAKES_UP] = 1
+            S[r + TAKES_UP] = at_turn = 1
         else:
             set_user(S, c, 1)
     at = t + T_DEBT
@@ -89,7 +90,7 @@ def begin_compute(S: State, c: int, work: int, kind: int) -> int:
     need = S[r + NEED]
     if S[r + READY_HEAD] >= 0 and S[r + SPINS] == 0:
         need = min(need, max(0, S[QUANTUM] - S[r + USED]))
-    file_step(S, c, S[NOW] if S[r + TAKES_UP] else run_from(S, r, S[NOW], need))
+    file_step(S, c, S[NOW] if at_turn else run_from(S, r, S[NOW], need))
     return 1
 
 

@@ -281,7 +281,7 @@ def entered(S: State, c: int) -> int:
 def look_compute(S: State, c: int) -> int:
     """The compute, or the quantum, may be over."""
     r = row_of(c)
-    if S[r + TAKES_UP]:
+    if S[DEFERS] >= 0 and S[r + TAKES_UP]:
         set_user(S, c, 1)
     stands_still = S[r + REACHED] - (run_by(S, r, S[NOW]) - history_stolen(S, r))
     if stands_still > 0:
