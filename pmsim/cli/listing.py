@@ -229,6 +229,7 @@ def _protocol(console: Console, name: str, details: bool) -> None:
         facts = [
             ("who pays", protocol.pays),
             ("when the initiator goes on", protocol.at_return.words),
+            *([("freed memory of user space", protocol.frees)] if protocol.frees else []),
             ("its costs", f"costs: {name} of the machine"),
             ("stands for", protocol.source),
         ]

@@ -18,6 +18,7 @@ from pmsim.hardware.proposals import (
     CoherentCosts,
     DeferredCosts,
     DirectoryCosts,
+    LatrCosts,
     RarCosts,
 )
 from pmsim.hardware.topology import MAX_CPUS, ByDistance, Distance
@@ -393,6 +394,10 @@ class MachineCosts:
     ] = None
     deferred: Annotated[
         DeferredCosts | None, Section("Deferral on isolated CPUs; none: nothing is deferred.")
+    ] = None
+    latr: Annotated[
+        LatrCosts | None,
+        Section("Frees that wait for ticks; none: every flush is told at once."),
     ] = None
     memory: Annotated[MemoryCosts, Section("Data that are in no cache.")] = MemoryCosts()
 

@@ -20,6 +20,7 @@ from pmsim.hardware.host import Host
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.accounts import accounts
 from pmsim.hardware.passes.steps import act
+from pmsim.hardware.proposals import LatrCosts
 from pmsim.hardware.shootdown.deferred import DEFERRED
 from pmsim.hardware.shootdown.ipi import by_shorthand
 from pmsim.hardware.shootdown.protocol import Shootdown
@@ -107,6 +108,8 @@ class Fabric:
         The CPUs that calls may leave out.
     phases
         When the first turn of each CPU begins, where they take turns.
+    ticks
+        What it costs where CPUs drop at their ticks what was freed, if they do.
 
     Attributes
     ----------
@@ -130,12 +133,13 @@ class Fabric:
         host: Host | None = None,
         isolated: Collection[int] = (),
         phases: npt.ArrayLike = 0,
+        ticks: LatrCosts | None = None,
     ) -> None:
         n = topology.n_cpus
         self.n_cpus = n
         self.max_tasks = max_tasks
         self.distances = np.ascontiguousarray(topology.codes())
-        self.state = self._allocate(topology, costs, calls, max_tasks)
+        self.state = self._allocate(topology, costs, calls, max_tasks, notes=ticks is not None)
         self.words = self.state.data
         called = calls.protocol.call_costs_on(costs)
         header = {
@@ -154,12 +158,20 @@ class Fabric:
             layout.SPECIMENS: 1,
             layout.SLOWEST: layout.NONE,
             layout.LAST_SERVED: -layout.INF,
+            layout.NEXT_TICK: layout.INF if ticks is None else 2 * ticks.tick,
             layout.DETAIL_FROM: layout.INF,
             layout.DETAIL_CUT: layout.NONE,
             layout.KERNEL_REFILL: refill_debt(costs.tlb, costs.tlb.kernel_entries),
         }
         left_out = costs.deferred if host is not None and host.pv_flush else None
-        groups = (called, calls.protocol.costs_on(costs), costs.tlbi, costs.sched, left_out)
+        groups = (
+            called,
+            calls.protocol.costs_on(costs),
+            costs.tlbi,
+            costs.sched,
+            left_out,
+            ticks,
+        )
         for group in groups:
             header |= _numbers(group)
         header[layout.SEND] += getattr(called, "ecall", 0)  # no write without it
@@ -175,12 +187,18 @@ class Fabric:
         self._clear_rows()
         rows = layout.HEADER + layout.CPU_WORDS * np.arange(n)
         self.state[rows + layout.PHASE] = phases
-        if calls.protocol is DEFERRED:
+        if calls.protocol is DEFERRED or ticks is not None:
             for cpu in isolated:
                 self.state[layout.HEADER + cpu * layout.CPU_WORDS + layout.ISOLATED] = 1
 
     def _allocate(
-        self, topology: Topology, costs: MachineCosts, calls: Shootdown, max_tasks: int
+        self,
+        topology: Topology,
+        costs: MachineCosts,
+        calls: Shootdown,
+        max_tasks: int,
+        *,
+        notes: bool,
     ) -> State:
         """Lay the regions out one behind the other and fill the tables."""
         n = topology.n_cpus
@@ -195,6 +213,7 @@ class Fabric:
             layout.TREE_AT: 2 * leaves,
             layout.DIRTY_AT: n,
             layout.UNSETTLED_AT: 2 * n + 2,
+            layout.LAZY_AT: n * n if notes else 0,
             layout.LOG_AT: (LOG_CAPACITY + 1) * layout.LOG_ROW,
             layout.DROPS_AT: (layout.DROPS_BUFFERED + layout.MOST_LOOKS + 4 * n) * layout.DROP_ROW,
         }

@@ -36,14 +36,14 @@ class Late:
             :, [layout.L_DEFERRAL, layout.L_LEFT_OUT]
         ].tolist():
             self._count(number, left_out)
-        for cpu, first, last, at in drops.tolist():
+        for cpu, first, last, at, order in drops.tolist():
             if cpu < 0:
-                self._open[-1 - cpu].append((first, at))
+                self._open[-1 - cpu].append((first, order))
             else:
-                self._dropped(cpu, first, last, at)
+                self._dropped(cpu, first, last, at, order)
 
-    def _dropped(self, cpu: int, first: int, last: int, at: int) -> None:
-        """Note that a CPU has dropped all that it owed, but for what was put off just then."""
+    def _dropped(self, cpu: int, first: int, last: int, at: int, order: int) -> None:
+        """Note that a CPU has dropped all that it owed and that is before this in order."""
         if last >= first:
             self._make_room(last)
             self._missing[first : last + 1] -= 1
@@ -51,7 +51,7 @@ class Late:
             np.maximum(latest, at, out=latest)
         owed = self._open.pop(cpu, [])
         for number, since in owed:
-            if since >= at:
+            if since >= order:
                 self._open[cpu].append((number, since))
                 continue
             self._count(number, -1)

@@ -184,6 +184,7 @@ class Machine(Silicon):
             self._begun = True
             act(state, layout.DO_BEGIN, 0, 0)
         self.until_done = duration is None
+        state[layout.TICKS_GO_ON] = int(not self.until_done)
         if duration is not None:
             self.clock.drive(duration)
         elif self.active:

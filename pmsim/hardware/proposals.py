@@ -12,6 +12,10 @@ from typing import Annotated, Final
 
 from pmsim.constants import Constant, Group, Kind
 from pmsim.hardware.topology import MAX_CPUS, ByDistance
+from pmsim.units import MS
+
+MOST_ENTRIES: Final = 1 << 16
+"""The most entries of a ring, and the most ticks that what was freed is held back."""
 
 NOTHING: Final[ByDistance] = (0, 0, 0, 0, 0)
 """No cost at any distance."""
@@ -85,6 +89,35 @@ class RarCosts(Group):
             kind=Kind.TIME_BY_DISTANCE,
         ),
     ] = NOTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatrCosts(Group):
+    """What it costs where CPUs drop at their ticks what user space has freed."""
+
+    save: Annotated[
+        int, Constant(text="Initiator: writing what was freed into the ring of its CPU.")
+    ] = 0
+    scan: Annotated[
+        int, Constant(text="Each tick and switch: looking into the ring of one online CPU.")
+    ] = 0
+    sweep: Annotated[
+        int, Constant(text="Each tick and switch: dropping what one entry is about.")
+    ] = 0
+    tick: Annotated[int, Constant(text="From one tick to the next.", least=1)] = 1 * MS
+    ring: Annotated[
+        int,
+        Constant(text="Entries of one CPU's ring.", kind=Kind.COUNT, least=1, most=MOST_ENTRIES),
+    ] = 64
+    reclaim: Annotated[
+        int,
+        Constant(
+            text="Ticks after which what was freed may be used again; fewer than 2 are unsound.",
+            kind=Kind.COUNT,
+            least=0,
+            most=MOST_ENTRIES,
+        ),
+    ] = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

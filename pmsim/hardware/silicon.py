@@ -19,6 +19,7 @@ from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import prepare
 from pmsim.hardware.shootdown.deferred import DEFERRED
 from pmsim.hardware.shootdown.holders import COHERENT, DIRECTORY, Holders
+from pmsim.hardware.shootdown.latr import LATR, Rings
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import calls_of
 from pmsim.hardware.shootdown.tlbi import REPEAT_SYNC
@@ -57,6 +58,8 @@ class Silicon:
         What initiators of remote actions have to take; none where each CPU has one to itself.
     holders
         What its hardware does that knows who holds a translation, by the protocol's name.
+    rings
+        What CPUs have written down for others to drop at their ticks; None where they do not.
     repeat_sync
         What is repeated of a TLB broadcast (`shootdown.tlbi.REPEAT_SYNC`).
     on_crosscalls
@@ -107,7 +110,9 @@ class Silicon:
         self.costs = costs
         self.n_cpus = topology.n_cpus
         phases = phases_of(host, self.n_cpus, phase_rng)
-        self.fabric = Fabric(topology, costs, order, calls, room, host, isolated, phases)
+        ticks = costs.latr if shootdown.protocol is LATR else None
+        self.fabric = Fabric(topology, costs, order, calls, room, host, isolated, phases, ticks)
+        self.rings = None if ticks is None else Rings(ticks, self.fabric.state)
         self.holders = {
             name: Holders(group, self.fabric.distances)
             for name, group in known.items()
@@ -120,7 +125,8 @@ class Silicon:
         self.interruptions: Interruptions | None = None
         self._late = Late()
         defers = shootdown.protocol is DEFERRED
-        self.leaves_out = defers or (host is not None and host.freezes and host.pv_flush)
+        self.leaves_out = defers or self.rings is not None
+        self.leaves_out |= host is not None and host.freezes and host.pv_flush
         self.in_turn = frozenset(isolated) if defers else frozenset[int]()
         self.shared = [False] * self.n_cpus
         self.active = 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -310,6 +311,56 @@ class Task:
             machine.interruptions.note(told, began)
         if n == 0 or machine.leaves_out:
             machine.flush_log_if_full()
+
+    def free_lazily(
+        self,
+        function: FlushFunction,
+        *,
+        cause: int = 0,
+        if_full: int = 0,
+        operation: int = -1,
+        pages: int = -1,
+        targets: Sequence[int],
+    ) -> Generator[Any, Any, bool]:
+        """Flush its own CPU, and leave others a note that they take at their ticks or switches.
+
+        Where the machine has no such ticks, where nobody else is concerned, or where the CPU's ring
+        is full, it is a `cross_call`, whose parameters it has; ``if_full`` is the cause then.
+
+        Returns
+        -------
+        bool
+            Whether the others drop it later.
+        """
+        yield from self.boundary()
+        machine = self.machine
+        chosen, rings = self._checked(targets), machine.rings
+        lazily = rings is not None and len(chosen) > 0
+        if rings is None or not len(chosen) or not rings.has_room(self.cpu):
+            cause = if_full if lazily else cause
+            yield from self.cross_call(
+                function, cause=cause, operation=operation, pages=pages, targets=targets
+            )
+            return False
+        task = call(
+            self._state,
+            machine.fabric.distances,
+            chosen,
+            NO_JITTER,
+            self.cpu,
+            len(chosen),
+            *replace(function, lazy=True, remote=0).arguments,
+            int(cause),
+            operation,
+            pages,
+        )
+        if task != self.index:
+            yield task
+        rings.note(self.cpu, chosen)
+        if machine.keep_acks:
+            machine.acks.append({})
+        machine.flush_log_if_full()
+        return True
 
     def _checked(self, targets: Sequence[int]) -> npt.NDArray[np.int64]:
         """Return targets ascending and without the initiator; see `cross_call`."""

@@ -7,7 +7,7 @@ by-product of the walk through the kernel and never a second bookkeeping.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, overload
 
 import numpy as np
@@ -172,6 +172,9 @@ class Watcher(Protocol):
 
     def called(self, task: Task, targets: Sequence[CpuId] | None) -> None:
         """Note that it was a cross-call, to some CPUs or to all others, and is over."""
+
+    def noted(self, task: Task, targets: Sequence[CpuId], pages: Pages) -> None:
+        """Note that others have been left a note, and that it is over."""
 
     def invalidated(self, task: Task) -> None:
         """Note that it was the hardware's doing, and is over."""
@@ -458,6 +461,59 @@ class OperationLog:
         if operation is not None:
             operation.crosscalls += 1
             operation.crosscall_ps += task.now - start
+
+    def free_lazily(
+        self,
+        task: Task,
+        function: FlushFunction,
+        causes: tuple[int, int],
+        pages: Pages,
+        targets: Sequence[CpuId],
+        what: Dropped,
+    ) -> Generator[Any, Any, bool]:
+        """Flush the caller's CPU and leave others a note; counts as a cross-call, which it may be.
+
+        Parameters
+        ----------
+        task
+            Who frees pages of user space.
+        function
+            What each CPU runs that is called, and the caller's.
+        causes
+            Why; and why they are called where the ring of the caller's CPU is full.
+        pages
+            How many are freed.
+        targets
+            The CPUs that may hold their translations.
+        what
+            Whose pages they are.
+
+        Returns
+        -------
+        bool
+            Whether the others drop them later.
+        """
+        start = task.now
+        operation = self._current.get(task)
+        number = NO_OPERATION if operation is None else operation.id
+        if self.watcher is not None:
+            self.watcher.begins(task, what)
+        later = yield from task.free_lazily(
+            function,
+            cause=causes[0],
+            if_full=causes[1],
+            operation=number,
+            pages=pages,
+            targets=targets,
+        )
+        if self.watcher is not None and later:
+            self.watcher.noted(task, targets, pages)
+        elif self.watcher is not None:
+            self.watcher.called(task, targets)
+        if operation is not None:
+            operation.crosscalls += 1
+            operation.crosscall_ps += task.now - start
+        return later
 
     def invalidate(
         self,

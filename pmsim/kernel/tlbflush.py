@@ -83,6 +83,8 @@ class Cause(IntEnum):
     """Descriptors of a huge page are mapped to fewer pages, or to all of them again."""
     KMAP = 15
     """Slots of ``kmap`` are used up, or have to be emptied."""
+    RING_FULL = 16
+    """User space was freed, and the ring of notes for others was full (``latr``)."""
 
 
 class Way(Protocol):
@@ -350,7 +352,7 @@ def _way(machine: Machine, profile: KernelProfile, operations: OperationLog) -> 
     tlbi = machine.costs.tlbi
     if built.protocol.name in machine.holders:
         return HoldersWay(built.protocol, operations)
-    if built.protocol.interrupts or tlbi is None:
+    if built.protocol.by_calls or tlbi is None:
         ceiling = ranged_by_call(machine, profile.ceiling)
         return CallWay(machine.costs.tlb, ceiling, operations)
     drops_all = built.value(KERNEL_RANGE_DROPS.name) == "everything"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from pmsim.errors import ProgramError
 from pmsim.kernel.calls import call
+from pmsim.kernel.lazy_frees import LazyFrees
 from pmsim.kernel.lru import LruLists
 from pmsim.kernel.memcg import PageCounters
 from pmsim.kernel.user_mm import UserMm, UserMms
@@ -46,6 +47,7 @@ class UserCalls:
         self._spaces = context.part(UserMms)
         self._lru = context.part(LruLists)
         self._counters = context.part(PageCounters)
+        self._frees = context.part(LazyFrees)
 
     @call
     def mmap(self, task: Task, pages: Pages) -> Steps:
@@ -161,11 +163,12 @@ class UserCalls:
         yield from self._operations.fetch(task, mm.pending)
         yield from self._operations.compute(task, pages * self._costs.user_mapping_page)
         change = self._safety.space_changed(mm)
-        yield from self._spaces.flush(task, mm, pages, frees_tables=frees_tables)
-        if freed:
+        waits = yield from self._spaces.flush_freed(task, mm, pages, frees_tables=frees_tables)
+        if freed and waits:
+            self._frees.free_later(task, freed)
+        elif freed:
             self._safety.space_relied_on(task, mm, change, pages, freed=True)
-            yield from self._lru.remove(task, freed)
-            yield from self._operations.compute(task, freed * self._costs.user_page_free)
+            yield from self._frees.free(task, freed)
         mm.zaps -= 1
 
     def _begin(self, task: Task, kind: str, pages: Pages) -> tuple[Operation, UserMm]:

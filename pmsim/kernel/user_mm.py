@@ -18,7 +18,7 @@ switch.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pmsim.hardware.shootdown.tlbi import TLBI, USER_CPUS, Invalidation, invalidate_pages
 from pmsim.hardware.tlb import CallKind, empty_call, flush_user, full_user_flush
@@ -30,7 +30,7 @@ from pmsim.kernel.vma_lock import VmaLock
 from pmsim.units import CpuId, Pages, Picoseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from pmsim.hardware.costs import TlbiCosts
     from pmsim.hardware.task import Task
@@ -254,6 +254,30 @@ class UserMms:
         tables = -(-pages // self._profile.geometry.entries)
         yield from self._flush_tables(task, mm, tables)
 
+    def flush_freed(
+        self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool
+    ) -> Generator[Any, Any, bool]:
+        """Flush pages that are about to be freed; return whether that has to wait for ticks.
+
+        Page tables are never freed before every CPU is done, so that all are told where some go
+        with the pages; so they are where zaps meet, as of any flush.
+        """
+        meet = mm.zaps > 1 and self._profile.parallel_zaps == "everything"
+        if self._machine.rings is None or frees_tables or meet:
+            yield from self.flush(task, mm, pages, frees_tables=frees_tables)
+            return False
+        yield from self._next_generation(task, mm)
+        function, targets = self._to_call(task, mm, pages, frees_tables=False)
+        if targets is None:
+            yield from self._flush_own_cpu(task, mm, function)
+            return False
+        causes = Cause.USER, Cause.RING_FULL
+        return (
+            yield from self._operations.free_lazily(
+                task, function, causes, pages, targets, of_process(mm)
+            )
+        )
+
     def _flush_tables(self, task: Task, mm: UserMm, tables: int) -> Steps:
         """Drop what CPUs remember of page tables that were freed (``tlb_finish_mmu``)."""
         mm.tlb_gen += 1
@@ -408,15 +432,30 @@ class UserMms:
         cause: Cause = Cause.USER,
     ) -> Steps:
         """Call the CPUs of the mask that run the process, and the lazy ones where they have to."""
+        function, targets = self._to_call(task, mm, pages, frees_tables=frees_tables)
+        if targets is None:
+            yield from self._flush_own_cpu(task, mm, function)
+        else:
+            yield from self._operations.cross_call(
+                task, function, cause, pages, targets=targets, what=of_process(mm)
+            )
+
+    def _flush_own_cpu(self, task: Task, mm: UserMm, function: FlushFunction) -> Steps:
+        """Flush the caller's CPU, if it runs the address space."""
+        if task.cpu in mm.cpus:
+            yield from self._operations.flush_own_cpu(task, function, of_process(mm))
+
+    def _to_call(
+        self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool
+    ) -> tuple[FlushFunction, list[CpuId] | None]:
+        """Return what CPUs run that are told of a flush, and which; None: there are no others."""
         others = sorted(mm.cpus - {task.cpu})
         function = self._flush_function(pages, told=bool(others), frees_tables=frees_tables)
         running = [cpu for cpu in others if self._runs(cpu, mm)]
         here = [task.cpu] if task.cpu in mm.cpus else []
         self._note_flushed(mm, [*here, *running])
         if not others:
-            if here:
-                yield from self._operations.flush_own_cpu(task, function, of_process(mm))
-            return
+            return function, None
         targets = running
         if self._profile.user_flush == "ever_run":
             targets = others
@@ -427,9 +466,7 @@ class UserMms:
                 self._leave(cpu)
         if self._lines and targets:
             function = replace(function, remote=self._lines * self._farthest(task, targets))
-        yield from self._operations.cross_call(
-            task, function, cause, pages, targets=targets, what=of_process(mm)
-        )
+        return function, targets
 
     def _farthest(self, task: Task, targets: list[CpuId]) -> Picoseconds:
         """Return what a cache line takes from a task's CPU to the farthest of some."""

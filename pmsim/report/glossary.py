@@ -92,6 +92,12 @@ SHOOTDOWNS: Final = (
         " everything when they next enter the kernel; the patches were not merged.",
         "crosscalls.protocol = deferred",
     ),
+    Term(
+        "note",
+        "What a CPU writes down of memory that user space has freed, instead of calling others:"
+        " these drop it at their next tick or switch (LATR); the patch was not merged.",
+        "crosscalls.protocol = latr",
+    ),
     Term("initiator", "The task that makes a shootdown, on its CPU.", "crosscalls.cpu"),
     Term("target", "A CPU that a shootdown has to wait for.", "crosscalls.targets"),
     Term(
@@ -124,6 +130,9 @@ CAUSES: Final = (
     _cause("reclaim", "Pages of a process were taken away because memory is short."),
     _cause("hot_remove", "Memory was removed while the kernel runs."),
     _cause("vmemmap", "The descriptors of huge pages were trimmed, or made whole again."),
+    _cause(
+        "ring_full", "Memory of a process was freed, with no room to leave others a note (latr)."
+    ),
     _cause("kmap", "The slots for short mappings of highmem pages were emptied."),
     _cause("membarrier", "A program asked for a barrier on the CPUs of its other threads."),
     _cause("request", "A workload asked for the flush, or the call, itself."),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from pmsim.hardware.shootdown.latr import LATR, unsound
 from pmsim.hardware.shootdown.promises import unmet
-from pmsim.hardware.shootdown.protocol import Holds
+from pmsim.hardware.shootdown.protocol import Holds, Shootdown
 from pmsim.hardware.tlb import LONGEST_FLUSH
 from pmsim.kernel.profile import KernelProfile, MissingCostsError
 from pmsim.kernel.profiles import profile_names
@@ -72,6 +73,9 @@ def misfit(
             f" ({first.calls}): at the return {shootdown.at_return.words}",
             "unsafe: true in the kernel runs it all the same",
         )
+    problem = _of_ticks(machine, shootdown, unsafe=kernel.unsafe)
+    if problem is not None:
+        return problem
     pages, each = kernel.ceiling, machine.costs.tlb.invlpg
     if pages * each > LONGEST_FLUSH:
         return Misfit(
@@ -81,6 +85,36 @@ def misfit(
             f"at most {format_time(LONGEST_FLUSH)}",
         )
     return None
+
+
+def _of_ticks(machine: MachineDescription, shootdown: Shootdown, *, unsafe: bool) -> Misfit | None:
+    """Return why frees cannot wait for ticks on a machine, `None` if they can, or need not."""
+    costs = machine.costs.latr
+    if shootdown.protocol is not LATR or costs is None:
+        return None
+    if machine.host is not None and machine.host.freezes:
+        return Misfit(
+            "not-modelled",
+            "ticks of virtual CPUs that take turns (host.overcommit) are not modelled",
+            "overcommit: 1, or another shootdown",
+        )
+    ipi, n_cpus = machine.costs.ipi, machine.topology.n_cpus
+    busy = ipi.entry + n_cpus * costs.scan + ipi.exit
+    if busy >= costs.tick:
+        return Misfit(
+            "out-of-range",
+            f"{n_cpus:,} CPUs do nothing but look at notes: that takes {format_time(busy)} of each"
+            f" tick of {format_time(costs.tick)} (costs.latr.tick)",
+            "a shorter costs.latr.scan, or a longer tick",
+        )
+    reason = unsound(costs, machine.isolated)
+    if reason is None or unsafe:
+        return None
+    return Misfit(
+        "unsafe-shootdown",
+        f"latr promises too little to free memory of user space (munmap, madvise): {reason}",
+        "unsafe: true in the kernel runs it all the same",
+    )
 
 
 def _kernels_for(archs: tuple[str, ...]) -> list[str]:

@@ -22,6 +22,7 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCES: Final = "#/$defs/{model}"
 _SOURCED_MODELS: Final = ("TopologyKeys", "DistanceKeys", "IpiKeys", "TlbKeys", "TlbiKeys",
                           "SbiKeys", "CoherentKeys", "DirectoryKeys", "RarKeys", "DeferredKeys",
+                          "LatrKeys",
                           "SchedKeys", "IdleKeys", "JitterKeys", "HostKeys",
                           "MemoryKeys", "KernelKeys")  # fmt: skip
 

@@ -89,7 +89,7 @@ class ReplayedTrace:
         computes, users, calls = (
             ops == OPS.index(op) for op in (Op.COMPUTE, Op.USER, Op.FLUSH_KERNEL)
         )
-        if not machine.shootdown.protocol.interrupts:
+        if not machine.shootdown.protocol.by_calls:
             calls = np.zeros_like(calls)
         prepared = np.zeros((len(ops), ROW), dtype=np.int64)
         prepared[computes] = compute_rows(args[computes])

@@ -204,6 +204,7 @@ def costs() -> Data:
         "coherent": {"store": "100ns"},
         "directory": {"lookup": "100ns", "message": "10ns", "round_trip": "300ns"},
         "deferred": {"check": "10ns", "entry_flush": "100ns"},
+        "latr": {"save": "132ns", "scan": "20ns", "sweep": "158ns"},
         "rar": {"queue": "10ns", "action": "100ns"},
     }
 

@@ -230,6 +230,10 @@ class _FabricRun:
             case "call":
                 pages, targets = argument
                 yield from task.cross_call(self._flush(pages), targets=targets)
+            case "free":
+                pages, targets = argument
+                function = self._function("flush_user", pages)
+                yield from task.free_lazily(function, targets=targets)
             case "coherent" | "directory":
                 yield from task.wait_for_holders(PROTOCOLS[operation], argument)
             case "invalidate":

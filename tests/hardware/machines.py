@@ -24,6 +24,9 @@ answered in 1000. Remote actions take 40, and 500 to write down; all else is as 
 
 Leaving a CPU out of a call takes 5, an entry from user mode that drops everything 70.
 
+Ticks come every 10 000; a look into a ring takes 3, to drop what one note is about 11, to write one
+down 7; a ring has two entries.
+
 Where calls go through the firmware, its costs are those of the plain machine's interrupts, with a
 trap of 500 before them.
 """
@@ -45,7 +48,13 @@ from pmsim.hardware.costs import (
     TlbiCosts,
 )
 from pmsim.hardware.host import BARE_METAL, Host
-from pmsim.hardware.proposals import CoherentCosts, DeferredCosts, DirectoryCosts, RarCosts
+from pmsim.hardware.proposals import (
+    CoherentCosts,
+    DeferredCosts,
+    DirectoryCosts,
+    LatrCosts,
+    RarCosts,
+)
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS
 from pmsim.hardware.topology import ByDistance, Topology
@@ -165,6 +174,7 @@ def costs(
             "directory": DirectoryCosts(lookup=200, message=20, round_trip=same_everywhere(1000)),
             "rar": RarCosts(payload=500, queue=100, delivery=same_everywhere(1000), action=40),
             "deferred": DeferredCosts(check=5, entry_flush=70),
+            "latr": LatrCosts(save=7, scan=3, sweep=11, tick=10_000, ring=2),
             **proposed,
         },
     )

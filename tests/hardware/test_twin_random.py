@@ -164,6 +164,8 @@ FEATURES = {
     "remote actions": 40,
     "hardware that knows the holders": 10,
     "somebody is left out": 3,
+    "notes": 10,
+    "notes that nobody drops": 2,
     "the kernel refills": 10,
     "user space flushed beside kernel work": 20,
     "functions that take longer on targets": 20,
@@ -235,6 +237,10 @@ def _features(program: Program, result: Result | str) -> set[str]:
             call.served is None and len(call.acks) < program.topology.n_cpus - 1
             for call in result.calls
         ),
+        "notes": program.ticks is not None and "free" in operations,
+        "notes that nobody drops": program.ticks is not None
+        and any(call.gone is None and not call.acks for call in result.calls)
+        and "free" in operations,
         "the kernel refills": all(
             (costs.tlb.kernel_entries, costs.tlb.entries, costs.tlb.walk, "kernel" in operations)
         )

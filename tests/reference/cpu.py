@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tests.reference.clock import Phase
 from tests.reference.crosscall import Call, Function, Process
+from tests.reference.latr import Sweep, Tick
 from tests.reference.program import CpuAccount
 from tests.reference.task import Doing, Task
 
@@ -52,7 +53,7 @@ class Cpu:
         self.tasks: list[Task] = []
         # Interrupts.
         self.pending = False
-        self.queue: list[Call] = []
+        self.queue: list[Call | Tick] = []
         self.handler_runs = False
         # Run queue.
         self.runnable: deque[Task] = deque()
@@ -61,6 +62,10 @@ class Cpu:
         self.last_switched_in: Task | None = None
         self.switch_left = 0
         self.still_left = 0  # what an invalidation has made its compute lose
+        self.was_idle = False  # since it last had a task
+        self.is_switched = True
+        self.sweep: Sweep | None = None  # of the switch under way
+        self.in_user_compute = False  # up to now
         self.kernel_debt = 0  # for the kernel's entries, whoever works for the kernel next
         # Idleness.
         self.idle_since: int | None = None
@@ -110,6 +115,8 @@ class Cpu:
             return
         spent_on = self.spends_on()
         self.spent[spent_on] += ps
+        task = self.current if self.is_switched else None
+        self.in_user_compute = task is not None and task.computes_user
         if spent_on is Spent.STOLEN and self.current is None and not self.runnable:
             self.awake += ps
             self.woken_for_nobody += self.interrupted_just_now
@@ -187,12 +194,24 @@ class Cpu:
         wake-up ends at that instant, even one that a task step of the instant has made. One that is
         frozen begins to be idle when it next runs, but for the beginning of a run.
         """
+        self._look_whether_switched()
         now = self.machine.now
         if self.dropping or self.runnable or (now > 0 and self.turns.is_frozen(now)):
             return
         nothing_runs = self.current is None and not self.handler_runs and self.waking is None
         if nothing_runs and self.idle_since is None:
             self.idle_since = now
+            self.was_idle = True
+
+    def _look_whether_switched(self) -> None:
+        """A switch is over when its time is and no handler runs: what it found is dropped."""
+        if self.switch_left > 0 or self.handler_runs:
+            return
+        self.is_switched = True
+        if self.sweep is not None:
+            for note in self.sweep.found:
+                note.drop(self.number, self.machine.now)
+            self.sweep = None
 
     def queue_the_woken(self) -> None:
         """Queue whom this round has made runnable; a task that spins for a mutex makes way."""
@@ -289,6 +308,13 @@ class Cpu:
             and not self.dropping
         )
 
+    def has_ticks(self) -> bool:
+        """Whether it is busy, and no isolated CPU that has been in user mode with one task."""
+        if self.current is None and not self.runnable:
+            return False
+        is_isolated = self.number in self.machine.program.isolated
+        return not (is_isolated and self.in_user_compute and not self.runnable)
+
     def drop_everything(self) -> None:
         """An entry into the kernel is over: all is dropped."""
         self.empty_tlb(Function(0, is_full_flush=True))
@@ -323,7 +349,7 @@ class Cpu:
         self.handled.append(Handled(start, clock.now, tuple(call.initiator for call in calls)))
         self.machine.last_handler_end = clock.now
 
-    def calls_in_queue_order(self) -> list[Call]:
+    def calls_in_queue_order(self) -> list[Call | Tick]:
         """Return the queued calls by the instant they were queued at, then by initiator."""
         return sorted(self.queue, key=lambda c: (c.queued_at[self.number], c.initiator))
 
@@ -372,6 +398,7 @@ class Cpu:
 
     def turn(self) -> None:
         """Let the task run until it has to wait, or send it to the tail of the run queue."""
+        self._look_whether_switched()
         task = self.current
         assert task is not None
         if task.was_in_user:  # it takes its user compute up again
@@ -387,8 +414,13 @@ class Cpu:
     def _switch(self) -> None:
         """Switch to the first task in the run queue."""
         task = self.runnable.popleft()
-        if self.last_switched_in is not None and self.last_switched_in is not task:
+        is_other = self.last_switched_in is not None and self.last_switched_in is not task
+        if is_other:
             self.switch_left = self.machine.costs.sched.context_switch
+        if self.machine.program.ticks is not None and (is_other or self.was_idle):
+            self.sweep = Sweep(self)
+            self.switch_left += self.sweep.length
+        self.was_idle = self.is_switched = False
         self.current = self.last_switched_in = task
         task.had = task.unbroken = 0
 
@@ -402,6 +434,7 @@ class Cpu:
     def lose_its_task(self) -> None:
         """The current task sleeps or ends; with nobody else the CPU is idle from now on."""
         self.current = None
+        self.was_idle = not self.runnable
         if not self.runnable:
             self.idle_since = self.machine.now
 
@@ -413,6 +446,7 @@ class Cpu:
         handler that runs, or is about to start; or when the CPU, which is frozen, next runs.
         """
         self.current = None
+        self.was_idle = not self.runnable
         if self.handler_runs or self.pending or self.is_frozen() or self.dropping:
             return
         if self.runnable:

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 from pmsim.constants import Constant, Kind, declarations
 from pmsim.hardware.costs import IdleState, MachineCosts, SchedCosts, TlbCosts
 from pmsim.hardware.host import BARE_METAL, Host
+from pmsim.hardware.shootdown.latr import LATR
 from pmsim.hardware.shootdown.protocol import Shootdown, with_options
 from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS, PROTOCOLS
 from pmsim.hardware.topology import ByDistance, Topology
@@ -37,6 +38,8 @@ TASTES = (
     ("user", "user", "flush_kernel", "flush_kernel", "compute"),
     ("user", "user", "user", "flush_kernel", "call", "irqs_off"),
     ("compute", "irqs_off", "flush_cold", "call"),
+    ("user", "free", "free", "compute"),
+    ("user", "compute", "free", "call", "irqs_off", "flush_kernel"),
 )
 """What a program's plain steps are chosen from."""
 
@@ -61,7 +64,7 @@ BROADCAST_TASTES = (
 SERVED = ("operation", "everything", "barrier")
 """What a server takes, which is stretched where CPUs are to stand still for long."""
 
-HIGHEST = {"trap": 3, "entry": 3, "barrier": 3, "everything": 4, "recovery": 6}
+HIGHEST = {"tick": 12, "trap": 3, "entry": 3, "barrier": 3, "everything": 4, "recovery": 6}
 """The most steps of the grid that a time takes, where it is not 2."""
 
 FARTHEST = {"delivery": (10,), "round_trip": (6,)}
@@ -129,11 +132,16 @@ class _Generator:
         if shootdown.value("ack") == "entry":
             # When such a function is gone that a drop delays is known too late (section 10).
             host = replace(host, pv_flush=False)
+        if shootdown.protocol is LATR:
+            host = replace(host, overcommit=1, pv_flush=False)  # refused with any other
         if host.pv_flush:
             self.operations = self.source.choice(USER_TASTES)
+        costs = self.costs(topology.n_cpus)
+        if shootdown.protocol is LATR:
+            costs = self.with_time_between_ticks(costs, host, topology.n_cpus)
         return Program(
             topology=topology,
-            costs=self.costs(topology.n_cpus),
+            costs=costs,
             tasks=self.tasks(topology.n_cpus),
             order=self.source.choice(("concurrent", "serial")),
             ceiling=self.source.choice((33, 2)),
@@ -144,6 +152,14 @@ class _Generator:
             drops_all=self.source.chance(10),
             repeat_sync=self.repeat_sync() if shootdown == BY_INTERRUPTS else "none",
         )
+
+    def with_time_between_ticks(self, costs: MachineCosts, host: Host, n_cpus: int) -> MachineCosts:
+        """Return costs of ticks so rare that CPUs come to something else."""
+        assert costs.latr is not None
+        busy = costs.ipi.entry + host.inject + costs.ipi.exit
+        busy += n_cpus * costs.latr.scan + 4 * costs.latr.sweep
+        period = max(costs.latr.tick, self.source.choice((2, 3, 5)) * busy)
+        return replace(costs, latr=replace(costs.latr, tick=period))
 
     # -- the machine --------------------------------------------------------------------------
 
@@ -169,8 +185,8 @@ class _Generator:
         return MachineCosts(tlb=tlb, sched=sched, idle=self.idle(), **of_protocols)
 
     def shootdown(self) -> Shootdown:
-        """Return a protocol that interrupts, any of those there are, with any of its options."""
-        calls = [one for one in PROTOCOLS.values() if one.interrupts]
+        """Return a protocol that interrupts, or has ticks, with any of its options."""
+        calls = [one for one in PROTOCOLS.values() if one.interrupts or one is LATR]
         protocol = self.source.choice(calls)
         options = {
             option.name: self.source.choice([value.name for value in option.values])
@@ -337,9 +353,9 @@ class _Generator:
                 return operation, self.pages()
             case "flush_user" | "flush_cold" | "flush_own" as operation:
                 return operation, self.pages()
-            case "call":
+            case "call" | "free" as operation:
                 others = [c for c in range(n_cpus) if c != cpu]
-                return "call", (self.pages(), tuple(c for c in others if source.chance(50)))
+                return operation, (self.pages(), tuple(c for c in others if source.chance(50)))
         return source.choice((("sync_core", None), ("empty", self.time(0, 3))))
 
     def pages(self) -> int:

@@ -12,6 +12,7 @@ from pmsim.errors import DeadlockError
 from pmsim.hardware.costs import TlbiCosts
 from tests.reference.clock import Clock
 from tests.reference.cpu import Cpu
+from tests.reference.latr import Note, tick
 from tests.reference.locks import Mutex, Spinlock
 from tests.reference.program import CallRecord, JitterStream, Program, Result, in_order
 from tests.reference.rwsem import RwSemaphore
@@ -52,6 +53,8 @@ class ReferenceMachine:
         self._numbers = count()
         self.calls: list[tuple[CallRecord, Gone]] = []
         self.server = server(self)
+        self.notes: list[Note] = []
+        self.rings: dict[int, list[Note]] = {}
         self.recovers_until = -(10**18)  # from the last invalidation, of which there was none
         self.last_handler_end = 0
         self.now_spent = 0  # up to when all CPUs have spent their time
@@ -110,6 +113,9 @@ class ReferenceMachine:
         instant: float = 0
         while instant < until:
             self._advance_to(int(instant))
+            ticks = self.program.ticks
+            if ticks is not None and instant > 0 and instant % ticks.tick == 0:
+                tick(self)
             self._interrupt_work()
             while (cpu := self._lowest_that_can_step()) is not None:
                 cpu.turn()
@@ -123,7 +129,11 @@ class ReferenceMachine:
         return self._result(self._done_at() if cut is None else cut)
 
     def _next_instant(self) -> float:
-        return min(self.clock.peek(), min(cpu.next_look() for cpu in self.cpus))
+        others = min(self.clock.peek(), min(cpu.next_look() for cpu in self.cpus))
+        ticks = self.program.ticks
+        if ticks is None or (others == math.inf and self.program.duration is None):
+            return others
+        return min(others, (self.now // ticks.tick + 1) * ticks.tick)
 
     def _advance_to(self, instant: int) -> None:
         """Let the time pass that nothing happens in."""

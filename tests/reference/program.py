@@ -7,8 +7,10 @@ from typing import Any
 
 from pmsim.hardware.costs import CrosscallOrder, MachineCosts
 from pmsim.hardware.host import BARE_METAL, Host
+from pmsim.hardware.proposals import LatrCosts
+from pmsim.hardware.shootdown.latr import LATR
 from pmsim.hardware.shootdown.protocol import Shootdown
-from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS
+from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS, calls_of
 from pmsim.hardware.topology import Topology
 from tests.reference.turns import Turns, always
 
@@ -29,6 +31,7 @@ flush_user     pages                calls the flush of so many pages of user spa
 flush_cold     pages                the same, and takes `queue` longer there than here
 flush_own      pages                flushes so many pages of user space on its own CPU alone
 call           (pages, targets)     as flush_kernel, on some CPUs only
+free           (pages, targets)     frees pages of user space that some CPUs may hold
 sync_core      None                 calls a serialising instruction on every other CPU
 empty          ps                   calls a function of that cost on every other CPU
 invalidate     pages                has the interconnect invalidate them, or everything (0)
@@ -101,6 +104,11 @@ class Program:
         return Turns(host.phases[cpu] % host.period, host.slice, host.period)
 
     @property
+    def ticks(self) -> LatrCosts | None:
+        """What ticks cost at which CPUs drop what was freed, if they do."""
+        return self.costs.latr if self.shootdown.protocol is LATR else None
+
+    @property
     def send(self) -> int:
         """What a write that sends takes: the firmware and the host have a part in it."""
         costs = self.call_costs
@@ -119,7 +127,7 @@ class Program:
     @property
     def has_shorthand(self) -> bool:
         """Whether one write tells all other CPUs, of a call of just these."""
-        chosen = self.shootdown.value("shorthand")
+        chosen = calls_of(self.shootdown).value("shorthand")
         if chosen == "native":
             return bool(getattr(self.call_costs, "shorthand", False))
         return chosen == "true"

@@ -17,6 +17,7 @@ from tests.reference.crosscall import (
     sync_core,
 )
 from tests.reference.holders import coherent, directory
+from tests.reference.latr import free
 from tests.reference.program import TaskSpec
 from tests.reference.tlbi import invalidate
 
@@ -64,6 +65,7 @@ class Task:
         self.window = 0
         # User mode, where entries into the kernel drop everything: whether it is in it, or will be
         # when it has the CPU again; and what it does to make way in the middle of a compute.
+        self.computes_user = False
         self.in_user = False
         self.was_in_user = False
         self.making_way: Waits | None = None
@@ -216,7 +218,9 @@ class Task:
                 program = self.machine.program
                 deferring = bool(program.defers) and self.cpu.number in program.isolated
                 self.in_user = deferring and operation == "user"
+                self.computes_user = operation == "user"
                 yield from self.compute(cast(int, argument))
+                self.computes_user = False
             case "irqs_off":
                 yield from self.irqs_off(cast(int, argument))
             case "sleep":
@@ -264,6 +268,9 @@ class Task:
             case "call":
                 pages, targets = cast(tuple[int, tuple[int, ...]], argument)
                 yield from cross_call(self, flush(self.machine, pages), sorted(set(targets)))
+            case "free":
+                pages, targets = cast(tuple[int, tuple[int, ...]], argument)
+                yield from free(self, pages, sorted(set(targets)))
             case "sync_core":
                 yield from cross_call(self, sync_core(self.machine), everybody_else)
             case "empty":

@@ -18,7 +18,13 @@ from pmsim.hardware.costs import (
     TlbCosts,
     TlbiCosts,
 )
-from pmsim.hardware.proposals import CoherentCosts, DeferredCosts, DirectoryCosts, RarCosts
+from pmsim.hardware.proposals import (
+    CoherentCosts,
+    DeferredCosts,
+    DirectoryCosts,
+    LatrCosts,
+    RarCosts,
+)
 from pmsim.kernel.costs import KernelCosts
 from pmsim.units import NS, S, format_time
 from tests.scenario.inline_machines import DISTANCES, TIME, codes, machine, read_back
@@ -31,6 +37,7 @@ GROUPS: dict[str, type] = {
     "directory": DirectoryCosts,
     "rar": RarCosts,
     "deferred": DeferredCosts,
+    "latr": LatrCosts,
     "tlb": TlbCosts,
     "sched": SchedCosts,
     "kernel": KernelCosts,

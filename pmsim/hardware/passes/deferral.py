@@ -81,7 +81,7 @@ def _put_off(S: State, c: int, number: int) -> None:
     S[r + OWES] = 1
     S[r + OWES_AT] = S[NOW]
     if number < 0:
-        note_drop(S, -1 - c, number, number, S[NOW])
+        note_drop(S, -1 - c, number, number, S[NOW], S[NOW])
         return
     if S[r + OWES_LAST] < 0:
         S[r + OWES_FIRST] = number

@@ -192,7 +192,11 @@ def plan(S: State, c: int) -> None:
             S[e + E_START] = start
             S[e + E_META] = (S[e + E_META] & 0xFFFFFFFF) | (user << 35 | reason << 32)
             reason = R_RIDE
-            acknowledge(S, k, c, ack_of(S[e + E_COST], begun, done))
+            if k == c:  # a tick of its own
+                full |= SWEEPS
+                S[e + E_ACK] = done
+            else:
+                acknowledge(S, k, c, ack_of(S[e + E_COST], begun, done))
             k = S[e + E_NEXT]
         end = run_from(S, r, done, S[EXIT])
         stolen += run_by(S, r, end) - run_by(S, r, stolen_from)

@@ -69,21 +69,22 @@ def drop_all(S: State, c: int, at: int) -> None:
     last = S[r + OWES_LAST]
     if last >= 0 and S[r + OWES_ALL_AT] == at:
         for number in range(S[r + OWES_AT_FIRST], last + 1):
-            note_drop(S, -1 - c, number, number, at)
+            note_drop(S, -1 - c, number, number, at, at)
         last = S[r + OWES_AT_FIRST] - 1
-    note_drop(S, c, S[r + OWES_FIRST], last, at)
+    note_drop(S, c, S[r + OWES_FIRST], last, at, at)
     S[r + OWES] = 1 if S[r + OWES_AT] == at else 0
     S[r + OWES_LAST] = NONE
 
 
 @compiled
-def note_drop(S: State, c: int, first: int, last: int, at: int) -> None:
+def note_drop(S: State, c: int, first: int, last: int, at: int, order: int) -> None:
     """Write a row of what was put off or dropped; have them taken before there is no room."""
     d = S[DROPS_AT] + S[DROPS] * DROP_ROW
     S[d + D_CPU] = c
     S[d + D_FIRST] = first
     S[d + D_LAST] = last
     S[d + D_AT] = at
+    S[d + D_ORDER] = order
     S[DROPS] += 1
     if S[DROPS] >= DROPS_BUFFERED:
         S[LOG_CAP] = 0
@@ -93,6 +94,15 @@ def note_drop(S: State, c: int, first: int, last: int, at: int) -> None:
 def _clock_at(S: State, r: int, start: int) -> int:
     """Return what the clock of a compute shows when a handler starts, the first after history."""
     return max(run_by(S, r, start) - S[r + BASE_STOLEN], S[r + REACHED])
+
+
+@compiled
+def _tick_is_over(S: State, c: int, at: int) -> None:
+    """The function of a tick's handler ends at an instant: what the tick saw is dropped then."""
+    r = row_of(c)
+    S[r + TICK_WAITS] = 0
+    if S[r + TICK_SEES] >= 0:
+        note_drop(S, c, 0, NONE, at, S[r + TICK_SEES])
 
 
 @compiled
@@ -119,6 +129,8 @@ def _retire_groups(S: State, c: int, now: int) -> None:
             if S[e + E_START] != start:
                 break
             done = run_from(S, r, S[e + E_ACK], still_runs(S[e + E_COST]))
+            if head == c:
+                _tick_is_over(S, c, done)
             full |= S[e + E_COST] & FULL
             head = S[e + E_NEXT]
         if full:
@@ -145,7 +157,7 @@ def _retire_known(S: State, c: int, now: int) -> None:
         return
     if S[r + PLAN_FULL]:
         full = S[r + PLAN_FULL]
-        if full & UNKNOWN or S[r + PLAN_HANDLERS] - S[r + BASE_HANDLERS] > 1:
+        if full & (UNKNOWN | SWEEPS) or S[r + PLAN_HANDLERS] - S[r + BASE_HANDLERS] > 1:
             _retire_groups(S, c, now)
             return
         e = entry_of(S, S[r + HEAD], c)

@@ -22,6 +22,7 @@ from pmsim.hardware.passes.runqueue import (
     switched_in,
     wake_cpu,
 )
+from pmsim.hardware.passes.ticks import tick
 from pmsim.hardware.passes.turns import run_from
 
 
@@ -121,11 +122,19 @@ def advance(S: State) -> int:
         return LOG_FULL
     for _ in range(MOST_LOOKS):
         key = S[S[TREE_AT] + 1]
+        ticks = S[NEXT_TICK] <= key and (key < INF or S[TICKS_GO_ON])
+        if ticks:
+            key = S[NEXT_TICK]
         if S[UNSETTLED] > 0 and key > 2 * S[NOW]:
             return SETTLE
         if key >= S[LIMIT]:
             return NOTHING
         S[NOW] = key >> 1
+        if ticks:
+            tick(S)
+            if S[LOG_ROWS] >= S[LOG_CAP]:
+                return LOG_FULL
+            continue
         c = lowest(S)
         if key & 1 == 0:
             _timers(S, c)

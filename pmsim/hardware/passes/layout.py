@@ -68,12 +68,19 @@ DEFERS, CHECK, ENTRY_FLUSH, DEFERRALS, SOME_DEFERRALS, DROPS_AT, DROPS = range(6
 # of a guest: how long a CPU runs in its turn, and from one turn to the next (0: it always runs);
 # and whether flushes of user space leave out those that do not run
 SLICE, PERIOD, PV_FLUSH = range(75, 78)
-HEADER = 80
+# frees that others take note of at their ticks (`shootdown.latr`): when the next tick is, as a key
+# of the calendar, and their period; costs; where the targets of each CPU's present one stand, how
+# many there have been in all, how many up to an instant, which that is, and whether ticks go on
+# where nothing else will ever happen
+NEXT_TICK, TICK, SAVE, SCAN, SWEEP, LAZY_AT, SAVES, SAVES_BEFORE, SAVED_AT, TICKS_GO_ON = range(
+    78, 88
+)
+HEADER = 88
 
 # --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---
 CPU_WORDS = 16
 PLANE = 4096 * CPU_WORDS  # `topology.MAX_CPUS` rows; only what is touched takes memory
-PLANES = 6
+PLANES = 7
 
 # plane 0: open entries (a list sorted by (q, initiator)) and the plan on top of what is history
 HEAD, TAIL, LAST_TAKE, PLAN_END, PLAN_STOLEN, PLAN_HANDLERS, FLOOR, IDLE_SINCE = range(8)
@@ -115,6 +122,9 @@ C_LAST_ACK, C_RUNS_ON, C_PROTOCOL, C_WAITED, I_TURN = range(4 * PLANE, 4 * PLANE
 C_LEFT_OUT, C_DEFERRAL, ISOLATED, IN_USER, TAKES_UP, TO_TAIL, LEFT_OUT = range(
     4 * PLANE + 5, 4 * PLANE + 12
 )
+# how many CPUs the call in flight leaves a note for instead of calling them; when the CPU
+# went idle since its last task, plus 1, and whether a tick is waiting to be taken
+C_LAZY, WAS_IDLE, TICK_WAITS = range(4 * PLANE + 12, 4 * PLANE + 15)
 # plane 5: what has been put off on the CPU: whether anything, and when the latest was; of the calls
 # to all others the first and the last (`NONE`: none), when that was, and the first of that instant
 OWES, OWES_AT, OWES_FIRST, OWES_LAST, OWES_ALL_AT, OWES_AT_FIRST = range(5 * PLANE, 5 * PLANE + 6)
@@ -125,11 +135,18 @@ OWES, OWES_AT, OWES_FIRST, OWES_LAST, OWES_ALL_AT, OWES_AT_FIRST = range(5 * PLA
 PHASE, DROP_FROM, DROP_END, DROP_ALONE, DROP_LAST, DROP_AFTER, PIN_PUSHED, C_PUSHED = range(
     5 * PLANE + 6, 5 * PLANE + 14
 )
+# plane 6, of frees: how many notes wait for the CPU, how many of these are of the latest instant,
+# and which that is; how many notes there had been in all when it last looked, when its waiting tick
+# came, and when the switch under way began (`NONE`: it has nothing to drop), and when the CPU had
+# gone idle before that (0: it had not)
+NOTES, NEW_NOTES, NOTED_AT, LOOKED_AT, TICK_SEES, SWITCH_SEES, IDLE_FROM = range(
+    6 * PLANE, 6 * PLANE + 7
+)
 
 
 NONE_AT_FIRST = (
     HEAD, TAIL, PIN, IDLE_SINCE, CURRENT, LAST_TASK, READY_HEAD, READY_TAIL, SLEEP_HEAD, OWES_LAST,
-    DROP_END,
+    DROP_END, SWITCH_SEES,
 )  # fmt: skip
 
 # --- a task's row ---------------------------------------------------------------------------------
@@ -148,6 +165,7 @@ ENTRY_ROW = 8
 
 # --- what a called function does, in bits ---------------------------------------------------------
 EMPTIES, FREES_TABLES = 1, 2  # it empties the TLB; and behind it page tables are freed
+IS_LAZY = 8  # the others are not called, but left a note
 IS_PURGE, IS_FLUSH = 32, 64  # it is about lazily freed addresses; it drops translations
 OF_KERNEL = 16  # it is about pages of the kernel, of which an action drops everything
 EMPTIES_KERNEL = 4  # what it empties the TLB of are the kernel's entries, too
@@ -155,6 +173,7 @@ REMOTE = 128  # above these bits: how much longer it takes on the targets
 FULL = EMPTIES | EMPTIES_KERNEL
 DROPPING_KINDS = 2  # kinds of functions below this drop translations (`tlb.CallKind`)
 FROM_USER = 32  # of the handlers of a plan: they come from user mode, and drop everything first
+SWEEPS = 64  # of the same: a tick is among them
 UNKNOWN = 8  # of the handlers of a plan: whether they empty the TLB is to be looked at
 
 # --- what a CPU is doing --------------------------------------------------------------------------
@@ -168,7 +187,7 @@ R_LOCAL, R_DISTANCE, R_IRQS_OFF, R_IDLE_EXIT, R_BUSY_HANDLER, R_RIDE, R_SERVER, 
 R_FROZEN = R_WAKING  # of a row, where waking is `R_IDLE_EXIT`: on its way somebody was frozen
 
 # --- who told the others (`shootdown.protocols` gives these numbers their names) -------------
-BY_TLBI = 1
+BY_TLBI, BY_LATR = 1, 7
 
 # --- the log of finished calls: the columns' names, and where each stands -------------------------
 LOG_COLUMNS = (
@@ -188,9 +207,11 @@ LOG_ROW = len(LOG_COLUMNS) + 1
 
 # --- what was put off and dropped: a row of the buffer --------------------------------------------
 # of a CPU that has dropped everything: the first and last call to all others that it owed, and when
-# that was; with -1 less the CPU, of a single call that is put off there: its number, and when
-D_CPU, D_FIRST, D_LAST, D_AT = range(4)
-DROP_ROW = 4
+# that was; with -1 less the CPU, of a single call that is put off there: its number, and when. What
+# was put off is dropped by what is later in order: times where entries drop everything, the number
+# of notes where ticks sweep these (then the first is when the CPU had gone idle before its look)
+D_CPU, D_FIRST, D_LAST, D_AT, D_ORDER = range(5)
+DROP_ROW = 5
 DROPS_BUFFERED = 16_384  # beside what may come in one go
 
 # --- a call that is kept whole: finished, with what happened at each target -----------------------

@@ -12,6 +12,7 @@ from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.occupation import irqs_off_of
 from pmsim.hardware.passes.rows import entry_of, reason_of, row_of, still_runs, take_of, told
 from pmsim.hardware.passes.specimens import keep_call
+from pmsim.hardware.passes.ticks import leave_notes
 from pmsim.hardware.passes.turns import run_by, run_from
 
 
@@ -180,8 +181,22 @@ def log_call(S: State, i: int) -> None:
     S[at + L_QUEUE] += S[r + C_WAITED]
     if S[PERIOD]:
         _log_frozen(S, at)
+    if S[r + C_LAZY] > 0:
+        _log_lazy(S, i, at)
     if S[r + C_TARGETS] > 0:
         keep_call(S, i, at)
+
+
+@compiled
+def _log_lazy(S: State, i: int, at: int) -> None:
+    """Nobody was called: the others are left a note, and drop it later."""
+    r = row_of(i)
+    S[at + L_PROTOCOL] = BY_LATR
+    S[at + L_LEFT_OUT] = S[r + C_LAZY]
+    S[at + L_DEFERRAL] = -2 - S[SOME_DEFERRALS]
+    S[SOME_DEFERRALS] += 1
+    leave_notes(S, i, S[at + L_DEFERRAL])
+    S[r + C_LAZY] = 0
 
 
 @compiled

@@ -30,6 +30,7 @@ def begin_idleness(S: State, c: int, stolen: int) -> None:
     S[r + SINCE] = S[NOW]
     S[r + SINCE_STOLEN] = stolen
     S[r + IDLE_SINCE] = S[NOW]
+    S[r + WAS_IDLE] = S[NOW] + 1
     S[IDLE_CPUS] += 1
     S[r + WOKEN] -= begun_by(S, c, S[NOW])
 

@@ -23,6 +23,7 @@ from pmsim.hardware.passes.occupation import (
     own_time,
 )
 from pmsim.hardware.passes.rows import entry_of, row_of
+from pmsim.hardware.passes.ticks import has_swept, look_at_notes, sweep_length
 from pmsim.hardware.passes.turns import idle_from, next_run, run_by, run_from
 
 
@@ -70,12 +71,26 @@ def sleep_until(S: State, task: int, time: int) -> None:
 def switched_in(S: State, c: int) -> None:
     """The chosen task has the CPU: it goes on computing, or takes its next step."""
     r = row_of(c)
+    if S[TICK] > 0:
+        has_swept(S, c)
     t = S[TASKS_AT] + S[r + CURRENT] * TASK_ROW
     kind = S[t + T_COMPUTING]
     if kind and begin_compute(S, c, S[t + T_WORK], kind):
         return
     S[r + MODE] = M_STEP
     file_step(S, c, S[NOW])
+
+
+@compiled
+def _sweep(S: State, r: int, is_other: int) -> int:
+    """Return how long a CPU sweeps before it runs a task, another one or after it was idle."""
+    if not is_other and S[r + WAS_IDLE] == 0:
+        return 0
+    S[r + IDLE_FROM] = max(0, S[r + WAS_IDLE] - 1)
+    S[r + WAS_IDLE] = 0
+    notes = look_at_notes(S, r)
+    S[r + SWITCH_SEES] = S[r + LOOKED_AT] if notes > 0 or S[r + TICK_WAITS] else NONE
+    return sweep_length(S, notes)
 
 
 @compiled
@@ -88,9 +103,13 @@ def choose(S: State, c: int) -> None:
     S[r + USED] = 0
     last = S[r + LAST_TASK]
     S[r + LAST_TASK] = task
-    if last >= 0 and last != task and S[CONTEXT_SWITCH] > 0:
-        occupy(S, c, M_SWITCH, S[CONTEXT_SWITCH])
-        file_step(S, c, run_from(S, r, S[NOW], S[CONTEXT_SWITCH]))
+    is_other = last >= 0 and last != task
+    length = S[CONTEXT_SWITCH] if is_other else 0
+    if S[TICK] > 0:
+        length += _sweep(S, r, is_other)
+    if length > 0:
+        occupy(S, c, M_SWITCH, length)
+        file_step(S, c, run_from(S, r, S[NOW], length))
     else:
         switched_in(S, c)
 

@@ -28,6 +28,7 @@ from pmsim.hardware.passes.runqueue import (
     runs,
     sleep_until,
 )
+from pmsim.hardware.passes.ticks import note_targets
 from pmsim.hardware.passes.turns import next_run
 
 
@@ -75,7 +76,7 @@ def _is_alone(S: State, c: int, length: int) -> int:
     sleeper = S[r + SLEEP_HEAD]
     if sleeper >= 0 and 2 * S[S[TASKS_AT] + sleeper * TASK_ROW + T_WAKE] <= key:
         return 0
-    return 1 if S[S[TREE_AT] + 1] > key and S[LIMIT] > key else 0
+    return 1 if min(S[S[TREE_AT] + 1], S[NEXT_TICK], S[LIMIT]) > key else 0
 
 
 @compiled
@@ -101,7 +102,7 @@ def _prepare(S: State, what: int, on: int, x: int) -> None:
     elif what == DO_CATCH_UP:  # before anybody reads what is kept of a CPU's handlers
         for c in range(S[N_CPUS]):
             catch_up(S, c)
-            if S[DEFERS] >= 0 or S[PV_FLUSH]:
+            if S[DEFERS] >= 0 or S[PV_FLUSH] or S[TICK] > 0:
                 retire(S, c, S[NOW])
 
 
@@ -186,14 +187,19 @@ def call(
 ) -> int:
     """The current task of ``i`` calls a function on ``n`` others; return the task that steps next.
 
-    ``targets`` is empty for every other CPU, ``jitter`` where the platform has none; ``flags`` say
-    what the function does (`layout.EMPTIES`), and above that how much longer on the targets.
+    ``targets`` is empty for every other CPU (unless they are left a note), ``jitter`` where the
+    platform has none; ``flags`` say what the function does (`layout.EMPTIES`), and above that how
+    much longer on the targets.
     """
     o = row_of(i)
     S[o + C_KIND] = kind
     S[o + C_CAUSE] = cause
     S[o + C_OPERATION] = operation
     S[o + C_PAGES] = pages
+    if flags & IS_LAZY:
+        note_targets(S, targets, i, n)
+        n = 0
+        cost += S[SAVE]
     if begin_call(S, D, targets, jitter, i, n, cost, flags):
         return S[o + CURRENT]
     return advance(S)

@@ -140,6 +140,8 @@ class Protocol:
         What may be chosen of it.
     calls
         The group whose costs its cross-calls have; empty: its own.
+    frees
+        What holds of freed memory of user space, if that is something else.
     """
 
     name: str
@@ -153,6 +155,7 @@ class Protocol:
     source: str
     options: tuple[Option | Count, ...] = ()
     calls: str = ""
+    frees: str = ""
 
     def __repr__(self) -> str:
         return f"<protocol {self.name}>"
@@ -162,6 +165,11 @@ class Protocol:
         from pmsim.hardware.shootdown.protocols import protocol_named
 
         return protocol_named, (self.name,)
+
+    @property
+    def by_calls(self) -> bool:
+        """Whether flushes of the kernel's addresses are cross-calls."""
+        return self.interrupts or self.calls != ""
 
     def costs_on(self, machine: MachineCosts) -> Group | None:
         """Return what it costs on a machine, None if that machine does not have it."""

@@ -9,13 +9,17 @@ from typing import Final
 from pmsim.hardware.shootdown.deferred import DEFERRED
 from pmsim.hardware.shootdown.holders import COHERENT, DIRECTORY
 from pmsim.hardware.shootdown.ipi import IPI
+from pmsim.hardware.shootdown.latr import LATR
 from pmsim.hardware.shootdown.protocol import Protocol, Shootdown
 from pmsim.hardware.shootdown.rar import RAR
 from pmsim.hardware.shootdown.sbi import SBI
 from pmsim.hardware.shootdown.tlbi import TLBI
 
 PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
-    {protocol.name: protocol for protocol in (IPI, TLBI, SBI, COHERENT, DIRECTORY, RAR, DEFERRED)}
+    {
+        protocol.name: protocol
+        for protocol in (IPI, TLBI, SBI, COHERENT, DIRECTORY, RAR, DEFERRED, LATR)
+    }
 )
 """In the order of the numbers that the machine writes for them."""
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from pmsim.hardware.passes import layout
 from pmsim.kernel.operations import Dropped, Process
+from pmsim.kernel.safety.held_back import HeldBack
 from pmsim.kernel.safety.stale import StalePages
 from pmsim.kernel.safety.tellings import Telling, still_at_it
 from pmsim.kernel.safety.violations import Hazard, Revocation, Violation
@@ -127,6 +128,7 @@ class Safety:
         self._full: deque[tuple[int, Picoseconds]] = deque(maxlen=_REMEMBERED)
         self._spaces: dict[Process, _Space] = {}
         self._waiting: list[_Waiting] = []
+        self._held_back = HeldBack(self._keep)
         self._noting: tuple[Hazard, int, Picoseconds] | None = None
         self._noted: set[CpuId] = set()
         operations.watcher = self
@@ -153,6 +155,15 @@ class Safety:
         telling = self._under_way.pop(task)
         telling.note_call(targets)
         self._told(telling)
+
+    def noted(self, task: Task, targets: Sequence[CpuId], pages: Pages) -> None:
+        """Note that others drop what a task frees later, and that its pages are held back."""
+        self._user.pop(task)
+        words, ticks = self._machine.fabric.words, self._machine.costs.latr
+        assert ticks is not None
+        reused_ps = task.now + ticks.reclaim * ticks.tick
+        number = words[layout.SAVES] - 1
+        self._held_back.noted(targets, number, pages, self._operation(task), reused_ps)
 
     def invalidated(self, task: Task) -> None:
         """Note that the hardware told all CPUs, and that it is over."""
@@ -390,9 +401,13 @@ class Safety:
 
     def entered(self, drops: npt.NDArray[np.int64]) -> None:
         """Note that CPUs have dropped everything on entry: rows of the machine's buffer."""
+        if self._machine.rings is not None:
+            for cpu, idle_since, _, at, order in drops[drops[:, layout.D_CPU] >= 0].tolist():
+                self._held_back.swept(cpu, idle_since, at, order)
+            return
         if not self._waiting:
             return
-        for cpu, _, _, at in drops[drops[:, layout.D_CPU] >= 0].tolist():
+        for cpu, _, _, at, _ in drops[drops[:, layout.D_CPU] >= 0].tolist():
             found = [one for one in self._waiting if one.cpu == cpu and one.since < at]
             for one in found:
                 self._waiting.remove(one)
@@ -415,6 +430,7 @@ class Safety:
             if one.violation is not None:
                 self._keep(one.violation)
         self._waiting.clear()
+        self._held_back.finish(self._machine.fabric.words, self._machine.now)
 
     # --- processes -------------------------------------------------------------------------------
 

@@ -165,4 +165,4 @@ _TELLING = (layout.M_CALL, layout.M_FENCE, layout.M_STEP)
 
 def called(task: Task) -> bool:
     """Return whether a task's machine makes its shootdowns by calls."""
-    return task.machine.shootdown.protocol.interrupts
+    return task.machine.shootdown.protocol.by_calls

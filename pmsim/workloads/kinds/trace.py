@@ -89,7 +89,7 @@ def _replay(trace: ReplayedTrace, which: int, kernel: KernelHandle, cpu: Cpu) ->
     costs, tlbi = task.machine.costs, task.machine.costs.tlbi
     ceiling = kernel.profile.ceiling
     flush_of = cache(lambda pages: replace(flush(costs.tlb, pages, ceiling), purges=True))
-    calls = task.machine.shootdown.protocol.interrupts
+    calls = task.machine.shootdown.protocol.by_calls
     trace.load(task.machine, flush_of, Cause.TRACE)
     number, end = 0, trace.programs.length(which)
     while number < end:

@@ -12,6 +12,7 @@ from pmsim.hardware.costs import MachineCosts
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.passes import layout
 from pmsim.hardware.shootdown.ipi import IPI
+from pmsim.hardware.shootdown.latr import LATR
 from pmsim.hardware.shootdown.promises import NEEDS, unmet
 from pmsim.hardware.shootdown.protocol import Count, Holds, Protocol, Shootdown, with_options
 from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS, PROTOCOLS, calls_of, number_of
@@ -74,6 +75,7 @@ def test_each_cost_of_a_cross_call_reaches_the_machine(protocol: Protocol) -> No
 
 def test_what_is_broadcast_is_logged_under_its_number() -> None:
     assert number_of(TLBI) == layout.BY_TLBI
+    assert number_of(LATR) == layout.BY_LATR
 
 
 def test_where_the_hardware_tells_others_the_cross_calls_that_remain_are_interrupts() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import pmsim
 from pmsim.errors import DeadlockError, ProgramError, ScenarioError, SimulationError
+from pmsim.hardware.shootdown.protocols import calls_of
 from pmsim.scenario.costs import as_written
 from tests.hardware.strategies import programs
 from tests.reference.machine import run as run_reference
@@ -113,7 +114,14 @@ def outcome_of_reference(program: Program) -> Any:
         return type(error)
     others = program.topology.n_cpus - 1
     calls = [
-        (c.cpu, c.task, c.start, c.end, c.gone, *_told(c, program.shootdown.protocol.name, others))
+        (
+            c.cpu,
+            c.task,
+            c.start,
+            c.end,
+            c.gone,
+            *_told(c, calls_of(program.shootdown).protocol.name, others),
+        )
         for c in result.calls
     ]
     cpus = [
