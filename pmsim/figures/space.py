@@ -43,6 +43,8 @@ class Space:
     lazy
         Pages freed and not yet purged, in any range; `None` of the modules' range, as the table
         does not tell which of them are there.
+    again
+        Whether it is the modules' range of a kernel that has none of its own, and so the other one.
     """
 
     which: Which
@@ -50,6 +52,7 @@ class Space:
     taken: npt.NDArray[np.int64]
     hole: npt.NDArray[np.int64]
     lazy: npt.NDArray[np.int64] | None
+    again: bool = False
 
     @property
     def tight(self) -> bool:
@@ -92,12 +95,17 @@ def space(result: Tables, which: Which) -> Space:
 
     edges = np.append(column("start_ps"), column("end_ps")[-1:])
     lazy = column("lazy_pages") if which == "vmalloc" else None
-    return Space(which, edges, column(f"{which}_pages"), column(f"{which}_hole_pages"), lazy)
+    taken, hole = column(f"{which}_pages"), column(f"{which}_hole_pages")
+    again = which == "modules" and all(
+        np.array_equal(mine, column(f"vmalloc_{name}"))
+        for mine, name in ((taken, "pages"), (hole, "hole_pages"))
+    )
+    return Space(which, edges, taken, hole, lazy, again)
 
 
 def says(found: Space) -> bool:
     """Return whether what is taken changes more than once: of one change the tables tell all."""
-    return int(np.count_nonzero(np.diff(found.taken))) > 1
+    return not found.again and int(np.count_nonzero(np.diff(found.taken))) > 1
 
 
 def size(_found: Space) -> tuple[float, float]:

@@ -56,6 +56,15 @@ def test_a_range_of_which_as_much_is_taken_all_the_time_is_not_drawn(
     assert ("address_space" in drawn) == telling
 
 
+def test_where_modules_have_no_range_of_their_own_it_is_drawn_once() -> None:
+    result = run([5, 9, 7, 8])
+    for name in ("pages", "hole_pages"):
+        result.timeline[f"modules_{name}"] = result.timeline[f"vmalloc_{name}"]
+    assert [says(space(result, which)) for which in ("vmalloc", "modules")] == [True, False]
+    result.timeline["modules_pages"] += 1
+    assert says(space(result, "modules"))
+
+
 def test_nothing_taken_is_a_note_and_no_crash() -> None:
     for result in (MadeUp(), MadeUp(timeline=timeline(np.ones(3), MS))):
         title = address_space(result, "modules").get_title(loc="left")

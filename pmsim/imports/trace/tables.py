@@ -234,7 +234,8 @@ def _flushes(seen: SeenTrace) -> Table:
             for what, by, kind in rows
             if kind.count
         ),
-        "The same flush may be seen by several.",
+        "The same flush may be seen by several. A flush from one range of addresses to another, as"
+        " a purge of both makes it, is told by its size.",
     )
 
 
