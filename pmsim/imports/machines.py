@@ -118,6 +118,12 @@ def _shape(seen: SeenMachine) -> str:
 def _numbering(seen: SeenMachine) -> list[str]:
     """Say how its CPUs are numbered here, where that is another way."""
     said = []
+    whole = seen.packages * seen.dies * seen.cores * seen.threads
+    if seen.even and seen.cpus < whole:
+        said.append(
+            f"it has fewer CPUs than these {whole}: some are offline, or some cores have fewer"
+            " threads than others; here the last ones are left out"
+        )
     if not seen.even:
         said.append("its packages, dies or cores differ; here all are as large as the largest")
     if seen.order and seen.order != tuple(sorted(seen.order)):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import mul
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,14 +67,16 @@ class SeenMachine:
 
 def read_lscpu(path: Path) -> SeenMachine:
     """Read what ``lscpu`` prints; raise `ScenarioError` if the topology is not in it."""
-    return _from_fields(path, dict(re.findall(r"^\s*([^:\n]+):[ \t]*(.*)$", text_of(path), re.M)))
+    return _from_fields(
+        path, _joined(re.findall(r"^\s*([^:\n]+):[ \t]*(.*)$", text_of(path), re.M))
+    )
 
 
 def read_lscpu_json(path: Path) -> SeenMachine:
     """Read what ``lscpu -J`` prints; raise `ScenarioError` if the topology is not in it."""
     text = text_of(path)
     try:
-        fields = dict(_flattened(json.loads(text)["lscpu"]))
+        fields = _joined(_flattened(json.loads(text)["lscpu"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise unreadable(path, 1, "this is not what lscpu -J prints", "lscpu -J > FILE") from error
     return _from_fields(path, fields)
@@ -86,6 +89,27 @@ def _flattened(entries: list[Any]) -> list[tuple[str, str]]:
         found.append((str(entry["field"]).rstrip(":"), str(entry.get("data") or "")))
         found += _flattened(entry.get("children", []))
     return found
+
+
+def _joined(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Return fields by name; those that stand there for each kind of core, joined into one package.
+
+    ``lscpu`` (util-linux 2.37 on) tells of each kind of core of a big.LITTLE machine by itself, and
+    calls its clusters sockets.
+    """
+    fields = dict(pairs)
+    kinds = [text for name, text in pairs if name == "Model name"]
+    shapes = [
+        [int(text) for name, text in pairs if name == one and text.isdigit()]
+        for one in ("Socket(s)", "Core(s) per socket", "Thread(s) per core")
+    ]
+    if len(kinds) > 1 and all(len(shape) == len(kinds) for shape in shapes):
+        sockets, cores, threads = shapes
+        fields["Model name"] = " + ".join(kinds)
+        fields["Socket(s)"] = "1"
+        fields["Core(s) per socket"] = str(sum(map(mul, sockets, cores)))
+        fields["Thread(s) per core"] = str(max(threads))
+    return fields
 
 
 def _from_fields(path: Path, fields: Mapping[str, str]) -> SeenMachine:

@@ -255,6 +255,39 @@ def test_a_model_name_tells_the_nearest_platform_and_the_scenario_of_it_is_valid
     assert pmsim.load(tmp_path / "machine.yaml").resolve().machine.topology.n_cpus == 4
 
 
+KINDS = """\
+Architecture:             aarch64
+CPU(s):                   8
+  On-line CPU(s) list:    0-7
+Vendor ID:                ARM
+  Model name:             Cortex-A55
+    Thread(s) per core:   1
+    Core(s) per socket:   4
+    Socket(s):            1
+  Model name:             Cortex-A76
+    Thread(s) per core:   1
+    Core(s) per socket:   2
+    Socket(s):            2
+"""
+
+
+def test_kinds_of_cores_that_lscpu_tells_apart_are_one_package(tmp_path: Path) -> None:
+    """A RK3588: four small cores and two clusters of two large ones, which it calls sockets."""
+    found = imported(tmp_path, KINDS)
+    assert found.words[0] == "8 CPUs: 1 package x 1 die x 8 cores x 1 thread."
+    (table,) = found.tables
+    assert ("processor", "Cortex-A55 + Cortex-A76") in {
+        (row[0].text, row[1].text) for row in table.rows
+    }
+
+
+def test_cores_with_fewer_threads_are_said(tmp_path: Path) -> None:
+    """A Core i9-12900 has eight cores of two threads and eight of one; lscpu says 16 of 2."""
+    text = KINDS.split("Vendor ID")[0].replace("8", "24").replace("0-7", "0-23")
+    text += "Thread(s) per core: 2\nCore(s) per socket: 16\nSocket(s): 1\n"
+    assert "fewer CPUs than these 32" in " ".join(imported(tmp_path, text).words)
+
+
 @pytest.mark.parametrize(
     ("family", "model", "said"),
     [(26, 2, "is Zen 5"), (25, 17, "is Zen 4"), (25, 1, ""), (23, 49, "is Zen or Zen 2")],
