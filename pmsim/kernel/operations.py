@@ -173,8 +173,8 @@ class Watcher(Protocol):
     def called(self, task: Task, targets: Sequence[CpuId] | None) -> None:
         """Note that it was a cross-call, to some CPUs or to all others, and is over."""
 
-    def noted(self, task: Task, targets: Sequence[CpuId], pages: Pages) -> None:
-        """Note that others have been left a note, and that it is over."""
+    def noted(self, task: Task, targets: Sequence[CpuId], freed: Pages) -> None:
+        """Note that others have been left a note of some pages, and that it is over."""
 
     def invalidated(self, task: Task) -> None:
         """Note that it was the hardware's doing, and is over."""
@@ -467,7 +467,7 @@ class OperationLog:
         task: Task,
         function: FlushFunction,
         causes: tuple[int, int],
-        pages: Pages,
+        pages: tuple[Pages, Pages],
         targets: Sequence[CpuId],
         what: Dropped,
     ) -> Generator[Any, Any, bool]:
@@ -482,7 +482,7 @@ class OperationLog:
         causes
             Why; and why they are called where the ring of the caller's CPU is full.
         pages
-            How many are freed.
+            How many are unmapped, and how many of them freed.
         targets
             The CPUs that may hold their translations.
         what
@@ -503,11 +503,11 @@ class OperationLog:
             cause=causes[0],
             if_full=causes[1],
             operation=number,
-            pages=pages,
+            pages=pages[0],
             targets=targets,
         )
         if self.watcher is not None and later:
-            self.watcher.noted(task, targets, pages)
+            self.watcher.noted(task, targets, pages[1])
         elif self.watcher is not None:
             self.watcher.called(task, targets)
         if operation is not None:

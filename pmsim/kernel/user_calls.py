@@ -163,7 +163,9 @@ class UserCalls:
         yield from self._operations.fetch(task, mm.pending)
         yield from self._operations.compute(task, pages * self._costs.user_mapping_page)
         change = self._safety.space_changed(mm)
-        waits = yield from self._spaces.flush_freed(task, mm, pages, frees_tables=frees_tables)
+        waits = yield from self._spaces.flush_freed(
+            task, mm, pages, freed, frees_tables=frees_tables
+        )
         if freed and waits:
             self._frees.free_later(task, freed)
         elif freed:

@@ -255,9 +255,9 @@ class UserMms:
         yield from self._flush_tables(task, mm, tables)
 
     def flush_freed(
-        self, task: Task, mm: UserMm, pages: Pages, *, frees_tables: bool
+        self, task: Task, mm: UserMm, pages: Pages, freed: Pages, *, frees_tables: bool
     ) -> Generator[Any, Any, bool]:
-        """Flush pages that are about to be freed; return whether that has to wait for ticks.
+        """Flush pages of which some are about to be freed; return whether these wait for ticks.
 
         Page tables are never freed before every CPU is done, so that all are told where some go
         with the pages; so they are where zaps meet, as of any flush.
@@ -274,7 +274,7 @@ class UserMms:
         causes = Cause.USER, Cause.RING_FULL
         return (
             yield from self._operations.free_lazily(
-                task, function, causes, pages, targets, of_process(mm)
+                task, function, causes, (pages, freed), targets, of_process(mm)
             )
         )
 

@@ -8,6 +8,7 @@ import pytest
 
 import pmsim
 from pmsim.errors import ScenarioError
+from pmsim.simulation.answer.sentences import sentences
 from pmsim.units import MS, NS
 
 OTHERS = [1, 2, 3]
@@ -113,3 +114,15 @@ def test_with_two_ticks_nobody_could_use_what_was_freed() -> None:
 def test_the_checker_finds_what_was_refused(machine: Any) -> None:
     keys = {"machine": machine, "kernel": {"unsafe": True}, "arrival": {"every": "1500us"}}
     assert set(violations(**keys)) == {"use_after_free"}
+
+
+def test_the_answer_says_what_was_held_back_and_how_often_there_was_no_room() -> None:
+    result = run("user_munmap", changes=100, pages=2)
+    safety = result.summary.safety
+    assert safety.held_pages == 64 * 2
+    assert safety.held_byte_s == pytest.approx(64 * 2 * 4096 * 0.002)
+    said = (
+        "128 freed pages waited for ticks (latr), which held 1,050 byte-seconds back; 36 frees"
+        " found no room for a note, and called."
+    )
+    assert said in sentences(result.summary)

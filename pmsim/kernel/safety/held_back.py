@@ -32,10 +32,17 @@ class HeldBack:
     ----------
     keep
         Takes what is found.
+
+    Attributes
+    ----------
+    pages, page_ps
+        How many pages were held back, and for how long, all together.
     """
 
     def __init__(self, keep: Callable[[Violation], None]) -> None:
         self._keep = keep
+        self.pages: Pages = 0
+        self.page_ps = 0
         self._notes: defaultdict[CpuId, deque[_Note]] = defaultdict(deque)
 
     def noted(
@@ -44,10 +51,13 @@ class HeldBack:
         number: int,
         pages: Pages,
         operation: int,
-        reused_ps: Picoseconds,
+        now: Picoseconds,
+        held_ps: Picoseconds,
     ) -> None:
-        """Note that CPUs may hold pages that are used again at an instant."""
-        note = _Note(number, pages, operation, reused_ps)
+        """Note that CPUs may hold pages that are used again so long from now."""
+        note = _Note(number, pages, operation, now + held_ps)
+        self.pages += pages
+        self.page_ps += pages * held_ps
         for cpu in cpus:
             self._notes[cpu].append(note)
 

@@ -107,6 +107,8 @@ class Safety:
         What was found, at most `MOST_KEPT`; and how much of each kind.
     trusted
         What was given back on trust.
+    held_back
+        What waited for ticks before it was given back.
     """
 
     def __init__(self, machine: Machine, geometry: Geometry, operations: OperationLog) -> None:
@@ -128,7 +130,7 @@ class Safety:
         self._full: deque[tuple[int, Picoseconds]] = deque(maxlen=_REMEMBERED)
         self._spaces: dict[Process, _Space] = {}
         self._waiting: list[_Waiting] = []
-        self._held_back = HeldBack(self._keep)
+        self.held_back = HeldBack(self._keep)
         self._noting: tuple[Hazard, int, Picoseconds] | None = None
         self._noted: set[CpuId] = set()
         operations.watcher = self
@@ -156,14 +158,17 @@ class Safety:
         telling.note_call(targets)
         self._told(telling)
 
-    def noted(self, task: Task, targets: Sequence[CpuId], pages: Pages) -> None:
-        """Note that others drop what a task frees later, and that its pages are held back."""
+    def noted(self, task: Task, targets: Sequence[CpuId], freed: Pages) -> None:
+        """Note that others drop what a task unmaps later, and that freed pages are held back."""
         self._user.pop(task)
+        if not freed:
+            return
         words, ticks = self._machine.fabric.words, self._machine.costs.latr
         assert ticks is not None
-        reused_ps = task.now + ticks.reclaim * ticks.tick
+        held_ps = ticks.reclaim * ticks.tick
         number = words[layout.SAVES] - 1
-        self._held_back.noted(targets, number, pages, self._operation(task), reused_ps)
+        operation = self._operation(task)
+        self.held_back.noted(targets, number, freed, operation, task.now, held_ps)
 
     def invalidated(self, task: Task) -> None:
         """Note that the hardware told all CPUs, and that it is over."""
@@ -403,7 +408,7 @@ class Safety:
         """Note that CPUs have dropped everything on entry: rows of the machine's buffer."""
         if self._machine.rings is not None:
             for cpu, idle_since, _, at, order in drops[drops[:, layout.D_CPU] >= 0].tolist():
-                self._held_back.swept(cpu, idle_since, at, order)
+                self.held_back.swept(cpu, idle_since, at, order)
             return
         if not self._waiting:
             return
@@ -430,7 +435,7 @@ class Safety:
             if one.violation is not None:
                 self._keep(one.violation)
         self._waiting.clear()
-        self._held_back.finish(self._machine.fabric.words, self._machine.now)
+        self.held_back.finish(self._machine.fabric.words, self._machine.now)
 
     # --- processes -------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ _COULD: Final = {
     "use_after_free": "use what it had given back",
     "table_reuse": "walk a page table that it had given back",
 }
+_OF_RUNS: Final = (*KINDS, "trusted_areas", "trusted_pages", "held_pages", "held_byte_s")
 _POOLS: Final = (
     "writable_byte_s", "stale_byte_s", "stale_ps", "stale_total_ps", "closed_ps",
 )  # fmt: skip
@@ -24,7 +25,7 @@ _POOLS: Final = (
 
 def safe(files: TableSource) -> Safe:
     """Return what was found of all runs."""
-    runs = whole(files, "safety", (*KINDS, "trusted_areas", "trusted_pages"))
+    runs = whole(files, "safety", _OF_RUNS)
     counts = {name: int(runs[name].sum()) for name in KINDS}
     total = sum(counts.values())
     return Safe(
@@ -33,6 +34,8 @@ def safe(files: TableSource) -> Safe:
         first=_first(files) if total else None,
         trusted_areas=int(runs["trusted_areas"].sum()),
         trusted_pages=int(runs["trusted_pages"].sum()),
+        held_pages=int(runs["held_pages"].sum()),
+        held_byte_s=float(runs["held_byte_s"].sum()),
     )
 
 
@@ -123,6 +126,21 @@ def unsafe(summary: Summary) -> list[str]:
         f"Unsafe: when the kernel went on, a CPU could still, {' and '.join(parts)};"
         f" first CPU {first.cpu} at {time(first.from_ps)}, {until}{call}."
     ]
+
+
+def held_back(summary: Summary) -> list[str]:
+    """Say what freed memory of processes waited for ticks, and how often there was no room."""
+    found, runs = summary.safety, summary.replications
+    if found is None or not found.held_pages:
+        return []
+    full = summary.broadcasts.by_cause.get("ring_full", 0)
+    text = (
+        f"{counted(round(found.held_pages / runs), 'freed page')} waited for ticks (latr), which"
+        f" held {number(found.held_byte_s / runs)} byte-seconds back"
+    )
+    if full:
+        text += f"; {counted(round(full / runs), 'free')} found no room for a note, and called"
+    return [f"{text}."]
 
 
 def exposure(summary: Summary) -> list[str]:

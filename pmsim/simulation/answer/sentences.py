@@ -20,7 +20,7 @@ from pmsim.formatting import (
 from pmsim.simulation.answer.calm import Calm
 from pmsim.simulation.answer.deferral import deferral_words
 from pmsim.simulation.answer.isolation import Isolated
-from pmsim.simulation.answer.safety import attack, exposure, unsafe
+from pmsim.simulation.answer.safety import attack, exposure, held_back, unsafe
 from pmsim.simulation.answer.summary import (
     Calls,
     ShootdownCounts,
@@ -105,6 +105,7 @@ def sentences(summary: Summary) -> list[str]:
         *_isolated(summary),
         *_calls(summary),
         *exposure(summary),
+        *held_back(summary),
         *attack(summary),
         _calm(summary),
         *_user_work(summary),

@@ -231,6 +231,8 @@ class Safe(Record):
         int, "Areas whose pages vfree gave back first, as Linux does: no violations."
     ]
     trusted_pages: Annotated[int, "Their pages."]
+    held_pages: Annotated[int, "Freed pages of processes that waited for ticks (latr)."]
+    held_byte_s: Annotated[float, "Their byte-seconds, to where they may be used again."]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -93,6 +93,8 @@ def _safety_row(safety: Safety) -> Row:
         **{hazard.name.lower(): safety.counts[hazard] for hazard in Hazard},
         "trusted_areas": safety.trusted.areas,
         "trusted_pages": safety.trusted.pages,
+        "held_pages": safety.held_back.pages,
+        "held_byte_s": safety.held_back.page_ps * PAGE_SIZE / S,
     }
 
 

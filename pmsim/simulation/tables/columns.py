@@ -395,6 +395,8 @@ SAFETY = Table(
             " itself not to touch them.",
         ),
         _pages("trusted_pages", "Their pages."),
+        _pages("held_pages", "Freed pages of processes that waited for ticks (latr)."),
+        Column("held_byte_s", "float", "B s", "Their bytes, times how long they were held back."),
     ),
 )
 

@@ -9,8 +9,8 @@ from pmsim.hardware.shootdown.protocols import PROTOCOLS
 
 __all__ = ["PROTOCOLS", "SILENT", "TOLD", "Count", "Holds", "Shootdown"]
 
-SILENT: Final = frozenset(name for name, one in PROTOCOLS.items() if not one.interrupts)
-"""Those that interrupt nobody."""
+SILENT: Final = frozenset(name for name, one in PROTOCOLS.items() if not one.by_calls)
+"""Those of which nobody has a handler."""
 
 TOLD: Final = {name: one.told for name, one in PROTOCOLS.items() if one.told}
 """How the answer speaks of those that are not the ordinary way."""
