@@ -135,6 +135,7 @@ study: $(TOOLS)
 	$(BIN)/pmsim sweep claim-arm64 --out results/study/claim-arm64
 	$(BIN)/pmsim sweep claim-32bit --out results/study/claim-32bit
 	$(BIN)/pmsim sweep claim-protocols --out results/study/claim-protocols
+	$(BIN)/pmsim sweep claim-deferred --out results/study/claim-deferred
 	$(BIN)/jupyter execute notebooks/claim.ipynb --output $(CURDIR)/results/study/claim.ipynb
 	@echo "the figures: results/study/*.png; the paper around them: results/study/claim.ipynb"
 

@@ -25,7 +25,7 @@
 #
 # ## Method
 #
-# The scenarios `claim`, `claim-arm64`, `claim-32bit` and, under protocols that x86 could have, `claim-protocols` have one CPU load modules of the mean size of a boot (42
+# The scenarios `claim`, `claim-arm64`, `claim-32bit` and, under protocols that x86 could have, `claim-protocols` and `claim-deferred` have one CPU load modules of the mean size of a boot (42
 # pages, no static calls) as a Poisson process, and keep them. Another CPU loads a policy of one 64 KiB
 # area 105 times, often enough for a 99th percentile of its protection. All other CPUs compute, with 512
 # TLB entries each (256 on the machine of 2006 that also runs 32 bits). No CPU sleeps deeply: waking one would take up to 133 µs, and hide the rest on small
@@ -76,13 +76,15 @@ x86 = study("claim", ["linux-6.1-x86_64", "linux-6.18-x86_64"], [8, 56])
 arm = study("claim-arm64", ["linux-6.1-arm64"], [8, 32])
 old = study("claim-32bit", [{"profile": "linux-4.16-x86_32", "pae": False}], [2, 8])
 other = study("claim-protocols", ["tlbi", "rar"], [8, 56], PROTOCOL)
-full = all(FOLDER and sweep.path.parent == FOLDER for sweep in (x86, arm, old, other))
+late = study("claim-deferred", ["deferred"], [8, 56], PROTOCOL)
+every = (x86, arm, old, other, late)
+full = all(FOLDER and sweep.path.parent == FOLDER for sweep in every)
 size = (
     "the full study"
     if full
     else "**a small grid, not to be quoted** (`make study` runs the full one)"
 )
-Markdown(f"What follows is {size}: {sum(len(one.frame) for one in (x86, arm, old, other)):,} runs.")
+Markdown(f"What follows is {size}: {sum(len(one.frame) for one in every):,} runs.")
 
 
 # %% [markdown]
@@ -140,6 +142,9 @@ arm_figure = phases(arm)
 # %%
 other_figure = phases(other, axis=PROTOCOL)
 
+# %%
+late_figure = phases(late, axis=PROTOCOL)
+
 # %% [markdown]
 # ### Where the loss passes 1 %
 #
@@ -187,7 +192,12 @@ def known(values, digits=0):
     return f"{one.mean:,.{digits}f} ± {one.half_width:,.{digits}f}"
 
 
-parts = [tidy(x86), tidy(arm), tidy(old, " (2006)"), tidy(other, axis=PROTOCOL)]
+parts = [
+    tidy(x86),
+    tidy(arm),
+    tidy(old, " (2006)"),
+    *(tidy(one, axis=PROTOCOL) for one in (other, late)),
+]
 runs = pd.concat(parts, ignore_index=True)
 cells = runs.groupby(["kernel", "cpus", "replication"])
 line = cells.apply(passing, include_groups=False)
@@ -350,10 +360,11 @@ def moved(protocol):
 
 Markdown(
     "Protocols move the line:\n\n"
-    + "\n".join(moved(one) for one in other.axes[PROTOCOL])
+    + "\n".join(moved(one) for sweep in (other, late) for one in sweep.axes[PROTOCOL])
     + "\n\nMost of what is lost is not the interrupt but the TLB that is filled again, and each of them"
-    " empties it: INVLPGB spares the handlers and the waiting, remote actions spare the entry and the exit"
-    " of the handler, and deferral spares purges alone, which are few beside changed permissions, and makes each"
+    " empties it. INVLPGB spares the handlers and the waiting, and the flushes of one load follow each other"
+    " so fast that a TLB is filled once for several; remote actions spare the entry and the exit of the"
+    " handler; deferral spares purges alone, which are few beside changed permissions, and makes each"
     " interrupt that remains dearer by a flush on entry."
 )
 
@@ -424,6 +435,7 @@ if full:
         "phases_x86": figure,
         "phases_arm64": arm_figure,
         "phases_protocols": other_figure,
+        "phases_deferred": late_figure,
         "lines": lines,
         "p99": figure_p99,
     }.items():
