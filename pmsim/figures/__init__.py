@@ -8,6 +8,7 @@ from pmsim.figures.agreement import predicted_against_measured
 from pmsim.figures.anatomy import call_anatomy
 from pmsim.figures.cpus import cpus_over_time
 from pmsim.figures.curve import curves
+from pmsim.figures.designs import pareto
 from pmsim.figures.effects import tornado
 from pmsim.figures.flushes import flush_cost
 from pmsim.figures.gallery import draw_all
@@ -40,6 +41,7 @@ __all__ = [
     "latency_distribution",
     "error_distribution",
     "operation_cost",
+    "pareto",
     "phase_diagram",
     "protocols",
     "style",

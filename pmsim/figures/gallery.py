@@ -15,6 +15,7 @@ from pmsim.errors import OutputError
 from pmsim.figures import (
     anatomy,
     cpus,
+    designs,
     flushes,
     interruptions,
     isolation,
@@ -125,6 +126,7 @@ _SENSITIVITY: Final[dict[str, tuple[Panel, ...]]] = {
 
 
 _ANSWERS: Final[dict[str, tuple[Panel, ...]]] = {
+    "pareto": (Panel(designs.designs, designs.size, designs.draw, designs.says),),
     "protocols": tuple(
         Panel(
             partial(side_by_side.side_by_side, metric=metric), side_by_side.size,

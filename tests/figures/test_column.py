@@ -37,6 +37,7 @@ from tests.figures.made_up import (
     operations,
     timeline,
 )
+from tests.figures.test_designs import SWEEP as DESIGNS
 from tests.figures.test_published import points
 from tests.figures.test_side_by_side import ISOLATED, PACES
 from tests.figures.test_side_by_side import SWEEP as PROTOCOLS
@@ -144,6 +145,8 @@ def every_drawing() -> Iterator[tuple[str, Drawing]]:
     for sweep in (PROTOCOLS, ISOLATED, PACES):
         for drawing in drawings(sweep, ["latency_mean_ps"]):
             yield f"{drawing.name} of answers to {len(sweep.cells)}", drawing
+    for drawing in drawings(DESIGNS, ["pool_paid_ps"]):
+        yield f"{drawing.name} of designs", drawing
     for drawing in [*drawings(SENSITIVITY), *truth_drawings(POINTS)]:
         yield drawing.name, drawing
     for drawing in experiment_drawings(POINTS, "CPUs that run"):
@@ -202,7 +205,7 @@ def test_all_kinds_of_figures_are_looked_at(figures: dict[str, Figure]) -> None:
         "anatomy_slowest", "curves", "heat_map", "phase_diagram", "tornado", "constants",
         "agreement", "misses", "experiment", "protocols_latency_mean_ps",
         "protocols_taken_mean_ps", "isolation_isolated_interrupts_per_s",
-        "isolation_isolated_own_share", "waking",
+        "isolation_isolated_own_share", "waking", "pareto",
     }  # fmt: skip
 
 

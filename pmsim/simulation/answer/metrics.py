@@ -218,6 +218,13 @@ def _mean(times: Tally) -> float:
     return times.total / times.count
 
 
+def _paid(summary: Summary) -> int:
+    """Return what calls into the kernel took, those who made them and all others."""
+    cost = summary.cost
+    lost = cost.stolen_ps - cost.awake_ps + cost.refill_ps
+    return sum(one.total_ps - one.delay_ps for one in summary.calls) + lost
+
+
 def _exposure(
     name: str, unit: str, kind: Kind, label: str, sentence: str, what: Callable[[Exposed], Any]
 ) -> Metric:
@@ -416,6 +423,18 @@ _DECLARED = (
         "pool_stale_ps", "ps", "extreme", "longest time by old translations",
         "How long that was at most, of an area.",
         lambda of: of.stale_ps,
+    ),
+    _exposure(
+        "pool_open_byte_s", "B s", "amount", "exposure of pools",
+        "Both together: bytes of pools times how long they could be overwritten, one way or the"
+        " other.",
+        lambda of: of.writable_byte_s + of.stale_byte_s,
+    ),
+    Metric(
+        "pool_paid_ps", "ps", "amount", "time in calls and lost by others",
+        "Time of calls into the kernel, their shootdowns included, and what handlers, stalls and"
+        " refills took from all others.",
+        lambda m: None if m.summary.exposure is None else _paid(m.summary),
     ),
     Metric(
         "overwrites_landed", "1", "count", "writes of an attack that landed",
