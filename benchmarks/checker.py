@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 from rich.console import Console
 from rich.table import Table
 
 import pmsim
 from benchmarks import kernel as operations
-from pmsim.kernel import kernel
 from pmsim.kernel.safety.safety import Safety
 from pmsim.kernel.safety.stale import StalePages
 
@@ -73,17 +72,6 @@ class Unwatched(Safety):
         """Look at nothing."""
 
 
-@contextmanager
-def unwatched() -> Iterator[None]:
-    """Boot kernels that nobody watches, within the block."""
-    watched = kernel.Safety
-    kernel.Safety = Unwatched  # type: ignore[misc]
-    try:
-        yield
-    finally:
-        kernel.Safety = watched  # type: ignore[misc]
-
-
 def _scenario(name: str, **keys: Any) -> Callable[[], None]:
     scenario = pmsim.load(name).with_(**keys)
     return lambda: void(pmsim.run(scenario))
@@ -118,7 +106,7 @@ def ratios(names: tuple[str, ...] = (), rounds: int = ROUNDS) -> dict[str, tuple
                 if watches:
                     run()
                 else:
-                    with unwatched():
+                    with mock.patch("pmsim.kernel.kernel.Safety", Unwatched):
                         run()
                 times[watches].append(time.process_time() - started)
         found[name] = min(times[False]), min(times[True])
