@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 
 from pmsim.errors import ResultError
 from pmsim.figures import look, swept
+from pmsim.figures.form import current
 from pmsim.figures.given import drawn_from
 from pmsim.figures.measures import Measure, measure_of
 from pmsim.figures.swept import Axis, Swept
@@ -171,7 +172,7 @@ def draw(found: Designs, ax: Axes) -> Axes:
     # Above and to the right of the front lies what is beaten.
     ax.text(
         0.99, 0.99, names, transform=ax.transAxes, va="top", ha="right", ma="left",
-        fontsize="small", linespacing=1.4, zorder=1,
+        fontsize=current().small, linespacing=1.2, zorder=1,
     )  # fmt: skip
     ax.grid(visible=True)
     look.say(ax, message(found), f"{len(others)} others cost more and are no less exposed")
@@ -185,15 +186,18 @@ def _places(some: list[Design]) -> tuple[list[float], list[float]]:
 def _scale(found: Designs, ax: Axes) -> None:
     """Scale exposure by ratios; near nothing it is linear, because some are never exposed."""
     heights = [one.exposure for one in found.all if one.exposure > 0]
+    # The names of the front stand on top; where there is little room they take half of it.
+    room = 10.0 ** (0.25 * len(found.front)) if current().narrow else 2.0
     if len(heights) == len(found.all):
         ax.set_yscale("log")
+        ax.set_ylim(min(heights) / 2, room * max(heights))
         found.exposure.on(ax.yaxis)
         return
     found.exposure.on(ax.yaxis)
     if heights:
         least = 10.0 ** np.floor(np.log10(min(heights)))
         ax.set_yscale("symlog", linthresh=least, linscale=0.3)
-        ax.set_ylim(-0.2 * least, 2 * max(heights))
+        ax.set_ylim(-0.2 * least, room * max(heights))
         found.exposure.on(ax.yaxis)
         last = int(np.floor(np.log10(max(heights))))
         ax.set_yticks([0.0, *(10.0**n for n in range(int(np.log10(least)), last + 1))])
