@@ -52,6 +52,7 @@ def handlers_of(kept: Kept, n_cpus: int) -> list[list[Handled]]:
 def test_handlers_are_those_of_the_reference_with_their_calls(program: Program) -> None:
     assume(program.duration is None)
     assume(not program.host.pv_flush)  # who drops within a handler ends it later than is kept
+    assume(program.ticks is None)  # a tick's handler is that of no call
     kept, result, reference = whole(program)
     found = handlers_of(kept, program.topology.n_cpus)
     for cpu, ours in zip(reference.cpus, found, strict=True):
@@ -64,7 +65,8 @@ def test_handlers_are_those_of_the_reference_with_their_calls(program: Program) 
 @given(programs())
 def test_interrupts_are_off_in_windows_and_while_calls_begin(program: Program) -> None:
     assume(program.duration is None and program.shootdown.protocol.held_off)
-    assume(not program.isolated)  # what they spend as they enter the kernel is kept nowhere
+    deferring = program.isolated and program.defers
+    assume(not deferring)  # what they spend as they enter the kernel is kept nowhere
     assume(not program.host.freezes)  # windows of frozen CPUs last longer than these have them
     kept, result, _ = whole(program)
     off = [0] * program.topology.n_cpus

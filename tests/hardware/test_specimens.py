@@ -61,7 +61,8 @@ def check_instants(program: Program, kept: WholeCalls) -> None:
     assert n == row["targets"]
     runs = program.turns(row["cpu"])
     # checks and slots may stand between queues, and drops
-    plain = not program.isolated and program.shootdown.protocol.name != "rar"
+    deferring = bool(program.isolated and program.defers)
+    plain = not deferring and program.shootdown.protocol.name != "rar"
     if plain and not program.host.pv_flush:
         queues = row["start_ps"] + trap + costs.queue * (1 + np.arange(n))
         queues = [runs.run(row["start_ps"], int(q) - row["start_ps"]) for q in queues]
@@ -84,7 +85,7 @@ def check_instants(program: Program, kept: WholeCalls) -> None:
             )
         ]
     )
-    allowed = {0, program.costs.deferred.entry_flush} if program.isolated else {0}
+    allowed = {0, program.costs.deferred.entry_flush} if deferring else {0}
     assert set(entries.tolist()) <= allowed
     assert (kept.queued <= kept.taken).all()
     assert (kept.arrives <= kept.handler)[~rides].all()

@@ -11,6 +11,7 @@ be pasted into a test. ``--reference-only`` runs the reference alone: its own ch
 from __future__ import annotations
 
 import argparse
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -88,16 +89,17 @@ def shrink(program: Program, run: Run, seconds: float) -> Program:
     progress = True
     while progress:
         progress = False
-        for smaller in _smaller(program):
+        for one in smaller(program):
             if time.monotonic() > deadline:
                 return program
-            if differences(smaller, run):
-                program, progress = smaller, True
+            if differences(one, run):
+                program, progress = one, True
                 break
     return program
 
 
-def _smaller(program: Program) -> Iterator[Program]:
+def smaller(program: Program) -> Iterator[Program]:
+    """Yield programs that are one step smaller or plainer."""
     yield from _without_tasks(program)
     yield from _without_cpus(program)
     yield from _without_steps(program)
@@ -146,7 +148,7 @@ def _without_steps(program: Program) -> Iterator[Program]:
                     yield _with_task(program, k, replace(task, steps=steps))
 
 
-_NO_PLAINER = ("fanout", "pages", "range", "mutex", "slots")
+_NO_PLAINER = ("fanout", "pages", "range", "mutex", "slots", "tick", "ring")
 """Costs that are not made 0."""
 
 
@@ -184,16 +186,10 @@ def _plainer(program: Program) -> Iterator[Program]:
         yield replace(program, shootdown=BY_INTERRUPTS)
     for part in ("tlb", "sched", *PROTOCOLS):
         table = getattr(costs, part)
-        for field in fields(table):
+        for field in fields(table) if table is not None else ():
             value = getattr(table, field.name)
             zero = (0,) * 5 if isinstance(value, tuple) else 0
-            if value in (zero, None) or field.name in (
-                "fanout",
-                "pages",
-                "range",
-                "mutex",
-                "slots",
-            ):
+            if value in (zero, None) or field.name in _NO_PLAINER:
                 continue
             try:
                 plain = replace(table, **{field.name: zero})
@@ -255,8 +251,13 @@ def _fuzz(options: argparse.Namespace, run: Run) -> int:
 
 
 def _report(program: Program, run: Run) -> None:
-    print(program)
+    print(pasted(program))
     print("\n".join(differences(program, run)))
+
+
+def pasted(program: Program) -> str:
+    """Return a program as Python, protocols by their names."""
+    return re.sub(r"<protocol (\w+)>", r'PROTOCOLS["\1"]', repr(program))
 
 
 def programs_of(

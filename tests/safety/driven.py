@@ -8,7 +8,14 @@ from typing import Any
 
 from pmsim.hardware.costs import IpiCosts, MachineCosts, SbiCosts, SchedCosts, TlbCosts
 from pmsim.hardware.machine import Machine
-from pmsim.hardware.proposals import CoherentCosts, DeferredCosts, DirectoryCosts, RarCosts
+from pmsim.hardware.proposals import (
+    CoherentCosts,
+    DeferredCosts,
+    DirectoryCosts,
+    LatrCosts,
+    RarCosts,
+)
+from pmsim.hardware.shootdown.latr import LATR
 from pmsim.hardware.topology import Topology
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.kernel import Kernel
@@ -43,6 +50,7 @@ COSTS = MachineCosts(
     rar=RarCosts(slots=2, payload=100 * NS, queue=20 * NS, send=80 * NS, fanout=2, delivery=_FAR,
                  action=300 * NS, line=_LINE),
     deferred=DeferredCosts(check=5 * NS, entry_flush=400 * NS),
+    latr=LatrCosts(save=132 * NS, scan=20 * NS, sweep=158 * NS),
 )  # fmt: skip
 """Of a machine that has every protocol, of the size of real ones."""
 
@@ -85,12 +93,15 @@ class Driven:
     def __init__(self, profile: str = "linux-6.1-x86_64", **overrides: Any) -> None:
         loaded = load_profile(profile, {"pmalloc": "prmem", "unsafe": True, **overrides})
         costs = COSTS
+        shootdown = loaded.shootdown_on(costs)
+        # Isolated CPUs have no ticks: latr is refused there.
+        isolated = [] if shootdown.protocol is LATR else [ISOLATED]
         self.machine = Machine(
             Topology(cores=CPUS),
             costs,
             loaded.crosscall_order,
-            shootdown=loaded.shootdown_on(costs),
-            isolated=[ISOLATED],
+            shootdown=shootdown,
+            isolated=isolated,
         )
         self.rows: list[Any] = []
         self.machine.on_crosscalls = self.rows.extend

@@ -20,6 +20,7 @@ PROTOCOLS: list[Any] = [
     "coherent",
     "directory",
     "deferred",
+    "latr",
     "tlbi",
     {"tlbi": {"kernel_range_drops": "everything", "repeat_sync": "per_sync"}},
     "sbi",
