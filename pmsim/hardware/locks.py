@@ -50,6 +50,7 @@ class Mutex:
         self._machine = machine
         self._adaptive = machine.costs.sched.mutex == "adaptive"
         self._sleepers: deque[Task] = deque()
+        self._handed = 0  # when it was last handed to a task
         self._woken: Task | None = None  # a sleeper that is to ask anew
         self._marked: Task | None = None  # one that has, in vain
 
@@ -126,6 +127,10 @@ class Mutex:
 
     def _pass_on(self, releaser: Task) -> None:
         """Hand the lock to the marked task or to a spinner, and wake a sleeper where one is due."""
+        if self._machine.turns is not None:
+            waiter = self.spinners[0] if self.spinners else self._sleepers[0]
+            self._machine.note_holder(releaser.cpu, max(waiter.waits_since, self._handed))
+            self._handed = releaser.now
         if self.spinners:
             releaser.is_no_longer_spun_for(self)
         marked, self._marked = self._marked, None
@@ -208,6 +213,7 @@ class Spinlock:
         self.owner: Task | None = None
         self._machine = machine
         self._words = machine.fabric.words
+        self._handed = 0  # when it was last handed to a task
         self._waiters: deque[Task] = deque()
 
     def lock(self, task: Task) -> Generator[int, None, None]:
@@ -253,6 +259,10 @@ class Spinlock:
         self._words[task.row + layout.SPINS] -= 1
         self.owner = self._waiters.popleft() if self._waiters else None
         if self.owner is not None:
+            if self._machine.turns is not None:
+                since = max(self.owner.waits_since, self._handed)
+                self._machine.note_holder(task.cpu, since)
+                self._handed = task.now
             self.owner.goes_on_a_line_after(task)
 
 

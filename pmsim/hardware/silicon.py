@@ -25,6 +25,7 @@ from pmsim.hardware.shootdown.protocols import calls_of
 from pmsim.hardware.shootdown.tlbi import REPEAT_SYNC
 from pmsim.hardware.specimens import WholeCalls, specimens
 from pmsim.hardware.topology import Topology
+from pmsim.hardware.turns import Turns
 from pmsim.steps import Steps
 
 NO_DROPS: npt.NDArray[np.int64] = np.zeros((0, layout.DROP_ROW), dtype=np.int64)
@@ -56,6 +57,9 @@ class Silicon:
         As given.
     slots
         What initiators of remote actions have to take; none where each CPU has one to itself.
+    turns, holding_frozen
+        When its CPUs run, if they do not always; and how long each was frozen while its tasks held
+        locks that others waited for.
     holders
         What its hardware does that knows who holds a translation, by the protocol's name.
     rings
@@ -118,6 +122,8 @@ class Silicon:
             for name, group in known.items()
             if group is not None
         }
+        self.turns = Turns(self.fabric) if host is not None and host.freezes else None
+        self.holding_frozen = np.zeros(self.n_cpus, dtype=np.int64)
         self.slots: list[Slot] = []
         self.on_crosscalls: Callable[[npt.NDArray[np.int64]], None] | None = None
         self.on_drops: Callable[[npt.NDArray[np.int64]], None] | None = None
@@ -137,6 +143,11 @@ class Silicon:
         self._jitter_rng = jitter_rng
         if self.jitter is not None and jitter_rng is None:
             raise ValueError("a machine with jitter needs a random generator")
+
+    def note_holder(self, cpu: int, since: int) -> None:
+        """Note that somebody has waited since an instant for what a task of a CPU lets go of."""
+        if self.turns is not None:
+            self.holding_frozen[cpu] += self.turns.frozen(cpu, since, self.now)
 
     @property
     def now(self) -> int:

@@ -131,6 +131,11 @@ class Task:
         return ProgramError(f"the task {message}", self.now, self.place)
 
     @property
+    def waits_since(self) -> int:
+        """When it began to wait for what it waits for, or last waited for."""
+        return self._since
+
+    @property
     def place(self) -> str:
         """Who and where it is, for messages."""
         return f"{visible(self.name)}, task {self.number} on CPU {self.cpu}"

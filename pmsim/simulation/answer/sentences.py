@@ -19,6 +19,7 @@ from pmsim.formatting import (
 )
 from pmsim.simulation.answer.calm import Calm
 from pmsim.simulation.answer.deferral import deferral_words
+from pmsim.simulation.answer.frozen import frozen_words
 from pmsim.simulation.answer.isolation import Isolated
 from pmsim.simulation.answer.safety import attack, exposure, held_back, unsafe
 from pmsim.simulation.answer.summary import (
@@ -97,6 +98,7 @@ def sentences(summary: Summary) -> list[str]:
         *_cost(summary),
         *_locked(summary),
         *_woken(summary),
+        *frozen_words(summary),
         *_hanging(summary),
         *_left_open(summary),
         _shootdowns(summary),

@@ -20,6 +20,7 @@ from pmsim.simulation.answer.summary import (
     Cost,
     Detail,
     Failures,
+    Frozen,
     Initiator,
     Latency,
     Operations,
@@ -94,6 +95,19 @@ def summarize(
         exposure=exposed(files),
         overwritten=overwritten(files),
         isolated=_isolated(files, isolation, lengths, cpus, names),
+        frozen=_frozen(calls, cpus, sum(durations)),
+    )
+
+
+def _frozen(calls: _Calls, cpus: Mapping[str, Ints], duration: int) -> Frozen | None:
+    frozen = int(cpus["frozen_ps"].sum())
+    if not frozen:
+        return None
+    return Frozen(
+        share=frozen / (duration * len(np.unique(cpus["cpu"]))),
+        latency_ps=calls.frozen,
+        held_up_ps=int(cpus["holding_frozen_ps"].sum()),
+        left_out=calls.left_out.get("user", 0),
     )
 
 
@@ -110,14 +124,17 @@ def _isolated(
     return isolated_cpus(files, isolation, lengths, stolen, names)
 
 
-_CPU_COLUMNS = ("replication", "cpu", *SPENT, "lock_spin_ps", "handlers", "woken")
+_CPU_COLUMNS = (
+    "replication", "cpu", *SPENT, "lock_spin_ps", "handlers", "woken", "frozen_ps",
+    "holding_frozen_ps",
+)  # fmt: skip
 _TASK_COLUMNS = (
     "replication", "workload", "cpu", "task", "start_ps", "end_ps", "work_ps", "windows_ps",
 )  # fmt: skip
 _PAID = ("stolen_ps", "awake_ps", "spin_ps", "refill_ps", "handlers")
 _CALL_COLUMNS = (
     "replication", "cpu", "task", "start_ps", "end_ps", "kind", "cause", "targets", "protocol",
-    "pages", "idle_exit_ps", "left_out",
+    "pages", "idle_exit_ps", "left_out", "frozen_ps",
 )  # fmt: skip
 _ALL_CALL_COLUMNS = tuple(dict.fromkeys((*_CALL_COLUMNS, *SLOWEST_COLUMNS)))
 
@@ -131,6 +148,7 @@ class _Calls:
         self.protocols: Counter[str] = Counter()
         self.targets = 0
         self.waking = 0
+        self.frozen = 0
         self.left_out: Counter[str] = Counter()
         self.last_ends: dict[int, int] = {}
         self.waited: Counter[tuple[int, int]] = Counter()
@@ -144,6 +162,7 @@ class _Calls:
             self.slowest.look(batch, latency)
             self.targets += int(filled(batch.column(7)).sum())
             self.waking += int(filled(batch.column(10)).sum())
+            self.frozen += int(filled(batch.column(12)).sum())
             _add_by_name(self.left_out, *coded(batch.column(6)), filled(batch.column(11)))
             for counter, column in ((self.kinds, 5), (self.causes, 6), (self.protocols, 8)):
                 for item in batch.column(column).value_counts().to_pylist():

@@ -78,6 +78,18 @@ class Cost(Record):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Frozen(Record):
+    """Virtual CPUs of a guest that did not always run."""
+
+    share: Annotated[float, "The time in which they did not, as a share of all CPU time."]
+    latency_ps: Annotated[int, "The part of initiators' latency that waited for one to run."]
+    held_up_ps: Annotated[
+        int, "How long they were frozen while their tasks held locks that others waited for."
+    ]
+    left_out: Annotated[int, "Frozen CPUs that flushes of user space left out, one for each."]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class PayingCpu(Record):
     """A CPU whose tasks lost time."""
 
@@ -336,6 +348,9 @@ class Summary(Record):
     ] = None
     isolated: Annotated[
         Isolated | None, "What became of isolated CPUs; none where the machine has none."
+    ] = None
+    frozen: Annotated[
+        Frozen | None, "What virtual CPUs missed that did not always run; none where all did."
     ] = None
     intervals: Annotated[
         Mapping[str, Estimate],

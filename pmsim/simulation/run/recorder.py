@@ -88,6 +88,7 @@ class Recorder:
         """Record the accounts of all CPUs, and the timelines that end with them."""
         end, accounts = machine.now, machine.account_rows()
         columns = dict(zip(ACCOUNT_COLUMNS, accounts[:-1].T, strict=True))
+        columns["holding_frozen_ps"] = machine.holding_frozen
         self._add("cpus", {"cpu": np.arange(machine.n_cpus), **columns})
         levels = self.windows(), self.levels()
         self._add("timeline", self.timeline.columns(end, accounts, *levels))

@@ -221,6 +221,10 @@ CPUS = Table(
         _time("refill_ps", "The part of busy that refilled the TLB after full flushes."),
         _count("handlers", "Interrupt handlers run."),
         _count("crosscalls_sent", "Shootdowns that this CPU began."),
+        _time(
+            "holding_frozen_ps",
+            "The part of frozen in which its tasks held a lock that others waited for.",
+        ),
         *PARTS_OF_TIMES,
     ),
 )
