@@ -78,7 +78,6 @@ def scenario_of(program: Program, files: list[str]) -> dict[str, Any]:
     if shape.hops is not None:
         topology["hops"] = [list(row) for row in shape.hops]
     end = {"until": "done"} if program.duration is None else {"duration": f"{program.duration}ps"}
-    host = program.host
     return {
         "pmsim": 1,
         "machine": {
@@ -86,7 +85,7 @@ def scenario_of(program: Program, files: list[str]) -> dict[str, Any]:
             "cpus": shape.n_cpus,
             "isolated": list(program.isolated),
             "costs": as_written(program.costs),
-            "host": {key: f"{getattr(host, key)}ps" for key in ("exit", "kick", "inject")},
+            "host": as_written(program.host),
         },
         "kernel": {
             "profile": "linux-6.1-x86_64",
@@ -125,7 +124,8 @@ def outcome_of_reference(program: Program) -> Any:
         for c in result.calls
     ]
     cpus = [
-        (a.busy, a.spin, a.irqs_off, a.stolen, a.idle, a.refill, a.handlers) for a in result.cpus
+        (a.busy, a.spin, a.irqs_off, a.stolen, a.idle, a.frozen, a.refill, a.handlers)
+        for a in result.cpus
     ]
     return result.end, calls, cpus
 
@@ -143,7 +143,10 @@ def outcome_of_scenario(program: Program, seed: int) -> Any:
     calls = result.crosscalls.sort_values(["start_ps", "cpu", "task"])
     calls["gone_ps"] = calls["gone_ps"].astype(object).where(calls["gone_ps"].notna(), None)
     columns = ["cpu", "task", "start_ps", "end_ps", "gone_ps", "protocol", "targets"]
-    times = ["busy_ps", "spin_ps", "irqs_off_ps", "stolen_ps", "idle_ps", "refill_ps", "handlers"]
+    times = [
+        "busy_ps", "spin_ps", "irqs_off_ps", "stolen_ps", "idle_ps", "frozen_ps", "refill_ps",
+        "handlers",
+    ]  # fmt: skip
     return (
         result.summary["duration_ps"],
         [tuple(row) for row in calls[columns].itertuples(index=False)],
