@@ -126,3 +126,20 @@ def test_the_answer_says_what_was_held_back_and_how_often_there_was_no_room() ->
         " found no room for a note, and called."
     )
     assert said in sentences(result.summary)
+
+
+def lost(shootdown: str, every: str) -> float:
+    """Return the share of CPU time that is lost where a process on all CPUs frees so often."""
+    keys = {"touch": True, "arrival": {"every": every}, "changes": None}
+    described = scenario("user_munmap", shootdown, **{**keys, "threads": list(range(1, 56))})
+    described["machine"] = {"platform": "skylake-sp-2s"}
+    described |= {"duration": "5ms", "until": None}
+    described = {key: value for key, value in described.items() if value is not None}
+    return pmsim.run(pmsim.Scenario.from_dict(described)).summary.cost.share
+
+
+def test_ticks_cost_more_than_few_frees_and_less_than_many() -> None:
+    # Each CPU looks at each tick: 56 * 20 ns and a handler, in 1 ms.
+    assert lost("latr", "4ms") > 56 * 20e-9 / 1e-3
+    assert lost("latr", "1ms") > lost("ipi", "1ms")
+    assert lost("latr", "20us") < lost("ipi", "20us") / 2
