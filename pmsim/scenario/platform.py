@@ -231,6 +231,8 @@ def _shipped(name: str) -> tuple[Node, str]:
     names = platform_names()
     if name not in names:
         hint = did_you_mean(name, names)
+        if Path(name).is_file():
+            hint = f"for the file of this name: ./{name}"
         message = f"there is no platform '{name}'"
         raise ScenarioError([Fault("machine", 0, 0, "unknown-platform", message, hint)])
     file = f"{name}.yaml"

@@ -267,3 +267,14 @@ def test_an_unknown_platform_is_answered_with_the_nearest() -> None:
         load_platform("skylake-2s")
     (fault,) = caught.value.faults
     assert (fault.code, fault.hint) == ("unknown-platform", "did you mean skylake-sp-2s?")
+
+
+def test_a_file_without_an_ending_is_told_how_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lab").write_text("pmsim: 1\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ScenarioError) as caught:
+        load_platform("lab")
+    (fault,) = caught.value.faults
+    assert (fault.code, fault.hint) == ("unknown-platform", "for the file of this name: ./lab")
