@@ -12,8 +12,16 @@ from benchmarks.fabric import BETWEEN, FOREVER
 from benchmarks.machines import CEILING, COSTS, HUGE, LARGE, SMALL
 from pmsim.hardware.costs import SbiCosts, TlbiCosts
 from pmsim.hardware.machine import Machine
-from pmsim.hardware.proposals import CoherentCosts, DeferredCosts, DirectoryCosts, RarCosts
+from pmsim.hardware.proposals import (
+    CoherentCosts,
+    DeferredCosts,
+    DirectoryCosts,
+    LatrCosts,
+    RarCosts,
+)
 from pmsim.hardware.shootdown.holders import COHERENT, DIRECTORY
+from pmsim.hardware.shootdown.ipi import IPI
+from pmsim.hardware.shootdown.latr import LATR
 from pmsim.hardware.shootdown.protocol import Shootdown, with_options
 from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.hardware.shootdown.tlbi import invalidate_all, invalidate_pages
@@ -25,6 +33,8 @@ from pmsim.units import NS
 
 ONE, ALL = 1, CEILING + 1
 """Pages that a shootdown is about: one, or so many that everything is dropped."""
+SELDOM = 20 * BETWEEN
+"""What is computed between two frees, so that a ring of 64 notes has room for those of a tick."""
 MOST = 1.0
 """Times an interrupt's call that any shootdown may take, on as many CPUs."""
 LONG, LEAST = 0.3, 0.01
@@ -49,6 +59,7 @@ EVERY_COST = replace(
         action=400 * NS, line=COSTS.ipi.line,
     ),
     deferred=DeferredCosts(check=10 * NS, entry_flush=400 * NS),
+    latr=LatrCosts(save=130 * NS, scan=2 * NS, sweep=160 * NS),
 )  # fmt: skip
 """The machine that is timed, with costs of every protocol; what is timed hangs on none of them."""
 
@@ -78,18 +89,21 @@ def compare(console: Console) -> None:
         "The last one is of calls to everybody while nothing else goes on. Those by interrupts are"
         " known without a look at any target; an action (rar) and an entry (deferred) empty each"
         " TLB at an instant of its own, and a broadcast (tlbi) holds up each CPU that computes.",
+        _table("one CPU frees a page of a process on all", 1, ONE, frees=True),
         sep="\n",
     )
 
 
-def _table(title: str, initiators: int, pages: int) -> Table:
+def _table(title: str, initiators: int, pages: int, *, frees: bool = False) -> Table:
     table = Table(title, title="Protocols: µs of this computer for a shootdown, and times `ipi`",
                   title_justify="left")  # fmt: skip
     for size in SIZES:
         table.add_column(f"{size.topology.n_cpus:,} CPUs", justify="right")
-    ways = {name: Shootdown(one) for name, one in PROTOCOLS.items()}
+    ways = {name: Shootdown(one) for name, one in PROTOCOLS.items() if one is not LATR}
     ways["deferred, all left out"] = with_options(PROTOCOLS["deferred"], {"defers": "all"})
-    times = [_measured(list(ways.values()), size, initiators, pages) for size in SIZES]
+    if frees:
+        ways = {one.name: Shootdown(one) for one in (IPI, LATR)}
+    times = [_measured(list(ways.values()), size, initiators, pages, frees) for size in SIZES]
     for place, name in enumerate(ways):
         cells = []
         for rounds in times:
@@ -101,12 +115,12 @@ def _table(title: str, initiators: int, pages: int) -> Table:
 
 
 def _measured(
-    ways: list[Shootdown], size: Machines, initiators: int, pages: int
+    ways: list[Shootdown], size: Machines, initiators: int, pages: int, frees: bool
 ) -> list[list[float]]:
     """Return the seconds that a shootdown takes, a list of all protocols for each round."""
 
     def spent(way: Shootdown, calls: int) -> float:
-        return _run(way, size.topology, initiators, calls, pages)
+        return _run(way, size.topology, initiators, calls, pages, frees=frees)
 
     def enough(way: Shootdown) -> int:
         """Return how many calls take far longer than a run's beginning differs from another's."""
@@ -127,13 +141,22 @@ def _measured(
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def _run(way: Shootdown, topology: Topology, initiators: int, calls: int, pages: int) -> float:
+def _run(
+    way: Shootdown,
+    topology: Topology,
+    initiators: int,
+    calls: int,
+    pages: int,
+    *,
+    frees: bool = False,
+) -> float:
     """Return the CPU time of a run in which some CPUs make shootdowns, and all others compute."""
     isolated = range(initiators, topology.n_cpus) if way.protocol.name == "deferred" else ()
     machine = Machine(topology, EVERY_COST, shootdown=way, isolated=isolated)
+    body = _frees if frees else _shootdowns
     for cpu in range(machine.n_cpus):
         if cpu < initiators:
-            machine.spawn(cpu, lambda task: _shootdowns(task, way, calls, pages))
+            machine.spawn(cpu, lambda task: body(task, way, calls, pages))
         else:
             machine.spawn(cpu, _other, role="background")
     return cpu_seconds(machine.run)
@@ -155,6 +178,17 @@ def _shootdowns(task: Task, way: Shootdown, calls: int, pages: int) -> Steps:
             yield from task.wait_for_holders(way.protocol, pages=pages)
         else:
             yield from task.invalidate(invalidation, pages=pages)
+
+
+def _frees(task: Task, way: Shootdown, calls: int, pages: int) -> Steps:
+    function = flush(EVERY_COST.tlb, pages, CEILING)
+    others = range(1, task.machine.n_cpus)
+    for _ in range(calls):
+        yield from task.compute(SELDOM)
+        if way.protocol is LATR:
+            yield from task.free_lazily(function, pages=pages, targets=others)
+        else:
+            yield from task.cross_call(function, pages=pages, targets=others)
 
 
 def _other(task: Task) -> Steps:
