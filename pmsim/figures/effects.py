@@ -181,8 +181,8 @@ def _effect(sweep: Swept, frame: pd.DataFrame, metric: str, path: str, sampled: 
     labels, texts = list(axis.labels), axis.texts
     if not axis.numbers:
         means = frame.groupby(path)[metric].mean()
-        labels = [str(label) for label in means.sort_values(kind="stable").index]
-        texts = labels
+        labels = means.sort_values(kind="stable").index.tolist()
+        texts = [swept.text_of(label) for label in labels]
     count = max(1, len(labels) // 3) if sampled and axis.numbers else 1
     parts = (slice(count), slice(-count, None))
     low, high = (_by_replication(frame, metric, path, labels[part]) for part in parts)

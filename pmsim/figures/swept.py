@@ -58,10 +58,7 @@ class Axis:
     @property
     def texts(self) -> list[str]:
         """Its values as they are written at ticks."""
-        return [
-            formatting.tick_count(one) if _is_number(one) else formatting.written(str(one))
-            for one in self.labels
-        ]
+        return [text_of(one) for one in self.labels]
 
     @property
     def positions(self) -> Floats:
@@ -82,7 +79,8 @@ class Axis:
         text = self.texts[self.labels.index(value)]
         if self.path in _NAMES and _is_number(value):
             return f"{text} {_NAMES[self.path]}"
-        return f"{self.path.split('.')[-1]} = {text}" if _is_number(value) else text
+        tells = not (_is_number(value) or isinstance(value, bool | np.bool))
+        return text if tells else f"{self.path.split('.')[-1].replace('_', ' ')} = {text}"
 
 
 _NAMES: Final = {"machine.cpus": "CPUs", "machine.platform": "machine", "kernel.profile": "kernel"}
@@ -96,6 +94,13 @@ _READERS: Final[tuple[Callable[[str], Any], ...]] = (
     units.parse_pages,
     units.parse_rate,
 )
+
+
+def text_of(value: Any) -> str:
+    """Write a value of an axis as it stands at ticks: yes and no as in a file."""
+    if isinstance(value, bool | np.bool):
+        return str(value).lower()
+    return formatting.tick_count(value) if _is_number(value) else formatting.written(str(value))
 
 
 def in_words(path: str) -> str:

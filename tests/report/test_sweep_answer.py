@@ -24,6 +24,14 @@ def test_an_axis_that_matters_to_nothing_is_told_so_and_one_run_has_no_interval(
     assert words[-1] == "One run a cell: no intervals; --replications 5 gives them."
 
 
+def test_a_switch_is_told_as_it_stands_in_a_file() -> None:
+    path = "machine.costs.ipi.shorthand"
+    several = {path: [True, False], "machine.cpus": [3, 4]}
+    words = sweep_words(pmsim.sweep(small(), several, workers=1))
+    assert not any("unknown" in one or "True" in one or "False" in one for one in words)
+    assert any("shorthand = true" in one or "shorthand = false" in one for one in words)
+
+
 def test_a_page_of_a_sweep_begins_with_the_answer(swept: pmsim.Sweep) -> None:
     page = report_html([swept])
     first = sweep_words(swept)[0]
