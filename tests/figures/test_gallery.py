@@ -183,7 +183,9 @@ def test_completion_offers_the_figures_and_nothing_else():
     assert dir(pmsim.figures) == sorted(pmsim.figures.__all__)
 
 
-OF_SWEEPS = ("curves", "heat_map", "phase_diagram", "protocols", "tornado", "waking")
+OF_SWEEPS = (
+    "curves", "heat_map", "pareto", "phase_diagram", "protocols", "tornado", "waking",
+)  # fmt: skip
 OF_SENSITIVITIES = ("constants",)
 OF_POINTS = ("error_distribution", "experiment_curve", "predicted_against_measured")
 FIGURES = [

@@ -35,7 +35,8 @@ class Overwrite(Recurring):
     crosses a page. It lands as long as the page is not protected; it lands, too, if it is, where
     the CPU has not dropped the old translation yet; else it faults, and the attack goes on. The CPU
     is taken to have read all of the pool, as an attack would that prepares itself: every
-    translation is in its TLB until it has to be dropped. While there is no pool nothing happens.
+    translation is in its TLB until it has to be dropped. While there is no pool he tries in vain,
+    each time for as long as a fault takes, which is counted nowhere.
     Left out: aliases in the direct map, which are protected with the pool.
     """
 
@@ -53,7 +54,9 @@ class Overwrite(Recurring):
         for instant in self.arrivals(cpu):
             yield from cpu.sleep_until(instant)
             address = _somewhere(kernel.kernel.pmalloc.pools, self.size, rng)
-            if address is not None:
+            if address is None:
+                yield from cpu.compute(kernel.costs.page_fault)
+            else:
                 yield from kernel.overwrite(address, self.size)
 
 
