@@ -94,9 +94,12 @@ class Way(Protocol):
     ----------
     ceiling
         Pages above which a range is not dropped page by page but with everything else.
+    by_entries
+        Whether what it takes depends on the entries that were changed, not on the range.
     """
 
     ceiling: Pages
+    by_entries: bool
 
     def flush_all(
         self, task: Task, cause: Cause, pages: Pages = -1, *, frees_tables: bool = False
@@ -122,6 +125,7 @@ class CallWay:
 
     def __init__(self, tlb: TlbCosts, ceiling: Pages, operations: OperationLog) -> None:
         self.ceiling = ceiling
+        self.by_entries = False
         self._tlb = tlb
         self._full = full_flush(tlb)
         self._full_before_free = full_flush(tlb, frees_tables=True)
@@ -174,6 +178,7 @@ class BroadcastWay:
         drops_all: bool,
         operations: OperationLog,
     ) -> None:
+        self.by_entries = False
         self.ceiling = MAX_TLBI_RANGE_PAGES if by_range and tlbi.range else ceiling
         self._tlbi = tlbi
         self._by_range = by_range
@@ -227,6 +232,7 @@ class HoldersWay:
 
     def __init__(self, protocol: ShootdownProtocol, operations: OperationLog) -> None:
         self.ceiling = MAX_TIME
+        self.by_entries = True
         self._protocol = protocol
         self._operations = operations
 
@@ -283,10 +289,14 @@ class TlbFlush:
         """
         return self._way.flush_all(task, cause, frees_tables=frees_tables)
 
-    def flush_tlb_kernel_range(self, task: Task, start: int, end: int, cause: Cause) -> Steps:
+    def flush_tlb_kernel_range(
+        self, task: Task, start: int, end: int, cause: Cause, changed: Pages | None = None
+    ) -> Steps:
         """Drop the translations of the bytes from ``start`` up to ``end`` on every CPU.
 
-        Up to the ceiling page by page, above it everything; one shootdown either way.
+        Up to the ceiling page by page, above it everything; one shootdown either way. Where the
+        range has gaps ``changed`` says how many entries of it have changed: hardware that follows
+        the stores to them waits for those alone.
 
         Raises
         ------
@@ -299,7 +309,8 @@ class TlbFlush:
                 task.now,
                 task.name,
             )
-        return self.flush_pages(task, -(-(end - start) // PAGE_SIZE), cause, start)
+        pages = -(-(end - start) // PAGE_SIZE)
+        return self.flush_pages(task, pages, cause, start, changed=changed)
 
     def flush_pages(
         self,
@@ -308,9 +319,10 @@ class TlbFlush:
         cause: Cause,
         start: int | None = None,
         *,
+        changed: Pages | None = None,
         frees_tables: bool = False,
     ) -> Steps:
-        """Drop the translations of ``pages`` consecutive pages.
+        """Drop the translations of ``pages`` consecutive pages, of which some have changed.
 
         From the page of ``start`` on; without it, wherever they lie: the page table has no entries
         for them (`pmsim.kernel.safety` keeps no account of them).
@@ -318,6 +330,8 @@ class TlbFlush:
         if pages > self._way.ceiling:
             return self._way.flush_all(task, cause, pages, frees_tables=frees_tables)
         what = NOWHERE if start is None else Dropped.pages(start, pages)
+        if self._way.by_entries and changed is not None:
+            pages = min(pages, changed)
         return self._way.flush_range(task, cause, pages, what, frees_tables=frees_tables)
 
     def text_poke_sync(self, task: Task) -> Steps:

@@ -117,7 +117,7 @@ def reuse_before_the_flush(patch: pytest.MonkeyPatch) -> None:
 def purge_of_the_first_area_alone(patch: pytest.MonkeyPatch) -> None:
     right = TlbFlush.flush_tlb_kernel_range
 
-    def wrong(self: Any, task: Any, start: int, end: int, cause: Any) -> Calls:
+    def wrong(self: Any, task: Any, start: int, end: int, cause: Any, *_: Any) -> Calls:
         return right(self, task, start, min(end, start + 4096), cause)
 
     patch.setattr(TlbFlush, "flush_tlb_kernel_range", wrong)

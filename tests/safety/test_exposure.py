@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 import pmsim
+from pmsim.hardware.fabric import CROSSCALL_COLUMNS
 from pmsim.kernel.addresses.writes import Outcome
 from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.handle import KernelHandle
 from pmsim.units import NS, PAGE_SIZE, US, S
 from tests.kernel.booted import Booted
+from tests.safety import driven
 
 Calls = Generator[Any, Any, Any]
 
@@ -135,3 +137,21 @@ def test_an_attack_lands_as_often_as_the_writable_share_of_the_pool_says() -> No
 
 def _ids(result: pmsim.Result, kind: str) -> set[int]:
     return set(result.operations.query("kind == @kind").id)
+
+
+def test_where_tlbs_follow_stores_a_purge_waits_for_what_was_freed_not_for_the_gaps() -> None:
+    machine = driven.Driven(shootdown="coherent")
+    for call in (driven.vmalloc(6), driven.vmalloc(600), driven.vmalloc(6)):
+        machine.tell(0, call)
+
+    def frees_both_ends(hand: driven.Hand) -> Calls:
+        for area in (hand.areas[0], hand.areas[2]):
+            yield from hand.kernel.vfree(area)
+
+    machine.tell(0, frees_both_ends)
+    machine.tell(0, driven.purge)
+    assert machine.run_all().found() == []
+    (row,) = [dict(zip(CROSSCALL_COLUMNS, row, strict=True)) for row in machine.rows]
+    # Two areas of six pages and a guard: 14 entries are in two lines, at 1 ps a store.
+    assert row["pages"] == 14
+    assert row["gone_ps"] - row["start_ps"] == 2

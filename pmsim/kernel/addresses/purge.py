@@ -155,9 +155,10 @@ class Purge:
         areas, self._lazy = sorted(self._lazy), []
         self._purged = self._cold.purged(self._entries(areas))
         operation = self._operations.begin(task, "purge", sum(area.pages for area in areas))
+        changed = operation.pages + max(end - start, 0) // PAGE_SIZE
         start = min(start, areas[0].page * PAGE_SIZE)
         end = max(end, (areas[-1].page + areas[-1].pages) * PAGE_SIZE)
-        yield from self._tlbflush.flush_tlb_kernel_range(task, start, end, cause)
+        yield from self._tlbflush.flush_tlb_kernel_range(task, start, end, cause, changed)
         yield from self._give_back(task, self._search.shares(areas), full)
         self._operations.end(operation)
         return True
