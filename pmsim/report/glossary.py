@@ -213,6 +213,21 @@ COSTS: Final = (
     Term("slowdown", "How much longer user work takes than it would alone.", "slowdown"),
     Term("lazy pages", "Pages that vfree has unmapped and no purge has flushed yet.",
          "timeline.lazy_pages"),
+    Term(
+        "stale",
+        "Of a page: a TLB may still hold the translation from before its entry was changed.",
+        "pools.stale_ps",
+    ),
+    Term(
+        "violation",
+        "A CPU could use an old translation when the kernel relied on that it cannot.",
+        "violations.cpu",
+    ),
+    Term(
+        "trusted",
+        "Given back by vfree before any CPU has forgotten it: the kernel does not touch it.",
+        "safety.trusted_areas",
+    ),
     Term("exposure", "Bytes of a pool that were allocated and writable, times how long.",
          "pools.exposed_byte_s"),
 )  # fmt: skip

@@ -255,6 +255,10 @@ BROKEN: dict[str, tuple[Break, Sequence[driven.Call], Hazard, dict[str, Any]]] =
         no_flush_of_what_mprotect_took, (driven.mprotect,), WRITE, {}),
     "mask of a process one CPU short": (
         with_targets(lambda _, meant: meant[1:]), (driven.madvise,), USE, {}),
+    "memory of a process used again at once": (
+        lambda patch: patch.setattr(
+            driven, "COSTS", replace(driven.COSTS, latr=replace(driven.COSTS.latr, reclaim=0))),
+        (driven.madvise,), USE, {"shootdown": "latr"}),
     "a full ring forgotten": (
         a_full_ring_forgotten, (driven.madvise, driven.madvise, driven.madvise), USE, {}),
 }  # fmt: skip
