@@ -24,7 +24,6 @@ PROTOCOLS: list[Any] = [
     "tlbi",
     {"tlbi": {"kernel_range_drops": "everything", "repeat_sync": "per_sync"}},
     "sbi",
-    "latr",
 ]
 """Every protocol and what may be chosen of it that promises enough."""
 
