@@ -179,8 +179,8 @@ class Watcher(Protocol):
     def invalidated(self, task: Task) -> None:
         """Note that it was the hardware's doing, and is over."""
 
-    def flushed_own(self, task: Task, what: Dropped) -> None:
-        """Note that a task has dropped something on its own CPU alone."""
+    def flushed_own(self, task: Task) -> None:
+        """Note that it was on the task's own CPU alone, and is over."""
 
 
 class Operation:
@@ -417,9 +417,12 @@ class OperationLog:
         operation = self._current.get(task)
         if operation is not None:
             operation.run_ps += function.cost
+        watcher = None if what is None else self.watcher
+        if watcher is not None and what is not None:
+            watcher.begins(task, what)
         yield from task.flush_own_cpu(function)
-        if self.watcher is not None and what is not None:
-            self.watcher.flushed_own(task, what)
+        if watcher is not None:
+            watcher.flushed_own(task)
 
     def cross_call(
         self,

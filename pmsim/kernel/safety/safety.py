@@ -179,9 +179,8 @@ class Safety:
         telling.note_hardware()
         self._told(telling)
 
-    def flushed_own(self, task: Task, what: Dropped) -> None:
-        """Note that a task's own CPU alone has dropped something."""
-        self.begins(task, what)
+    def flushed_own(self, task: Task) -> None:
+        """Note that it was on the task's own CPU alone, and is over."""
         if task in self._user:
             self._told_of_process(task, frozenset())
             return
