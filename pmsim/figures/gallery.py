@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -143,7 +144,16 @@ _ANSWERS: Final[dict[str, tuple[Panel, ...]]] = {
     ),
     "waking": (Panel(wakeups.parts, wakeups.size, wakeups.draw, wakeups.says),),
 }  # fmt: skip
-"""The figures of sweeps that have an answer of their own, whatever metrics are asked for."""
+"""The figures of sweeps that have an answer of their own."""
+_ANSWERED_BY: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "pareto": frozenset({designs.COST, designs.EXPOSURE}),
+        "protocols": frozenset(side_by_side.COSTS),
+        "isolation": frozenset({"isolated_interrupts_per_s", "isolated_own_share"}),
+        "waking": frozenset({wakeups.LATENCY, wakeups.PART}),
+    }
+)
+"""The metrics that they show: where others are asked for, they are not drawn."""
 
 
 def drawings(
@@ -170,7 +180,7 @@ def drawings(
         If the threshold is no value of a metric.
     """
     if isinstance(found, Swept):
-        figures = {**_ANSWERS, **sweep_figures(found, metrics, threshold)}
+        figures = {**_answers(metrics), **sweep_figures(found, metrics, threshold)}
     else:
         figures = _SENSITIVITY if isinstance(found, Sensitive) else GALLERY
     chosen: list[Drawing] = []
@@ -179,6 +189,14 @@ def drawings(
         telling = tuple((panel, data) for panel, data in taken if panel.says(data))
         chosen += _apart(name, telling) if current().narrow else [Drawing(name, telling)]
     return [drawing for drawing in chosen if drawing.panels]
+
+
+def _answers(metrics: Sequence[str] | None) -> dict[str, tuple[Panel, ...]]:
+    return {
+        name: panels
+        for name, panels in _ANSWERS.items()
+        if metrics is None or _ANSWERED_BY[name].intersection(metrics)
+    }
 
 
 def _apart(name: str, panels: tuple[tuple[Panel, Any], ...]) -> list[Drawing]:

@@ -82,7 +82,7 @@ def test_the_effect_is_cohen_s_d() -> None:
         (
             [0.02] * 5, [0.01, 0.01, 0.01, 0.01, 0.01],
             "CPU time lost falls by 50 %, from 2 % in A to 1 % in B (95 % interval of the"
-            " difference -1 to -1 points, 5 pairs).",
+            " difference -1 points, 5 pairs).",
         ),
         (
             [0.01, 0.02, 0.01, 0.02, 0.01], [0.02, 0.01, 0.01, 0.02, 0.01],

@@ -142,8 +142,12 @@ def every_drawing() -> Iterator[tuple[str, Drawing]]:
     for name, sweep in SWEEPS.items():
         for drawing in drawings(sweep, ["lost_share"]):
             yield f"{drawing.name} of a {name}", drawing
-    for sweep in (PROTOCOLS, ISOLATED, PACES):
-        for drawing in drawings(sweep, ["latency_mean_ps"]):
+    answered = {
+        "latency_mean_ps": (PROTOCOLS, PACES),
+        "isolated_interrupts_per_s": (ISOLATED,),
+    }
+    for metric, sweep in ((name, one) for name, several in answered.items() for one in several):
+        for drawing in drawings(sweep, [metric]):
             yield f"{drawing.name} of answers to {len(sweep.cells)}", drawing
     for drawing in drawings(DESIGNS, ["pool_paid_ps"]):
         yield f"{drawing.name} of designs", drawing

@@ -91,8 +91,8 @@ def little_memory_moves_nothing(patch: pytest.MonkeyPatch) -> None:
 def programs_leave_no_arrays(patch: pytest.MonkeyPatch) -> None:
     load = Bpf.bpf_prog_load
 
-    def unverified(self: Bpf, task: Any, size: int, *, verified: int = 0) -> Any:
-        return load(self, task, size)
+    def unverified(self: Bpf, task: Any, size: int, *, verified: int = 0, **keys: Any) -> Any:
+        return load(self, task, size, **keys)
 
     patch.setattr(Bpf, "bpf_prog_load", unverified)
 

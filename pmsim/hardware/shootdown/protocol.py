@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
 from pmsim.constants import Group
 from pmsim.hardware.costs import MachineCosts
@@ -159,12 +158,6 @@ class Protocol:
 
     def __repr__(self) -> str:
         return f"<protocol {self.name}>"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Be pickled by name: the protocol is the same one in each process of a sweep."""
-        from pmsim.hardware.shootdown.protocols import protocol_named
-
-        return protocol_named, (self.name,)
 
     @property
     def by_calls(self) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copyreg
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -33,6 +34,14 @@ where the hardware drops translations."""
 def protocol_named(name: str) -> Protocol:
     """Return a protocol by its name."""
     return PROTOCOLS[name]
+
+
+def _by_name(protocol: Protocol) -> tuple[Callable[[str], Protocol], tuple[str]]:
+    """Pickle a protocol by its name: it is the same one in each process of a sweep."""
+    return protocol_named, (protocol.name,)
+
+
+copyreg.pickle(Protocol, _by_name)
 
 
 def number_of(protocol: Protocol) -> int:

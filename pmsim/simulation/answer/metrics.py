@@ -452,7 +452,7 @@ _DECLARED = (
         lambda m: None if m.summary.safety is None else m.summary.safety.violations,
     ),
     Metric(
-        "isolated_interrupts_per_s", "1/s", "rate", "interrupts of an isolated CPU per second",
+        "isolated_interrupts_per_s", "1/s", "rate", "interrupts, isolated CPU",
         "Interruptions of an isolated CPU per second, on average of them.",
         lambda m: m.isolated(lambda all: all.per_s),
     ),
