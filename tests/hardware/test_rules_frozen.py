@@ -14,6 +14,8 @@ import pytest
 from pmsim.hardware.fabric import SlowestReason
 from pmsim.hardware.host import Host, phases_of
 from pmsim.hardware.machine import Machine
+from pmsim.hardware.shootdown.deferred import DEFERRED
+from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.topology import Topology
 from tests.hardware import machines
 from tests.hardware.adapters import rows_of
@@ -220,6 +222,24 @@ def test_a_run_does_not_wait_for_what_a_frozen_cpu_owes(run):
     result = run(program(on(0, flush_user), host=host, cpus=2))
     assert result.end == 5
     assert result.calls[0].gone is None
+
+
+# -- deferral --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("called", "ack", "end"), [(950, 2170, 2340), (900, 2050, 2270)])
+def test_a_stay_is_taken_up_as_soon_as_the_cpu_runs_again(run, called, ack, end):
+    # CPU 1's stay is preempted at 200 and makes way at 270; the switch back is over at 1000, as the
+    # CPU freezes. It is in user mode from 2000 on: the handler of 2050 comes from it (70 more than
+    # the entry of 50). The one of 2000 goes first, and does not. The last 100 and an entry follow.
+    caller = on(0, compute(called - 500), ("free_tables", 0), number=0)
+    stay = on(1, ("user", 300), number=1)
+    other = on(1, irqs_off(650), number=2)
+    deferring = {"shootdown": Shootdown(DEFERRED), "isolated": (1,), "host": turns(500, 0)}
+    result = run(program(caller, stay, other, quantum=200, context_switch=40, **deferring))
+    assert result.task_ends[2] == 960
+    assert result.calls[0].acks == {1: ack}
+    assert result.task_ends[1] == end
 
 
 # -- rows, and the draw ----------------------------------------------------------------------------

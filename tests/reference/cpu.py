@@ -148,7 +148,7 @@ class Cpu:
             return True
         if task is None:
             return self.idle_since is None or bool(self.runnable)
-        return task.doing is Doing.STEP or task.quantum_is_over()
+        return task.doing is Doing.STEP or task.was_in_user or task.quantum_is_over()
 
     def _left(self) -> int | None:
         """Return how long to run until what the CPU does ends or a quantum is reached."""
