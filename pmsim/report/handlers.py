@@ -59,10 +59,19 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class HandlerCosts:
-    """How long a handler takes before the first function, and after the last."""
+    """How long a handler takes before the first function, and after the last.
+
+    Attributes
+    ----------
+    entry, exit
+        In picoseconds; 0 where CPUs take turns: there either takes as long as it may.
+    in_turns
+        Whether CPUs take turns: those of a guest whose host has fewer.
+    """
 
     entry: int
     exit: int
+    in_turns: bool = False
 
 
 def handler_costs(result: Result, replication: int) -> HandlerCosts:
@@ -71,6 +80,9 @@ def handler_costs(result: Result, replication: int) -> HandlerCosts:
     Where calls are acknowledged before their functions run, the shortest function counts with the
     way back.
     """
+    host = result.manifest["scenario"]["machine"].get("host")
+    if host is not None and host["overcommit"] > 1:
+        return HandlerCosts(0, 0, in_turns=True)
     columns = ("replication", "handler_ps", "taken_ps", "ack_ps", "exit_ps")
     for batch in result.batches("anatomy", columns):
         rows = batch[batch["replication"] == replication]
@@ -92,14 +104,21 @@ def of_target(row: Mapping[str, Any], arrow: int) -> Answer:
     )  # fmt: skip
 
 
-def of_slowest(row: Mapping[str, Any], costs: HandlerCosts, arrow: int) -> Answer:
-    """Return how the slowest target of a row of ``crosscalls`` served the call.
+def of_slowest(row: Mapping[str, Any], costs: HandlerCosts, arrow: int) -> Answer | None:
+    """Return how the slowest target of a row of ``crosscalls`` served the call, if it tells.
 
     Its function may have begun after those of other calls: no row says when. Nor does one say how
     long it runs on after an acknowledgement at its start, or that a ride's handler came from user
     mode on an isolated CPU.
+
+    Of a guest whose CPUs take turns a row does not tell at all where somebody was frozen on the
+    way: ``frozen_ps`` is the time of all parts together, before the handler, in it and behind it.
+    Nor does it where the call was a ride, whose handler may have begun in an earlier turn. Of
+    others the handler may last longer than is said: it is not known when it was over.
     """
     start, reason = int(row["start_ps"]), row["slowest_reason"]
+    if row["frozen_ps"] > 0 or (costs.in_turns and reason == "ride"):
+        return None
     if reason == "ride":
         entry = costs.entry
         taken = start + int(row["queue_ps"]) + int(row["ride_ps"])

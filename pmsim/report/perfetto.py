@@ -58,7 +58,8 @@ def write_perfetto(
 
     Waits, windows and the handlers of all targets are those of the part of the run that
     ``measure.detail`` gave. Outside it, handlers of all targets are known of the median, the p99
-    and the slowest call, and of every other call that of the slowest target.
+    and the slowest call, and of every other call that of the slowest target (of a guest whose CPUs
+    take turns, where none was frozen on the way, and no other call's interrupt served it).
 
     Parameters
     ----------

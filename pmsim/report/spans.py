@@ -49,7 +49,7 @@ class Spans:
     handlers
         What interrupted each CPU, in order, as far as it is known: all of it in the part of the run
         that was kept in detail; else the answers to the median, the p99 and the slowest call, and
-        of each other call that of the slowest target.
+        of each other call that of the slowest target, where no virtual CPU was frozen on the way.
     irqs_off
         The windows in which each CPU had interrupts off, in order: of that part alone.
     names
@@ -231,8 +231,10 @@ def _answers(rows: _Rows, calls: list[Span], costs: handlers.HandlerCosts) -> It
             call.begins.append(arrow := arrow + 1)
             yield handlers.of_target(target, arrow)
         if not targets and not pd.isna(row["slowest_cpu"]):
-            call.begins.append(arrow := arrow + 1)
-            yield handlers.of_slowest(row, costs, arrow)
+            slowest = handlers.of_slowest(row, costs, arrow + 1)
+            if slowest is not None:
+                call.begins.append(arrow := arrow + 1)
+                yield slowest
 
 
 def _windows(result: Result, rows: _Rows, replication: int) -> dict[int, list[Span]]:

@@ -75,15 +75,22 @@ def assert_in_order(spans: list[Span]) -> None:
 @MANY
 @given(programs())
 def test_a_row_of_a_call_tells_the_handler_of_its_slowest_target(program: Program) -> None:
+    in_turns = program.host.freezes
     costs = HandlerCosts(program.entry, getattr(program.call_costs, "exit", 0))
-    at_end = program.shootdown.value("ack") != "entry"
+    if in_turns:
+        costs = HandlerCosts(0, 0, in_turns=True)
+    at_end = program.shootdown.value("ack") != "entry" and not in_turns
     for call, targets in calls_of(kept_of(program)):
         if call["slowest_cpu"] < 0:
-            assert call["slowest_reason"] == "local"
+            assert call["slowest_reason"] == ("frozen" if call["frozen_ps"] else "local")
             continue
         if call["slowest_reason"] == "ride" and program.isolated:
             continue  # its handler may have come from user mode
         told = of_slowest(call, costs, 1)
+        rides = call["slowest_reason"] == "ride"
+        assert (told is None) == (in_turns and (rides or call["frozen_ps"] > 0))
+        if told is None:
+            continue
         (row,) = (row for row in targets if row["cpu"] == call["slowest_cpu"])
         known = of_target(row, 1)
         for name in ("cpu", "initiator", "woken", "handler", "taken", "ack"):

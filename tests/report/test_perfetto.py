@@ -16,7 +16,7 @@ from pmsim.report.perfetto import IN_FLIGHT, LAZY, LOST, write_perfetto
 from pmsim.report.spans import Window
 from pmsim.units import NS, US
 from tests.experiments.small import MEASURE
-from tests.machines import scenario
+from tests.machines import machine, scenario
 from tests.report.traces import Slice, Timeline, read
 
 
@@ -118,6 +118,21 @@ def test_of_other_calls_the_handler_of_the_slowest_target_is_shown(tmp_path: Pat
     (handler,) = found.named("handler")
     (same,) = (one for one in known.named("handler") if known.path(one.track)[0] == "CPU 2")
     assert parts_of(found, handler) == parts_of(known, same)
+
+
+@pytest.mark.parametrize(("slice_", "handlers"), [("700ns", []), ("1us", [(531, 781)])])
+def test_of_a_guest_only_calls_on_whose_way_nobody_was_frozen_tell_a_handler(
+    slice_: str, handlers: list[tuple[int, int]], tmp_path: Path
+) -> None:
+    # As by hand above; with turns of 700 ns CPU 1 freezes in its handler, with such of 1 us behind
+    # the acknowledgement, and when the handler is over no row says.
+    host = {"overcommit": 2, "slice": slice_, "phases": ["0ns", "0ns"]}
+    rows = "0,compute,1700\n0,flush_kernel,1\n1,compute,100000\n"
+    result = run_program(rows, tmp_path, machine=machine(2) | {"host": host})
+    bare = without_anatomy(result, tmp_path / "copy")
+    found = read(write_perfetto(bare, tmp_path / "bare.pftrace"))
+    assert [(one.start, one.end) for one in found.named("handler")] == handlers
+    assert len(found.named("ipi range")) == 1
 
 
 def test_on_a_serial_kernel_the_own_function_comes_after_the_visit(tmp_path: Path) -> None:
