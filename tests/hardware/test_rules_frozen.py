@@ -242,6 +242,17 @@ def test_a_stay_is_taken_up_as_soon_as_the_cpu_runs_again(run, called, ack, end)
     assert result.task_ends[1] == end
 
 
+def test_an_entry_that_is_over_as_its_cpu_freezes_is_one_before_the_drop(run):
+    # CPU 1 is left out in user mode at 600. Its entry, begun at 930, is over at 1000. At 1200 it is
+    # left out frozen, and drops everything from 2000 to 2070.
+    caller = on(0, compute(100), flush_kernel(0), compute(595), flush_user, number=0)
+    stay = on(1, ("user", 930), compute(10), number=1)
+    host = turns(500, 0, pv_flush=True)
+    result = run(program(caller, stay, host=host, shootdown=Shootdown(DEFERRED), isolated=(1,)))
+    assert [(call.end, call.gone) for call in result.calls] == [(605, 1000), (1205, 2070)]
+    assert result.task_ends[1] == 2080
+
+
 # -- rows, and the draw ----------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from pmsim.hardware.passes.handlers import (
     settle_maxima,
     stolen_by,
 )
-from pmsim.hardware.passes.history import flush_tlb, history_end, retire
+from pmsim.hardware.passes.history import drop_all, flush_tlb, history_end, retire
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.rows import entry_of, reason_of, row_of
@@ -47,6 +47,8 @@ def owe_drop(S: State, c: int) -> None:
     retire(S, c, now)
     if S[r + DROP_END] >= 0 and now < S[r + DROP_FROM]:
         return
+    if S[r + MODE] == M_ENTRY and S[r + FLOOR] <= now:
+        drop_all(S, c, S[r + FLOOR])  # an entry was over as it froze, and what comes now is later
     start = next_run(S, r, now)
     ran = run_by(S, r, start)
     more = S[ENTRY_FLUSH]
