@@ -139,7 +139,14 @@ class Fabric:
         self.n_cpus = n
         self.max_tasks = max_tasks
         self.distances = np.ascontiguousarray(topology.codes())
-        self.state = self._allocate(topology, costs, calls, max_tasks, notes=ticks is not None)
+        self.state = self._allocate(
+            topology,
+            costs,
+            calls,
+            max_tasks,
+            notes=ticks is not None,
+            backwards=host is not None and host.freezes,
+        )
         self.words = self.state.data
         called = calls.protocol.call_costs_on(costs)
         header = {
@@ -199,6 +206,7 @@ class Fabric:
         max_tasks: int,
         *,
         notes: bool,
+        backwards: bool,
     ) -> State:
         """Lay the regions out one behind the other and fill the tables."""
         n = topology.n_cpus
@@ -236,6 +244,8 @@ class Fabric:
         state: State = np.zeros(
             places[layout.ENTRIES_AT] + n * n * layout.ENTRY_ROW, dtype=np.int64
         )
+        if backwards:  # another type to Numba: `jit.only_backwards`
+            state = state[::-1]
         for index, at in places.items():
             state[index] = at
         for index, values in tables.items():

@@ -48,7 +48,7 @@ class Replay:
     """
 
     def __init__(self, machine: Silicon, rows: Ints) -> None:
-        jit.compile_entry(replay)
+        jit.compile_entry(replay, backwards=machine.turns is not None)
         self._state = machine.fabric.state
         self._distances = machine.fabric.distances
         self._nobody = np.zeros(0, dtype=np.int64)

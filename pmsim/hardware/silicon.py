@@ -109,7 +109,11 @@ class Silicon:
             ):
                 raise ValueError(f"the machine has no costs for {protocol.name}")
         known = {COHERENT.name: costs.coherent, DIRECTORY.name: costs.directory}
-        prepare(invalidates=costs.tlbi is not None, waits=any(known.values()))
+        prepare(
+            invalidates=costs.tlbi is not None,
+            waits=any(known.values()),
+            takes_turns=host is not None and host.freezes,
+        )
         self.topology = topology
         self.costs = costs
         self.n_cpus = topology.n_cpus

@@ -33,7 +33,7 @@ from pmsim.hardware.passes.rows import (
     still_runs,
     told,
 )
-from pmsim.hardware.passes.turns import run_by, run_from
+from pmsim.hardware.passes.turns import in_turns, run_by, run_from
 
 
 @compiled
@@ -84,7 +84,7 @@ def _queue_behind(S: State, c: int, i: int) -> None:
 
     Where CPUs take turns also on one without.
     """
-    if S[PERIOD]:
+    if in_turns(S):
         insert_sorted(S, c, i)
         plan(S, c)
         return
@@ -161,7 +161,7 @@ def send(
     count = S[N_CPUS] if everyone else targets.size
     q = t + trap
     sent = q + n * queue + left_out * S[CHECK]
-    takes_turns = S[PERIOD] > 0
+    takes_turns = in_turns(S)
     groups = 0
     group_end = 0
     prefix = 0

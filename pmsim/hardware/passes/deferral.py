@@ -13,6 +13,7 @@ from pmsim.hardware.passes.history import note_drop, retire
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.rows import row_of
+from pmsim.hardware.passes.turns import in_turns
 
 
 @compiled
@@ -41,7 +42,7 @@ def leave_out(S: State, targets: State, i: int, flags: int) -> int:
     o = row_of(i)
     S[o + C_DEFERRAL] = NONE
     deferrable = S[DEFERS] >= 0 and flags & (IS_FLUSH if S[DEFERS] else IS_PURGE) > 0
-    paravirtual = S[PV_FLUSH] > 0 and flags & (IS_FLUSH | OF_KERNEL) == IS_FLUSH
+    paravirtual = in_turns(S) and S[PV_FLUSH] > 0 and flags & (IS_FLUSH | OF_KERNEL) == IS_FLUSH
     if not deferrable and not paravirtual:
         return 0
     now = S[NOW]

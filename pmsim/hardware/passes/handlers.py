@@ -14,7 +14,7 @@ from pmsim.hardware.passes.history import catch_up, history_end, history_stolen
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.rows import ack_of, entry_of, from_user, row_of, take_of
-from pmsim.hardware.passes.turns import idle_from, next_run, reached, run_by, run_from
+from pmsim.hardware.passes.turns import idle_from, in_turns, next_run, reached, run_by, run_from
 
 
 @compiled
@@ -138,7 +138,7 @@ def start_of(S: State, r: int, arrives: int, end: int) -> int:
     The first instant at which the bit is set, no handler runs, and interrupts are on; on an idle
     CPU after the exit latency of the state it has reached.
     """
-    if S[PERIOD]:
+    if in_turns(S):
         return _start_in_turns(S, r, arrives, end)
     if S[r + IDLE_SINCE] >= 0:
         if arrives <= end:

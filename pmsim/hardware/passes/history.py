@@ -8,7 +8,7 @@ from __future__ import annotations
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.rows import entry_of, fanout_to, row_of, still_runs, take_of
-from pmsim.hardware.passes.turns import run_by, run_from
+from pmsim.hardware.passes.turns import in_turns, run_by, run_from
 
 
 @compiled
@@ -224,7 +224,7 @@ def retire(S: State, c: int, now: int) -> None:
     """Make history of every handler of ``c`` whose take has passed (``<=``: q is after now)."""
     if S[BEHIND]:
         catch_up(S, c)
-    if S[PV_FLUSH]:
+    if in_turns(S) and S[PV_FLUSH]:
         _has_dropped(S, c, now)
     _retire_known(S, c, now)
 

@@ -17,6 +17,9 @@ from typing import Any, TypeVar
 
 import numba
 from numba.core import event as events
+from numba.core import types
+from numba.core.sigutils import normalize_signature
+from numba.extending import overload
 
 from pmsim.hardware.passes import cache
 
@@ -89,12 +92,40 @@ def _kept_in_its_directory() -> Iterator[bool]:
         config.CACHE_DIR = before
 
 
-def compile_entry(entry: Any) -> None:
-    """Compile an entry point, or load its code from disk; nothing if that was done before."""
-    if _disabled() or entry.signatures:
+def compile_entry(entry: Any, *, backwards: bool = False) -> None:
+    """Compile an entry point, or load its code from disk; nothing if that was done before.
+
+    Parameters
+    ----------
+    entry
+        The entry point.
+    backwards
+        Whether it is to be compiled for states whose words lie backwards: `only_backwards`.
+    """
+    if _disabled():
         return
-    entry.compile(entry.signature)
+    arguments, returned = normalize_signature(entry.signature)
+    if backwards:
+        arguments = (types.Array(types.int64, 1, "A"), *arguments[1:])
+    if arguments in entry.signatures:
+        return
+    entry.disable_compile(False)
+    entry.compile(returned(*arguments))
     entry.disable_compile()
+
+
+def only_backwards(function: F) -> F:
+    """Let a test of a state be false, at no cost, in code for states that lie in memory as usual.
+
+    A state for whose machine the test may hold has to lie there backwards, which Numba takes for
+    another type: so its code is compiled apart, and that of all other machines has no trace of it.
+    """
+
+    @overload(function, inline="always", strict=False)
+    def _compiled(S: Any) -> Any:
+        return (lambda S: False) if S.layout == "C" else function
+
+    return function
 
 
 class _Counter(events.Listener):

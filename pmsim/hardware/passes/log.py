@@ -13,7 +13,7 @@ from pmsim.hardware.passes.occupation import irqs_off_of
 from pmsim.hardware.passes.rows import entry_of, reason_of, row_of, still_runs, take_of, told
 from pmsim.hardware.passes.specimens import keep_call
 from pmsim.hardware.passes.ticks import leave_notes
-from pmsim.hardware.passes.turns import run_by, run_from
+from pmsim.hardware.passes.turns import in_turns, run_by, run_from
 
 
 @compiled
@@ -133,7 +133,7 @@ def _gone(S: State, i: int) -> int:
     own = S[r + C_LOCAL_END]
     if S[SERIAL] and told(S, r) > 0:
         own = S[r + FLOOR] if S[r + C_PHASE] == 1 else S[NOW]
-    if S[PERIOD]:
+    if in_turns(S):
         return max(own, _last_function(S, i))
     return max(own, _last_ack(S, i) + S[r + C_RUNS_ON])
 
@@ -179,7 +179,7 @@ def log_call(S: State, i: int) -> None:
     # until the handler's end
     S[at + L_RESUME] = run_by(S, r, S[NOW]) - S[r + C_VISITED] - local_after
     S[at + L_QUEUE] += S[r + C_WAITED]
-    if S[PERIOD]:
+    if in_turns(S):
         _log_frozen(S, at)
     if S[r + C_LAZY] > 0:
         _log_lazy(S, i, at)
@@ -217,7 +217,7 @@ def log_fence(S: State, i: int) -> None:
     S[at + L_SLOWEST_REASON] = R_DISTANCE if S[r + C_TARGETS] > 0 else R_LOCAL
     if S[at + L_QUEUE] > 0:
         S[at + L_SLOWEST_REASON] = R_SERVER
-    if S[PERIOD]:
+    if in_turns(S):
         _log_frozen(S, at)
     S[at + L_PROTOCOL] = S[r + C_PROTOCOL]
     S[at + L_GONE] = S[r + C_LAST_ACK]

@@ -16,6 +16,7 @@ from pmsim.hardware.passes.history import retire
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.rows import cost_word, entry_of, fanout_to, row_of, still_runs
+from pmsim.hardware.passes.turns import in_turns
 
 
 @compiled
@@ -24,7 +25,7 @@ def is_quiet(S: State, targets: State, jitter: State, flags: int) -> bool:
     return (
         targets.size == 0
         and S[DEFERS] < 0
-        and S[PERIOD] == 0
+        and not in_turns(S)
         and jitter.size == 0
         and flags & EMPTIES == 0
         and S[IN_FLIGHT] == 0

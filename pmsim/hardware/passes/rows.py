@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
-from pmsim.hardware.passes.turns import run_from
+from pmsim.hardware.passes.turns import in_turns, run_from
 
 
 @compiled
@@ -35,7 +35,7 @@ def from_user(S: State, r: int) -> int:
 def take_of(S: State, r: int, e: int) -> int:
     """Return when the handler of an entry takes its queue, ``r`` being the row of its CPU."""
     takes = S[ENTRY] + S[ENTRY_FLUSH] if S[e + E_META] >> 35 else S[ENTRY]
-    if S[PERIOD] and S[r + PIN] >= 0 and S[r + PIN] >> 3 == S[e + E_START]:
+    if in_turns(S) and S[r + PIN] >= 0 and S[r + PIN] >> 3 == S[e + E_START]:
         takes += S[r + PIN_PUSHED]
     return run_from(S, r, S[e + E_START], takes)
 

@@ -29,7 +29,7 @@ from pmsim.hardware.passes.runqueue import (
     sleep_until,
 )
 from pmsim.hardware.passes.ticks import note_targets
-from pmsim.hardware.passes.turns import next_run
+from pmsim.hardware.passes.turns import in_turns, next_run
 
 
 @compiled
@@ -68,7 +68,7 @@ def _is_alone(S: State, c: int, length: int) -> int:
     """
     r = row_of(c)
     retire(S, c, S[NOW])
-    if S[r + HEAD] >= 0 or S[r + READY_HEAD] >= 0 or S[LOG_ROWS] >= S[LOG_CAP] or S[PERIOD]:
+    if S[r + HEAD] >= 0 or S[r + READY_HEAD] >= 0 or S[LOG_ROWS] >= S[LOG_CAP] or in_turns(S):
         return 0
     if S[r + KERNEL_DEBT] > 0 or S[r + IN_USER]:
         return 0
@@ -265,7 +265,7 @@ def wait(
     return 0
 
 
-def prepare(*, invalidates: bool, waits: bool) -> None:
+def prepare(*, invalidates: bool, waits: bool, takes_turns: bool = False) -> None:
     """Compile the entry points that a machine needs, or load their code from disk.
 
     Parameters
@@ -274,9 +274,11 @@ def prepare(*, invalidates: bool, waits: bool) -> None:
         Whether the machine can broadcast invalidations (``tlbi``).
     waits
         Whether its hardware knows who holds a translation (``coherent``, ``directory``).
+    takes_turns
+        Whether its CPUs do not always run.
     """
     entries = [act, call, accounts, *([invalidate] * invalidates), *([wait] * waits)]
     if not cache.is_complete():
         cache.forget_others()
     for entry in entries:
-        jit.compile_entry(entry)
+        jit.compile_entry(entry, backwards=takes_turns)

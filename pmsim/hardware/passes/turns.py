@@ -8,14 +8,20 @@ is frozen. Where all CPUs run all the time (`PERIOD` is 0) that clock is the tim
 
 from __future__ import annotations
 
-from pmsim.hardware.passes.jit import compiled
+from pmsim.hardware.passes.jit import compiled, only_backwards
 from pmsim.hardware.passes.layout import *
+
+
+@only_backwards
+def in_turns(S: State) -> bool:
+    """Return whether the CPUs of a machine do not always run."""
+    return S[PERIOD] > 0
 
 
 @compiled
 def run_by(S: State, r: int, time: int) -> int:
     """Return for how long a CPU has run by an instant, since its last turn before 0."""
-    if S[PERIOD] == 0:
+    if not in_turns(S):
         return time
     since = time - S[r + PHASE] + S[PERIOD]
     return since // S[PERIOD] * S[SLICE] + min(since % S[PERIOD], S[SLICE])
@@ -24,7 +30,7 @@ def run_by(S: State, r: int, time: int) -> int:
 @compiled
 def reached(S: State, r: int, run: int) -> int:
     """Return the first instant by which a CPU has run for so long."""
-    if S[PERIOD] == 0:
+    if not in_turns(S):
         return run
     turns = (run - 1) // S[SLICE]
     if turns >= HORIZON // S[PERIOD]:
@@ -35,7 +41,7 @@ def reached(S: State, r: int, run: int) -> int:
 @compiled
 def run_from(S: State, r: int, start: int, length: int) -> int:
     """Return when a CPU has run for ``length`` from an instant on."""
-    if S[PERIOD] == 0 or length == 0:
+    if not in_turns(S) or length == 0:
         return start + length
     return reached(S, r, run_by(S, r, start) + length)
 
@@ -43,7 +49,7 @@ def run_from(S: State, r: int, start: int, length: int) -> int:
 @compiled
 def next_run(S: State, r: int, time: int) -> int:
     """Return the first instant from this one on at which a CPU runs."""
-    if S[PERIOD] == 0:
+    if not in_turns(S):
         return time
     into = (time - S[r + PHASE]) % S[PERIOD]
     return time if into < S[SLICE] else time + S[PERIOD] - into
