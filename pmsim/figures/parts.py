@@ -19,7 +19,7 @@ MARKS: Final = {
     "irqs_off": Mark("interrupts off", look.RED),
     "idle_exit": Mark("idle exit", look.VERMILION, "////"),
     "busy_handler": Mark("busy handler", look.ORANGE),
-    "frozen": Mark("frozen", "#8fc9c0", "...."),
+    "frozen": Mark("frozen", "#8fc9c0", "++++"),
     "ride": Mark("coalesced", look.SAND, "////"),
     "entry": Mark("IRQ entry", look.PURPLE, "////"),
     "function": Mark("function", look.BROWN, "||||"),

@@ -71,9 +71,17 @@ class TableWriter:
             self._write()
 
     def close(self) -> None:
-        """Write what has gathered, and finish the file."""
-        self._write()
-        self._file.close()
+        """Write what has gathered, and finish the file, or let go of it."""
+        try:
+            self._write()
+            self._file.close()
+        except OSError:
+            self.abandon()
+            raise
+
+    def abandon(self) -> None:
+        """Let go of a file that cannot be written: it would try so again when it is collected."""
+        self._file.is_open = False
 
     def _write(self) -> None:
         if self._waiting:
@@ -100,10 +108,14 @@ class TableStore:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._writers = {
-            name: TableWriter(directory / f"{name}.parquet", table)
-            for name, table in TABLES.items()
-        }
+        self._writers: dict[str, TableWriter] = {}
+        try:
+            for name, table in TABLES.items():
+                self._writers[name] = TableWriter(directory / f"{name}.parquet", table)
+        except OSError:
+            for writer in self._writers.values():
+                writer.abandon()
+            raise
 
     def __enter__(self) -> TableStore:
         return self
