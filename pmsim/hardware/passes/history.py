@@ -102,7 +102,7 @@ def _tick_is_over(S: State, c: int, at: int) -> None:
     r = row_of(c)
     S[r + TICK_WAITS] = 0
     if S[r + TICK_SEES] >= 0:
-        note_drop(S, c, 0, NONE, at, S[r + TICK_SEES])
+        note_drop(S, c, max(0, S[r + WAS_IDLE] - 1), NONE, at, S[r + TICK_SEES])
 
 
 @compiled
