@@ -77,6 +77,7 @@ class Runner:
         )  # fmt: skip
         # What has to be compiled, is compiled now.
         invalidates, replays = {"kernel": "linux-6.1-arm64"}, {"workloads": [workload("trace")]}
-        for first in ({}, invalidates, replays):
+        takes_turns = {"machine": {**scenario()["machine"], "host": {"overcommit": 2}}}
+        for first in ({}, invalidates, replays, takes_turns):
             assert self._answer({**scenario(), **first}, 600)
         return self._process

@@ -145,7 +145,8 @@ def check_slowest(program: Program, row: dict[str, int], acks: dict[int, int]) -
     )
     if row["slowest_cpu"] < 0:
         assert SlowestReason(row["slowest_reason"]) is SlowestReason.LOCAL
-        local = 0 if program.order == "serial" and n else row["local_ps"]
+        serial = program.order == "serial" and program.shootdown.protocol is not RAR
+        local = 0 if serial and n else row["local_ps"]
         if n:
             assert row["queue_ps"] == trap + n * costs.queue
         assert all(ack - lines[cpu] <= sent + local for cpu, ack in acks.items())
