@@ -50,7 +50,8 @@ def _plain_steps(task: TaskSpec) -> tuple[tuple[str, object], ...]:
             steps.append(("compute", argument))
         elif "lock" not in operation:
             pages = argument[0] if isinstance(argument, tuple) else argument
-            steps.append(("flush_kernel", pages if operation != "empty" and pages > 0 else 1))
+            told = operation != "empty" and isinstance(pages, int) and pages > 0
+            steps.append(("flush_kernel", pages if told else 1))
     return tuple(steps)
 
 
