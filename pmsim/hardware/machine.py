@@ -27,6 +27,9 @@ from pmsim.units import longest_run
 SPARE_TASKS = 1024
 """Room for tasks that come to life during a run, beyond four per CPU."""
 
+FORKED = 1_000_000
+"""Numbers of tasks from here on are given by whoever spawns them, and to no other of their CPU."""
+
 MOST_NAMED = 5
 """Tasks that a message names."""
 
@@ -125,7 +128,7 @@ class Machine(Silicon):
             or while it does not wait for a completion (``daemon``).
         number
             Its number among the tasks of the CPU, which orders what happens at one instant; by
-            default the lowest that is free above all others.
+            default the lowest that is free above all others below `FORKED`.
 
         Raises
         ------
@@ -138,7 +141,7 @@ class Machine(Silicon):
             raise ProgramError(f"more than {self.fabric.max_tasks} tasks at once", self.now)
         taken = self._numbers[cpu]
         if number is None:
-            number = max(taken, default=-1) + 1
+            number = max((one for one in taken if one < FORKED), default=-1) + 1
         elif number in taken:
             raise ProgramError(f"CPU {cpu} has a task {number} already", self.now)
         index = self._free.pop()

@@ -42,7 +42,7 @@ from pmsim.kernel.user_mm import UserMms
 from pmsim.units import as_size
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from typing import Any, Never
 
     from pmsim.hardware.task import Task
@@ -959,11 +959,47 @@ class KernelHandle:
         """
         return self._process_calls.vfork(self.task)
 
+    def wake_up_new_task(
+        self, cpu: CpuId, run: Callable[[Task], Steps], working_set: int = 0
+    ) -> None:
+        """Let a child run on a CPU from now on, and return at once.
+
+        Parameters
+        ----------
+        task
+            Who has forked it.
+        cpu
+            Where it runs.
+        run
+            Called with the child's task; returns its steps, of which `use_mm` is the first.
+        working_set
+            TLB entries that it refills after a full flush.
+        """
+        return self._process_calls.wake_up_new_task(self.task, cpu, run, working_set)
+
+    def sched_exec(self, cpu: CpuId, run: Callable[[Task], Steps], working_set: int = 0) -> None:
+        """Move the caller to another CPU, where it goes on with other steps; return at once.
+
+        It must end now; the CPU that it leaves borrows its address space.
+
+        Parameters
+        ----------
+        task
+            Who is about to run another program.
+        cpu
+            Where it goes on.
+        run
+            Called with the task that it is from then on; returns its steps.
+        working_set
+            As of `wake_up_new_task`.
+        """
+        return self._process_calls.sched_exec(self.task, cpu, run, working_set)
+
     def wp_page_copy(self, pages: Pages) -> Steps:
-        """Write to ``pages`` pages that a child shares: a fault, a copy and a flush for each."""
+        """Write to ``pages`` pages that another process shares: fault, copy and flush for each."""
         return self._process_calls.wp_page_copy(self.task, pages)
 
-    def execve(self, pages: Pages = 0, *, shared: bool = False) -> Steps:
+    def execve(self, pages: Pages = 0, *, shared: Pages = 0) -> Steps:
         """Run another program: a new address space; the one before ends if nobody else uses it.
 
         Parameters
@@ -971,12 +1007,12 @@ class KernelHandle:
         pages
             How many of the one before go if it ends.
         shared
-            Whether they are the parent's, too, as those of a child that was forked: then only
-            entries and counts of them go, which takes as long as it took to copy them.
+            How many of these are another process's, too, as those of a child that was forked: only
+            their entries and counts go, which takes as long as it took to copy them.
         """
         return self._process_calls.execve(self.task, pages, shared=shared)
 
-    def exit_mm(self, pages: Pages = 0) -> Steps:
+    def exit_mm(self, pages: Pages = 0, *, shared: Pages = 0) -> Steps:
         """End a thread; with the last one goes the address space: one flush, lazy CPUs included.
 
         Parameters
@@ -984,9 +1020,11 @@ class KernelHandle:
         task
             Who ends. It may become a thread of another process, as which it stands for another.
         pages
-            How many are freed if it is the last one.
+            How many go if it is the last one.
+        shared
+            How many of these are another process's, too; see `execve`.
         """
-        return self._process_calls.exit_mm(self.task, pages)
+        return self._process_calls.exit_mm(self.task, pages, shared=shared)
 
     # reclaim
 

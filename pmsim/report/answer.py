@@ -128,7 +128,7 @@ _LOST_TO: Final = {
     "refill": "refilling TLBs after full flushes",
     "answers": "spinning until shootdowns are answered",
     "locks": "spinning for locks",
-    "sending": "enqueuing and sending, interrupts off",
+    "sending": "flushing the own CPU, enqueuing and sending, interrupts off",
 }
 
 

@@ -52,6 +52,9 @@ UserPages = Annotated[
 ]
 """Pages of user space, at least one; the unit may be left out."""
 
+PagesOrNone = Annotated[int, QuantityKey(units.PAGES, bare=True, largest=MOST_USER_PAGES)]
+"""Pages of user space, maybe none; the unit may be left out."""
+
 Apart = Annotated[int, QuantityKey(units.TIME, smallest=units.NS)]
 """Picoseconds between two things on a CPU, which does nothing in less than a nanosecond."""
 

@@ -48,6 +48,7 @@ EVERY: dict[str, dict[str, Any]] = {
     "page_attributes": AT_RANDOM,
     "policy_load": {"allocations": 16, "size": "512B"},
     "pool_churn": AT_RANDOM,
+    "prefork": {},
     "process": AT_RANDOM,
     "rare_writes": AT_RANDOM,
     "reclaim": AT_RANDOM,
@@ -162,6 +163,7 @@ def test_a_workload_of_any_kind_draws_the_same_beside_others_and_changes_no_draw
     else:
         assert kind in (
             "policy_load",
+            "prefork",
             "replay",
             "trace",
             "user_work",

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pmsim.hardware.task import Task
 from pmsim.kernel.handle import KernelHandle
 from pmsim.units import MS
 from tests.kernel.booted import EVERYTHING, Booted
@@ -115,7 +116,7 @@ def test_pages_that_the_parent_shares_are_not_freed_with_a_child() -> None:
     """They take as long to go as to copy; pages of its own are freed, one by one."""
 
     def act(kernel: KernelHandle) -> Calls:
-        for shared in (True, False):
+        for shared in (1_000, 0):
             yield from kernel.use_mm((yield from kernel.fork(1_000)))
             yield from kernel.execve(1_000, shared=shared)
 
@@ -124,3 +125,63 @@ def test_pages_that_the_parent_shares_are_not_freed_with_a_child() -> None:
     costs = booted.kernel.context.costs
     own = costs.user_mapping_page + costs.user_page_free
     assert lengths[1] - lengths[0] >= 1_000 * (own - costs.user_fork_page)
+
+
+def forked(profile: str, act: Any, threads: int = 0) -> Booted:
+    """Let a process fork a child onto CPU 3, which acts there after 1 ms and ends."""
+
+    def parent(kernel: KernelHandle) -> Calls:
+        mm = yield from kernel.fork(100)
+
+        def child(task: Task) -> Calls:
+            seen = KernelHandle(kernel.kernel, task)
+            yield from seen.use_mm(mm)
+            yield from task.sleep(MS)
+            yield from act(seen)
+
+        kernel.wake_up_new_task(3, child)
+        yield from kernel.task.user_compute(3 * MS)
+
+    return process(profile, parent, threads)
+
+
+@pytest.mark.parametrize("profile", X86)
+def test_pages_that_a_child_copies_on_a_cpu_of_its_own_tell_nobody(profile: str) -> None:
+    """``ptep_clear_flush`` is for the CPUs of the address space that is written to."""
+
+    def act(kernel: KernelHandle) -> Calls:
+        yield from kernel.wp_page_copy(5)
+        yield from kernel.exit_mm(100, shared=95)
+
+    booted = forked(profile, act, threads=1)
+    assert targets(booted) == [1]  # the fork, which the parent's other thread has to know of
+    assert booted.of_kind("wp_page_copy")[0]["cpu"] == 3
+
+
+@pytest.mark.parametrize("profile", ARM)
+def test_on_arm_each_page_that_a_child_copies_is_a_broadcast(profile: str) -> None:
+    booted = forked(profile, lambda kernel: kernel.wp_page_copy(5))
+    assert [row["crosscalls"] for row in booted.of_kind("wp_page_copy")] == [5]
+
+
+@pytest.mark.parametrize("profile", X86)
+@pytest.mark.parametrize(("cpu", "told"), [(3, []), (2, [1])])
+def test_a_child_that_moves_as_it_runs_a_program_leaves_a_cpu_that_is_told(
+    profile: str, cpu: int, told: list[int]
+) -> None:
+    """``sched_exec`` comes before ``exec_mmap``, which frees tables that the old CPU borrows."""
+
+    def act(kernel: KernelHandle) -> Calls:
+        def program(task: Task) -> Calls:
+            there = KernelHandle(kernel.kernel, task)
+            yield from there.execve(100, shared=100)
+            yield from there.exit_mm()
+
+        if cpu == kernel.task.cpu:
+            yield from program(kernel.task)
+        else:
+            kernel.sched_exec(cpu, program)
+
+    booted = forked(profile, act)
+    assert targets(booted) == told
+    assert [row["cpu"] for row in booted.of_kind("execve")] == [cpu]

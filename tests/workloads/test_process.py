@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 import pmsim
 from pmsim.units import US
 from tests.machines import scenario
 
 
 def run(**keys: Any) -> pmsim.Result:
-    return pmsim.run(scenario({"kind": "process", "name": "server", **keys}))
+    return pmsim.run(scenario({"kind": "process", "name": "server", **keys}, cpus=8))
 
 
 def test_a_change_is_all_that_it_consists_of_in_order() -> None:
@@ -43,3 +45,44 @@ def test_a_forked_child_is_gone_when_its_parent_goes_on() -> None:
     assert main == ["fork", "execve", "exit_mm", "mprotect", "exit_mm"]
     (changed,) = rows[rows["kind"] == "mprotect"]["crosscalls"]
     assert changed == 1  # the parent's other thread is told again
+
+
+def children(**keys: Any) -> dict[str, Any]:
+    return {"does": ["fork", "write"], "resident": 100, "pages": 5, "children": keys}
+
+
+def test_children_run_on_one_cpu_after_the_other_and_their_parent_waits() -> None:
+    result = run(**children(cpus=[4, 5], compute="100us"), changes=3)
+    kinds = result.operations.sort_values("start_ps").groupby("cpu")["kind"].agg(list)
+    assert kinds[4] == ["execve", "exit_mm"] * 2
+    assert kinds[5] == ["execve", "exit_mm"]
+    copies = result.operations.query("kind == 'wp_page_copy'")["start_ps"].sort_values().tolist()
+    ends = result.operations.query("kind == 'exit_mm' and cpu != 0")["end_ps"].sort_values()
+    assert all(end < copy for end, copy in zip(ends, copies, strict=True))
+
+
+def test_a_child_that_nobody_waits_for_lets_its_parent_write_to_what_they_share() -> None:
+    snapshot = {"cpus": [4], "program": False, "compute": "1ms", "writes": 2, "waited": False}
+    result = run(**children(**snapshot), threads=[1, 2], work="2ms", changes=1)
+    ends = result.operations.query("kind == 'exit_mm'").set_index("cpu")["end_ps"]
+    writes = result.operations.query("kind == 'wp_page_copy'").set_index("cpu")
+    assert writes.loc[0, "end_ps"] < ends[4]
+    assert writes["pages"].to_dict() == {0: 5, 4: 2}
+    # The parent's threads hear of each page of their process, and of none of the child's.
+    assert writes["crosscalls"].to_dict() == {0: 5, 4: 0}
+    assert {row["workload"] for row in result.summary["calls"]} == {"server"}
+    assert result.tasks.query("cpu == 4")["finished"].tolist() == [True]
+
+
+def test_a_child_that_moves_at_exec_has_its_program_there() -> None:
+    result = run(**children(cpus=[4], program_cpus=[6], compute="1ms"), changes=1)
+    where = result.operations.query("kind == 'execve'")
+    assert where["cpu"].tolist() == [6]
+    assert where["crosscalls"].tolist() == [1]
+
+
+def test_children_write_to_no_more_than_there_is_and_run_on_cpus_that_are_there() -> None:
+    with pytest.raises(pmsim.ScenarioError, match="more pages than its parent has"):
+        run(**children(cpus=[4], writes=101))
+    with pytest.raises(pmsim.ScenarioError, match="99"):
+        run(**children(cpus=[4], program_cpus=[99]))

@@ -155,7 +155,7 @@ def _taker_words(summary: Summary) -> dict[str, str]:
         "handlers": f"to {' and '.join(stalls + handlers)}",
         "locks": "spinning for locks",
         "answers": "waiting for shootdowns",
-        "sending": "enqueuing and sending",
+        "sending": "enqueuing and sending" if ways else "flushing their own CPUs",
         "refill": "refilling TLBs",
     }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pmsim.kernel.addresses.writes import Overwrite, WriteFault
 from pmsim.kernel.pmalloc.pools import Pool
+from pmsim.kernel.process_calls import Forked, ProcessCalls
 from pmsim.kernel.safety.safety import Safety
 from pmsim.kernel.safety.violations import Hazard, Violation
 from pmsim.simulation.run.build import PlacedTask, Simulation
@@ -24,8 +25,11 @@ def final_rows(simulation: Simulation) -> Mapping[str, Sequence[Row]]:
     safety.finish()
     faults = [_write_row(fault) for fault in simulation.kernel.faults]
     faults += [_failure_row(failure) for failure in simulation.failures]
+    kinds = {task.workload.name: task.workload.kind for task in simulation.tasks}
+    tasks = [_task_row(task, machine.now, stolen[task.spec.cpu]) for task in simulation.tasks]
+    forked = simulation.kernel.context.part(ProcessCalls).forked
     return {
-        "tasks": [_task_row(task, machine.now, stolen[task.spec.cpu]) for task in simulation.tasks],
+        "tasks": [*tasks, *(_child_row(child, kinds[child.name], machine.now) for child in forked)],
         "pools": [_pool_row(pool, machine.now) for pool in simulation.kernel.pmalloc.pools],
         "faults": sorted(faults, key=lambda row: row["at_ps"]),
         "overwrites": [_overwrite_row(one) for one in simulation.kernel.writes.overwrites],
@@ -47,6 +51,20 @@ def _task_row(task: PlacedTask, now: int, stolen: int) -> Row:
         "finished": finished,
         "work_ps": task.cpu.work_until_now(stolen) if task.spec.measured else None,
         "windows_ps": task.cpu.windows_until(now),
+    }
+
+
+def _child_row(child: Forked, kind: str, now: int) -> Row:
+    return {
+        "workload": child.name,
+        "kind": kind,
+        "cpu": child.cpu,
+        "task": child.number,
+        "start_ps": child.start_ps,
+        "end_ps": now if child.end_ps is None else child.end_ps,
+        "finished": child.end_ps is not None,
+        "work_ps": None,
+        "windows_ps": 0,
     }
 
 

@@ -272,14 +272,14 @@ CPU_TIMELINE = Table(
 
 TASKS = Table(
     "tasks",
-    "One row per task of a workload: what it got done.",
+    "One row per task of a workload, children that it forked included: what it got done.",
     (
         REPLICATION,
         _text("workload", "Name of the workload."),
         _text("kind", "Its kind."),
         _count("cpu", "The task's CPU."),
         _count("task", "Its number there."),
-        _time("start_ps", "When it was ready: 0."),
+        _time("start_ps", "When it was ready: 0, or when it was forked."),
         _time("end_ps", "When it ended, or the run did."),
         Column("finished", "bool", "", "Whether it came to its own end."),
         _time("work_ps", "Compute time that a task of user work got.", nullable=True),

@@ -133,3 +133,23 @@ def test_a_live_patch_interrupts_each_isolated_cpu_for_each_function() -> None:
     assert counts[0] == 5 * (2 + 3) + 2 * 3
     # And 1,000 calls of cond_resched and their trampoline, on and off.
     assert counts[1] == 5 * (1 + 3) + 2 * 3 + 2 * 3 * 1001
+
+
+def test_a_copied_page_of_a_forked_worker_stalls_everybody_on_arm_and_nobody_on_x86() -> None:
+    summary = run("prefork").summary
+    # 48 workers copy 280 pages and 2 in each of 10 requests; forks and ends are one each.
+    assert summary["broadcasts"]["total"] == 48 * (280 + 20) + 48 + 49
+    (database,) = summary["user_work"]
+    assert database["slowdown"] > 0.02
+    x86 = {"machine.platform": "skylake-sp-2s", "kernel": "linux-6.1-x86_64"}
+    assert pmsim.run(pmsim.load("prefork").with_(**x86)).summary["broadcasts"]["total"] == 0
+
+
+def test_io_threads_hear_of_each_page_that_is_copied_while_a_snapshot_is_saved() -> None:
+    result = run("snapshot")
+    calls = {one["kind"]: one for one in result.summary["calls"]}
+    assert 50 * MS < calls["fork"]["longest_ps"] < 70 * MS  # 62 ms, though not independent
+    handlers = result.cpus.set_index("cpu")["handlers"]
+    # The fork and 2,000 pages; the child on CPU 4 is told of nothing.
+    assert set(handlers[[1, 2, 3]]) >= {2001}
+    assert handlers[4] == 0
