@@ -20,8 +20,10 @@ SLOW = {
     "docs/tutorial.md",
     "docs/how-to/cluster.md",
     "docs/how-to/compare-kernels.md",
+    "docs/how-to/draw-a-sweep.md",
     "docs/how-to/precision.md",
     "docs/how-to/resume.md",
+    "docs/how-to/sure.md",
 }
 PLAYED = {"bash", "console", "python", "yaml"}
 
