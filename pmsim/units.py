@@ -34,7 +34,7 @@ MIB: Final = 1 << 20
 GIB: Final = 1 << 30
 TIB: Final = 1 << 40
 PAGE_SIZE: Final = 4096
-"""Bytes of a base page, on every architecture that is modelled."""
+"""Bytes of a page where nothing else is said; a kernel has its own (its key ``page_size``)."""
 
 MAX_TIME: Final = 2**63 - 1
 """The longest time, about 107 days: what a signed 64-bit column of picoseconds can hold."""

@@ -8,11 +8,11 @@ the machine's (`pmsim.hardware.costs`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
 from pmsim.constants import Basis, Constant, Ends, Group
-from pmsim.units import MS, NS, US, S
+from pmsim.units import MS, NS, PAGE_SIZE, US, Bytes, S
 
 LONGEST_WORK: Final = 1000 * S
 """The longest that one piece of kernel work may take."""
@@ -23,6 +23,10 @@ def work(
 ) -> Constant:
     """Return how the CPU time of one piece of work is declared; see `Constant`."""
     return Constant(text=text, note=note, basis=basis, most=LONGEST_WORK, range=between)
+
+
+BY_BYTE: Final = ("user_page_zero", "user_page_copy", "clflush_page")
+"""Costs of a page that go with its bytes; what is given is that of 4 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,3 +322,10 @@ class KernelCosts(Group):
     rcu_grace_period: Annotated[
         int, work("synchronize_rcu: time asleep, no CPU time.", ", some ticks of 4 ms")
     ] = 20 * MS
+
+    def of_pages(self, page_size: Bytes) -> KernelCosts:
+        """Return them for pages of another size than 4 KiB: what goes with bytes, goes with it."""
+        times = page_size // PAGE_SIZE
+        if times == 1:
+            return self
+        return replace(self, **{name: getattr(self, name) * times for name in BY_BYTE})

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from pmsim.kernel.calls import call
 from pmsim.kernel.tlbflush import Cause
-from pmsim.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -24,6 +23,7 @@ class FlushRequests:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self._page_size = context.profile.page_size
         self._operations = context.operations
         self._tlbflush = context.tlbflush
 
@@ -45,7 +45,7 @@ class FlushRequests:
         ProgramError
             If the range ends before it starts.
         """
-        pages = -(-(end - start) // PAGE_SIZE)
+        pages = -(-(end - start) // self._page_size)
         operation = self._operations.begin(task, "flush_tlb_kernel_range", pages)
         yield from self._tlbflush.flush_tlb_kernel_range(task, start, end, Cause.REQUEST)
         self._operations.end(operation)

@@ -263,7 +263,7 @@ class KernelHandle:
         return self._vmalloc.vmalloc(self.task, size if type(size) is int else as_size(size))
 
     def vmalloc_huge(self, size: Size) -> Allocation:
-        """Allocate an area that is mapped by leaves of 2 MiB: ``vmalloc_huge``.
+        """Allocate an area that is mapped by large leaves, of 2 MiB as a rule: ``vmalloc_huge``.
 
         What is smaller than a leaf, or finds no room for leaves, is mapped by pages.
 
@@ -459,6 +459,8 @@ class KernelHandle:
     def hugetlb_vmemmap_optimize(self, huge_pages: int, size: int = 2097152) -> Steps:
         """Trim the descriptors of huge pages as they are allocated.
 
+        Nothing is done where they fill no more pages than are kept (``vmemmap_can_optimize``).
+
         Parameters
         ----------
         task
@@ -466,12 +468,12 @@ class KernelHandle:
         huge_pages
             How many at a time.
         size
-            Bytes of each: 2 MiB or 1 GiB.
+            Bytes of each: one of `HUGE_PAGES`.
 
         Raises
         ------
         ProgramError
-            If this kernel cannot.
+            If this kernel cannot, or has no huge pages of this size.
         """
         return self._hugetlb_vmemmap.hugetlb_vmemmap_optimize(self.task, huge_pages, size)
 
@@ -536,7 +538,7 @@ class KernelHandle:
         task
             Who removes it.
         sections
-            How many sections of 128 MiB.
+            How many sections: of 128 MiB, with pages of 64 KiB of 512.
 
         Raises
         ------

@@ -16,18 +16,20 @@ from typing import TYPE_CHECKING, Final
 from pmsim.errors import ProgramError
 from pmsim.kernel.calls import call
 from pmsim.kernel.tlbflush import Cause
-from pmsim.units import MIB, PAGE_SIZE, Pages
+from pmsim.units import GIB, KIB, MIB, Bytes, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
     from pmsim.steps import Steps
 
-DESCRIPTOR: Final = 64
-"""Bytes of a ``struct page``."""
-
-LEAF_PAGES: Final = 512
-"""Pages of a large leaf of the array of descriptors."""
+HUGE_PAGES: Final = {
+    4 * KIB: (2 * MIB, GIB),
+    16 * KIB: (2 * MIB, 32 * MIB, GIB),
+    64 * KIB: (2 * MIB, 512 * MIB, 16 * GIB),
+}
+"""Sizes of huge pages by that of pages (arch/arm64/mm/hugetlbpage.c, hugetlbpage_init: CONT_PTE,
+PMD, CONT_PMD). Of 4 KiB those that all architectures have."""
 
 
 class HugetlbVmemmap:
@@ -40,6 +42,8 @@ class HugetlbVmemmap:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self._geometry = context.profile.geometry
+        self._leaf = self._geometry.descriptor_leaf
         self._way = context.profile.vmemmap_trim
         self._kept = context.profile.vmemmap_kept
         # Pages of descriptors that lie in leaves which were split, and those of trimmed pages.
@@ -53,6 +57,8 @@ class HugetlbVmemmap:
     def hugetlb_vmemmap_optimize(self, task: Task, huge_pages: int, size: int = 2 * MIB) -> Steps:
         """Trim the descriptors of huge pages as they are allocated.
 
+        Nothing is done where they fill no more pages than are kept (``vmemmap_can_optimize``).
+
         Parameters
         ----------
         task
@@ -60,15 +66,16 @@ class HugetlbVmemmap:
         huge_pages
             How many at a time.
         size
-            Bytes of each: 2 MiB or 1 GiB.
+            Bytes of each: one of `HUGE_PAGES`.
 
         Raises
         ------
         ProgramError
-            If this kernel cannot.
+            If this kernel cannot, or has no huge pages of this size.
         """
-        self._refuse(task, "hugetlb_vmemmap_optimize")
-        each = size // PAGE_SIZE * DESCRIPTOR // PAGE_SIZE
+        each = self._descriptors(task, "hugetlb_vmemmap_optimize", size)
+        if each <= self._kept:
+            return
         operation = self._operations.begin(task, "hugetlb_vmemmap_optimize", huge_pages * each)
         if self._way == "batch":
             yield from self._split_leaves(task, huge_pages * each, flush=False)
@@ -78,8 +85,7 @@ class HugetlbVmemmap:
         else:
             for _ in range(huge_pages):
                 yield from self._split_leaves(task, each, flush=True)
-                yield from self._remap(task, each - self._kept)
-                yield from self._tlbflush.flush_pages(task, each - self._kept, Cause.VMEMMAP)
+                yield from self._remap_one(task, each - self._kept)
         self._operations.end(operation)
 
     @call
@@ -88,8 +94,9 @@ class HugetlbVmemmap:
 
         See `hugetlb_vmemmap_optimize`.
         """
-        self._refuse(task, "hugetlb_vmemmap_restore")
-        each = size // PAGE_SIZE * DESCRIPTOR // PAGE_SIZE
+        each = self._descriptors(task, "hugetlb_vmemmap_restore", size)
+        if each <= self._kept:
+            return
         self._trimmed -= huge_pages * each
         operation = self._operations.begin(task, "hugetlb_vmemmap_restore", huge_pages * each)
         if self._way == "batch":
@@ -97,8 +104,7 @@ class HugetlbVmemmap:
             yield from self._tlbflush.flush_tlb_all(task, Cause.VMEMMAP)
         else:
             for _ in range(huge_pages):
-                yield from self._remap(task, each - self._kept)
-                yield from self._tlbflush.flush_pages(task, each - self._kept, Cause.VMEMMAP)
+                yield from self._remap_one(task, each - self._kept)
         self._operations.end(operation)
 
     def _split_leaves(self, task: Task, pages: Pages, *, flush: bool) -> Steps:
@@ -107,15 +113,24 @@ class HugetlbVmemmap:
         Huge pages are taken to follow each other in memory, those that were freed first.
         """
         self._trimmed += pages
-        while self._split < self._trimmed:
-            self._split += LEAF_PAGES
+        while self._leaf > 1 and self._split < self._trimmed:
+            self._split += self._leaf
             yield from self._operations.compute(task, self._costs.split)
             if flush:
-                yield from self._tlbflush.flush_pages(task, LEAF_PAGES, Cause.SPLIT)
+                yield from self._tlbflush.flush_pages(task, self._leaf, Cause.SPLIT)
+
+    def _remap_one(self, task: Task, pages: Pages) -> Steps:
+        """Remap what a huge page can do without, by itself."""
+        yield from self._remap(task, pages)
+        yield from self._tlbflush.flush_pages(task, pages, Cause.VMEMMAP)
 
     def _remap(self, task: Task, pages: Pages) -> Steps:
         yield from self._operations.compute(task, pages * self._costs.vmemmap_page)
 
-    def _refuse(self, task: Task, what: str) -> None:
+    def _descriptors(self, task: Task, what: str, size: Bytes) -> Pages:
+        """Return the pages of descriptors of a huge page, which may be none."""
         if self._way == "none":
             raise ProgramError(f"{what}: this kernel cannot", task.now, task.place)
+        if size not in HUGE_PAGES[self._geometry.page_size]:
+            raise ProgramError(f"{what} of {size} bytes: no huge page", task.now, task.place)
+        return self._geometry.descriptor_pages(size)

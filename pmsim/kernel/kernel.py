@@ -95,7 +95,7 @@ class Kernel:
     ) -> None:
         operations = OperationLog(sink)
         tlbflush = TlbFlush(machine, profile, operations)
-        costs = costs or KernelCosts()
+        costs = (costs or KernelCosts()).of_pages(profile.page_size)
         self.workqueue = Workqueue(machine)
         self.safety = Safety(machine, profile.geometry, operations)
         self.context = context = KernelContext(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from pmsim.errors import ProgramError
 from pmsim.kernel.calls import call
 from pmsim.kernel.tlbflush import Cause
-from pmsim.units import MIB, PAGE_SIZE, Pages
+from pmsim.units import KIB, MIB, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from pmsim.steps import Steps
 
 SECTION: Final = 128 * MIB
-"""Memory whose descriptors come and go together (``SECTION_SIZE_BITS``: 27 on all of them)."""
+"""Memory whose descriptors come and go together (``SECTION_SIZE_BITS``: 27)."""
 
-LEAF_PAGES: Final = 512
-"""Pages of a large leaf, which holds the descriptors of a section."""
+SECTION_64K: Final = 512 * MIB
+"""The same with pages of 64 KiB (arch/arm64/include/asm/sparsemem.h: 29)."""
 
 
 class MemoryHotplug:
@@ -39,7 +39,13 @@ class MemoryHotplug:
     """
 
     def __init__(self, context: KernelContext) -> None:
-        profile = context.profile
+        profile, geometry = context.profile, context.profile.geometry
+        section = SECTION_64K if geometry.page_size == 64 * KIB else SECTION
+        self._section = section // geometry.page_size
+        self._table = geometry.entries
+        # The descriptors of a section: a large leaf of 4 KiB pages, else by pages.
+        described = geometry.descriptor_pages(section)
+        self._descriptors = described // geometry.descriptor_leaf
         self._way = profile.hot_remove
         self._small_leaves = profile.direct_map_level == 1
         self._costs = context.costs
@@ -55,7 +61,7 @@ class MemoryHotplug:
         task
             Who removes it.
         sections
-            How many sections of 128 MiB.
+            How many sections: of 128 MiB, with pages of 64 KiB of 512.
 
         Raises
         ------
@@ -64,15 +70,15 @@ class MemoryHotplug:
         """
         if self._way == "none":
             raise ProgramError("arch_remove_memory: this kernel cannot", task.now, task.place)
-        pages = sections * SECTION // PAGE_SIZE
+        pages = sections * self._section
         operation = self._operations.begin(task, "arch_remove_memory", pages)
         for _ in range(sections):
-            yield from self._remove(task, 1)
-        leaves = pages if self._small_leaves else pages // LEAF_PAGES
+            yield from self._remove(task, self._descriptors)
+        leaves = pages if self._small_leaves else pages // self._table
         yield from self._remove(task, leaves)
         if self._way == "entry" and self._small_leaves:
             # Each table of entries goes too, with an operation of its own.
-            for _ in range(pages // LEAF_PAGES):
+            for _ in range(pages // self._table):
                 yield from self._tlbflush.flush_pages(task, 1, Cause.HOT_REMOVE)
         if self._way == "all_again":
             yield from self._tlbflush.flush_tlb_all(task, Cause.HOT_REMOVE)

@@ -18,15 +18,21 @@ from pmsim.errors import ProgramError
 from pmsim.kernel.calls import call
 from pmsim.kernel.tlbflush import Cause
 from pmsim.kernel.user_mm import UserMms
-from pmsim.units import MIB, PAGE_SIZE, Pages
+from pmsim.units import MIB, Bytes, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.context import KernelContext
     from pmsim.steps import Steps
 
-SCAN_PAGES: Final = 256 * MIB // PAGE_SIZE
-"""Entries that a scan changes at most (``sysctl_numa_balancing_scan_size``, 256 MiB)."""
+SCAN_SIZE: Final = 256 * MIB
+"""Memory whose entries a scan changes at most (``sysctl_numa_balancing_scan_size``)."""
+
+
+def scan_pages(page_size: Bytes) -> Pages:
+    """Return how many entries a scan changes at most."""
+    return SCAN_SIZE // page_size
+
 
 SCAN_LOOKS: Final = 8
 """Times as many entries that a scan looks at, if there is less to change (``virtpages``)."""

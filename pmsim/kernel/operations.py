@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pmsim.errors import ProgramError
 from pmsim.steps import Steps
-from pmsim.units import PAGE_SIZE, CpuId, Pages, Picoseconds
+from pmsim.units import CpuId, Pages, Picoseconds
 
 if TYPE_CHECKING:
     from pmsim.hardware.shootdown.protocol import Protocol as ShootdownProtocol
@@ -149,12 +149,6 @@ class Dropped(NamedTuple):
     def is_everything(self) -> bool:
         """Whether it is about all of the kernel."""
         return self.end == _NO_END
-
-    @classmethod
-    def pages(cls, address: int, pages: Pages) -> Dropped:
-        """Return that a shootdown is about pages from an address on."""
-        first = address // PAGE_SIZE
-        return cls(first, first + pages)
 
 
 _NO_END: Final = 1 << 62

@@ -7,6 +7,7 @@ number.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
@@ -15,6 +16,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationInfo,
     model_validator,
 )
 
@@ -23,13 +25,13 @@ from pmsim.hardware.shootdown.ipi import SHORTHAND
 from pmsim.hardware.shootdown.protocol import Protocol, Shootdown, with_options
 from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.hardware.shootdown.tlbi import REPEAT_SYNC, TLBI
-from pmsim.kernel.geometry import PAGE_BITS, Geometry
+from pmsim.kernel.geometry import Geometry
 from pmsim.kernel.shootdown import ShootdownKey
 from pmsim.quantities import PageCount, PositiveSize, Size, refused
-from pmsim.units import GIB, KIB, MIB, PAGE_SIZE, format_size
+from pmsim.units import KIB, format_size
 
-LEAF_LEVELS: Final = {4 * KIB: 1, 2 * MIB: 2, 4 * MIB: 2, 1 * GIB: 3}
-"""Level of the page table at which a leaf of so many bytes stands; 4 MiB without PAE only."""
+PAGE_SIZES: Final = (4 * KIB, 16 * KIB, 64 * KIB)
+"""Sizes that pages have (arch/arm64/Kconfig, ARM64_4K_PAGES, ARM64_16K_PAGES, ARM64_64K_PAGES)."""
 
 LOWEST_ADDRESS: Final = 0x3F000000
 """No kernel lies lower: modules of a 32-bit Arm one that has 3 GiB of addresses (VMSPLIT_1G)."""
@@ -42,6 +44,9 @@ MOST_LINES: Final = 1000
 
 Arch = Literal["x86_64", "x86_32", "arm64", "arm32", "riscv64"]
 """An architecture, by the name that profiles end in."""
+
+NARROW: Final = ("x86_32", "arm32")
+"""Those whose words have 32 bits."""
 
 ModuleTable = Literal[
     "none", "6.1-x86_64", "6.12-x86_64", "6.1-arm64", "6.12-arm64", "6.1-arm32", "6.12-riscv64"
@@ -65,27 +70,69 @@ def _address_from_text(value: Any) -> Any:
     return value
 
 
-def _leaf(size: int) -> int:
-    if size not in LEAF_LEVELS:
-        hint = "4KiB, 2MiB or 1GiB (4MiB on x86-32 without PAE)"
-        raise refused("bad-leaf", "no leaf of a page table has this size", hint)
-    return size
+ARM64_BITS: Final = 48
+"""Bits of an address on arm64 (arch/arm64/Kconfig, ARM64_VA_BITS_48); 52 are left out."""
 
 
-def _whole_pages(size: int) -> int:
-    if size % PAGE_SIZE:
-        raise refused("bad-range", "this is no whole number of pages", "for example 1GiB")
+def _page(size: int) -> int:
+    if size not in PAGE_SIZES:
+        hint = " or ".join(map(format_size, PAGE_SIZES))
+        raise refused("bad-page-size", "no page has this size", hint)
     return size
 
 
 PageLimit = Annotated[PageCount, BeforeValidator(_pages_from_number)]
+
+
+def _levels(levels: int, info: ValidationInfo) -> int:
+    if info.data.get("arch") != "arm64" or "page_size" not in info.data:
+        return levels
+    page = info.data["page_size"]
+    index_bits = page.bit_length() - 4
+    needed = -(-(ARM64_BITS - index_bits - 3) // index_bits)
+    if levels != needed:
+        message = f"pages of {format_size(page)} have no page table of {levels} levels"
+        raise refused("impossible", message, f"{ARM64_BITS} bits take {needed}")
+    return levels
+
+
+def _leaf(size: int, info: ValidationInfo) -> int:
+    if not {"arch", "pae", "page_size", "page_table_levels"} <= info.data.keys():
+        return size  # another key is at fault
+    sizes = _geometry(info.data).leaf_sizes
+    if size not in sizes:
+        message = "the page table has no leaf of this size"
+        raise refused("bad-leaf", message, "it has " + " and ".join(map(format_size, sizes)))
+    return size
+
+
+def _whole_pages(size: int, info: ValidationInfo) -> int:
+    page = info.data.get("page_size", PAGE_SIZES[0])
+    if size % page:
+        message = f"this is no whole number of pages of {format_size(page)}"
+        raise refused("bad-range", message, "for example 1GiB")
+    return size
+
+
 LeafSize = Annotated[Size, AfterValidator(_leaf)]
 WholePages = Annotated[Size, AfterValidator(_whole_pages)]
 RangeSize = Annotated[PositiveSize, AfterValidator(_whole_pages)]
+TableLevels = Annotated[Literal[2, 3, 4, 5], AfterValidator(_levels)]
+PageSize = Annotated[Size, AfterValidator(_page)]
 Address = Annotated[
     int, BeforeValidator(_address_from_text), Field(ge=LOWEST_ADDRESS, lt=1 << 64, strict=True)
 ]
 """A page's virtual address in the kernel's half of the address space."""
+
+
+def _geometry(keys: Mapping[str, Any]) -> Geometry:
+    """Return the shape of the page table of a profile's keys."""
+    shift, levels = keys["page_size"].bit_length() - 1, keys["page_table_levels"]
+    if keys["arch"] in NARROW:
+        return Geometry(levels, 9 if keys["pae"] or keys["arch"] != "x86_32" else 10, 32)
+    index_bits = shift - 3  # a table fills a page with entries of 8 bytes
+    address_bits = ARM64_BITS if keys["arch"] == "arm64" else shift + index_bits * levels
+    return Geometry(levels, index_bits, address_bits, shift)
 
 
 class MissingCostsError(ValueError):
@@ -225,10 +272,14 @@ class KernelProfile(BaseModel):
     # Where things lie
 
     pae: bool = Field(description="Whether entries of the page table have 64 bits (x86-32: PAE).")
-    page_table_levels: Literal[2, 3, 4, 5] = Field(description="Levels of the page table.")
+    page_size: PageSize = Field(
+        description="Size of a page: 4KiB; on arm64 16KiB or 64KiB too, as the kernel was built."
+        " Limits in pages, stacks and addresses follow where they are not given."
+    )
+    page_table_levels: TableLevels = Field(description="Levels of the page table.")
     direct_map_leaf: LeafSize = Field(
-        description="Size of the direct map's leaves at the start: 4KiB (nothing left to split),"
-        " 2MiB or 1GiB."
+        description="Size of the direct map's leaves at the start: that of a page (nothing left to"
+        " split), or 2MiB or 1GiB (pages of 4 KiB), 32MiB (16 KiB), 512MiB (64 KiB)."
     )
     memory: PositiveSize = Field(description="Physical memory, a multiple of the leaf size.")
     lowmem: PositiveSize = Field(
@@ -308,7 +359,10 @@ class KernelProfile(BaseModel):
         description="Whether VM_FLUSH_RESET_PERMS exists: freeing executable memory flushes it and"
         " its direct map in one."
     )
-    huge_vmalloc: bool = Field(description="Whether an area may be mapped by leaves of 2 MiB.")
+    huge_vmalloc: bool = Field(
+        description="Whether an area may be mapped by large leaves: 2 MiB with pages of 4 KiB,"
+        " 32 with 16, 512 with 64."
+    )
     pte_barriers: Literal["none", "per_entry", "per_table"] = Field(
         description="Whether a barrier follows valid entries of the kernel's page table, so that"
         " walks see them: behind each, or behind all that are written to a table together."
@@ -502,15 +556,6 @@ class KernelProfile(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _has_such_leaves(self) -> KernelProfile:
-        largest = 2 if self.word_bytes == 4 else 3
-        sizes = [self.geometry.span(level) * PAGE_SIZE for level in range(1, largest + 1)]
-        if self.direct_map_leaf not in sizes:
-            message = "the page table has no leaf of this size"
-            raise refused("bad-leaf", message, "it has " + " and ".join(map(format_size, sizes)))
-        return self
-
-    @model_validator(mode="after")
     def _holds_whole_leaves(self) -> KernelProfile:
         if self.direct_map_size % self.direct_map_leaf:
             key = "memory" if self.memory <= self.lowmem else "lowmem"
@@ -529,7 +574,7 @@ class KernelProfile(BaseModel):
             "modules_start": self.modules_range,
         }
         for key, (start, size) in ranges.items():
-            if start % PAGE_SIZE:
+            if start % self.page_size:
                 raise refused("bad-range", f"{key} is not at the start of a page")
             if start + size > 1 << 8 * self.word_bytes:
                 message = f"what begins at {key} ends beyond the address space"
@@ -581,20 +626,17 @@ class KernelProfile(BaseModel):
     @property
     def word_bytes(self) -> int:
         """Bytes of a pointer."""
-        return 4 if self.arch in ("x86_32", "arm32") else 8
+        return 4 if self.arch in NARROW else 8
 
     @property
     def geometry(self) -> Geometry:
         """Shape of the page table."""
-        index_bits = 9 if self.pae or self.arch != "x86_32" else 10
-        levels = self.page_table_levels
-        address_bits = 32 if self.word_bytes == 4 else PAGE_BITS + index_bits * levels
-        return Geometry(levels, index_bits, address_bits)
+        return _geometry(vars(self))
 
     @property
     def direct_map_level(self) -> int:
         """Level of the page table at which the direct map's leaves stand at the start."""
-        return LEAF_LEVELS[self.direct_map_leaf]
+        return self.geometry.leaf_sizes.index(self.direct_map_leaf) + 1
 
     @property
     def direct_map_start(self) -> int:

@@ -20,10 +20,10 @@ from typing import Any, Final, get_args
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from pmsim.errors import Fault, ScenarioError
+from pmsim.errors import Fault, ScenarioError, UnitError
 from pmsim.kernel.profile import LOWEST_ADDRESS, Arch, KernelProfile
 from pmsim.quantities import FROM_FILE
-from pmsim.units import MIB
+from pmsim.units import MIB, parse_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +253,7 @@ def _implied(name: str, changed: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that follow from those that a scenario has changed."""
     implied: dict[str, Any] = {}
     for one in _implications(name):
-        if one["key"] in changed and as_written(changed[one["key"]]) == as_written(one["is"]):
+        if one["key"] in changed and _same(changed[one["key"]], one["is"]):
             implied |= {key: entry["value"] for key, entry in one["sets"].items()}
     return implied
 
@@ -263,12 +263,25 @@ def _impossible(name: str, changed: Mapping[str, Any]) -> list[Fault]:
     faults = []
     for key, value in changed.items():
         allowed = _entries(name).get(key, {}).get("only")
-        if allowed is not None and as_written(value) not in map(as_written, allowed):
+        if allowed is not None and not any(_same(value, other) for other in allowed):
             source = _entries(name)[key]["source"]
             message = f"{name} cannot have {key}: {as_written(value)} ({source})"
             hint = "it can have " + " or ".join(map(as_written, allowed))
             faults.append(Fault(f"kernel.{key}", 0, 0, "impossible", message, hint))
     return faults
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Return whether two values of a key are the same, be they written differently."""
+    return _size_in(as_written(value)) == _size_in(as_written(other))
+
+
+def _size_in(text: str) -> int | str:
+    """Return the bytes of a size such as ``64 KiB``, and any other text as it stands."""
+    try:
+        return parse_size(text)
+    except UnitError:
+        return text
 
 
 def _unknown_key(key: str) -> Fault:

@@ -33,7 +33,7 @@ from pmsim.hardware.shootdown.tlbi import (
 )
 from pmsim.hardware.tlb import CallKind, FlushFunction, empty_call, flush, full_flush, sync_core
 from pmsim.kernel.operations import EVERYTHING, NOWHERE, Dropped
-from pmsim.units import MAX_TIME, PAGE_SIZE, Pages
+from pmsim.units import MAX_TIME, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.costs import TlbCosts, TlbiCosts
@@ -273,6 +273,7 @@ class TlbFlush:
     """
 
     def __init__(self, machine: Machine, profile: KernelProfile, operations: OperationLog) -> None:
+        self._page_size = profile.page_size
         self._way = _way(machine, profile, operations)
         self.sync_function = _sync_function(machine.costs.tlb, profile)
         self._operations = operations
@@ -309,7 +310,7 @@ class TlbFlush:
                 task.now,
                 task.name,
             )
-        pages = -(-(end - start) // PAGE_SIZE)
+        pages = -(-(end - start) // self._page_size)
         return self.flush_pages(task, pages, cause, start, changed=changed)
 
     def flush_pages(
@@ -329,7 +330,10 @@ class TlbFlush:
         """
         if pages > self._way.ceiling:
             return self._way.flush_all(task, cause, pages, frees_tables=frees_tables)
-        what = NOWHERE if start is None else Dropped.pages(start, pages)
+        what = NOWHERE
+        if start is not None:
+            first = start // self._page_size
+            what = Dropped(first, first + pages)
         if self._way.by_entries and changed is not None:
             pages = min(pages, changed)
         return self._way.flush_range(task, cause, pages, what, frees_tables=frees_tables)

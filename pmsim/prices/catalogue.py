@@ -125,13 +125,17 @@ def _nothing(_kernel: KernelHandle, _sizes: Sizes) -> Program:
 
 
 def _pool(kernel: KernelHandle, sizes: Sizes) -> Program:
-    return (yield from kernel.pmalloc_create_pool(refill=sizes.pages * PAGE_SIZE, align_order=3))
+    return (
+        yield from kernel.pmalloc_create_pool(
+            refill=sizes.pages * kernel.profile.page_size, align_order=3
+        )
+    )
 
 
 def _filled_pool(kernel: KernelHandle, sizes: Sizes) -> Program:
     pool: Pool = yield from _pool(kernel, sizes)
     for _ in range(sizes.areas):
-        got((yield from kernel.pmalloc(pool, sizes.pages * PAGE_SIZE)))
+        got((yield from kernel.pmalloc(pool, sizes.pages * kernel.profile.page_size)))
     return pool
 
 
@@ -163,7 +167,9 @@ def _much_freed(kernel: KernelHandle, _sizes: Sizes) -> Program:
     for pages in (511, 1):
         while purge.lazy_pages + pages + 1 <= purge.lazy_max_pages:
             before = purge.lazy_pages
-            yield from kernel.vfree(got((yield from kernel.vmalloc(pages * PAGE_SIZE))))
+            yield from kernel.vfree(
+                got((yield from kernel.vmalloc(pages * kernel.profile.page_size)))
+            )
             got(purge.lazy_pages > before)
     return last
 
@@ -217,7 +223,7 @@ def _create_pool(kernel: KernelHandle, _nothing: Any, sizes: Sizes) -> Program:
 
 
 def _grow(kernel: KernelHandle, pool: Pool, sizes: Sizes) -> Program:
-    got((yield from kernel.pmalloc(pool, sizes.pages * PAGE_SIZE)))
+    got((yield from kernel.pmalloc(pool, sizes.pages * kernel.profile.page_size)))
 
 
 def _protect(kernel: KernelHandle, pool: Pool, _sizes: Sizes) -> Program:

@@ -14,7 +14,6 @@ from pmsim.simulation.answer.parts import SPENT, lost_ps
 from pmsim.simulation.answer.sentences import between
 from pmsim.simulation.answer.summary import Summary
 from pmsim.simulation.tables.columns import CPU_TIMES, LATENCY_PARTS
-from pmsim.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from pmsim.simulation.result.result import Result
@@ -128,11 +127,11 @@ def address_ranges(result: Result) -> Table:
         tightest = found["end_ps"].iloc[int(hole.to_numpy().argmin())]
         ends = [taken.max(), taken.iloc[-1], hole.iloc[-1], hole.min()]
         rows.append(
-            (word(name), *(size(int(pages) * PAGE_SIZE) for pages in ends),
+            (word(name), *(size(int(pages) * result.page_size) for pages in ends),
              time(int(tightest)))
         )  # fmt: skip
     head = ("range", "most taken", "taken at the end", "largest hole then", "smallest ever", "at")
-    lazy = formatting.size(int(found["lazy_pages"].max()) * PAGE_SIZE) if len(found) else ""
+    lazy = formatting.size(int(found["lazy_pages"].max()) * result.page_size) if len(found) else ""
     note = f"What is freed lazily, {lazy} at most, is taken until it is purged." if rows else ""
     return Table("address ranges", head, tuple(rows), note)
 

@@ -15,7 +15,7 @@ from pmsim.escaping import visible
 from pmsim.report.spans import Window
 from pmsim.simulation.result.files import new_files
 from pmsim.simulation.tables.columns import DETAILED
-from pmsim.units import NS, PAGE_SIZE, S
+from pmsim.units import NS, Bytes, S
 
 if TYPE_CHECKING:
     from pmsim.simulation.result.result import Result
@@ -92,7 +92,7 @@ def _operations(result: Result, window: Window) -> Iterator[Line]:
     """Yield the calls that workloads made, not what followed from them."""
     rows = window.rows(result.operations)
     for row in rows[rows["parent"].isna()].to_dict("records"):
-        event = _event(row)
+        event = _event(row, result.page_size)
         if not event:
             continue
         who, cpu = _who(row, row["workload"]), int(row["cpu"])
@@ -102,13 +102,13 @@ def _operations(result: Result, window: Window) -> Iterator[Line]:
             yield int(row["end_ps"]), cpu, f"{who}\td..2.\t{own}"
 
 
-def _event(row: Row) -> str:
+def _event(row: Row, page_size: Bytes) -> str:
     """Return the event of a call; empty for what no probe stands in."""
     kind, pages = str(row["kind"]), int(row["pages"])
     place = f"({kind}+0x0/0x1)"
     if _known(row["page"]):
-        start = int(row["page"]) * PAGE_SIZE
-        area = f"s=0x{start:x} e=0x{start + (pages + GUARD) * PAGE_SIZE:x}"
+        start = int(row["page"]) * page_size
+        area = f"s=0x{start:x} e=0x{start + (pages + GUARD) * page_size:x}"
         if kind in ("vmalloc", "vmalloc_huge"):
             return f"alloc_vmap_area: (__get_vm_area_node+0x0/0x1 <- alloc_vmap_area) {area}"
         if kind == "vfree":
@@ -120,7 +120,7 @@ def _event(row: Row) -> str:
     if kind == "flush_tlb_all":
         return f"{kind}: {place} by=workload"
     if kind == "flush_tlb_kernel_range":
-        return f"{kind}: {place} s=0x0 e=0x{pages * PAGE_SIZE:x} by=workload"
+        return f"{kind}: {place} s=0x0 e=0x{pages * page_size:x} by=workload"
     return f"{kind}: {place} by=workload" if kind == "vm_unmap_aliases" else ""
 
 

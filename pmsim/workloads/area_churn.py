@@ -130,6 +130,7 @@ class AreaChurn(Recurring):
     def _sizes(self, cpu: Cpu) -> Iterator[int]:
         if not isinstance(self.size, Uniform):
             return repeat(self.size)
+        # In steps of 4 KiB, whatever a page is: kernels that differ in it are asked for the same.
         least, most = (-(-size // PAGE_SIZE) for size in (self.size.least, self.size.most))
         rng = cpu.rng("size")
         return (int(rng.integers(least, most + 1)) * PAGE_SIZE for _ in repeat(None))

@@ -23,7 +23,7 @@ from pmsim.workloads.validation import KeyFault
 if TYPE_CHECKING:
     import numpy as np
 
-    from pmsim.kernel.profile import KernelProfile, ModuleTable
+    from pmsim.kernel.profile import KernelProfile
     from pmsim.workloads.task import MachineInfo
 
 LEAST_PAGES = 6
@@ -151,7 +151,7 @@ SEGMENTS = Field(
 
 
 def chosen_modules(
-    choices: tuple[Any, ...] | ModuleSizes | None, rng: np.random.Generator, built_for: ModuleTable
+    choices: tuple[Any, ...] | ModuleSizes | None, rng: np.random.Generator, kernel: KernelProfile
 ) -> Iterator[ModuleSegments]:
     """Yield the modules to load, without end.
 
@@ -161,14 +161,16 @@ def chosen_modules(
         What the key ``segments`` holds.
     rng
         Where sizes, or modules of the table, are drawn from.
-    built_for
-        Which table names are looked up in.
+    kernel
+        In whose table names are looked up. What was measured or is drawn has pages of 4 KiB, and
+        is brought to the kernel's.
     """
     if isinstance(choices, ModuleSizes):
-        return (choices.draw(rng) for _ in repeat(None))
+        return (choices.draw(rng).in_pages_of(kernel.page_size) for _ in repeat(None))
     if choices is not None:
-        return cycle([_as_segments(choice, built_for) for choice in choices])
-    table = list(known_modules(built_for).values())
+        return cycle([_as_segments(choice, kernel) for choice in choices])
+    measured = known_modules(kernel.module_table).values()
+    table = [one.in_pages_of(kernel.page_size) for one in measured]
     return (table[int(rng.integers(len(table)))] for _ in repeat(None))
 
 
@@ -189,8 +191,10 @@ def module_faults(
     ]
 
 
-def _as_segments(choice: str | SegmentKeys, built_for: ModuleTable) -> ModuleSegments:
-    return segments_of(choice, built_for) if isinstance(choice, str) else choice.segments()
+def _as_segments(choice: str | SegmentKeys, kernel: KernelProfile) -> ModuleSegments:
+    if not isinstance(choice, str):
+        return choice.segments()
+    return segments_of(choice, kernel.module_table).in_pages_of(kernel.page_size)
 
 
 def _unknown_module(index: int, name: str, kernel: KernelProfile) -> KeyFault:

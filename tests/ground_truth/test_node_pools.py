@@ -15,6 +15,7 @@ import pytest
 from pmsim.kernel.addresses.node_pools import NodePools
 from pmsim.kernel.addresses.ranges import AddressRange, FreedArea
 from pmsim.kernel.freespace import FreeSpace
+from pmsim.units import PAGE_SIZE
 
 TRACE = Path(__file__).parent.parent / "data" / "linux-6.18-traces" / "thread_churn.csv.gz"
 CPUS = 2
@@ -99,7 +100,7 @@ def test_every_address_that_a_cpu_gets_is_the_one_its_pool_had_last(events: list
     # What was pooled before the trace began is not known; so the first purge fills no pool here,
     # and an address counts where the pool holds areas of the later ones.
     told = Told()
-    where = AddressRange("vmalloc", 0, 1 << 45, cast(FreeSpace, told))
+    where = AddressRange("vmalloc", 0, 1 << 45, PAGE_SIZE, cast(FreeSpace, told))
     nodes, seen = NodePools(CPUS, where), Counter[str]()
     for number, (before, purge) in enumerate(between_purges(events)):
         for event in before:

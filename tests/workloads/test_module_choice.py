@@ -29,6 +29,7 @@ from tests.ground_truth.published import published
 
 PAGE = 4096
 TABLE: ModuleTable = "6.1-x86_64"
+KERNEL = load_profile("linux-6.1-x86_64")
 
 
 def drawn(sizes: ModuleSizes, count: int = 20_000) -> list[ModuleSegments]:
@@ -81,12 +82,12 @@ def test_a_mean_that_has_not_a_page_for_each_segment_is_refused() -> None:
 
 def test_a_list_is_gone_through_in_turn() -> None:
     own = SegmentKeys(file_pages=1, core_text=1)
-    modules = list(islice(chosen_modules(("crc7", own), np.random.default_rng(1), TABLE), 3))
+    modules = list(islice(chosen_modules(("crc7", own), np.random.default_rng(1), KERNEL), 3))
     assert modules == [segments_of("crc7", TABLE), own.segments(), segments_of("crc7", TABLE)]
 
 
 def test_modules_of_the_table_are_drawn_where_nothing_is_said() -> None:
-    modules = set(islice(chosen_modules(None, np.random.default_rng(1), TABLE), 500))
+    modules = set(islice(chosen_modules(None, np.random.default_rng(1), KERNEL), 500))
     assert modules <= set(known_modules(TABLE).values())
     assert len(modules) > 20
 

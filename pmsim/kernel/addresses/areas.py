@@ -17,7 +17,7 @@ from pmsim.kernel.addresses.ranges import AddressRange, FreedArea
 from pmsim.kernel.addresses.release import release
 from pmsim.kernel.addresses.search import AddressSpace
 from pmsim.kernel.pagetables.pagetable import kernel_page_table
-from pmsim.units import PAGE_SIZE, Pages, Picoseconds
+from pmsim.units import Pages, Picoseconds
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -44,6 +44,7 @@ class Areas:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self._page_size = context.profile.page_size
         space = context.part(AddressSpace)
         self.ranges = space.ranges
         self._by_start: dict[int, VmArea] = {}
@@ -152,10 +153,10 @@ class Areas:
         start = self._pagetable.run_start(address)
         if start is None:
             return None
-        page = address // PAGE_SIZE * PAGE_SIZE
+        page = address // self._page_size * self._page_size
         if _reaches(self._by_start.get(start), page):
             return self._by_start[start]
-        starts = (at for at in range(page, start, -PAGE_SIZE) if at in self._by_start)
+        starts = (at for at in range(page, start, -self._page_size) if at in self._by_start)
         nearest = self._by_start.get(next(starts, start))
         return nearest if _reaches(nearest, page) else None
 
@@ -172,7 +173,7 @@ class Areas:
             CPU time of it, and of each of its entries.
         """
         mapped = area.pages if area.runs else 0
-        lock = self._search.busy_lock(area.address // PAGE_SIZE)
+        lock = self._search.busy_lock(area.address // self._page_size)
         yield from self._operations.compute(task, fixed + mapped // area.leaf * each)
         for _ in range(self._free_stays - 1):
             yield from self._locks.stay(task, lock)
@@ -205,7 +206,7 @@ class Areas:
         longest = work + self._locks.longest(2, self._free_stays + 1) + self._purge.counter.coldest
         if not self._operations.is_alone(task, longest):
             return None
-        lock = self._search.busy_lock(area.address // PAGE_SIZE)
+        lock = self._search.busy_lock(area.address // self._page_size)
         time = self._locks.passed(task, lock, self._free_stays)
         return work + time + self._lazy_free.free_at_once(task, self._unlink(area))
 
@@ -215,9 +216,9 @@ class Areas:
         self._cold.in_use -= 1
         if area.runs:
             self._pagetable.unmap(area.address, area.pages)
-        return FreedArea(area.address // PAGE_SIZE, area.pages + GUARD, area.range)
+        return FreedArea(area.address // self._page_size, area.pages + GUARD, area.range)
 
 
 def _reaches(area: VmArea | None, page: int) -> bool:
     """Return whether an area that does not start above a page's address holds it."""
-    return area is not None and page < area.address + area.pages * PAGE_SIZE
+    return area is not None and page < area.end

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pmsim.kernel.addresses.search import AddressSpace
 from pmsim.kernel.addresses.top_level import top_level_copies
 from pmsim.kernel.tlbflush import Cause
-from pmsim.units import PAGE_SIZE, CpuId, Pages
+from pmsim.units import CpuId, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -90,11 +90,12 @@ class FlushOnNew:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self._page_size = context.profile.page_size
         self._tlbflush = context.tlbflush
 
     def mapped(self, task: Task, address: int, pages: Pages) -> Steps:
         """Flush the range: ``flush_cache_vmap``."""
-        end = address + pages * PAGE_SIZE
+        end = address + pages * self._page_size
         return self._tlbflush.flush_tlb_kernel_range(task, address, end, Cause.NEW_MAPPING)
 
     def touched(self, task: Task, address: int, pages: Pages) -> Iterable[Any]:

@@ -15,7 +15,7 @@ from pmsim.kernel.addresses.vm_area import VmArea
 from pmsim.kernel.addresses.vmalloc import Allocation, Vmalloc
 from pmsim.kernel.calls import call
 from pmsim.kernel.pagetables.frames import page_frames
-from pmsim.units import PAGE_SIZE, Bytes
+from pmsim.units import Bytes
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -33,6 +33,7 @@ class Ioremap:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self._page_size = context.profile.page_size
         self._vmalloc = context.part(Vmalloc)
         self._first_frame = context.part(page_frames).total
 
@@ -45,7 +46,7 @@ class Ioremap:
         VmArea or None
             None for no bytes, and where addresses run out.
         """
-        pages = -(-size // PAGE_SIZE)
+        pages = -(-size // self._page_size)
         runs = [(self._first_frame, pages)] if pages > 0 else []
         return self._vmalloc.map_frames(task, "ioremap", runs)
 

@@ -21,7 +21,7 @@ from pmsim.kernel.calls import call
 from pmsim.kernel.geometry import ULONG_MAX
 from pmsim.kernel.locks import KernelMutex, SharedLines
 from pmsim.kernel.tlbflush import Cause
-from pmsim.units import PAGE_SIZE, CpuId, Pages
+from pmsim.units import CpuId, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -52,9 +52,12 @@ class Purge:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self._page_size = context.profile.page_size
         machine, profile, costs = context.machine, context.profile, context.costs
         self.lazy_pages = 0
-        self.lazy_max_pages = machine.n_cpus.bit_length() * (profile.lazy_max_unit // PAGE_SIZE)
+        self.lazy_max_pages = machine.n_cpus.bit_length() * (
+            profile.lazy_max_unit // self._page_size
+        )
         self.counter = SharedLines(machine, 1)
         self.purge_lock = KernelMutex(machine, "vmap_purge_lock", guards=0)
         self._cold = context.part(ColdAreas)
@@ -155,9 +158,9 @@ class Purge:
         areas, self._lazy = sorted(self._lazy), []
         self._purged = self._cold.purged(self._entries(areas))
         operation = self._operations.begin(task, "purge", sum(area.pages for area in areas))
-        changed = operation.pages + max(end - start, 0) // PAGE_SIZE
-        start = min(start, areas[0].page * PAGE_SIZE)
-        end = max(end, (areas[-1].page + areas[-1].pages) * PAGE_SIZE)
+        changed = operation.pages + max(end - start, 0) // self._page_size
+        start = min(start, areas[0].page * self._page_size)
+        end = max(end, (areas[-1].page + areas[-1].pages) * self._page_size)
         yield from self._tlbflush.flush_tlb_kernel_range(task, start, end, cause, changed)
         yield from self._give_back(task, self._search.shares(areas), full)
         self._operations.end(operation)

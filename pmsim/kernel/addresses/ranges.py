@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from pmsim.kernel.freespace import FreeSpace
-from pmsim.units import PAGE_SIZE, Bytes, CpuId, Pages
+from pmsim.units import Bytes, CpuId, Pages
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,6 +25,8 @@ class AddressRange:
         ``vmalloc`` or ``modules``.
     start, end
         First address, and the one after the last.
+    page_size
+        Bytes of a page.
     space
         What is free of it, in pages counted from address 0.
     """
@@ -32,6 +34,7 @@ class AddressRange:
     name: str
     start: int
     end: int
+    page_size: Bytes
     space: FreeSpace
 
 
@@ -148,7 +151,7 @@ class FirstFit(WithoutNodes):
 
 
 def address_ranges(
-    vmalloc: tuple[int, Bytes], modules: tuple[int, Bytes]
+    vmalloc: tuple[int, Bytes], modules: tuple[int, Bytes], page_size: Bytes
 ) -> dict[str, AddressRange]:
     """Return the ranges of areas by name; one and the same, where both are given alike.
 
@@ -156,9 +159,11 @@ def address_ranges(
     ----------
     vmalloc, modules
         First address and size of each.
+    page_size
+        Bytes of a page.
     """
-    first = _address_range("vmalloc", *vmalloc)
-    second = first if modules == vmalloc else _address_range("modules", *modules)
+    first = _address_range("vmalloc", *vmalloc, page_size)
+    second = first if modules == vmalloc else _address_range("modules", *modules, page_size)
     return {"vmalloc": first, "modules": second}
 
 
@@ -178,5 +183,6 @@ def merged(areas: Sequence[FreedArea]) -> list[FreedArea]:
     return blocks
 
 
-def _address_range(name: str, start: int, size: Bytes) -> AddressRange:
-    return AddressRange(name, start, start + size, FreeSpace(start // PAGE_SIZE, size // PAGE_SIZE))
+def _address_range(name: str, start: int, size: Bytes, page_size: Bytes) -> AddressRange:
+    space = FreeSpace(start // page_size, size // page_size)
+    return AddressRange(name, start, start + size, page_size, space)

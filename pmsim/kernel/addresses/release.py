@@ -13,7 +13,6 @@ from pmsim.kernel.addresses.area_locks import AreaLocks
 from pmsim.kernel.addresses.drain import LazyFree
 from pmsim.kernel.addresses.search import AddressSpace
 from pmsim.kernel.tlbflush import Cause
-from pmsim.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -70,6 +69,7 @@ class EagerRelease:
     lazy = False
 
     def __init__(self, context: KernelContext) -> None:
+        self._page_size = context.profile.page_size
         self._tlbflush = context.tlbflush
         self._locks = context.part(AreaLocks)
         self._search = context.part(AddressSpace).search
@@ -77,7 +77,7 @@ class EagerRelease:
     def release(self, task: Task, freed: FreedArea, area_lock: int) -> Steps:
         """Flush the area, guard included, and give its address space back at once."""
         yield from self._tlbflush.flush_pages(
-            task, freed.pages, Cause.PURGE, freed.page * PAGE_SIZE
+            task, freed.pages, Cause.PURGE, freed.page * self._page_size
         )
         for share in self._search.shares([freed]):
             self._search.give(share, full=True)

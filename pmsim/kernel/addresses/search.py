@@ -36,7 +36,9 @@ class AddressSpace:
 
     def __init__(self, context: KernelContext) -> None:
         profile = context.profile
-        self.ranges = address_ranges(profile.vmalloc_range, profile.modules_range)
+        self.ranges = address_ranges(
+            profile.vmalloc_range, profile.modules_range, profile.page_size
+        )
         self.search = _address_search(profile, context.machine.n_cpus, self.ranges)
 
     def holds(self, address: int) -> bool:

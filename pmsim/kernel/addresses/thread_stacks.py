@@ -18,7 +18,7 @@ from pmsim.kernel.addresses.vmalloc import Vmalloc
 from pmsim.kernel.calls import call
 from pmsim.kernel.pagetables.page_blocks import PageBlock, PageBlocks
 from pmsim.kernel.workqueue import Work
-from pmsim.units import PAGE_SIZE, CpuId
+from pmsim.units import CpuId
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -45,9 +45,10 @@ class ThreadStacks:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self._page_size = context.profile.page_size
         profile = context.profile
         self._size = profile.thread_stack
-        self._align = profile.thread_align // PAGE_SIZE
+        self._align = profile.thread_align // self._page_size
         self._after_rcu = profile.stack_free == "rcu"
         self._context = context
         self._vmalloc = context.part(Vmalloc)

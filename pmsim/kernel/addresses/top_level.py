@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pmsim.kernel.addresses.search import AddressSpace
 from pmsim.kernel.locks import KernelSpinlock
 from pmsim.kernel.user_mm import UserMms
-from pmsim.units import GIB, PAGE_SIZE, Pages
+from pmsim.units import GIB, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -33,6 +33,7 @@ class _TopLevel:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self._page_size = context.profile.page_size
         self._span = span = context.profile.top_level_span
         ranges = context.part(AddressSpace).ranges.values()
         self.booted = {where.start // span for where in ranges} if span >= GIB else set()
@@ -40,7 +41,7 @@ class _TopLevel:
 
     def of(self, address: int, pages: Pages) -> range:
         """Return the numbers of the entries that cover a range."""
-        end = address + pages * PAGE_SIZE - 1
+        end = address + pages * self._page_size - 1
         return range(address // self._span, end // self._span + 1)
 
     def add(self, address: int, pages: Pages) -> int:

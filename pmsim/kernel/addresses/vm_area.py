@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.addresses.ranges import AddressRange
     from pmsim.kernel.pagetables.entries import Run
-    from pmsim.units import Pages
+    from pmsim.units import Bytes, Pages
 
 
 class VmArea:
@@ -69,6 +69,16 @@ class VmArea:
         self.leaf = leaf
         self.page_array: VmArea | None = None
         self.freed = False
+
+    @property
+    def size(self) -> Bytes:
+        """Mapped bytes."""
+        return self.pages * self.range.page_size
+
+    @property
+    def end(self) -> int:
+        """The address behind the last mapped page, where its guard begins."""
+        return self.address + self.pages * self.range.page_size
 
     def __repr__(self) -> str:
         return f"VmArea({self.address:#x}, {self.pages} pages)"

@@ -24,7 +24,7 @@ from pmsim.kernel.pagetables.entries import PAGE_KERNEL, Run
 from pmsim.kernel.pagetables.frames import page_frames
 from pmsim.kernel.pagetables.pagetable import kernel_page_table
 from pmsim.kernel.tlbflush import Cause
-from pmsim.units import PAGE_SIZE, Bytes, Pages
+from pmsim.units import Bytes, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -32,11 +32,8 @@ if TYPE_CHECKING:
     from pmsim.kernel.pagetables.page_blocks import PageBlock
     from pmsim.steps import Steps
 
-_HUGE: Final = 512
-"""Pages of a huge leaf: 2 MiB (``PMD_SHIFT`` with pages of 4 KiB)."""
-
 _HUGE_LEVEL: Final = 2
-"""Level of the page table at which such a leaf stands."""
+"""Level of the page table at which a huge leaf stands (``PMD_SHIFT``)."""
 
 
 class Shape(NamedTuple):
@@ -48,7 +45,6 @@ class Shape(NamedTuple):
 
 
 _BY_PAGES: Final = Shape(1, 1, False)
-_BY_HUGE_LEAVES: Final = Shape(_HUGE, _HUGE, False)
 
 RangeName = Literal["vmalloc", "modules"]
 """A range in which areas are allocated."""
@@ -74,13 +70,16 @@ class Vmalloc:
     """
 
     def __init__(self, context: KernelContext) -> None:
-        profile = context.profile
+        profile, geometry = context.profile, context.profile.geometry
+        self._page_size = geometry.page_size
+        self._huge = geometry.span(_HUGE_LEVEL)
+        self._by_huge_leaves = Shape(self._huge, self._huge, False)
         self.areas = context.part(Areas)
         self.ranges = self.areas.ranges
         self._profile = profile
         self._pointer = profile.word_bytes
         # Larger areas have their page pointers in an area of their own.
-        self._at_once = PAGE_SIZE // self._pointer
+        self._at_once = self._page_size // self._pointer
         fallback = ("vmalloc",) if profile.modules_fallback == "vmalloc" else ()
         self._places = {
             "vmalloc": (self.ranges["vmalloc"],),
@@ -131,7 +130,7 @@ class Vmalloc:
 
     @call
     def vmalloc_huge(self, task: Task, size: Bytes) -> Allocation:
-        """Allocate an area that is mapped by leaves of 2 MiB: ``vmalloc_huge``.
+        """Allocate an area that is mapped by large leaves, of 2 MiB as a rule: ``vmalloc_huge``.
 
         What is smaller than a leaf, or finds no room for leaves, is mapped by pages.
 
@@ -181,9 +180,11 @@ class Vmalloc:
         if not self._profile.huge_vmalloc:
             return None
         area = None
-        if size >= _HUGE * PAGE_SIZE:
+        if size >= self._huge * self._page_size:
             places = self._places[range]
-            area = yield from self._request(task, "vmalloc_huge", size, _BY_HUGE_LEAVES, places)
+            area = yield from self._request(
+                task, "vmalloc_huge", size, self._by_huge_leaves, places
+            )
         if area is not None:
             return area
         return (yield from self.vmalloc_in(task, size, range))
@@ -206,7 +207,7 @@ class Vmalloc:
         if self._free_at_once(task, area):
             return
         operation = self._operations.begin(task, "vfree", area.pages)
-        operation.page = area.address // PAGE_SIZE
+        operation.page = area.address // self._page_size
         yield from self.areas.remove(task, area, self._costs.vfree, self._costs.vfree_page)
         if area.flush_reset_perms and area.runs and self._profile.reset_perms:
             yield from self._reset_permissions(task, area)
@@ -247,7 +248,7 @@ class Vmalloc:
         area = None
         page = (yield from self.areas.alloc_vmap_area(task, pages + GUARD)) if pages else None
         if page is not None:
-            area = VmArea(page * PAGE_SIZE, pages, self.ranges["vmalloc"])
+            area = VmArea(page * self._page_size, pages, self.ranges["vmalloc"])
             area.runs = runs
             self.areas.add(area)
             cpu_time = self._costs.vmap + pages * self._costs.vmap_page + self._barriers.time(pages)
@@ -279,7 +280,7 @@ class Vmalloc:
         """Allocate whole leaves in the first place that has room (``__vmalloc_node_range``)."""
         if size < 0:
             raise ProgramError(f"{kind} of {size} bytes", task.now, task.place)
-        pages = -(-size // (PAGE_SIZE * shape.leaf)) * shape.leaf
+        pages = -(-size // (self._page_size * shape.leaf)) * shape.leaf
         if shape is _BY_PAGES and (area := self._allocate_at_once(task, pages)) is not None:
             return area
         operation = self._operations.begin(task, kind, pages)
@@ -291,7 +292,7 @@ class Vmalloc:
                 if area is None:
                     area = yield from self._allocate(task, pages, shape, where)
         if area is not None:
-            operation.page = area.address // PAGE_SIZE
+            operation.page = area.address // self._page_size
         self._operations.end(operation)
         if area is not None and self._fresh.touches:
             yield from self._fresh.touched(task, area.address, pages)
@@ -311,7 +312,7 @@ class Vmalloc:
         if taken is None:
             return None
         page, time = taken
-        area = VmArea(page * PAGE_SIZE, pages, where, False, True)
+        area = VmArea(page * self._page_size, pages, where, False, True)
         area.runs = self._frames.allocate(pages) or []
         self.areas.add(area)
         self._pagetable.map(area.address, area.runs, PAGE_KERNEL)
@@ -331,7 +332,7 @@ class Vmalloc:
         if mapped:
             self._safety.freed(task, area.address, mapped, trusted=True)
         self._frames.release(area.runs)
-        self._operations.note(task, "vfree", area.pages, area.address // PAGE_SIZE, time)
+        self._operations.note(task, "vfree", area.pages, area.address // self._page_size, time)
         return True
 
     def _allocate(self, task: Task, pages: Pages, shape: Shape, where: AddressRange) -> Allocation:
@@ -340,9 +341,9 @@ class Vmalloc:
         page = yield from self.areas.alloc_vmap_area(task, pages + GUARD, where, align=align)
         if page is None:
             return None
-        area = VmArea(page * PAGE_SIZE, pages, where, flush_reset_perms, True, leaf)
+        area = VmArea(page * self._page_size, pages, where, flush_reset_perms, True, leaf)
         self.areas.add(area)
-        if pages * self._pointer <= PAGE_SIZE:
+        if pages * self._pointer <= self._page_size:
             area.runs = self._frames.allocate(pages, leaf) or []
         else:
             area.page_array = yield from self.vmalloc(task, pages * self._pointer)
@@ -376,9 +377,9 @@ class Vmalloc:
                 yield from self._tlbflush.flush_pages(
                     task, 1, Cause.NEW_MAPPING, address, frees_tables=True
                 )
-                self._safety.table_freed(task, address, _HUGE)
+                self._safety.table_freed(task, address, self._huge)
             self._pagetable.map_leaf(address, pfn, _HUGE_LEVEL, PAGE_KERNEL)
-            address += count * PAGE_SIZE
+            address += count * self._page_size
 
     def _reset_permissions(self, task: Task, area: VmArea) -> Steps:
         """Flush an area and its direct map in one, and make the latter ordinary again.

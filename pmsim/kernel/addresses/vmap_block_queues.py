@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pmsim.kernel.addresses.ranges import FreedArea
 from pmsim.kernel.addresses.search import AddressSpace
-from pmsim.units import PAGE_SIZE, CpuId, Pages
+from pmsim.units import CpuId, Pages
 
 if TYPE_CHECKING:
     from pmsim.kernel.context import KernelContext
@@ -78,6 +78,7 @@ class VmapBlockQueues:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self._page_size = context.profile.page_size
         self._once = context.profile.dirty_blocks == "once"
         self._block_pages = context.profile.vmap_block_pages
         self._where = context.part(AddressSpace).ranges["vmalloc"]
@@ -129,7 +130,7 @@ class VmapBlockQueues:
         if self._once:
             for block in dirty:
                 block.flushed()
-        return start * PAGE_SIZE, end * PAGE_SIZE
+        return start * self._page_size, end * self._page_size
 
     def take_fragmented(self, *, forced: bool) -> list[FreedArea]:
         """Give up blocks of which nothing is mapped (``purge_fragmented_blocks``).

@@ -22,7 +22,7 @@ from pmsim.kernel.addresses.vmap_block_queues import Block, VmapBlockQueues
 from pmsim.kernel.calls import call
 from pmsim.kernel.pagetables.barriers import PteBarriers
 from pmsim.kernel.pagetables.pagetable import kernel_page_table
-from pmsim.units import PAGE_SIZE, Pages, Picoseconds
+from pmsim.units import Pages, Picoseconds
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -38,23 +38,19 @@ class RamMapping:
 
     Attributes
     ----------
-    address, pages
-        Where it is and how large.
+    page, address, pages
+        Number of its first page, its address, and how large it is.
     block
         What it was carved from; None if it stands alone.
     unmapped
         It was given back.
     """
 
+    page: int
     address: int
     pages: Pages
     block: Block | None
     unmapped: bool = False
-
-    @property
-    def page(self) -> int:
-        """Number of the first page."""
-        return self.address // PAGE_SIZE
 
 
 MaybeMapping = Generator[Any, Any, RamMapping | None]
@@ -71,6 +67,7 @@ class VmapBlocks:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self._page_size = context.profile.page_size
         self._block_pages = context.profile.vmap_block_pages
         self._block_limit = context.profile.vmap_block_limit
         self._costs = context.costs
@@ -132,7 +129,7 @@ class VmapBlocks:
     def _reserve(self, task: Task, pages: Pages) -> MaybeMapping:
         if pages > self._block_limit:
             page = yield from self._areas.alloc_vmap_area(task, pages)
-            return None if page is None else RamMapping(page * PAGE_SIZE, pages, None)
+            return None if page is None else self._mapping(page, pages, None)
         needed = _rounded(pages)
         block = self._queues.with_space(task.cpu, needed)
         if block is None:
@@ -141,7 +138,10 @@ class VmapBlocks:
             if page is None:
                 return None
             block = self._queues.add(task.cpu, page)
-        return RamMapping(self._queues.take(task.cpu, block, needed) * PAGE_SIZE, pages, block)
+        return self._mapping(self._queues.take(task.cpu, block, needed), pages, block)
+
+    def _mapping(self, page: int, pages: Pages, block: Block | None) -> RamMapping:
+        return RamMapping(page, page * self._page_size, pages, block)
 
     def _work(self, task: Task, pages: Pages, barriers: Picoseconds = 0) -> Any:
         work = self._costs.vmap + pages * self._costs.vmap_page

@@ -20,7 +20,7 @@ from pmsim.kernel.addresses.fresh_mappings import FreshMappings
 from pmsim.kernel.calls import Address, call
 from pmsim.kernel.pagetables.entries import PRESENT, RW
 from pmsim.kernel.pagetables.pagetable import kernel_page_table
-from pmsim.units import PAGE_SIZE, Bytes, CpuId, Picoseconds
+from pmsim.units import Bytes, CpuId, Picoseconds
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -105,6 +105,7 @@ class Writes:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self._page_size = context.profile.page_size
         self.faults: list[WriteFault] = []
         self.overwrites: list[Overwrite] = []
         self._safety = context.safety
@@ -170,10 +171,10 @@ class Writes:
         return outcome
 
     def _first_forbidden(self, address: int, size: Bytes) -> int | None:
-        first = address // PAGE_SIZE
-        pages = -(-(address + size) // PAGE_SIZE) - first if size else 0
-        entries = self._pagetable.read(first * PAGE_SIZE, pages)
+        first = address // self._page_size
+        pages = -(-(address + size) // self._page_size) - first if size else 0
+        entries = self._pagetable.read(first * self._page_size, pages)
         forbidden = np.flatnonzero(entries & _WRITABLE != _WRITABLE)
         if not forbidden.size:
             return None
-        return max(address, (first + int(forbidden[0])) * PAGE_SIZE)
+        return max(address, (first + int(forbidden[0])) * self._page_size)

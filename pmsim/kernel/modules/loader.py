@@ -26,7 +26,6 @@ from pmsim.kernel.modules.plans import LOADER_PLANS, Changes
 from pmsim.kernel.permissions.set_memory import SetMemory
 from pmsim.kernel.text.code_sync import CodeSync
 from pmsim.kernel.text.text_poke import TextPoke
-from pmsim.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -59,6 +58,7 @@ class Modules:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self._page_size = context.profile.page_size
         machine, profile, operations = context.machine, context.profile, context.operations
         self.plan = plan = LOADER_PLANS[profile.module_loader]
         self.loaded: list[Module] = []
@@ -154,7 +154,7 @@ class Modules:
         self, task: Task, segments: ModuleSegments, name: str | None
     ) -> Generator[Any, Any, Outcome]:
         """Read the file, load from it, let it go, and run the init function (``load_module``)."""
-        file = yield from self._vmalloc.vmalloc(task, segments.file_pages * PAGE_SIZE)
+        file = yield from self._vmalloc.vmalloc(task, segments.file_pages * self._page_size)
         if file is None:
             return _no_room(segments)
         yield from self._operations.compute(task, self._costs.module_load)
@@ -218,7 +218,7 @@ class Modules:
             if area is None:
                 yield from self._discard(task, module, tuple(reversed(module.areas)))
                 return None
-            module.add(area_name, plan, area)
+            module.add(area_name, plan, area, self._page_size)
         return module
 
     def _permission_pass(self, task: Task, module: Module, changes: Changes) -> Steps:

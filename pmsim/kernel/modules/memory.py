@@ -13,7 +13,7 @@ from pmsim.kernel.addresses.vmalloc import Vmalloc
 from pmsim.kernel.pagetables.entries import NX
 from pmsim.kernel.pagetables.pagetable import kernel_page_table
 from pmsim.kernel.text.execmem import Piece, RoxCache
-from pmsim.units import PAGE_SIZE, Pages
+from pmsim.units import Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -57,6 +57,7 @@ class OwnAreas:
     """
 
     def __init__(self, context: KernelContext, plan: LoaderPlan) -> None:
+        self._page_size = context.profile.page_size
         profile = context.profile
         self._flagged = profile.reset_perms
         self._flagged_at_once = profile.reset_perms and plan.flagged == "allocated"
@@ -67,7 +68,7 @@ class OwnAreas:
     def allocate(self, task: Task, plan: AreaPlan, pages: Pages) -> MaybeArea:
         """Allocate memory that is writable as it is."""
         area = yield from self._vmalloc.vmalloc_in(
-            task, pages * PAGE_SIZE, "modules", flush_reset_perms=self._flagged_at_once
+            task, pages * self._page_size, "modules", flush_reset_perms=self._flagged_at_once
         )
         if area is not None and self._executable:
             # PAGE_KERNEL_EXEC: the protection that it is mapped with, not a later change.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pmsim.kernel.modules.names import EBUSY, EEXIST
-from pmsim.units import PAGE_SIZE, Pages
+from pmsim.units import Bytes, Pages
 
 if TYPE_CHECKING:
     from pmsim.kernel.modules.memory import ModuleArea
@@ -77,14 +77,14 @@ class Module:
     placed: dict[SegmentName, Segment] = field(default_factory=dict)
     live: bool = False
 
-    def add(self, name: str, plan: AreaPlan, area: ModuleArea) -> None:
-        """Place the segments of an area in it, one after the other."""
+    def add(self, name: str, plan: AreaPlan, area: ModuleArea, page_size: Bytes) -> None:
+        """Place the segments of an area in it, one after the other, in whole pages."""
         self.areas[name] = area
         address = area.address
         for segment in plan.segments:
             pages = getattr(self.segments, segment)
             self.placed[segment] = Segment(address, pages)
-            address += pages * PAGE_SIZE
+            address += pages * page_size
 
     def remove(self, name: str, plan: AreaPlan) -> ModuleArea | None:
         """Take an area away, and return it; None if the module does not have it."""

@@ -9,13 +9,13 @@ elsewhere, and the module's own allocations.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from pmsim.units import Pages
+from pmsim.units import PAGE_SIZE, Bytes, Pages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,6 +108,18 @@ class ModuleSegments:
     def init(self) -> Pages:
         """Pages of the init area."""
         return self.init_text + self.init_rodata + self.init_ro_after_init + self.init_data
+
+    def in_pages_of(self, page_size: Bytes) -> ModuleSegments:
+        """Return it on a kernel of other pages than those of 4 KiB in which it is given.
+
+        Every segment begins on a page of its own (``module_get_offset_and_type`` aligns to
+        ``PAGE_SIZE`` where they are protected), so that each is rounded up.
+        """
+        times = page_size // PAGE_SIZE
+        if times == 1:
+            return self
+        names = ("file_pages", *SEGMENT_NAMES)
+        return replace(self, **{name: -(-getattr(self, name) // times) for name in names})
 
     def pages_of(self, segments: tuple[SegmentName, ...]) -> Pages:
         """Return the pages of some segments together."""

@@ -20,7 +20,6 @@ from pmsim.kernel.pagetables.entry_changes import (
 )
 from pmsim.kernel.pagetables.pagetable import kernel_page_table
 from pmsim.kernel.tlbflush import Cause
-from pmsim.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -45,11 +44,12 @@ class DirectMap:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self._page_size = context.profile.page_size
         profile = context.profile
         self.start = profile.direct_map_start
         self.end = self.start + profile.direct_map_size
         self.changes = context.part(entry_changes)
-        self._frames = profile.direct_map_size // PAGE_SIZE
+        self._frames = profile.direct_map_size // self._page_size
         self._fixed = profile.set_memory in ("arm64", "arm32") and not profile.linear_alias
         self._whole = profile.set_memory == "riscv" and not profile.linear_alias
         self._flushes = profile.direct_map_flushes
@@ -64,7 +64,7 @@ class DirectMap:
 
     def address(self, pfn: int) -> int:
         """Return where a page frame is mapped."""
-        return self.start + pfn * PAGE_SIZE
+        return self.start + pfn * self._page_size
 
     def aliases(self, runs: Iterable[Run], at_once: int = 1) -> list[Span]:
         """Return where frames are mapped, without those of highmem, which are not."""
@@ -78,7 +78,7 @@ class DirectMap:
         """
         spans = self.aliases(runs)
         start = min((one.address for one in spans), default=ULONG_MAX)
-        return start, max((one.address + one.pages * PAGE_SIZE for one in spans), default=0)
+        return start, max((one.address + one.pages * self._page_size for one in spans), default=0)
 
     def change(self, task: Task, spans: Sequence[Span], change: Change) -> Changed:
         """Change the entries of some spans, here or elsewhere; see `EntryChanges.change`."""
@@ -110,6 +110,6 @@ class DirectMap:
 
     def _set_and_flush(self, task: Task, span: Span, change: Change) -> Steps:
         for page in range(span.pages):
-            one = Span(span.address + page * PAGE_SIZE, 1, 1)
+            one = Span(span.address + page * self._page_size, 1, 1)
             yield from self.change(task, [one], change)
             yield from self._tlbflush.flush_tlb_all(task, Cause.RESET_PERMS)

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pmsim.units import PAGE_SIZE, Pages
+from pmsim.units import Pages
 
 PRESENT: Final = 1 << 0
 RW: Final = 1 << 1
@@ -31,15 +31,20 @@ Intel's shared bit lie among those of the page frame, and mean the opposite of e
 NX: Final = 1 << 63
 PAGE_KERNEL: Final = PRESENT | RW | ACCESSED | DIRTY | GLOBAL | NX
 """Protection of ordinary kernel memory (``__PAGE_KERNEL``)."""
-PFN_MASK: Final = ((1 << 52) - 1) & -PAGE_SIZE
+FRAME: Final = 1 << 12
+"""What an entry counts its page frame in: the lowest of the bits that hold the frame's number.
+
+Frames of 16 and 64 KiB are numbered in the same bits, which Arm's larger pages leave some of free.
+"""
+PFN_MASK: Final = ((1 << 52) - 1) & -FRAME
 """The bits of an entry that hold the page frame."""
 
 POINTER: Final = PRESENT | RW | ACCESSED | DIRTY
 """Flags of an entry that points to a table (``_KERNPG_TABLE``)."""
 
 Entries = npt.NDArray[np.uint64]
-_LARGEST_TABLE: Final = 2048
-_PAGES: Final[Entries] = np.arange(_LARGEST_TABLE, dtype=np.uint64) * np.uint64(PAGE_SIZE)
+_LARGEST_TABLE: Final = 8192
+_PAGES: Final[Entries] = np.arange(_LARGEST_TABLE, dtype=np.uint64) * np.uint64(FRAME)
 Run = tuple[int, int]
 """Page frames that follow each other: the first one's number, and how many."""
 
@@ -71,13 +76,13 @@ class Leaf(NamedTuple):
     Attributes
     ----------
     level
-        1 for a page of 4 KiB, 2 for 2 MiB (4 MiB without PAE), 3 for 1 GiB.
+        1 for a page; with pages of 4 KiB 2 for 2 MiB (4 MiB without PAE), 3 for 1 GiB.
     address
         First virtual address that it translates.
     entry
         The raw entry.
     pages
-        How many 4 KiB pages it translates.
+        How many pages it translates.
     """
 
     level: int
@@ -88,29 +93,29 @@ class Leaf(NamedTuple):
     @property
     def pfn(self) -> int:
         """Number of the first page frame."""
-        return (self.entry & PFN_MASK) >> 12
+        return (self.entry & PFN_MASK) // FRAME
 
 
 FEW: Final = 8
 """Entries up to which word by word is faster than NumPy; measured, 4 of them by a factor of 3."""
 
 
-def fill(entries: Entries, index: int, count: int, pfn: int, step: int, flags: int) -> None:
-    """Write ``count`` entries for frames that follow each other ``step`` bytes apart."""
-    first = pfn * PAGE_SIZE | flags
+def fill(entries: Entries, index: int, count: int, pfn: int, step: Pages, flags: int) -> None:
+    """Write ``count`` entries for frames that follow each other ``step`` frames apart."""
+    first = pfn * FRAME | flags
     if count <= FEW:
         words = entries.data
         for k in range(count):
-            words[index + k] = first + k * step
+            words[index + k] = first + k * step * FRAME
         return
-    steps = _PAGES[:count] if step == PAGE_SIZE else _PAGES[:count] * np.uint64(step // PAGE_SIZE)
+    steps = _PAGES[:count] if step == 1 else _PAGES[:count] * np.uint64(step)
     np.add(steps, np.uint64(first), out=entries[index : index + count])
 
 
 def runs_of(entries: Entries) -> list[Run]:
     """Return the page frames of entries, joined where they follow each other."""
     if len(entries) < 2:
-        return [((int(entry) & PFN_MASK) >> 12, 1) for entry in entries]
+        return [((int(entry) & PFN_MASK) // FRAME, 1) for entry in entries]
     frames = ((entries & np.uint64(PFN_MASK)) >> np.uint64(12)).astype(np.int64)
     firsts = np.concatenate(([0], np.flatnonzero(np.diff(frames) != 1) + 1))
     counts = np.diff(np.append(firsts, len(frames)))

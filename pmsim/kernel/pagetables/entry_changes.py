@@ -15,7 +15,7 @@ from pmsim.kernel.pagetables.barriers import PteBarriers
 from pmsim.kernel.pagetables.entries import Change, Leaf
 from pmsim.kernel.pagetables.pagetable import PageTable, kernel_page_table
 from pmsim.kernel.tlbflush import Cause
-from pmsim.units import PAGE_SIZE, Pages
+from pmsim.units import Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -72,6 +72,7 @@ class ChangePageAttr:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self._page_size = context.profile.page_size
         self.cpa_lock = KernelSpinlock(context.machine, "cpa_lock", guards=0)
         self.pgd_lock = KernelSpinlock(context.machine, "pgd_lock", guards=0)
         self._both_held = context.profile.split_under == "cpa_and_pgd_lock"
@@ -101,9 +102,9 @@ class ChangePageAttr:
 
         Each large leaf that the range touches is checked as a whole; one flush serves all.
         """
-        large = self._pagetable.geometry.span(2) * PAGE_SIZE
+        large = self._pagetable.geometry.span(2) * self._page_size
         yield from self._operations.lock(task, self.pgd_lock)
-        found = range(address // large * large, address + pages * PAGE_SIZE, large)
+        found = range(address // large * large, address + pages * self._page_size, large)
         joined = sum(self._pagetable.collapse(at) for at in found)
         yield from self._operations.compute(task, joined * self._costs.split)
         self.pgd_lock.unlock(task)
@@ -164,6 +165,7 @@ class QuietChanges:
     """
 
     def __init__(self, context: KernelContext, lock: KernelMutex | None = None) -> None:
+        self._page_size = context.profile.page_size
         self._costs = context.costs
         self._operations = context.operations
         self._safety = context.safety
@@ -192,25 +194,27 @@ class QuietChanges:
 
 def whole_leaves(pagetable: PageTable, span: Span) -> Span:
     """Return a span widened to all of the leaves that it touches."""
-    start, end = span.address, span.address + span.pages * PAGE_SIZE
+    page_size = pagetable.geometry.page_size
+    start, end = span.address, span.address + span.pages * page_size
     if start < end:
-        first, last = pagetable.walk(start), pagetable.walk(end - PAGE_SIZE)
+        first, last = pagetable.walk(start), pagetable.walk(end - page_size)
         start = first.address if first else start
-        end = last.address + last.pages * PAGE_SIZE if last else end
-    pages = (end - start) // PAGE_SIZE
+        end = last.address + last.pages * page_size if last else end
+    pages = (end - start) // page_size
     return Span(start, pages, pages)
 
 
 def first_to_split(pagetable: PageTable, span: Span, change: Change) -> Leaf | None:
     """Return the first large leaf that a change of a span would break, None if there is none."""
-    page, end = span.address, span.address + span.pages * PAGE_SIZE
-    table = pagetable.geometry.span(2) * PAGE_SIZE
+    page_size = pagetable.geometry.page_size
+    page, end = span.address, span.address + span.pages * page_size
+    table = pagetable.geometry.span(2) * page_size
     while page < end:
         leaf = pagetable.walk(page)
         if leaf is None or leaf.level == 1:
             page = (page // table + 1) * table
             continue
-        leaf_end = leaf.address + leaf.pages * PAGE_SIZE
+        leaf_end = leaf.address + leaf.pages * page_size
         covered = leaf.pages <= span.at_once and span.address <= leaf.address and leaf_end <= end
         if not covered and change.of(leaf.entry) != leaf.entry:
             return leaf

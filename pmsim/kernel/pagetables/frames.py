@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Final
 
 from pmsim.kernel.freespace import FreeSpace
 from pmsim.kernel.pagetables.entries import Run
-from pmsim.units import MIB, PAGE_SIZE, Pages
+from pmsim.units import MIB, Pages
 
 if TYPE_CHECKING:
     from pmsim.kernel.context import KernelContext
 
-MAX_ORDER: Final = 11
-"""Orders from this one on are refused (include/linux/mmzone.h, Linux 6.1)."""
+MAX_ORDERS: Final = {12: 11, 14: 12, 16: 14}
+"""By the bits of a page: orders from this one on are refused (include/linux/mmzone.h, Linux 6.1;
+arch/arm64/Kconfig, ARCH_FORCE_MAX_ORDER, which counts one less since 6.3)."""
 
-_RESERVED: Final = 16 * MIB // PAGE_SIZE
-"""Frames of ZONE_DMA, which ordinary allocations do not get."""
+RESERVED: Final = 16 * MIB
+"""Size of ZONE_DMA, whose frames ordinary allocations do not get."""
 
 
 class Frames:
@@ -38,14 +39,17 @@ class Frames:
 
     Attributes
     ----------
+    max_order
+        Blocks of ``2**max_order`` pages and more are refused.
     total, lowmem
         As given. No run that `allocate` returns has frames on both sides of ``lowmem``.
     """
 
-    def __init__(self, total: Pages, lowmem: Pages | None = None) -> None:
+    def __init__(self, total: Pages, lowmem: Pages | None = None, page_shift: int = 12) -> None:
         self.total = total
+        self.max_order = MAX_ORDERS[page_shift]
         self.lowmem = total if lowmem is None else min(lowmem, total)
-        reserved = min(_RESERVED, self.lowmem)
+        reserved = min(RESERVED >> page_shift, self.lowmem)
         self._low = FreeSpace(reserved, self.lowmem - reserved)
         self._high = FreeSpace(self.lowmem, total - self.lowmem) if total > self.lowmem else None
 
@@ -88,7 +92,7 @@ class Frames:
         int or None
             The first one's number; None if the order is too large or no such block is free.
         """
-        if not 0 <= order < MAX_ORDER:
+        if not 0 <= order < self.max_order:
             return None
         return self._low.take(1 << order, align=1 << order)
 
@@ -112,4 +116,5 @@ class Frames:
 def page_frames(context: KernelContext) -> Frames:
     """Return the page frames of a kernel's memory, all free."""
     profile = context.profile
-    return Frames(profile.memory // PAGE_SIZE, profile.direct_map_size // PAGE_SIZE)
+    shift = profile.geometry.page_shift
+    return Frames(profile.memory >> shift, profile.direct_map_size >> shift, shift)

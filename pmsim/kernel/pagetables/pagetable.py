@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pmsim.kernel.geometry import PAGE_BITS, Geometry
+from pmsim.kernel.geometry import Geometry
 from pmsim.kernel.pagetables.entries import (
     FEW,
+    FRAME,
     NX,
     PAGE_KERNEL,
     PFN_MASK,
@@ -29,7 +30,7 @@ from pmsim.kernel.pagetables.entries import (
 )
 from pmsim.kernel.pagetables.tables import LinearRange, Table, uniform
 from pmsim.kernel.safety.stale import StalePages
-from pmsim.units import PAGE_SIZE, Pages
+from pmsim.units import Pages
 
 if TYPE_CHECKING:
     from pmsim.kernel.context import KernelContext
@@ -53,7 +54,7 @@ class PageTable:
 
     Notes
     -----
-    Ranges are given as the address of the first page and a number of 4 KiB pages. An operation on a
+    Ranges are given as the address of the first page and a number of pages. An operation on a
     range works on slices of the arrays, one for each table that it meets. The arrays of the lowest
     level are also found directly by the upper bits of the address: the tree is the truth, this is
     its paging-structure cache. They are found as arrays, and for a few entries as words, which
@@ -65,6 +66,7 @@ class PageTable:
     entries_written: int = field(default=0, init=False)
     tables_allocated: int = field(default=0, init=False)
     leaves_split: int = field(default=0, init=False)
+    _shift: int = field(init=False)
     _bits: int = field(init=False)
     _entries: int = field(init=False)
     _mask: int = field(init=False)
@@ -74,6 +76,7 @@ class PageTable:
     _linear: list[LinearRange] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
+        self._shift = self.geometry.page_shift
         self._bits = self.geometry.index_bits
         self._entries = self.geometry.entries
         self._mask = (1 << self.geometry.address_bits) - 1
@@ -90,7 +93,7 @@ class PageTable:
             If the range is no whole number of aligned leaves.
         """
         size = self.geometry.span(level)
-        if any(number % size for number in (address // PAGE_SIZE, pages, pfn)):
+        if any(number % size for number in (address >> self._shift, pages, pfn)):
             raise ValueError("a linear range is made of whole, aligned leaves")
         linear = LinearRange(self._page(address), pages, pfn, level, flags)
         self._linear.append(linear)
@@ -98,16 +101,16 @@ class PageTable:
             linear.fill(self._root.entries, linear.start, size)
 
     def map(self, address: int, runs: Iterable[Run], flags: int = PAGE_KERNEL) -> None:
-        """Map page frames one after the other from ``address`` on, in 4 KiB leaves."""
-        page = (address & self._mask) >> PAGE_BITS
+        """Map page frames one after the other from ``address`` on, in leaves of a page."""
+        page = (address & self._mask) >> self._shift
         for pfn, count in runs:
             index = page % self._entries
             words = self._words.get(page >> self._bits)
             if words is not None and count <= FEW and index + count <= self._entries:
-                entry = pfn * PAGE_SIZE | flags
+                entry = pfn * FRAME | flags
                 for at in range(index, index + count):
                     words[at] = entry
-                    entry += PAGE_SIZE
+                    entry += FRAME
                 self.entries_written += count
             else:
                 self._map_many(page, pfn, count, flags)
@@ -118,7 +121,7 @@ class PageTable:
         while count:
             index = page % self._entries
             taken = min(count, self._entries - index)
-            fill(self._table(page, 1).entries, index, taken, pfn, PAGE_SIZE, flags)
+            fill(self._table(page, 1).entries, index, taken, pfn, 1, flags)
             self.entries_written += taken
             page, pfn, count = page + taken, pfn + taken, count - taken
 
@@ -137,7 +140,7 @@ class PageTable:
         table, index = self._table(page, level), self._index(page, level)
         if index in table.below:
             raise ValueError("a table of smaller leaves stands there")
-        table.entries[index] = pfn * PAGE_SIZE | flags | (PSE if level > 1 else 0)
+        table.entries[index] = pfn * FRAME | flags | (PSE if level > 1 else 0)
         self.entries_written += 1
 
     def free_table(self, address: int, level: int) -> bool:
@@ -180,7 +183,7 @@ class PageTable:
         ValueError
             If a large leaf lies partly outside; split it first.
         """
-        page = (address & self._mask) >> PAGE_BITS
+        page = (address & self._mask) >> self._shift
         index = page % self._entries
         words = self._words.get(page >> self._bits)
         cleared = 0
@@ -240,7 +243,7 @@ class PageTable:
         return sum(len(part) for _, part, _ in self._slices(address, pages))
 
     def read(self, address: int, pages: Pages) -> Entries:
-        """Return the entries of a range, one for each 4 KiB page, 0 where nothing is mapped.
+        """Return the entries of a range, one for each page, 0 where nothing is mapped.
 
         A large leaf appears as the entries that it would split into.
         """
@@ -259,7 +262,7 @@ class PageTable:
         lowest = self._lowest.get(page >> self._bits)
         if lowest is not None:
             entry = int(lowest[page % self._entries])
-            return Leaf(1, address // PAGE_SIZE * PAGE_SIZE, entry) if entry else None
+            return Leaf(1, address >> self._shift << self._shift, entry) if entry else None
         self._populate(page)
         table = self._root
         for level in range(self.geometry.levels, 0, -1):
@@ -269,8 +272,8 @@ class PageTable:
                 return None
             if level == 1 or entry & PSE:
                 span = self.geometry.span(level)
-                first = address // PAGE_SIZE - page % span
-                return Leaf(level, first * PAGE_SIZE, entry, span)
+                first = (address >> self._shift) - page % span
+                return Leaf(level, first << self._shift, entry, span)
             table = table.below[index]
         raise AssertionError("level 1 has only leaves")
 
@@ -279,7 +282,7 @@ class PageTable:
         leaf = self.walk(address)
         if leaf is None or not leaf.entry & PRESENT:
             return None
-        return leaf.pfn * PAGE_SIZE + address - leaf.address
+        return (leaf.pfn << self._shift) + address - leaf.address
 
     def run_start(self, address: int) -> int | None:
         """Return the first address of the unbroken run of mapped pages that an address lies in.
@@ -292,7 +295,7 @@ class PageTable:
             before = start - 1
             entries = self._lowest.get(before >> self._bits)
             if entries is None:
-                leaf = self.walk(before * PAGE_SIZE)
+                leaf = self.walk(before << self._shift)
                 if leaf is None:
                     break
                 start = self._page(leaf.address)
@@ -303,9 +306,7 @@ class PageTable:
             if holes.size:
                 start += int(holes[-1]) + 1
                 break
-        return (
-            None if start > page else address // PAGE_SIZE * PAGE_SIZE - (page - start) * PAGE_SIZE
-        )
+        return None if start > page else (address >> self._shift) - (page - start) << self._shift
 
     def split(self, address: int) -> Leaf:
         """Replace a large leaf by a table of leaves, one level below, with the same rights.
@@ -326,7 +327,7 @@ class PageTable:
         page = self._page(leaf.address)
         above, index = self._table(page, leaf.level), self._index(page, leaf.level)
         flags = leaf.entry & ~PFN_MASK & (~PSE if leaf.level == 2 else -1)
-        step = PAGE_SIZE * self.geometry.span(leaf.level - 1)
+        step = self.geometry.span(leaf.level - 1)
         table = self._hang(above, index, page, leaf.level - 1)
         fill(table.entries, 0, self._entries, leaf.pfn, step, flags)
         self.entries_written += self._entries + 1
@@ -356,7 +357,7 @@ class PageTable:
         return True
 
     def _page(self, address: int) -> int:
-        return (address & self._mask) >> PAGE_BITS
+        return (address & self._mask) >> self._shift
 
     def _index(self, page: int, level: int) -> int:
         """Return the place of a page's entry in its table of a level."""
@@ -367,14 +368,14 @@ class PageTable:
         entries = self._lowest.get(page >> self._bits)
         if entries is not None:
             return entries
-        leaf = self.walk(page * PAGE_SIZE)
+        leaf = self.walk(page << self._shift)
         entries = self._lowest.get(page >> self._bits)
         if entries is not None:
             return entries
         expanded = np.zeros(self._entries, np.uint64)
         if leaf is not None:
             first = leaf.pfn + (page >> self._bits << self._bits) - self._page(leaf.address)
-            fill(expanded, 0, self._entries, first, PAGE_SIZE, leaf.entry & ~PFN_MASK & ~PSE)
+            fill(expanded, 0, self._entries, first, 1, leaf.entry & ~PFN_MASK & ~PSE)
         return expanded
 
     def _slices(self, address: int, pages: Pages) -> Iterator[tuple[int, Entries, bool]]:
@@ -386,7 +387,7 @@ class PageTable:
         end = page + pages
         while page < end:
             above = (page >> self._bits << self._bits) + self._entries
-            leaf = None if page >> self._bits in self._lowest else self.walk(page * PAGE_SIZE)
+            leaf = None if page >> self._bits in self._lowest else self.walk(page << self._shift)
             entries = self._lowest.get(page >> self._bits)
             if entries is not None:
                 index = page % self._entries
@@ -449,13 +450,14 @@ def _takes_away(before: Entries, after: Entries) -> bool:
 def kernel_page_table(context: KernelContext) -> PageTable:
     """Return a kernel's own page table, nothing mapped yet."""
     safety = context.safety
-    table = PageTable(context.profile.geometry, safety.stale)
+    geometry = context.profile.geometry
+    table, shift = PageTable(geometry, safety.stale), geometry.page_shift
 
     def leaf_of(page: int) -> tuple[int, int] | None:
-        leaf = table.walk(page * PAGE_SIZE)
+        leaf = table.walk(page << shift)
         if leaf is None or leaf.level == 1:
             return None
-        first = leaf.address // PAGE_SIZE
+        first = leaf.address >> shift
         return first, first + leaf.pages
 
     safety.leaf_of = leaf_of

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pmsim.kernel.pagetables.entries import PFN_MASK, PRESENT, PSE, Entries, fill
-from pmsim.units import PAGE_SIZE, Pages
+from pmsim.kernel.pagetables.entries import FRAME, PFN_MASK, PRESENT, PSE, Entries, fill
+from pmsim.units import Pages
 
 
 class Table:
@@ -61,14 +61,14 @@ class LinearRange:
         if count > 0:
             flags = self.flags | (PSE if self.level > 1 else 0)
             pfn = self.pfn + first - self.start
-            fill(entries, (first - base) // leaf, count, pfn, PAGE_SIZE * leaf, flags)
+            fill(entries, (first - base) // leaf, count, pfn, leaf, flags)
 
 
 def uniform(entries: Entries) -> bool:
     """Return whether a table's entries could be one large leaf."""
     first = int(entries[0])
-    if not first & PRESENT or (first & PFN_MASK) % (len(entries) * PAGE_SIZE):
+    if not first & PRESENT or (first & PFN_MASK) % (len(entries) * FRAME):
         return False
     expected = np.empty_like(entries)
-    fill(expected, 0, len(entries), 0, PAGE_SIZE, first)
+    fill(expected, 0, len(entries), 0, 1, first)
     return bool(np.array_equal(entries, expected))

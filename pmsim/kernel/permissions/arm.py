@@ -17,7 +17,7 @@ from pmsim.kernel.pagetables.entries import Change
 from pmsim.kernel.pagetables.entry_changes import Span
 from pmsim.kernel.permissions.strategy import EINVAL, Status
 from pmsim.kernel.tlbflush import Cause
-from pmsim.units import PAGE_SIZE, Pages
+from pmsim.units import Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -36,6 +36,7 @@ class Arm64Permissions:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self._page_size = context.profile.page_size
         self._linear_alias = context.profile.linear_alias
         self._purges = context.profile.set_memory_purges
         self._tlbflush = context.tlbflush
@@ -67,7 +68,7 @@ class Arm64Permissions:
         """Change every page of an area in the direct map, also those that were not asked for."""
         for span in self._direct_map.aliases(area.runs):
             for page in range(span.pages):
-                one = Span(span.address + page * PAGE_SIZE, 1, 1)
+                one = Span(span.address + page * self._page_size, 1, 1)
                 yield from self._direct_map.change(task, [one], change)
                 yield from self._tlbflush.flush_pages(task, 1, Cause.ATTRIBUTES, one.address)
 
@@ -82,6 +83,7 @@ class Arm32Permissions:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self._page_size = context.profile.page_size
         self._tlbflush = context.tlbflush
         self._ranges = context.part(Vmalloc).ranges.values()
         self._direct_map = context.part(DirectMap)
@@ -90,7 +92,7 @@ class Arm32Permissions:
         """Change pages; see `Permissions.change`. Nothing else than areas is changed."""
         if not pages:
             return 0
-        end = address + pages * PAGE_SIZE
+        end = address + pages * self._page_size
         if not any(where.start <= address and end <= where.end for where in self._ranges):
             return -EINVAL
         yield from self._direct_map.change(task, [Span(address, pages, pages)], change)
@@ -100,7 +102,5 @@ class Arm32Permissions:
 
 def _holds(area: VmArea, address: int, pages: Pages) -> bool:
     """Return whether pages lie within an area with frames of its own; the guard is a part of it."""
-    return (
-        area.allocated
-        and address + pages * PAGE_SIZE <= area.address + (area.pages + GUARD) * PAGE_SIZE
-    )
+    page_size = area.range.page_size
+    return area.allocated and address + pages * page_size <= area.end + GUARD * page_size

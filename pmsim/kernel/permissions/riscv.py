@@ -17,7 +17,7 @@ from pmsim.kernel.pagetables.entry_changes import Span, whole_leaves
 from pmsim.kernel.pagetables.pagetable import kernel_page_table
 from pmsim.kernel.permissions.strategy import Status
 from pmsim.kernel.tlbflush import Cause
-from pmsim.units import PAGE_SIZE, Pages
+from pmsim.units import Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -34,6 +34,7 @@ class RiscvPermissions:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self._page_size = context.profile.page_size
         self._linear_alias = context.profile.linear_alias
         self._tlbflush = context.tlbflush
         self._pagetable = context.part(kernel_page_table)
@@ -73,7 +74,7 @@ class RiscvPermissions:
         if not self._space.holds(address):
             return []
         area = self._vmalloc.find(address)
-        if area is None or address + pages * PAGE_SIZE > area.address + area.pages * PAGE_SIZE:
+        if area is None or address + pages * self._page_size > area.end:
             message = f"set_memory_* of {pages} pages at {address:#x}, which are no area's"
             raise UndefinedBehaviour(message, task.now, task.place)
         return self._direct_map.aliases(runs_of(self._pagetable.read(address, pages)))

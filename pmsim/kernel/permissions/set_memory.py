@@ -19,7 +19,7 @@ from pmsim.kernel.permissions.arm import Arm32Permissions, Arm64Permissions
 from pmsim.kernel.permissions.riscv import RiscvPermissions
 from pmsim.kernel.permissions.strategy import ROX, PermissionCall, Permissions, Status
 from pmsim.kernel.permissions.x86 import X86Permissions
-from pmsim.units import PAGE_SIZE, Pages
+from pmsim.units import Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -57,6 +57,7 @@ class SetMemory:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self._page_size = context.profile.page_size
         self.revoked: list[Revocation] = []
         profile = context.profile
         self._permissions = _WAYS[profile.set_memory](context)
@@ -127,7 +128,7 @@ class SetMemory:
 
     def _one_after_the_other(self, task: Task, address: int, pages: Pages) -> Status:
         operation = self._operations.begin(task, "set_memory_rox", pages)
-        operation.page = address // PAGE_SIZE
+        operation.page = address // self._page_size
         status = yield from self.set_memory_ro(task, address, pages)
         if status == 0:
             status = yield from self.set_memory_x(task, address, pages)
@@ -138,12 +139,12 @@ class SetMemory:
         if pages < 0:
             raise UndefinedBehaviour(f"{kind} of {pages} pages", task.now, task.place)
         operation = self._operations.begin(task, kind, pages)
-        operation.page = address // PAGE_SIZE
+        operation.page = address // self._page_size
         status = 0
         # Where pages cannot be not executable, x and nx return before anything else.
         if self._nx or not change.only_nx:
             yield from self._operations.compute(task, self._costs.set_memory)
-            aligned = address // PAGE_SIZE * PAGE_SIZE
+            aligned = address // self._page_size * self._page_size
             status = yield from self._permissions.change(task, aligned, pages, change)
             self.revoked = self._safety.returned(task)
         self._operations.end(operation)

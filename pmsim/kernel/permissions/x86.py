@@ -18,7 +18,7 @@ from pmsim.kernel.pagetables.entry_changes import ChangePageAttr, Span
 from pmsim.kernel.pagetables.pagetable import kernel_page_table
 from pmsim.kernel.permissions.strategy import EFAULT, ROX, Status
 from pmsim.kernel.tlbflush import Cause
-from pmsim.units import PAGE_SIZE, Pages
+from pmsim.units import Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -36,6 +36,7 @@ class X86Permissions:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self._page_size = context.profile.page_size
         profile = context.profile
         self._purges = profile.set_memory_purges
         self._alias_on_nx = profile.alias_on_nx
@@ -98,9 +99,9 @@ class X86Permissions:
         large = self._pagetable.geometry.span(2)
         pieces, at = [], 0
         while at < pages:
-            leaf = self._pagetable.walk(address + at * PAGE_SIZE)
+            leaf = self._pagetable.walk(address + at * self._page_size)
             assert leaf is not None, "the range is mapped"
-            skipped = (address // PAGE_SIZE + at) % max(leaf.pages, large)
+            skipped = (address // self._page_size + at) % max(leaf.pages, large)
             count = min(pages - at, max(leaf.pages, large) - skipped)
             pieces.append((at, count, leaf.pages if count == leaf.pages else 1))
             at += count

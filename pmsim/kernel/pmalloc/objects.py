@@ -13,7 +13,7 @@ from pmsim.errors import UndefinedBehaviour
 from pmsim.kernel.addresses.vmalloc import Vmalloc
 from pmsim.kernel.calls import Address, call
 from pmsim.kernel.pmalloc.flagged import FlaggedAreas
-from pmsim.units import PAGE_SIZE, Bytes
+from pmsim.units import Bytes
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -51,12 +51,12 @@ class PmallocObjects:
         area = self._vmalloc.find(address)
         if area is None and not self._vmalloc.is_vmalloc_addr(address):
             return False
-        if area is None or address >= area.address + area.pages * PAGE_SIZE:
+        if area is None or address >= area.end:
             message = f"is_pmalloc_object reads the NULL page of {address:#x}"
             raise UndefinedBehaviour(message, task.now, task.place)
         if area.address not in self._flagged:
             return False
-        return (address + size) & self._largest <= area.address + area.pages * PAGE_SIZE
+        return (address + size) & self._largest <= area.end
 
     @call
     def usercopy_allowed(self, task: Task, address: Address, size: Bytes, *, to_user: bool) -> bool:

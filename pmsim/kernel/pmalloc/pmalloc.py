@@ -61,7 +61,7 @@ class Pmalloc:
         self.pools: list[Pool] = []
         self._machine = context.machine
         self._word = profile.word_bytes
-        self._sizes = Sizes(8 * profile.word_bytes, profile.kmalloc_minalign)
+        self._sizes = Sizes(8 * profile.word_bytes, profile.kmalloc_minalign, profile.page_size)
         self._costs = context.costs
         self._operations = context.operations
         self._safety = context.safety

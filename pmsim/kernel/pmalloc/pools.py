@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol, overload
 
 from pmsim.kernel.pmalloc.exposure import Exposure, Staleness
 from pmsim.kernel.pmalloc.modes import REWRITABLE, PoolMode
-from pmsim.units import PAGE_SIZE, Bytes, Pages, Picoseconds
+from pmsim.units import Bytes, Pages, Picoseconds
 
 if TYPE_CHECKING:
     from pmsim.kernel.locks import KernelMutex
@@ -33,6 +33,10 @@ class MappedArea(Protocol):
     @property
     def pages(self) -> Pages:
         """Mapped pages, without the guard page."""
+
+    @property
+    def size(self) -> Bytes:
+        """Their bytes."""
 
 
 @dataclass(slots=True)
@@ -57,14 +61,14 @@ class PoolArea:
     @property
     def size(self) -> Bytes:
         """Mapped bytes."""
-        return self.mapped.pages * PAGE_SIZE
+        return self.mapped.size
 
 
 @dataclass(slots=True)
 class PoolStatistics:
     """What a pool did in its life; `Pool.statistics` holds it.
 
-    At any time ``pages * PAGE_SIZE = requested + slack + wasted + relinquished + free``, where
+    At any time ``size of all pages = requested + slack + wasted + relinquished + free``, where
     *free* is what the newest area can still give.
 
     Attributes

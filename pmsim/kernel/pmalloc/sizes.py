@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pmsim.errors import ProgramError, UndefinedBehaviour
-from pmsim.units import PAGE_SIZE, Bytes
+from pmsim.units import KIB, Bytes
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -23,10 +23,13 @@ class Sizes:
     minalign
         Bytes: alignment of a pool that asks for none (``ARCH_KMALLOC_MINALIGN``,
         include/linux/slab.h); by default that of x86-64, Linux 4.16.
+    page_size
+        Bytes of a page; by default 4 KiB.
     """
 
     word_bits: int = 64
     minalign: Bytes = 8
+    page_size: Bytes = 4 * KIB
 
     @property
     def largest(self) -> Bytes:
@@ -40,8 +43,9 @@ class Sizes:
         largest one it wraps to 0, and such a pool grows by just what is asked of it.
         """
         if refill == 0:
-            return PAGE_SIZE
-        return (refill + PAGE_SIZE - 1 & self.largest) // PAGE_SIZE * PAGE_SIZE
+            return self.page_size
+        page = self.page_size
+        return (refill + page - 1 & self.largest) // page * page
 
     def alignment(self, task: Task, align_order: int) -> Bytes:
         """Return an alignment in bytes: ``2**align_order``; the least for a negative order.

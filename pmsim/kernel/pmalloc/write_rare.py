@@ -23,7 +23,7 @@ from pmsim.kernel.addresses.areas import GUARD
 from pmsim.kernel.addresses.vmalloc import Vmalloc
 from pmsim.kernel.pagetables.pagetable import kernel_page_table
 from pmsim.kernel.pmalloc.flagged import FlaggedAreas
-from pmsim.units import PAGE_SIZE, Bytes
+from pmsim.units import Bytes
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -44,6 +44,7 @@ class WriteRare:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self._page_size = context.profile.page_size
         self._costs = context.costs
         self._operations = context.operations
         self._pagetable = context.part(kernel_page_table)
@@ -74,7 +75,7 @@ class WriteRare:
         pool = self._pool_of(address, size)
         written = pool is not None
         while pool is not None and written and size:
-            part = min(size, PAGE_SIZE - address % PAGE_SIZE)
+            part = min(size, self._page_size - address % self._page_size)
             written = yield from self._write_page(task, address, part)
             operation.pages += written
             pool.statistics.rare_writes += written
@@ -92,7 +93,7 @@ class WriteRare:
         flagged = None if area is None else self._flagged.get(area.address)
         if flagged is None or not flagged.pool.rewritable:
             return None
-        return flagged.pool if size <= (flagged.mapped.pages + GUARD) * PAGE_SIZE else None
+        return flagged.pool if size <= flagged.mapped.size + GUARD * self._page_size else None
 
     def _write_page(self, task: Task, address: int, size: Bytes) -> Written:
         """Map one page, write it and unmap it, with interrupts off."""
@@ -100,7 +101,7 @@ class WriteRare:
         if frame is None:
             return False
         self._operations.local_irq_save(task)
-        mapped = yield from self._vmalloc.map_frames(task, "vmap", [(frame // PAGE_SIZE, 1)])
+        mapped = yield from self._vmalloc.map_frames(task, "vmap", [(frame // self._page_size, 1)])
         if mapped is not None:
             yield from self._operations.compute(task, size * self._costs.fill_byte)
             yield from self._vmalloc.vunmap(task, mapped)

@@ -25,7 +25,7 @@ from pmsim.kernel.safety.held_back import HeldBack
 from pmsim.kernel.safety.stale import StalePages
 from pmsim.kernel.safety.tellings import Telling, still_at_it
 from pmsim.kernel.safety.violations import Hazard, Revocation, Violation
-from pmsim.units import PAGE_SIZE, CpuId, Pages, Picoseconds
+from pmsim.units import CpuId, Pages, Picoseconds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,7 +119,8 @@ class Safety:
         # Of a page: the first page and the end of the large leaf that maps it, if one does.
         self.leaf_of: Callable[[int], tuple[int, int] | None] = lambda _page: None
         self._machine = machine
-        self._mask = (1 << geometry.address_bits) // PAGE_SIZE - 1
+        self._mask = (1 << geometry.address_bits - geometry.page_shift) - 1
+        self._page_shift = geometry.page_shift
         self._operations = operations
         self._under_way: dict[Task, Telling] = {}
         self._user: dict[Task, _UserTelling] = {}
@@ -232,7 +233,7 @@ class Safety:
 
     def page_of(self, address: int) -> int:
         """Return the number of an address's page, as the tree counts them."""
-        return address // PAGE_SIZE & self._mask
+        return address >> self._page_shift & self._mask
 
     def revoked(self, task: Task, address: int, pages: Pages) -> None:
         """Note that a task has just taken rights of pages away, and will rely on that."""

@@ -21,7 +21,7 @@ from pmsim.kernel.calls import call
 from pmsim.kernel.permissions.set_memory import SetMemory
 from pmsim.kernel.text.bpf_images import Image, program_images
 from pmsim.kernel.text.bpf_limit import JitLimit
-from pmsim.units import PAGE_SIZE, Bytes
+from pmsim.units import Bytes
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -75,6 +75,7 @@ class Bpf:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        self._page_size = context.profile.page_size
         profile = context.profile
         self.programs = 0
         # The struct itself is read-only where it runs the program, and in the oldest kernels.
@@ -123,7 +124,7 @@ class Bpf:
         """
         if size < 0:
             raise ProgramError(f"bpf_prog_load of {size} bytes", task.now, task.place)
-        operation = self._operations.begin(task, "bpf_prog_load", -(-size // PAGE_SIZE))
+        operation = self._operations.begin(task, "bpf_prog_load", -(-size // self._page_size))
         yield from self._operations.compute(task, self._costs.bpf_load)
         struct = None
         if size:

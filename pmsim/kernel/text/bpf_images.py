@@ -16,7 +16,7 @@ from pmsim.kernel.locks import KernelMutex
 from pmsim.kernel.text.code_pages import OwnCodePages
 from pmsim.kernel.text.code_sync import CodeSync
 from pmsim.kernel.text.text_poke import TextPoke
-from pmsim.units import MIB, PAGE_SIZE, Bytes, Pages
+from pmsim.units import MIB, Bytes, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -88,10 +88,9 @@ class Image:
     area: CodeArea | None = None
     pack: Pack | None = None
 
-    @property
-    def pages(self) -> Pages:
-        """How many pages it touches."""
-        return -(-(self.address % PAGE_SIZE + self.size) // PAGE_SIZE)
+    def pages(self, page_size: Bytes) -> Pages:
+        """Return how many pages of a size it touches."""
+        return -(-(self.address % page_size + self.size) // page_size)
 
 
 MaybeImage = Generator[Any, Any, Image | None]
@@ -123,18 +122,19 @@ class OwnImages:
     """
 
     def __init__(self, context: KernelContext, pages: OwnCodePages) -> None:
+        self._page_size = context.profile.page_size
         self._pages = pages
         self._code_sync = context.part(CodeSync)
 
     def size(self, code: Bytes) -> Bytes:
         """Return the bytes of an image: whole pages."""
-        return _round_up(code + HEADER + HOLE, PAGE_SIZE)
+        return _round_up(code + HEADER + HOLE, self._page_size)
 
     def allocate(self, task: Task, code: Bytes) -> MaybeImage:
         """Allocate pages, write the code, then protect them."""
         size = self.size(code)
         fill = self._code_sync.flush_icache_range
-        area = yield from self._pages.allocate(task, size // PAGE_SIZE, fill)
+        area = yield from self._pages.allocate(task, size // self._page_size, fill)
         return None if area is None else Image(area.address, size, area)
 
     def free(self, task: Task, image: Image) -> Steps:
@@ -168,6 +168,7 @@ class PackedImages:
     """
 
     def __init__(self, context: KernelContext, pages: OwnCodePages) -> None:
+        self._page_size = context.profile.page_size
         self.packs: list[Pack] = []
         self.pack_mutex = KernelMutex(context.machine, "pack_mutex")
         self.pack_size = PACK_PER_NODE * context.machine.topology.packages
@@ -189,7 +190,7 @@ class PackedImages:
         image = yield from self._place(task, size)
         self.pack_mutex.unlock(task)
         if image is not None:
-            yield from self._text_poke.copy(task, image.pages)
+            yield from self._text_poke.copy(task, image.pages(self._page_size))
             yield from self._code_sync.flush_icache_range(task)
         return image
 
@@ -201,7 +202,7 @@ class PackedImages:
             assert image.area is not None
             yield from self._pages.free(task, image.area)
         else:
-            yield from self._text_poke.copy(task, image.pages)
+            yield from self._text_poke.copy(task, image.pages(self._page_size))
             pack.chunks.give((image.address - pack.address) // CHUNK, image.size // CHUNK)
             if pack.chunks.free * CHUNK == self.pack_size:
                 # Where a program of boot is in it, it never is.
@@ -213,13 +214,13 @@ class PackedImages:
     def _place(self, task: Task, size: Bytes) -> MaybeImage:
         """Return the first place that is large enough, in a new pack if there is none."""
         if size > self.pack_size:
-            area = yield from self._pages.allocate(task, -(-size // PAGE_SIZE))
+            area = yield from self._pages.allocate(task, -(-size // self._page_size))
             return None if area is None else Image(area.address, size, area)
         for pack in self.packs:
             chunk = pack.chunks.take(size // CHUNK)
             if chunk is not None:
                 return Image(pack.address + chunk * CHUNK, size, pack=pack)
-        area = yield from self._pages.allocate(task, self.pack_size // PAGE_SIZE)
+        area = yield from self._pages.allocate(task, self.pack_size // self._page_size)
         if area is None:
             return None
         pack = Pack(area.address, FreeSpace(0, self.pack_size // CHUNK), area)

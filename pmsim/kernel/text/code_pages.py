@@ -15,7 +15,7 @@ from pmsim.kernel.pagetables.pagetable import kernel_page_table
 from pmsim.kernel.permissions.set_memory import SetMemory
 from pmsim.kernel.permissions.strategy import PermissionCall
 from pmsim.kernel.text.execmem import Piece, RoxCache
-from pmsim.units import PAGE_SIZE, Pages
+from pmsim.units import Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -77,6 +77,7 @@ class OwnCodePages:
     """
 
     def __init__(self, context: KernelContext, way: str, undo: tuple[PermissionCall, ...]) -> None:
+        self._page_size = context.profile.page_size
         profile = context.profile
         self._calls = CALLS[way]
         self._range = profile.code_range
@@ -90,7 +91,7 @@ class OwnCodePages:
     def allocate(self, task: Task, pages: Pages, fill: Sync | None = None) -> MaybeCode:
         """Allocate an area, fill it and protect it call by call."""
         area = yield from self._vmalloc.vmalloc_in(
-            task, pages * PAGE_SIZE, self._range, flush_reset_perms=self._flagged
+            task, pages * self._page_size, self._range, flush_reset_perms=self._flagged
         )
         if area is not None:
             # The protection that it is mapped with, no later change.

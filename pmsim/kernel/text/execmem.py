@@ -18,16 +18,13 @@ from pmsim.kernel.pagetables.directmap import DirectMap
 from pmsim.kernel.pagetables.frames import page_frames
 from pmsim.kernel.permissions.set_memory import SetMemory
 from pmsim.kernel.workqueue import Work
-from pmsim.units import MIB, MS, PAGE_SIZE, Pages
+from pmsim.units import MS, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.addresses.vm_area import VmArea
     from pmsim.kernel.context import KernelContext
     from pmsim.steps import Steps
-
-HUGE_PAGES: Final = 2 * MIB // PAGE_SIZE
-"""Pages of a leaf of 2 MiB (``PMD_SIZE``), of which blocks are made."""
 
 FREE_DELAY: Final = 10 * MS
 """After how long freeing a piece is tried again for which there was no memory (``FREE_DELAY``)."""
@@ -59,6 +56,10 @@ class RoxCache:
     """
 
     def __init__(self, context: KernelContext) -> None:
+        geometry = context.profile.geometry
+        self._page_size = geometry.page_size
+        # Blocks are made of leaves of this many pages (``PMD_SIZE``).
+        self._leaf = geometry.span(2)
         self.mutex = KernelMutex(context.machine, "execmem_cache.mutex")
         self.blocks: dict[int, VmArea] = {}
         self._costs = context.costs
@@ -121,7 +122,7 @@ class RoxCache:
         page, size = self._free.pop(found)
         if size > pages:
             self._free.insert(found, (page + pages, size - pages))
-        return Piece(page * PAGE_SIZE, pages)
+        return Piece(page * self._page_size, pages)
 
     def _populate(self, task: Task, pages: Pages) -> Generator[Any, Any, Piece | None]:
         """Add a block of whole huge pages, or of small ones if there are none, and cut from it.
@@ -129,17 +130,17 @@ class RoxCache:
         Both under one hold of the mutex (``execmem_cache_populate_alloc``): a block that is wholly
         free might otherwise be cleaned away, or used up by others, before its own piece is cut.
         """
-        size = -(-pages // HUGE_PAGES) * HUGE_PAGES
-        block = yield from self._vmalloc.vmalloc_huge_in(task, size * PAGE_SIZE, "modules")
+        size = -(-pages // self._leaf) * self._leaf
+        block = yield from self._vmalloc.vmalloc_huge_in(task, size * self._page_size, "modules")
         if block is None:
-            block = yield from self._vmalloc.vmalloc_in(task, pages * PAGE_SIZE, "modules")
+            block = yield from self._vmalloc.vmalloc_in(task, pages * self._page_size, "modules")
         if block is None:
             return None
         yield from self._fill(task, block.pages)
         yield from self.restore_rox(task, block.address, block.pages)
         yield from self._operations.lock(task, self.mutex)
-        self.blocks[block.address // PAGE_SIZE] = block
-        self._add(block.address // PAGE_SIZE, block.pages)
+        self.blocks[block.address // self._page_size] = block
+        self._add(block.address // self._page_size, block.pages)
         piece = self._cut(pages)
         self.mutex.unlock(task)
         return piece
@@ -155,7 +156,7 @@ class RoxCache:
         yield from self.restore_rox(task, piece.address, piece.pages)
         if not self._frames.free:
             return False
-        self._add(piece.address // PAGE_SIZE, piece.pages)
+        self._add(piece.address // self._page_size, piece.pages)
         return True
 
     def _free_pending(self, task: Task) -> Steps:
@@ -176,7 +177,7 @@ class RoxCache:
         yield from self._operations.lock(task, self.mutex)
         for page, pages in self.free_pieces:
             block = self.blocks.get(page)
-            if block is None or block.pages != pages or page % HUGE_PAGES or pages % HUGE_PAGES:
+            if block is None or block.pages != pages or page % self._leaf or pages % self._leaf:
                 continue
             self._free.remove((page, pages))
             del self.blocks[page]
@@ -197,4 +198,4 @@ class RoxCache:
 
     def _fill(self, task: Task, pages: Pages) -> Any:
         """Fill memory with instructions that trap, so that none of the old ones can be run."""
-        return self._operations.compute(task, pages * PAGE_SIZE * self._costs.fill_byte)
+        return self._operations.compute(task, pages * self._page_size * self._costs.fill_byte)

@@ -19,7 +19,7 @@ from pmsim.kernel.locks import KernelMutex
 from pmsim.kernel.text.code_pages import code_pages
 from pmsim.kernel.text.code_sync import CodeSync
 from pmsim.kernel.text.text_poke import TextPoke
-from pmsim.units import MS, PAGE_SIZE
+from pmsim.units import MS
 
 if TYPE_CHECKING:
     from pmsim.hardware.task import Task
@@ -65,8 +65,9 @@ class Slots:
     """
 
     def __init__(self, context: KernelContext, name: str, size: int) -> None:
+        self._page_size = context.profile.page_size
         self.pages: list[SlotPage] = []
-        self._slots = PAGE_SIZE // size
+        self._slots = self._page_size // size
         self._mutex = KernelMutex(context.machine, f"{name}.mutex")
         self._costs = context.costs
         self._operations = context.operations

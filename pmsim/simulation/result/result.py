@@ -21,6 +21,7 @@ from pmsim.simulation.result.place import MANIFEST, result_directory
 from pmsim.simulation.result.rows import UNREADABLE, frame_of, read_rows
 from pmsim.simulation.tables.columns import TABLES
 from pmsim.simulation.tables.files import TableFiles
+from pmsim.units import Bytes, parse_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,6 +86,12 @@ class Result:
     def manifest(self) -> Mapping[str, Any]:
         """Scenario as run, its hash and seed, versions and host."""
         return self._json(MANIFEST)
+
+    @cached_property
+    def page_size(self) -> Bytes:
+        """Bytes of a page of the kernel that ran."""
+        # What was written before kernels had a choice has pages of 4 KiB.
+        return parse_size(self.manifest["scenario"]["kernel"].get("page_size", "4KiB"))
 
     @cached_property
     def summary(self) -> Summary:

@@ -11,7 +11,7 @@ from pmsim.kernel.process_calls import Forked, ProcessCalls
 from pmsim.kernel.safety.safety import Safety
 from pmsim.kernel.safety.violations import Hazard, Violation
 from pmsim.simulation.run.build import PlacedTask, Simulation
-from pmsim.units import PAGE_SIZE, S
+from pmsim.units import Bytes, S
 from pmsim.workloads.failure import Failure
 
 Row = dict[str, Any]
@@ -22,6 +22,7 @@ def final_rows(simulation: Simulation) -> Mapping[str, Sequence[Row]]:
     machine = simulation.machine
     stolen = machine.accounts()["stolen_ps"].tolist()
     safety = simulation.kernel.safety
+    page_size = simulation.kernel.profile.page_size
     safety.finish()
     faults = [_write_row(fault) for fault in simulation.kernel.faults]
     faults += [_failure_row(failure) for failure in simulation.failures]
@@ -32,9 +33,11 @@ def final_rows(simulation: Simulation) -> Mapping[str, Sequence[Row]]:
         "tasks": [*tasks, *(_child_row(child, kinds[child.name], machine.now) for child in forked)],
         "pools": [_pool_row(pool, machine.now) for pool in simulation.kernel.pmalloc.pools],
         "faults": sorted(faults, key=lambda row: row["at_ps"]),
-        "overwrites": [_overwrite_row(one) for one in simulation.kernel.writes.overwrites],
+        "overwrites": [
+            _overwrite_row(one, page_size) for one in simulation.kernel.writes.overwrites
+        ],
         "violations": [_violation_row(one) for one in safety.violations],
-        "safety": [_safety_row(safety)],
+        "safety": [_safety_row(safety, page_size)],
     }
 
 
@@ -106,13 +109,13 @@ def _violation_row(one: Violation) -> Row:
     }
 
 
-def _safety_row(safety: Safety) -> Row:
+def _safety_row(safety: Safety, page_size: Bytes) -> Row:
     return {
         **{hazard.name.lower(): safety.counts[hazard] for hazard in Hazard},
         "trusted_areas": safety.trusted.areas,
         "trusted_pages": safety.trusted.pages,
         "held_pages": safety.held_back.pages,
-        "held_byte_s": safety.held_back.page_ps * PAGE_SIZE / S,
+        "held_byte_s": safety.held_back.page_ps * page_size / S,
     }
 
 
@@ -129,14 +132,14 @@ def _write_row(fault: WriteFault) -> Row:
     }
 
 
-def _overwrite_row(one: Overwrite) -> Row:
+def _overwrite_row(one: Overwrite, page_size: Bytes) -> Row:
     return {
         "at_ps": one.at_ps,
         "workload": one.workload,
         "cpu": one.cpu,
         "task": one.task,
-        "page": one.address // PAGE_SIZE,
-        "offset": one.address % PAGE_SIZE,
+        "page": one.address // page_size,
+        "offset": one.address % page_size,
         "outcome": one.outcome.name.lower(),
     }
 

@@ -53,5 +53,5 @@ class KernelFlush(Recurring):
             if self.pages == "all":
                 yield from kernel.flush_tlb_all()
             else:
-                end = start + int(self.pages) * units.PAGE_SIZE
+                end = start + int(self.pages) * kernel.profile.page_size
                 yield from kernel.flush_tlb_kernel_range(start, end)

@@ -59,8 +59,7 @@ class ModuleBurst(Timed, CpuWorkload):
 
     def run(self, kernel: KernelHandle, cpu: Cpu) -> Steps:
         """Load at the arrivals and unload when lifetimes end."""
-        built_for = kernel.profile.module_table
-        choices = chosen_modules(self.segments, cpu.rng("segments"), built_for)
+        choices = chosen_modules(self.segments, cpu.rng("segments"), kernel.profile)
         stay = self.unload.after if isinstance(self.unload, After) else 0
         present = Lifetimes(cpu, kernel.unload_module)
         for instant in self.arrivals(cpu):

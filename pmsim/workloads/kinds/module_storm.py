@@ -87,8 +87,7 @@ class ModuleStorm(OnCpus):
     ) -> Iterable[tuple[int, ModuleSegments]]:
         """Return the modules with their numbers, as a worker asks for them."""
         # The stream goes by the workload's name: every worker draws the same modules.
-        built_for = kernel.profile.module_table
-        drawn = chosen_modules(self.segments, cpu.rng("segments"), built_for)
+        drawn = chosen_modules(self.segments, cpu.rng("segments"), kernel.profile)
         modules = enumerate(islice(drawn, self.modules))
         if self.order == "same":
             return modules  # drawn one by one: a run may end long before the last

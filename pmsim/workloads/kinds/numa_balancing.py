@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from pmsim.errors import Fault
-from pmsim.kernel.numa_balancing import SCAN_LOOKS, SCAN_PAGES
+from pmsim.kernel.numa_balancing import SCAN_LOOKS, scan_pages
 from pmsim.steps import Steps
+from pmsim.units import PAGE_SIZE
 from pmsim.workloads.keys import Count, UserPages
 from pmsim.workloads.registry import workload
 from pmsim.workloads.task import MachineInfo
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 MOST_MAPPINGS = 65_530
 """Mappings that a process may have (include/linux/mm.h, ``DEFAULT_MAX_MAP_COUNT``)."""
-
-MOST_FAULTS = SCAN_PAGES
-"""Pages that may be used between two scans: no scan changes more."""
 
 
 @workload("numa_balancing")
@@ -37,14 +35,15 @@ class NumaBalancing(UserProcess):
     faults of the other threads; scans by them, which take turns.
     """
 
-    changed: UserPages = Field(
-        default=SCAN_PAGES,
-        description="Pages that a scan makes fault; the kernel's most is 65,536.",
+    changed: UserPages | None = Field(
+        default=None,
+        description="Pages that a scan makes fault; none: the kernel's most, which is 256 MiB:"
+        " 65,536 of 4 KiB.",
     )
-    scanned: UserPages = Field(
-        default=SCAN_LOOKS * SCAN_PAGES,
-        description="Pages whose entries it looks at, at least those; the kernel's most is 524,288."
-        " It looks at so many where most of them are not there, or fault already.",
+    scanned: UserPages | None = Field(
+        default=None,
+        description="Pages whose entries it looks at, at least those; none: the kernel's most, 2"
+        " GiB. It looks at so many where most of them are not there, or fault already.",
     )
     mappings: Annotated[int, Field(ge=1, le=MOST_MAPPINGS, strict=True)] = Field(
         default=1, description="Mappings in which they lie."
@@ -54,7 +53,10 @@ class NumaBalancing(UserProcess):
 
     def change(self, kernel: KernelHandle) -> Steps:
         """Scan, and use some pages."""
-        yield from kernel.task_numa_work(self.changed, scanned=self.scanned, mappings=self.mappings)
+        most = scan_pages(kernel.profile.page_size)
+        scanned = SCAN_LOOKS * most if self.scanned is None else self.scanned
+        changed = most if self.changed is None else self.changed
+        yield from kernel.task_numa_work(changed, scanned=scanned, mappings=self.mappings)
         yield from kernel.do_numa_page(self.used, moved=self.moved)
         yield from kernel.task.user_compute(0)
 
@@ -66,11 +68,13 @@ class NumaBalancing(UserProcess):
             message = f"{kernel.name} has no NUMA balancing"
             hint = "kernels of x86-64, arm64 and RISC-V have it"
             yield KeyFault(("kind",), "no-such-call", message, hint)
-        if self.mappings > self.changed:
-            message = f"{self.changed:,} pages cannot lie in {self.mappings:,} mappings"
+        most = scan_pages(PAGE_SIZE if kernel is None else kernel.page_size)
+        changed = most if self.changed is None else self.changed
+        if self.mappings > changed:
+            message = f"{changed:,} pages cannot lie in {self.mappings:,} mappings"
             yield KeyFault(
                 ("mappings",), "out-of-range", message, "at most a mapping for each page"
             )
-        if self.used > MOST_FAULTS:
+        if self.used > most:
             message = f"{self.used:,} pages are more than a scan makes fault"
-            yield KeyFault(("used",), "out-of-range", message, f"the largest is {MOST_FAULTS:,}")
+            yield KeyFault(("used",), "out-of-range", message, f"the largest is {most:,}")

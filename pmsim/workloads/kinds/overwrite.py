@@ -71,6 +71,7 @@ def _somewhere(pools: list[Pool], size: int, rng: np.random.Generator) -> int | 
     for area in areas:
         if place < area.requested:
             address = area.mapped.address + area.size - 1 - place
-            return min(address, (address // PAGE_SIZE + 1) * PAGE_SIZE - size)
+            page_size = area.size // area.mapped.pages
+            return min(address, (address // page_size + 1) * page_size - size)
         place -= area.requested
     return None

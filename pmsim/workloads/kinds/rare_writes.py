@@ -12,7 +12,7 @@ from pmsim.errors import Fault
 from pmsim.kernel.pmalloc.modes import REWRITABLE
 from pmsim.quantities import PositivePages, refused
 from pmsim.steps import Steps
-from pmsim.units import PAGE_SIZE
+from pmsim.units import Bytes
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import PoolKeys, PositiveCount, PositiveKernelSize
 from pmsim.workloads.kinds.policy_load import create_pool, fill_pool
@@ -74,7 +74,7 @@ class RareWrites(Timed, CpuWorkload):
         """Fill a pool and protect it, then change it at each arrival."""
         pool = yield from create_pool(kernel, self.pool)
         filled = yield from fill_pool(kernel, cpu, pool, self.allocations, self.size, "end")
-        objects = cycle(_one_in_each_page(chain.from_iterable(filled)))
+        objects = cycle(_one_in_each_page(chain.from_iterable(filled), kernel.profile.page_size))
         if not any(map(len, filled)):
             return  # nothing is there to be changed
         for instant in self.arrivals(cpu):
@@ -84,6 +84,6 @@ class RareWrites(Timed, CpuWorkload):
                     cpu.report_failure("wr_memcpy", f"{address:#x} could not be mapped for writing")
 
 
-def _one_in_each_page(addresses: Iterable[int]) -> list[int]:
+def _one_in_each_page(addresses: Iterable[int], page_size: Bytes) -> list[int]:
     """Return an object of each page, in order of the pages."""
-    return list({address // PAGE_SIZE: address for address in addresses}.values())
+    return list({address // page_size: address for address in addresses}.values())

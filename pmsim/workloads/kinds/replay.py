@@ -12,7 +12,6 @@ from pydantic import AfterValidator, Field
 
 from pmsim.errors import Fault, ScenarioError
 from pmsim.steps import Steps
-from pmsim.units import PAGE_SIZE
 from pmsim.workloads.calls_file import ALLOCATES, CHANGES, CallOp, CallRow, read_calls
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.cpu_set import named_claims, named_cpus, named_faults
@@ -202,7 +201,9 @@ def _call(shared: _Shared, row: CallRow, kernel: KernelHandle, cpu: Cpu) -> Step
         yield from kernel.flush_tlb_all()
     elif row.op is CallOp.FLUSH_TLB_KERNEL_RANGE:
         start = kernel.profile.vmalloc_start
-        yield from kernel.flush_tlb_kernel_range(start, start + row.pages * PAGE_SIZE)
+        yield from kernel.flush_tlb_kernel_range(
+            start, start + row.pages * kernel.profile.page_size
+        )
     elif row.op is CallOp.FLUSH_TLB_MM:
         yield from kernel.flush_tlb_multi(row.cpus, row.pages or None)
     elif row.op is CallOp.CALL:
@@ -214,7 +215,7 @@ def _call(shared: _Shared, row: CallRow, kernel: KernelHandle, cpu: Cpu) -> Step
 
 
 def _allocate(shared: _Shared, row: CallRow, kernel: KernelHandle, cpu: Cpu) -> Steps:
-    size = row.pages * PAGE_SIZE
+    size = row.pages * kernel.profile.page_size
     if row.op is CallOp.VMALLOC:
         area = yield from kernel.vmalloc(size)
     else:
@@ -232,7 +233,8 @@ def _change(shared: _Shared, row: CallRow, kernel: KernelHandle, cpu: Cpu) -> St
     area = shared.areas[row.area]
     if area is not None:
         change = getattr(kernel, row.op.value)
-        status = yield from change(area.address + row.first * PAGE_SIZE, row.pages)
+        first = area.address + row.first * kernel.profile.page_size
+        status = yield from change(first, row.pages)
         if status:
             cpu.report_failure(row.op.value, f"the kernel returned {status}")
     shared.used(row.area)

@@ -20,7 +20,7 @@ BEHIND = (160, 40)
 
 def ranges(second: tuple[int, int] = HIGH) -> dict[str, AddressRange]:
     low, high = (tuple(PAGE_SIZE * number for number in where) for where in (LOW, second))
-    return address_ranges((low[0], low[1]), (high[0], high[1]))
+    return address_ranges((low[0], low[1]), (high[0], high[1]), PAGE_SIZE)
 
 
 class Walk:

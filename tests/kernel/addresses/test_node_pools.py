@@ -19,7 +19,7 @@ START = 1024
 
 
 def pools(cpus: int = 4) -> tuple[NodePools, AddressRange, AddressRange]:
-    ranges = address_ranges((START * PAGE_SIZE, 1 << 22), (1 << 30, 1 << 22))
+    ranges = address_ranges((START * PAGE_SIZE, 1 << 22), (1 << 30, 1 << 22), PAGE_SIZE)
     return NodePools(cpus, ranges["vmalloc"]), ranges["vmalloc"], ranges["modules"]
 
 

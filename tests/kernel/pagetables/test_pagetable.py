@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pmsim.kernel.geometry import Geometry
-from pmsim.kernel.pagetables.entries import GLOBAL, NX, PAGE_KERNEL, PRESENT, PSE, RW, Leaf
+from pmsim.kernel.pagetables.entries import FRAME, GLOBAL, NX, PAGE_KERNEL, PRESENT, PSE, RW, Leaf
 from pmsim.kernel.pagetables.pagetable import PageTable
 from pmsim.units import GIB, MIB, PAGE_SIZE, TIB
 
@@ -20,12 +20,14 @@ SHAPES = {
     "sv39": Geometry(3, 9, 39),
     "x86-64": Geometry(4, 9, 48),
     "x86-64-5-level": Geometry(5, 9, 57),
+    "arm64-16k": Geometry(4, 11, 48, 14),
+    "arm64-64k": Geometry(3, 13, 48, 16),
 }
 EVERY_SHAPE = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 
 
-def at(page: int) -> int:
-    return BASE + page * PAGE_SIZE
+def at(page: int, shape: Geometry = SHAPES["x86-64"]) -> int:
+    return BASE + page * shape.page_size
 
 
 PAGES = st.integers(0, 3 * ENTRIES)
@@ -52,23 +54,24 @@ def test_it_does_what_a_dictionary_of_pages_does(
         pages = range(first, first + count)
         mapped = [page for page in pages if page in plain]
         if what == "map":
-            table.map(at(first), [(pfn, count)])
-            plain |= {page: (pfn + i) * PAGE_SIZE | PAGE_KERNEL for i, page in enumerate(pages)}
+            table.map(at(first, shape), [(pfn, count)])
+            plain |= {page: (pfn + i) * FRAME | PAGE_KERNEL for i, page in enumerate(pages)}
         elif what == "unmap":
-            assert table.unmap(at(first), count) == len(mapped)
+            assert table.unmap(at(first, shape), count) == len(mapped)
             for page in mapped:
                 del plain[page]
         else:
             setting, clearing = bits[what]
             new = {page: (plain[page] | setting) & ~clearing for page in mapped}
             changed = sum(plain[page] != entry for page, entry in new.items())
-            assert table.protect(at(first), count, setting, clearing) == changed
+            assert table.protect(at(first, shape), count, setting, clearing) == changed
             plain |= new
     everything = table.read(BASE, 6 * ENTRIES).tolist()
     assert everything == [plain.get(page, 0) for page in range(6 * ENTRIES)]
     for page in (0, 1, ENTRIES - 1, ENTRIES, 2 * ENTRIES):
         entry = plain.get(page)
-        assert table.walk(at(page) + 7) == (Leaf(1, at(page), entry) if entry else None)
+        address = at(page, shape)
+        assert table.walk(address + 7) == (Leaf(1, address, entry) if entry else None)
 
 
 RANGES = st.tuples(st.integers(0, 2 * ENTRIES), st.integers(0, 2 * ENTRIES)).map(sorted)
@@ -99,9 +102,9 @@ def test_what_is_protected_and_opened_again_is_as_it_was(
 def test_an_address_is_translated_to_its_frame_and_offset(shape: Geometry) -> None:
     table = PageTable(shape)
     table.map(BASE, [(100, 2), (7, 1)])
-    assert table.translate(BASE + 4097) == 101 * PAGE_SIZE + 1
-    assert table.translate(at(2) + 5) == 7 * PAGE_SIZE + 5
-    assert table.translate(at(3)) is None
+    assert table.translate(at(1, shape) + 1) == 101 * shape.page_size + 1
+    assert table.translate(at(2, shape) + 5) == 7 * shape.page_size + 5
+    assert table.translate(at(3, shape)) is None
 
 
 def test_an_entry_that_is_not_present_translates_nothing() -> None:
@@ -119,7 +122,7 @@ def test_the_first_page_of_a_range_allocates_one_table_per_level(shape: Geometry
     # All levels but the root: each new table also costs the entry that points to it.
     assert table.tables_allocated == shape.levels - 1
     assert table.entries_written == shape.levels
-    table.map(at(1), [(2, shape.entries)])
+    table.map(at(1, shape), [(2, shape.entries)])
     assert table.tables_allocated == shape.levels
     assert table.entries_written == shape.levels + shape.entries + 1
 
@@ -286,16 +289,16 @@ def test_a_32_bit_table_has_the_leaves_and_the_top_of_its_kind(
 @EVERY_SHAPE
 def test_a_linear_range_of_large_leaves_splits_in_every_shape(shape: Geometry) -> None:
     table, start = PageTable(shape), 0xC0000000
-    large = shape.span(2)
+    large, page = shape.span(2), shape.page_size
+    size = large * page
     table.map_linear(start, 4 * large, 0, 2, PAGE_KERNEL)
-    assert table.walk(start + large * PAGE_SIZE) == Leaf(
-        2, start + large * PAGE_SIZE, large * PAGE_SIZE | PAGE_KERNEL | PSE, large
-    )
-    table.split(start + large * PAGE_SIZE)
-    assert table.protect(start + (large + 5) * PAGE_SIZE, 1, 0, RW) == 1
-    levels = [table.walk(start + i * large * PAGE_SIZE) for i in range(5)]
+    entry = large * FRAME | PAGE_KERNEL | PSE
+    assert table.walk(start + size) == Leaf(2, start + size, entry, large)
+    table.split(start + size)
+    assert table.protect(start + size + 5 * page, 1, 0, RW) == 1
+    levels = [table.walk(start + i * size) for i in range(5)]
     assert [leaf and leaf.level for leaf in levels] == [2, 1, 2, 2, None]
-    assert table.translate(start + 3 * large * PAGE_SIZE - 1) == 3 * large * PAGE_SIZE - 1
+    assert table.translate(start + 3 * size - 1) == 3 * size - 1
 
 
 def test_a_run_goes_on_through_large_leaves() -> None:

@@ -26,6 +26,10 @@ class Mapped:
     address: int
     pages: int
 
+    @property
+    def size(self) -> int:
+        return 4096 * self.pages
+
 
 def pool_of(*pages: int, align: int = 8) -> Pool:
     pool = Pool(0, 4096, align, NO_MUTEX)

@@ -332,6 +332,6 @@ def test_pages_of_an_image_are_those_that_it_touches() -> None:
         first = yield from kernel.bpf_prog_load(PAGE_SIZE - 64 - 24)
         second = yield from kernel.bpf_prog_load(200)
         # 4032 bytes end a chunk before the page does; the next image reaches over its end.
-        assert (first.image.pages, second.image.pages) == (1, 2)
+        assert (first.image.pages(PAGE_SIZE), second.image.pages(PAGE_SIZE)) == (1, 2)
 
     without_programs("linux-6.12-x86_64").run(program)

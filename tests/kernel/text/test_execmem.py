@@ -18,12 +18,15 @@ import pytest
 from pmsim.hardware.task import Task
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.modules.memory import CachedText
-from pmsim.kernel.text.execmem import FREE_DELAY, HUGE_PAGES, Piece, RoxCache
+from pmsim.kernel.text.execmem import FREE_DELAY, Piece, RoxCache
 from pmsim.units import MS, PAGE_SIZE, S
 from tests.kernel.booted import Booted
 from tests.kernel.module_lives import CANONICAL, Step, steps
 
 Calls = Generator[Any, Any, Any]
+
+HUGE_PAGES = 512
+"""Pages of a leaf of 2 MiB, of which blocks are made (x86-64, ``PMD_SIZE``)."""
 
 BLOCK = 1
 """Broadcasts of a new block: it becomes read-only and executable."""
