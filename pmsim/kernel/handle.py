@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from pmsim.kernel.text.bpf import BpfProgram
     from pmsim.kernel.text.kprobes import Kprobe
     from pmsim.kernel.user_mm import UserMm
+    from pmsim.kernel.watermarks import Node
     from pmsim.steps import Steps
     from pmsim.units import CpuId, Pages, Picoseconds
 
@@ -1029,6 +1030,51 @@ class KernelHandle:
         return self._process_calls.exit_mm(self.task, pages, shared=shared)
 
     # reclaim
+
+    def node(self, name: str, memory: Size, scale: int = 10) -> Node:
+        """Return at once the node of a name, at first a new one that has just been balanced.
+
+        Parameters
+        ----------
+        name
+            Its name.
+        memory
+            How much it has.
+        scale
+            ``vm.watermark_scale_factor``.
+        """
+        return self._reclaim.node(name, memory if type(memory) is int else as_size(memory), scale)
+
+    def touch_on(self, node: Node, pages: Pages, *, dirty: Pages = 0) -> Steps:
+        """Touch pages that are not there, each of which a node that is short of memory gives.
+
+        Parameters
+        ----------
+        task
+            Who touches.
+        node
+            Whose pages they are. Below its low mark kswapd is woken; from the least one on, the
+            caller takes 32 pages from the node's processes itself before it gets one.
+        pages
+            How many.
+        dirty
+            As of `shrink_page_list`.
+        """
+        return self._reclaim.touch_on(self.task, node, pages, dirty=dirty)
+
+    def kswapd(self, node: Node, *, dirty: Pages = 0) -> Steps:
+        """Balance a node each time that its memory gets short, without end.
+
+        Parameters
+        ----------
+        task
+            kswapd, a daemon.
+        node
+            Its node.
+        dirty
+            As of `shrink_page_list`.
+        """
+        return self._reclaim.kswapd(self.task, node, dirty=dirty)
 
     def shrink_page_list(self, pages: Pages, *, dirty: Pages = 0) -> Steps:
         """Take pages from the caller's process, 32 at a time.

@@ -13,7 +13,8 @@ one), huge pages, batches of pages larger than what one flush covers, and locks 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from pmsim.errors import ProgramError
 from pmsim.kernel.calls import call
@@ -60,10 +61,15 @@ class UserCalls:
     @call
     def touch(self, task: Task, pages: Pages) -> Steps:
         """Write to ``pages`` pages that are mapped and not there: a fault for each, one by one."""
+        return self.fault_in(task, pages, lambda: ())
+
+    def fault_in(self, task: Task, pages: Pages, get_page: Callable[[], Iterable[Any]]) -> Steps:
+        """Do the same, with what it takes to get each page."""
         operation, mm = self._begin(task, "page_fault", pages)
         each = self._costs.user_fault + self._costs.user_page_zero
         for _ in range(pages):
             yield from self._spaces.hold_to_fault(task, mm)
+            yield from get_page()
             yield from self._operations.compute(task, each)
             yield from self._counters.charge(task, 1)
             yield from self._lru.add(task, 1)

@@ -30,7 +30,7 @@ from pmsim.kernel.vma_lock import VmaLock
 from pmsim.units import CpuId, Pages, Picoseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from pmsim.hardware.costs import TlbiCosts
     from pmsim.hardware.task import Task
@@ -318,16 +318,45 @@ class UserMms:
             self._note_all_flushed(mm)
             yield from self._broadcast(task, mm, tlbi, pages, cause)
 
-    def flush_one_by_one(self, task: Task, mm: UserMm, pages: Pages, cause: Cause) -> Steps:
-        """Drop single pages by an operation each, and wait for all of them together."""
-        yield from self._next_generation(task, mm)
-        tlbi = self._broadcasts(task, mm)
+    def flush_batch(
+        self, task: Task, batch: Mapping[UserMm, Pages], cause: Cause, *, one_by_one: bool
+    ) -> Steps:
+        """Drop pages of several address spaces together.
+
+        All that CPUs have of them, in one call of those that run any of them, or in one broadcast;
+        ``one_by_one`` in an operation for each page, and one wait for all.
+        """
+        for mm in batch:
+            yield from self._next_generation(task, mm)
+        pages = sum(batch.values()) if one_by_one else EVERYTHING
+        tlbi = next(filter(None, (self._broadcasts(task, mm) for mm in batch)), None)
         if tlbi is None:
-            yield from self._interrupt(task, mm, EVERYTHING, frees_tables=False, cause=cause)
-        else:
+            yield from self._interrupt_all(task, batch, pages, cause)
+            return
+        for mm in batch:
             self._note_all_flushed(mm)
+        if one_by_one:
             drops = invalidate_pages(tlbi, pages, by_range=False)
-            yield from self._invalidate(task, mm, tlbi, drops, pages, cause)
+        else:
+            drops = Invalidation(CallKind.FULL, 1)
+        yield from self._invalidate(task, next(iter(batch)), tlbi, drops, pages, cause)
+
+    def _interrupt_all(
+        self, task: Task, batch: Mapping[UserMm, Pages], pages: Pages, cause: Cause
+    ) -> Steps:
+        """Call the CPUs that run any of some address spaces (``arch_tlbbatch_flush``)."""
+        to_call = [self._to_call(task, mm, EVERYTHING, frees_tables=False) for mm in batch]
+        # What runs there is the same for all, but that it is dearer where CPUs are told.
+        function = max((function for function, _ in to_call), key=lambda one: one.remote)
+        told = [targets for _, targets in to_call if targets is not None]
+        first = next(iter(batch))
+        if told:
+            called = sorted({cpu for targets in told for cpu in targets})
+            yield from self._operations.cross_call(
+                task, function, cause, pages, targets=called, what=of_process(first)
+            )
+        else:
+            yield from self._flush_own_cpu(task, first, function)
 
     def _next_generation(self, task: Task, mm: UserMm) -> Steps:
         """Begin a flush: count it, behind what CPUs have run until now."""

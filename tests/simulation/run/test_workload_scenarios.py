@@ -153,3 +153,22 @@ def test_io_threads_hear_of_each_page_that_is_copied_while_a_snapshot_is_saved()
     # The fork and 2,000 pages; the child on CPU 4 is told of nothing.
     assert set(handlers[[1, 2, 3]]) >= {2001}
     assert handlers[4] == 0
+
+
+def test_threads_evict_where_a_single_kswapd_does_not_keep_up() -> None:
+    def evicted(result: pmsim.Result, kind: str) -> int:
+        rows = result.operations
+        return int(rows.loc[rows["kind"] == kind, "pages"].sum())
+
+    fast = run("mmap-database")
+    slow = pmsim.run(
+        pmsim.load("mmap-database").with_(**{"workloads.database.arrival": {"poisson": "20000/s"}})
+    )
+    assert evicted(slow, "try_to_free_pages") == 0 < evicted(slow, "balance_pgdat")
+    assert evicted(fast, "try_to_free_pages") > 1_000
+    # What is touched and what is evicted agree but for what is free at the ends.
+    for result in (fast, slow):
+        gone = evicted(result, "balance_pgdat") + evicted(result, "try_to_free_pages")
+        assert 12_800 - 2 * 128 - 64 <= gone <= 12_800 + 64
+        flushes = result.summary["broadcasts"]["by_cause"]
+        assert flushes == {"reclaim": gone // 32}
