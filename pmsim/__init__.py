@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from pmsim.experiments.opening import open_path as open
     from pmsim.experiments.results import Sweep
     from pmsim.experiments.sweep import sweep
+    from pmsim.hardware.shootdown.initiator import Flush, Initiator
+    from pmsim.hardware.shootdown.own import Time, TimeByDistance, protocol
     from pmsim.kernel.handle import KernelHandle
     from pmsim.reproduction.reproduce import reproduce
     from pmsim.reproduction.reproduction import Reproduction
@@ -78,6 +80,11 @@ __all__ = [
     "workload",
     "KernelHandle",
     "Cpu",
+    "protocol",
+    "Initiator",
+    "Flush",
+    "Time",
+    "TimeByDistance",
     "plot",
     "PmsimError",
     "ScenarioError",
@@ -114,6 +121,11 @@ _HOMES = {
     "KernelHandle": ("pmsim.kernel.handle", "KernelHandle"),
     "Cpu": ("pmsim.workloads.cpu", "Cpu"),
     "workload": ("pmsim.workloads.registry", "workload"),
+    "protocol": ("pmsim.hardware.shootdown.own", "protocol"),
+    "Initiator": ("pmsim.hardware.shootdown.initiator", "Initiator"),
+    "Flush": ("pmsim.hardware.shootdown.initiator", "Flush"),
+    "Time": ("pmsim.hardware.shootdown.own", "Time"),
+    "TimeByDistance": ("pmsim.hardware.shootdown.own", "TimeByDistance"),
     "plot": ("pmsim.figures", ""),
     "PmsimError": ("pmsim.errors", "PmsimError"),
     "ScenarioError": ("pmsim.errors", "ScenarioError"),

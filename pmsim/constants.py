@@ -19,7 +19,7 @@ from enum import Enum, auto
 from fractions import Fraction
 from functools import cache
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeAlias, get_args, get_type_hints
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from pmsim.units import S, format_time
 
@@ -209,9 +209,13 @@ class Group:
 
 @cache
 def declarations(group: type) -> tuple[Declared, ...]:
-    """Return what a group declares, in the order of its fields."""
+    """Return what a group declares, in the order of its fields; a field without a note does not."""
     hints = get_type_hints(group, include_extras=True)
-    return tuple(_declared(field, *get_args(hints[field.name])) for field in fields(group))
+    return tuple(
+        _declared(field, *get_args(hints[field.name]))
+        for field in fields(group)
+        if get_origin(hints[field.name]) is Annotated
+    )
 
 
 def _declared(field: Field[Any], plain: Any, note: Constant | Section) -> Declared:

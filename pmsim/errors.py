@@ -137,6 +137,7 @@ class SimulationError(PmsimError):
     """
 
     def __init__(self, message: str, at_ps: int | None = None, where: str = "") -> None:
+        self.message = message
         self.at_ps = at_ps
         self.where = where
         place = ", ".join(

@@ -7,6 +7,7 @@ object.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -30,6 +31,12 @@ def watched(group: AnyGroup, asked: set[str], path: str = "") -> AnyGroup:
     kind: type = type(group)
     empty: Any = object.__new__(_watched_type(kind))
     empty.__dict__.update(_given=group, _asked=asked, _path=path)
+    declared = {one.field for one in declarations(kind)}
+    for one in fields(cast(Any, group)):
+        if one.name not in declared:  # groups that go by their own names
+            groups = getattr(group, one.name)
+            named = (watched(each, asked, f"{path}{type(each).__name__}.") for each in groups)
+            object.__setattr__(empty, one.name, tuple(named))
     return cast(AnyGroup, empty)
 
 

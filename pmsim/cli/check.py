@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pmsim.cli import completing
+from pmsim.cli.options import Protocols
 from pmsim.cli.status import reporting, say
 from pmsim.errors import Fault, ScenarioError
 from pmsim.escaping import visible
@@ -23,6 +24,7 @@ def check(
             autocompletion=completing.scenarios,
         ),
     ],
+    _protocols: Protocols = None,
 ) -> None:
     """Say whether scenarios are valid, or everything that is wrong.
 

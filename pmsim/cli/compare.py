@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pmsim.cli.options import Protocols
 from pmsim.cli.status import at_work, reporting
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def compare(
     everything: Annotated[
         bool, typer.Option("--all", help="Every metric, those of single operations and causes too.")
     ] = False,
+    _protocols: Protocols = None,
 ) -> None:
     """Say what differs between results, and how sure that is.
 

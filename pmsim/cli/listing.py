@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 import typer
 
 from pmsim.cli import completing
+from pmsim.cli.options import Protocols
 from pmsim.cli.status import BAD_INPUT, leave, reporting
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def list_(
     details: Annotated[
         bool, typer.Option("--details", help="Everything that is known of each.")
     ] = False,
+    _protocols: Protocols = None,
 ) -> None:
     """List platforms, kernels, workloads, scenarios, and more."""
     from pmsim.cli.console import Output
@@ -220,7 +222,7 @@ def _protocols() -> Iterable[str]:
 
 def _protocol(console: Console, name: str, details: bool) -> None:
     from pmsim.scenario.needs import platforms_with
-    from pmsim.simulation.tables.protocols import PROTOCOLS, Count
+    from pmsim.simulation.tables.protocols import PROTOCOLS, Count, protocol_costs
 
     protocol = PROTOCOLS[name]
     _entry(console, name, protocol.text)
@@ -232,6 +234,7 @@ def _protocol(console: Console, name: str, details: bool) -> None:
             *([("freed memory of user space", protocol.frees)] if protocol.frees else []),
             ("its costs", f"costs: {name} of the machine"),
             ("stands for", protocol.source),
+            *protocol_costs(protocol),
         ]
         for option in protocol.options:
             if isinstance(option, Count):

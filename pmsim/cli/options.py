@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from pmsim.cli.status import BAD_INPUT, leave
+from pmsim.errors import ScenarioError
+
+
+def _load(files: list[Path] | None) -> list[Path]:
+    """Register the protocols of some files, before anything of the command is done."""
+    for file in files or ():
+        from pmsim.scenario.protocol_files import load_protocols
+
+        try:
+            load_protocols(file)
+        except ScenarioError as error:
+            leave(BAD_INPUT, str(error))
+    return files or []
+
 
 Seed = Annotated[int | None, typer.Option(help="Another seed.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
@@ -25,4 +42,13 @@ Precision = Annotated[
 ]
 MaxReplications = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Where adding ends. Default: 100.")
+]
+Protocols = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--protocols",
+        metavar="FILE",
+        callback=_load,
+        help="A Python file with shootdown protocols of your own; may be repeated.",
+    ),
 ]

@@ -10,7 +10,7 @@ import typer
 
 from pmsim.cli import completing
 from pmsim.cli.drawing import draw_and_say
-from pmsim.cli.options import MaxReplications, NoFigures, Precision, Quiet, Seed, Values
+from pmsim.cli.options import MaxReplications, NoFigures, Precision, Protocols, Quiet, Seed, Values
 from pmsim.cli.status import (
     BAD_INPUT,
     RUN_FAILED,
@@ -59,6 +59,7 @@ def run(
     no_figures: NoFigures = False,
     seed: Seed = None,
     values: Values = None,
+    _protocols: Protocols = None,
     replications: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="How many runs.")
     ] = None,

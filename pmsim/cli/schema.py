@@ -6,11 +6,12 @@ import json
 
 import typer
 
+from pmsim.cli.options import Protocols
 from pmsim.cli.status import reporting
 
 
 @reporting
-def schema() -> None:
+def schema(_protocols: Protocols = None) -> None:
     """Print the JSON Schema of scenario files, for editors."""
     from pmsim.scenario.schema import schema as scenario_schema
 

@@ -10,7 +10,7 @@ import typer
 from pmsim.cli import completing
 from pmsim.cli.drawing import draw_and_say
 from pmsim.cli.interrupts import INTERRUPTED
-from pmsim.cli.options import NoFigures, Quiet, Seed, Values
+from pmsim.cli.options import NoFigures, Protocols, Quiet, Seed, Values
 from pmsim.cli.run import RESULTS, changes_of
 from pmsim.cli.status import (
     RUN_FAILED,
@@ -36,6 +36,7 @@ def sensitivity(
         ),
     ],
     values: Values = None,
+    _protocols: Protocols = None,
     metric: Annotated[
         str | None,
         typer.Option(

@@ -11,7 +11,7 @@ import typer
 from pmsim.cli import completing
 from pmsim.cli.drawing import draw_and_say
 from pmsim.cli.interrupts import INTERRUPTED
-from pmsim.cli.options import MaxReplications, NoFigures, Precision, Quiet, Seed
+from pmsim.cli.options import MaxReplications, NoFigures, Precision, Protocols, Quiet, Seed
 from pmsim.cli.run import RESULTS, from_here
 from pmsim.cli.status import (
     BAD_INPUT,
@@ -51,6 +51,7 @@ def sweep(
             " repeated.",
         ),
     ] = None,
+    _protocols: Protocols = None,
     sample: Annotated[
         str | None,
         typer.Option(

@@ -18,7 +18,7 @@ from pmsim.figures.look import Mark
 from pmsim.figures.parts import MARKS
 from pmsim.figures.source import Tables, batches
 from pmsim.figures.swept import Swept
-from pmsim.simulation.tables.protocols import SILENT, TOLD
+from pmsim.simulation.tables.protocols import SILENT, told
 from pmsim.simulation.tables.tally import is_dominated
 
 PARTS: Final = (
@@ -186,8 +186,8 @@ def message(causes: pd.DataFrame) -> str:
 
 def _row(row: Mapping[Hashable, Any]) -> str:
     """Name a row; that it was an IPI call goes without saying."""
-    told = f" · {row['protocol']}" if row["protocol"] in TOLD else ""
-    return f"{row['cause']} · {row['kind']}{told}"
+    way = f" · {row['protocol']}" if told(row["protocol"]) else ""
+    return f"{row['cause']} · {row['kind']}{way}"
 
 
 def _times(row: Mapping[Hashable, Any]) -> str:

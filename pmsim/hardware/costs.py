@@ -368,7 +368,7 @@ class MachineCosts:
     """All hardware costs of a machine; ``idle`` ascends by residency.
 
     ``tlbi``, ``sbi`` and those of `pmsim.hardware.proposals` are there where the machine has that
-    way of telling other CPUs.
+    way of telling other CPUs; ``own`` are those of protocols that are not pmsim's own.
     """
 
     ipi: Annotated[IpiCosts, Section("Cross-calls.")]
@@ -400,6 +400,7 @@ class MachineCosts:
         Section("Frees that wait for ticks; none: every flush is told at once."),
     ] = None
     memory: Annotated[MemoryCosts, Section("Data that are in no cache.")] = MemoryCosts()
+    own: tuple[Group, ...] = ()
 
     def __post_init__(self) -> None:
         residencies = [state.residency for state in self.idle]

@@ -23,7 +23,7 @@ from pmsim.hardware.passes.steps import act
 from pmsim.hardware.proposals import LatrCosts
 from pmsim.hardware.shootdown.deferred import DEFERRED
 from pmsim.hardware.shootdown.ipi import by_shorthand
-from pmsim.hardware.shootdown.protocol import Shootdown
+from pmsim.hardware.shootdown.protocol import Deferral, Shootdown
 from pmsim.hardware.shootdown.protocols import number_of
 from pmsim.hardware.shootdown.rar import RAR
 from pmsim.hardware.tlb import refill_debt
@@ -110,6 +110,8 @@ class Fabric:
         When the first turn of each CPU begins, where they take turns.
     ticks
         What it costs where CPUs drop at their ticks what was freed, if they do.
+    by_code
+        When CPUs drop what the code of a protocol has left to them.
 
     Attributes
     ----------
@@ -134,6 +136,7 @@ class Fabric:
         isolated: Collection[int] = (),
         phases: npt.ArrayLike = 0,
         ticks: LatrCosts | None = None,
+        by_code: Deferral = "",
     ) -> None:
         n = topology.n_cpus
         self.n_cpus = n
@@ -170,7 +173,7 @@ class Fabric:
             layout.DETAIL_CUT: layout.NONE,
             layout.KERNEL_REFILL: refill_debt(costs.tlb, costs.tlb.kernel_entries),
         }
-        left_out = costs.deferred if host is not None and host.pv_flush else None
+        left_out = costs.deferred if by_code or (host is not None and host.pv_flush) else None
         groups = (
             called,
             calls.protocol.costs_on(costs),
@@ -184,7 +187,9 @@ class Fabric:
         header[layout.SEND] += getattr(called, "ecall", 0)  # no write without it
         if host is not None and host.freezes:
             header[layout.SLICE], header[layout.PERIOD] = host.slice, host.period
-            header[layout.PV_FLUSH] = int(host.pv_flush)
+            header[layout.PV_FLUSH] = layout.BY_CODE if by_code == "runs" else int(host.pv_flush)
+        if by_code == "kernel_entry":
+            header[layout.DEFERS] = layout.BY_CODE
         if host is not None:
             header[layout.SEND] += host.exit
             header[layout.KICK] = host.kick
@@ -194,7 +199,7 @@ class Fabric:
         self._clear_rows()
         rows = layout.HEADER + layout.CPU_WORDS * np.arange(n)
         self.state[rows + layout.PHASE] = phases
-        if calls.protocol is DEFERRED or ticks is not None:
+        if calls.protocol is DEFERRED or by_code == "kernel_entry" or ticks is not None:
             for cpu in isolated:
                 self.state[layout.HEADER + cpu * layout.CPU_WORDS + layout.ISOLATED] = 1
 
@@ -332,6 +337,15 @@ class Fabric:
             found[target] = int(self.state[at + layout.E_ACK])
             target = (int(self.state[at + layout.E_META]) & 0xFFFF) - 1
         return found
+
+    def own_function_end(self, cpu: int, told: int) -> int:
+        """Return when a CPU has run the function of its last call itself, which told so many."""
+        words, row = self.words, layout.HEADER + cpu * layout.CPU_WORDS
+        if not words[layout.SERIAL] or told == 0:
+            return words[row + layout.C_LOCAL_END]
+        if words[row + layout.C_PHASE] == 1:
+            return words[row + layout.FLOOR]
+        return self.now
 
     def work_left(self, index: int, cpu: int, stolen: int) -> int | None:
         """Return what a task has still to compute of its present `compute`, refill debt left out.

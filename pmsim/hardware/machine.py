@@ -13,6 +13,7 @@ from pmsim.hardware.costs import CrosscallOrder, MachineCosts
 from pmsim.hardware.host import Host
 from pmsim.hardware.locks import Spinlock, settle
 from pmsim.hardware.passes import layout
+from pmsim.hardware.own_task import OwnTask
 from pmsim.hardware.passes.steps import act
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS
@@ -147,7 +148,8 @@ class Machine(Silicon):
         index = self._free.pop()
         taken.add(number)
         self.shared[cpu] = len(taken) > 1 or cpu in self.in_turn
-        task = Task(self, index, cpu, number, name, role)
+        kind = Task if self.shootdown.protocol.own is None else OwnTask
+        task = kind(self, index, cpu, number, name, role)
         self.tasks[index] = task
         if role == "foreground":
             self.foreground[index] = task

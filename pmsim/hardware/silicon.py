@@ -17,10 +17,10 @@ from pmsim.hardware.jitter import draw
 from pmsim.hardware.late import Late
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import prepare
-from pmsim.hardware.shootdown.deferred import DEFERRED
 from pmsim.hardware.shootdown.holders import COHERENT, DIRECTORY, Holders
-from pmsim.hardware.shootdown.latr import LATR, Rings
-from pmsim.hardware.shootdown.protocol import Shootdown
+from pmsim.hardware.shootdown.latr import Rings
+from pmsim.hardware.shootdown.own import instance_of, missing_group
+from pmsim.hardware.shootdown.protocol import Deferral, Shootdown
 from pmsim.hardware.shootdown.protocols import calls_of
 from pmsim.hardware.shootdown.tlbi import REPEAT_SYNC
 from pmsim.hardware.specimens import WholeCalls, specimens
@@ -62,6 +62,10 @@ class Silicon:
         locks that others waited for.
     holders
         What its hardware does that knows who holds a translation, by the protocol's name.
+    isolated
+        As given.
+    by_code, initiators
+        The code of its protocol, if that is not pmsim's own; and what it acts by, CPU by CPU.
     rings
         What CPUs have written down for others to drop at their ticks; None where they do not.
     repeat_sync
@@ -111,15 +115,25 @@ class Silicon:
         known = {COHERENT.name: costs.coherent, DIRECTORY.name: costs.directory}
         prepare(
             invalidates=costs.tlbi is not None,
-            waits=any(known.values()),
+            waits=any(known.values()) or shootdown.protocol.own is not None,
             takes_turns=host is not None and host.freezes,
         )
         self.topology = topology
         self.costs = costs
+        self.isolated = frozenset(isolated)
+        self.initiators: dict[int, Any] = {}
+        self.by_code = instance_of(shootdown, costs) if shootdown.protocol.own else None
         self.n_cpus = topology.n_cpus
         phases = phases_of(host, self.n_cpus, phase_rng)
-        ticks = costs.latr if shootdown.protocol is LATR else None
-        self.fabric = Fabric(topology, costs, order, calls, room, host, isolated, phases, ticks)
+        drops_at = shootdown.protocol.drops_at
+        code_drops_at: Deferral = drops_at if shootdown.protocol.own is not None else ""
+        ticks = costs.latr if drops_at == "tick" else None
+        lacking = missing_group(shootdown.protocol, costs)
+        if lacking:
+            raise ValueError(f"the machine has no costs for {lacking}")
+        self.fabric = Fabric(
+            topology, costs, order, calls, room, host, isolated, phases, ticks, code_drops_at
+        )
         self.rings = None if ticks is None else Rings(ticks, self.fabric.state)
         self.holders = {
             name: Holders(group, self.fabric.distances)
@@ -134,10 +148,9 @@ class Silicon:
         self.detail: Detail | None = None
         self.interruptions: Interruptions | None = None
         self._late = Late()
-        defers = shootdown.protocol is DEFERRED
-        self.leaves_out = defers or self.rings is not None
+        self.leaves_out = bool(drops_at)
         self.leaves_out |= host is not None and host.freezes and host.pv_flush
-        self.in_turn = frozenset(isolated) if defers else frozenset[int]()
+        self.in_turn = frozenset(isolated) if drops_at == "kernel_entry" else frozenset[int]()
         self.shared = [False] * self.n_cpus
         self.active = 0
         self.until_done = False

@@ -611,7 +611,9 @@ class KernelProfile(BaseModel):
     def _with_errata(self, shootdown: Shootdown, costs: MachineCosts) -> Shootdown:
         """Have a kernel repeat broadcasts on a machine that needs it, if it knows of that."""
         needed = costs.tlbi is not None and costs.tlbi.erratum_4118414
-        if shootdown.value(REPEAT_SYNC.name) != "native" or not needed:
+        if shootdown.protocol is not TLBI or not needed:
+            return shootdown
+        if shootdown.value(REPEAT_SYNC.name) != "native":
             return shootdown
         repeats = {**dict(shootdown.chosen), REPEAT_SYNC.name: self.repeat_tlbi}
         return with_options(TLBI, repeats)

@@ -7,16 +7,18 @@ stands for what a file gives (`group_of`); and what stands in a file for a group
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import GenericAlias, NoneType
-from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 from pydantic import Field, Tag, create_model, model_validator
 
 from pmsim.constants import PPM, Constant, Declared, Kind, Section, declarations
 from pmsim.hardware.costs import Jitter, MachineCosts, by_distance
+from pmsim.hardware.shootdown.protocol import Protocol
+from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.hardware.topology import MAX_CPUS, ByDistance, Distance
 from pmsim.kernel.costs import KernelCosts
 from pmsim.quantities import LIST_OR_OTHER, MAPPING_OR_OTHER, Keys, QuantityKey, refused
@@ -32,9 +34,13 @@ MOST_IN_LIST: Final = 32
 """The most idle states of a machine."""
 
 
-def cost_tables(keys: Keys) -> tuple[MachineCosts, KernelCosts]:
-    """Return the costs of the hardware and of kernel work that some `CostKeys` give."""
+def cost_tables(keys: Keys, own: Sequence[OwnKeys] = ()) -> tuple[MachineCosts, KernelCosts]:
+    """Return the costs of the hardware and of kernel work that some `CostKeys` give.
+
+    And those of protocols that are not pmsim's own.
+    """
     costs = _values(keys, MachineCosts)
+    costs["own"] = tuple(group_of(one.keys, one.protocol.costs) for one in own)
     # A stable order: states of the same residency keep theirs.
     costs["idle"] = tuple(sorted(costs["idle"], key=lambda state: state.residency))
     return MachineCosts(**costs), group_of(dict(keys)["kernel"], KernelCosts)
@@ -42,7 +48,20 @@ def cost_tables(keys: Keys) -> tuple[MachineCosts, KernelCosts]:
 
 def costs_as_dict(costs: MachineCosts, kernel: KernelCosts) -> dict[str, Any]:
     """Return all costs as an inline machine has them, times as text."""
-    return {**as_written(costs), "kernel": as_written(kernel)}
+    own = {type(one).__name__: as_written(one) for one in costs.own}
+    return {**as_written(costs), **own, "kernel": as_written(kernel)}
+
+
+class OwnKeys(NamedTuple):
+    """What a machine gives for a protocol that is not pmsim's own."""
+
+    protocol: Protocol
+    keys: Keys
+
+
+def own_protocols() -> dict[str, Protocol]:
+    """Return the protocols that are not pmsim's own, by name."""
+    return {name: one for name, one in PROTOCOLS.items() if one.own is not None}
 
 
 # --- groups ---------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from pmsim.hardware.shootdown.latr import LATR, unsound
+from pmsim.hardware.shootdown.latr import unsound
+from pmsim.hardware.shootdown.own import missing_group
 from pmsim.hardware.shootdown.promises import unmet
 from pmsim.hardware.shootdown.protocol import Holds, Shootdown
 from pmsim.hardware.tlb import LONGEST_FLUSH
@@ -66,14 +67,15 @@ def misfit(
     matters = revokes or shootdown.at_return < Holds.CLOSED
     if short and matters and not kernel.unsafe:
         options = ", ".join(f"{name}: {value}" for name, value in shootdown.chosen)
+        options = f" with {options}" if options else ""
         first = short[0]
         return Misfit(
             "unsafe-shootdown",
-            f"{shootdown.protocol.name} with {options} promises too little to {first.operation}"
+            f"{shootdown.protocol.name}{options} promises too little to {first.operation}"
             f" ({first.calls}): at the return {shootdown.at_return.words}",
             "unsafe: true in the kernel runs it all the same",
         )
-    problem = _of_ticks(machine, shootdown, unsafe=kernel.unsafe)
+    problem = _of_own(machine, shootdown) or _of_ticks(machine, shootdown, unsafe=kernel.unsafe)
     if problem is not None:
         return problem
     pages, each = kernel.ceiling, machine.costs.tlb.invlpg
@@ -87,10 +89,30 @@ def misfit(
     return None
 
 
+def _of_own(machine: MachineDescription, shootdown: Shootdown) -> Misfit | None:
+    """Return why a protocol that is not pmsim's own cannot be used on a machine."""
+    protocol = shootdown.protocol
+    lacking = missing_group(protocol, machine.costs)
+    if lacking:
+        return Misfit(
+            f"no-{lacking}",
+            f"{protocol.name} leaves CPUs out (drops_at = '{protocol.drops_at}'), for which"
+            f" {machine.name} gives no costs",
+            f"give costs: {lacking}, or choose another machine",
+        )
+    if protocol.own is not None and machine.host is not None and machine.host.pv_flush:
+        return Misfit(
+            "conflict",
+            f"{protocol.name} says itself who is left out, and so does host.pv_flush",
+            "pv_flush: false; the protocol may defer until 'runs'",
+        )
+    return None
+
+
 def _of_ticks(machine: MachineDescription, shootdown: Shootdown, *, unsafe: bool) -> Misfit | None:
     """Return why frees cannot wait for ticks on a machine, `None` if they can, or need not."""
     costs = machine.costs.latr
-    if shootdown.protocol is not LATR or costs is None:
+    if shootdown.protocol.drops_at != "tick" or costs is None:
         return None
     if machine.host is not None and machine.host.freezes:
         return Misfit(
@@ -112,7 +134,7 @@ def _of_ticks(machine: MachineDescription, shootdown: Shootdown, *, unsafe: bool
         return None
     return Misfit(
         "unsafe-shootdown",
-        f"latr promises too little to free memory of user space (munmap, madvise): {reason}",
+        f"{shootdown.protocol.name} promises too little to free memory of user space (munmap, madvise): {reason}",
         "unsafe: true in the kernel runs it all the same",
     )
 

@@ -18,6 +18,7 @@ from pmsim.hardware.costs import Jitter, MachineCosts
 from pmsim.hardware.host import Host
 from pmsim.kernel.costs import KernelCosts
 from pmsim.quantities import Keys
+from pmsim.scenario.costs import OwnKeys
 from pmsim.scenario.faults import FaultList
 from pmsim.scenario.nodes import Leaf
 from pmsim.scenario.sources import GivenConstant
@@ -89,14 +90,19 @@ class KnownConstant:
 
 
 def known_constants(
-    keys: Keys, host: Keys | None, given: Sequence[GivenConstant], faults: FaultList
+    keys: Keys,
+    host: Keys | None,
+    own: Sequence[OwnKeys],
+    given: Sequence[GivenConstant],
+    faults: FaultList,
 ) -> tuple[KnownConstant, ...]:
     """Return every cost of a machine that is a number, in the order of their declaration.
 
     Parameters
     ----------
-    keys, host
-        The models of its costs, and of its host if it is a guest.
+    keys, host, own
+        The models of its costs, of its host if it is a guest, and of the costs of protocols that
+        are not pmsim's own.
     given
         What its file says of them.
     faults
@@ -105,7 +111,7 @@ def known_constants(
     found = {one.path: one for one in given}
     known = [
         _known(path, constant, value, default, _nearest(found, path), faults)
-        for path, constant, value, default in _numbers(keys, host)
+        for path, constant, value, default in _numbers(keys, host, own)
     ]
     paths = {one.path for one in known}
     for one in given:
@@ -121,9 +127,11 @@ _Number = tuple[str, Constant, int, bool]
 """Path, declaration, value, and whether nobody gave that value."""
 
 
-def _numbers(keys: Keys, host: Keys | None) -> Iterator[_Number]:
+def _numbers(keys: Keys, host: Keys | None, own: Sequence[OwnKeys]) -> Iterator[_Number]:
     """Yield every number among a machine's costs."""
     yield from _of_group(keys, MachineCosts, COSTS)
+    for one in own:
+        yield from _of_group(one.keys, one.protocol.costs, f"{COSTS}.{one.protocol.name}")
     if host is not None:
         yield from _of_group(host, Host, HOST)
     yield from _of_group(dict(keys)[KERNEL], KernelCosts, f"{COSTS}.{KERNEL}")

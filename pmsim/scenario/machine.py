@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from math import prod
 from typing import Annotated, Any, Final
@@ -19,6 +20,7 @@ from pmsim.quantities import Keys, refused
 from pmsim.scenario.costs import (
     CostKeys,
     Count,
+    OwnKeys,
     as_written,
     cost_tables,
     costs_as_dict,
@@ -200,8 +202,17 @@ class PhasesError(ValueError):
         self.hint = f"a list of {n_cpus:,} times, one for each CPU, or random"
 
 
-def describe(keys: _Machine, constants: tuple[KnownConstant, ...] = ()) -> MachineDescription:
+def describe(
+    keys: _Machine, constants: tuple[KnownConstant, ...] = (), own: Sequence[OwnKeys] = ()
+) -> MachineDescription:
     """Return the machine that some keys describe; what is known of its constants goes with it.
+
+    Parameters
+    ----------
+    keys, own
+        What its file gives; and what it gives for protocols that are not pmsim's own.
+    constants
+        What is known of them.
 
     Raises
     ------
@@ -214,7 +225,7 @@ def describe(keys: _Machine, constants: tuple[KnownConstant, ...] = ()) -> Machi
     ValueError
         If topology, number of CPUs and hops do not fit together.
     """
-    topology, costs = _topology(keys), cost_tables(keys.costs)
+    topology, costs = _topology(keys), cost_tables(keys.costs, own)
     most = keys.topology.most_cpus
     if most is not None and topology.n_cpus > most:
         raise TooManyCpusError(keys.name, topology.n_cpus, most)

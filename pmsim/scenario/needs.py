@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.kernel.profiles import load_profile, profile_names
 from pmsim.scenario.fit import misfit
 from pmsim.scenario.platform import load_platform, platform_names
@@ -22,7 +23,7 @@ def platforms_with(protocol: str) -> list[str]:
     return [
         name
         for name in platform_names()
-        if getattr(load_platform(name).costs, protocol, None) is not None
+        if PROTOCOLS[protocol].costs_on(load_platform(name).costs) is not None
     ]
 
 

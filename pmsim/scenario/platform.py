@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pmsim.errors import CpuListError, Fault, ScenarioError
+from pmsim.scenario.costs import OwnKeys, keys_of, own_protocols
 from pmsim.scenario.faults import FaultList, did_you_mean, validated
 from pmsim.scenario.known import known_constants
 from pmsim.scenario.machine import (
@@ -163,11 +164,13 @@ def _described(
     tree: Node, given: Sequence[GivenConstant], before: FaultList, faults: FaultList
 ) -> MachineDescription | None:
     """Return the machine of a tree without sources; its faults join those found before."""
+    tree, own = _own_costs(tree, before)
     keys = validated(MachineKeys, tree, before)
     machine = None
     if keys is not None:
         try:
-            machine = describe(keys, known_constants(keys.costs, keys.host, given, before))
+            known = known_constants(keys.costs, keys.host, own, given, before)
+            machine = describe(keys, known, own)
         except CpuListError as error:
             before.at(find(tree, ("isolated",)), error.code, error.message, error.hint)
         except TooManyCpusError as error:
@@ -180,6 +183,25 @@ def _described(
             before.at(where, "bad-topology", str(error))
     faults.extend(before.faults)
     return None if before else machine
+
+
+def _own_costs(tree: Node, faults: FaultList) -> tuple[Node, list[OwnKeys]]:
+    """Return a machine's tree without the costs of protocols that are not pmsim's own, and these.
+
+    Which there are is known only now, so that the model of a machine's keys cannot have them.
+    """
+    costs = tree.get("costs") if isinstance(tree, Table) else None
+    if not isinstance(costs, Table):
+        return tree, []
+    named = {name: one for name, one in own_protocols().items() if costs.get(name) is not None}
+    own = []
+    for name, protocol in named.items():
+        node = costs.get(name)
+        assert node is not None
+        keys = validated(keys_of(protocol.costs), node, faults)
+        own += [OwnKeys(protocol, keys)] if keys is not None else []
+    assert isinstance(tree, Table)
+    return (tree.with_key("costs", costs.without(list(named))) if named else tree), own
 
 
 def _bare(node: Node, faults: FaultList) -> tuple[Node, list[GivenConstant]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from pydantic_core import core_schema
 
 from pmsim.kernel.profile import KernelProfile
 from pmsim.kernel.profiles import profile_names
+from pmsim.scenario.costs import keys_of, own_protocols
 from pmsim.scenario.machine import MachineKeys
 from pmsim.scenario.model import ScenarioKeys
 from pmsim.scenario.platform import platform_names
@@ -59,10 +60,11 @@ def schema() -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     scenario = _of(ScenarioKeys, definitions)
     _of(MachineKeys, definitions)
+    own = _own_costs(definitions)
     scenario["properties"]["machine"] |= _machine(definitions)
     scenario["properties"]["kernel"] |= _kernel(definitions)
     scenario["properties"]["workloads"]["items"] = _workload(definitions)
-    _allow_sources(definitions)
+    _allow_sources(definitions, (*_SOURCED_MODELS, *own))
     title = {"$schema": _DIALECT, "title": "pmsim scenario"}
     return {**title, **{k: v for k, v in scenario.items() if k != "title"}, "$defs": definitions}
 
@@ -139,9 +141,20 @@ def _workload(definitions: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _allow_sources(definitions: dict[str, Any]) -> None:
+def _own_costs(definitions: dict[str, Any]) -> list[str]:
+    """Add the costs of protocols that are not pmsim's own; return their names."""
+    added = []
+    for name, protocol in own_protocols().items():
+        model = f"protocol_{name}"
+        _of(keys_of(protocol.costs), definitions, model)
+        definitions["CostKeys"]["properties"][name] = {"$ref": f"#/$defs/{model}"}
+        added.append(model)
+    return added
+
+
+def _allow_sources(definitions: dict[str, Any], models: Iterable[str]) -> None:
     """Let every constant of a machine carry its basis and source."""
-    for name in _SOURCED_MODELS:
+    for name in models:
         for key, value in definitions[name]["properties"].items():
             if key == "name":
                 continue

@@ -37,7 +37,7 @@ from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import Count, CpuNumber
 from pmsim.workloads.task import MachineInfo, TaskSpec, role_of
 from pmsim.workloads.validation import KeyFault, cpu_faults
-from pmsim.workloads.waiting import forgotten_wait
+from pmsim.workloads.waiting import forgotten_call
 
 if TYPE_CHECKING:
     from pmsim.kernel.handle import KernelHandle
@@ -188,7 +188,7 @@ class Registry:
             if model.__abstractmethods__:
                 missing = " and ".join(sorted(model.__abstractmethods__))
                 raise TypeError(f"the workload {cls.__qualname__} does not define {missing}")
-            call = forgotten_wait(cls.run) if hasattr(cls, "run") else None
+            call = forgotten_call(cls.run) if hasattr(cls, "run") else None
             if call is not None:
                 raise TypeError(call)
             self.add(kind, model)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Final
 
 from pmsim.errors import ProgramError
+from pmsim.steps import forgotten_wait
 
 if TYPE_CHECKING:
     from pmsim.kernel.handle import KernelHandle
@@ -36,40 +34,13 @@ PLAIN: Final = frozenset(
 )
 """Calls of a kernel and a CPU that take no time, and may stand alone."""
 
-
-def forgotten_wait(run: Callable[..., Any]) -> str | None:
-    """Return where ``run`` makes a call and does not wait for it, which would do nothing.
-
-    Parameters
-    ----------
-    run
-        The method of a workload, with ``self``, the kernel and the CPU as its parameters. What is
-        not known by its source, such as what was typed into Python, cannot be looked at.
-
-    Returns
-    -------
-    str or None
-        File and line with the call; None where no such call is seen.
-    """
-    try:
-        lines, first = inspect.getsourcelines(run)
-        tree = ast.parse(textwrap.dedent("".join(lines)))
-    except (OSError, TypeError, SyntaxError):
-        return None
-    parameters = set(list(inspect.signature(run).parameters)[1:3])
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and _takes_time(node.value, parameters):
-            place = f"{inspect.getsourcefile(run)}:{first + node.lineno - 1}"
-            return f"{place}: {ast.unparse(node)} does nothing without `yield from` before it"
-    return None
+KERNEL_AND_CPU: Final = slice(1, 3)
+"""Which parameters of a workload's ``run`` they are, behind ``self``."""
 
 
-def _takes_time(node: ast.expr, owners: set[str]) -> bool:
-    """Return whether an expression is a bare call of the kernel's or the CPU's."""
-    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
-        return False
-    owner = node.func.value
-    return isinstance(owner, ast.Name) and owner.id in owners and node.func.attr not in PLAIN
+def forgotten_call(run: Callable[..., Any]) -> str | None:
+    """Return where the ``run`` of a workload makes a call and does not wait for it, if it does."""
+    return forgotten_wait(run, KERNEL_AND_CPU, PLAIN)
 
 
 def checked_steps(

@@ -229,17 +229,18 @@ class _FabricRun:
                 self._spinlock(argument).unlock(task)
             case "call":
                 pages, targets = argument
-                yield from task.cross_call(self._flush(pages), targets=targets)
+                yield from task.cross_call(self._flush(pages), pages=pages, targets=targets)
             case "free":
                 pages, targets = argument
                 function = self._function("flush_user", pages)
-                yield from task.free_lazily(function, targets=targets)
+                yield from task.free_lazily(function, pages=pages, targets=targets)
             case "coherent" | "directory":
                 yield from task.wait_for_holders(PROTOCOLS[operation], argument)
             case "invalidate":
                 yield from task.invalidate(self._invalidation(argument))
             case _:
-                yield from task.cross_call(self._function(operation, argument))
+                pages = argument if operation.startswith(("flush", "free")) else -1
+                yield from task.cross_call(self._function(operation, argument), pages=pages)
 
     def _function(self, operation: str, argument: Any) -> FlushFunction:
         match operation:

@@ -300,7 +300,7 @@ class Cpu:
         program = self.machine.program
         task = self.current
         return (
-            bool(program.defers)
+            program.drops_on_entry
             and self.number in program.isolated
             and task is not None
             and task.in_user

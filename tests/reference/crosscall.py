@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import simpy
 
+from pmsim.hardware.shootdown.protocols import calls_of
 from tests.reference.clock import Phase
 from tests.reference.program import CallRecord
 from tests.reference.rar import action_for, acts, slot_of
@@ -80,8 +81,19 @@ def may_be_left_out(machine: ReferenceMachine, function: Function, c: int) -> bo
 
 def cross_call(task: Task, function: Function, targets: list[int]) -> Waits:
     """Call a function on the targets (ascending), as the task sees it."""
+    machine, start = task.machine, task.machine.now
+    ack = calls_of(machine.program.shootdown).value("ack")
+    call = yield from called(task, function, targets, ack)
+    when = call.acknowledged()
+    record = CallRecord(task.cpu.number, task.number, start, machine.now, when)
+    machine.note_call(record, call.gone_at)
+
+
+def called(
+    task: Task, function: Function, targets: list[int], ack: str
+) -> Generator[None, None, Call]:
+    """Do the same, and return the call when it is over."""
     machine = task.machine
-    start = machine.now
     draws = machine.draw(len(targets))
     slot = slot_of(task) if acts(machine) and targets else None
     if slot is not None:
@@ -90,7 +102,7 @@ def cross_call(task: Task, function: Function, targets: list[int]) -> Waits:
     for c in left_out:
         if machine.cpus[c].is_frozen() and function.spares_kernel and machine.program.host.pv_flush:
             machine.cpus[c].is_to_drop()
-    call = Call(task, function, targets, draws, left_out)
+    call = Call(task, function, targets, draws, left_out, ack)
     if targets:
         takes_time = call.start()
         if takes_time:
@@ -101,9 +113,7 @@ def cross_call(task: Task, function: Function, targets: list[int]) -> Waits:
         # A step of its own, interrupts off; all that there is of a call with no targets.
         yield from task.local_function(function.cost)
         call.is_over_on(task.cpu, task.function_over_at)
-    when = {c: cast(int, ack.value) for c, ack in call.acks.items()}
-    record = CallRecord(task.cpu.number, task.number, start, machine.now, when)
-    machine.note_call(record, call.gone_at)
+    return call
 
 
 class Call:
@@ -116,10 +126,12 @@ class Call:
         asked: list[int],
         draws: list[int],
         left_out: list[int],
+        ack: str,
     ) -> None:
         self.task = task
         self.machine = task.machine
         self.function = function
+        self.at_entry = ack == "entry"
         self.at_targets = action_for(self.machine, function) if acts(self.machine) else function
         self.costs = self.machine.program.call_costs
         self.asked = asked
@@ -142,6 +154,10 @@ class Call:
         cpu.empty_tlb(self.function if here else self.at_targets)
         self.over_at[cpu.number] = instant
 
+    def acknowledged(self) -> dict[int, int]:
+        """Return when each target acknowledged it, once all have."""
+        return {c: cast(int, ack.value) for c, ack in self.acks.items()}
+
     def gone_at(self) -> int | None:
         """Return when the last CPU had run it; None where one has not, or nothing was dropped."""
         everybody = {self.initiator, *self.targets}
@@ -155,8 +171,7 @@ class Call:
     @property
     def acknowledged_at_start(self) -> bool:
         """Whether a target acknowledges before it runs the function, not after it."""
-        at_entry = self.machine.program.shootdown.value("ack") == "entry"
-        return at_entry and not self.function.frees_tables
+        return self.at_entry and not self.function.frees_tables
 
     @property
     def initiator(self) -> int:

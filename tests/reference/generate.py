@@ -15,8 +15,9 @@ from pmsim.hardware.costs import IdleState, MachineCosts, SchedCosts, TlbCosts
 from pmsim.hardware.host import BARE_METAL, Host
 from pmsim.hardware.shootdown.latr import LATR
 from pmsim.hardware.shootdown.protocol import Shootdown, with_options
-from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS, PROTOCOLS
+from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS, SHIPPED
 from pmsim.hardware.topology import ByDistance, Topology
+from tests.reference.examples import OWN
 from tests.reference.program import Program, Result, Step, TaskSpec
 
 T = TypeVar("T")
@@ -132,12 +133,14 @@ class _Generator:
         if shootdown.value("ack") == "entry":
             # When such a function is gone that a drop delays is known too late (section 10).
             host = replace(host, pv_flush=False)
-        if shootdown.protocol is LATR:
+        if shootdown.protocol.drops_at == "tick":
             host = replace(host, overcommit=1, pv_flush=False)  # refused with any other
+        if shootdown.protocol.own is not None:
+            host = replace(host, pv_flush=False)
         if host.pv_flush:
             self.operations = self.source.choice(USER_TASTES)
         costs = self.costs(topology.n_cpus)
-        if shootdown.protocol is LATR:
+        if shootdown.protocol.drops_at == "tick":
             costs = self.with_time_between_ticks(costs, host, topology.n_cpus)
         return Program(
             topology=topology,
@@ -177,17 +180,20 @@ class _Generator:
         return replace(bare, hops=hops)
 
     def costs(self, n_cpus: int) -> MachineCosts:
-        of_protocols = {name: self.group(one.costs, n_cpus) for name, one in PROTOCOLS.items()}
+        of_protocols = {one.name: self.group(one.costs, n_cpus) for one in SHIPPED}
+        own = tuple(self.group(one.costs, n_cpus) for one in OWN.values())
         tlb, sched = self.tlb(), self.sched()
         if sched.quantum <= tlb.entries * tlb.walk:
             # Where each preemption empties a TLB, a task that refills for a quantum never ends.
             tlb = replace(tlb, walk=0)
-        return MachineCosts(tlb=tlb, sched=sched, idle=self.idle(), **of_protocols)
+        return MachineCosts(tlb=tlb, sched=sched, idle=self.idle(), own=own, **of_protocols)
 
     def shootdown(self) -> Shootdown:
         """Return a protocol that interrupts, or has ticks, with any of its options."""
-        calls = [one for one in PROTOCOLS.values() if one.interrupts or one is LATR]
+        calls = [one for one in SHIPPED if one.interrupts or one is LATR]
         protocol = self.source.choice(calls)
+        if self.source.chance(15):
+            protocol = self.source.choice(list(OWN.values()))
         options = {
             option.name: self.source.choice([value.name for value in option.values])
             for option in protocol.options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from tests.reference.clock import Phase
@@ -17,11 +18,16 @@ if TYPE_CHECKING:
 class Note:
     """What a CPU has written into its ring, until all whom it concerns have looked at it."""
 
-    def __init__(self, targets: list[int], instant: int) -> None:
+    def __init__(self, targets: list[int], instant: int, over_at: int) -> None:
         self.written_at = instant
+        self.over_at = over_at  # of what its CPU did for it
         self.unseen = set(targets)
         self.undropped = set(targets)
         self.dropped_at: list[int] = []
+
+    def gone(self) -> int | None:
+        """Return when the last CPU had dropped it; None while one has not."""
+        return None if self.undropped else max([self.over_at, *self.dropped_at])
 
     def drop(self, c: int, instant: int) -> None:
         """A CPU has dropped what it is about."""
@@ -85,24 +91,34 @@ def tick(machine: ReferenceMachine) -> None:
 
 def free(task: Task, pages: int, targets: list[int]) -> Waits:
     """Free pages that others may hold: by a note where there are ticks and there is room."""
-    machine, me = task.machine, task.cpu.number
+    machine = task.machine
     function = flush_user(machine, pages)
-    ticks = machine.program.ticks
-    ring = machine.rings.setdefault(me, [])
-    is_full = ticks is not None and len(ring) >= ticks.ring and ring[-ticks.ring].unseen
-    if ticks is None or not targets or is_full:
+    if machine.program.ticks is None or not targets or not has_room(task):
         yield from cross_call(task, function, targets)
         return
     start = machine.now
-    over_at = start + function.cost + ticks.save
     task.cpu.empty_tlb(function)
-    yield from task.local_function(function.cost + ticks.save)
-    note = Note(targets, machine.now)
-    ring.append(note)
+    note = yield from left_note(task, targets, function.cost)
+    record = CallRecord(task.cpu.number, task.number, start, machine.now, {})
+    machine.note_call(record, note.gone)
+
+
+def has_room(task: Task) -> bool:
+    """Whether the ring of a task's CPU has room for one more note."""
+    ticks = task.machine.program.ticks
+    assert ticks is not None
+    ring = task.machine.rings.setdefault(task.cpu.number, [])
+    return len(ring) < ticks.ring or not ring[-ticks.ring].unseen
+
+
+def left_note(task: Task, targets: list[int], cost: int) -> Generator[None, None, Note]:
+    """Work for so long, write a note into the ring of the task's CPU, and return it."""
+    machine = task.machine
+    ticks = machine.program.ticks
+    assert ticks is not None
+    over_at = machine.now + cost + ticks.save
+    yield from task.local_function(cost + ticks.save)
+    note = Note(targets, machine.now, over_at)
+    machine.rings[task.cpu.number].append(note)
     machine.notes.append(note)
-    record = CallRecord(me, task.number, start, machine.now, {})
-
-    def gone() -> int | None:
-        return None if note.undropped else max([over_at, *note.dropped_at])
-
-    machine.note_call(record, gone)
+    return note

@@ -10,6 +10,7 @@ from typing import cast
 
 from pmsim.errors import DeadlockError
 from pmsim.hardware.costs import TlbiCosts
+from pmsim.hardware.shootdown.own import instance_of
 from tests.reference.clock import Clock
 from tests.reference.cpu import Cpu
 from tests.reference.latr import Note, tick
@@ -53,6 +54,8 @@ class ReferenceMachine:
         self._numbers = count()
         self.calls: list[tuple[CallRecord, Gone]] = []
         self.server = server(self)
+        by_code = program.shootdown.protocol.own is not None
+        self.own = instance_of(program.shootdown, self.costs) if by_code else None
         self.notes: list[Note] = []
         self.rings: dict[int, list[Note]] = {}
         self.recovers_until = -(10**18)  # from the last invalidation, of which there was none

@@ -8,7 +8,6 @@ from typing import Any
 from pmsim.hardware.costs import CrosscallOrder, MachineCosts
 from pmsim.hardware.host import BARE_METAL, Host
 from pmsim.hardware.proposals import LatrCosts
-from pmsim.hardware.shootdown.latr import LATR
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS, calls_of
 from pmsim.hardware.topology import Topology
@@ -106,7 +105,12 @@ class Program:
     @property
     def ticks(self) -> LatrCosts | None:
         """What ticks cost at which CPUs drop what was freed, if they do."""
-        return self.costs.latr if self.shootdown.protocol is LATR else None
+        return self.costs.latr if self.shootdown.protocol.drops_at == "tick" else None
+
+    @property
+    def drops_on_entry(self) -> bool:
+        """Whether isolated CPUs drop everything as they enter the kernel from user mode."""
+        return self.shootdown.protocol.drops_at == "kernel_entry"
 
     @property
     def send(self) -> int:

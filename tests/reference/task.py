@@ -18,6 +18,7 @@ from tests.reference.crosscall import (
 )
 from tests.reference.holders import coherent, directory
 from tests.reference.latr import free
+from tests.reference.own import shoot
 from tests.reference.program import TaskSpec
 from tests.reference.tlbi import invalidate
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from tests.reference.cpu import Cpu
     from tests.reference.locks import Mutex, Spinlock
     from tests.reference.machine import ReferenceMachine
+
+OF_A_PROTOCOL = ("flush_kernel", "free_tables", "flush_user", "flush_cold", "call", "free")
+"""What the code of a protocol makes in its own way, on a machine that has one."""
 
 Waits = Generator[None, None, None]
 """Runs until the task has to wait (a ``yield``); resumed when the task may take a step again."""
@@ -216,7 +220,7 @@ class Task:
             case "compute" | "user" | "kernel":
                 self.is_kernel_work = operation == "kernel"
                 program = self.machine.program
-                deferring = bool(program.defers) and self.cpu.number in program.isolated
+                deferring = program.drops_on_entry and self.cpu.number in program.isolated
                 self.in_user = deferring and operation == "user"
                 self.computes_user = operation == "user"
                 yield from self.compute(cast(int, argument))
@@ -248,6 +252,9 @@ class Task:
 
     def _call(self, operation: str, argument: object) -> Waits:
         everybody_else = [c for c in range(len(self.machine.cpus)) if c != self.cpu.number]
+        if self.machine.own is not None and operation in OF_A_PROTOCOL:
+            yield from self._shoot(operation, argument, everybody_else)
+            return
         match operation:
             case "flush_kernel":
                 function = replace(flush(self.machine, argument), purges=True)
@@ -285,6 +292,22 @@ class Task:
                 yield from invalidate(self, cast(int, argument))
             case _:
                 raise self.error(f"there is no operation {operation!r}")
+
+    def _shoot(self, operation: str, argument: object, everybody_else: list[int]) -> Waits:
+        """Have others drop translations by the code of a protocol."""
+        pages, targets = argument, everybody_else
+        if operation in ("call", "free"):
+            pages, some = cast(tuple[int, tuple[int, ...]], argument)
+            targets = sorted(set(some))
+        of_user = operation in ("flush_user", "flush_cold", "free")
+        function = (flush_user if of_user else flush)(self.machine, pages)
+        if operation == "flush_cold":
+            function = replace(function, remote=self.machine.program.call_costs.queue)
+        function = replace(
+            function, purges=operation == "flush_kernel", frees_tables=operation == "free_tables"
+        )
+        frees = operation == "free"
+        yield from shoot(self, function, targets, cast(int, pages), frees_pages=frees)
 
     def compute(self, ps: int) -> Waits:
         """Need so much CPU time, and the debt's (``compute(0)`` of a task that owes takes it)."""

@@ -9,7 +9,7 @@ import pytest
 
 import pmsim
 from pmsim.errors import ProgramError
-from pmsim.workloads.waiting import forgotten_wait
+from pmsim.workloads.waiting import forgotten_call
 from tests.machines import scenario
 
 pytestmark = pytest.mark.usefixtures("scoped_kinds")
@@ -35,7 +35,7 @@ def test_a_call_that_nobody_waits_for_is_refused_where_it_stands() -> None:
         kernel.vfree(None)  # nobody waits
 
     where = line_of("        kernel.vfree(None)  # nobody waits")
-    assert forgotten_wait(run) == (
+    assert forgotten_call(run) == (
         f"{__file__}:{where}: kernel.vfree(None) does nothing without `yield from` before it"
     )
     with pytest.raises(TypeError, match="does nothing without `yield from`"):
@@ -49,11 +49,11 @@ def test_calls_that_are_waited_for_or_take_no_time_are_no_mistake() -> None:
         cpu.report_failure("vmalloc", "none left")
         yield from kernel.vfree(area)
 
-    assert forgotten_wait(run) is None
+    assert forgotten_call(run) is None
 
 
 def test_what_has_no_source_is_not_looked_at() -> None:
-    assert forgotten_wait(eval("lambda self, kernel, cpu: kernel.vfree(None)")) is None
+    assert forgotten_call(eval("lambda self, kernel, cpu: kernel.vfree(None)")) is None
 
 
 @pytest.mark.parametrize("returned", [None, 5])

@@ -41,8 +41,9 @@ def leave_out(S: State, targets: State, i: int, flags: int) -> int:
     """Mark the targets that a call of ``i`` leaves out; return how many there are."""
     o = row_of(i)
     S[o + C_DEFERRAL] = NONE
-    deferrable = S[DEFERS] >= 0 and flags & (IS_FLUSH if S[DEFERS] else IS_PURGE) > 0
-    paravirtual = in_turns(S) and S[PV_FLUSH] > 0 and flags & (IS_FLUSH | OF_KERNEL) == IS_FLUSH
+    by_itself = S[DEFERS] >= 0 and S[DEFERS] != BY_CODE
+    deferrable = by_itself and flags & (IS_FLUSH if S[DEFERS] else IS_PURGE) > 0
+    paravirtual = in_turns(S) and S[PV_FLUSH] == 1 and flags & (IS_FLUSH | OF_KERNEL) == IS_FLUSH
     if not deferrable and not paravirtual:
         return 0
     now = S[NOW]
@@ -71,12 +72,12 @@ def leave_out(S: State, targets: State, i: int, flags: int) -> int:
     for j in range(S[N_CPUS] if everyone else targets.size):
         c = j if everyone else targets[j]
         if c != i and S[row_of(c) + LEFT_OUT]:
-            _put_off(S, c, S[o + C_DEFERRAL])
+            put_off(S, c, S[o + C_DEFERRAL])
     return left_out
 
 
 @compiled
-def _put_off(S: State, c: int, number: int) -> None:
+def put_off(S: State, c: int, number: int) -> None:
     """CPU ``c`` owes what a call has left to it; one to all others, or (from -2 down) to some."""
     r = row_of(c)
     S[r + OWES] = 1
@@ -91,3 +92,25 @@ def _put_off(S: State, c: int, number: int) -> None:
         S[r + OWES_ALL_AT] = S[NOW]
         S[r + OWES_AT_FIRST] = number
     S[r + OWES_LAST] = number
+
+
+@compiled
+def put_off_by_code(S: State, c: int, number: int) -> None:
+    """CPU ``c`` owes what a protocol's code leaves to it: on its entry, or as it runs again."""
+    retire(S, c, S[NOW])
+    if S[PV_FLUSH] == BY_CODE:
+        owe_drop(S, c)
+    put_off(S, c, number)
+
+
+@compiled
+def mode_of(S: State, c: int) -> int:
+    """Return what CPU ``c`` does now, as others see it."""
+    r = row_of(c)
+    if in_turns(S) and is_frozen(S, c):
+        return IS_FROZEN
+    if _handles(S, c, S[NOW]):
+        return IN_HANDLER
+    if S[DEFERS] >= 0 and S[r + IN_USER]:
+        return IN_USER_MODE
+    return IS_IDLE if S[r + MODE] == M_IDLE else IN_KERNEL

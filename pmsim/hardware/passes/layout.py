@@ -62,7 +62,7 @@ CONTENTION, RECOVERY, ASKED, LAST_SERVED = 57, 58, 59, 61
 UNSETTLED_AT, UNSETTLED = 64, 65
 WAITED = 66  # how long the initiator of the next call has waited for a slot
 TURNS = 67  # requests to the server so far
-# deferral (`shootdown.deferred`): what may be deferred, its costs, how many calls to all others
+# deferral (`shootdown.deferred`): what may be deferred (`BY_CODE`: nothing by itself), its costs, how many calls to all others
 # and to some have left somebody out; and a buffer of what was put off and of when it was dropped
 DEFERS, CHECK, ENTRY_FLUSH, DEFERRALS, SOME_DEFERRALS, DROPS_AT, DROPS = range(68, 75)
 # of a guest: how long a CPU runs in its turn, and from one turn to the next (0: it always runs);
@@ -250,6 +250,11 @@ DO_FORESEE = 16  # asks whether a CPU's task could compute for so long, and noth
 DO_PUT_TO_SLEEP = 17  # on a CPU whose task spins for a mutex
 DO_ENTER_KERNEL = 19  # ends with the calendar loop, too: on a CPU whose task leaves user mode
 DO_ASK_RUNS = 18  # on a task: asks whether it has its CPU
+# of protocols that are not pmsim's own, on a CPU: it drops later what a shootdown of this number is
+# about; and what does it do (the places of `shootdown.initiator.MODES`)
+DO_PUT_OFF, DO_ASK_MODE = 20, 21
+IN_USER_MODE, IN_KERNEL, IS_IDLE, IN_HANDLER, IS_FROZEN = range(5)
+BY_CODE = 2  # of `DEFERS` and `PV_FLUSH`: a protocol's code says who is left out
 
 # --- what the functions that end a step return ----------------------------------------------------
 NOTHING = -1  # nothing before the limit

@@ -10,6 +10,7 @@ from pmsim.hardware.passes import cache, jit
 from pmsim.hardware.passes.accounts import accounts
 from pmsim.hardware.passes.calendar import file_at, file_step
 from pmsim.hardware.passes.calls import begin_call
+from pmsim.hardware.passes.deferral import mode_of, put_off_by_code
 from pmsim.hardware.passes.history import catch_up, empty_tlb, retire
 from pmsim.hardware.passes.instants import advance
 from pmsim.hardware.passes.invalidations import begin_invalidation, begin_wait
@@ -99,6 +100,8 @@ def _prepare(S: State, what: int, on: int, x: int) -> None:
         empty_tlb(S, row_of(on), x)
     elif what == DO_PUT_TO_SLEEP:
         put_to_sleep(S, on)
+    elif what == DO_PUT_OFF:
+        put_off_by_code(S, on, x)
     elif what == DO_CATCH_UP:  # before anybody reads what is kept of a CPU's handlers
         for c in range(S[N_CPUS]):
             catch_up(S, c)
@@ -120,13 +123,14 @@ def act(S: State, what: int, on: int, x: int) -> int:
         The CPU; of `DO_WAKE`, `DO_MAKE_READY` and `DO_ASK_RUNS`, the task.
     x
         A length or an instant in picoseconds; of `DO_EMPTY`, what is emptied (`layout.FULL`); of
-        `DO_SPIN` the mode, `M_SPINLOCK` or `M_ADAPTIVE`.
+        `DO_SPIN` the mode, `M_SPINLOCK` or `M_ADAPTIVE`; of `DO_PUT_OFF` the shootdown's number.
 
     Returns
     -------
     int
         The task that steps next; of what takes no step, `NOTHING`. `DO_BOUNDARY` adds `RETRY` where
-        the task has lost its turn. `DO_FORESEE` and `DO_ASK_RUNS` return 1 or 0.
+        the task has lost its turn. `DO_FORESEE` and `DO_ASK_RUNS` return 1 or 0, `DO_ASK_MODE` what
+        a CPU does (`layout.IN_USER_MODE`).
     """
     retry = 0
     if DO_COMPUTE <= what <= DO_KERNEL:
@@ -161,6 +165,8 @@ def act(S: State, what: int, on: int, x: int) -> int:
         return _is_alone(S, on, x)
     elif what == DO_ASK_RUNS:
         return runs(S, on)
+    elif what == DO_ASK_MODE:
+        return mode_of(S, on)
     elif what != DO_ADVANCE:
         _prepare(S, what, on, x)
         return NOTHING

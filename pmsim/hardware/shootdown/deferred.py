@@ -49,4 +49,5 @@ DEFERRED: Final = Protocol(
     source="V. Schneider, x86: defer IPIs to isolated CPUs, v7 (14 Nov 2025) and v8 RFC (2026)",
     options=(DEFERS, ACK, SHORTHAND),
     calls="ipi",
+    drops_at="kernel_entry",
 )

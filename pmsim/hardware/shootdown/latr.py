@@ -38,6 +38,7 @@ LATR: Final = Protocol(
     pays="every busy CPU at each of its ticks and switches; the initiator, which writes it down",
     source="LATR, ASPLOS 2018: a patch of Linux 4.10, not merged",
     calls="ipi",
+    drops_at="tick",
     frees="every CPU has been told; it is used again `reclaim` ticks later",
 )
 

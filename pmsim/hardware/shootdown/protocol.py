@@ -10,11 +10,17 @@ is a file here with its record, its cost group in `pmsim.hardware.costs`, and it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from enum import IntEnum
+from typing import Any, Literal
 
-from pmsim.constants import Group
+from pmsim.constants import Group, declarations
 from pmsim.hardware.costs import MachineCosts
+
+Deferral = Literal["", "kernel_entry", "tick", "runs"]
+"""When CPUs that are left out drop what they were: as they enter the kernel from user mode (all
+isolated CPUs drop everything then), at their ticks and switches, or as a virtual CPU runs again;
+empty: none is left out."""
 
 
 class Holds(IntEnum):
@@ -141,6 +147,10 @@ class Protocol:
         The group whose costs its cross-calls have; empty: its own.
     frees
         What holds of freed memory of user space, if that is something else.
+    drops_at
+        When CPUs drop what they were left out of.
+    own
+        The class of a protocol that is not pmsim's own (`shootdown.own`).
     """
 
     name: str
@@ -155,6 +165,8 @@ class Protocol:
     options: tuple[Option | Count, ...] = ()
     calls: str = ""
     frees: str = ""
+    drops_at: Deferral = ""
+    own: type[Any] | None = None
 
     def __repr__(self) -> str:
         return f"<protocol {self.name}>"
@@ -165,9 +177,18 @@ class Protocol:
         return self.interrupts or self.calls != ""
 
     def costs_on(self, machine: MachineCosts) -> Group | None:
-        """Return what it costs on a machine, None if that machine does not have it."""
-        group: Group | None = getattr(machine, self.name)
-        return group
+        """Return what it costs on a machine, None if that machine does not have it.
+
+        A protocol of somebody's own is had by every machine where all its costs have defaults.
+        """
+        if self.own is None:
+            group: Group | None = getattr(machine, self.name)
+            return group
+        given = next((one for one in machine.own if isinstance(one, self.costs)), None)
+        declared: type = self.costs
+        if given is None and all(one.default is not MISSING for one in declarations(declared)):
+            return self.costs()
+        return given
 
     def call_costs_on(self, machine: MachineCosts) -> Group | None:
         """Return what its cross-calls cost on a machine."""

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from pmsim.hardware.own_task import OwnTask
 from pmsim.hardware.passes import layout
 from pmsim.kernel.operations import Dropped, Process
 from pmsim.kernel.safety.held_back import HeldBack
@@ -150,7 +151,10 @@ class Safety:
         self._user[task] = _UserTelling(space, space.changes, running)
 
     def called(self, task: Task, targets: Sequence[CpuId] | None) -> None:
-        """Note that it was a cross-call, and is over."""
+        """Note that it was a cross-call, and is over; or what a protocol's own code did."""
+        if isinstance(task, OwnTask):
+            self._made_by_code(task)
+            return
         if task in self._user:
             told = None if targets is None else frozenset(targets)
             self._told_of_process(task, told, still_at_it(task))
@@ -159,15 +163,28 @@ class Safety:
         telling.note_call(targets)
         self._told(telling)
 
+    def _made_by_code(self, task: OwnTask) -> None:
+        """Note whom a protocol that is not pmsim's own has told, and whom it has left out."""
+        told = task.told
+        if task in self._user:
+            late = {cpu: at for cpu, at in told.dropped.items() if at > task.now}
+            self._told_of_process(task, frozenset(told.dropped), late)
+            return
+        telling = self._under_way.pop(task)
+        telling.note_code(told)
+        self._told(telling)
+
     def noted(self, task: Task, targets: Sequence[CpuId], freed: Pages) -> None:
         """Note that others drop what a task unmaps later, and that freed pages are held back."""
+        words, ticks = self._machine.fabric.words, self._machine.costs.latr
+        number = words[layout.SAVES] - 1
+        if isinstance(task, OwnTask):
+            number, targets = task.told.note, task.told.deferred
         self._user.pop(task)
         if not freed:
             return
-        words, ticks = self._machine.fabric.words, self._machine.costs.latr
         assert ticks is not None
         held_ps = ticks.reclaim * ticks.tick
-        number = words[layout.SAVES] - 1
         operation = self._operation(task)
         self.held_back.noted(targets, number, freed, operation, task.now, held_ps)
 
@@ -267,7 +284,8 @@ class Safety:
         page, stale = self.page_of(address), self.stale
         generation = stale.newest(page, 1)
         known = stale.current_on(cpu)
-        if cpu in self._machine.in_turn:
+        machine = self._machine
+        if cpu in machine.in_turn or machine.shootdown.protocol.drops_at == "runs":
             # It has entered the kernel since it was left out, and dropped everything.
             known = max(known, stale.asked)
         if generation <= known:

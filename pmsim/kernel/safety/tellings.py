@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pmsim.hardware.own_task import OwnTask
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act
 from pmsim.units import CpuId, Picoseconds
@@ -18,6 +19,7 @@ from pmsim.units import CpuId, Picoseconds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pmsim.hardware.own_task import Told
     from pmsim.hardware.task import Task
     from pmsim.kernel.operations import Dropped
 
@@ -44,6 +46,8 @@ class Telling:
         When all that were told had dropped it.
     late
         When those do that have not dropped it yet as the initiator goes on.
+    code_closed_ps
+        From when on it was closed, where a protocol's code says who was told.
     """
 
     task: Task
@@ -54,6 +58,7 @@ class Telling:
     left_out: tuple[CpuId, ...] = ()
     gone_ps: Picoseconds = 0
     late: dict[CpuId, Picoseconds] = field(default_factory=dict)
+    code_closed_ps: Picoseconds | None = None
 
     def covers(self, page: int, pages: int, generation: int) -> bool:
         """Return whether it is about all of some pages, and about a change of them."""
@@ -76,17 +81,26 @@ class Telling:
             called = task.machine.fabric.acknowledgements(task.cpu)
             asked = task.machine.in_turn if self.told is None else self.told
             self.left_out = tuple(sorted(asked & task.machine.in_turn - {task.cpu} - set(called)))
-        own = words[row + layout.C_LOCAL_END]
+        told = words[row + layout.C_TARGETS] + len(self.left_out)
+        own = task.machine.fabric.own_function_end(task.cpu, told)
         last = words[row + layout.C_LAST_ACK]
-        if words[layout.SERIAL] and words[row + layout.C_TARGETS] + len(self.left_out) > 0:
-            own = task.now
-            if words[row + layout.C_PHASE] == 1:
-                own = words[row + layout.SINCE] + words[row + layout.NEED]
         if last >= layout.INF:
             last = max(task.machine.fabric.acknowledgements(task.cpu).values(), default=0)
         self.gone_ps = max(own, last + words[row + layout.C_RUNS_ON])
         if self.gone_ps > task.now:
             self.late = still_at_it(task)
+
+    def note_code(self, told: Told) -> None:
+        """Note what became of it where the code of a protocol that is not pmsim's own made it."""
+        now, n_cpus = self.task.machine.now, self.task.machine.n_cpus
+        # Until a tick a CPU runs kernel code with what it has been left out of.
+        until_tick = self.task.machine.rings is not None
+        self.left_out = () if until_tick else tuple(sorted(told.deferred))
+        known = frozenset((*told.dropped, *self.left_out))
+        self.told = None if len(known) == n_cpus else known
+        self.gone_ps = max(told.dropped.values(), default=now)
+        self.late = {cpu: at for cpu, at in told.dropped.items() if at > now}
+        self.code_closed_ps = max(self.began_ps, told.closed_ps)
 
     def note_own(self) -> None:
         """Note that the task's own CPU alone has dropped it."""
@@ -105,6 +119,8 @@ class Telling:
         nothing before.
         """
         fabric, task = self.task.machine.fabric, self.task
+        if self.code_closed_ps is not None:
+            return self.code_closed_ps
         if not called(task):
             return self.gone_ps
         words, row = fabric.words, task.row
@@ -131,6 +147,8 @@ class Telling:
         task = self.task
         fabric, row = task.machine.fabric, task.row
         words = fabric.words
+        if isinstance(task, OwnTask) and task.told.dropped.get(cpu, now + 1) <= now:
+            return True
         mode = words[row + layout.MODE]
         if words[row + layout.C_START] < self.began_ps or mode not in _TELLING:
             return False
@@ -141,7 +159,8 @@ class Telling:
         if words[at + layout.E_QUEUED] < self.began_ps:
             # An entry of an earlier call: it is not among the targets. A CPU that was left out has
             # entered the kernel since, or its task would take no step here.
-            return cpu in task.machine.in_turn
+            left_out = task.told.deferred if isinstance(task, OwnTask) else task.machine.in_turn
+            return cpu in left_out
         cost = words[at + layout.E_COST]
         return bool(words[at + layout.E_ACK] + (cost >> 3) * (cost >> 1 & 1) <= now)
 

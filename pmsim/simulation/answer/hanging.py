@@ -20,6 +20,7 @@ from pmsim.hardware.topology import Distance, Topology
 from pmsim.simulation.answer.summary import Cost
 from pmsim.simulation.tables.arrays import coded, filled
 from pmsim.simulation.tables.columns import LATENCY_PARTS
+from pmsim.simulation.tables.protocols import calls_of
 from pmsim.simulation.tables.source import TableSource, whole
 
 Values = Mapping[str, int]
@@ -160,14 +161,14 @@ def _calls(files: TableSource, near: _Near) -> dict[str, _Told]:
         )
         columns["user"] = np.array([one == "user" for one in causes], dtype=bool)[cause]
         for code in np.unique(protocol).tolist():
-            told = found[protocols[code]]
+            told = found[calls_of(protocols[code])]
             rows = {name: values[protocol == code] for name, values in columns.items()}
             told.number += len(rows["cpu"])
             told.targets += int(rows["targets"].sum())
             told.parts.update({name: int(rows[name].sum()) for name in _PARTS})
             _add_kinds(told, rows, kind[protocol == code], kinds, near)
             if protocols[code] not in (SILENT, *_HOLDERS):
-                _add_distances(told, rows, protocols[code], near)
+                _add_distances(told, rows, calls_of(protocols[code]), near)
     return found
 
 

@@ -29,7 +29,7 @@ from pmsim.simulation.answer.summary import (
     UsedConstant,
     UserWork,
 )
-from pmsim.simulation.tables.protocols import SILENT, TOLD
+from pmsim.simulation.tables.protocols import SILENT, place, told
 from pmsim.simulation.tables.tally import is_dominated
 from pmsim.units import S
 
@@ -241,9 +241,9 @@ def _told(calls: ShootdownCounts, runs: int) -> str:
     """Say which shootdowns were no IPI calls; nothing where all were."""
     counts, total = calls.by_protocol, calls.total
     said = [
-        f"{'all' if counts[name] == total else _number(counts[name], runs)} of them {words}"
-        for name, words in TOLD.items()
-        if name in counts
+        f"{'all' if count == total else _number(count, runs)} of them {told(name)}"
+        for name, count in sorted(counts.items(), key=lambda one: place(one[0]))
+        if told(name)
     ]
     return f", {', '.join(said)}" if said else ""
 

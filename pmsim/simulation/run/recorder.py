@@ -24,7 +24,6 @@ from pmsim.simulation.tables.store import TableSink, Values
 
 _KINDS = [kind.name.lower() for kind in CallKind]
 _CAUSES = [cause.name.lower() for cause in Cause]
-_PROTOCOLS = list(PROTOCOLS)
 _REASONS = [reason.name.lower() for reason in SlowestReason]
 _NULLABLE = ("operation", "pages", "slowest_cpu", "gone_ps")
 _COUNTS = ("cpu", "task", "start_ps", "end_ps", "targets", "left_out", "invalidations")
@@ -112,7 +111,7 @@ class Recorder:
         """Record what interrupted isolated CPUs."""
         column = dict(zip(INTERRUPTION_COLUMNS, rows.T, strict=True))
         told = {
-            "protocol": words(column["protocol"], _PROTOCOLS),
+            "protocol": words(column["protocol"], PROTOCOLS.names()),
             "kind": words(column["kind"], _KINDS),
             "cause": words(column["cause"], _CAUSES),
             "operation": none_where(column["operation"]),
@@ -146,7 +145,7 @@ def crosscall_columns(calls: npt.NDArray[np.int64]) -> dict[str, Values]:
     return {
         **{name: column[name] for name in _PLAIN},
         **{name: none_where(column[name]) for name in _NULLABLE},
-        "protocol": words(column["protocol"], _PROTOCOLS),
+        "protocol": words(column["protocol"], PROTOCOLS.names()),
         "kind": words(column["kind"], _KINDS),
         "cause": words(column["cause"], _CAUSES),
         "slowest_reason": words(column["slowest_reason"], _REASONS),
@@ -169,7 +168,7 @@ def anatomy_columns(which: str, calls: WholeCalls) -> dict[str, Values]:
         "which": [which] * len(calls.call),
         "initiator": row["cpu"],
         **{name: row[name] for name in ("task", "start_ps", "end_ps")},
-        "protocol": words(row["protocol"], _PROTOCOLS),
+        "protocol": words(row["protocol"], PROTOCOLS.names()),
         "kind": words(row["kind"], _KINDS),
         "cause": words(row["cause"], _CAUSES),
         "operation": none_where(row["operation"]),

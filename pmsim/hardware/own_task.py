@@ -1,0 +1,398 @@
+"""Tasks of a machine whose shootdowns are made by code that is not pmsim's own.
+
+Whatever drops translations goes the way of the protocol's class (`shootdown.own`), primitive by
+primitive; all that else calls other CPUs is a cross-call as ever. A shootdown is one row of the
+log, whatever it is made of: the rows of its primitives are taken off the log again and put
+together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pmsim.errors import PmsimError, ProgramError
+from pmsim.hardware.passes import layout
+from pmsim.hardware.passes.steps import act, call, invalidate, wait
+from pmsim.hardware.shootdown.initiator import MODES, Ack, Flush, Initiator, Mode
+from pmsim.hardware.shootdown.own import PACKAGE, own_line
+from pmsim.hardware.shootdown.protocols import number_of
+from pmsim.hardware.shootdown.tlbi import Invalidation, invalidate_all, invalidate_pages
+from pmsim.hardware.task import EVERYONE, NO_JITTER, Task
+from pmsim.hardware.tlb import CallKind, check_length
+from pmsim.hardware.topology import ByDistance
+from pmsim.steps import Steps
+
+if TYPE_CHECKING:
+    from pmsim.hardware.silicon import Silicon
+    from pmsim.hardware.tlb import FlushFunction
+
+
+@dataclass(slots=True)
+class Told:
+    """What has become of one shootdown so far.
+
+    Attributes
+    ----------
+    dropped
+        When each CPU had dropped it, the initiator's too.
+    deferred
+        The CPUs that drop it later.
+    closed_ps
+        From when on none of the former ran code that could use it.
+    acks, rows
+        The last acknowledgement of each target; and the rows of its primitives.
+    note
+        The number of what was written into the ring of its CPU.
+    number
+        By which it is known what was put off; `layout.NONE` where nothing was.
+    """
+
+    dropped: dict[int, int] = field(default_factory=dict)
+    deferred: list[int] = field(default_factory=list)
+    closed_ps: int = 0
+    acks: dict[int, int] = field(default_factory=dict)
+    rows: list[list[int]] = field(default_factory=list)
+    number: int = layout.NONE
+    note: int = layout.NONE
+
+
+class OwnTask(Task):
+    """A task whose shootdowns are made by a class that is not pmsim's own.
+
+    Attributes
+    ----------
+    told
+        What has become of its last shootdown.
+    """
+
+    __slots__ = ("_in_shootdown", "told")
+
+    def __init__(self, machine: Silicon, *args: Any) -> None:
+        super().__init__(machine, *args)
+        self.told = Told()
+        self._in_shootdown = False
+
+    def boundary(self) -> Steps:
+        """Look at the run queue, but within a shootdown, which keeps the CPU."""
+        if not self._in_shootdown:
+            yield from super().boundary()
+
+    def cross_call(
+        self,
+        function: FlushFunction,
+        *,
+        cause: int = 0,
+        operation: int = -1,
+        pages: int = -1,
+        targets: Sequence[int] | None = None,
+    ) -> Steps:
+        """Have others drop translations as the protocol's code does it; or call them, as ever."""
+        if function.kind >= layout.DROPPING_KINDS:
+            yield from super().cross_call(
+                function, cause=cause, operation=operation, pages=pages, targets=targets
+            )
+            return
+        what = (int(function.kind), int(cause), operation, pages)
+        yield from self._shoot(function, what, targets, frees_pages=False)
+
+    def free_lazily(
+        self,
+        function: FlushFunction,
+        *,
+        cause: int = 0,
+        if_full: int = 0,
+        operation: int = -1,
+        pages: int = -1,
+        targets: Sequence[int],
+    ) -> Generator[Any, Any, bool]:
+        """Have others drop pages of a process that are freed; return whether some do it later."""
+        what = (int(function.kind), int(cause), operation, pages)
+        yield from self._shoot(function, what, targets, frees_pages=True)
+        return self.machine.rings is not None and bool(self.told.deferred)
+
+    def _shoot(
+        self,
+        function: FlushFunction,
+        what: tuple[int, int, int, int],
+        targets: Sequence[int] | None,
+        *,
+        frees_pages: bool,
+    ) -> Steps:
+        yield from self.boundary()
+        machine, start, pages = self.machine, self.now, what[-1]
+        asked = range(machine.n_cpus) if targets is None else self._checked(targets).tolist()
+        flush = Flush(
+            function,
+            tuple(cpu for cpu in asked if cpu != self.cpu),
+            None if pages < 0 else pages,
+            function.purges,
+            function.frees_tables,
+            frees_pages,
+            function.of_kernel,
+        )
+        self.told = Told()
+        initiator = machine.initiators.get(self.cpu)
+        if initiator is None:
+            initiator = machine.initiators[self.cpu] = TaskInitiator(self)
+        self._in_shootdown = True
+        yield from initiator.make(self, flush, what)
+        self._in_shootdown = False
+        self._log(start, what)
+        if machine.keep_acks:
+            machine.acks.append(self.told.acks)
+        machine.flush_log_if_full()
+
+    def _log(self, start: int, what: tuple[int, int, int, int]) -> None:
+        """Write the row of a shootdown that is over: its parts are those of its primitives.
+
+        What they leave is the initiator's own work.
+        """
+        state, told, now = self._state, self.told, self.now
+        row = np.zeros(layout.LOG_ROW, dtype=np.int64)
+        if told.rows:
+            rows = np.array(told.rows)
+            longest = rows[np.argmax(rows[:, layout.L_END] - rows[:, layout.L_START])]
+            row[:] = longest
+            summed = [*range(layout.L_QUEUE, layout.L_RESUME + 1), layout.L_INVALIDATIONS]
+            row[summed] = rows[:, summed].sum(axis=0)
+        else:
+            row[[layout.L_SLOWEST_CPU, layout.L_SLOWEST_REASON]] = layout.NONE, layout.R_LOCAL
+        parts = slice(layout.L_QUEUE, layout.L_RESUME + 1)
+        row[layout.L_LOCAL] += now - start - int(row[parts].sum())
+        row[[layout.L_CPU, layout.L_TASK, layout.L_START, layout.L_END]] = (
+            self.cpu, self.number, start, now,
+        )  # fmt: skip
+        row[[layout.L_KIND, layout.L_CAUSE, layout.L_OPERATION, layout.L_PAGES]] = what
+        row[layout.L_TARGETS] = len(told.dropped.keys() - {self.cpu})
+        row[layout.L_PROTOCOL] = number_of(self.machine.shootdown.protocol)
+        row[layout.L_GONE] = max(told.dropped.values(), default=layout.NONE)
+        row[layout.L_LEFT_OUT] = len(told.deferred)
+        row[layout.L_DEFERRAL] = told.number
+        at = int(state[layout.LOG_AT]) + int(state[layout.LOG_ROWS]) * layout.LOG_ROW
+        state[at : at + layout.LOG_ROW] = row
+        state[layout.LOG_ROWS] += 1
+
+
+class TaskInitiator(Initiator):
+    """What a protocol's code can do on one CPU of the machine that scenarios run on."""
+
+    def __init__(self, task: OwnTask) -> None:
+        machine = task.machine
+        drops_at = machine.shootdown.protocol.drops_at
+        super().__init__(task.cpu, machine.n_cpus, machine.isolated, drops_at)
+        self._machine = machine
+        self._fabric = machine.fabric
+        self._state = machine.fabric.state
+        self._words = machine.fabric.words
+        self._task = task
+        self._what = (0, 0, 0, 0)
+
+    @property
+    def now(self) -> int:
+        """The present instant in picoseconds."""
+        return self._words[layout.NOW]
+
+    def between(self, table: ByDistance, cpu: Any) -> int:
+        """Return a cost by distance between the initiator and a CPU."""
+        return self._machine.topology.cost(table, self.cpu.number, cpu.__index__())
+
+    def mode_of(self, number: int) -> Mode:
+        """Return what a CPU does now."""
+        return MODES[act(self._state, layout.DO_ASK_MODE, number, 0)]
+
+    def make(self, task: OwnTask, flush: Flush, what: tuple[int, int, int, int]) -> Steps:
+        """Make a shootdown by the protocol's code, whose faults are said with their lines."""
+        self._task, self._flush, self._what = task, flush, what
+        name = self._machine.shootdown.protocol.name
+        try:
+            steps = self._machine.by_code.shootdown(self, flush)
+            yield from _checked(steps, self)
+        except PmsimError as error:
+            line = own_line(error)
+            if not line or not isinstance(error, ProgramError):
+                raise
+            raise ProgramError(f"{line}: {error.message}", self.now, task.place) from error
+        except Exception as error:
+            said = f"the protocol {name} raised {type(error).__name__}: {error}"
+            place = own_line(error)
+            raise ProgramError(
+                f"{place}: {said}" if place else said, self.now, task.place
+            ) from error
+        self._flush = None
+
+    def _cross_call(self, targets: Sequence[int], ack: Ack) -> Steps:
+        task, machine, state = self._task, self._machine, self._state
+        assert self._flush is not None
+        n, began = len(targets), self.now
+        chosen = np.array(targets or [task.cpu], dtype=np.int64)
+        if n and n == machine.n_cpus - 1:
+            chosen = EVERYONE
+        function = self._flush.function
+        self._words[layout.ACK] = ack == "entry"
+        following = call(
+            state,
+            self._fabric.distances,
+            chosen,
+            machine.draw_jitter(n) if machine.jitter is not None else NO_JITTER,
+            task.cpu,
+            n,
+            *function.arguments,
+            *self._what[1:],
+        )
+        self._words[layout.ACK] = 0
+        if following != task.index:
+            yield following
+        told = self._take_row()
+        self._note_acks(told, n)
+        if machine.interruptions is not None:
+            told_of = (task.cpu, task.number, *self._what[:3])
+            machine.interruptions.note(told_of, began)
+
+    def _note_acks(self, told: Told, n: int) -> None:
+        """Note when the CPUs of a call that is just over have run its function."""
+        acks = self._fabric.acknowledgements(self.cpu.number) if n else {}
+        told.acks |= acks
+        cpus, at = list(acks), np.array(list(acks.values()), dtype=np.int64)
+        more = self._words[self._task.row + layout.C_RUNS_ON]
+        gone = at + more
+        if more and self._machine.turns is not None:
+            gone = self._machine.turns.run_from(np.array(cpus), at, more)
+        for cpu, instant in zip(cpus, gone.tolist(), strict=True):
+            told.dropped[cpu] = max(told.dropped.get(cpu, 0), instant)
+        own = self._fabric.own_function_end(self.cpu.number, n)
+        told.dropped[self.cpu.number] = own
+        base = self._words[layout.ENTRIES_AT] + self.cpu.number * self._fabric.n_cpus * layout.ENTRY_ROW
+        for cpu in cpus:
+            start = self._words[base + cpu * layout.ENTRY_ROW + layout.E_START]
+            told.closed_ps = max(told.closed_ps, start)
+
+    def _broadcast(self) -> Steps:
+        machine, task = self._machine, self._task
+        costs = machine.costs.tlbi
+        if costs is None:
+            raise self._wrong("broadcasts, which this machine cannot", "give it costs: tlbi")
+        what = self._invalidation()
+        effort = what.effort(costs, machine.n_cpus - 1, "none")
+        check_length(effort.service)
+        invalidate(
+            self._state,
+            self._fabric.distances,
+            task.cpu,
+            effort.service,
+            effort.barrier,
+            effort.barriers,
+            effort.repeat,
+            int(what.empties_tlb),
+            *self._what,
+            effort.operations,
+        )
+        following = act(self._state, layout.DO_ADVANCE, 0, 0)
+        if following != task.index:
+            yield following
+        self._note_hardware(range(machine.n_cpus))
+
+    def _invalidation(self) -> Invalidation:
+        """Return the operations that drop what the flush is about."""
+        assert self._flush is not None
+        assert self._machine.costs.tlbi is not None
+        function = self._flush.function
+        if function.kind is CallKind.FULL:
+            return invalidate_all() if self._flush.of_kernel else Invalidation(CallKind.FULL, 1)
+        return invalidate_pages(self._machine.costs.tlbi, self._flush.pages or 0)
+
+    def _spin(self, time: int, drops: Sequence[int]) -> Steps:
+        task = self._task
+        number = number_of(self._machine.shootdown.protocol)
+        if wait(self._state, task.cpu, time, 0, len(drops), number, *self._what):
+            following = act(self._state, layout.DO_ADVANCE, 0, 0)
+            if following != task.index:
+                yield following
+        self._note_hardware(drops)
+
+    def _note_hardware(self, cpus: Sequence[int]) -> None:
+        """Note that the hardware has dropped it on some CPUs."""
+        told = self._take_row()
+        at = self._words[self._task.row + layout.C_LAST_ACK]
+        told.dropped |= dict.fromkeys(cpus, at)
+        if cpus:
+            told.closed_ps = max(told.closed_ps, at)
+
+    def _irqs_off(self, time: int) -> Steps:
+        return self._task.irqs_off(time)
+
+    def _defer(self, cpus: Sequence[int]) -> Generator[Any, Any, bool]:
+        told = self._task.told
+        if self._drops_at == "tick":
+            return (yield from self._leave_notes(cpus))
+        for cpu in cpus:
+            if told.number == layout.NONE:
+                told.number = self._new_number()
+            if cpu not in told.deferred:
+                told.deferred.append(cpu)
+                act(self._state, layout.DO_PUT_OFF, cpu, told.number)
+        return True
+
+    def _new_number(self) -> int:
+        """Return a number of its own for what a shootdown puts off."""
+        number = -2 - self._words[layout.SOME_DEFERRALS]
+        self._words[layout.SOME_DEFERRALS] += 1
+        return number
+
+    def _leave_notes(self, cpus: Sequence[int]) -> Generator[Any, Any, bool]:
+        """Write into the CPU's ring what others drop at their ticks."""
+        task, rings = self._task, self._machine.rings
+        assert rings is not None
+        assert self._flush is not None
+        told = task.told
+        if told.number != layout.NONE:
+            raise self._wrong("defers twice in a shootdown until a tick", "all CPUs at once")
+        if not cpus:
+            return True
+        if not rings.has_room(task.cpu):
+            return False
+        noted = replace(
+            self._flush.function, cost=0, remote=0, empties_tlb=False, lazy=True, purges=False
+        )
+        targets = np.array(cpus, dtype=np.int64)
+        following = call(
+            self._state, self._fabric.distances, targets, NO_JITTER, task.cpu, len(cpus),
+            *noted.arguments, *self._what[1:],
+        )  # fmt: skip
+        if following != task.index:
+            yield following
+        self._take_row()
+        rings.note(task.cpu, targets)
+        told.number = told.rows[-1][layout.L_DEFERRAL]
+        told.note = self._words[layout.SAVES] - 1
+        told.deferred += cpus
+        return True
+
+    def _take_row(self) -> Told:
+        """Take the row of a primitive that is just over off the log, where it is the last one."""
+        state, told = self._state, self._task.told
+        rows = int(state[layout.LOG_ROWS]) - 1
+        at = int(state[layout.LOG_AT]) + rows * layout.LOG_ROW
+        told.rows.append(state[at : at + layout.LOG_ROW].tolist())
+        state[layout.LOG_ROWS] = rows
+        return told
+
+
+def _checked(steps: Any, initiator: Initiator) -> Steps:
+    """Pass on what a protocol waits for, as long as pmsim's own code is what waits."""
+    for wanted in steps:
+        waiting: Any = steps
+        while isinstance(waiting, GeneratorType):
+            if waiting.gi_code.co_filename.startswith(PACKAGE):
+                break
+            waiting = waiting.gi_yieldfrom
+        if waiting is None:
+            raise ProgramError(
+                f"yields {wanted!r} by itself: a protocol waits by `yield from`, for calls of the"
+                " initiator", initiator.now,
+            )  # fmt: skip
+        yield wanted

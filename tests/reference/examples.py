@@ -1,0 +1,98 @@
+"""Protocols that are not pmsim's own, for random programs: between them they do all that one can."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pmsim.hardware.shootdown.own import Time, TimeByDistance, record_of
+from pmsim.hardware.shootdown.protocol import Protocol
+
+
+class Entry:
+    """Leaves isolated CPUs in user mode out, and calls the others in two halves."""
+
+    promises = "requested"
+    drops_at = "kernel_entry"
+    note: Time = 0
+    ack: Literal["completion", "entry"] = "completion"
+    once: bool = True
+
+    def shootdown(self, initiator, flush):  # type: ignore[no-untyped-def]
+        called = []
+        for number in flush.targets:
+            cpu = initiator.cpus[number]
+            if cpu.isolated and (cpu.mode == "user" or (cpu.mode == "idle" and not self.once)):
+                yield from initiator.irqs_off(self.note)
+                yield from initiator.defer(cpu, flush.function, until="kernel_entry")
+            else:
+                called.append(number)
+        half = len(called) if self.once else len(called) // 2
+        yield from initiator.cross_call(called[:half], flush.function, ack=self.ack)
+        if called[half:]:
+            yield from initiator.spin(self.note)
+            yield from initiator.cross_call(called[half:], flush.function)
+
+
+class Tick:
+    """Leaves even CPUs a note, if there is room, and calls the others."""
+
+    promises = "requested"
+    drops_at = "tick"
+    work: Time = 0
+
+    def shootdown(self, initiator, flush):  # type: ignore[no-untyped-def]
+        even = [number for number in flush.targets if number % 2 == 0]
+        noted = flush.frees_pages and (
+            yield from initiator.defer(even, flush.function, until="tick")
+        )
+        yield from initiator.irqs_off(self.work)
+        called = [n for n in flush.targets if not (noted and n in even)]
+        yield from initiator.cross_call(called, flush.function)
+
+
+class Runs:
+    """Leaves frozen CPUs out, waits for those that idle by the hardware, and calls the others."""
+
+    promises = "requested"
+    drops_at = "runs"
+    lookup: Time = 0
+    trip: TimeByDistance = 0
+
+    def shootdown(self, initiator, flush):  # type: ignore[no-untyped-def]
+        called, asked = [], []
+        for number in flush.targets:
+            cpu = initiator.cpus[number]
+            if cpu.mode == "frozen":
+                yield from initiator.defer(cpu, flush.function, until="runs")
+            elif cpu.mode == "idle":
+                asked.append(cpu)
+            else:
+                called.append(cpu)
+        if asked:
+            far = max(initiator.between(self.trip, cpu) for cpu in asked)
+            yield from initiator.spin(self.lookup + far, drops=[*asked, initiator.cpu])
+        yield from initiator.cross_call(called, flush.function)
+
+
+class Broadcast:
+    """Broadcasts on everything, calls those that handle interrupts, and waits for all others."""
+
+    promises = "gone"
+    trip: TimeByDistance = 0
+
+    def shootdown(self, initiator, flush):  # type: ignore[no-untyped-def]
+        if flush.pages is not None and flush.pages > 2:
+            yield from initiator.broadcast()
+            return
+        modes = {number: initiator.cpus[number].mode for number in flush.targets}
+        called = [number for number, mode in modes.items() if mode == "handler"]
+        others = [number for number in modes if number not in called]
+        if others:
+            yield from initiator.spin(initiator.between(self.trip, others[-1]), drops=others)
+        yield from initiator.cross_call(called, flush.function, ack="entry")
+
+
+OWN: Final[dict[str, Protocol]] = {
+    one.__name__.lower(): record_of(one.__name__.lower(), one)
+    for one in (Entry, Tick, Runs, Broadcast)
+}
