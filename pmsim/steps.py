@@ -17,9 +17,7 @@ Role: TypeAlias = Literal["foreground", "background", "daemon"]
 it does not wait for a completion itself (daemon)."""
 
 
-def forgotten_wait(
-    method: Callable[..., Any], owners: slice, plain: Collection[str]
-) -> str | None:
+def forgotten_wait(method: Callable[..., Any], owners: slice, plain: Collection[str]) -> str | None:
     """Return where a method makes a call and does not wait for it, which would do nothing.
 
     Parameters

@@ -19,7 +19,7 @@ def _load(files: list[Path] | None) -> list[Path]:
         try:
             load_protocols(file)
         except ScenarioError as error:
-            leave(BAD_INPUT, str(error))
+            leave(BAD_INPUT, f"{error}\n1 fault")
     return files or []
 
 

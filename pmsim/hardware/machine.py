@@ -12,8 +12,8 @@ from pmsim.hardware.clock import Clock
 from pmsim.hardware.costs import CrosscallOrder, MachineCosts
 from pmsim.hardware.host import Host
 from pmsim.hardware.locks import Spinlock, settle
-from pmsim.hardware.passes import layout
 from pmsim.hardware.own_task import OwnTask
+from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS

@@ -208,13 +208,14 @@ class TaskInitiator(Initiator):
     def make(self, task: OwnTask, flush: Flush, what: tuple[int, int, int, int]) -> Steps:
         """Make a shootdown by the protocol's code, whose faults are said with their lines."""
         self._task, self._flush, self._what = task, flush, what
-        name = self._machine.shootdown.protocol.name
+        name, code = self._machine.shootdown.protocol.name, self._machine.by_code
+        assert code is not None
         try:
-            steps = self._machine.by_code.shootdown(self, flush)
+            steps = code.shootdown(self, flush)
             yield from _checked(steps, self)
         except PmsimError as error:
             line = own_line(error)
-            if not line or not isinstance(error, ProgramError):
+            if not line or not isinstance(error, ProgramError) or error.message.startswith(line):
                 raise
             raise ProgramError(f"{line}: {error.message}", self.now, task.place) from error
         except Exception as error:
@@ -232,7 +233,8 @@ class TaskInitiator(Initiator):
         chosen = np.array(targets or [task.cpu], dtype=np.int64)
         if n and n == machine.n_cpus - 1:
             chosen = EVERYONE
-        function = self._flush.function
+        function: FlushFunction = self._flush.function
+        _, cause, operation, pages = self._what
         self._words[layout.ACK] = ack == "entry"
         following = call(
             state,
@@ -242,7 +244,9 @@ class TaskInitiator(Initiator):
             task.cpu,
             n,
             *function.arguments,
-            *self._what[1:],
+            cause,
+            operation,
+            pages,
         )
         self._words[layout.ACK] = 0
         if following != task.index:
@@ -261,12 +265,15 @@ class TaskInitiator(Initiator):
         more = self._words[self._task.row + layout.C_RUNS_ON]
         gone = at + more
         if more and self._machine.turns is not None:
-            gone = self._machine.turns.run_from(np.array(cpus), at, more)
+            gone = self._machine.turns.run_from(np.array(cpus), at, np.full(len(at), more))
         for cpu, instant in zip(cpus, gone.tolist(), strict=True):
             told.dropped[cpu] = max(told.dropped.get(cpu, 0), instant)
         own = self._fabric.own_function_end(self.cpu.number, n)
         told.dropped[self.cpu.number] = own
-        base = self._words[layout.ENTRIES_AT] + self.cpu.number * self._fabric.n_cpus * layout.ENTRY_ROW
+        base = (
+            self._words[layout.ENTRIES_AT]
+            + self.cpu.number * self._fabric.n_cpus * layout.ENTRY_ROW
+        )
         for cpu in cpus:
             start = self._words[base + cpu * layout.ENTRY_ROW + layout.E_START]
             told.closed_ps = max(told.closed_ps, start)
@@ -355,13 +362,13 @@ class TaskInitiator(Initiator):
             return True
         if not rings.has_room(task.cpu):
             return False
-        noted = replace(
-            self._flush.function, cost=0, remote=0, empties_tlb=False, lazy=True, purges=False
-        )
+        flushes: FlushFunction = self._flush.function
+        noted = replace(flushes, cost=0, remote=0, empties_tlb=False, lazy=True, purges=False)
         targets = np.array(cpus, dtype=np.int64)
+        _, cause, operation, pages = self._what
         following = call(
             self._state, self._fabric.distances, targets, NO_JITTER, task.cpu, len(cpus),
-            *noted.arguments, *self._what[1:],
+            *noted.arguments, cause, operation, pages,
         )  # fmt: skip
         if following != task.index:
             yield following
@@ -391,8 +398,9 @@ def _checked(steps: Any, initiator: Initiator) -> Steps:
                 break
             waiting = waiting.gi_yieldfrom
         if waiting is None:
+            place = f"{steps.gi_code.co_filename}:{steps.gi_frame.f_lineno}"
             raise ProgramError(
-                f"yields {wanted!r} by itself: a protocol waits by `yield from`, for calls of the"
-                " initiator", initiator.now,
+                f"{place}: the protocol yields {wanted!r} by itself: it waits by `yield from`, for"
+                " calls of the initiator", initiator.now,
             )  # fmt: skip
         yield wanted

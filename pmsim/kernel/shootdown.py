@@ -93,7 +93,9 @@ def _option_schema(option: Option | Count) -> JsonSchemaValue:
 
 def _protocol(name: str) -> Protocol:
     if name not in PROTOCOLS:
-        hint = f"{_near(name, PROTOCOLS)}; your own: --protocols FILE, or @pmsim.protocol"
+        hint = _near(name, PROTOCOLS)
+        if hint.startswith("known"):
+            hint = f"{hint}; your own: --protocols FILE, or @pmsim.protocol"
         raise refused("bad-value", f"there is no protocol '{name}'", hint)
     return PROTOCOLS[name]
 

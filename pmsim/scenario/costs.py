@@ -59,6 +59,12 @@ class OwnKeys(NamedTuple):
     keys: Keys
 
 
+def protocol_keys(protocol: Protocol) -> type[Keys]:
+    """Return the model of a protocol's costs."""
+    group: type = protocol.costs
+    return keys_of(group)
+
+
 def own_protocols() -> dict[str, Protocol]:
     """Return the protocols that are not pmsim's own, by name."""
     return {name: one for name, one in PROTOCOLS.items() if one.own is not None}

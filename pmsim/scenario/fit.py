@@ -134,7 +134,8 @@ def _of_ticks(machine: MachineDescription, shootdown: Shootdown, *, unsafe: bool
         return None
     return Misfit(
         "unsafe-shootdown",
-        f"{shootdown.protocol.name} promises too little to free memory of user space (munmap, madvise): {reason}",
+        f"{shootdown.protocol.name} promises too little to free memory of user space (munmap,"
+        f" madvise): {reason}",
         "unsafe: true in the kernel runs it all the same",
     )
 

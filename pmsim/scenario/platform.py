@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pmsim.errors import CpuListError, Fault, ScenarioError
-from pmsim.scenario.costs import OwnKeys, keys_of, own_protocols
+from pmsim.scenario.costs import OwnKeys, own_protocols, protocol_keys
 from pmsim.scenario.faults import FaultList, did_you_mean, validated
 from pmsim.scenario.known import known_constants
 from pmsim.scenario.machine import (
@@ -198,7 +198,7 @@ def _own_costs(tree: Node, faults: FaultList) -> tuple[Node, list[OwnKeys]]:
     for name, protocol in named.items():
         node = costs.get(name)
         assert node is not None
-        keys = validated(keys_of(protocol.costs), node, faults)
+        keys = validated(protocol_keys(protocol), node, faults)
         own += [OwnKeys(protocol, keys)] if keys is not None else []
     assert isinstance(tree, Table)
     return (tree.with_key("costs", costs.without(list(named))) if named else tree), own

@@ -34,7 +34,8 @@ def load_protocols(path: Path) -> list[str]:
     # Not importable by its name, so that what is sent elsewhere is sent whole.
     sys.modules[shown] = module
     try:
-        exec(compile(path.read_bytes(), shown, "exec"), module.__dict__)
+        code = compile(path.read_bytes(), shown, "exec", dont_inherit=True)
+        exec(code, module.__dict__)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise _refused(shown, 0, "unreadable", f"the file cannot be read: {reason}") from None

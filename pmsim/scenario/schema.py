@@ -12,7 +12,7 @@ from pydantic_core import core_schema
 
 from pmsim.kernel.profile import KernelProfile
 from pmsim.kernel.profiles import profile_names
-from pmsim.scenario.costs import keys_of, own_protocols
+from pmsim.scenario.costs import own_protocols, protocol_keys
 from pmsim.scenario.machine import MachineKeys
 from pmsim.scenario.model import ScenarioKeys
 from pmsim.scenario.platform import platform_names
@@ -146,7 +146,7 @@ def _own_costs(definitions: dict[str, Any]) -> list[str]:
     added = []
     for name, protocol in own_protocols().items():
         model = f"protocol_{name}"
-        _of(keys_of(protocol.costs), definitions, model)
+        _of(protocol_keys(protocol), definitions, model)
         definitions["CostKeys"]["properties"][name] = {"$ref": f"#/$defs/{model}"}
         added.append(model)
     return added

@@ -19,6 +19,7 @@ from pmsim.scenario.shipped import scenario_names
 from pmsim.simulation.tables.protocols import PROTOCOLS
 from pmsim.workloads.registry import workload_kinds
 from tests.cli.conftest import Pmsim
+from tests.reference.examples import PAGE
 
 HEAVY = ("numpy", "numba", "pandas", "pyarrow", "matplotlib", "pydantic", "simpy", "ruamel")
 
@@ -279,6 +280,27 @@ def test_list_protocols_with_details_says_who_pays_and_what_each_option_promises
         assert f"{protocol.name} " in whole
     assert whole.count("who pays") == len(PROTOCOLS)
     assert "ack: entry at the start of its own function" in whole
+
+
+def test_protocols_of_a_file_are_known_to_a_command(pmsim: Pmsim, tmp_path: Path) -> None:
+    file = tmp_path / "early.py"
+    page = PAGE.read_text(encoding="utf-8")
+    last = page.split("Save this as `early.py`:")[-1]
+    file.write_text(last.split("```")[1].removeprefix("python"), encoding="utf-8")
+    told = pmsim("list", "protocols", "early", "--protocols", str(file)).stdout
+    said = " ".join(told.split())
+    assert "IPI call, acknowledged early where nobody relies on it" in said
+    assert "costs: mark mark of early. (default: 20ns)" in said
+    assert "early" not in pmsim("list", "protocols").stdout
+
+
+def test_a_file_without_protocols_is_bad_input(inside: Pmsim, tmp_path: Path) -> None:
+    file = tmp_path / "early.py"
+    file.write_text("import pmsim\n\npmsim.protocols()\n")
+    done = inside("check", "--protocols", file, "policy-load")
+    assert done.returncode == 2
+    assert done.stdout.startswith(f"pmsim: {file}:3:1: AttributeError: module 'pmsim' has no")
+    assert done.stdout.endswith("1 fault\n")
 
 
 def test_list_workloads_with_details_shows_the_keys_of_each_kind(inside: Pmsim) -> None:

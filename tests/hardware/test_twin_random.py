@@ -25,6 +25,7 @@ from pmsim.hardware.shootdown.sbi import SBI
 from tests.hardware.adapters import run_fabric
 from tests.hardware.strategies import cuts, programs
 from tests.reference import program as programs_module
+from tests.reference.examples import OWN
 from tests.reference.fuzz import Seeded, differences, outcome, pasted, programs_of, smaller
 from tests.reference.generate import NEVER, random_program
 from tests.reference.machine import run as run_reference
@@ -128,6 +129,7 @@ def test_a_program_that_differs_can_be_pasted_and_made_smaller() -> None:
     for number in range(20):
         program = random_program(Seeded([7, number]))
         names = {**vars(costs), **vars(host), **vars(protocols), **vars(programs_module)}
+        names |= {"OWN": OWN, **{name: one.costs for name, one in OWN.items()}}
         assert eval(pasted(program), names) == program
         bare = replace(program, costs=replace(program.costs, tlbi=None, sbi=None))
         assert all(isinstance(one, Program) for one in smaller(bare))
@@ -171,11 +173,13 @@ FEATURES = {
     "guest of a machine with firmware": 15,
     "frozen": 60,
     "frozen, and paravirtual flushes": 20,
-    "firmware": 50,
+    "firmware": 45,
     "firmware and windows": 15,
     "remote actions": 40,
     "hardware that knows the holders": 10,
     "somebody is left out": 3,
+    "protocols that are not pmsim's own": 15,
+    "the documentation's own example": 2,
     "notes": 7,
     "notes that nobody drops": 2,
     "the kernel refills": 10,
@@ -249,6 +253,10 @@ def _features(program: Program, result: Result | str) -> set[str]:
             call.served is None and len(call.acks) < program.topology.n_cpus - 1
             for call in result.calls
         ),
+        "protocols that are not pmsim's own": program.shootdown.protocol.own is not None
+        and bool(result.calls),
+        "the documentation's own example": program.shootdown.protocol is OWN["early"]
+        and bool(result.calls),
         "notes": program.ticks is not None and "free" in operations,
         "notes that nobody drops": program.ticks is not None
         and any(call.gone is None and not call.acks for call in result.calls)

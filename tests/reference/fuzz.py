@@ -25,6 +25,7 @@ from pmsim.hardware.host import BARE_METAL
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS, PROTOCOLS
 from pmsim.hardware.topology import Topology
+from tests.reference.examples import OWN
 from tests.reference.generate import random_cut, random_program
 from tests.reference.machine import run as run_reference
 from tests.reference.program import Program, Result, TaskSpec
@@ -257,7 +258,8 @@ def _report(program: Program, run: Run) -> None:
 
 def pasted(program: Program) -> str:
     """Return a program as Python, protocols by their names."""
-    return re.sub(r"<protocol (\w+)>", r'PROTOCOLS["\1"]', repr(program))
+    named = re.sub(r"<protocol (\w+)>", r'PROTOCOLS["\1"]', repr(program))
+    return re.sub(rf'PROTOCOLS\["({"|".join(OWN)})"\]', r'OWN["\1"]', named)
 
 
 def programs_of(

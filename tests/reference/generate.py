@@ -192,7 +192,7 @@ class _Generator:
         """Return a protocol that interrupts, or has ticks, with any of its options."""
         calls = [one for one in SHIPPED if one.interrupts or one is LATR]
         protocol = self.source.choice(calls)
-        if self.source.chance(15):
+        if self.source.chance(8):
             protocol = self.source.choice(list(OWN.values()))
         options = {
             option.name: self.source.choice([value.name for value in option.values])

@@ -68,9 +68,7 @@ class ReferenceInitiator(Initiator):
             assert self._flush is not None
             takes = -(-(self._flush.pages or 0) // tlbi.pages) * tlbi.operation
         empties = function.is_full_flush and not function.spares_kernel
-        asked = Invalidation(
-            self.task, takes + server_barrier(self.machine), empties_tlb=empties
-        )
+        asked = Invalidation(self.task, takes + server_barrier(self.machine), empties_tlb=empties)
         asked.start()
         yield
         self.gones.append(lambda: asked.served_at)

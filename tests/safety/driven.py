@@ -15,7 +15,6 @@ from pmsim.hardware.proposals import (
     LatrCosts,
     RarCosts,
 )
-from pmsim.hardware.shootdown.latr import LATR
 from pmsim.hardware.topology import Topology
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.kernel import Kernel
@@ -94,8 +93,8 @@ class Driven:
         loaded = load_profile(profile, {"pmalloc": "prmem", "unsafe": True, **overrides})
         costs = COSTS
         shootdown = loaded.shootdown_on(costs)
-        # Isolated CPUs have no ticks: latr is refused there.
-        isolated = [] if shootdown.protocol is LATR else [ISOLATED]
+        # Isolated CPUs have no ticks: what waits for these is refused there.
+        isolated = [] if shootdown.protocol.drops_at == "tick" else [ISOLATED]
         self.machine = Machine(
             Topology(cores=CPUS),
             costs,

@@ -9,8 +9,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.kernel.profiles import profile_names
 from pmsim.units import US
+from tests.reference.examples import OWN
 from tests.safety.driven import CPUS, EVERY, Driven
 
 PROTOCOLS: list[Any] = [
@@ -24,6 +26,9 @@ PROTOCOLS: list[Any] = [
     "tlbi",
     {"tlbi": {"kernel_range_drops": "everything", "repeat_sync": "per_sync"}},
     "sbi",
+    Shootdown(OWN["early"]),
+    Shootdown(OWN["tick"]),
+    Shootdown(OWN["broadcast"]),
 ]
 """Every protocol and what may be chosen of it that promises enough."""
 

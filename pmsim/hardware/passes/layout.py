@@ -62,8 +62,9 @@ CONTENTION, RECOVERY, ASKED, LAST_SERVED = 57, 58, 59, 61
 UNSETTLED_AT, UNSETTLED = 64, 65
 WAITED = 66  # how long the initiator of the next call has waited for a slot
 TURNS = 67  # requests to the server so far
-# deferral (`shootdown.deferred`): what may be deferred (`BY_CODE`: nothing by itself), its costs, how many calls to all others
-# and to some have left somebody out; and a buffer of what was put off and of when it was dropped
+# deferral (`shootdown.deferred`): what may be deferred (`BY_CODE`: nothing by itself), its costs,
+# how many calls to all others and to some have left somebody out; and a buffer of what was put off
+# and of when it was dropped
 DEFERS, CHECK, ENTRY_FLUSH, DEFERRALS, SOME_DEFERRALS, DROPS_AT, DROPS = range(68, 75)
 # of a guest: how long a CPU runs in its turn, and from one turn to the next (0: it always runs);
 # and whether flushes of user space leave out those that do not run

@@ -124,6 +124,11 @@ class Initiator(ABC):
         self._drops_at = drops_at
         self._flush: Flush | None = None
 
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"an initiator has no '{name}': it can cross_call, broadcast, defer, spin and irqs_off"
+        )
+
     # -- what it sees ------------------------------------------------------------------------------
 
     @property

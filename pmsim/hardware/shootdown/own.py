@@ -25,7 +25,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from inspect import cleandoc, isgeneratorfunction
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from pmsim.constants import Constant, Group, Kind, declarations
 from pmsim.errors import UnitError
@@ -124,7 +134,7 @@ def record_of(name: str, cls: type) -> Protocol:
         held_off=True,
         at_return=_promised(cls, place),
         pays=getattr(cls, "pays", "whom its code makes pay"),
-        source=getattr(cls, "source", f"{cls.__module__}.{cls.__qualname__}, not pmsim's own"),
+        source=getattr(cls, "source", f"{cls.__qualname__} of {cls.__module__}, not pmsim's own"),
         options=options,
         calls="ipi",
         drops_at=_drops_at(cls, place),
@@ -189,7 +199,9 @@ def _check_method(cls: type, place: str) -> None:
     try:
         cls()
     except TypeError as error:
-        raise TypeError(f"{place}{cls.__qualname__} cannot be made without arguments: {error}") from None
+        raise TypeError(
+            f"{place}{cls.__qualname__} cannot be made without arguments: {error}"
+        ) from None
 
 
 def _promised(cls: type, place: str) -> Holds:
@@ -226,12 +238,16 @@ class _Cost(NamedTuple):
 
 def _keys(name: str, cls: type, place: str) -> tuple[type[Group], tuple[Option | Count, ...]]:
     """Return the group of a class's costs, and its options."""
-    hints = get_type_hints(cls, include_extras=True)
+    # Where it was defined may be no module that can be found by its name.
+    names = cls.shootdown.__globals__  # type: ignore[attr-defined]
+    hints = get_type_hints(cls, globalns=names, include_extras=True)
     costs: list[_Cost] = []
     options: list[Option | Count] = []
     for key, hint in hints.items():
         default = getattr(cls, key, MISSING)
-        constant = next((one for one in getattr(hint, "__metadata__", ()) if isinstance(one, Constant)), None)
+        constant = next(
+            (one for one in getattr(hint, "__metadata__", ()) if isinstance(one, Constant)), None
+        )
         if constant is None:
             options.append(_option(key, hint, default, f"{place}{key} of {cls.__qualname__}"))
             continue
@@ -294,15 +310,15 @@ def _costs_again(of: Protocol, values: dict[str, Any]) -> Group:
 
 
 def _group(name: str, costs: Sequence[_Cost]) -> type[Group]:
-    given = [
-        (one.key, Annotated[Any, one.constant], *([] if one.default is None else [field(default=one.default)]))
-        for one in costs
-    ]  # fmt: skip
+    given: list[Any] = []
+    for one in costs:
+        default = () if one.default is None else (field(default=one.default),)
+        given.append((one.key, Annotated[Any, one.constant], *default))
     made = make_dataclass(
         "Costs", given, bases=(OwnCosts,), frozen=True, slots=True, kw_only=True,
         namespace={"__doc__": f"What {name} costs."},
     )  # fmt: skip
-    made.__name__ = name
+    made.__name__ = made.__qualname__ = name
     return made
 
 

@@ -11,7 +11,17 @@ from pmsim.hardware.shootdown.protocols import PROTOCOLS, SHIPPED
 from pmsim.hardware.topology import ByDistance
 from pmsim.units import format_time
 
-__all__ = ["PROTOCOLS", "SILENT", "Count", "Holds", "Shootdown", "calls_of", "place", "protocol_costs", "told"]
+__all__ = [
+    "PROTOCOLS",
+    "SILENT",
+    "Count",
+    "Holds",
+    "Shootdown",
+    "calls_of",
+    "place",
+    "protocol_costs",
+    "told",
+]
 
 SILENT: Final = frozenset(one.name for one in SHIPPED if not one.by_calls)
 """Those of which nobody has a handler."""
@@ -34,7 +44,8 @@ def protocol_costs(protocol: Protocol) -> list[tuple[str, str]]:
     """
     if protocol.own is None:
         return []
-    found, declared = [], protocol.costs
+    found: list[tuple[str, str]] = []
+    declared: type = protocol.costs
     for one in declarations(declared):
         default = "" if one.required else f" (default: {_written(one.default)})"
         text = one.note.text if isinstance(one.note, Constant) else ""
