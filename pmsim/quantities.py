@@ -69,6 +69,9 @@ class QuantityKey:
     smallest, largest
         The ends of what can mean anything here, in the base unit, where they are narrower than the
         kind's own.
+    memory
+        Of pages: whether memory may stand for them (``64MiB``), which is rounded up to whole pages
+        of the kernel, whose size the validation context has as ``page_size``.
     """
 
     kind: units.Quantity
@@ -77,6 +80,7 @@ class QuantityKey:
     bare: bool = False
     smallest: int = 0
     largest: int | None = None
+    memory: bool = False
 
     def validate(self, value: Any, info: ValidationInfo) -> int | Fraction | str:
         """Return the value in its base unit; a bare number in a file is a fault."""
@@ -87,14 +91,27 @@ class QuantityKey:
         if from_file and number and not (self.bare and isinstance(value, int)):
             value = str(value)
         try:
-            read: int | Fraction = _READ[self.kind.name](value)
+            read: int | Fraction = self._read(value, info)
         except UnitError as error:
             words = "".join(f", or {word}" for word in self.words)
+            words += ", or memory, for example 64MiB" if self.memory else ""
             raise refused(error.code, error.message, error.hint + words) from None
         if self.positive and read == 0:
             raise refused("not-positive", f"{self.kind.name} of zero cannot stand here",
                          f"for example {self.kind.example}")  # fmt: skip
         self._check_ends(read)
+        return read
+
+    def _read(self, value: Any, info: ValidationInfo) -> int | Fraction:
+        if self.memory and isinstance(value, str):
+            try:
+                size = units.parse_size(value)
+            except UnitError:
+                pass  # pages then, or nothing
+            else:
+                page_size = (info.context or {}).get("page_size", units.PAGE_SIZE)
+                return int(-(-size // page_size))
+        read: int | Fraction = _READ[self.kind.name](value)
         return read
 
     def _check_ends(self, read: int | Fraction) -> None:
@@ -124,8 +141,9 @@ class QuantityKey:
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         """Describe the text that can stand in a file."""
-        others = [text for text, unit in units.SPELLINGS.items() if unit in self.kind.units]
-        spelled = "|".join(unit.replace("/", r"/\s*") for unit in (*self.kind.units, *others))
+        known = (*self.kind.units, *(units.SIZE.units if self.memory else ()))
+        others = [text for text, unit in units.SPELLINGS.items() if unit in known]
+        spelled = "|".join(unit.replace("/", r"/\s*") for unit in (*known, *others))
         number = rf"\+?({units.DECIMAL})\s*({spelled})"
         text = {
             "type": "string",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -240,9 +241,12 @@ def _workloads(
     """Return the workloads that are sound by themselves, and report all that is not."""
     if not isinstance(node, List):
         return []  # reported already, by the model of the whole scenario
+    context: dict[str, Any] = {"directory": str(directory)}
+    if kernel is not None:
+        context["page_size"] = kernel.page_size
     sound: list[tuple[Node, Workload]] = []
     for item in node.items:
-        one = _workload(item, faults, directory)
+        one = _workload(item, faults, context)
         if one is not None:
             sound.append((item, one))
     if machine is not None:
@@ -252,7 +256,7 @@ def _workloads(
     return [one for _, one in sound]
 
 
-def _workload(node: Node, faults: FaultList, directory: Path) -> Workload | None:
+def _workload(node: Node, faults: FaultList, context: Mapping[str, Any]) -> Workload | None:
     kinds = workload_kinds()
     if not isinstance(node, Table):
         faults.at(node, "wrong-type", "a workload is a mapping of keys", "for example kind: trace")
@@ -270,7 +274,7 @@ def _workload(node: Node, faults: FaultList, directory: Path) -> Workload | None
         message = f"there is no kind of workload '{name}'"
         faults.at(kind, "unknown-workload", message, did_you_mean(str(name), kinds))
         return None
-    return validated(kinds[name], node, faults, {"directory": str(directory)})
+    return validated(kinds[name], node, faults, context)
 
 
 def _report(fault: KeyFault | Fault, node: Node, faults: FaultList) -> None:

@@ -48,9 +48,10 @@ MOST_USER_PAGES: Final = 128 * units.TIB // units.PAGE_SIZE
 """Pages of a process: its half of an address space of four levels, 128 TiB."""
 
 UserPages = Annotated[
-    int, QuantityKey(units.PAGES, positive=True, bare=True, largest=MOST_USER_PAGES)
+    int,
+    QuantityKey(units.PAGES, positive=True, bare=True, largest=MOST_USER_PAGES, memory=True),
 ]
-"""Pages of user space, at least one; the unit may be left out."""
+"""Pages of user space, at least one; the unit may be left out, or memory stand for them."""
 
 PagesOrNone = Annotated[int, QuantityKey(units.PAGES, bare=True, largest=MOST_USER_PAGES)]
 """Pages of user space, maybe none; the unit may be left out."""

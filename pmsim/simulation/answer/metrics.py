@@ -7,6 +7,7 @@ all come from here. The number itself is taken from the replication's summary an
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -90,12 +91,15 @@ class Measured:
         Interrupt handlers run.
     pools
         Sums over its pools.
+    sent
+        Operations of TLB broadcasts by the cause of these; empty where there were none.
     """
 
     summary: Summary
     operations: Mapping[str, Tally]
     handlers: int
     pools: Mapping[str, float]
+    sent: Mapping[str, int]
 
     @property
     def cpu_time(self) -> int:
@@ -136,7 +140,8 @@ def measure(files: TableSource, summary: Summary) -> dict[str, float]:
         Their headline numbers.
     """
     handlers = int(whole(files, "cpus", ("handlers",))["handlers"].sum())
-    return dict(_columns(Measured(summary, _operation_times(files), handlers, _pools(files))))
+    operations, pools = _operation_times(files), _pools(files)
+    return dict(_columns(Measured(summary, operations, handlers, pools, _sent(files))))
 
 
 def _columns(measured: Measured) -> Iterator[tuple[str, float]]:
@@ -199,6 +204,17 @@ def _operation_times(files: TableSource) -> dict[str, Tally]:
         for code in np.unique(codes).tolist():
             times.setdefault(kinds[code], Tally()).add(taken[codes == code])
     return dict(sorted(times.items()))
+
+
+def _sent(files: TableSource) -> dict[str, int]:
+    """Return the operations of TLB broadcasts by cause, without causes that sent none."""
+    sent: Counter[str] = Counter()
+    for batch in files.arrow_batches("crosscalls", ("cause", "invalidations")):
+        codes, causes = coded(batch.column(0))
+        operations = filled(batch.column(1))
+        for code in np.unique(codes[operations > 0]).tolist():
+            sent[causes[code]] += int(operations[codes == code].sum())
+    return dict(sorted(sent.items()))
 
 
 def _pools(files: TableSource) -> dict[str, float]:
@@ -326,6 +342,15 @@ _DECLARED = (
     Metric(
         "broadcasts_by_cause", "1", "count", "shootdowns", "Shootdowns by their cause.",
         lambda m: m.summary.broadcasts.by_cause, "cause",
+    ),
+    Metric(
+        "tlb_operations", "1", "count", "operations of TLB broadcasts",
+        "Operations (TLBI, INVLPGB) that TLB broadcasts consisted of.",
+        lambda m: sum(m.sent.values()) if m.sent else None,
+    ),
+    Metric(
+        "tlb_operations_by_cause", "1", "count", "operations of TLB broadcasts",
+        "Operations of TLB broadcasts by the cause of these.", lambda m: m.sent, "cause",
     ),
     Metric(
         "handlers", "1", "count", "handlers", "Interrupt handlers run.", lambda m: m.handlers

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MOST_PAGES = MOST_BYTES // units.PAGE_SIZE
 FlushedPages = Annotated[
     int | Literal["all"],
-    QuantityKey(units.PAGES, words=("all",), bare=True, largest=MOST_PAGES),
+    QuantityKey(units.PAGES, words=("all",), bare=True, largest=MOST_PAGES, memory=True),
 ]
 """Pages of kernel addresses, or every translation that there is."""
 
