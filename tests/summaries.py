@@ -30,6 +30,7 @@ EMPTY = Summary(
     user_work=(),
     calls=(),
     operations=(),
+    locks=(),
     failures=(),
     detail=(),
 )

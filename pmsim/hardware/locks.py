@@ -50,7 +50,7 @@ class Mutex:
         self._machine = machine
         self._adaptive = machine.costs.sched.mutex == "adaptive"
         self._sleepers: deque[Task] = deque()
-        self._handed = 0  # when it was last handed to a task
+        self._handed = 0  # when somebody took it last while others waited
         self._woken: Task | None = None  # a sleeper that is to ask anew
         self._marked: Task | None = None  # one that has, in vain
 
@@ -70,14 +70,17 @@ class Mutex:
         if self.try_lock(task):
             return
         task.held += 1
+        self._machine.contention.begins(self, task)
         yield from self._wait(task)
         while self.owner is not task:
             self._woken = None
             if self.is_free:
                 self.owner = task
-                return
-            self._marked = task
-            yield from self._wait(task)
+                self._handed = task.now
+            else:
+                self._marked = task
+                yield from self._wait(task)
+        self._machine.contention.ends(task)
 
     def _wait(self, task: Task) -> Generator[int, None, None]:
         """Spin or sleep once; after `boundary` a task has not used up its quantum beside others."""
@@ -103,6 +106,8 @@ class Mutex:
             return False
         task.held += 1
         self.owner = task
+        if self._sleepers:
+            self._handed = task.now
         return True
 
     @property
@@ -127,10 +132,10 @@ class Mutex:
 
     def _pass_on(self, releaser: Task) -> None:
         """Hand the lock to the marked task or to a spinner, and wake a sleeper where one is due."""
-        if self._machine.turns is not None:
-            waiter = self.spinners[0] if self.spinners else self._sleepers[0]
-            self._machine.note_holder(releaser.cpu, max(waiter.waits_since, self._handed))
-            self._handed = releaser.now
+        waiter = self.spinners[0] if self.spinners else self._sleepers[0]
+        self._machine.note_holder(releaser.cpu, max(waiter.waits_since, self._handed))
+        self._machine.contention.released(self, releaser, waiter, self._handed)
+        self._handed = releaser.now
         if self.spinners:
             releaser.is_no_longer_spun_for(self)
         marked, self._marked = self._marked, None
@@ -232,7 +237,9 @@ class Spinlock:
             task.held += 1
             self._words[task.row + layout.SPINS] += 1
             self._waiters.append(task)
+            self._machine.contention.begins(self, task)
             yield from task.spin_for(self, self.kind, layout.M_SPINLOCK)
+            self._machine.contention.ends(task)
 
     def try_lock(self, task: Task) -> bool:
         """Take the lock if it is free; return whether it was. Takes no time."""
@@ -259,10 +266,9 @@ class Spinlock:
         self._words[task.row + layout.SPINS] -= 1
         self.owner = self._waiters.popleft() if self._waiters else None
         if self.owner is not None:
-            if self._machine.turns is not None:
-                since = max(self.owner.waits_since, self._handed)
-                self._machine.note_holder(task.cpu, since)
-                self._handed = task.now
+            self._machine.note_holder(task.cpu, max(self.owner.waits_since, self._handed))
+            self._machine.contention.released(self, task, self.owner, self._handed)
+            self._handed = task.now
             self.owner.goes_on_a_line_after(task)
 
 

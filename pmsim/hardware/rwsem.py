@@ -86,7 +86,9 @@ class RwSemaphore(Mutex):
             task.held += 1
             self._wants_to_read.add(task)
             self._sleepers.append(task)
+            self._machine.contention.begins(self, task)
             yield from task.wait_for(self)
+            self._machine.contention.ends(task)
 
     def _try_to_read(self, task: Task) -> bool:
         if self.owner is not None or self._sleepers or self._woken is not None:
@@ -113,6 +115,7 @@ class RwSemaphore(Mutex):
         if self._sleepers[0] not in self._wants_to_read:
             super()._wake_the_first()
         elif self.owner is None:
+            self._handed = self._machine.now
             for task in [task for task in self._sleepers if task in self._wants_to_read]:
                 self._sleepers.remove(task)
                 self.readers.add(task)

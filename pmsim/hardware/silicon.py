@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pmsim.hardware.contention import Contention
 from pmsim.hardware.costs import CrosscallOrder, Jitter, MachineCosts
 from pmsim.hardware.detail import MOST_KEPT, Detail, DetailSink
 from pmsim.hardware.fabric import ACCOUNT_COLUMNS, Fabric
@@ -78,6 +79,8 @@ class Silicon:
         Keeps all that happens in a part of the run, where `keep_detail` was asked to before it.
     interruptions
         Notes what interrupts some CPUs, where `watch_interruptions` was asked to before the run.
+    contention
+        What is noted of locks that tasks wait for.
     jitter
         What is added to each delivery of a cross-call, if anything.
     leaves_out, in_turn
@@ -151,6 +154,7 @@ class Silicon:
         self.leaves_out = bool(drops_at)
         self.leaves_out |= host is not None and host.freezes and host.pv_flush
         self.in_turn = frozenset(isolated) if drops_at == "kernel_entry" else frozenset[int]()
+        self.contention = Contention()
         self.shared = [False] * self.n_cpus
         self.active = 0
         self.until_done = False

@@ -94,6 +94,7 @@ class Kernel:
         sink: Sink | None = None,
     ) -> None:
         operations = OperationLog(sink)
+        machine.contention.doing = operations.doing
         tlbflush = TlbFlush(machine, profile, operations)
         costs = (costs or KernelCosts()).of_pages(profile.page_size)
         self.workqueue = Workqueue(machine)

@@ -253,6 +253,11 @@ class OperationLog:
         """Return the innermost operation that ``task`` is in."""
         return self._current.get(task)
 
+    def doing(self, task: Any) -> str:
+        """Return the kind of the innermost operation that ``task`` is in; "" outside of any."""
+        current = self._current.get(task)
+        return "" if current is None else current.kind
+
     def begin(self, task: Task, kind: str, pages: Pages = 0) -> Operation:
         """Note that ``task`` begins an operation, inside the one that it is in."""
         current, number = self._current, self._begun

@@ -48,6 +48,7 @@ class Reclaim:
 
     def __init__(self, context: KernelContext) -> None:
         self._machine = context.machine
+        self._page_size = context.profile.geometry.page_size
         self._way = context.profile.reclaim_flush
         self._costs = context.costs
         self._operations = context.operations
@@ -70,7 +71,9 @@ class Reclaim:
             ``vm.watermark_scale_factor``.
         """
         if name not in self._nodes:
-            self._nodes[name] = Node(self._machine, name, Watermarks.of(memory, scale))
+            self._nodes[name] = Node(
+                self._machine, name, Watermarks.of(memory, self._page_size, scale)
+            )
         return self._nodes[name]
 
     @call

@@ -16,7 +16,7 @@ from math import isqrt
 from typing import TYPE_CHECKING, Final
 
 from pmsim.hardware.locks import Completion
-from pmsim.units import KIB, PAGE_SIZE, Bytes, Pages
+from pmsim.units import KIB, Bytes, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.silicon import Silicon
@@ -45,12 +45,12 @@ class Watermarks:
     high: Pages
 
     @classmethod
-    def of(cls, memory: Bytes, scale: int = WATERMARK_SCALE_FACTOR) -> Watermarks:
-        """Return those of a node of so much memory, all of it managed."""
+    def of(cls, memory: Bytes, page_size: Bytes, scale: int = WATERMARK_SCALE_FACTOR) -> Watermarks:
+        """Return those of a node of so much memory, all of it managed, in pages of a size."""
         least_kbytes, most_kbytes = LEAST_KBYTES
         kbytes = min(max(isqrt(memory // KIB * 16), least_kbytes), most_kbytes)
-        least = kbytes * KIB // PAGE_SIZE
-        apart = max(least // 4, memory // PAGE_SIZE * scale // 10_000)
+        least = kbytes * KIB // page_size
+        apart = max(least // 4, memory // page_size * scale // 10_000)
         return cls(least, least + apart, least + 2 * apart)
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST_OPERATIONS: Final = 12
 """Kinds of operation that are shown, the costliest."""
+MOST_LOCKS: Final = 8
+"""Locks that are shown, those that were waited for longest."""
 MEANS: Final = (
     "transient_end_ps", "after_per_s", "after_lost_share", "after_latency_mean_ps", "slowdown",
     "operation_mean_ps",
@@ -50,6 +52,7 @@ def answer_tables(result: Result) -> list[Table]:
         means(summary),
         left_open(summary),
         costs(summary),
+        locks(summary),
         shootdowns(summary),
         isolated(summary),
         operations(summary),
@@ -130,6 +133,28 @@ _LOST_TO: Final = {
     "locks": "spinning for locks",
     "sending": "flushing the own CPU, enqueuing and sending, interrupts off",
 }
+
+
+def locks(summary: Summary) -> Table:
+    """Return which locks were waited for, and who held them."""
+    head = ("lock", "waits", "waited", "longest", "most by", "held up to", "by", "in")
+    rows = [
+        (
+            word(one.lock), count(one.waits), time(one.waited_ps), time(one.longest_wait_ps),
+            word(f"{one.waiter}, CPU {one.waiter_cpu}"), time(one.held_ps),
+            word("" if one.holder is None else f"{one.holder}, CPU {one.holder_cpu}"),
+            word(one.doing or ""),
+        )
+        for one in summary.locks[:MOST_LOCKS]
+    ]  # fmt: skip
+    more = len(summary.locks) - len(rows)
+    return Table(
+        "locks that were waited for",
+        head,
+        tuple(rows),
+        "Held: the longest while others waited."
+        + (f" The first {len(rows):,} of {len(summary.locks):,} locks." if more else ""),
+    )
 
 
 def shootdowns(summary: Summary) -> Table:

@@ -10,7 +10,7 @@ import pmsim
 from pmsim.hardware.task import Task
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.watermarks import Watermarks
-from pmsim.units import GIB, MIB, MS
+from pmsim.units import GIB, KIB, MIB, MS
 from tests.kernel.booted import Booted
 from tests.kernel.pool_programs import Calls
 from tests.machines import scenario
@@ -24,14 +24,16 @@ SMALL = 16 * MIB
     [(16 * MIB, 512), (64 * MIB, 1024), (GIB, 4096), (16 * GIB, 16384), (1 << 44, 262_144)],
 )
 def test_the_least_mark_grows_with_the_root_of_memory(memory: int, kbytes: int) -> None:
-    assert Watermarks.of(memory).least == kbytes // 4
+    assert Watermarks.of(memory, 4 * KIB).least == kbytes // 4
 
 
 def test_marks_are_a_quarter_of_the_least_apart_or_a_share_of_memory() -> None:
-    assert Watermarks.of(SMALL) == Watermarks(128, 160, 192)
+    assert Watermarks.of(SMALL, 4 * KIB) == Watermarks(128, 160, 192)
     # 16 GiB are 4,194,304 pages, of which a thousandth is 4,194: more than a quarter of 4,096.
-    assert Watermarks.of(16 * GIB) == Watermarks(4096, 4096 + 4194, 4096 + 2 * 4194)
-    assert Watermarks.of(16 * GIB, 100).low == 4096 + 41943
+    assert Watermarks.of(16 * GIB, 4 * KIB) == Watermarks(4096, 4096 + 4194, 4096 + 2 * 4194)
+    assert Watermarks.of(16 * GIB, 4 * KIB, 100).low == 4096 + 41943
+    # 65,536 pages of 64 KiB are 4 GiB, whose root is 8 MiB.
+    assert Watermarks.of(4 * GIB, 64 * KIB) == Watermarks(128, 193, 258)
 
 
 def short(pages: int, *, kswapd: bool, others: int = 1, profile: str = "") -> Booted:

@@ -21,6 +21,7 @@ from pmsim.simulation.answer.calm import Calm
 from pmsim.simulation.answer.deferral import deferral_words
 from pmsim.simulation.answer.frozen import frozen_words
 from pmsim.simulation.answer.isolation import Isolated
+from pmsim.simulation.answer.lock_waits import lock_words
 from pmsim.simulation.answer.safety import attack, exposure, held_back, unsafe
 from pmsim.simulation.answer.summary import (
     Calls,
@@ -96,7 +97,7 @@ def sentences(summary: Summary) -> list[str]:
         *over_budget(summary),
         *first,
         *_cost(summary),
-        *_locked(summary),
+        *lock_words(summary),
         *_woken(summary),
         *frozen_words(summary),
         *_hanging(summary),
@@ -130,20 +131,6 @@ def _cost(summary: Summary) -> list[str]:
     told = [f"{time(ps / runs)} {words[name]}" for name, ps in parts if ps >= SLIGHT * cost.lost_ps]
     told[0] += f" ({share(parts[0][1] / cost.lost_ps)})"
     return [f"{said}: {', '.join(told)}{_who_lost_most(summary)}."]
-
-
-def _locked(summary: Summary) -> list[str]:
-    """Say in which calls locks are waited for, where that is what costs most."""
-    parts = summary.cost.parts
-    waits: dict[str, int] = {}
-    for one in summary.calls:
-        waits[one.kind] = waits.get(one.kind, 0) + one.lock_wait_ps
-    total = sum(waits.values())
-    if not total or max(parts, key=lambda name: parts[name]) != "locks":
-        return []
-    most = sorted(waits.items(), key=lambda wait: -wait[1])[:MOST_CALLS]
-    told = [f"{kind} ({share(ps / total)})" for kind, ps in most if ps >= NEGLIGIBLE * total]
-    return [f"Locks were waited for in {' and '.join(told)}."]
 
 
 def _taker_words(summary: Summary) -> dict[str, str]:

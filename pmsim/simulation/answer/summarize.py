@@ -13,6 +13,7 @@ from pmsim.simulation.answer.calm import foremost
 from pmsim.simulation.answer.isolated import isolated_cpus
 from pmsim.simulation.answer.isolation import Isolated, Isolation
 from pmsim.simulation.answer.kernelcalls import KERNEL_WORKER, kernel_calls
+from pmsim.simulation.answer.lock_waits import lock_waits
 from pmsim.simulation.answer.parts import SPENT, lost_ps, parts_of_runs
 from pmsim.simulation.answer.safety import exposed, overwritten, safe
 from pmsim.simulation.answer.slowest import SLOWEST_COLUMNS, SlowestCall
@@ -89,6 +90,7 @@ def summarize(
         user_work=_user_work(tasks, cpus),
         calls=kernel_calls(files, set(names.values()), sum(durations)),
         operations=_operations(files),
+        locks=lock_waits(files),
         failures=_failures(files),
         detail=_detail(files),
         safety=safe(files),

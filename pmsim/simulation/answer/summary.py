@@ -210,6 +210,23 @@ class Operations(Record):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class LockWaits(Record):
+    """A lock that tasks waited for, spinning or asleep; locks of one name are one."""
+
+    lock: Annotated[str, "Its name."]
+    waits: Annotated[int, "How often a task waited for it."]
+    waited_ps: Annotated[int, "How long, all together."]
+    longest_wait_ps: Annotated[int, "The longest wait."]
+    waiter: Annotated[str, "The workload that waited longest on one CPU, or a kernel's task."]
+    waiter_cpu: Annotated[int, "That CPU."]
+    held_ps: Annotated[int, "The longest that it was held while others waited."]
+    holder: Annotated[str | None, "The workload that held it then, or a kernel's task."]
+    holder_cpu: Annotated[int | None, "On which CPU."]
+    doing: Annotated[str | None, "In which kernel operation; none: in none."]
+    held_from_ps: Annotated[int | None, "From when on."]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Failures(Record):
     """Simulated faults and refused calls of one kind."""
 
@@ -337,6 +354,7 @@ class Summary(Record):
         "What workloads asked of the kernel, first what took most time without its delay.",
     ]
     operations: Annotated[tuple[Operations, ...], "Kernel operations by kind, in the same order."]
+    locks: Annotated[tuple[LockWaits, ...], "Locks that were waited for, the longest first."]
     failures: Annotated[tuple[Failures, ...], "What failed, by kind."]
     detail: Annotated[tuple[Detail, ...], "What was kept in full, for each such run."]
     safety: Annotated[Safe | None, "What CPUs could still do that they must not."] = None

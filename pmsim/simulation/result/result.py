@@ -156,6 +156,11 @@ class Result:
         return self.table("pools")
 
     @property
+    def locks(self) -> pd.DataFrame:
+        """One row per lock that a task waited for."""
+        return self.table("locks")
+
+    @property
     def tasks(self) -> pd.DataFrame:
         """One row per task of a workload."""
         return self.table("tasks")

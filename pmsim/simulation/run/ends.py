@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pmsim.hardware.contention import LockUse
 from pmsim.kernel.addresses.writes import Overwrite, WriteFault
 from pmsim.kernel.pmalloc.pools import Pool
 from pmsim.kernel.process_calls import Forked, ProcessCalls
@@ -24,6 +25,7 @@ def final_rows(simulation: Simulation) -> Mapping[str, Sequence[Row]]:
     safety = simulation.kernel.safety
     page_size = simulation.kernel.profile.page_size
     safety.finish()
+    machine.contention.finish(machine.now)
     faults = [_write_row(fault) for fault in simulation.kernel.faults]
     faults += [_failure_row(failure) for failure in simulation.failures]
     kinds = {task.workload.name: task.workload.kind for task in simulation.tasks}
@@ -38,6 +40,7 @@ def final_rows(simulation: Simulation) -> Mapping[str, Sequence[Row]]:
         ],
         "violations": [_violation_row(one) for one in safety.violations],
         "safety": [_safety_row(safety, page_size)],
+        "locks": [_lock_row(name, use) for name, use in machine.contention.uses.items()],
     }
 
 
@@ -68,6 +71,24 @@ def _child_row(child: Forked, kind: str, now: int) -> Row:
         "finished": child.end_ps is not None,
         "work_ps": None,
         "windows_ps": 0,
+    }
+
+
+def _lock_row(name: str, use: LockUse) -> Row:
+    (waiter, cpu), waited = use.waiters.most_common(1)[0]
+    return {
+        "lock": name,
+        "waits": use.waits,
+        "waited_ps": use.waited_ps,
+        "longest_wait_ps": use.longest_wait_ps,
+        "waiter": waiter,
+        "waiter_cpu": cpu,
+        "waiter_ps": waited,
+        "held_ps": use.held_ps,
+        "holder": use.holder or None,
+        "holder_cpu": use.holder_cpu if use.holder else None,
+        "doing": use.doing or None,
+        "held_from_ps": use.held_from_ps,
     }
 
 

@@ -407,6 +407,26 @@ SAFETY = Table(
 DETAILED = "detail"
 """What column ``which`` of `ANATOMY` says of the calls that ``measure.detail`` asks for."""
 
+LOCKS = Table(
+    "locks",
+    "One row per lock that a task waited for in a run; locks of one name are one.",
+    (
+        REPLICATION,
+        _text("lock", "The lock."),
+        _count("waits", "How often a task waited for it."),
+        _time("waited_ps", "How long all did together, spinning or asleep, up to the run's end."),
+        _time("longest_wait_ps", "The longest of these waits."),
+        _text("waiter", "The workload that waited longest in all on one CPU, or a kernel's task."),
+        _count("waiter_cpu", "That CPU."),
+        _time("waiter_ps", "How long it waited there."),
+        _time("held_ps", "The longest that one was held while others waited."),
+        _text("holder", "The workload that held it then, or a kernel's task.", nullable=True),
+        _count("holder_cpu", "On which CPU.", nullable=True),
+        _text("doing", "In which operation.", nullable=True),
+        _time("held_from_ps", "From when on."),
+    ),
+)
+
 ANATOMY = Table(
     "anatomy",
     "One row per target of the median, the p99 and the slowest IPI call of a run, and of all that"
@@ -521,6 +541,7 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             OVERWRITES,
             VIOLATIONS,
             SAFETY,
+            LOCKS,
             ANATOMY,
             STRETCHES,
             INTERRUPTIONS,

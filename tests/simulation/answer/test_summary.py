@@ -57,6 +57,7 @@ def made(tmp_path: Path, *chunks: np.ndarray, **tables: Any) -> Summary:
         store.add("cpus", tables.get("cpus", cpu_rows({}, {})), 0)
         store.add_rows("tasks", tables.get("tasks", [task()]), 0)
         store.add_rows("faults", tables.get("faults", []), 0)
+        store.add_rows("locks", tables.get("locks", []), 0)
     return summarize(TableFiles(tmp_path), [DURATION], tables.get("warmup"))
 
 
@@ -471,11 +472,33 @@ def test_where_locks_cost_most_the_calls_that_waited_for_them_are_named(tmp_path
         replace(CALL, kind="vfree", lock_wait_ps=60),
         replace(CALL, kind="purge", lock_wait_ps=10),
     )
-    for spun, told in ((450, True), (200, False)):
+    for spun, told in ((450, True), (200, True), (100, False)):
         cpus = cpu_rows({"spin_ps": 500, "lock_spin_ps": spun})
         said = sentences(replace(made(tmp_path, calls([50]), cpus=cpus), calls=asked))
         locks = "Locks were waited for in vfree (60 %) and vmalloc (30 %)."
         assert (locks in said) is told
+
+
+LOCK = {
+    "lock": "pgd_lock", "waits": 3, "waited_ps": 90, "longest_wait_ps": 50, "waiter": "burst",
+    "waiter_cpu": 1, "waiter_ps": 60, "held_ps": 0, "holder": None, "holder_cpu": None,
+    "doing": None, "held_from_ps": 0,
+}  # fmt: skip
+HELD = {"holder": "pools", "holder_cpu": 0, "doing": "vfree", "held_from_ps": 7}
+
+
+def test_locks_are_told_by_name_with_who_waited_and_who_held_them(tmp_path: Path) -> None:
+    purge = LOCK | HELD | {"lock": "vmap_purge_lock", "waits": 1, "waited_ps": 360, "held_ps": 200}
+    cpus = cpu_rows({"spin_ps": 500, "lock_spin_ps": 450})
+    summary = made(tmp_path, calls([50]), cpus=cpus, locks=[LOCK, purge])
+    assert [one["lock"] for one in summary["locks"]] == ["vmap_purge_lock", "pgd_lock"]
+    said = sentences(summary)
+    assert said[1:3] == [
+        "vmap_purge_lock was waited for once, 360 ps in all (80 % of all waits), by burst on"
+        " CPU 1; pools on CPU 0 in vfree held it longest while others waited, 200 ps.",
+        "pgd_lock was waited for 3 times, 90 ps in all (20 % of all waits), longest by burst on"
+        " CPU 1.",
+    ]
 
 
 def test_a_cpu_that_lost_far_more_than_the_others_is_named(tmp_path: Path) -> None:

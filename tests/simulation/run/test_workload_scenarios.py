@@ -172,3 +172,10 @@ def test_threads_evict_where_a_single_kswapd_does_not_keep_up() -> None:
         assert 12_800 - 2 * 128 - 64 <= gone <= 12_800 + 64
         flushes = result.summary["broadcasts"]["by_cause"]
         assert flushes == {"reclaim": gone // 32}
+
+
+def test_the_lock_that_a_stalled_purge_holds_is_named_with_its_holder() -> None:
+    (lock,) = run("stalled-purge").summary["locks"]
+    assert (lock["lock"], lock["waiter"], lock["holder"]) == ("vmap_purge_lock", "pools", "drm")
+    assert lock["doing"] == "vfree"
+    assert lock["held_ps"] == pytest.approx(22.1 * S, rel=0.01)
