@@ -201,6 +201,13 @@ class TaskInitiator(Initiator):
         """Return a cost by distance between the initiator and a CPU."""
         return self._machine.topology.cost(table, self.cpu.number, cpu.__index__())
 
+    def holders(self, flush: Flush) -> tuple[int, ...]:
+        """Return those of a flush's targets whose TLBs may hold it."""
+        if self._machine.who_holds is None:
+            return flush.targets
+        known = self._machine.who_holds(self._task)
+        return tuple(cpu for cpu in flush.targets if known is None or cpu in known)
+
     def mode_of(self, number: int) -> Mode:
         """Return what a CPU does now."""
         return MODES[act(self._state, layout.DO_ASK_MODE, number, 0)]

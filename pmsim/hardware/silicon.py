@@ -65,8 +65,9 @@ class Silicon:
         What its hardware does that knows who holds a translation, by the protocol's name.
     isolated
         As given.
-    by_code, initiators
-        The code of its protocol, if that is not pmsim's own; and what it acts by, CPU by CPU.
+    by_code, initiators, who_holds
+        The code of its protocol, if that is not pmsim's own; what it acts by, CPU by CPU; and the
+        kernel's answer to who holds what a task is about to have dropped (None: all may).
     rings
         What CPUs have written down for others to drop at their ticks; None where they do not.
     repeat_sync
@@ -125,6 +126,7 @@ class Silicon:
         self.costs = costs
         self.isolated = frozenset(isolated)
         self.initiators: dict[int, Any] = {}
+        self.who_holds: Callable[[Any], Collection[int] | None] | None = None
         self.by_code = instance_of(shootdown, costs) if shootdown.protocol.own else None
         self.n_cpus = topology.n_cpus
         phases = phases_of(host, self.n_cpus, phase_rng)

@@ -434,6 +434,7 @@ class Task:
         *,
         cause: int = 0,
         operation: int = -1,
+        holders: Sequence[int] | None = None,
     ) -> Steps:
         """Have the hardware tell all who hold a translation, and wait for their answers.
 
@@ -445,6 +446,8 @@ class Task:
             How many were changed; -1: everything.
         cause, operation
             Written to its row: numbers that mean something to the caller.
+        holders
+            The other CPUs that hold it; None: all.
 
         Raises
         ------
@@ -456,7 +459,7 @@ class Task:
         machine = self.machine
         if protocol.name not in machine.holders:
             raise self.error(f"relies on {protocol.name}, which this machine does not have")
-        what = machine.holders[protocol.name].wait(self.cpu, pages)
+        what = machine.holders[protocol.name].wait(self.cpu, pages, holders)
         check_length(what.held)
         numbers = (number_of(protocol), int(what.kind), int(cause), operation, pages)
         if wait(self._state, self.cpu, what.held, what.trip, what.holders, *numbers):

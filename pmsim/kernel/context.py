@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pmsim.kernel.profile import KernelProfile
     from pmsim.kernel.safety.safety import Safety
     from pmsim.kernel.tlbflush import TlbFlush
+    from pmsim.kernel.touched import Touched
     from pmsim.kernel.workqueue import Workqueue
 
 Part = TypeVar("Part")
@@ -51,6 +52,8 @@ class KernelContext:
         Who does what is put off.
     safety
         Compares what parts rely on with what TLBs may hold.
+    touched
+        Who has touched which memory, where hardware or a protocol asks.
     """
 
     machine: Machine
@@ -60,6 +63,7 @@ class KernelContext:
     tlbflush: TlbFlush
     workqueue: Workqueue
     safety: Safety
+    touched: Touched
     _parts: dict[Callable[[KernelContext], Any], Any] = field(default_factory=dict, repr=False)
 
     def part(self, make: Callable[[KernelContext], Part]) -> Part:

@@ -14,7 +14,7 @@ from pmsim.kernel.context import KernelContext
 from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.ftrace import Ftrace
 from pmsim.kernel.modules.loader import Modules
-from pmsim.kernel.operations import OperationLog, Sink
+from pmsim.kernel.operations import NOWHERE, OperationLog, Sink
 from pmsim.kernel.pagetables.directmap import DirectMap
 from pmsim.kernel.pagetables.frames import page_frames
 from pmsim.kernel.pagetables.page_blocks import PageBlocks
@@ -29,12 +29,17 @@ from pmsim.kernel.text.static_keys import StaticKeys
 from pmsim.kernel.text.text_poke import TextPoke
 from pmsim.kernel.text.tracepoints import Tracepoints
 from pmsim.kernel.tlbflush import TlbFlush
+from pmsim.kernel.touched import Touched
 from pmsim.kernel.user_mm import UserMms
 from pmsim.kernel.workqueue import Workqueue
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pmsim.hardware.machine import Machine
+    from pmsim.hardware.task import Task
     from pmsim.kernel.profile import KernelProfile
+    from pmsim.units import CpuId
 
 
 class AddressLevels(NamedTuple):
@@ -95,12 +100,14 @@ class Kernel:
     ) -> None:
         operations = OperationLog(sink)
         machine.contention.doing = operations.doing
-        tlbflush = TlbFlush(machine, profile, operations)
+        touched = Touched(machine, profile)
+        tlbflush = TlbFlush(machine, profile, operations, touched)
         costs = (costs or KernelCosts()).of_pages(profile.page_size)
         self.workqueue = Workqueue(machine)
         self.safety = Safety(machine, profile.geometry, operations)
+        touched.taken_away = self.safety.stale.newest
         self.context = context = KernelContext(
-            machine, profile, costs, operations, tlbflush, self.workqueue, self.safety
+            machine, profile, costs, operations, tlbflush, self.workqueue, self.safety, touched
         )
         self.machine, self.profile, self.costs = machine, profile, costs
         self.operations, self.tlbflush = operations, tlbflush
@@ -109,6 +116,8 @@ class Kernel:
         self.direct_map = context.part(DirectMap)
         self.blocks = context.part(PageBlocks)
         self.user = context.part(UserMms)
+        if touched.on and machine.by_code is not None:
+            machine.who_holds = self._who_holds
         self.purge = context.part(Purge)
         self.writes = context.part(Writes)
         self.vmalloc = context.part(Vmalloc)
@@ -125,6 +134,15 @@ class Kernel:
         self.kprobes = context.part(Kprobes)
         self.modules = context.part(Modules)
         self.ftrace = context.part(Ftrace)
+
+    def _who_holds(self, task: Task) -> Collection[CpuId] | None:
+        """Return who holds what a task is about to have dropped; None: all may."""
+        what = self.safety.about(task)
+        if what is None or what is NOWHERE:
+            return None
+        if what.process is not None:
+            return self.user.cpus_of(what.process)
+        return self.context.touched.take(task.cpu, what, changed_only=what.is_everything)
 
     @property
     def levels(self) -> AddressLevels:

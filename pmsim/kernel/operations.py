@@ -556,6 +556,7 @@ class OperationLog:
         cause: int,
         pages: Pages,
         what: Dropped | None = None,
+        holders: Sequence[CpuId] | None = None,
     ) -> Steps:
         """Have hardware that knows the holders tell them; counts as a cross-call.
 
@@ -567,6 +568,8 @@ class OperationLog:
             In which way.
         cause, pages, what
             As in `cross_call`.
+        holders
+            The other CPUs that hold it; None: all.
         """
         start = task.now
         watcher = None if what is None else self.watcher
@@ -574,7 +577,9 @@ class OperationLog:
             watcher.begins(task, what)
         operation = self._current.get(task)
         number = NO_OPERATION if operation is None else operation.id
-        yield from task.wait_for_holders(protocol, pages, cause=cause, operation=number)
+        yield from task.wait_for_holders(
+            protocol, pages, cause=cause, operation=number, holders=holders
+        )
         if watcher is not None:
             watcher.invalidated(task)
         if operation is not None:

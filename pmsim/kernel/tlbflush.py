@@ -33,6 +33,7 @@ from pmsim.hardware.shootdown.tlbi import (
 )
 from pmsim.hardware.tlb import CallKind, FlushFunction, empty_call, flush, full_flush, sync_core
 from pmsim.kernel.operations import EVERYTHING, NOWHERE, Dropped
+from pmsim.kernel.touched import Touched
 from pmsim.units import MAX_TIME, Pages
 
 if TYPE_CHECKING:
@@ -228,27 +229,41 @@ class HoldersWay:
         In which way the hardware tells them.
     operations
         Where each shootdown is charged.
+    touched
+        Who holds what.
     """
 
-    def __init__(self, protocol: ShootdownProtocol, operations: OperationLog) -> None:
+    def __init__(
+        self, protocol: ShootdownProtocol, operations: OperationLog, touched: Touched
+    ) -> None:
         self.ceiling = MAX_TIME
         self.by_entries = True
         self._protocol = protocol
         self._operations = operations
+        self._touched = touched
 
     def flush_all(
         self, task: Task, cause: Cause, pages: Pages = -1, *, frees_tables: bool = False
     ) -> Steps:
         """Wait for the change of everything."""
-        return self._operations.wait_for_holders(
-            task, self._protocol, cause, ALL_ENTRIES, EVERYTHING
-        )
+        return self._wait(task, cause, ALL_ENTRIES, EVERYTHING)
 
     def flush_range(
         self, task: Task, cause: Cause, pages: Pages, what: Dropped, *, frees_tables: bool = False
     ) -> Steps:
         """Wait for the change of so many entries."""
-        return self._operations.wait_for_holders(task, self._protocol, cause, pages, what)
+        return self._wait(task, cause, pages, what)
+
+    def _wait(self, task: Task, cause: Cause, pages: Pages, what: Dropped) -> Steps:
+        holders = None
+        if self._touched.on and what is not NOWHERE:
+            # Whoever asks for a flush by itself means all that it names, changed or not. Else what
+            # is everything, or a range with gaps, is about the entries that were changed.
+            changed_only = cause is not Cause.REQUEST
+            holders = self._touched.take(task.cpu, what, changed_only=changed_only)
+        yield from self._operations.wait_for_holders(
+            task, self._protocol, cause, pages, what, holders
+        )
 
 
 class TlbFlush:
@@ -260,6 +275,8 @@ class TlbFlush:
         Whose CPUs are flushed, and how this kernel tells them.
     operations
         Where each shootdown is charged.
+    touched
+        Who holds what, where hardware knows that.
 
     Attributes
     ----------
@@ -272,9 +289,15 @@ class TlbFlush:
         If the machine was built to be told in another way than this kernel's.
     """
 
-    def __init__(self, machine: Machine, profile: KernelProfile, operations: OperationLog) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        profile: KernelProfile,
+        operations: OperationLog,
+        touched: Touched,
+    ) -> None:
         self._page_size = profile.page_size
-        self._way = _way(machine, profile, operations)
+        self._way = _way(machine, profile, operations, touched)
         self.sync_function = _sync_function(machine.costs.tlb, profile)
         self._operations = operations
 
@@ -359,7 +382,9 @@ def ranged_by_call(machine: Machine, ceiling: Pages) -> Pages:
     return min(ceiling, sbi.range_pages) if by_firmware and sbi is not None else ceiling
 
 
-def _way(machine: Machine, profile: KernelProfile, operations: OperationLog) -> Way:
+def _way(
+    machine: Machine, profile: KernelProfile, operations: OperationLog, touched: Touched
+) -> Way:
     """Return the way in which the machine's protocol makes a shootdown."""
     wanted, built = profile.shootdown_on(machine.costs), machine.shootdown
     if wanted != built:
@@ -369,7 +394,7 @@ def _way(machine: Machine, profile: KernelProfile, operations: OperationLog) -> 
         )
     tlbi = machine.costs.tlbi
     if built.protocol.name in machine.holders:
-        return HoldersWay(built.protocol, operations)
+        return HoldersWay(built.protocol, operations, touched)
     if built.protocol.by_calls or tlbi is None:
         ceiling = ranged_by_call(machine, profile.ceiling)
         return CallWay(machine.costs.tlb, ceiling, operations)

@@ -30,7 +30,7 @@ from pmsim.kernel.vma_lock import VmaLock
 from pmsim.units import CpuId, Pages, Picoseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Collection, Generator, Mapping, Sequence
 
     from pmsim.hardware.costs import TlbiCosts
     from pmsim.hardware.task import Task
@@ -189,6 +189,11 @@ class UserMms:
             raise task.error("is a thread of no process")
         return mm
 
+    def cpus_of(self, process: object) -> Collection[CpuId]:
+        """Return the CPUs in the mask of a process, which may hold its translations."""
+        assert isinstance(process, UserMm)
+        return process.cpus
+
     def exit_mm(self, task: Task) -> bool:
         """Let a thread leave its process, whose address space its CPU still borrows.
 
@@ -240,8 +245,9 @@ class UserMms:
                 self._look(cpu)
             mm.tlb_gen += 1
             self._note_all_flushed(mm)
+            holders = sorted(mm.cpus - {task.cpu}) if self._context.touched.on else None
             yield from self._operations.wait_for_holders(
-                task, self._by, Cause.USER, pages, of_process(mm)
+                task, self._by, Cause.USER, pages, of_process(mm), holders
             )
             return
         if mm.zaps > 1 and self._profile.parallel_zaps == "everything":

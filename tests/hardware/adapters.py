@@ -235,7 +235,8 @@ class _FabricRun:
                 function = self._function("flush_user", pages)
                 yield from task.free_lazily(function, pages=pages, targets=targets)
             case "coherent" | "directory":
-                yield from task.wait_for_holders(PROTOCOLS[operation], argument)
+                pages, holders = argument if isinstance(argument, tuple) else (argument, None)
+                yield from task.wait_for_holders(PROTOCOLS[operation], pages, holders=holders)
             case "invalidate":
                 yield from task.invalidate(self._invalidation(argument))
             case _:

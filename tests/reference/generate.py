@@ -354,7 +354,11 @@ class _Generator:
             case "flush_kernel":
                 return "flush_kernel", self.pages()
             case "coherent" | "directory" as operation:
-                return operation, self.source.choice((-1, self.pages()))
+                pages = self.source.choice((-1, self.pages()))
+                if source.chance(50):
+                    return operation, pages
+                others = [c for c in range(n_cpus) if c != cpu]
+                return operation, (pages, tuple(c for c in others if source.chance(40)))
             case "free_tables" | "invalidate" as operation:
                 return operation, self.pages()
             case "flush_user" | "flush_cold" | "flush_own" as operation:

@@ -43,6 +43,9 @@ class ReferenceInitiator(Initiator):
     def between(self, table: ByDistance, cpu: Any) -> int:
         return self.machine.program.topology.cost(table, self.cpu.number, cpu.__index__())
 
+    def holders(self, flush: Flush) -> tuple[int, ...]:
+        return flush.targets
+
     def mode_of(self, number: int) -> Mode:
         cpu = self.machine.cpus[number]
         if cpu.is_frozen():

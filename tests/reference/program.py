@@ -34,8 +34,8 @@ free           (pages, targets)     frees pages of user space that some CPUs may
 sync_core      None                 calls a serialising instruction on every other CPU
 empty          ps                   calls a function of that cost on every other CPU
 invalidate     pages                has the interconnect invalidate them, or everything (0)
-coherent       pages                changes them (-1: everything) where TLBs follow stores
-directory      pages                the same where a directory tells the holders
+coherent       pages[, holders]     changes them (-1: everything) where TLBs follow stores
+directory      pages[, holders]     the same where a directory tells the holders
 mutex_lock     number of the lock   mutexes, semaphores and spinlocks are numbered apart
 mutex_unlock   number of the lock
 write_lock     number of the lock   takes a reader-writer semaphore to write

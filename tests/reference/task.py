@@ -285,9 +285,9 @@ class Task:
                     self, Function(cast(int, argument), drops=False), everybody_else
                 )
             case "coherent":
-                yield from coherent(self, cast(int, argument))
+                yield from coherent(self, argument)
             case "directory":
-                yield from directory(self, cast(int, argument))
+                yield from directory(self, argument)
             case "invalidate":
                 yield from invalidate(self, cast(int, argument))
             case _:

@@ -13,6 +13,7 @@ CPUs write at a time; a directory that is full and drops entries by itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pmsim.hardware.proposals import CoherentCosts, DirectoryCosts
-from pmsim.hardware.shootdown.protocol import Holds, Protocol
+from pmsim.hardware.shootdown.protocol import Holds, Option, Protocol, Value
 from pmsim.hardware.tlb import CallKind
 from pmsim.hardware.topology import at_code
 
@@ -29,6 +30,20 @@ ENTRIES_PER_LINE: Final = 8
 
 EVERYTHING: Final = -1
 """In the place of a number of pages: what was changed is no range."""
+
+HOLDERS: Final = Option(
+    name="holders",
+    text="Whom the hardware takes for holders of a translation.",
+    values=(
+        Value("all", "every other CPU"),
+        Value(
+            "touched",
+            "CPUs that have allocated the area or in it, or written to it, since they last dropped"
+            " it, and readers of all memory (overwrite); of a process, those in its mask. What"
+            " lies nowhere in particular (a trace's flushes) all hold",
+        ),
+    ),
+)
 
 COHERENT: Final = Protocol(
     name="coherent",
@@ -41,6 +56,7 @@ COHERENT: Final = Protocol(
     at_return=Holds.GONE,
     pays="the initiator alone, which waits for its stores",
     source="UNITD, HPCA 2010; HATRIC, ISCA 2017: proposed, not built",
+    options=(HOLDERS,),
 )
 
 DIRECTORY: Final = Protocol(
@@ -54,6 +70,7 @@ DIRECTORY: Final = Protocol(
     at_return=Holds.GONE,
     pays="the initiator alone, which waits for the holders' answers",
     source="DiDi, PACT 2011: proposed, not built",
+    options=(HOLDERS,),
 )
 
 
@@ -78,7 +95,7 @@ class Wait:
 
 
 class Holders:
-    """What the hardware of one machine does about those who hold a translation: all other CPUs.
+    """What the hardware of one machine does about those who hold a translation.
 
     Parameters
     ----------
@@ -93,23 +110,29 @@ class Holders:
         self._codes = codes
         self._waits: dict[tuple[int, int], Wait] = {}
 
-    def wait(self, cpu: int, pages: int) -> Wait:
-        """Return what a CPU waits for that has changed so many pages, or `EVERYTHING`."""
+    def wait(self, cpu: int, pages: int, holders: Sequence[int] | None = None) -> Wait:
+        """Return what a CPU waits for that has changed so many pages, or `EVERYTHING`.
+
+        The holders are others; None: all of them.
+        """
+        if holders is not None and len(holders) < len(self._codes) - 1:
+            there = np.unique(self._codes[cpu, [cpu, *holders]]).tolist()
+            return self._worked_out(pages, there, len(holders))
         key = cpu, pages
         if key not in self._waits:
-            self._waits[key] = self._worked_out(cpu, pages)
+            there = np.unique(self._codes[cpu]).tolist()
+            self._waits[key] = self._worked_out(pages, there, len(self._codes) - 1)
         return self._waits[key]
 
-    def _worked_out(self, cpu: int, pages: int) -> Wait:
+    def _worked_out(self, pages: int, far: list[int], holders: int) -> Wait:
         """Return the same: of the stores, one to each line; or of the messages and the answers.
 
-        The stores wait for a holder of the farthest distance class; to nobody, for the CPU's own.
+        ``far`` are the distance codes that there are, ascending, the CPU itself first. The stores
+        wait for a holder of the farthest distance class; to nobody, for the CPU's own.
         Everything has been dropped by the stores already. Where no page has changed, neither takes
         any time.
         """
         costs = self._costs
-        far = np.unique(self._codes[cpu]).tolist()  # ascending, the CPU itself first
-        holders = len(self._codes) - 1
         kind = CallKind.FULL if pages == EVERYTHING else CallKind.RANGE
         if isinstance(costs, CoherentCosts):
             lines = 0 if pages == EVERYTHING else -(-pages // ENTRIES_PER_LINE)

@@ -141,6 +141,14 @@ class Initiator(ABC):
         """Return a cost by distance between the initiator and a CPU."""
 
     @abstractmethod
+    def holders(self, flush: Flush) -> tuple[int, ...]:
+        """Return those of a flush's targets whose TLBs may hold it, as hardware could know.
+
+        CPUs that have allocated the area or in it, or written to it, since they were last returned
+        here: whoever asks has them drop it. Where nothing is known they are all targets.
+        """
+
+    @abstractmethod
     def mode_of(self, number: int) -> Mode:
         """Return what a CPU does now."""
 

@@ -138,6 +138,7 @@ def record_of(name: str, cls: type) -> Protocol:
         options=options,
         calls="ipi",
         drops_at=_drops_at(cls, place),
+        asks_for_holders=_asks_for_holders(cls),
         own=cls,
     )
 
@@ -188,7 +189,7 @@ def _check_method(cls: type, place: str) -> None:
             f"{place}shootdown of {cls.__qualname__} has other parameters than"
             " (self, initiator, flush)"
         )
-    call = forgotten_wait(method, slice(1, 2), plain=("between", "mode_of"))
+    call = forgotten_wait(method, slice(1, 2), plain=("between", "holders"))
     if call is not None:
         raise TypeError(call)
     if not isgeneratorfunction(method):
@@ -215,6 +216,13 @@ def _promised(cls: type, place: str) -> Holds:
             " 'closed' or 'requested'"
         )
     return Holds[promised.upper()]
+
+
+def _asks_for_holders(cls: type) -> bool:
+    """Return whether a method of a class asks for ``holders``."""
+    methods = [getattr(cls, name, None) for name in dir(cls)]
+    codes = [method.__code__ for method in methods if inspect.isfunction(method)]
+    return any("holders" in code.co_names for code in codes)
 
 
 def _drops_at(cls: type, place: str) -> Deferral:

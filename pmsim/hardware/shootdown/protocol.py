@@ -149,6 +149,8 @@ class Protocol:
         What holds of freed memory of user space, if that is something else.
     drops_at
         When CPUs drop what they were left out of.
+    asks_for_holders
+        Whether its code asks who holds a translation.
     own
         The class of a protocol that is not pmsim's own (`shootdown.own`).
     """
@@ -166,6 +168,7 @@ class Protocol:
     calls: str = ""
     frees: str = ""
     drops_at: Deferral = ""
+    asks_for_holders: bool = False
     own: type[Any] | None = None
 
     def __repr__(self) -> str:

@@ -93,6 +93,7 @@ class Vmalloc:
         self._direct_map = context.part(DirectMap)
         self._frames = context.part(page_frames)
         self._fresh = context.part(FreshMappings)
+        self._touched = context.touched
         self._purge = context.part(Purge)
         self._safety = context.safety
 
@@ -256,6 +257,8 @@ class Vmalloc:
             self._pagetable.map(area.address, runs, PAGE_KERNEL)
             yield from self._fresh.mapped(task, area.address, pages)
         self._operations.end(operation)
+        if area is not None and self._touched.on:
+            self._touched.touch(task.cpu, area.address, pages)
         if area is not None and self._fresh.touches:
             yield from self._fresh.touched(task, area.address, pages)
         return area
@@ -282,6 +285,8 @@ class Vmalloc:
             raise ProgramError(f"{kind} of {size} bytes", task.now, task.place)
         pages = -(-size // (self._page_size * shape.leaf)) * shape.leaf
         if shape is _BY_PAGES and (area := self._allocate_at_once(task, pages)) is not None:
+            if self._touched.on:
+                self._touched.touch(task.cpu, area.address, pages)
             return area
         operation = self._operations.begin(task, kind, pages)
         area = None
@@ -294,6 +299,8 @@ class Vmalloc:
         if area is not None:
             operation.page = area.address // self._page_size
         self._operations.end(operation)
+        if area is not None and self._touched.on:
+            self._touched.touch(task.cpu, area.address, pages)
         if area is not None and self._fresh.touches:
             yield from self._fresh.touched(task, area.address, pages)
         return area

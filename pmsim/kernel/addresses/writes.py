@@ -109,6 +109,7 @@ class Writes:
         self.faults: list[WriteFault] = []
         self.overwrites: list[Overwrite] = []
         self._safety = context.safety
+        self._touched = context.touched
         self._costs = context.costs
         self._operations = context.operations
         self._pagetable = context.part(kernel_page_table)
@@ -127,6 +128,9 @@ class Writes:
             raise ProgramError(f"a write of {size} bytes", task.now, task.place)
         if self._fresh.touches:
             yield from self._fresh.touched(task, address, 1)
+        if self._touched.on:
+            end = -(-(address + size) // self._page_size)
+            self._touched.touch(task.cpu, address, end - address // self._page_size)
         bad = self._first_forbidden(address, size)
         if bad is None:
             yield from self._operations.compute(task, size * self._costs.fill_byte)
@@ -156,6 +160,8 @@ class Writes:
         Outcome
             What became of it, decided as the write begins.
         """
+        if self._touched.on:
+            self._touched.read_everything(task.cpu)
         if self._first_forbidden(address, size) is None:
             outcome = Outcome.LANDED
         elif self._safety.holds(task.cpu, address):

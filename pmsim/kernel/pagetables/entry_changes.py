@@ -81,6 +81,7 @@ class ChangePageAttr:
         self._tlbflush = context.tlbflush
         self._operations = context.operations
         self._safety = context.safety
+        self._touched = context.touched
         self._pagetable = context.part(kernel_page_table)
 
     def change(self, task: Task, spans: Sequence[Span], change: Change) -> Changed:
@@ -93,6 +94,7 @@ class ChangePageAttr:
             entries = self._pagetable.leaves(span.address, span.pages)
             yield from self._operations.compute(task, entries * self._costs.set_memory_page)
             counts.append(self._pagetable.protect(span.address, span.pages, *change))
+            self._touched.entries_changed(span.address, span.pages)
             self._safety.revoked(task, span.address, span.pages)
             self.cpa_lock.unlock(task)
         return counts[0] if counts else 0
@@ -169,6 +171,7 @@ class QuietChanges:
         self._costs = context.costs
         self._operations = context.operations
         self._safety = context.safety
+        self._touched = context.touched
         self._pagetable = context.part(kernel_page_table)
         self._barriers = context.part(PteBarriers)
         self._lock = lock
@@ -186,6 +189,7 @@ class QuietChanges:
             work = entries * self._costs.set_memory_page + self._barriers.time(entries)
             yield from self._operations.compute(task, work)
             counts.append(self._pagetable.protect(span.address, span.pages, *change))
+            self._touched.entries_changed(span.address, span.pages)
             self._safety.revoked(task, span.address, span.pages)
         if self._lock is not None:
             self._lock.unlock(task)

@@ -59,6 +59,7 @@ class PageBlocks:
     def __init__(self, context: KernelContext) -> None:
         self._costs = context.costs
         self._operations = context.operations
+        self._touched = context.touched
         self._frames = context.part(page_frames)
         self._direct_map = context.part(DirectMap)
 
@@ -80,6 +81,8 @@ class PageBlocks:
         if pfn is not None:
             operation.pages = 1 << order
             block = PageBlock(self._direct_map.address(pfn), 1 << order, pfn)
+            if self._touched.on:
+                self._touched.touch(task.cpu, block.address, block.pages)
         self._operations.end(operation)
         return block
 

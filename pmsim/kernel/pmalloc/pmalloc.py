@@ -65,6 +65,7 @@ class Pmalloc:
         self._costs = context.costs
         self._operations = context.operations
         self._safety = context.safety
+        self._touched = context.touched
         self._vmalloc = context.part(Vmalloc)
         self._set_memory = context.part(SetMemory)
         self._pools_mutex = KernelMutex(context.machine, "pools_mutex")
@@ -135,6 +136,7 @@ class Pmalloc:
         if not pool.space_needed(size) or (yield from self._grow(task, pool, size)):
             pool.expose(task.now, size)
             address = pool.take(size).address
+            self._touch(task, pool)
         pool.mutex.unlock(task)
         self._operations.end(operation)
         return address
@@ -373,12 +375,19 @@ class Pmalloc:
         more = pool.room(size, wanted) - 1
         pool.expose(task.now, size)
         first = pool.take(size)
+        self._touch(task, pool)
         if more:
             start = task.now
             yield from self._operations.compute(task, more * self._costs.pmalloc)
             pool.expose_evenly(start, task.now, more, size)
             pool.take(size, more)
         return Run(first.address, first.stride, 1 + more)
+
+    def _touch(self, task: Task, pool: Pool) -> None:
+        """Note that a CPU has allocated in the newest area of a pool, if there is one."""
+        if self._touched.on and pool.areas:
+            mapped = pool.areas[-1].mapped
+            self._touched.touch(task.cpu, mapped.address, mapped.pages)
 
     def _initialise(
         self, task: Task, pool: Pool | None, call: str, address: int, size: Bytes

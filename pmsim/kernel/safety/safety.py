@@ -72,6 +72,7 @@ class _Space:
 class _UserTelling:
     """A shootdown of a process that has begun, and who ran the process then."""
 
+    process: Process
     space: _Space
     up_to: int
     running: frozenset[CpuId]
@@ -148,7 +149,15 @@ class Safety:
             return
         space = self._space(what.process)
         running = self._running(what.process) - {task.cpu}
-        self._user[task] = _UserTelling(space, space.changes, running)
+        self._user[task] = _UserTelling(what.process, space, space.changes, running)
+
+    def about(self, task: Task) -> Dropped | None:
+        """Return what the shootdown of a task is about that has begun; None where nobody said."""
+        telling = self._under_way.get(task)
+        if telling is not None:
+            return telling.what
+        user = self._user.get(task)
+        return None if user is None else Dropped(0, 0, user.process)
 
     def called(self, task: Task, targets: Sequence[CpuId] | None) -> None:
         """Note that it was a cross-call, and is over; or what a protocol's own code did."""
