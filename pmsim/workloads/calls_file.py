@@ -43,10 +43,14 @@ class CallOp(Enum):
     FLUSH_TLB_MM = "flush_tlb_mm"
     CALL = "call"
     TEXT_POKE = "text_poke"
+    BUSY = "busy"
+    IDLE = "idle"
 
 
 ALLOCATES: Final = frozenset({CallOp.VMALLOC, CallOp.MODULE_ALLOC})
 CHANGES: Final = frozenset(op for op in CallOp if op.value.startswith("set_memory"))
+STATES: Final = frozenset({CallOp.BUSY, CallOp.IDLE})
+"""Ops that ask for nothing, but say what a CPU does between calls from then on."""
 TELLS: Final = frozenset({CallOp.FLUSH_TLB_MM, CallOp.CALL})
 """Ops that name the CPUs that are told."""
 

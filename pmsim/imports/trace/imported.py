@@ -10,9 +10,9 @@ from pmsim.imports.trace.distributions import COSTS, costs_piece, distributions
 from pmsim.imports.trace.scenario import (
     CALLS,
     SCENARIO,
-    busy_words,
     replay_scenario,
     replay_words,
+    state_words,
 )
 from pmsim.imports.trace.seen import read_trace
 from pmsim.imports.trace.tables import trace_tables, trace_words
@@ -49,8 +49,9 @@ def import_trace(
     rows = Rows()
     seen = read_trace(path, tick_ps=tick_ps, progress=progress, listeners=[rows])
     rows.finish()
-    busy = seen.calls.busy_cpus
-    replayed = [*replay_words(rows), *(busy_words(busy) if rows.written else [])]
+    switched = rows.switched
+    busy = [cpu for cpu in seen.calls.busy_cpus if cpu not in switched]
+    replayed = [*replay_words(rows), *(state_words(switched, busy) if rows.written else [])]
     words = sentences([*trace_words(seen, isolated), *replayed])
     files: dict[str, WriteFile] = {}
     if rows.written:

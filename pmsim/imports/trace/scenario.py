@@ -40,16 +40,38 @@ def replay_words(rows: Rows) -> list[str]:
     return said
 
 
-def busy_words(busy: Sequence[int]) -> list[str]:
-    """Say which CPUs are busy in a replay."""
-    if not busy:
-        return []
-    one = len(busy) == 1
-    return [
-        f"CPU{'' if one else 's'} {format_cpulist(busy)} ran something at most calls that came"
-        f" there, and {'is' if one else 'are'} busy in the replay; the others are idle between"
-        " their calls"
-    ]
+def state_words(switched: Sequence[int], busy: Sequence[int]) -> list[str]:
+    """Say what is known, and what is assumed, of what CPUs do between their calls in a replay.
+
+    Parameters
+    ----------
+    switched
+        CPUs of which the trace tells when they were idle.
+    busy
+        Others, which most calls found running something.
+    """
+    said = []
+    if switched:
+        one = len(switched) == 1
+        said.append(
+            f"{_cpus(switched)} compute{'s' * one} in the replay when the trace has"
+            f" {'it' if one else 'them'} run something (sched_switch), and"
+            f" {'is' if one else 'are'} idle when it has not"
+        )
+    if busy:
+        said.append(
+            f"{_cpus(busy)} ran something at most calls that came there, and"
+            f" {'is' if len(busy) == 1 else 'are'} busy throughout the replay"
+        )
+    rest = "all CPUs" if not said else "the others"
+    assumed = f"{rest} are taken to be idle between their calls"
+    if not switched:
+        assumed += "; record sched:sched_switch to know when they were"
+    return [*said, assumed]
+
+
+def _cpus(cpus: Sequence[int]) -> str:
+    return f"CPU{'' if len(cpus) == 1 else 's'} {format_cpulist(cpus)}"
 
 
 def replay_scenario(

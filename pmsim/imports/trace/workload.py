@@ -38,6 +38,10 @@ _FREE: Final = re.compile(rb"va_start=(\w+) nr_lazy=(\d+)")
 _FLUSH: Final = re.compile(rb"pages: ?(-?\d+) reason: ?.*\((\d+)\)")
 _QUEUED: Final = re.compile(rb"cpu=(\d+).* func=([\w.]+)")
 _MASK: Final = re.compile(rb"mask=(\S+) f=([\w.]+)")
+_SWITCH: Final = re.compile(
+    rb"(?:prev_comm=.* prev_pid=|.*:)(\d+) .*==> (?:next_comm=.* next_pid=|.*:)(\d+) "
+)
+"""Who leaves a CPU, and who gets it; 0 is its idle task. As ftrace writes it, and trace-cmd."""
 _BY: Final = re.compile(rb"\bby=([\w.]+)")
 _ADDRESS: Final = (b"a", b"addr", b"arg1")
 _SEND: Final = 4
@@ -76,6 +80,8 @@ class Rows:
         Flushes of processes left out, as the trace does not tell which CPUs they went to.
     last_cpu
         The highest number of a CPU in a row.
+    switched
+        CPUs of which the trace tells when they were idle.
     """
 
     def __init__(self) -> None:
@@ -83,6 +89,7 @@ class Rows:
         self.guessed = 0
         self.untold = 0
         self.last_cpu = 0
+        self._runs: dict[int, bool] = {}
         self._file = tempfile.TemporaryFile("w+", encoding="ascii", newline="")  # noqa: SIM115
         weakref.finalize(self, self._file.close)
         self._file.write(",".join(COLUMNS) + "\n")
@@ -116,6 +123,7 @@ class Rows:
             b"flush_tlb_kernel_range()": self._flush_range_probed,
             b"vm_unmap_aliases()": self._unmap_aliases,
             b"text_poke_bp_batch()": self._text_poke,
+            b"sched_switch": self._switch,
             **changes,
         }
 
@@ -135,6 +143,29 @@ class Rows:
         self._file.seek(0)
         with path.open("w", encoding="ascii", newline="") as out:
             shutil.copyfileobj(self._file, out)
+
+    @property
+    def switched(self) -> tuple[int, ...]:
+        """CPUs of which the trace tells when they were idle, ascending."""
+        return tuple(sorted(self._runs))
+
+    def _switch(self, time: int, cpu: int, _name: bytes, _flags: bytes, rest: bytes) -> None:
+        """Write that a CPU gets something to do, or nothing any more."""
+        found = _SWITCH.match(rest)
+        if found is None:
+            return
+        if cpu not in self._runs and int(found[1]):
+            self._state(0, cpu, busy=True)  # it has run somebody since before the trace
+        busy = int(found[2]) > 0
+        if self._runs.get(cpu, False) != busy:
+            self._state(self._since_start(time), cpu, busy=busy)
+        self._runs[cpu] = busy
+
+    def _state(self, at: int, cpu: int, *, busy: bool) -> None:
+        self._runs[cpu] = busy
+        op = CallOp.BUSY if busy else CallOp.IDLE
+        self._file.write(f"{at},{cpu},{op.value},,,,\n")
+        self.last_cpu = max(self.last_cpu, cpu)
 
     # Areas.
 
@@ -370,11 +401,15 @@ class Rows:
         pages: int = 0,
         cpus: Collection[int] = (),
     ) -> None:
-        if time is not None and self._start_ps is None:
-            self._start_ps = time
-        at = "" if time is None or self._start_ps is None else max(time - self._start_ps, 0)
+        at = "" if time is None else self._since_start(time)
         told = format_cpulist(cpus).replace(",", " ") if cpus else ""
         row = f"{at},{cpu},{op.value},{area or ''},{first or ''},{pages or ''},{told}\n"
         self._file.write(row)
         self.written[op] = self.written.get(op, 0) + 1
         self.last_cpu = max(self.last_cpu, cpu, *cpus)
+
+    def _since_start(self, time: int) -> int:
+        """Return an instant as rows have it: 0 is that of the first."""
+        if self._start_ps is None:
+            self._start_ps = time
+        return max(time - self._start_ps, 0)

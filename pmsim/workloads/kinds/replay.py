@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 
 from pmsim.errors import Fault, ScenarioError
 from pmsim.steps import Steps
-from pmsim.workloads.calls_file import ALLOCATES, CHANGES, CallOp, CallRow, read_calls
+from pmsim.workloads.calls_file import ALLOCATES, CHANGES, STATES, CallOp, CallRow, read_calls
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.cpu_set import named_claims, named_cpus, named_faults
 from pmsim.workloads.keys import Count, CpusOrNone
@@ -34,14 +34,16 @@ class Replay(Workload):
     kernel's business. Each CPU makes its calls in order; one that comes due while the CPU is in
     the one before follows it at once. What needs an area waits until it is allocated, and a vfree
     until all changes that come before it are done. Left out: what the machine did besides; CPUs are
-    idle between their calls, but those that are said to be busy.
+    idle between their calls, but those that are said to be busy, all the time (``busy``) or from a
+    row to another.
 
     The columns are at_ps,cpu,op,area,first,pages,cpus. The ops are vmalloc, module_alloc (area,
     pages), vfree (area), set_memory_ro, _rw, _x, _nx, _rox (area, first page, pages),
     vm_unmap_aliases, flush_tlb_all, flush_tlb_kernel_range (pages), flush_tlb_mm (pages of a
-    process, none for all of it; cpus that are told), call (cpus that run a function) and text_poke
-    (pages: sites). Rows without at_ps stand for what was there before; they are done first, and
-    instants count from then on.
+    process, none for all of it; cpus that are told), call (cpus that run a function), text_poke
+    (pages: sites), busy and idle (from then on the CPU computes between its calls, or does not).
+    Rows without at_ps stand for what was there before; they are done first, and instants count from
+    then on.
     """
 
     file: Annotated[str, AfterValidator(beside_scenario)] = Field(
@@ -173,7 +175,10 @@ def _replay(
     for row in rows[len(before) :]:
         assert row.at_ps is not None
         yield from _wait_until(shared.begins_ps + row.at_ps, cpu, busy=busy)
-        yield from _call(shared, row, kernel, cpu)
+        if row.op in STATES:
+            busy = row.op is CallOp.BUSY
+        else:
+            yield from _call(shared, row, kernel, cpu)
     if busy:
         yield from _wait_until(shared.begins_ps + shared.ends_ps, cpu, busy=True)
 
