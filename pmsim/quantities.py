@@ -148,13 +148,17 @@ class QuantityKey:
         text = {
             "type": "string",
             "pattern": rf"^\s*({'|'.join((number, *self.words))})\s*$",
-            "description": f"{self.kind.name}: a number with a unit ({self.kind.fits})",
+            "description": f"{self._called}: a number with a unit ({self.kind.fits})",
             **self._ends(),
         }
         if not self.bare:
             return text
         most = {} if self.largest is None else {"maximum": self.largest}
         return {"anyOf": [text, {"type": "integer", "minimum": self.smallest, **most}]}
+
+    @property
+    def _called(self) -> str:
+        return f"{self.kind.name}, or memory" if self.memory else self.kind.name
 
     def _ends(self) -> dict[str, str]:
         """Return the key's own ends as text: JSON Schema compares numbers only."""

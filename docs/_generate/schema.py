@@ -96,7 +96,8 @@ def _text(schema: Schema) -> str:
         spelled = "|".join(unit.replace("/", r"/\s*") for unit in quantity.units)
         if f"({spelled}" in pattern:
             word = " or `auto`" if "|auto" in pattern else ""
-            return words + _ends(schema) + word
+            memory = " or memory" if quantity is units.PAGES and "KiB" in pattern else ""
+            return words + _ends(schema) + word + memory
     return "text"
 
 

@@ -14,7 +14,7 @@ from pmsim.imports.trace.workload import MODULES
 from pmsim.readers.formats import Format
 from pmsim.readers.vmallocinfo import AreaInfo, InfoArea, read_vmallocinfo
 from pmsim.report.table import Table, count, size, word
-from pmsim.units import GIB, MS
+from pmsim.units import GIB, MS, PAGE_SIZE, format_size
 from pmsim.workloads.calls_file import COLUMNS, CallOp
 
 AREAS: Final = "areas.csv"
@@ -46,6 +46,8 @@ def import_vmallocinfo(path: Path) -> Imported:
         f" {formatting.counted(sum(area.pages for area in lazy), 'page')} lazily freed:"
         " the next purge flushes them",
     ]
+    if info.page_size != PAGE_SIZE:
+        said.append(f"its pages have {formatting.size(info.page_size)}, as those of arm64 may")
     said += _holes(info)
     tables = (_callers(used), _kinds(info.areas))
     files = {
@@ -84,13 +86,20 @@ def _scenario(name: str, info: AreaInfo) -> str:
         "pmsim: 1",
         "name: next-purge",
         "description: What does the next purge of these areas cost?",
-        "machine: skylake-sp-2s",
-        "kernel: linux-6.12-x86_64",
+        *_host(info.page_size),
         "until: done",
         "workloads:",
         f"  - {{kind: replay, name: areas, file: {AREAS}}}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _host(page_size: int) -> tuple[str, str]:
+    """Return a machine and a kernel that have such pages."""
+    if page_size == PAGE_SIZE:
+        return "machine: skylake-sp-2s", "kernel: linux-6.12-x86_64"
+    size = format_size(page_size)
+    return "machine: altra-max", f"kernel: {{profile: linux-6.12-arm64, page_size: {size}}}"
 
 
 def _holes(info: AreaInfo) -> list[str]:

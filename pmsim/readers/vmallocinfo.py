@@ -2,8 +2,9 @@
 
 ``vmalloc_info_show`` (mm/vmalloc.c): start, end, size with the guard page, the caller, and what it
 is: ``vmalloc``, ``vmap``, ``ioremap``, ``user``; ``unpurged vm_area`` is lazily freed (5.4 on),
-``vm_map_ram`` a part of a vmap block. To most readers the kernel shows no true addresses but hashes
-of them, which tell sizes but neither order nor holes.
+``vm_map_ram`` a part of a vmap block. ``pages=4`` counts what is mapped, from which the size of a
+page follows: nothing else here tells pages of 4, 16 and 64 KiB apart. To most readers the kernel
+shows no true addresses but hashes of them, which tell sizes but neither order nor holes.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from pathlib import Path
 from typing import Final
 
 from pmsim.readers.text import text_of, unreadable
-from pmsim.units import PAGE_SIZE
+from pmsim.units import KIB, PAGE_SIZE
 
 _LINE: Final = re.compile(r"(?:0x)?([0-9a-f]+)-(?:0x)?([0-9a-f]+)\s+(\d+)\s*(.*)")
+_MAPPED: Final = re.compile(r"\bpages=(\d+)")
+PAGE_SIZES: Final = (4 * KIB, 16 * KIB, 64 * KIB)
+"""Sizes that a page may have."""
 KINDS: Final = ("unpurged", "vm_map_ram", "ioremap", "vmap", "vmalloc", "user")
 """Words that say what an area is; the first that a line has, counts."""
 
@@ -29,8 +33,8 @@ class InfoArea:
     ----------
     start
         Its first byte, or a hash of that.
-    size
-        In bytes, the guard page included.
+    size, pages
+        In bytes and in pages, the guard page included.
     caller
         The function that asked for it; empty where nobody is named.
     kind
@@ -39,6 +43,7 @@ class InfoArea:
 
     start: int
     size: int
+    pages: int
     caller: str
     kind: str
 
@@ -47,18 +52,14 @@ class InfoArea:
         """Whether it is freed, and its addresses wait for a purge."""
         return self.kind == "unpurged"
 
-    @property
-    def pages(self) -> int:
-        """Its pages, the guard page included."""
-        return self.size // PAGE_SIZE
-
 
 @dataclass(frozen=True, slots=True)
 class AreaInfo:
-    """All areas in the order of the file, and whether their addresses are true ones."""
+    """All areas in the order of the file, whether their addresses are true, and bytes of a page."""
 
     areas: tuple[InfoArea, ...]
     true_addresses: bool
+    page_size: int
 
 
 def read_vmallocinfo(path: Path) -> AreaInfo:
@@ -69,18 +70,30 @@ def read_vmallocinfo(path: Path) -> AreaInfo:
     ScenarioError
         If it cannot be read, or a line is something else.
     """
-    areas = []
+    found: list[tuple[int, int, str]] = []
     true = True
     for number, line in enumerate(text_of(path).splitlines(), start=1):
         if not line.strip():
             continue
-        found = _LINE.match(line)
-        if found is None:
+        read = _LINE.match(line)
+        if read is None:
             raise unreadable(path, number, "this is no area", "0xstart-0xend size caller kind")
-        start, end, size = int(found[1], 16), int(found[2], 16), int(found[3])
+        start, end, size = int(read[1], 16), int(read[2], 16), int(read[3])
         true = true and end - start == size
-        areas.append(InfoArea(start, size, _caller(found[4]), _kind(found[4])))
-    return AreaInfo(tuple(areas), true)
+        found.append((start, size, read[4]))
+    page = next(filter(None, (_page_size(size, words) for _, size, words in found)), PAGE_SIZE)
+    areas = (
+        InfoArea(start, size, size // page, _caller(words), _kind(words))
+        for start, size, words in found
+    )
+    return AreaInfo(tuple(areas), true, page)
+
+
+def _page_size(size: int, words: str) -> int | None:
+    """Return the bytes of a page of an area that says how many are mapped, besides a guard."""
+    mapped = _MAPPED.search(words)
+    page = size // (int(mapped[1]) + 1) if mapped else 0
+    return page if page in PAGE_SIZES and size % page == 0 else None
 
 
 def _caller(words: str) -> str:

@@ -39,6 +39,11 @@ VMALLOCINFO = """\
 0xffffc90000010000-0xffffc90000015000   20480 unpurged vm_area
 0xffffc90000018000-0xffffc9000001d000   20480 dup_task_struct+0x5b/0x180 pages=4 vmalloc N0=4
 """
+LARGE_PAGES = """\
+0xffff800080000000-0xffff800080030000  196608 unpurged vm_area
+0xffff800080040000-0xffff800080060000  131072 dup_task_struct+0x5b/0x180 pages=1 vmalloc N0=1
+0xffff800080080000-0xffff800080120000  655360 bpf_prog_alloc+0x5b/0x180 pages=9 vmalloc N0=9
+"""
 LSCPU = """\
 Architecture:                    x86_64
 CPU(s):                          96
@@ -136,6 +141,20 @@ def test_areas_are_the_initial_state_of_a_scenario_whose_next_purge_flushes(
     assert purge.cause == "purge"
     assert purge.pages == 5  # the one area that is lazily freed, with its guard
     assert list(result.operations["kind"]).count("vmalloc") == 5
+
+
+def test_a_kernel_of_64_kib_pages_is_known_by_the_pages_that_an_area_says_it_has(
+    tmp_path: Path,
+) -> None:
+    found = imported(tmp_path, LARGE_PAGES)
+    assert "Its pages have 64 KiB, as those of arm64 may." in found.words
+    assert numbers(found, "areas by kind") == {"lazily freed": [1, 3], "vmalloc": [2, 2 + 10]}
+    for name, write in found.files.items():
+        write(tmp_path / name)
+    result = pmsim.run(pmsim.load(tmp_path / "scenario.yaml"))
+    assert result.page_size == 64 * 1024
+    (purge,) = result.crosscalls.itertuples()
+    assert (purge.cause, purge.pages) == ("purge", 3)
 
 
 def test_hashed_addresses_tell_no_holes(tmp_path: Path) -> None:

@@ -57,6 +57,15 @@ def test_blocks_go_for_good() -> None:
         ),
         ("huge_pages", ARM64, "linux-6.12-arm64 does not trim the descriptors of huge pages"),
         (
+            "huge_pages",
+            {
+                "machine": "altra-max",
+                "kernel": {"profile": "linux-6.1-arm64", "page_size": "64KiB"},
+                "size": "1GiB",
+            },
+            "linux-6.1-arm64 with pages of 64KiB has no huge pages of 1GiB",
+        ),
+        (
             "memory_unplug",
             {"machine": "altra-max", "kernel": "linux-4.16-arm64"},
             "linux-4.16-arm64 cannot remove memory while it runs",

@@ -9,6 +9,7 @@ import pytest
 import pmsim
 from pmsim.errors import ScenarioError
 from pmsim.units import MS, US
+from pmsim.workloads.kinds.process import Process
 from tests.machines import scenario
 
 
@@ -151,3 +152,20 @@ def test_a_barrier_interrupts_the_cpus_that_run_the_process_and_drops_nothing() 
     asleep = run({**barriers, "threads": [1], "threads_do": "sleep"}, cpus=8)
     assert len(asleep.crosscalls) == 0
     assert (asleep.operations["kind"] == "membarrier").sum() == 5
+
+
+@pytest.mark.parametrize(("page", "pages"), [("4KiB", 17), ("16KiB", 5), ("64KiB", 2)])
+def test_memory_stands_for_as_many_pages_of_the_kernel_as_hold_it(page: str, pages: int) -> None:
+    kernel = {"profile": "linux-6.1-arm64", "page_size": page}
+    keys = {"kind": "process", "pages": "65 KiB", "resident": "65 pages", "changes": 1}
+    (process,) = scenario(keys, machine="altra-max", kernel=kernel).resolve().workloads
+    assert isinstance(process, Process)
+    assert (process.pages, process.resident) == (pages, 65)
+
+
+def test_what_is_neither_memory_nor_pages_is_told_both() -> None:
+    with pytest.raises(ScenarioError) as refused:
+        scenario({"kind": "process", "pages": "65 leaves"}).resolve()
+    (fault,) = refused.value.faults
+    assert fault.code == "wrong-unit"
+    assert "4 pages, or memory, for example 64MiB" in fault.hint

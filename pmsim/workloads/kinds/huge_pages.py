@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from pmsim.errors import Fault
+from pmsim.kernel.hugetlb_vmemmap import HUGE_PAGES
 from pmsim.quantities import Time
 from pmsim.steps import Steps
-from pmsim.units import GIB, MIB
+from pmsim.units import GIB, MIB, format_size
 from pmsim.workloads.cpu import Cpu
 from pmsim.workloads.keys import PositiveCount
 from pmsim.workloads.recurring import Recurring
@@ -21,7 +22,13 @@ from pmsim.workloads.validation import KeyFault
 if TYPE_CHECKING:
     from pmsim.kernel.handle import KernelHandle
 
-SIZES = {"2MiB": 2 * MIB, "1GiB": GIB}
+SIZES = {
+    "2MiB": 2 * MIB,
+    "32MiB": 32 * MIB,
+    "512MiB": 512 * MIB,
+    "1GiB": GIB,
+    "16GiB": 16 * GIB,
+}
 
 MOST_AT_ONCE = 1 << 22
 """Huge pages at a time: 8 TiB of 2 MiB each."""
@@ -44,7 +51,11 @@ class HugePages(Recurring):
     pages: Annotated[int, Field(ge=1, le=MOST_AT_ONCE, strict=True)] = Field(
         default=64, description="Huge pages of a pool."
     )
-    size: Literal["2MiB", "1GiB"] = Field(default="2MiB", description="Size of each.")
+    size: Literal["2MiB", "32MiB", "512MiB", "1GiB", "16GiB"] = Field(
+        default="2MiB",
+        description="Size of each: 2MiB or 1GiB; with pages of 16 KiB 32MiB too, with pages of 64"
+        " KiB 2MiB, of whose descriptors nothing can be trimmed, 512MiB or 16GiB.",
+    )
     hold: Time | None = Field(
         default=None, description="How long a pool is kept before it is emptied; none: for good."
     )
@@ -67,3 +78,8 @@ class HugePages(Recurring):
             message = f"{kernel.name} does not trim the descriptors of huge pages"
             hint = "x86-64 from 5.15 on does, arm64 in 6.1, RISC-V in 6.12"
             yield KeyFault(("kind",), "no-such-call", message, hint)
+        if kernel is not None and SIZES[self.size] not in HUGE_PAGES[kernel.page_size]:
+            page = format_size(kernel.page_size)
+            message = f"{kernel.name} with pages of {page} has no huge pages of {self.size}"
+            hint = " or ".join(map(format_size, HUGE_PAGES[kernel.page_size]))
+            yield KeyFault(("size",), "impossible", message, f"it has {hint}")

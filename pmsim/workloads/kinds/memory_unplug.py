@@ -30,7 +30,7 @@ class MemoryUnplug(Recurring):
 
     Stands for virtual machines that give memory back (virtio-mem, DIMMs that are unplugged) and for
     persistent memory. x86 flushes everything for each section of 128 MiB and once more; arm64
-    flushes each entry of the direct map, 32,768 of a section where it has small pages. Left out:
+    flushes each entry of the direct map, 32,768 of a section where it has pages of 4 KiB. Left out:
     moving away what is in use.
     """
 
@@ -40,7 +40,8 @@ class MemoryUnplug(Recurring):
         default=None, description="Blocks that each CPU takes away; none: without end."
     )
     sections: Annotated[int, Field(ge=1, le=MOST_SECTIONS, strict=True)] = Field(
-        default=1, description="Sections of 128 MiB in a block."
+        default=1,
+        description="Sections in a block: of 128 MiB, with pages of 64 KiB of 512.",
     )
     offline: Time = Field(
         default=0, description="What the task computes before, to move away what is in the block."
