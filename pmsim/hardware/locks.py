@@ -237,9 +237,12 @@ class Spinlock:
             task.held += 1
             self._words[task.row + layout.SPINS] += 1
             self._waiters.append(task)
-            self._machine.contention.begins(self, task)
-            yield from task.spin_for(self, self.kind, layout.M_SPINLOCK)
-            self._machine.contention.ends(task)
+            yield from self._spin(task)
+
+    def _spin(self, task: Task) -> Generator[int, None, None]:
+        self._machine.contention.begins(self, task)
+        yield from task.spin_for(self, self.kind, layout.M_SPINLOCK)
+        self._machine.contention.ends(task)
 
     def try_lock(self, task: Task) -> bool:
         """Take the lock if it is free; return whether it was. Takes no time."""
@@ -264,12 +267,16 @@ class Spinlock:
         task.spinlocks -= 1
         task.held -= 1
         self._words[task.row + layout.SPINS] -= 1
-        self.owner = self._waiters.popleft() if self._waiters else None
+        self.owner = self._next_owner() if self._waiters else None
         if self.owner is not None:
             self._machine.note_holder(task.cpu, max(self.owner.waits_since, self._handed))
             self._machine.contention.released(self, task, self.owner, self._handed)
             self._handed = task.now
             self.owner.goes_on_a_line_after(task)
+
+    def _next_owner(self) -> Task:
+        """Take the waiter that is next out of the queue."""
+        return self._waiters.popleft()
 
 
 class Completion:

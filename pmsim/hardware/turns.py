@@ -59,3 +59,8 @@ class Turns:
         if self._period == 0:
             return start + length
         return np.where(length > 0, self.reached(cpu, self.run_by(cpu, start) + length), start)
+
+    def next_run(self, cpu: Ints, time: int) -> Ints:
+        """Return the first instants from one on at which CPUs run."""
+        into: Ints = (time - self._phases[cpu]) % self._period
+        return np.where(into < self._slice, time, time + self._period - into)

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from pmsim.kernel.locks import GUARDED_LINES, GuestSpinlock, KernelSpinlock
+
 if TYPE_CHECKING:
     from pmsim.hardware.machine import Machine
     from pmsim.kernel.costs import KernelCosts
@@ -87,3 +89,18 @@ class KernelContext:
             raise RuntimeError(f"{make!r} stands on a part that stands on it")
         made: Part = part
         return made
+
+    def spinlock(self, name: str, guards: int = GUARDED_LINES) -> KernelSpinlock:
+        """Return a new spinlock, as this kernel has it on this machine.
+
+        Parameters
+        ----------
+        name
+            What error messages call it.
+        guards
+            Cache lines behind it that every holder writes to.
+        """
+        turns = self.machine.turns
+        if turns is None or self.profile.guest_spinlocks == "queued":
+            return KernelSpinlock(self.machine, name, guards)
+        return GuestSpinlock(self.machine, name, turns, guards)

@@ -10,7 +10,10 @@ finds all of it in its caches. Those who wait for a lock of Linux spin on a line
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from pmsim.hardware.locks import Mutex, Spinlock
 from pmsim.hardware.rwsem import ReadSide, RwSemaphore
@@ -18,6 +21,8 @@ from pmsim.units import CpuId, Picoseconds
 
 if TYPE_CHECKING:
     from pmsim.hardware.silicon import Silicon
+    from pmsim.hardware.task import Task
+    from pmsim.hardware.turns import Turns
 
 LOCK_LINES: Final = 1
 """Cache lines of a lock itself: its word, to be made the taker's own. *Derived*: a free lock is
@@ -148,3 +153,63 @@ class KernelSpinlock(Spinlock):
     def __init__(self, machine: Silicon, name: str, guards: int = GUARDED_LINES) -> None:
         super().__init__(machine, name)
         self.data = SharedLines(machine, LOCK_LINES + guards)
+
+
+class GuestSpinlock(KernelSpinlock):
+    """A spinlock of a guest, which passes over virtual CPUs that are frozen.
+
+    Stands for paravirtual spinlocks, whose lock may be stolen (kernel/locking/qspinlock_paravirt.h,
+    ``pv_hybrid_queued_unfair_trylock``), and for those that x86 has in guests without
+    them, which know no queue (``virt_spin_lock``). A release hands it to the first waiter whose CPU
+    runs. Where none does it goes to the one that runs next, unless somebody asks before that. Left
+    out: that a waiter halts after a while, and that the first in the queue keeps others from
+    stealing while it spins.
+
+    Parameters
+    ----------
+    machine, name, guards
+        As of a `KernelMutex`.
+    turns
+        When the machine's CPUs run.
+    """
+
+    def __init__(
+        self, machine: Silicon, name: str, turns: Turns, guards: int = GUARDED_LINES
+    ) -> None:
+        super().__init__(machine, name, guards)
+        self._turns = turns
+        self._owner_runs: Picoseconds = 0  # from when on, where it was frozen as it got the lock
+
+    def lock(self, task: Task) -> Generator[int, None, None]:
+        """Take the lock; spin anew where it was stolen from this task while that was frozen."""
+        yield from super().lock(task)
+        while self.owner is not task:
+            if self.owner is None or self._is_for_the_taking():
+                self._take(task)
+            else:
+                self._waiters.appendleft(task)
+                yield from self._spin(task)
+
+    def try_lock(self, task: Task) -> bool:
+        """Take the lock if it is free, or its owner has been frozen ever since it got it."""
+        if self._is_for_the_taking():
+            self.owner = None
+            self._owner_runs = 0
+        return super().try_lock(task)
+
+    def _is_for_the_taking(self) -> bool:
+        return self._machine.now < self._owner_runs
+
+    def _take(self, task: Task) -> None:
+        self.owner = task
+        self._owner_runs = 0
+
+    def _next_owner(self) -> Task:
+        """Return the first waiter whose CPU runs, or the one that runs next."""
+        cpus = np.array([waiter.cpu for waiter in self._waiters])
+        runs = self._turns.next_run(cpus, self._machine.now)
+        first = int(np.argmin(runs))
+        self._owner_runs = int(runs[first])
+        owner = self._waiters[first]
+        del self._waiters[first]
+        return owner

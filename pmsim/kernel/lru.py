@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from pmsim.kernel.locks import KernelSpinlock
 from pmsim.kernel.memcg import PageCounters
 from pmsim.units import CpuId, Pages
 
@@ -42,7 +41,7 @@ class LruLists:
         self._operations = context.operations
         self._batch = context.profile.lru_batch
         self._counters = context.part(PageCounters)
-        self._lock = KernelSpinlock(context.machine, "the lru_lock", guards=GUARDED)
+        self._lock = context.spinlock("the lru_lock", guards=GUARDED)
         self._waiting: defaultdict[CpuId, Pages] = defaultdict(int)
         self._freed: defaultdict[CpuId, Pages] = defaultdict(int)
 

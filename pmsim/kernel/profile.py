@@ -241,6 +241,10 @@ class KernelProfile(BaseModel):
         description="Pages that wait at a CPU to come to the lists of the LRU together, and that"
         " are taken off them together.",
     )
+    guest_spinlocks: Literal["paravirtual", "queued"] = Field(
+        description="What spinlocks do in a guest some of whose virtual CPUs are frozen: those that"
+        " run take them before those that do not (paravirtual), or all in the order of asking."
+    )
     user_flush_local: bool = Field(
         description="Whether a process that no other CPU runs is flushed by its own CPU, where"
         " others are flushed by broadcast: a proposal for arm64 (Arcangeli 2020, Roberts 2025)."

@@ -5,14 +5,24 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pmsim.hardware.costs import IpiCosts, MachineCosts
+from pmsim.hardware.host import Host
+from pmsim.hardware.locks import Spinlock
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.task import Task
 from pmsim.hardware.topology import Topology
-from pmsim.kernel.locks import ContendedLines, KernelMutex, KernelSpinlock, SharedLines
+from pmsim.hardware.turns import Turns
+from pmsim.kernel.locks import (
+    ContendedLines,
+    GuestSpinlock,
+    KernelMutex,
+    KernelSpinlock,
+    SharedLines,
+)
 from pmsim.kernel.operations import OperationLog
 from pmsim.steps import Steps
 from pmsim.units import NS, US
@@ -126,3 +136,49 @@ def test_a_lock_that_was_free_is_as_cold() -> None:
         here.spawn(cpu, body)
     here.run()
     assert held == [0, 0, 200 * NS, 200 * NS]
+
+
+def guest(*phases: int) -> tuple[Machine, Turns]:
+    """Return CPUs that each run for 1 µs of every 2, from their phases on; a line takes 10 ns."""
+    costs = MachineCosts(IpiCosts(queue=1, entry=1, line=(0, *[10 * NS] * 4)))
+    host = Host(overcommit=2, slice=US, phases=phases)
+    here = Machine(Topology(cores=len(phases)), costs, host=host)
+    assert here.turns is not None
+    return here, here.turns
+
+
+def taken(here: Machine, lock: Spinlock, asks: list[int], holds: list[int]) -> list[int]:
+    """Return when each CPU has a lock, which it asks for having run so long, and holds so long."""
+    got: dict[int, int] = {}
+
+    def body(task: Task) -> Steps:
+        yield from task.compute(asks[task.cpu])
+        yield from lock.lock(task)
+        got[task.cpu] = task.now
+        yield from task.compute(holds[task.cpu])
+        lock.unlock(task)
+
+    for cpu in range(len(asks)):
+        here.spawn(cpu, body)
+    here.run()
+    return [got[cpu] for cpu in range(len(asks))]
+
+
+@pytest.mark.parametrize(("queued", "second", "third"), [(True, 2800, 3210), (False, 3320, 1910)])
+def test_a_lock_of_guests_passes_over_who_is_frozen(queued: bool, second: int, third: int) -> None:
+    # CPU 0 holds it from 1.5 to 1.9 µs; CPU 1 asks at 1.7 and is frozen from 1.8 to 2.8; CPU 2 asks
+    # at 1.85, and is frozen from 2 to 3. Each holds it for 400 ns of running time.
+    here, turns = guest(1000 * NS, 800 * NS, 1000 * NS)
+    lock = KernelSpinlock(here, "lock") if queued else GuestSpinlock(here, "lock", turns)
+    got = taken(here, lock, [500 * NS, 900 * NS, 850 * NS], [400 * NS] * 3)
+    assert got == [1500 * NS, second * NS, third * NS]
+
+
+@pytest.mark.parametrize(("holds", "second"), [(380, 2800), (700, 3610)])
+def test_a_lock_of_guests_is_taken_while_its_new_owner_is_frozen(holds: int, second: int) -> None:
+    # As above, but CPU 0 lets go at 1.88; CPU 2 is frozen from 0.3 to 1.3 and from 2.3 to 3.3 and
+    # asks at 1.9. It has let go before CPU 1 runs, at 2.28, or not, and then does so at 3.6.
+    here, turns = guest(1000 * NS, 800 * NS, 1300 * NS)
+    lock = GuestSpinlock(here, "lock", turns)
+    got = taken(here, lock, [500 * NS, 900 * NS, 900 * NS], [380 * NS, 100 * NS, holds * NS])
+    assert got == [1500 * NS, second * NS, 1900 * NS]

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 
 from pmsim.kernel.addresses.cold_areas import ColdAreas
 from pmsim.kernel.addresses.search import AddressSpace
-from pmsim.kernel.locks import KernelSpinlock
 from pmsim.units import Picoseconds
 
 if TYPE_CHECKING:
@@ -38,9 +37,8 @@ class AreaLocks:
     """
 
     def __init__(self, context: KernelContext) -> None:
-        machine = context.machine
         names = context.part(AddressSpace).search.locks
-        self._locks = [KernelSpinlock(machine, name, guards=TREE_LINES) for name in names]
+        self._locks = [context.spinlock(name, guards=TREE_LINES) for name in names]
         self._hold = context.costs.area_lock_hold
         self._cold = context.part(ColdAreas)
         self._operations = context.operations

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from pmsim.errors import UndefinedBehaviour
 from pmsim.kernel.calls import call
-from pmsim.kernel.locks import KernelSpinlock
 from pmsim.kernel.tlbflush import Cause
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class Highmem:
 
     def __init__(self, context: KernelContext) -> None:
         self.slots = context.profile.geometry.entries
-        self._lock = KernelSpinlock(context.machine, "kmap_lock")
+        self._lock = context.spinlock("kmap_lock")
         self._used: set[int] = set()
         self._given_back: set[int] = set()
         self._last = 0

@@ -15,7 +15,6 @@ from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pmsim.kernel.addresses.search import AddressSpace
-from pmsim.kernel.locks import KernelSpinlock
 from pmsim.kernel.user_mm import UserMms
 from pmsim.units import GIB, Pages
 
@@ -97,7 +96,7 @@ class WalkCopies:
 
     def __init__(self, context: KernelContext) -> None:
         self._kernel = _TopLevel(context)
-        self._pgd_lock = KernelSpinlock(context.machine, "pgd_lock")
+        self._pgd_lock = context.spinlock("pgd_lock")
         self._costs = context.costs
         self._operations = context.operations
         self._spaces = context.part(UserMms)

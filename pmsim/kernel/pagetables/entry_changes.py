@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from pmsim.kernel.locks import KernelMutex, KernelSpinlock
+from pmsim.kernel.locks import KernelMutex
 from pmsim.kernel.pagetables.barriers import PteBarriers
 from pmsim.kernel.pagetables.entries import Change, Leaf
 from pmsim.kernel.pagetables.pagetable import PageTable, kernel_page_table
@@ -73,8 +73,8 @@ class ChangePageAttr:
 
     def __init__(self, context: KernelContext) -> None:
         self._page_size = context.profile.page_size
-        self.cpa_lock = KernelSpinlock(context.machine, "cpa_lock", guards=0)
-        self.pgd_lock = KernelSpinlock(context.machine, "pgd_lock", guards=0)
+        self.cpa_lock = context.spinlock("cpa_lock", guards=0)
+        self.pgd_lock = context.spinlock("pgd_lock", guards=0)
         self._both_held = context.profile.split_under == "cpa_and_pgd_lock"
         self._local_flush = context.machine.costs.tlb.flush_all
         self._costs = context.costs
