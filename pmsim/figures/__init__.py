@@ -17,6 +17,7 @@ from pmsim.figures.interruptions import interruption_lengths
 from pmsim.figures.latencies import latency_distribution
 from pmsim.figures.misses import error_distribution
 from pmsim.figures.operations import operation_cost
+from pmsim.figures.overcommitted import guests
 from pmsim.figures.phases import phase_diagram
 from pmsim.figures.reproduced import experiment_curve
 from pmsim.figures.side_by_side import protocols
@@ -36,6 +37,7 @@ __all__ = [
     "curves",
     "draw_all",
     "flush_cost",
+    "guests",
     "heat_map",
     "interruption_lengths",
     "latency_distribution",

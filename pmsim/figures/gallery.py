@@ -23,6 +23,7 @@ from pmsim.figures import (
     latencies,
     look,
     operations,
+    overcommitted,
     side_by_side,
     space,
     swings,
@@ -142,6 +143,13 @@ _ANSWERS: Final[dict[str, tuple[Panel, ...]]] = {
         )
         for metric in ("isolated_interrupts_per_s", "isolated_own_share")
     ),
+    "guests": tuple(
+        Panel(
+            partial(overcommitted.of_guests, metric=metric), overcommitted.size,
+            overcommitted.draw, overcommitted.says, name=metric,
+        )
+        for metric in (overcommitted.RATE, overcommitted.LATENCY)
+    ),
     "waking": (Panel(wakeups.parts, wakeups.size, wakeups.draw, wakeups.says),),
 }  # fmt: skip
 """The figures of sweeps that have an answer of their own."""
@@ -150,6 +158,7 @@ _ANSWERED_BY: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "pareto": frozenset({designs.COST, designs.EXPOSURE}),
         "protocols": frozenset(side_by_side.COSTS),
         "isolation": frozenset({"isolated_interrupts_per_s", "isolated_own_share"}),
+        "guests": frozenset({overcommitted.RATE, overcommitted.LATENCY}),
         "waking": frozenset({wakeups.LATENCY, wakeups.PART}),
     }
 )

@@ -12,6 +12,7 @@ from pmsim import formatting
 from pmsim.confidence import LEAST
 from pmsim.figures.effects import Effect, Effects, effects
 from pmsim.figures.swept import axis_of
+from pmsim.report.guest_words import guest_words
 from pmsim.report.page_size_words import page_size_words
 from pmsim.report.pool_words import pool_words
 from pmsim.report.protocol_words import protocol_words
@@ -33,7 +34,10 @@ def sweep_words(sweep: Sweep) -> list[str]:
     known = [name for name in ANSWERED if name in sweep.frame and sweep.frame[name].notna().any()]
     known += [name for name in WHERE_ANY if name in sweep.frame and sweep.frame[name].max() > 0]
     said = [one for name in known if varied for one in _metric(sweep, name)]
-    said = [*pool_words(sweep), *page_size_words(sweep), *protocol_words(sweep), *said]
+    said = [
+        *pool_words(sweep), *page_size_words(sweep), *protocol_words(sweep),
+        *guest_words(sweep), *said,
+    ]  # fmt: skip
     if len(sweep.failures):
         every = int(sweep.cells["replications"].sum())
         said.append(f"{len(sweep.failures):,} of {every:,} runs failed.")

@@ -104,3 +104,34 @@ def test_in_a_boot_a_shootdown_takes_a_round_of_the_host_and_locks_are_held_by_t
     assert summary.frozen is not None
     assert summary.frozen.share == pytest.approx(1 - 1 / overcommit, abs=0.01)
     assert summary.frozen.held_up_ps > 10 * MS
+
+
+@cache
+def records(overcommit: int, *, pv_flush: bool) -> int:
+    """Return how much the benchmark gets done on 8 virtual CPUs, whose turns begin evenly apart."""
+    scenario = pmsim.load("guest-ebizzy").with_(
+        **{
+            "machine.cpus": 8,
+            "machine.host.overcommit": overcommit,
+            "machine.host.pv_flush": pv_flush,
+            "machine.host.phases": [f"{cpu * overcommit * SLICE // 8}ps" for cpu in range(8)],
+            "duration": "18ms",
+        }
+    )
+    operations = pmsim.run(scenario).operations
+    return int((operations["kind"] == "madvise").sum())
+
+
+def test_paravirtual_flushes_change_nothing_where_nobody_is_frozen() -> None:
+    assert records(1, pv_flush=True) == records(1, pv_flush=False) > 1000
+
+
+@pytest.mark.parametrize("overcommit", [2, 3])
+def test_a_benchmark_of_threads_gets_its_share_done_with_paravirtual_flushes_alone(
+    overcommit: int,
+) -> None:
+    share = records(1, pv_flush=False) / overcommit
+    assert records(overcommit, pv_flush=True) == pytest.approx(share, rel=0.2)
+    # Without, somebody is always frozen: each thread does some two in a round of the host.
+    rounds = 18 * MS // (overcommit * SLICE)
+    assert records(overcommit, pv_flush=False) < 8 * 3 * rounds < share / 2

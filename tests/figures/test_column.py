@@ -38,6 +38,7 @@ from tests.figures.made_up import (
     timeline,
 )
 from tests.figures.test_designs import SWEEP as DESIGNS
+from tests.figures.test_overcommitted import SWEEP as GUESTS
 from tests.figures.test_published import points
 from tests.figures.test_side_by_side import ISOLATED, PACES
 from tests.figures.test_side_by_side import SWEEP as PROTOCOLS
@@ -143,7 +144,7 @@ def every_drawing() -> Iterator[tuple[str, Drawing]]:
         for drawing in drawings(sweep, ["lost_share"]):
             yield f"{drawing.name} of a {name}", drawing
     answered = {
-        "latency_mean_ps": (PROTOCOLS, PACES),
+        "latency_mean_ps": (PROTOCOLS, PACES, GUESTS),
         "isolated_interrupts_per_s": (ISOLATED,),
     }
     for metric, sweep in ((name, one) for name, several in answered.items() for one in several):
@@ -209,7 +210,8 @@ def test_all_kinds_of_figures_are_looked_at(figures: dict[str, Figure]) -> None:
         "anatomy_slowest", "curves", "heat_map", "phase_diagram", "tornado", "constants",
         "agreement", "misses", "experiment", "protocols_latency_mean_ps",
         "protocols_taken_mean_ps", "isolation_isolated_interrupts_per_s",
-        "isolation_isolated_own_share", "waking", "pareto",
+        "isolation_isolated_own_share", "waking", "pareto", "guests_broadcasts_per_s",
+        "guests_latency_mean_ps",
     }  # fmt: skip
 
 
