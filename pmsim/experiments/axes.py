@@ -107,11 +107,14 @@ def cells_of(data: Mapping[str, Any]) -> Cells:
 def label(value: Any) -> Any:
     """Return what stands for a value in tables.
 
-    A number or text as it is. A mapping that names something by its first key is that name, with
-    what was set besides: ``linux-4.16-x86_32,pae=false``, ``ipi,ack=entry``. All else as text.
+    A number or text as it is. A mapping goes by its ``name``, or where it names something by its
+    first key by that, with what was set besides: ``linux-4.16-x86_32,pae=false``,
+    ``ipi,ack=entry``. All else as text.
     """
     if isinstance(value, str | int | float):
         return value
+    if isinstance(value, Mapping) and isinstance(value.get("name"), str):
+        return value["name"]
     if isinstance(value, Mapping) and value:
         return _named(value)
     return json.dumps(value, ensure_ascii=False)

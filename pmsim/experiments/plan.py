@@ -15,6 +15,7 @@ from pmsim.errors import Fault, ScenarioError
 from pmsim.experiments.axes import Cell, Cells, Grid, Values, label
 from pmsim.experiments.sampling import sample_of, sampled
 from pmsim.scenario.faults import did_you_mean
+from pmsim.scenario.override import TOGETHER
 from pmsim.scenario.ranges import is_range
 from pmsim.scenario.resolve import ResolvedScenario
 from pmsim.scenario.scenario import Scenario
@@ -164,7 +165,7 @@ def _sections() -> list[str]:
     from pmsim.scenario.model import ScenarioKeys
 
     fixed = {"pmsim", "sweep", "replications"}
-    return [name for name in ScenarioKeys.model_fields if name not in fixed]
+    return [*(name for name in ScenarioKeys.model_fields if name not in fixed), TOGETHER]
 
 
 def _refuse_ranges(axes: Mapping[str, Values]) -> None:

@@ -136,6 +136,13 @@ _ANSWERS: Final[dict[str, tuple[Panel, ...]]] = {
         )
         for metric in side_by_side.COSTS
     ),
+    "variants": tuple(
+        Panel(
+            partial(side_by_side.side_by_side, metric=metric, of=side_by_side.TOGETHER),
+            side_by_side.size, side_by_side.draw, side_by_side.says, name=metric.partition("[")[0],
+        )
+        for metric in side_by_side.ACROSS
+    ),
     "isolation": tuple(
         Panel(
             partial(isolation.of_isolated, metric=metric), isolation.size, isolation.draw,
@@ -157,6 +164,7 @@ _ANSWERED_BY: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "pareto": frozenset({designs.COST, designs.EXPOSURE}),
         "protocols": frozenset(side_by_side.COSTS),
+        "variants": frozenset(side_by_side.ACROSS),
         "isolation": frozenset({"isolated_interrupts_per_s", "isolated_own_share"}),
         "guests": frozenset({overcommitted.RATE, overcommitted.LATENCY}),
         "waking": frozenset({wakeups.LATENCY, wakeups.PART}),

@@ -23,12 +23,20 @@ from pmsim.figures.swept import Axis, Floats, Swept
 
 PROTOCOLS: Final = "kernel.shootdown"
 """The axis whose values are protocols."""
+TOGETHER: Final = "together"
+"""The axis whose values are several keys: machines and kernels, such as two architectures."""
 COSTS: Final[Mapping[str, str]] = {
     "latency_mean_ps": "A shootdown's initiator waits",
     "taken_mean_ps": "A shootdown takes from all others",
     "pool_stale_ps": "What was protected can be written for up to",
 }
 """What a shootdown costs, and leaves open: the metric, and how sentences and axes speak of it."""
+ACROSS: Final[Mapping[str, str]] = {
+    "operation_mean_ps[pmalloc_protect_pool]": "Protecting a pool takes its owner",
+    "pool_stale_ps": "What was protected can be written for up to",
+}
+"""What is compared of variants that make shootdowns of other kinds and numbers."""
+_SPOKEN: Final = {**COSTS, **ACROSS}
 _SMALL: Final = 10_000
 """Picoseconds below which an axis is linear: some protocols take nothing at all."""
 
@@ -74,6 +82,11 @@ class SideBySide:
         return sorted((one for one in known if not np.isnan(one[1])), key=lambda one: one[1])
 
     @property
+    def spoken(self) -> str:
+        """How a sentence about it begins."""
+        return _SPOKEN.get(self.measure.column, self.measure.title)
+
+    @property
     def crossings(self) -> list[Crossing]:
         """Where one becomes cheaper than another that was cheaper, in the order of the axis."""
         found = [
@@ -99,7 +112,8 @@ def protocols(sweep: Swept, metric: str = "latency_mean_ps", ax: Axes | None = N
     Parameters
     ----------
     sweep
-        A sweep of `pmsim.sweep` or `pmsim.open` over ``kernel.shootdown`` and one axis of numbers.
+        A sweep of `pmsim.sweep` or `pmsim.open` over ``kernel.shootdown``, or ``together``, and one
+        axis of numbers.
     metric
         A column of metrics: ``latency_mean_ps``, what the initiator waits; ``taken_mean_ps``, what
         a shootdown takes from all others; or another one.
@@ -117,39 +131,47 @@ def protocols(sweep: Swept, metric: str = "latency_mean_ps", ax: Axes | None = N
         If the sweep has no such metric, or varies something else.
     """
     swept.check_metric(sweep, metric)
-    found = side_by_side(sweep, metric)
+    found = side_by_side(sweep, metric) or side_by_side(sweep, metric, TOGETHER)
     if found is None:
         raise ResultError(f"this figure needs a sweep over {PROTOCOLS} and one axis of numbers")
     with look.drawing(ax, size(found)) as axes:
         return draw(found, axes)
 
 
-def varies_protocols(sweep: Swept) -> bool:
-    """Return whether a sweep varies the protocol, and at most one other thing, a number."""
-    varied = [path for path, values in sweep.axes.items() if len(set(values)) > 1]
-    if PROTOCOLS not in varied or not swept.is_grid(sweep):
+def varies(sweep: Swept, path: str = PROTOCOLS) -> bool:
+    """Return whether a sweep varies an axis, and at most one other thing, a number."""
+    varied = [one for one, values in sweep.axes.items() if len(set(values)) > 1]
+    if path not in varied or not swept.is_grid(sweep):
         return False
-    others = [path for path in varied if path != PROTOCOLS]
+    others = [one for one in varied if one != path]
     return not others or (len(others) == 1 and bool(swept.axis_of(sweep, others[0]).numbers))
 
 
-def along(sweep: Swept) -> Axis | None:
-    """Return the axis of numbers that a sweep of protocols varies too, if it does."""
-    paths = [path for path, values in sweep.axes.items() if len(set(values)) > 1]
-    return next((swept.axis_of(sweep, path) for path in paths if path != PROTOCOLS), None)
+def along(sweep: Swept, path: str = PROTOCOLS) -> Axis | None:
+    """Return the axis of numbers that a sweep varies besides one, if it does."""
+    paths = [one for one, values in sweep.axes.items() if len(set(values)) > 1]
+    return next((swept.axis_of(sweep, one) for one in paths if one != path), None)
 
 
-def side_by_side(sweep: Swept, metric: str) -> SideBySide | None:
-    """Return a cost of each protocol along the axis of numbers; None where there is no such."""
-    if not varies_protocols(sweep) or metric not in swept.metrics_of(sweep):
+def side_by_side(sweep: Swept, metric: str, of: str = PROTOCOLS) -> SideBySide | None:
+    """Return a cost of each protocol along the axis of numbers; None where there is no such.
+
+    Parameters
+    ----------
+    sweep, metric
+        As of `protocols`.
+    of
+        The axis whose values are put side by side: `PROTOCOLS`, or `TOGETHER`.
+    """
+    if not varies(sweep, of) or metric not in swept.metrics_of(sweep):
         return None
-    axis = along(sweep)
+    axis = along(sweep, of)
     if axis is None:
         return None
-    protocols = swept.axis_of(sweep, PROTOCOLS)
-    table = swept.cells(sweep, metric, [axis, protocols])
-    heights = swept.grid(table, "mean", axis, protocols)
-    names = map(str, protocols.labels)
+    compared = swept.axis_of(sweep, of)
+    table = swept.cells(sweep, metric, [axis, compared])
+    heights = swept.grid(table, "mean", axis, compared)
+    names = map(str, compared.labels)
     return SideBySide(measure_of(metric), axis, dict(zip(names, heights, strict=True)))
 
 
@@ -180,7 +202,7 @@ def draw(found: SideBySide, ax: Axes) -> Axes:
     ax.set_xticks(x, found.along.texts)
     ax.set_xticks([], minor=True)
     ax.set_xlabel(found.along.name)
-    ax.set_ylabel(COSTS.get(found.measure.column, found.measure.label))
+    ax.set_ylabel(_SPOKEN.get(found.measure.column, found.measure.label))
     look.fit_labels(ax)
     name_lines(ax, ends)
     look.say(ax, message(found), "")
@@ -190,7 +212,7 @@ def draw(found: SideBySide, ax: Axes) -> Axes:
 def _short(name: str) -> str:
     """Write a protocol without the names of its options: ``tlbi, per_sync``."""
     protocol, *options = name.split(",")
-    return ", ".join([protocol, *(one.partition("=")[2] for one in options)])
+    return ", ".join([protocol, *(one.strip().partition("=")[2] or one.strip() for one in options)])
 
 
 def _scale(found: SideBySide, ax: Axes) -> None:
@@ -219,5 +241,4 @@ def message(found: SideBySide) -> str:
     ranking, say = found.ranking(last), found.measure.say
     where = found.along.in_words(found.along.labels[last])
     ends = [f"{say(value)} ({_short(name)})" for name, value in (ranking[0], ranking[-1])]
-    what = COSTS.get(found.measure.column, found.measure.title)
-    return f"{what}: {formatting.from_to(*ends)} at {where}"
+    return f"{found.spoken}: {formatting.from_to(*ends)} at {where}"

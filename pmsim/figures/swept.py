@@ -83,7 +83,12 @@ class Axis:
         return text if tells else f"{self.path.split('.')[-1].replace('_', ' ')} = {text}"
 
 
-_NAMES: Final = {"machine.cpus": "CPUs", "machine.platform": "machine", "kernel.profile": "kernel"}
+_NAMES: Final = {
+    "machine.cpus": "CPUs",
+    "machine.platform": "machine",
+    "kernel.profile": "kernel",
+    "together": "variant",
+}
 """Names of axes that everybody knows without their path."""
 _WIDE: Final = 20
 """The ratio of two values from which on they are drawn by their logarithms."""

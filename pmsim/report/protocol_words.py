@@ -11,7 +11,7 @@ from pmsim import formatting
 from pmsim.figures import side_by_side
 from pmsim.figures.isolation import ISOLATED
 from pmsim.figures.measures import measure_of
-from pmsim.figures.side_by_side import COSTS, PROTOCOLS, SideBySide
+from pmsim.figures.side_by_side import ACROSS, COSTS, PROTOCOLS, TOGETHER, SideBySide
 from pmsim.kernel.shootdown import ShootdownKey
 from pmsim.scenario.read import parse
 from pmsim.simulation.answer.deferral import DEFERRED, NEVER_DEFERRED
@@ -28,8 +28,14 @@ _READ: Final = TypeAdapter(ShootdownKey)
 
 
 def protocol_words(sweep: Sweep) -> list[str]:
-    """Return the answers of a sweep that varies the protocol and at most one number; else none."""
-    if not side_by_side.varies_protocols(sweep):
+    """Return the answers of a sweep that varies the protocol and at most one number; else none.
+
+    Variants that change several keys together, such as architectures, are put side by side, too.
+    """
+    if side_by_side.varies(sweep, TOGETHER):
+        found = (side_by_side.side_by_side(sweep, metric, TOGETHER) for metric in ACROSS)
+        return [one for metric in found if metric is not None for one in _told(metric)]
+    if not side_by_side.varies(sweep):
         return []
     said = [one for metric in COSTS for one in _cost(sweep, metric)]
     if side_by_side.along(sweep) is None:
@@ -46,8 +52,13 @@ def _cost(sweep: Sweep, metric: str) -> Iterator[str]:
         if metric in sweep.frame and side_by_side.along(sweep) is None:
             yield f"{COSTS[metric]}: {_all(sweep, metric, measure_of(metric).say)}."
         return
+    yield from _told(found)
+
+
+def _told(found: SideBySide) -> Iterator[str]:
+    """Say what is cheapest and dearest at both ends of the axis, and where two cross."""
     ends = [_ranking(found, place) for place in (0, len(found.along.labels) - 1)]
-    yield f"{COSTS[metric]}: {'; '.join(ends)}."
+    yield f"{found.spoken}: {'; '.join(ends)}."
     crossings = [
         f"{one.cheaper} is below {one.dearer} from about {formatting.number(one.at)} on"
         for one in found.crossings[:MOST_CROSSINGS]

@@ -129,7 +129,8 @@ class ScenarioKeys(Keys):
     sweep: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] | None = Field(
         default=None,
         description="A grid: values for keys by dotted path; or ranges, such as [2..448], for"
-        " points chosen from them.",
+        " points chosen from them. Behind `together` each value is a name and several keys:"
+        " [{name: Arm, machine.platform: altra-max, kernel: linux-6.18-arm64}, ...].",
     )
     replications: Annotated[int, Field(ge=1, le=MOST_REPLICATIONS)] = Field(
         default=1, description="Runs with random draws of their own."

@@ -12,6 +12,8 @@ from pmsim.scenario.nodes import Leaf, List, Node, Table
 
 _NAME_KEYS: Final = {"machine": "platform", "kernel": "profile"}
 """What a name alone stands for, so that keys can be laid beside it."""
+TOGETHER: Final = "together"
+"""What changes several keys at once: a name, and their values by dotted path."""
 _EXCLUSIVE: Final = {"duration": "until", "until": "duration"}
 
 
@@ -23,7 +25,8 @@ def overridden(tree: Table, path: str, node: Node, names: Sequence[str]) -> Tabl
     tree
         The scenario.
     path
-        Keys joined by dots. A workload goes by its name or by its index from 0.
+        Keys joined by dots. A workload goes by its name or by its index from 0. ``together`` stands
+        for several.
     node
         The value. It is checked when the tree is resolved, not here.
     names
@@ -34,6 +37,8 @@ def overridden(tree: Table, path: str, node: Node, names: Sequence[str]) -> Tabl
     ScenarioError
         If the path leads nowhere; the fault stands at ``node``'s place and in no file.
     """
+    if path == TOGETHER:
+        return _all_overridden(tree, node, names)
     steps = path.split(".")
     if not all(steps):
         raise _nowhere(node, f"'{path}' is no path of keys", "for example machine.cpus")
@@ -47,6 +52,20 @@ def overridden(tree: Table, path: str, node: Node, names: Sequence[str]) -> Tabl
     result = _replaced(tree, steps, node, path)
     assert isinstance(result, Table)
     return result
+
+
+def _all_overridden(tree: Table, node: Node, names: Sequence[str]) -> Table:
+    """Replace several values, in the order in which they stand behind their common name."""
+    if not isinstance(node, Table) or not isinstance(node.get("name"), Leaf):
+        hint = "for example {name: Arm, machine.platform: altra-max, kernel: linux-6.18-arm64}"
+        message = f"a value of '{TOGETHER}' is a name, and keys of the scenario by dotted path"
+        raise ScenarioError([Fault("", node.line, node.column, "bad-value", message, hint)])
+    for key, value in node.items:
+        if key.text == TOGETHER:
+            raise _nowhere(key, f"'{TOGETHER}' stands in itself", "give its keys here")
+        if key.text != "name":
+            tree = overridden(tree, key.text, value, names)
+    return tree
 
 
 def _with_room(tree: Table, section: str) -> Table:

@@ -11,7 +11,7 @@ from pmsim.errors import Fault, ScenarioError
 from pmsim.formatting import counted
 from pmsim.scenario.faults import FaultList, did_you_mean
 from pmsim.scenario.nodes import IN_DATA, Leaf, List, Node, Table, node_in_data, node_of, path_at
-from pmsim.scenario.override import overridden
+from pmsim.scenario.override import TOGETHER, overridden
 from pmsim.scenario.ranges import ends_of, is_range
 from pmsim.scenario.read import parse, read_file
 from pmsim.scenario.resolve import ResolvedScenario, resolve
@@ -122,7 +122,8 @@ class Scenario:
         tree = self._tree
         names = [one.name for one in self._resolved.workloads]
         try:
-            for path, node in values:
+            # What several keys are changed to together does not undo what one of them is to be.
+            for path, node in sorted(values, key=lambda one: one[0] != TOGETHER):
                 tree = overridden(tree, path, node, names)
             return _scenario(tree, self.file, self.directory)
         except ScenarioError as error:

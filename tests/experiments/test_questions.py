@@ -147,6 +147,25 @@ def test_arm_flushes_page_by_page_and_the_erratum_of_2026_repeats_each_barrier()
     assert any("tlbi,repeat_sync=per_sync" in one for one in sweep_words(sweep))
 
 
+def test_two_architectures_stand_side_by_side_as_each_does_by_itself() -> None:
+    sweep = pmsim.sweep("architectures", {CPUS: [2]}, workers=1, progress=None)
+    rows = sweep.frame.set_index("together")
+    took = "operation_mean_ps[pmalloc_protect_pool]"
+    for scenario, protocols in (
+        ("protocols", {"ipi": "x86 by interrupts", "tlbi": "x86 by INVLPGB"}),
+        (
+            "protocols-arm64",
+            {"tlbi,repeat_sync=none": "Arm", "tlbi,repeat_sync=per_sync": "Arm with the erratum"},
+        ),
+    ):
+        alone = pmsim.sweep(scenario, {CPUS: [2]}, workers=1, progress=None).frame
+        for protocol, variant in protocols.items():
+            row = alone.set_index(PROTOCOLS).loc[protocol]
+            same = ["broadcasts", "latency_mean_ps", "pool_stale_ps", took]
+            assert rows.loc[variant, same].tolist() == row[same].tolist()
+    assert rows.loc["Arm with rodata=on", "broadcasts"] == AREAS
+
+
 def test_waking_is_what_a_load_waits_for_and_the_deeper_the_longer() -> None:
     """Exit latencies are those of the platform: C1 2 µs, C1E 10 µs, C6 133 µs."""
     every = "workloads.policies.arrival.every"

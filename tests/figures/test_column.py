@@ -40,7 +40,7 @@ from tests.figures.made_up import (
 from tests.figures.test_designs import SWEEP as DESIGNS
 from tests.figures.test_overcommitted import SWEEP as GUESTS
 from tests.figures.test_published import points
-from tests.figures.test_side_by_side import ISOLATED, PACES
+from tests.figures.test_side_by_side import ISOLATED, PACES, VARIANTS
 from tests.figures.test_side_by_side import SWEEP as PROTOCOLS
 from tests.figures.test_sweeps import MadeUpSweep
 from tests.figures.test_swings import Constant, Found, Sensitivity
@@ -150,6 +150,9 @@ def every_drawing() -> Iterator[tuple[str, Drawing]]:
     for metric, sweep in ((name, one) for name, several in answered.items() for one in several):
         for drawing in drawings(sweep, [metric]):
             yield f"{drawing.name} of answers to {len(sweep.cells)}", drawing
+    for drawing in drawings(VARIANTS, ["operation_mean_ps[pmalloc_protect_pool]"]):
+        if drawing.name.startswith("variants"):
+            yield drawing.name, drawing
     for drawing in drawings(DESIGNS, ["pool_paid_ps"]):
         yield f"{drawing.name} of designs", drawing
     for drawing in [*drawings(SENSITIVITY), *truth_drawings(POINTS)]:
@@ -211,7 +214,7 @@ def test_all_kinds_of_figures_are_looked_at(figures: dict[str, Figure]) -> None:
         "agreement", "misses", "experiment", "protocols_latency_mean_ps",
         "protocols_taken_mean_ps", "isolation_isolated_interrupts_per_s",
         "isolation_isolated_own_share", "waking", "pareto", "guests_broadcasts_per_s",
-        "guests_latency_mean_ps",
+        "guests_latency_mean_ps", "variants_operation_mean_ps",
     }  # fmt: skip
 
 

@@ -37,10 +37,12 @@ class OfProtocols:
 
     @property
     def frame(self) -> pd.DataFrame:
-        fixed = self.cells["kernel.shootdown"].map(lambda name: COSTS[name][0])
-        each = self.cells["kernel.shootdown"].map(lambda name: COSTS[name][1])
+        (of,) = self.axes.keys() - {"machine.cpus"}
+        fixed = self.cells[of].map(lambda name: COSTS[name][0])
+        each = self.cells[of].map(lambda name: COSTS[name][1])
         waits = fixed + each * self.cells["machine.cpus"]
-        return self.cells.assign(latency_mean_ps=waits, taken_mean_ps=2 * waits)
+        waited = {"latency_mean_ps": waits, "operation_mean_ps[pmalloc_protect_pool]": 64 * waits}
+        return self.cells.assign(**waited, taken_mean_ps=2 * waits)
 
     def intervals(self, *columns: str, level: float = 0.95) -> pd.DataFrame:
         (name,) = columns
@@ -49,6 +51,7 @@ class OfProtocols:
 
 
 SWEEP = OfProtocols({"kernel.shootdown": tuple(COSTS), "machine.cpus": CPUS})
+VARIANTS = OfProtocols({"together": tuple(COSTS), "machine.cpus": CPUS})
 
 
 @dataclass
@@ -168,3 +171,15 @@ def test_it_is_drawn_of_sweeps_that_vary_protocols_and_a_number_and_of_no_others
     ):
         found = side_by_side.side_by_side(OfProtocols(axes), "latency_mean_ps")
         assert not side_by_side.says(found)
+
+
+def test_variants_of_several_keys_are_compared_by_what_protecting_a_pool_takes() -> None:
+    metric = "operation_mean_ps[pmalloc_protect_pool]"
+    found = side_by_side.side_by_side(VARIANTS, metric, side_by_side.TOGETHER)
+    assert found is not None
+    assert found.values["ipi"].tolist() == [64 * (1e6 + 1e5 * cpus) for cpus in CPUS]
+    assert [(one.cheaper, one.dearer) for one in found.crossings] == [
+        ("tlbi,repeat_sync=per_sync", "ipi")
+    ]
+    assert "variants" in [one.name for one in drawings(VARIANTS, [metric])]
+    assert "protocols" not in [one.name for one in drawings(VARIANTS, ["latency_mean_ps"])]
