@@ -10,6 +10,7 @@ import pmsim
 from pmsim.cli.run import _unsafe
 from pmsim.kernel.tlbflush import TlbFlush
 from pmsim.simulation.answer.sentences import sentences
+from pmsim.units import MS, US
 from tests.safety.test_broken import this_cpu_alone
 
 POOL = {"kind": "pool_churn", "allocations": 4, "destroy": False}
@@ -71,3 +72,38 @@ def test_what_vfree_gives_back_is_trusted_and_no_violation() -> None:
     found = result.summary.safety
     assert found is not None
     assert (found.violations, found.trusted_areas, found.trusted_pages) == (0, 5, 10)
+
+
+@pytest.mark.parametrize(("window", "too_late"), [("1ms", False), ("2100us", True)])
+def test_frees_that_wait_for_ticks_are_used_by_whoever_keeps_interrupts_off_over_two(
+    scoped_kinds: None, window: str, too_late: bool
+) -> None:
+    @pmsim.workload("late")
+    class Late:
+        """A thread of the process that has interrupts off, from 20 ms on."""
+
+        def run(self, kernel: Any, cpu: Any) -> Any:
+            yield from kernel.use_mm(kernel.process("maps"))
+            yield from cpu.compute("20ms")
+            yield from cpu.irqs_off(window)
+
+    maps = {
+        "kind": "user_munmap", "name": "maps", "cpu": 0, "threads": [1],
+        "arrival": {"every": "200us"},
+    }  # fmt: skip
+    result = run(
+        kernel={"profile": "linux-6.1-x86_64", "shootdown": "latr"},
+        workloads=[maps, {"kind": "late", "cpu": 3}],
+        duration="24ms",
+    )
+    found = result.violations
+    assert bool(len(found)) == too_late
+    said = sentences(result.summary)
+    assert said[0].startswith("Unsafe: ") == too_late
+    assert ("one that has not kept interrupts off over its ticks" in said[1]) == too_late
+    if too_late:
+        # Used again two ticks after the free; dropped in the tick that comes as the window ends.
+        assert set(found["kind"]) == {"use_after_free"}
+        assert set(found["cpu"]) == {3}
+        assert found["from_ps"].min() >= 22 * MS
+        assert (found["to_ps"] - found["from_ps"]).max() < 200 * US

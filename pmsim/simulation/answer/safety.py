@@ -17,6 +17,11 @@ _COULD: Final = {
     "use_after_free": "use what it had given back",
     "table_reuse": "walk a page table that it had given back",
 }
+_TOO_LATE: Final = (
+    "Memory that waits for ticks (latr) is used again when those are over, whether every CPU has"
+    " swept by then or not: one that has not kept interrupts off over its ticks."
+)
+"""Why that happens where frees wait."""
 _OF_RUNS: Final = (*KINDS, "trusted_areas", "trusted_pages", "held_pages", "held_byte_s")
 _POOLS: Final = (
     "writable_byte_s", "stale_byte_s", "stale_ps", "stale_total_ps", "closed_ps",
@@ -122,10 +127,11 @@ def unsafe(summary: Summary) -> list[str]:
         f"for {time(first.to_ps - first.from_ps)}"
     )  # fmt: skip
     call = f" after {first.call} of {counted(first.pages, 'page')}" if first.call else ""
-    return [
+    said = (
         f"Unsafe: when the kernel went on, a CPU could still, {' and '.join(parts)};"
         f" first CPU {first.cpu} at {time(first.from_ps)}, {until}{call}."
-    ]
+    )
+    return [said, _TOO_LATE] if found.held_pages and first.kind == "use_after_free" else [said]
 
 
 def held_back(summary: Summary) -> list[str]:
