@@ -5,25 +5,22 @@ from __future__ import annotations
 import math
 from typing import Final
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from pmsim import formatting
-from pmsim.figures import look
+from pmsim.figures import diagonal, look
 from pmsim.figures.form import current
 from pmsim.figures.given import drawn_from
-from pmsim.figures.look import Mark
 
-FAMILIES: Final = {
-    name: Mark(name, colour, dot=dot)
-    for name, colour, dot in (
-        ("x86", look.BLUE, "o"),
-        ("Arm", look.ORANGE, "s"),
-        ("RISC-V", look.PURPLE, "^"),
-        ("guests", look.RED, "D"),
-    )
-}
+FAMILIES: Final = diagonal.marks(
+    {
+        "x86": (look.BLUE, "o"),
+        "Arm": (look.ORANGE, "s"),
+        "RISC-V": (look.PURPLE, "^"),
+        "guests": (look.RED, "D"),
+    }
+)
 """Colour and marker of each kind of machine, told apart by either."""
 NEAR: Final = 1.25
 FACTOR: Final = 2.0
@@ -75,10 +72,7 @@ def draw(found: pd.DataFrame, ax: Axes) -> Axes:
     high = float(max(found["measured_ps"].max(), found["raw_ps"].max())) * 2
     if not current().narrow:
         low = min(low, _name(found, ax) / _ROOM)
-    ends = np.array([low, high])
-    for ratio, shade in ((FACTOR, "#eeeeee"), (NEAR, "#dddddd")):
-        ax.fill_between(ends, ends / ratio, ends * ratio, color=shade, linewidth=0)
-    ax.plot(ends, ends, color=look.FAINT, linewidth=0.9)
+    diagonal.bands(ax, low, high, NEAR, FACTOR)
     for family, mark in FAMILIES.items():
         rows = found[found["family"] == family]
         ax.plot(
@@ -86,9 +80,7 @@ def draw(found: pd.DataFrame, ax: Axes) -> Axes:
             color=mark.colour, markersize=0.6 * current().text, markeredgecolor=look.PAPER,
             markeredgewidth=0.5, alpha=0.9,
         )  # fmt: skip
-    ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
-    for axis, label in ((ax.xaxis, "measured"), (ax.yaxis, "predicted, nothing fitted")):
-        look.log_time_axis(axis, label)
+    diagonal.scale(ax, low, high, "measured", "predicted, nothing fitted")
     here = [name for name in FAMILIES if (found["family"] == name).any()]
     room = look.key(ax, [FAMILIES[name] for name in here])
     look.say(ax, message(found), detail(found), room)

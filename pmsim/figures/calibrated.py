@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from pmsim import formatting
-from pmsim.figures import look
+from pmsim.figures import diagonal, look
 from pmsim.figures.form import current
 from pmsim.figures.gallery import Drawing
-from pmsim.figures.look import Mark
 from pmsim.figures.panels import Panel
 from pmsim.units import NS
 
-CALLS: Final = {
-    call: Mark(call.replace("_", " "), colour, dot=dot)
-    for call, colour, dot in (
-        ("mprotect", look.BLUE, "o"),
-        ("madvise", look.ORANGE, "s"),
-        ("munmap", look.PURPLE, "^"),
-        ("munmap_tables", look.RED, "v"),
-        ("membarrier", look.VERMILION, "D"),
-    )
-}
+CALLS: Final = diagonal.marks(
+    {
+        "mprotect": (look.BLUE, "o"),
+        "madvise": (look.ORANGE, "s"),
+        "munmap": (look.PURPLE, "^"),
+        "munmap_tables": (look.RED, "v"),
+        "membarrier": (look.VERMILION, "D"),
+    }
+)
 """Colour and marker of each call, told apart by either."""
 NEAR: Final = 1.15
 FACTOR: Final = 1.5
@@ -73,10 +70,7 @@ def draw(found: pd.DataFrame, ax: Axes) -> Axes:
         return look.nothing(ax, "Measured against fitted", "No cell counts.")
     times = found[["measured_ns", "predicted_ns"]].to_numpy(float) * NS
     low, high = float(times.min()) / 2, float(times.max()) * 2
-    ends = np.array([low, high])
-    for ratio, shade in ((FACTOR, "#eeeeee"), (NEAR, "#dddddd")):
-        ax.fill_between(ends, ends / ratio, ends * ratio, color=shade, linewidth=0)
-    ax.plot(ends, ends, color=look.FAINT, linewidth=0.9)
+    diagonal.bands(ax, low, high, NEAR, FACTOR)
     for call, mark in CALLS.items():
         for held_out in (False, True):
             rows = found[(found["call"] == call) & (found["held_out"] == held_out)]
@@ -86,9 +80,7 @@ def draw(found: pd.DataFrame, ax: Axes) -> Axes:
                 markeredgewidth=1.2, markeredgecolor=mark.colour,
                 markerfacecolor=look.PAPER if held_out else mark.colour,
             )  # fmt: skip
-    ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
-    for axis, label in ((ax.xaxis, "measured"), (ax.yaxis, "simulated with fitted constants")):
-        look.log_time_axis(axis, label)
+    diagonal.scale(ax, low, high, "measured", "simulated with fitted constants")
     here = [call for call in CALLS if (found["call"] == call).any()]
     room = look.key(ax, [CALLS[call] for call in here])
     look.say(ax, message(found), detail(found), room)

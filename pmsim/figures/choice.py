@@ -13,7 +13,7 @@ from pmsim.errors import ResultError
 from pmsim.figures import curve, effects, heat, phases
 from pmsim.figures.measures import measure_of
 from pmsim.figures.panels import Panel
-from pmsim.figures.swept import Swept, check_metric, is_grid, metrics_of
+from pmsim.figures.swept import Swept, check_metric, is_grid, metrics_of, varied
 from pmsim.simulation.answer.metrics import HEADLINES, metric_of
 
 
@@ -61,14 +61,14 @@ def sweep_figures(
 
 def _kinds(sweep: Swept, metric: str, threshold: str | None) -> list[tuple[str, Any, Any]]:
     """Return what is drawn of one metric: a name, the module that draws, what takes the data."""
-    varied = _varied(sweep)
-    plane = len(varied) == 2 and is_grid(sweep)
+    paths = varied(sweep)
+    plane = len(paths) == 2 and is_grid(sweep)
     if threshold is not None and not plane:
         raise ResultError(
             "a threshold is drawn as a line on the plane of two axes, and the sweep "
-            + (f"varies {len(varied)}" if len(varied) != 2 else "has chosen points, no grid")
+            + (f"varies {len(paths)}" if len(paths) != 2 else "has chosen points, no grid")
         )
-    if not varied:
+    if not paths:
         return []
     if not _as_lines(sweep):
         return [("tornado", effects, effects.effects)]
@@ -85,12 +85,8 @@ def _kinds(sweep: Swept, metric: str, threshold: str | None) -> list[tuple[str, 
 
 def _as_lines(sweep: Swept) -> bool:
     """Return whether all cells fit one figure of lines."""
-    varied = _varied(sweep)
-    return len(varied) == 1 or (len(varied) == 2 and is_grid(sweep))
-
-
-def _varied(sweep: Swept) -> list[str]:
-    return [path for path, values in sweep.axes.items() if len(set(values)) > 1]
+    count = len(varied(sweep))
+    return count == 1 or (count == 2 and is_grid(sweep))
 
 
 def _plain(column: str) -> str:

@@ -225,6 +225,37 @@ def _spaced(ax: Axes, axis: Axis) -> list[int]:
     return chosen[::-1]
 
 
+def draw_lines(ax: Axes, along: Axis, named: Mapping[str, Floats]) -> list[tuple[str, float, str]]:
+    """Draw a line for each name, told apart by colour and stroke; what is not known is left out.
+
+    Returns
+    -------
+    list
+        What `name_lines` writes at the end of each.
+    """
+    x = along.positions
+    ends: list[tuple[str, float, str]] = []
+    for place, (name, row) in enumerate(named.items()):
+        known = ~np.isnan(row)
+        if not known.any():
+            continue
+        colour = look.PETROFF[place % len(look.PETROFF)]
+        stroke = look.STROKES[place % len(look.STROKES)]
+        ax.plot(x[known], row[known], color=colour, linestyle=stroke, marker="o", markersize=3.4)
+        ends.append((name, float(row[known][-1]), colour))
+    return ends
+
+
+def finish_lines(ax: Axes, along: Axis, label: str, ends: list[tuple[str, float, str]]) -> None:
+    """Put a tick at each value of the axis, name it and the lines."""
+    ax.grid(visible=True, axis="y")
+    ax.set_xticks(along.positions, along.texts)
+    ax.set_xticks([], minor=True)
+    ax.set_xlabel(label)
+    look.fit_labels(ax)
+    name_lines(ax, ends)
+
+
 def name_lines(ax: Axes, ends: list[tuple[str, float, str]]) -> None:
     """Write each line's name right of its end, moved apart where they would overlap."""
     if not ends:

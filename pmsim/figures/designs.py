@@ -111,7 +111,7 @@ def pareto(
 
 def designs(sweep: Swept) -> Designs | None:
     """Return the designs of pools that a sweep compares; None where it varies nothing of pools."""
-    varied = [path for path, values in sweep.axes.items() if len(set(values)) > 1]
+    varied = swept.varied(sweep)
     known = swept.metrics_of(sweep)
     if COST not in known or EXPOSURE not in known:
         return None

@@ -122,7 +122,7 @@ def effects(sweep: Swept, metric: str) -> Effects:
     """Take from a sweep what `draw` draws."""
     swept.check_metric(sweep, metric)
     frame = _even(sweep.frame.dropna(subset=[metric]))
-    paths = [path for path, values in sweep.axes.items() if len(set(values)) > 1]
+    paths = swept.varied(sweep)
     if not paths:
         raise ResultError("the sweep varies nothing: there is no effect to show")
     sampled = not swept.is_grid(sweep)

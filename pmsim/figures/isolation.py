@@ -61,8 +61,7 @@ class Isolation:
 
 def of_isolated(sweep: Swept, metric: str) -> Isolation | None:
     """Take from a sweep over protocols, and nothing else, what `draw` draws; else None."""
-    varied = [path for path, values in sweep.axes.items() if len(set(values)) > 1]
-    if varied != [PROTOCOLS] or metric not in swept.metrics_of(sweep):
+    if swept.varied(sweep) != [PROTOCOLS] or metric not in swept.metrics_of(sweep):
         return None
     axis = swept.axis_of(sweep, PROTOCOLS)
     told = ISOLATED[metric]

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from pmsim import formatting
 from pmsim.errors import ResultError
 from pmsim.figures import look, swept
-from pmsim.figures.curve import name_lines
+from pmsim.figures.curve import draw_lines, finish_lines
 from pmsim.figures.given import drawn_from
 from pmsim.figures.measures import Measure, measure_of
 from pmsim.figures.swept import Axis, Floats, Swept
@@ -121,7 +121,7 @@ def guests(sweep: Swept, metric: str = RATE, ax: Axes | None = None) -> Axes:
 
 def of_guests(sweep: Swept, metric: str) -> Guests | None:
     """Take from a sweep what `draw` draws; None where it does not vary how many share a CPU."""
-    varied = [path for path, values in sweep.axes.items() if len(set(values)) > 1]
+    varied = swept.varied(sweep)
     if OVERCOMMIT not in varied or not swept.is_grid(sweep):
         return None
     along = swept.axis_of(sweep, OVERCOMMIT)
@@ -163,12 +163,7 @@ def says(found: Guests | None) -> bool:
 def draw(found: Guests, ax: Axes) -> Axes:
     """Draw a line for each combination."""
     rows = found.done if found.measure.column == RATE else found.values
-    x, ends = found.along.positions, []
-    for place, (line, row) in enumerate(rows.items()):
-        colour = look.PETROFF[place % len(look.PETROFF)]
-        stroke = look.STROKES[place % len(look.STROKES)]
-        ax.plot(x, row, color=colour, linestyle=stroke, marker="o", markersize=3.4)
-        ends.append((found.name(line), float(row[-1]), colour))
+    ends = draw_lines(ax, found.along, {found.name(line): row for line, row in rows.items()})
     if found.measure.column == RATE:
         measure = Measure(RATE, "done of its share of the host", formatting.SHARE)
         ax.set_ylim(0, 1.15 * max(1.0, *(float(row.max()) for row in rows.values())))
@@ -176,13 +171,8 @@ def draw(found: Guests, ax: Axes) -> Axes:
     else:
         ax.set_yscale("log")
         found.measure.on(ax.yaxis)
-    ax.grid(visible=True, axis="y")
-    ax.set_xticks(x, found.along.texts)
-    ax.set_xticks([], minor=True)
-    ax.set_xlabel("virtual CPUs to one of the host's")
-    look.fit_labels(ax)
-    if len(ends) > 1:
-        name_lines(ax, ends)
+    named = ends if len(ends) > 1 else []
+    finish_lines(ax, found.along, "virtual CPUs to one of the host's", named)
     look.say(ax, message(found), _detail(found))
     return ax
 

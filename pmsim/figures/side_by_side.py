@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from pmsim import formatting
 from pmsim.errors import ResultError
 from pmsim.figures import look, swept
-from pmsim.figures.curve import name_lines
+from pmsim.figures.curve import draw_lines, finish_lines
 from pmsim.figures.given import drawn_from
 from pmsim.figures.measures import Measure, measure_of
 from pmsim.figures.swept import Axis, Floats, Swept
@@ -140,7 +140,7 @@ def protocols(sweep: Swept, metric: str = "latency_mean_ps", ax: Axes | None = N
 
 def varies(sweep: Swept, path: str = PROTOCOLS) -> bool:
     """Return whether a sweep varies an axis, and at most one other thing, a number."""
-    varied = [one for one, values in sweep.axes.items() if len(set(values)) > 1]
+    varied = swept.varied(sweep)
     if path not in varied or not swept.is_grid(sweep):
         return False
     others = [one for one in varied if one != path]
@@ -149,8 +149,8 @@ def varies(sweep: Swept, path: str = PROTOCOLS) -> bool:
 
 def along(sweep: Swept, path: str = PROTOCOLS) -> Axis | None:
     """Return the axis of numbers that a sweep varies besides one, if it does."""
-    paths = [one for one, values in sweep.axes.items() if len(set(values)) > 1]
-    return next((swept.axis_of(sweep, one) for one in paths if one != path), None)
+    others = (one for one in swept.varied(sweep) if one != path)
+    return next((swept.axis_of(sweep, one) for one in others), None)
 
 
 def side_by_side(sweep: Swept, metric: str, of: str = PROTOCOLS) -> SideBySide | None:
@@ -187,24 +187,11 @@ def says(found: SideBySide | None) -> bool:
 
 def draw(found: SideBySide, ax: Axes) -> Axes:
     """Draw a line for each protocol."""
-    x = found.along.positions
-    ends: list[tuple[str, float, str]] = []
-    for place, (name, row) in enumerate(found.values.items()):
-        known = ~np.isnan(row)
-        if not known.any():
-            continue
-        colour = look.PETROFF[place % len(look.PETROFF)]
-        stroke = look.STROKES[place % len(look.STROKES)]
-        ax.plot(x[known], row[known], color=colour, linestyle=stroke, marker="o", markersize=3.4)
-        ends.append((_short(name), float(row[known][-1]), colour))
+    named = {_short(name): row for name, row in found.values.items()}
+    ends = draw_lines(ax, found.along, named)
     _scale(found, ax)
-    ax.grid(visible=True, axis="y")
-    ax.set_xticks(x, found.along.texts)
-    ax.set_xticks([], minor=True)
-    ax.set_xlabel(found.along.name)
     ax.set_ylabel(_SPOKEN.get(found.measure.column, found.measure.label))
-    look.fit_labels(ax)
-    name_lines(ax, ends)
+    finish_lines(ax, found.along, found.along.name, ends)
     look.say(ax, message(found), "")
     return ax
 

@@ -149,6 +149,11 @@ def metrics_of(sweep: Swept) -> list[str]:
     return [str(name) for name in sweep.frame.columns if is_metric(str(name))]
 
 
+def varied(sweep: Swept) -> list[str]:
+    """Return the paths of the axes that have more than one value."""
+    return [path for path, values in sweep.axes.items() if len(set(values)) > 1]
+
+
 def is_grid(sweep: Swept) -> bool:
     """Return whether the cells are every combination of the values of the axes."""
     return len(sweep.cells) == math.prod(len(values) for values in sweep.axes.values())

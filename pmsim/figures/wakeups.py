@@ -73,7 +73,7 @@ def waking(sweep: Swept, ax: Axes | None = None) -> Axes:
 
 def parts(sweep: Swept) -> Waking | None:
     """Take from a sweep what `draw` draws; None where it varies something else."""
-    varied = [path for path, values in sweep.axes.items() if len(set(values)) > 1]
+    varied = swept.varied(sweep)
     known = swept.metrics_of(sweep)
     if len(varied) != 1 or not {LATENCY, PART, WOKEN, CALLS} <= set(known):
         return None

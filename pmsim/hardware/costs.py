@@ -19,6 +19,7 @@ from pmsim.hardware.proposals import (
     DeferredCosts,
     DirectoryCosts,
     LatrCosts,
+    Line,
     RarCosts,
 )
 from pmsim.hardware.topology import MAX_CPUS, ByDistance, Distance
@@ -110,13 +111,7 @@ class IpiCosts(Group):
     delivery: Annotated[
         ByDistance, Constant(text="From the write to the IRQ entry.", kind=Kind.TIME_BY_DISTANCE)
     ] = NOTHING
-    line: Annotated[
-        ByDistance,
-        Constant(
-            text="Initiator: cache-line transfer, to read a target's acknowledgement.",
-            kind=Kind.TIME_BY_DISTANCE,
-        ),
-    ] = NOTHING
+    line: Line = NOTHING
     request_lines: Annotated[
         int,
         Constant(
@@ -238,13 +233,7 @@ class SbiCosts(Group):
         ByDistance,
         Constant(text="From the write to the firmware's handler.", kind=Kind.TIME_BY_DISTANCE),
     ] = NOTHING
-    line: Annotated[
-        ByDistance,
-        Constant(
-            text="Initiator: cache-line transfer, to read a target's acknowledgement.",
-            kind=Kind.TIME_BY_DISTANCE,
-        ),
-    ] = NOTHING
+    line: Line = NOTHING
     entry: Annotated[int, Constant(text="Target: from the interrupt to the queue.", least=1)]
     exit: Annotated[int, Constant(text="Target: back to what was interrupted.")] = 0
     range_pages: Annotated[

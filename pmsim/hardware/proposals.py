@@ -20,6 +20,15 @@ MOST_ENTRIES: Final = 1 << 16
 NOTHING: Final[ByDistance] = (0, 0, 0, 0, 0)
 """No cost at any distance."""
 
+Line = Annotated[
+    ByDistance,
+    Constant(
+        text="Initiator: cache-line transfer, to read a target's acknowledgement.",
+        kind=Kind.TIME_BY_DISTANCE,
+    ),
+]
+"""How long it takes until an initiator has read what a target wrote."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoherentCosts(Group):
@@ -82,13 +91,7 @@ class RarCosts(Group):
         ByDistance, Constant(text="From the write to the action.", kind=Kind.TIME_BY_DISTANCE)
     ] = NOTHING
     action: Annotated[int, Constant(text="Target: the action, done by the processor itself.")] = 0
-    line: Annotated[
-        ByDistance,
-        Constant(
-            text="Initiator: cache-line transfer, to read a target's acknowledgement.",
-            kind=Kind.TIME_BY_DISTANCE,
-        ),
-    ] = NOTHING
+    line: Line = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import pandas as pd
 from pmsim import formatting
 from pmsim.confidence import LEAST
 from pmsim.figures.effects import Effect, Effects, effects
-from pmsim.figures.swept import axis_of
+from pmsim.figures.swept import axis_of, varied
 from pmsim.report.guest_words import guest_words
 from pmsim.report.page_size_words import page_size_words
 from pmsim.report.pool_words import pool_words
@@ -30,10 +30,9 @@ MOST_AXES: Final = 4
 
 def sweep_words(sweep: Sweep) -> list[str]:
     """Return the answers that a sweep gives, a sentence each, the most important first."""
-    varied = [path for path, values in sweep.axes.items() if len(set(values)) > 1]
     known = [name for name in ANSWERED if name in sweep.frame and sweep.frame[name].notna().any()]
     known += [name for name in WHERE_ANY if name in sweep.frame and sweep.frame[name].max() > 0]
-    said = [one for name in known if varied for one in _metric(sweep, name)]
+    said = [one for name in known if varied(sweep) for one in _metric(sweep, name)]
     said = [
         *pool_words(sweep), *page_size_words(sweep), *protocol_words(sweep),
         *guest_words(sweep), *said,

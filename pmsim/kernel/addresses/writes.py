@@ -30,8 +30,8 @@ _WRITABLE: Final = np.uint64(PRESENT | RW)
 
 
 @dataclass(frozen=True, slots=True)
-class WriteFault:
-    """A write that the page table forbade.
+class Write:
+    """A write that is noted.
 
     Attributes
     ----------
@@ -40,9 +40,7 @@ class WriteFault:
     workload, cpu, task
         Who: name and number of the task, and its CPU.
     address
-        The first address that could not be written.
-    reason
-        ``read_only`` or ``not_mapped``.
+        Of the first byte; of a fault, of the first that could not be written.
     """
 
     at_ps: Picoseconds
@@ -50,6 +48,12 @@ class WriteFault:
     cpu: CpuId
     task: int
     address: int
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFault(Write):
+    """A write that the page table forbade: ``read_only`` or ``not_mapped`` is its ``reason``."""
+
     reason: str
 
 
@@ -65,26 +69,9 @@ class Outcome(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Overwrite:
-    """A write of an attack.
+class Overwrite(Write):
+    """A write of an attack, and what became of it."""
 
-    Attributes
-    ----------
-    at_ps
-        When, in picoseconds.
-    workload, cpu, task
-        Who: name and number of the task, and its CPU.
-    address
-        Of the first byte.
-    outcome
-        What became of it.
-    """
-
-    at_ps: Picoseconds
-    workload: str
-    cpu: CpuId
-    task: int
-    address: int
     outcome: Outcome
 
 
