@@ -184,7 +184,7 @@ def test_completion_offers_the_figures_and_nothing_else():
 
 
 OF_SWEEPS = (
-    "curves", "heat_map", "pareto", "phase_diagram", "protocols", "tornado", "waking",
+    "curves", "guests", "heat_map", "pareto", "phase_diagram", "protocols", "tornado", "waking",
 )  # fmt: skip
 OF_SENSITIVITIES = ("constants",)
 OF_POINTS = ("error_distribution", "experiment_curve", "predicted_against_measured")
