@@ -228,7 +228,8 @@ class Fabric:
             layout.UNSETTLED_AT: 2 * n + 2,
             layout.LAZY_AT: n * n if notes else 0,
             layout.LOG_AT: (LOG_CAPACITY + 1) * layout.LOG_ROW,
-            layout.DROPS_AT: (layout.DROPS_BUFFERED + layout.MOST_LOOKS + 4 * n) * layout.DROP_ROW,
+            layout.DROPS_AT: (layout.DROPS_BUFFERED + layout.MOST_LOOKS + 6 * n) * layout.DROP_ROW,
+            layout.RECORDS_AT: layout.RECORDS * layout.RECORD_ROW,
         }
         sub_bits = 5 if n <= FINE_CPUS else 3
         buckets = layout.buckets(sub_bits)
@@ -284,6 +285,7 @@ class Fabric:
 
     def add_task(self, index: int, cpu: int, number: int, refill: int) -> None:
         """Write the row of a new task; ``refill`` is its whole debt after a full flush."""
+        act(self.state, layout.DO_CATCH_UP_ONE, cpu, 0)  # how often its TLB has been emptied
         at = int(self.state[layout.TASKS_AT]) + index * layout.TASK_ROW
         self.state[at : at + layout.TASK_ROW] = 0
         self.state[at + layout.T_CPU] = cpu

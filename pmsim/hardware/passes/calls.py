@@ -18,12 +18,13 @@ from pmsim.hardware.passes.handlers import (
     visited,
     visited_at,
 )
-from pmsim.hardware.passes.history import catch_up, empty_tlb, retire
+from pmsim.hardware.passes.history import catch_up, catch_up_all, retire
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.log import log_call
 from pmsim.hardware.passes.occupation import begin_window, irqs_off_of, own_time
 from pmsim.hardware.passes.quiet import is_quiet, send_quietly
+from pmsim.hardware.passes.refill import empty_tlb
 from pmsim.hardware.passes.rows import (
     cost_word,
     entry_of,
@@ -102,9 +103,7 @@ def _queue_behind(S: State, c: int, i: int) -> None:
 def _catch_up_with_quiet_calls(S: State, targets: State) -> None:
     """Let the targets of a call know of the quiet calls before it."""
     if targets.size == 0:
-        for c in range(S[N_CPUS]):
-            catch_up(S, c)
-        S[BEHIND] = 0
+        catch_up_all(S)
     else:
         for c in targets:
             catch_up(S, c)
@@ -359,7 +358,9 @@ def begin_call(
         if flags & OF_KERNEL:
             flags |= FULL
     if n > 0:
-        if is_quiet(S, targets, jitter, flags):
+        if left_out == n:
+            S[o + C_LOCAL_END] = run_from(S, o, S[NOW], left_out * S[CHECK])
+        elif left_out == 0 and is_quiet(S, targets, jitter):
             send_quietly(S, D, i, there, flags)
         else:
             send(S, D, targets, jitter, i, n - left_out, left_out, there, flags)

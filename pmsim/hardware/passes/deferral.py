@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from pmsim.hardware.passes.drops import is_frozen, owe_drop
 from pmsim.hardware.passes.handlers import busy_until, revise
-from pmsim.hardware.passes.history import note_drop, retire
+from pmsim.hardware.passes.history import catch_up_all, note_drop, owe, retire
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
+from pmsim.hardware.passes.quiet import put_off_quietly
 from pmsim.hardware.passes.rows import row_of
 from pmsim.hardware.passes.turns import in_turns
 
@@ -23,6 +24,8 @@ def set_user(S: State, c: int, stays: int) -> None:
     S[r + TAKES_UP] = 0
     if S[r + IN_USER] != stays:
         S[r + IN_USER] = stays
+        S[USERS] += 1 if stays else -1
+        S[USER_CHANGES] += 1
         revise(S, c)
 
 
@@ -46,8 +49,16 @@ def leave_out(S: State, targets: State, i: int, flags: int) -> int:
     paravirtual = in_turns(S) and S[PV_FLUSH] == 1 and flags & (IS_FLUSH | OF_KERNEL) == IS_FLUSH
     if not deferrable and not paravirtual:
         return 0
+    if not paravirtual and S[USERS] == 0:
+        return 0
     now = S[NOW]
     everyone = targets.size == 0
+    if everyone and not paravirtual and S[USERS] == S[N_CPUS] - 1 and S[LATEST_END] <= now:
+        S[o + C_DEFERRAL] = S[DEFERRALS]
+        put_off_quietly(S, i)
+        return S[USERS]
+    if everyone:
+        catch_up_all(S)  # each owes the numbers up to now
     left_out = 0
     for j in range(S[N_CPUS] if everyone else targets.size):
         c = j if everyone else targets[j]
@@ -80,18 +91,12 @@ def leave_out(S: State, targets: State, i: int, flags: int) -> int:
 def put_off(S: State, c: int, number: int) -> None:
     """CPU ``c`` owes what a call has left to it; one to all others, or (from -2 down) to some."""
     r = row_of(c)
+    if number >= 0:
+        owe(S, r, number, number, S[NOW], number)
+        return
     S[r + OWES] = 1
     S[r + OWES_AT] = S[NOW]
-    if number < 0:
-        note_drop(S, -1 - c, number, number, S[NOW], S[NOW])
-        return
-    if S[r + OWES_LAST] < 0:
-        S[r + OWES_FIRST] = number
-        S[r + OWES_ALL_AT] = NONE
-    if S[r + OWES_ALL_AT] != S[NOW]:
-        S[r + OWES_ALL_AT] = S[NOW]
-        S[r + OWES_AT_FIRST] = number
-    S[r + OWES_LAST] = number
+    note_drop(S, -1 - c, number, number, S[NOW], S[NOW])
 
 
 @compiled

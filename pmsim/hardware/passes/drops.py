@@ -17,9 +17,10 @@ from pmsim.hardware.passes.handlers import (
     settle_maxima,
     stolen_by,
 )
-from pmsim.hardware.passes.history import drop_all, flush_tlb, history_end, retire
+from pmsim.hardware.passes.history import drop_all, history_end, retire
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
+from pmsim.hardware.passes.refill import flush_tlb
 from pmsim.hardware.passes.rows import entry_of, reason_of, row_of
 from pmsim.hardware.passes.turns import next_run, reached, run_by, run_from
 

@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
-from pmsim.hardware.passes.rows import entry_of, fanout_to, row_of, still_runs, take_of
+from pmsim.hardware.passes.losses import charge, take_from
+from pmsim.hardware.passes.refill import empty_tlb, flush_again, flush_tlb, refill_of
+from pmsim.hardware.passes.rows import (
+    entry_of,
+    fanout_to,
+    from_user,
+    row_of,
+    still_runs,
+    take_of,
+)
 from pmsim.hardware.passes.turns import in_turns, run_by, run_from
 
 
@@ -21,39 +30,6 @@ def history_end(S: State, r: int) -> int:
 def history_stolen(S: State, r: int) -> int:
     """Return the time stolen by all that is history."""
     return S[r + PLAN_STOLEN] if S[r + HEAD] < 0 else S[r + BASE_STOLEN]
-
-
-@compiled
-def empty_tlb(S: State, r: int, full: int) -> None:
-    """A full flush on a CPU that does not compute: what comes next pays the whole debt."""
-    S[r + FLUSHES] += full & EMPTIES
-    if full & EMPTIES_KERNEL:
-        S[r + KERNEL_DEBT] = S[KERNEL_REFILL]
-
-
-@compiled
-def flush_tlb(S: State, r: int, reached: int, full: int) -> None:
-    """A full flush, the CPU's own clock standing at ``reached``: the debt is the whole again."""
-    empty_tlb(S, r, full)
-    if S[r + MODE] != M_COMPUTE:
-        return
-    task = S[TASKS_AT] + S[r + CURRENT] * TASK_ROW
-    of_kernel = S[r + COMPUTES] == DO_KERNEL
-    whole = S[r + KERNEL_DEBT] if of_kernel else S[task + T_REFILL]
-    if whole == 0:
-        return
-    served = reached - (run_by(S, r, S[r + SINCE]) - S[r + SINCE_STOLEN])
-    if served >= S[r + NEED]:
-        return  # the compute is over: the next one pays
-    left = max(0, S[r + DEBT] - (served - S[r + DEBT_AT]))
-    S[r + REFILL] += S[r + DEBT] - left
-    S[r + NEED] += whole - left
-    S[r + DEBT] = whole
-    S[r + DEBT_AT] = served
-    if of_kernel:
-        S[r + KERNEL_DEBT] = 0
-    else:
-        S[task + T_EPOCH] = S[r + FLUSHES]
 
 
 @compiled
@@ -172,20 +148,69 @@ def _retire_known(S: State, c: int, now: int) -> None:
 
 
 @compiled
-def catch_up(S: State, c: int) -> None:
-    """Take the quiet calls into account that ``c`` has been told of since it was last looked at.
+def owe(S: State, r: int, first: int, last: int, at: int, at_first: int) -> None:
+    """A CPU owes what calls to all others left to it by ``at``, those from ``at_first`` on then."""
+    S[r + OWES] = 1
+    S[r + OWES_AT] = at
+    if S[r + OWES_LAST] < 0:
+        S[r + OWES_FIRST] = first
+        S[r + OWES_ALL_AT] = NONE
+    if S[r + OWES_ALL_AT] != at:
+        S[r + OWES_ALL_AT] = at
+        S[r + OWES_AT_FIRST] = at_first
+    S[r + OWES_LAST] = last
 
-    Each was over everywhere before the next began, and found no handler, window or idleness on any
-    target: it ran in a handler of its own that started as the interrupt arrived. Of all but the
-    last one the sums are enough; the last one may still go on, and is planned as it stands.
-    """
+
+@compiled
+def record_of(S: State, number: int) -> int:
+    """Return where the record of a quiet event is."""
+    return S[RECORDS_AT] + number % RECORDS * RECORD_ROW
+
+
+@compiled
+def catch_up(S: State, c: int) -> None:
+    """Take the quiet events into account that there were since ``c`` was last looked at."""
     r = row_of(c)
     behind = S[QUIET_CALLS] - S[r + SEEN]
     if behind == 0:
         return
     _retire_known(S, c, S[QUIET_AT])
+    kind = S[QUIET_KIND]
+    if kind == QUIET_PUT_OFF:
+        first = S[QUIET_NUMBER] - behind + 1
+        at_first = max(first, S[QUIET_AT_FIRST])
+        owe(S, r, first, S[QUIET_NUMBER], S[QUIET_AT], at_first)
+    elif kind == QUIET_PLAIN or kind >= QUIET_DROPPING:
+        _catch_up_with_calls(S, c, behind)
+    else:
+        _catch_up_with_services(S, r, kind - QUIET_SERVED)
+    S[r + SEEN] = S[QUIET_CALLS]
+    S[r + SEEN_STOLEN] = S[QUIET_STOLEN]
+
+
+@compiled
+def catch_up_all(S: State) -> None:
+    """Let every CPU know of all quiet events so far."""
+    if S[BEHIND]:
+        for c in range(S[N_CPUS]):
+            catch_up(S, c)
+        S[BEHIND] = 0
+
+
+@compiled
+def _catch_up_with_calls(S: State, c: int, behind: int) -> None:
+    """Take quiet calls into account.
+
+    Each was over everywhere before the next began, and found no handler, window or idleness on any
+    target: it ran in a handler of its own that started as the interrupt arrived. Of all but the
+    last one the sums are enough, and what is owed behind them; the last one may still go on, and is
+    planned as it stands.
+    """
+    r = row_of(c)
     i = S[QUIET_FROM]
     cost = S[QUIET_COST]
+    user = from_user(S, r)
+    entry = S[ENTRY_FLUSH] if user else 0
     place = c - (c > i)
     fanout = fanout_to(S, S[N_CPUS] - 1)
     groups = c // fanout + 1 - (fanout == 1 and c > i)  # one that holds i alone gets none
@@ -193,30 +218,93 @@ def catch_up(S: State, c: int) -> None:
     e = entry_of(S, i, c)
     q = S[QUIET_AT] + S[TRAP] + (place + 1) * S[QUEUE]
     arrives = q + S[e + E_ARRIVES] - S[e + E_QUEUED]
-    done = arrives + S[ENTRY] + (cost >> 3)
+    done = arrives + S[ENTRY] + entry + (cost >> 3)
     end = done + S[EXIT]
+    if behind > 1 and (user or cost & FULL):
+        _drop_behind(S, c, behind - 1, arrives - S[QUIET_AT])
+    stolen = S[QUIET_STOLEN] - S[r + SEEN_STOLEN] + behind * entry
     S[e + E_QUEUED] = q
     S[e + E_ARRIVES] = arrives
     S[e + E_COST] = cost
     S[e + E_ACK] = done - still_runs(cost)
     S[e + E_START] = arrives
     S[e + E_META] = (
-        R_DISTANCE << 32 | groups << 16 | (following + 1 if following < S[N_CPUS] else 0)
+        user << 35
+        | R_DISTANCE << 32
+        | groups << 16
+        | (following + 1 if following < S[N_CPUS] else 0)
     )
     S[e + E_NEXT] = NONE
-    before = S[r + PLAN_STOLEN] + S[QUIET_STOLEN] - S[r + SEEN_STOLEN] - (end - arrives)
     S[r + BASE_END] = S[r + PLAN_END]
-    S[r + BASE_STOLEN] = before
+    S[r + BASE_STOLEN] = S[r + PLAN_STOLEN] + stolen - (end - arrives)
     S[r + BASE_HANDLERS] = S[r + PLAN_HANDLERS] + behind - 1
     S[r + PLAN_END] = end
-    S[r + PLAN_STOLEN] = before + end - arrives
+    S[r + PLAN_STOLEN] += stolen
     S[r + PLAN_HANDLERS] += behind
-    S[r + PLAN_FULL] = 0
-    S[r + LAST_TAKE] = arrives + S[ENTRY]
+    S[r + PLAN_FULL] = FULL | FROM_USER if user else cost & FULL
+    S[r + LAST_TAKE] = arrives + S[ENTRY] + entry
     S[r + HEAD] = i
     S[r + TAIL] = i
-    S[r + SEEN] = S[QUIET_CALLS]
-    S[r + SEEN_STOLEN] = S[QUIET_STOLEN]
+
+
+@compiled
+def _drop_behind(S: State, c: int, count: int, arrives: int) -> None:
+    """The first calls that ``c`` does not know of empty its TLB, arriving so long after they began.
+
+    Each leaves a debt. Where it is paid before the next one comes, the sums are enough.
+    """
+    r = row_of(c)
+    user = from_user(S, r)
+    entry = S[ENTRY_FLUSH] if user else 0
+    full = FULL if user else S[QUIET_COST] & FULL
+    first = S[r + SEEN]
+    start = S[record_of(S, first) + RECORD_TIME] + arrives
+    if user:
+        drop_all(S, c, start + S[ENTRY] + entry)
+    flush_tlb(S, r, max(start - S[r + PLAN_STOLEN], S[r + REACHED]), full)
+    paid = refill_of(S, r, full) <= S[LEAST_GAP] - entry
+    paid = paid and S[r + REACHED] <= start - S[r + PLAN_STOLEN]
+    for k in range(count - 1 if paid and count > 1 else 1, count):
+        at = record_of(S, first + k)
+        stolen = S[r + PLAN_STOLEN] + S[at + RECORD_STOLEN] - S[r + SEEN_STOLEN] + k * entry
+        clock = S[at + RECORD_TIME] + arrives - stolen
+        if paid:
+            flush_again(S, r, count - 1, clock, full)
+        else:
+            flush_tlb(S, r, max(clock, S[r + REACHED]), full)
+
+
+@compiled
+def _catch_up_with_services(S: State, r: int, empties: int) -> None:
+    """Charge a CPU for services of invalidations, one by one or, where they are alike, at once.
+
+    They are once the CPU neither stands still nor has just begun: then each takes the whole loss.
+    """
+    first = S[r + SEEN]
+    count = S[QUIET_CALLS] - first
+    if S[r + MODE] != M_COMPUTE:
+        if empties:
+            empty_tlb(S, r, FULL)
+            S[r + FLUSHES] += count - 1
+        return
+    alike = S[LEAST_SLACK] >= 0 and (empties == 0 or refill_of(S, r, FULL) <= S[LEAST_GAP])
+    begun = S[r + SINCE] - S[r + SINCE_STOLEN]
+    k = 0
+    while k < count:
+        at = record_of(S, first + k)
+        clock = S[at + RECORD_TIME] - S[r + PLAN_STOLEN]
+        charge(S, r, clock, S[at + RECORD_SERVICE], S[at + RECORD_AFTER], empties)
+        k += 1
+        if k == 2 and count > 3 and alike and S[r + REACHED] <= clock and clock > begun:
+            k = count - 1
+            last = S[record_of(S, first + k) + RECORD_STOLEN]
+            before = record_of(S, first + k - 1)
+            take_from(S, r, S[before + RECORD_STOLEN] - S[record_of(S, first + 2) + RECORD_STOLEN])
+            reached = S[before + RECORD_TIME] - S[r + PLAN_STOLEN]
+            if empties:
+                flush_again(S, r, count - 3, reached, FULL)
+            S[r + REACHED] = reached
+            take_from(S, r, last - S[before + RECORD_STOLEN])
 
 
 @compiled

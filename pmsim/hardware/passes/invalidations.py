@@ -1,40 +1,20 @@
 """Invalidations that the interconnect broadcasts: one server, a way back, and what others lose.
 
-A loss is time stolen in advance: take a CPU's clock to be the time less all that was stolen. A loss
-is added to the stolen time as a whole when the service ends, and sets that clock back; the compute
-goes on when the clock is where it had been (`REACHED`), which is at the end of the loss and of
-every handler that comes in between.
+Where no handler is planned or running when a service ends, CPUs are charged for it later (`quiet`).
 """
 
 from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_step, file_step_or_timer
 from pmsim.hardware.passes.handlers import stolen_by
-from pmsim.hardware.passes.history import flush_tlb, retire
+from pmsim.hardware.passes.history import retire
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
+from pmsim.hardware.passes.losses import charge
 from pmsim.hardware.passes.occupation import occupy
+from pmsim.hardware.passes.quiet import serve_quietly
 from pmsim.hardware.passes.rows import row_of
-from pmsim.hardware.passes.turns import run_by
-
-
-@compiled
-def _stand_still(S: State, r: int, clock: int, service: int, after: int) -> None:
-    """A compute that is not over stands still for its share of the service and of what is after.
-
-    ``clock``, the time less what was stolen, is set back by the loss; the compute goes on when the
-    clock is at ``REACHED`` again.
-    """
-    reached = max(clock, S[r + REACHED])
-    served = reached - (run_by(S, r, S[r + SINCE]) - S[r + SINCE_STOLEN])
-    if served <= 0 or served >= S[r + NEED]:
-        return
-    exposed = min(service, served) + after
-    # floor(exposed * share / 10^6), without a product that may not fit
-    loss = exposed // PPM * S[SHARE] + exposed % PPM * S[SHARE] // PPM
-    S[r + REACHED] = reached
-    S[r + BASE_STOLEN] += loss
-    S[r + PLAN_STOLEN] += loss
+from pmsim.hardware.passes.turns import in_turns, run_by
 
 
 @compiled
@@ -50,16 +30,16 @@ def serve(S: State, i: int) -> None:
     S[LAST_SERVED] = now
     S[ASKED] -= 1
     S[o + C_PHASE] = 1
+    if S[LATEST_END] <= now and not in_turns(S):
+        serve_quietly(S, S[o + I_SERVICE], after, S[o + I_EMPTIES])
+        return
     for c in range(S[N_CPUS]):
         r = row_of(c)
         if S[o + I_EMPTIES] == 0 and S[r + MODE] != M_COMPUTE:
             continue
         retire(S, c, now)
         clock = run_by(S, r, now) - stolen_by(S, c, now)
-        if S[o + I_EMPTIES]:
-            flush_tlb(S, r, max(clock, S[r + REACHED]), FULL)
-        if S[r + MODE] == M_COMPUTE:
-            _stand_still(S, r, clock, S[o + I_SERVICE], after)
+        charge(S, r, clock, S[o + I_SERVICE], after, S[o + I_EMPTIES])
 
 
 @compiled
@@ -117,15 +97,16 @@ def begin_invalidation(
     """CPU ``i`` begins an invalidation, and spins until all have answered."""
     o = row_of(i)
     retire(S, i, S[NOW])
-    longest = 0
-    for c in range(S[N_CPUS]):
-        if c != i:
-            longest = max(longest, S[S[ROUND_TRIP_AT] + D[i, c]])
+    if S[o + I_FARTHEST] == 0:
+        S[o + I_FARTHEST] = 1
+        for c in range(S[N_CPUS]):
+            if c != i:
+                S[o + I_FARTHEST] = max(S[o + I_FARTHEST], S[S[ROUND_TRIP_AT] + D[i, c]] + 1)
     S[o + C_START] = S[NOW]
     S[o + C_WAITED] = 0
     S[o + C_TARGETS] = S[N_CPUS] - 1
     S[o + SENT] += 1
-    S[o + I_TRIP] = longest + barrier
+    S[o + I_TRIP] = S[o + I_FARTHEST] - 1 + barrier
     S[o + I_REPEAT] = repeat
     S[o + I_BEFORE] = 0
     _ask(S, i, service, trips, empties)

@@ -48,8 +48,8 @@ ACK = 45  # 1: a cross-call is acknowledged at the start of its function (`shoot
 ACTION = 63  # what a target takes for any function, `NONE` where it runs the function itself
 SHORTHAND = 60  # 1: one write tells all other CPUs (`shootdown.ipi.by_shorthand`)
 KICK = 62  # what the host of a guest takes for each target that is sent to
-# quiet calls (`quiet`): how many, what they stole of a target, the last one, whether some CPU has
-# not caught up with them; and what tells whether a call is one
+# quiet events (`quiet`): how many, what calls among them stole of a target, the last one, whether
+# some CPU has not caught up with them; and what tells whether a call is one
 QUIET_CALLS, QUIET_STOLEN, QUIET_FROM, QUIET_AT, QUIET_COST, BEHIND = range(46, 52)
 IN_FLIGHT, IDLE_CPUS, LATEST_FLOOR, LATEST_END = range(52, 56)
 KERNEL_REFILL = 56  # what a CPU owes for the kernel's entries after a flush of everything
@@ -76,7 +76,14 @@ SLICE, PERIOD, PV_FLUSH = range(75, 78)
 NEXT_TICK, TICK, SAVE, SCAN, SWEEP, LAZY_AT, SAVES, SAVES_BEFORE, SAVED_AT, TICKS_GO_ON = range(
     78, 88
 )
-HEADER = 88
+# quiet events that somebody has not caught up with: of which kind all are, how many there had been
+# before, their records, the least time from one to the next in which a debt may be paid, and by how
+# much that is longer at least than the service that ends it; what all services would have taken of
+# a CPU that computes; of deferrals the last one's number and the first of its instant
+QUIET_KIND, QUIET_BEGAN, RECORDS_AT, LEAST_GAP, LEAST_SLACK, QUIET_LOSSES = range(88, 94)
+QUIET_NUMBER, QUIET_AT_FIRST = 94, 95
+USERS, USER_CHANGES = 96, 97  # isolated CPUs in a stay in user mode, and how often that changed
+HEADER = 98
 
 # --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---
 CPU_WORDS = 16
@@ -126,6 +133,8 @@ C_LEFT_OUT, C_DEFERRAL, ISOLATED, IN_USER, TAKES_UP, TO_TAIL, LEFT_OUT = range(
 # how many CPUs the call in flight leaves a note for instead of calling them; when the CPU
 # went idle since its last task, plus 1, and whether a tick is waiting to be taken
 C_LAZY, WAS_IDLE, TICK_WAITS = range(4 * PLANE + 12, 4 * PLANE + 15)
+# of the CPU's quiet calls, when the last target begins to be free for the function
+Q_LATE = 4 * PLANE + 15
 # plane 5: what has been put off on the CPU: whether anything, and when the latest was; of the calls
 # to all others the first and the last (`NONE`: none), when that was, and the first of that instant
 OWES, OWES_AT, OWES_FIRST, OWES_LAST, OWES_ALL_AT, OWES_AT_FIRST = range(5 * PLANE, 5 * PLANE + 6)
@@ -136,6 +145,9 @@ OWES, OWES_AT, OWES_FIRST, OWES_LAST, OWES_ALL_AT, OWES_AT_FIRST = range(5 * PLA
 PHASE, DROP_FROM, DROP_END, DROP_ALONE, DROP_LAST, DROP_AFTER, PIN_PUSHED, C_PUSHED = range(
     5 * PLANE + 6, 5 * PLANE + 14
 )
+I_FARTHEST = (
+    5 * PLANE + 14
+)  # plus 1, the longest round trip of this CPU's invalidations; 0: unknown
 # plane 6, of frees: how many notes wait for the CPU, how many of these are of the latest instant,
 # and which that is; how many notes there had been in all when it last looked, when its waiting tick
 # came, and when the switch under way began (`NONE`: it has nothing to drop), and when the CPU had
@@ -149,6 +161,15 @@ NONE_AT_FIRST = (
     HEAD, TAIL, PIN, IDLE_SINCE, CURRENT, LAST_TASK, READY_HEAD, READY_TAIL, SLEEP_HEAD, OWES_LAST,
     DROP_END, SWITCH_SEES,
 )  # fmt: skip
+
+# --- quiet events: of which kind ------------------------------------------------------------------
+# calls that drop nothing behind which a debt is owed; calls of one CPU that do (from here on, by 8
+# for each CPU, and what they empty); everybody's deferral; services, and (plus 1) those that empty
+QUIET_PUT_OFF, QUIET_PLAIN, QUIET_SERVED, QUIET_DROPPING = 0, 1, 2, 8
+# a record of one: when it was, what the kind had stolen before, and a service's own numbers
+RECORD_TIME, RECORD_STOLEN, RECORD_SERVICE, RECORD_AFTER = range(4)
+RECORD_ROW = 4
+RECORDS = 4096  # with so many all catch up
 
 # --- a task's row ---------------------------------------------------------------------------------
 T_CPU, T_NUMBER, T_NEXT, T_WAKE, T_DEBT, T_WORK, T_COMPUTING, T_EPOCH, T_REFILL = range(9)
@@ -247,6 +268,7 @@ DO_ADVANCE, DO_BOUNDARY, DO_IRQS_OFF, DO_SLEEP, DO_BLOCK, DO_SPIN = range(6)
 DO_COMPUTE, DO_USER, DO_KERNEL = range(6, 9)
 # these do not: on a task, or a CPU
 DO_WAKE, DO_GRANT, DO_LEAVE, DO_MAKE_READY, DO_BEGIN, DO_CATCH_UP, DO_EMPTY = range(9, 16)
+DO_CATCH_UP_ONE = 22  # the same of one CPU
 DO_FORESEE = 16  # asks whether a CPU's task could compute for so long, and nothing else happens
 DO_PUT_TO_SLEEP = 17  # on a CPU whose task spins for a mutex
 DO_ENTER_KERNEL = 19  # ends with the calendar loop, too: on a CPU whose task leaves user mode

@@ -1,33 +1,42 @@
-"""Calls to everybody while nothing else goes on: known whole, without a look at any target.
+"""What happens to everybody while nothing else goes on: known whole, without a look at any CPU.
 
 A call is quiet if it tells all other CPUs, no CPU is idle, holds interrupts off or has a handler
 that is not over, and no other call is in flight. Then each target's handler starts as its interrupt
 arrives, so that the call is the same as any other quiet call of this initiator, but for the time:
-its end is known from the first one. Targets catch up when something else happens to them, or when
-somebody asks (`history.catch_up`).
+its end is known from the first one, as long as the same CPUs are in user mode. So is a call that
+all others are left out of, and the service of an invalidation while no handler is planned.
 
-No quiet call has jitter, which differs from target to target, or empties TLBs, which leaves a debt
-at an instant of its own on each target.
+CPUs catch up when something else happens to them, or when somebody asks (`history.catch_up`). All
+that one of them may not know of is of one kind; where it leaves debts that depend on when each was,
+there is a record of each.
+
+No quiet call has jitter, which differs from target to target.
 """
 
 from __future__ import annotations
 
-from pmsim.hardware.passes.history import retire
+from pmsim.hardware.passes.history import catch_up_all, record_of, retire
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
-from pmsim.hardware.passes.rows import cost_word, entry_of, fanout_to, row_of, still_runs
+from pmsim.hardware.passes.losses import share_of
+from pmsim.hardware.passes.rows import (
+    cost_word,
+    entry_of,
+    fanout_to,
+    from_user,
+    row_of,
+    still_runs,
+)
 from pmsim.hardware.passes.turns import in_turns
 
 
 @compiled
-def is_quiet(S: State, targets: State, jitter: State, flags: int) -> bool:
+def is_quiet(S: State, targets: State, jitter: State) -> bool:
     """Return whether a call that begins now would meet nothing else."""
     return (
         targets.size == 0
-        and S[DEFERS] < 0
         and not in_turns(S)
         and jitter.size == 0
-        and flags & EMPTIES == 0
         and S[IN_FLIGHT] == 0
         and S[IDLE_CPUS] == 0
         and S[LATEST_FLOOR] <= S[NOW]
@@ -36,19 +45,82 @@ def is_quiet(S: State, targets: State, jitter: State, flags: int) -> bool:
 
 
 @compiled
+def _join(S: State, kind: int) -> None:
+    """Something quiet of a kind comes: all that CPUs do not know of yet is to be of the same."""
+    full = kind != QUIET_PLAIN and S[QUIET_CALLS] - S[QUIET_BEGAN] >= RECORDS
+    if full or kind != S[QUIET_KIND]:
+        catch_up_all(S)
+    if S[BEHIND] == 0:
+        S[BEHIND] = 1
+        S[QUIET_KIND] = kind
+        S[QUIET_BEGAN] = S[QUIET_CALLS]
+        S[LEAST_GAP] = INF
+        S[LEAST_SLACK] = INF
+
+
+@compiled
+def _record(S: State, stolen: int) -> int:
+    """Write down an event, before which so much had been stolen; return the time since the last.
+
+    Less what that one stole: so long a target may have paid what it owed.
+    """
+    gap = INF
+    if S[QUIET_CALLS] > S[QUIET_BEGAN]:
+        before = record_of(S, S[QUIET_CALLS] - 1)
+        gap = S[NOW] - S[before + RECORD_TIME] - (stolen - S[before + RECORD_STOLEN])
+        S[LEAST_GAP] = min(S[LEAST_GAP], gap)
+    at = record_of(S, S[QUIET_CALLS])
+    S[at + RECORD_TIME] = S[NOW]
+    S[at + RECORD_STOLEN] = stolen
+    return gap
+
+
+@compiled
+def put_off_quietly(S: State, i: int) -> None:
+    """A call of ``i`` is left to all others, who are in user mode, by the next number."""
+    _join(S, QUIET_PUT_OFF)
+    if S[QUIET_CALLS] == S[QUIET_BEGAN] or S[QUIET_AT] != S[NOW]:
+        S[QUIET_AT_FIRST] = S[DEFERRALS]
+    S[QUIET_NUMBER] = S[DEFERRALS]
+    S[DEFERRALS] += 1
+    S[QUIET_CALLS] += 1
+    S[QUIET_FROM] = NONE
+    S[QUIET_AT] = S[NOW]
+    S[row_of(i) + SEEN] = S[QUIET_CALLS]
+
+
+@compiled
+def serve_quietly(S: State, service: int, after: int, empties: int) -> None:
+    """A service ends now, while no handler is planned or running: CPUs are charged for it later."""
+    _join(S, QUIET_SERVED + empties)
+    gap = _record(S, S[QUIET_LOSSES])
+    S[LEAST_SLACK] = min(S[LEAST_SLACK], gap - service)
+    at = record_of(S, S[QUIET_CALLS])
+    S[at + RECORD_SERVICE] = service
+    S[at + RECORD_AFTER] = after
+    S[QUIET_LOSSES] += share_of(S, service + after)
+    S[QUIET_CALLS] += 1
+    S[QUIET_FROM] = NONE
+    S[QUIET_AT] = S[NOW]
+
+
+@compiled
 def send_quietly(S: State, D: Codes, i: int, cost: int, flags: int) -> None:
     """Tell all others of a quiet call of ``i``; the same as `calls.send` does for it."""
     o = row_of(i)
-    if S[o + Q_KNOWN] == 0:
+    if S[o + Q_KNOWN] != 1 + S[USER_CHANGES]:
         _get_to_know(S, D, i)
+    drops = flags & FULL
+    _join(S, QUIET_DROPPING + 8 * i + drops if drops or S[USERS] > 0 else QUIET_PLAIN)
+    if S[QUIET_KIND] != QUIET_PLAIN:
+        _record(S, S[QUIET_STOLEN])
     stolen = S[ENTRY] + cost + S[EXIT]
     S[QUIET_CALLS] += 1
     S[QUIET_STOLEN] += stolen
     S[QUIET_FROM] = i
     S[QUIET_AT] = S[NOW]
     S[QUIET_COST] = cost_word(S, cost, flags)
-    S[BEHIND] = 1
-    S[LATEST_END] = S[NOW] + S[o + Q_LAST] + stolen
+    S[LATEST_END] = S[NOW] + S[o + Q_LATE] + stolen
     S[o + SEEN] = S[QUIET_CALLS]
     S[o + SEEN_STOLEN] = S[QUIET_STOLEN]
     S[o + C_FIRST] = 1 if i == 0 else 0
@@ -56,7 +128,7 @@ def send_quietly(S: State, D: Codes, i: int, cost: int, flags: int) -> None:
     S[o + C_LINE] = S[o + Q_LINE]
     runs_on = still_runs(S[QUIET_COST])
     S[o + C_MAX] = S[NOW] + S[o + Q_MAX] + S[ENTRY] + cost - runs_on
-    S[o + C_LAST_ACK] = S[NOW] + S[o + Q_LAST] + S[ENTRY] + cost - runs_on
+    S[o + C_LAST_ACK] = S[NOW] + S[o + Q_LATE] + S[ENTRY] + cost - runs_on
     S[o + C_RUNS_ON] = runs_on
     S[o + C_SLOWEST] = S[o + Q_SLOWEST]
 
@@ -77,6 +149,7 @@ def _get_to_know(S: State, D: Codes, i: int) -> None:
     prefix = 0
     S[o + Q_MAX] = -INF
     S[o + Q_LAST] = 0
+    S[o + Q_LATE] = 0
     for c in range(S[N_CPUS]):
         if c == i:
             continue
@@ -91,11 +164,14 @@ def _get_to_know(S: State, D: Codes, i: int) -> None:
         S[e + E_QUEUED] = q
         S[e + E_ARRIVES] = arrives
         S[e + E_PREFIX] = prefix
+        S[o + Q_LAST] = max(S[o + Q_LAST], arrives)
+        if from_user(S, row_of(c)):
+            arrives += S[ENTRY_FLUSH]
         if arrives - prefix > S[o + Q_MAX]:
             S[o + Q_MAX] = arrives - prefix
             S[o + Q_SLOWEST] = c
-        S[o + Q_LAST] = max(S[o + Q_LAST], arrives)
+        S[o + Q_LATE] = max(S[o + Q_LATE], arrives)
         prefix += S[S[LINE_AT] + D[i, c]]
     S[o + Q_LINE] = prefix
     S[o + Q_SENT] = sent
-    S[o + Q_KNOWN] = 1
+    S[o + Q_KNOWN] = 1 + S[USER_CHANGES]

@@ -7,7 +7,6 @@ from pmsim.hardware.passes.deferral import set_user
 from pmsim.hardware.passes.handlers import busy_until, exit_latency, revise, stolen_by
 from pmsim.hardware.passes.history import (
     drop_all,
-    empty_tlb,
     history_end,
     history_stolen,
     retire,
@@ -22,6 +21,7 @@ from pmsim.hardware.passes.occupation import (
     occupy,
     own_time,
 )
+from pmsim.hardware.passes.refill import empty_tlb
 from pmsim.hardware.passes.rows import entry_of, row_of
 from pmsim.hardware.passes.ticks import has_swept, look_at_notes, sweep_length
 from pmsim.hardware.passes.turns import idle_from, next_run, run_by, run_from

@@ -11,13 +11,14 @@ from pmsim.hardware.passes.accounts import accounts
 from pmsim.hardware.passes.calendar import file_at, file_step
 from pmsim.hardware.passes.calls import begin_call
 from pmsim.hardware.passes.deferral import mode_of, put_off_by_code
-from pmsim.hardware.passes.history import catch_up, empty_tlb, retire
+from pmsim.hardware.passes.history import catch_up, catch_up_all, retire
 from pmsim.hardware.passes.instants import advance
 from pmsim.hardware.passes.invalidations import begin_invalidation, begin_wait
 from pmsim.hardware.passes.jit import compiled, entry_point
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.log import log_fence
 from pmsim.hardware.passes.occupation import begin_compute, begin_idleness, begin_window, occupy
+from pmsim.hardware.passes.refill import empty_tlb
 from pmsim.hardware.passes.rows import row_of
 from pmsim.hardware.passes.runqueue import (
     choose,
@@ -103,10 +104,12 @@ def _prepare(S: State, what: int, on: int, x: int) -> None:
     elif what == DO_PUT_OFF:
         put_off_by_code(S, on, x)
     elif what == DO_CATCH_UP:  # before anybody reads what is kept of a CPU's handlers
-        for c in range(S[N_CPUS]):
-            catch_up(S, c)
-            if S[DEFERS] >= 0 or S[PV_FLUSH] or S[TICK] > 0:
+        catch_up_all(S)
+        if S[DEFERS] >= 0 or S[PV_FLUSH] or S[TICK] > 0:
+            for c in range(S[N_CPUS]):
                 retire(S, c, S[NOW])
+    elif what == DO_CATCH_UP_ONE:
+        catch_up(S, on)
 
 
 @entry_point("int64(int64[::1], int64, int64, int64)")
