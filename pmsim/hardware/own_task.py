@@ -14,22 +14,26 @@ from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pmsim.errors import PmsimError, ProgramError
 from pmsim.hardware.passes import layout
-from pmsim.hardware.passes.steps import act, call, invalidate, wait
+from pmsim.hardware.passes.steps import act, call
 from pmsim.hardware.shootdown.initiator import MODES, Ack, Flush, Initiator, Mode
 from pmsim.hardware.shootdown.own import PACKAGE, own_line
 from pmsim.hardware.shootdown.protocols import number_of
 from pmsim.hardware.shootdown.tlbi import Invalidation, invalidate_all, invalidate_pages
 from pmsim.hardware.task import EVERYONE, NO_JITTER, Task
-from pmsim.hardware.tlb import CallKind, check_length
+from pmsim.hardware.tlb import CallKind
 from pmsim.hardware.topology import ByDistance
 from pmsim.steps import Steps
 
 if TYPE_CHECKING:
     from pmsim.hardware.silicon import Silicon
     from pmsim.hardware.tlb import FlushFunction
+
+AT_ONCE = np.zeros(1, dtype=np.int64)
+"""For answers that take no time after what the initiator does itself."""
 
 
 @dataclass(slots=True)
@@ -286,28 +290,11 @@ class TaskInitiator(Initiator):
             told.closed_ps = max(told.closed_ps, start)
 
     def _broadcast(self) -> Steps:
-        machine, task = self._machine, self._task
-        costs = machine.costs.tlbi
-        if costs is None:
+        machine = self._machine
+        if machine.broadcasts is None:
             raise self._wrong("broadcasts, which this machine cannot", "give it costs: tlbi")
-        what = self._invalidation()
-        effort = what.effort(costs, machine.n_cpus - 1, "none")
-        check_length(effort.service)
-        invalidate(
-            self._state,
-            self._fabric.distances,
-            task.cpu,
-            effort.service,
-            effort.barrier,
-            effort.barriers,
-            effort.repeat,
-            int(what.empties_tlb),
-            *self._what,
-            effort.operations,
-        )
-        following = act(self._state, layout.DO_ADVANCE, 0, 0)
-        if following != task.index:
-            yield following
+        what = machine.broadcasts.work(self._invalidation())
+        yield from self._by_hardware(layout.BY_TLBI, *what)
         self._note_hardware(range(machine.n_cpus))
 
     def _invalidation(self) -> Invalidation:
@@ -320,13 +307,19 @@ class TaskInitiator(Initiator):
         return invalidate_pages(self._machine.costs.tlbi, self._flush.pages or 0)
 
     def _spin(self, time: int, drops: Sequence[int]) -> Steps:
-        task = self._task
         number = number_of(self._machine.shootdown.protocol)
-        if wait(self._state, task.cpu, time, 0, len(drops), number, *self._what):
-            following = act(self._state, layout.DO_ADVANCE, 0, 0)
-            if following != task.index:
-                yield following
+        yield from self._by_hardware(number, len(drops), time, AT_ONCE)
         self._note_hardware(drops)
+
+    def _by_hardware(self, protocol: int, n: int, cost: int, more: npt.NDArray[np.int64]) -> Steps:
+        """Have the hardware do what `passes.steps.call` says of a protocol of this number."""
+        task = self._task
+        distances = self._fabric.distances
+        following = call(
+            self._state, distances, EVERYONE, more, task.cpu, n, cost, -protocol, *self._what
+        )
+        if following != task.index:
+            yield following
 
     def _note_hardware(self, cpus: Sequence[int]) -> None:
         """Note that the hardware has dropped it on some CPUs."""

@@ -23,7 +23,7 @@ from pmsim.hardware.shootdown.latr import Rings
 from pmsim.hardware.shootdown.own import instance_of, missing_group
 from pmsim.hardware.shootdown.protocol import Deferral, Shootdown
 from pmsim.hardware.shootdown.protocols import calls_of
-from pmsim.hardware.shootdown.tlbi import REPEAT_SYNC
+from pmsim.hardware.shootdown.tlbi import REPEAT_SYNC, Broadcasts
 from pmsim.hardware.specimens import WholeCalls, specimens
 from pmsim.hardware.topology import Topology
 from pmsim.hardware.turns import Turns
@@ -34,6 +34,9 @@ NO_DROPS: npt.NDArray[np.int64] = np.zeros((0, layout.DROP_ROW), dtype=np.int64)
 
 class Slot(Protocol):
     """What an initiator of remote actions has to take, if several CPUs share it."""
+
+    def try_lock(self, task: Any) -> bool:
+        """Take it if it is free; return whether it was."""
 
     def lock(self, task: Any) -> Steps:
         """Take it, spinning until it is handed over."""
@@ -61,6 +64,8 @@ class Silicon:
     turns, holding_frozen
         When its CPUs run, if they do not always; and how long each was frozen while its tasks held
         locks that others waited for.
+    broadcasts
+        What its TLB broadcasts take; None where it cannot.
     holders
         What its hardware does that knows who holds a translation, by the protocol's name.
     isolated
@@ -70,8 +75,6 @@ class Silicon:
         kernel's answer to who holds what a task is about to have dropped (None: all may).
     rings
         What CPUs have written down for others to drop at their ticks; None where they do not.
-    repeat_sync
-        What is repeated of a TLB broadcast (`shootdown.tlbi.REPEAT_SYNC`).
     on_crosscalls
         Called with chunks of finished cross-calls, shape ``(rows, len(CROSSCALL_COLUMNS))``.
     on_drops
@@ -109,7 +112,6 @@ class Silicon:
         phase_rng: np.random.Generator | None,
     ) -> None:
         self.shootdown = shootdown
-        self.repeat_sync = shootdown.value(REPEAT_SYNC.name)
         calls = calls_of(shootdown)
         for protocol in (shootdown.protocol, calls.protocol):
             if protocol.costs_on(costs) is None or (
@@ -117,11 +119,7 @@ class Silicon:
             ):
                 raise ValueError(f"the machine has no costs for {protocol.name}")
         known = {COHERENT.name: costs.coherent, DIRECTORY.name: costs.directory}
-        prepare(
-            invalidates=costs.tlbi is not None,
-            waits=any(known.values()) or shootdown.protocol.own is not None,
-            takes_turns=host is not None and host.freezes,
-        )
+        prepare(takes_turns=host is not None and host.freezes)
         self.topology = topology
         self.costs = costs
         self.isolated = frozenset(isolated)
@@ -140,6 +138,10 @@ class Silicon:
             topology, costs, order, calls, room, host, isolated, phases, ticks, code_drops_at
         )
         self.rings = None if ticks is None else Rings(ticks, self.fabric.state)
+        self.broadcasts = None
+        if costs.tlbi is not None:
+            repeat = shootdown.value(REPEAT_SYNC.name)
+            self.broadcasts = Broadcasts(costs.tlbi, self.n_cpus - 1, repeat)
         self.holders = {
             name: Holders(group, self.fabric.distances)
             for name, group in known.items()
@@ -224,7 +226,8 @@ class Silicon:
 
     def flush_log_if_full(self) -> None:
         """Empty the log where calls that take no time may fill it within one step."""
-        if self.fabric.state[layout.LOG_ROWS] >= self.fabric.state[layout.LOG_CAP]:
+        words = self.fabric.words
+        if words[layout.LOG_ROWS] >= words[layout.LOG_CAP]:
             self.flush_log()
 
     def flush_log(self, end: int | None = None) -> None:

@@ -13,9 +13,8 @@ from pmsim.errors import ProgramError
 from pmsim.escaping import visible
 from pmsim.hardware.detail import StretchKind
 from pmsim.hardware.passes import layout
-from pmsim.hardware.passes.steps import act, call, invalidate, wait
+from pmsim.hardware.passes.steps import act, call
 from pmsim.hardware.shootdown.protocols import number_of
-from pmsim.hardware.tlb import check_length
 from pmsim.steps import Role, Steps
 from pmsim.units import LONGEST_RUN
 
@@ -289,7 +288,7 @@ class Task:
         if targets is not None and n == 0:
             chosen = np.array([self.cpu], dtype=np.int64)
         slot = machine.slots[self.cpu % len(machine.slots)] if machine.slots and n else None
-        if slot is not None:
+        if slot is not None and not slot.try_lock(self):
             asked = self.now
             yield from slot.lock(self)
             self._words[layout.WAITED] = self.now - asked
@@ -401,27 +400,23 @@ class Task:
         """
         yield from self.boundary()
         machine = self.machine
-        costs = machine.costs.tlbi
-        if costs is None:
+        if machine.broadcasts is None:
             raise self.error("invalidates by broadcast (tlbi), which this machine cannot")
-        effort = invalidation.effort(costs, machine.n_cpus - 1, machine.repeat_sync)
-        check_length(effort.service)
-        invalidate(
+        operations, service, more = machine.broadcasts.work(invalidation)
+        task = call(
             self._state,
             machine.fabric.distances,
+            EVERYONE,
+            more,
             self.cpu,
-            effort.service,
-            effort.barrier,
-            effort.barriers,
-            effort.repeat,
-            int(invalidation.empties_tlb or invalidation.drops_all),
+            operations,
+            service,
+            -layout.BY_TLBI,
             int(invalidation.kind),
             int(cause),
             operation,
             pages,
-            effort.operations,
         )
-        task = act(self._state, layout.DO_ADVANCE, 0, 0)
         if task != self.index:
             yield task
         if machine.keep_acks:
@@ -460,12 +455,22 @@ class Task:
         if protocol.name not in machine.holders:
             raise self.error(f"relies on {protocol.name}, which this machine does not have")
         what = machine.holders[protocol.name].wait(self.cpu, pages, holders)
-        check_length(what.held)
-        numbers = (number_of(protocol), int(what.kind), int(cause), operation, pages)
-        if wait(self._state, self.cpu, what.held, what.trip, what.holders, *numbers):
-            task = act(self._state, layout.DO_ADVANCE, 0, 0)
-            if task != self.index:
-                yield task
+        task = call(
+            self._state,
+            machine.fabric.distances,
+            EVERYONE,
+            what.more,
+            self.cpu,
+            what.holders,
+            what.held,
+            -number_of(protocol),
+            int(what.kind),
+            int(cause),
+            operation,
+            pages,
+        )
+        if task != self.index:
+            yield task
         if machine.keep_acks:
             machine.acks.append({})
         machine.flush_log_if_full()

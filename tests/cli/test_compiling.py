@@ -45,8 +45,6 @@ def keep_code(place: Path, *names: str) -> None:
 ENTRIES = (
     "steps.act",
     "steps.call",
-    "steps.invalidate",
-    "steps.wait",
     "replay.replay",
     "accounts.accounts",
 )

@@ -128,7 +128,7 @@ def outcomes(machine: Machine, steps: list[Step]) -> list[tuple[Outcome, Outcome
     with patch.object(frames, "allocate", noting):
         booted.run(program)
     ends = [*instants[1:], 1 << 62]
-    repeats = booted.machine.repeat_sync == "per_sync"
+    repeats = booted.machine.shootdown.value("repeat_sync") == "per_sync"
     found = [
         _outcome(
             [c for c in booted.calls if begin <= c["start_ps"] < end],

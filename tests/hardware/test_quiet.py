@@ -131,7 +131,14 @@ def lone_program(source: Source, max_cpus: int = 5) -> Program:
     )
     most = range(n_cpus) if source.chance(70) else [c for c in range(n_cpus) if source.chance(60)]
     sched = replace(program.costs.sched, quantum=LATE * 10)
-    costs = replace(program.costs, sched=sched)
+    walk = source.integer(0, 3) * source.choice(pauses)  # a debt is paid before the next, or not
+    tlb = replace(program.costs.tlb, walk=walk, entries=4, kernel_entries=source.integer(0, 3))
+    costs = replace(program.costs, sched=sched, tlb=tlb)
+    if costs.tlbi is not None and source.chance(50):  # CPUs stand still for long, or once for all
+        share, recovery = source.choice((250_000, 1_000_000)), source.integer(0, 3)
+        recovery *= source.choice(pauses)
+        tlbi = replace(costs.tlbi, victim_share_ppm=share, recovery=recovery)
+        costs = replace(costs, tlbi=tlbi)
     if costs.latr is not None:  # else there are thousands of ticks
         costs = replace(costs, latr=replace(costs.latr, tick=LATE // 8 + costs.latr.tick))
     return replace(

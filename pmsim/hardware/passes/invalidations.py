@@ -91,47 +91,59 @@ def _ask(S: State, i: int, service: int, trips: int, empties: int) -> None:
 
 
 @compiled
-def begin_invalidation(
-    S: State, D: Codes, i: int, service: int, barrier: int, trips: int, repeat: int, empties: int
+def _begin_invalidation(
+    S: State, D: Codes, i: int, operations: int, service: int, more: State
 ) -> None:
     """CPU ``i`` begins an invalidation, and spins until all have answered."""
     o = row_of(i)
-    retire(S, i, S[NOW])
     if S[o + I_FARTHEST] == 0:
         S[o + I_FARTHEST] = 1
         for c in range(S[N_CPUS]):
             if c != i:
                 S[o + I_FARTHEST] = max(S[o + I_FARTHEST], S[S[ROUND_TRIP_AT] + D[i, c]] + 1)
-    S[o + C_START] = S[NOW]
-    S[o + C_WAITED] = 0
     S[o + C_TARGETS] = S[N_CPUS] - 1
-    S[o + SENT] += 1
-    S[o + I_TRIP] = S[o + I_FARTHEST] - 1 + barrier
-    S[o + I_REPEAT] = repeat
-    S[o + I_BEFORE] = 0
-    _ask(S, i, service, trips, empties)
+    S[o + C_INVALIDATIONS] = operations
+    S[o + I_TRIP] = S[o + I_FARTHEST] - 1 + more[0]
+    S[o + I_REPEAT] = more[2]
+    _ask(S, i, service, more[1], more[3])
     S[o + C_LAST_ACK] = S[o + I_SERVED]
-    S[o + C_PROTOCOL] = BY_TLBI
 
 
 @compiled
-def begin_wait(S: State, i: int, held: int, trip: int, holders: int, protocol: int) -> None:
+def _begin_wait(S: State, i: int, holders: int, held: int, trip: int) -> None:
     """CPU ``i`` spins until the hardware has told all holders and their answers are there."""
     o = row_of(i)
-    retire(S, i, S[NOW])
-    S[o + C_START] = S[NOW]
-    S[o + C_WAITED] = 0
     S[o + C_TARGETS] = holders
-    S[o + SENT] += 1
+    S[o + C_INVALIDATIONS] = 0
     S[o + I_SERVED] = S[NOW] + held
     S[o + I_SERVICE] = held
     S[o + I_REPEAT] = NONE
-    S[o + I_BEFORE] = 0
     S[o + C_PHASE] = 1
     S[o + C_LAST_ACK] = S[NOW] + held + trip
-    S[o + C_PROTOCOL] = protocol
     occupy(S, i, M_FENCE, S[NOW] + held + trip)
     await_fence(S, i)
+
+
+@compiled
+def tell_by_hardware(
+    S: State, D: Codes, i: int, protocol: int, n: int, cost: int, more: State
+) -> int:
+    """Hardware tells others for CPU ``i``, as `steps.call` is asked; return 1 if that is over."""
+    o = row_of(i)
+    retire(S, i, S[NOW])
+    S[o + SENT] += 1
+    S[o + C_START] = S[NOW]
+    S[o + C_WAITED] = 0
+    S[o + C_PROTOCOL] = protocol
+    S[o + I_BEFORE] = 0
+    if protocol == BY_TLBI:
+        _begin_invalidation(S, D, i, n, cost, more)
+        return 0
+    _begin_wait(S, i, n, cost, more[0])
+    if cost + more[0] > 0:
+        return 0
+    S[o + MODE] = M_STEP
+    return 1
 
 
 @compiled

@@ -13,7 +13,7 @@ from pmsim.hardware.passes.calls import begin_call
 from pmsim.hardware.passes.deferral import mode_of, put_off_by_code
 from pmsim.hardware.passes.history import catch_up, catch_up_all, retire
 from pmsim.hardware.passes.instants import advance
-from pmsim.hardware.passes.invalidations import begin_invalidation, begin_wait
+from pmsim.hardware.passes.invalidations import tell_by_hardware
 from pmsim.hardware.passes.jit import compiled, entry_point
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.log import log_fence
@@ -184,7 +184,7 @@ def call(
     S: State,
     D: Codes,
     targets: State,
-    jitter: State,
+    more: State,
     i: int,
     n: int,
     cost: int,
@@ -194,100 +194,44 @@ def call(
     operation: int,
     pages: int,
 ) -> int:
-    """The current task of ``i`` calls a function on ``n`` others; return the task that steps next.
+    """The current task of ``i`` tells ``n`` others; return the task that steps next.
 
-    ``targets`` is empty for every other CPU (unless they are left a note), ``jitter`` where the
-    platform has none; ``flags`` say what the function does (`layout.EMPTIES`), and above that how
-    much longer on the targets.
+    They run a function that costs so much: ``targets`` is empty for every other CPU (unless they
+    are left a note), ``more`` the jitter, empty where the platform has none; ``flags`` say what the
+    function does (`layout.EMPTIES`), and above that how much longer on the targets.
+
+    Or the hardware tells them, by the protocol whose number is minus ``flags``: ``cost`` is the
+    service, or how long the initiator is at it, and ``more`` is what else `tlbi.Broadcasts` knows,
+    or how long the answers take after that; ``n`` is how many operations go out, or the holders.
     """
     o = row_of(i)
     S[o + C_KIND] = kind
     S[o + C_CAUSE] = cause
     S[o + C_OPERATION] = operation
     S[o + C_PAGES] = pages
+    if flags < 0:
+        if tell_by_hardware(S, D, i, -flags, n, cost, more):
+            log_fence(S, i)
+            return S[o + CURRENT]
+        return advance(S)
     if flags & IS_LAZY:
         note_targets(S, targets, i, n)
         n = 0
         cost += S[SAVE]
-    if begin_call(S, D, targets, jitter, i, n, cost, flags):
+    if begin_call(S, D, targets, more, i, n, cost, flags):
         return S[o + CURRENT]
     return advance(S)
 
 
-@entry_point(
-    "void(int64[::1], uint8[:, ::1],"
-    " int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64)"
-)
-def invalidate(
-    S: State,
-    D: Codes,
-    i: int,
-    service: int,
-    barrier: int,
-    trips: int,
-    repeat: int,
-    empties: int,
-    kind: int,
-    cause: int,
-    operation: int,
-    pages: int,
-    operations: int,
-) -> None:
-    """The current task of ``i`` has the TLBs of all CPUs invalidated; `DO_ADVANCE` goes on."""
-    begin_invalidation(S, D, i, service, barrier, trips, repeat, empties)
-    o = row_of(i)
-    S[o + C_KIND] = kind
-    S[o + C_CAUSE] = cause
-    S[o + C_OPERATION] = operation
-    S[o + C_PAGES] = pages
-    S[o + C_INVALIDATIONS] = operations
-
-
-@entry_point("int64(int64[::1], int64, int64, int64, int64, int64, int64, int64, int64, int64)")
-def wait(
-    S: State,
-    i: int,
-    held: int,
-    trip: int,
-    holders: int,
-    protocol: int,
-    kind: int,
-    cause: int,
-    operation: int,
-    pages: int,
-) -> int:
-    """The current task of ``i`` waits for the hardware; `DO_ADVANCE` goes on if 1 is returned.
-
-    What takes no time is over at once; then 0 is returned.
-    """
-    begin_wait(S, i, held, trip, holders, protocol)
-    o = row_of(i)
-    S[o + C_KIND] = kind
-    S[o + C_CAUSE] = cause
-    S[o + C_OPERATION] = operation
-    S[o + C_PAGES] = pages
-    S[o + C_INVALIDATIONS] = 0
-    if held + trip > 0:
-        return 1
-    S[o + MODE] = M_STEP
-    log_fence(S, i)
-    return 0
-
-
-def prepare(*, invalidates: bool, waits: bool, takes_turns: bool = False) -> None:
+def prepare(*, takes_turns: bool = False) -> None:
     """Compile the entry points that a machine needs, or load their code from disk.
 
     Parameters
     ----------
-    invalidates
-        Whether the machine can broadcast invalidations (``tlbi``).
-    waits
-        Whether its hardware knows who holds a translation (``coherent``, ``directory``).
     takes_turns
         Whether its CPUs do not always run.
     """
-    entries = [act, call, accounts, *([invalidate] * invalidates), *([wait] * waits)]
     if not cache.is_complete():
         cache.forget_others()
-    for entry in entries:
+    for entry in (act, call, accounts):
         jit.compile_entry(entry, backwards=takes_turns)

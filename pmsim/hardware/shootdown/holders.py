@@ -14,7 +14,7 @@ CPUs write at a time; a directory that is full and drops entries by itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from pmsim.hardware.proposals import CoherentCosts, DirectoryCosts
 from pmsim.hardware.shootdown.protocol import Holds, Option, Protocol, Value
-from pmsim.hardware.tlb import CallKind
+from pmsim.hardware.tlb import CallKind, check_length
 from pmsim.hardware.topology import at_code
 
 ENTRIES_PER_LINE: Final = 8
@@ -86,12 +86,27 @@ class Wait:
         How long the initiator is at it, and how long the answers take after that.
     holders
         How many CPUs have to answer.
+
+    Attributes
+    ----------
+    more
+        ``trip``, for the compiled passes.
+
+    Raises
+    ------
+    ProgramError
+        If ``held`` is longer than `LONGEST_FLUSH`.
     """
 
     kind: CallKind
     held: int
     trip: int
     holders: int
+    more: npt.NDArray[np.int64] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_length(self.held)
+        object.__setattr__(self, "more", np.array([self.trip], dtype=np.int64))
 
 
 class Holders:

@@ -16,9 +16,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from pmsim.hardware.costs import TlbiCosts
 from pmsim.hardware.shootdown.protocol import Count, Holds, Option, Protocol, Value
-from pmsim.hardware.tlb import CallKind
+from pmsim.hardware.tlb import CallKind, check_length
 from pmsim.hardware.topology import MAX_CPUS
 
 REPEAT_SYNC: Final = Option(
@@ -138,8 +141,6 @@ class Invalidation:
 class Effort(NamedTuple):
     """What an invalidation takes on a machine; times in picoseconds.
 
-    A tuple, as one is made for each invalidation.
-
     Attributes
     ----------
     operations
@@ -159,6 +160,47 @@ class Effort(NamedTuple):
     barrier: int
     barriers: int
     repeat: int = -1
+
+
+class Broadcasts:
+    """What the invalidations of one machine take.
+
+    Parameters
+    ----------
+    costs
+        Of the machine.
+    others
+        How many other CPUs there are than the initiator.
+    repeat_sync
+        What is repeated: a value of `REPEAT_SYNC`.
+    """
+
+    def __init__(self, costs: TlbiCosts, others: int, repeat_sync: str) -> None:
+        self._costs = costs
+        self._others = others
+        self._repeat_sync = repeat_sync
+        self._known: dict[tuple[int, bool, bool], tuple[int, int, npt.NDArray[np.int64]]] = {}
+
+    def work(self, invalidation: Invalidation) -> tuple[int, int, npt.NDArray[np.int64]]:
+        """Return operations, service and, for the compiled passes, all other numbers.
+
+        These are barrier, barriers and repeat of the `Effort`, and whether it empties the TLBs.
+
+        Raises
+        ------
+        ProgramError
+            If it takes longer than `LONGEST_FLUSH`.
+        """
+        key = invalidation.operations, invalidation.empties_tlb, invalidation.drops_all
+        if key not in self._known:
+            effort = invalidation.effort(self._costs, self._others, self._repeat_sync)
+            check_length(effort.service)
+            empties = invalidation.empties_tlb or invalidation.drops_all
+            more = np.array(
+                [effort.barrier, effort.barriers, effort.repeat, empties], dtype=np.int64
+            )
+            self._known[key] = effort.operations, effort.service, more
+        return self._known[key]
 
 
 def invalidate_pages(

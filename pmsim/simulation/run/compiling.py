@@ -23,5 +23,5 @@ def compile_machine(compiled_one: Callable[[], None]) -> None:
     from pmsim.hardware.passes import jit, replay, steps
 
     with jit.watched(compiled_one):
-        steps.prepare(invalidates=True, waits=True)
+        steps.prepare()
         jit.compile_entry(replay.replay)
