@@ -248,7 +248,7 @@ class Fabric:
             at += size
         places[layout.ENTRIES_AT] = -(-at // layout.ENTRY_ROW) * layout.ENTRY_ROW
         state: State = np.zeros(
-            places[layout.ENTRIES_AT] + n * n * layout.ENTRY_ROW, dtype=np.int64
+            places[layout.ENTRIES_AT] + n * (n + notes) * layout.ENTRY_ROW, dtype=np.int64
         )
         if backwards:  # another type to Numba: `jit.only_backwards`
             state = state[::-1]

@@ -363,12 +363,12 @@ class TaskInitiator(Initiator):
         if not rings.has_room(task.cpu):
             return False
         flushes: FlushFunction = self._flush.function
-        noted = replace(flushes, cost=0, remote=0, empties_tlb=False, lazy=True, purges=False)
+        noted = replace(flushes, cost=0, remote=0, empties_tlb=False, purges=False)
         targets = np.array(cpus, dtype=np.int64)
         _, cause, operation, pages = self._what
         following = call(
             self._state, self._fabric.distances, targets, NO_JITTER, task.cpu, len(cpus),
-            *noted.arguments, cause, operation, pages,
+            *noted.left_in_a_note, cause, operation, pages,
         )  # fmt: skip
         if following != task.index:
             yield following

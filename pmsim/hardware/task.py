@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -353,7 +352,7 @@ class Task:
             NO_JITTER,
             self.cpu,
             len(chosen),
-            *replace(function, lazy=True, remote=0).arguments,
+            *function.left_in_a_note,
             int(cause),
             operation,
             pages,

@@ -35,9 +35,8 @@ class FlushFunction:
     ``frees_tables`` says that the caller frees page tables when every CPU has run it; then each has
     to be done before it may say so. ``of_kernel`` says that it is about pages of the kernel,
     ``purges`` that these were freed lazily, so that nobody uses them. ``remote`` is how much longer
-    it takes on each target than on the initiator, in whose cache lies what it reads. ``lazy`` says
-    that others are not called, but left a note of it. ``arguments`` is the same as plain integers,
-    for the compiled passes: cost, flags, kind.
+    it takes on each target than on the initiator, in whose cache lies what it reads.
+    ``arguments`` is the same as plain integers, for the compiled passes: cost, flags, kind.
 
     Raises
     ------
@@ -53,7 +52,6 @@ class FlushFunction:
     of_kernel: bool = False
     remote: int = 0
     purges: bool = False
-    lazy: bool = False
     arguments: tuple[int, int, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -62,10 +60,15 @@ class FlushFunction:
         flags = self.empties | layout.FREES_TABLES * self.frees_tables
         flags |= layout.OF_KERNEL * self.of_kernel | layout.IS_PURGE * self.purges
         flags |= layout.IS_FLUSH * (self.kind < layout.DROPPING_KINDS)
-        flags |= layout.IS_LAZY * self.lazy
         flags += layout.REMOTE * self.remote
         arguments = (self.cost, flags, int(self.kind))
         object.__setattr__(self, "arguments", arguments)
+
+    @property
+    def left_in_a_note(self) -> tuple[int, int, int]:
+        """The ``arguments`` where others are not called, but left a note of it."""
+        cost, flags, kind = self.arguments
+        return cost, flags % layout.REMOTE | layout.IS_LAZY, kind
 
     @property
     def empties(self) -> int:

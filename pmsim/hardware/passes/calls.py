@@ -26,6 +26,7 @@ from pmsim.hardware.passes.occupation import begin_window, irqs_off_of, own_time
 from pmsim.hardware.passes.quiet import is_quiet, send_quietly
 from pmsim.hardware.passes.refill import empty_tlb
 from pmsim.hardware.passes.rows import (
+    caller,
     cost_word,
     entry_of,
     fanout_to,
@@ -92,7 +93,7 @@ def _queue_behind(S: State, c: int, i: int) -> None:
     tail = S[row_of(c) + TAIL]
     q = S[entry_of(S, i, c) + E_QUEUED]
     last = S[entry_of(S, tail, c) + E_QUEUED]
-    if q > last or (q == last and i > tail):
+    if q > last or (q == last and i > caller(S, tail, c)):
         _append(S, c, i)
     else:
         insert_sorted(S, c, i)

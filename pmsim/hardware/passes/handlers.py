@@ -13,7 +13,7 @@ from pmsim.hardware.passes.calendar import file_step
 from pmsim.hardware.passes.history import catch_up, history_end, history_stolen
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
-from pmsim.hardware.passes.rows import ack_of, entry_of, from_user, row_of, take_of
+from pmsim.hardware.passes.rows import ack_of, caller, entry_of, from_user, row_of, take_of
 from pmsim.hardware.passes.turns import idle_from, in_turns, next_run, reached, run_by, run_from
 
 
@@ -37,7 +37,7 @@ def insert_sorted(S: State, c: int, i: int) -> None:
     k = S[r + HEAD]
     while k >= 0:
         other = S[entry_of(S, k, c) + E_QUEUED]
-        if other > q or (other == q and k > i):
+        if other > q or (other == q and caller(S, k, c) > caller(S, i, c)):
             break
         before = k
         k = S[entry_of(S, k, c) + E_NEXT]
@@ -192,7 +192,7 @@ def plan(S: State, c: int) -> None:
             S[e + E_START] = start
             S[e + E_META] = (S[e + E_META] & 0xFFFFFFFF) | (user << 35 | reason << 32)
             reason = R_RIDE
-            if k == c:  # a tick of its own
+            if k == S[N_CPUS]:  # a tick of its own
                 full |= SWEEPS
                 S[e + E_ACK] = done
             else:

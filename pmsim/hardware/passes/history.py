@@ -105,7 +105,7 @@ def _retire_groups(S: State, c: int, now: int) -> None:
             if S[e + E_START] != start:
                 break
             done = run_from(S, r, S[e + E_ACK], still_runs(S[e + E_COST]))
-            if head == c:
+            if head == S[N_CPUS]:
                 _tick_is_over(S, c, done)
             full |= S[e + E_COST] & FULL
             head = S[e + E_NEXT]

@@ -234,7 +234,7 @@ LOG_ROW = len(LOG_COLUMNS) + 1
 # of notes where ticks sweep these (then the first is when the CPU had gone idle before its look)
 D_CPU, D_FIRST, D_LAST, D_AT, D_ORDER = range(5)
 DROP_ROW = 5
-DROPS_BUFFERED = 16_384  # beside what may come in one go
+DROPS_BUFFERED = 131_072  # beside what may come in one go
 
 # --- a call that is kept whole: finished, with what happened at each target -----------------------
 # its row of the log and what the row does not tell; then the entries, `E_NEXT` being the CPU and

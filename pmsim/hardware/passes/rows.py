@@ -20,6 +20,12 @@ def entry_of(S: State, i: int, c: int) -> int:
 
 
 @compiled
+def caller(S: State, i: int, c: int) -> int:
+    """Return which CPU made the call of an entry of ``c``: a tick is one of its own (`ticks`)."""
+    return c if i == S[N_CPUS] else i
+
+
+@compiled
 def reason_of(S: State, e: int) -> int:
     """Return why the handler of an entry started when it did."""
     return S[e + E_META] >> 32 & 7

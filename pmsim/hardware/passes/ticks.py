@@ -1,8 +1,10 @@
 """Ticks, at which CPUs sweep: they drop what others have left them a note of (`shootdown.latr`).
 
 A tick is a call of a CPU to itself, which nobody waits for: it arrives at the instant at which it
-is queued, and stands in the entry of that CPU at itself. What it finds is settled at its instant;
-what waits for the CPU then is dropped when the function of its handler ends.
+is queued. The entries of all ticks lie side by side, as those of one more initiator, numbered
+behind the last CPU: in the entry of each CPU at itself they would touch all of the memory that
+there is for entries. What a tick finds is settled at its instant; what waits for the CPU then is
+dropped when the function of its handler ends.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ def tick(S: State) -> None:
 def _tick_on(S: State, c: int) -> None:
     """Queue the tick of a CPU."""
     r = row_of(c)
-    e = entry_of(S, c, c)
+    e = entry_of(S, S[N_CPUS], c)
     notes = look_at_notes(S, r)
     S[r + TICK_WAITS] = 1
     has_some = notes > 0 or S[r + SWITCH_SEES] >= 0
@@ -71,7 +73,7 @@ def _tick_on(S: State, c: int) -> None:
         S[r + BASE_END] = S[r + PLAN_END]
         S[r + BASE_STOLEN] = S[r + PLAN_STOLEN]
         S[r + BASE_HANDLERS] = S[r + PLAN_HANDLERS]
-    insert_sorted(S, c, c)
+    insert_sorted(S, c, S[N_CPUS])
     plan(S, c)
 
 

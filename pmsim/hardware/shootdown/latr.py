@@ -12,8 +12,9 @@ takes longer; cache misses of many CPUs that look into one ring at a time.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -63,6 +64,23 @@ def unsound(costs: LatrCosts, isolated: Collection[int]) -> str | None:
     return None
 
 
+@dataclass(slots=True)
+class _Ring:
+    """What one CPU has written down.
+
+    Attributes
+    ----------
+    entries
+        The numbers of the notes, and whom each concerns.
+    awaited
+        The word that says when one of those last looked whom the first entry waits for; -1 where
+        nobody is known.
+    """
+
+    entries: deque[tuple[int, npt.NDArray[np.int64]]] = field(default_factory=deque)
+    awaited: int = -1
+
+
 class Rings:
     """What each CPU has written down and others have not dropped yet.
 
@@ -83,24 +101,42 @@ class Rings:
     """
 
     def __init__(self, costs: LatrCosts, state: npt.NDArray[np.int64]) -> None:
-        self._entries = costs.ring
+        self._room = costs.ring
         self._state = state
-        self._rings: dict[int, deque[tuple[int, npt.NDArray[np.int64]]]] = {}
+        self._words = state.data
+        cpus = np.arange(self._words[layout.N_CPUS])
+        self._everybody = self._looks(cpus)
+        self._looked = 0  # every CPU has looked since the notes below this number
+        self._rings: defaultdict[int, _Ring] = defaultdict(_Ring)
         self.full = 0
+
+    @staticmethod
+    def _looks(cpus: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the words that say when CPUs last looked."""
+        return layout.HEADER + cpus * layout.CPU_WORDS + layout.LOOKED_AT
 
     def has_room(self, cpu: int) -> bool:
         """Return whether a CPU can write one more entry down; it is counted where it cannot."""
-        ring = self._rings.setdefault(cpu, deque())
-        while ring and self._is_free(*ring[0]):
-            ring.popleft()
-        room = len(ring) < self._entries
+        ring = self._rings[cpu]
+        while ring.entries and self._is_free(ring, *ring.entries[0]):
+            ring.entries.popleft()
+            ring.awaited = -1
+        room = len(ring.entries) < self._room
         self.full += not room
         return room
 
-    def _is_free(self, number: int, targets: npt.NDArray[np.int64]) -> bool:
-        looked = self._state[layout.HEADER + targets * layout.CPU_WORDS + layout.LOOKED_AT]
-        return bool((looked > number).all())
+    def _is_free(self, ring: _Ring, number: int, targets: npt.NDArray[np.int64]) -> bool:
+        """Return whether all whom the first entry of a ring concerns have looked since."""
+        if number < self._looked:
+            return True
+        if ring.awaited >= 0 and self._words[ring.awaited] <= number:
+            return False
+        self._looked = int(self._state[self._everybody].min())
+        looks = self._looks(targets)
+        last = int(looks[self._state[looks].argmin()])
+        ring.awaited = last if self._words[last] <= number else -1
+        return ring.awaited < 0
 
     def note(self, cpu: int, targets: npt.NDArray[np.int64]) -> None:
         """Note what a CPU has just written down, and whom it concerns."""
-        self._rings[cpu].append((int(self._state[layout.SAVES]) - 1, targets))
+        self._rings[cpu].entries.append((self._words[layout.SAVES] - 1, targets))
