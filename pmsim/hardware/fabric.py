@@ -247,9 +247,10 @@ class Fabric:
             places[index] = at
             at += size
         places[layout.ENTRIES_AT] = -(-at // layout.ENTRY_ROW) * layout.ENTRY_ROW
-        state: State = np.zeros(
-            places[layout.ENTRIES_AT] + n * (n + notes) * layout.ENTRY_ROW, dtype=np.int64
-        )
+        words = places[layout.ENTRIES_AT] + n * (n + notes) * layout.ENTRY_ROW
+        room: State = np.zeros(words + layout.LINE_WORDS, dtype=np.int64)
+        first = -room.ctypes.data // room.itemsize % layout.LINE_WORDS
+        state = room[first : first + words]
         if backwards:  # another type to Numba: `jit.only_backwards`
             state = state[::-1]
         for index, at in places.items():

@@ -340,7 +340,8 @@ def begin_call(
     S[o + C_WAITED] = S[WAITED]
     S[WAITED] = 0
     S[o + C_LOCAL_END] = S[NOW]
-    S[o + C_PUSHED] = 0
+    if in_turns(S):
+        S[o + C_PUSHED] = 0
     S[o + C_LAST_ACK] = 0
     S[o + C_RUNS_ON] = 0
     left_out = leave_out(S, targets, i, flags)

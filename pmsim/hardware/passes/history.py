@@ -27,6 +27,14 @@ def history_end(S: State, r: int) -> int:
 
 
 @compiled
+def unpin(S: State, r: int) -> None:
+    """The first handler of a plan is none any more that was under way already."""
+    S[r + PIN] = NONE
+    if in_turns(S):
+        S[r + PIN_PUSHED] = 0
+
+
+@compiled
 def history_stolen(S: State, r: int) -> int:
     """Return the time stolen by all that is history."""
     return S[r + PLAN_STOLEN] if S[r + HEAD] < 0 else S[r + BASE_STOLEN]
@@ -115,8 +123,7 @@ def _retire_groups(S: State, c: int, now: int) -> None:
         S[r + BASE_END] = end
         S[r + BASE_STOLEN] += run_by(S, r, end) - run_by(S, r, stolen_from)
         S[r + BASE_HANDLERS] += 1
-        S[r + PIN] = NONE
-        S[r + PIN_PUSHED] = 0
+        unpin(S, r)
     S[r + HEAD] = head
     if S[r + PLAN_FULL]:  # whether what is left holds a full flush is not known
         S[r + PLAN_FULL] = 0 if head < 0 else UNKNOWN
@@ -143,8 +150,7 @@ def _retire_known(S: State, c: int, now: int) -> None:
         flush_tlb(S, r, _clock_at(S, r, start), full & FULL)
         S[r + PLAN_FULL] = 0
     S[r + HEAD] = NONE
-    S[r + PIN] = NONE
-    S[r + PIN_PUSHED] = 0
+    unpin(S, r)
 
 
 @compiled

@@ -83,11 +83,12 @@ NEXT_TICK, TICK, SAVE, SCAN, SWEEP, LAZY_AT, SAVES, SAVES_BEFORE, SAVED_AT, TICK
 QUIET_KIND, QUIET_BEGAN, RECORDS_AT, LEAST_GAP, LEAST_SLACK, QUIET_LOSSES = range(88, 94)
 QUIET_NUMBER, QUIET_AT_FIRST = 94, 95
 USERS, USER_CHANGES = 96, 97  # isolated CPUs in a stay in user mode, and how often that changed
-HEADER = 98
+HEADER = 104  # a row begins where a line of the cache does
 
 # --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---
 CPU_WORDS = 16
-PLANE = 4096 * CPU_WORDS  # `topology.MAX_CPUS` rows; only what is touched takes memory
+LINE_WORDS = 8  # of a line of the cache
+PLANE = 4096 * CPU_WORDS + 72  # `topology.MAX_CPUS` rows; only what is touched takes memory
 PLANES = 7
 
 # plane 0: open entries (a list sorted by (q, initiator)) and the plan on top of what is history

@@ -9,7 +9,7 @@ from pmsim.hardware.passes.history import history_stolen
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.rows import row_of
-from pmsim.hardware.passes.turns import run_by, run_from
+from pmsim.hardware.passes.turns import in_turns, run_by, run_from
 
 
 @compiled
@@ -30,7 +30,8 @@ def begin_idleness(S: State, c: int, stolen: int) -> None:
     S[r + SINCE] = S[NOW]
     S[r + SINCE_STOLEN] = stolen
     S[r + IDLE_SINCE] = S[NOW]
-    S[r + WAS_IDLE] = S[NOW] + 1
+    if S[TICK] > 0:
+        S[r + WAS_IDLE] = S[NOW] + 1
     S[IDLE_CPUS] += 1
     S[r + WOKEN] -= begun_by(S, c, S[NOW])
 
@@ -56,7 +57,7 @@ def own_time(S: State, r: int) -> int:
 def irqs_off_of(S: State, r: int) -> int:
     """Return for how long an initiator keeps interrupts off from the start of its call on."""
     ran = run_by(S, r, S[r + C_LOCAL_END]) - run_by(S, r, S[r + C_START])
-    return ran - S[r + C_PUSHED]
+    return ran - S[r + C_PUSHED] if in_turns(S) else ran
 
 
 @compiled
