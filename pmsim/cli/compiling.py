@@ -12,25 +12,30 @@ SECONDS = 10
 cloud machine with Numba 0.68, up to 13 s where others share the core."""
 
 
-def compile_passes(first: Callable[[], object] = lambda: None) -> None:
+def compile_passes(first: Callable[[], object] = lambda: None, *, turns: bool = False) -> None:
     """Compile the passes where that was not done before, and show how far that is.
 
     Parameters
     ----------
     first
         Called before, if anything is to be compiled: what may be refused should be at once.
+    turns
+        Whether CPUs of what is to run take turns (guests with overcommit), for which all is
+        compiled apart.
     """
     from pmsim.simulation.run.compiling import is_compiled
 
-    if is_compiled():
+    if is_compiled(turns=turns):
         return
     first()
-    message = f"pmsim: the first run compiles the simulated machine, once: about {SECONDS} s"
-    typer.echo(message, err=True)
-    _compile(shown=sys.stderr.isatty())
+    what, seconds = "the first run compiles the simulated machine", SECONDS * (1 + turns)
+    if is_compiled():
+        what, seconds = "the first run of CPUs that take turns compiles the machine anew", SECONDS
+    typer.echo(f"pmsim: {what}, once: about {seconds} s", err=True)
+    _compile(shown=sys.stderr.isatty(), turns=turns)
 
 
-def _compile(*, shown: bool) -> None:
+def _compile(*, shown: bool, turns: bool) -> None:
     """Compile everything; a bar counts the functions."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -46,11 +51,11 @@ def _compile(*, shown: bool) -> None:
         transient=True,
         disable=not shown,
     )
-    task = bars.add_task("compiling", total=functions_to_compile())
+    task = bars.add_task("compiling", total=functions_to_compile(turns=turns))
     if shown:
         bars.start()
     try:
-        compile_machine(lambda: bars.advance(task))
+        compile_machine(lambda: bars.advance(task), turns=turns)
     finally:
         if shown:
             bars.stop()

@@ -79,8 +79,9 @@ def sensitivity(
     check_memory()
     if not quiet:
         from pmsim.cli.compiling import compile_passes
+        from pmsim.simulation.run.compiling import takes_turns
 
-        compile_passes()
+        compile_passes(turns=takes_turns(scenario.resolve()))
     from pmsim.experiments.constants.sensitivity import Effort
 
     found = _run(

@@ -105,10 +105,12 @@ def sweep(
     if not quiet:
         from pmsim.cli.compiling import compile_passes
         from pmsim.experiments.plan import plan_of
+        from pmsim.simulation.run.compiling import takes_turns
 
         # What is wrong with the cells is told before anybody waits for the compiler.
         check = partial(plan_of, scenario, given, sample=sample, force=force)
-        compile_passes(first=check)
+        may_take_turns = "overcommit" in f"{given} {scenario.sweep}"
+        compile_passes(first=check, turns=may_take_turns or takes_turns(scenario.resolve()))
     result = _run(
         place,
         scenario=scenario,

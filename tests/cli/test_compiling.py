@@ -14,6 +14,8 @@ from pmsim.cli.compiling import compile_passes
 from pmsim.errors import Fault, ScenarioError
 from pmsim.hardware.passes import cache
 from pmsim.hardware.passes.jit import internals
+from pmsim.scenario.scenario import load
+from pmsim.simulation.run.compiling import takes_turns
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ ENTRIES = (
 def test_compiling_is_announced_where_nothing_is_kept(
     empty: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pmsim.cli.compiling._compile", lambda shown: None)
+    monkeypatch.setattr("pmsim.cli.compiling._compile", lambda **_: None)
     compile_passes()
     assert capsys.readouterr().err.startswith("pmsim: the first run compiles")
 
@@ -64,7 +66,7 @@ def test_what_is_refused_is_refused_before_anything_is_compiled(
     def refuse() -> None:
         raise ScenarioError([Fault("sweep", 0, 0, "bad-path", "'machin.cpus' names nothing")])
 
-    monkeypatch.setattr("pmsim.cli.compiling._compile", lambda shown: pytest.fail("it compiled"))
+    monkeypatch.setattr("pmsim.cli.compiling._compile", lambda **_: pytest.fail("it compiled"))
     with pytest.raises(ScenarioError):
         compile_passes(first=refuse)
     assert capsys.readouterr().err == ""
@@ -77,6 +79,34 @@ def test_code_of_every_entry_point_is_enough(empty: Path, tmp_path: Path) -> Non
     assert not cache.is_complete()
     keep_code(place, ENTRIES[-1])
     assert cache.is_complete()
+
+
+@pytest.mark.parametrize(("kept", "turns", "said"), [
+    (False, False, "the first run compiles the simulated machine, once: about 10 s"),
+    (False, True, "the first run compiles the simulated machine, once: about 20 s"),
+    (True, False, ""),
+    (True, True, "the first run of CPUs that take turns compiles the machine anew, once: about 10"),
+])  # fmt: skip
+def test_compiling_for_cpus_that_take_turns_is_announced_too(
+    empty: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    kept: bool, turns: bool, said: str,
+) -> None:  # fmt: skip
+    place = cache.directory()
+    assert place is not None
+    keep_code(place, *(ENTRIES if kept else ()))
+    compiled = []
+    monkeypatch.setattr("pmsim.cli.compiling._compile", lambda **told: compiled.append(told))
+    compile_passes(turns=turns)
+    assert said in capsys.readouterr().err
+    assert [told["turns"] for told in compiled] == ([turns] if said else [])
+    cache.note_turns()
+    assert cache.is_complete(takes_turns=True) == kept
+
+
+@pytest.mark.parametrize(("overcommit", "turns"), [(1, False), (2, True)])
+def test_a_guest_with_overcommit_has_cpus_that_take_turns(overcommit: int, turns: bool) -> None:
+    guest = load("guest-policy-load").with_(**{"machine.host.overcommit": overcommit})
+    assert takes_turns(guest.resolve()) == turns
 
 
 @pytest.mark.parametrize("where", ["chosen", "beside", "user"])

@@ -30,6 +30,9 @@ it takes a minute on a busy machine."""
 _PREFIX = f"passes-py{sys.version_info.major}{sys.version_info.minor}-"
 
 
+_TURNS = "turns"
+
+
 @cache
 def fingerprint() -> str:
     """Return a name for the sources as they stand, and for what compiles them."""
@@ -56,9 +59,17 @@ def directory() -> Path | None:
     return next((place for place in places if _writable(place)), None)
 
 
-def is_complete() -> bool:
-    """Return whether the code of every entry point is there."""
+def is_complete(*, takes_turns: bool = False) -> bool:
+    """Return whether the code of every entry point is there.
+
+    Parameters
+    ----------
+    takes_turns
+        Whether also for machines whose CPUs do not always run: that is compiled apart.
+    """
     place = directory()
+    if takes_turns and (place is None or not (place / _TURNS).exists()):
+        return False
     kept = {index.name.split("-")[0] for index in place.rglob("*.nbi")} if place else set()
     entries = (
         f"{source.stem}.{name}"
@@ -66,6 +77,17 @@ def is_complete() -> bool:
         for name in re.findall(r"^@entry_point\([^@]*?^def (\w+)", source.read_text(), re.M)
     )
     return kept.issuperset(entries)
+
+
+def note_turns() -> None:
+    """Note that the code for machines whose CPUs do not always run is there, too.
+
+    Numba keeps it under the same names.
+    """
+    place = directory()
+    if place is not None:
+        with contextlib.suppress(OSError):
+            (place / _TURNS).touch()
 
 
 def functions() -> int:

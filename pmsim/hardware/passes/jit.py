@@ -48,7 +48,8 @@ def internals(version: str = numba.__version__) -> ModuleType | None:
     return internals
 
 
-def _disabled() -> bool:
+def is_disabled() -> bool:
+    """Return whether the passes run as plain Python."""
     return bool(config.DISABLE_JIT)
 
 
@@ -82,7 +83,7 @@ def entry_point(signature: str) -> Callable[[F], F]:
 def _kept_in_its_directory() -> Iterator[bool]:
     """Let Numba keep what is decorated in the block where `cache` says, if it is to keep it."""
     place, before = cache.directory(), config.CACHE_DIR
-    if _disabled() or place is None:
+    if is_disabled() or place is None:
         yield False
         return
     config.CACHE_DIR = str(place)
@@ -102,7 +103,7 @@ def compile_entry(entry: Any, *, backwards: bool = False) -> None:
     backwards
         Whether it is to be compiled for states whose words lie backwards: `only_backwards`.
     """
-    if _disabled():
+    if is_disabled():
         return
     arguments, returned = normalize_signature(entry.signature)
     if backwards:

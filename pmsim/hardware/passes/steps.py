@@ -235,3 +235,5 @@ def prepare(*, takes_turns: bool = False) -> None:
         cache.forget_others()
     for entry in (act, call, accounts):
         jit.compile_entry(entry, backwards=takes_turns)
+    if takes_turns and not jit.is_disabled():
+        cache.note_turns()
