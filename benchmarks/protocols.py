@@ -9,7 +9,7 @@ from rich.table import Table
 
 from benchmarks.clock import cpu_seconds, in_turn, median, met
 from benchmarks.fabric import BETWEEN, FOREVER
-from benchmarks.machines import CEILING, COSTS, HUGE, LARGE, SMALL
+from benchmarks.machines import CEILING, COSTS, HUGE
 from pmsim.hardware.costs import SbiCosts, TlbiCosts
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.proposals import (
@@ -74,8 +74,8 @@ class Machines:
 
 SIZES = (
     Machines(Topology(packages=1, cores=2), 10_000),
-    Machines(SMALL, 10_000),
-    Machines(LARGE, 2_000),
+    Machines(Topology(packages=2, cores=14, threads=2), 10_000),
+    Machines(Topology(packages=8, cores=28, threads=2), 3_000),
     Machines(HUGE, 3_000),
 )
 
@@ -86,9 +86,8 @@ def compare(console: Console) -> None:
         _table("two CPUs tell all, of a page", 2, ONE),
         _table("one CPU tells all, of everything", 1, ALL),
         _table("one CPU tells all, of a page", 1, ONE),
-        "The last one is of calls to everybody while nothing else goes on. Those by interrupts are"
-        " known without a look at any target; an action (rar) and an entry (deferred) empty each"
-        " TLB at an instant of its own, and a broadcast (tlbi) holds up each CPU that computes.",
+        "The last two are of shootdowns while nothing else goes on: known without a look at any"
+        " CPU, whatever the protocol, so that it does not matter how many CPUs there are.",
         _table("one CPU frees a page of a process on all", 1, ONE, frees=True),
         sep="\n",
     )
