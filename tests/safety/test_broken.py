@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pmsim.hardware.passes import layout
+from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import full_flush
 from pmsim.kernel import tlbflush
 from pmsim.kernel.addresses.purge import Purge
@@ -204,6 +205,16 @@ def flag_after_the_flush(patch: pytest.MonkeyPatch) -> None:
     with_targets(choose)(patch)
 
 
+def a_deferred_flush_lost(patch: pytest.MonkeyPatch) -> None:
+    """Leave user mode without dropping anything."""
+
+    def wrong(task: Any) -> Calls:
+        task._words[task.row + layout.IN_USER] = 0
+        yield from ()
+
+    patch.setattr(Task, "enter_kernel", wrong)
+
+
 def nothing(_patch: pytest.MonkeyPatch) -> None:
     """Break nothing: what is chosen promises too little by itself."""
 
@@ -240,6 +251,9 @@ BROKEN: dict[str, tuple[Break, Sequence[driven.Call], Hazard, dict[str, Any]]] =
     "deferral of a free with reset": (
         nothing, MODULE, USE, {"shootdown": {"deferred": {"defers": "all"}}}),
     "flag after the flush": (flag_after_the_flush, POOL, WRITE, {"shootdown": "deferred"}),
+    "a deferred flush lost on the way into the kernel": (
+        a_deferred_flush_lost, (*FREED, *[driven.sleep] * 5, *AREA),
+        USE, {"shootdown": "deferred"}),
     "addresses reused before the flush": (reuse_before_the_flush, FREED, USE, {}),
     "purge of the first area alone": (
         purge_of_the_first_area_alone, (driven.vmalloc(6), *FREED), USE, {}),
@@ -273,6 +287,9 @@ def test_each_fault_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None
     machine = Driven(kernel.pop("profile", "linux-6.1-x86_64"), **kernel)
     machine.tell(2, driven.rests)
     machine.tell(ISOLATED, driven.works if "flag" in name else driven.user)
+    if "lost" in name:
+        for call in (driven.user, driven.user, driven.works):
+            machine.tell(ISOLATED, call)
     machine.run(15 * US)
     for call in calls:
         machine.tell(0, call)

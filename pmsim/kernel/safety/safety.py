@@ -23,6 +23,7 @@ from pmsim.hardware.own_task import OwnTask
 from pmsim.hardware.passes import layout
 from pmsim.kernel.operations import Dropped, Process
 from pmsim.kernel.safety.held_back import HeldBack
+from pmsim.kernel.safety.promised import Promised
 from pmsim.kernel.safety.stale import StalePages
 from pmsim.kernel.safety.tellings import Telling, still_at_it
 from pmsim.kernel.safety.violations import Hazard, Revocation, Violation
@@ -134,6 +135,7 @@ class Safety:
         self._spaces: dict[Process, _Space] = {}
         self._waiting: list[_Waiting] = []
         self.held_back = HeldBack(self._keep)
+        self._promised = Promised(machine, self._keep)
         self._noting: tuple[Hazard, int, Picoseconds] | None = None
         self._noted: set[CpuId] = set()
         operations.watcher = self
@@ -223,6 +225,7 @@ class Safety:
         told = telling.told
         if telling.late:
             self._partial.setdefault(task, deque(maxlen=_REMEMBERED)).append(telling)
+        self._promised.left_out(cpu for cpu in telling.left_out if cpu in self._machine.in_turn)
         if telling.left_out or told is not None:
             self._partial.setdefault(task, deque(maxlen=_REMEMBERED)).append(telling)
             everyone = range(self._machine.n_cpus) if told is None else sorted(told)
@@ -321,6 +324,10 @@ class Safety:
         if generation > self.stale.asked:
             cpus = self.stale.stale_on(generation)
             self._found(task, Hazard.USE_AFTER_FREE, page, pages, cpus)
+        if self._machine.in_turn:
+            number, now = self._operation(task), task.now
+            hazard = Hazard.USE_AFTER_FREE
+            self._promised.relied_on(lambda cpu: Violation(hazard, number, page, pages, cpu, now))
 
     def table_unlinked(self, task: Task) -> None:
         """Note that a task has just taken a page table out of the tree."""
@@ -437,9 +444,8 @@ class Safety:
             for cpu, idle_since, _, at, order in drops[drops[:, layout.D_CPU] >= 0].tolist():
                 self.held_back.swept(cpu, idle_since, at, order)
             return
-        if not self._waiting:
-            return
         for cpu, _, _, at, _ in drops[drops[:, layout.D_CPU] >= 0].tolist():
+            self._promised.dropped(cpu, at)
             found = [one for one in self._waiting if one.cpu == cpu and one.since < at]
             for one in found:
                 self._waiting.remove(one)
@@ -462,6 +468,7 @@ class Safety:
             if one.violation is not None:
                 self._keep(one.violation)
         self._waiting.clear()
+        self._promised.finish()
         self.held_back.finish(self._machine.fabric.words, self._machine.now)
 
     # --- processes -------------------------------------------------------------------------------
