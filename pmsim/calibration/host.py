@@ -13,7 +13,7 @@ from typing import Final
 from pmsim.calibration.interrupts import read_counts
 from pmsim.calibration.topology import HostTopology, read_topology
 from pmsim.errors import CalibrationError
-from pmsim.kernel.profile import Arch
+from pmsim.kernel.keys.values import Arch
 from pmsim.kernel.profiles import load_profile, profile_names
 from pmsim.readers.machine import SeenMachine
 from pmsim.scenario.nearest import nearest

@@ -21,7 +21,8 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from pmsim.errors import Fault, ScenarioError, UnitError
-from pmsim.kernel.profile import LOWEST_ADDRESS, Arch, KernelProfile
+from pmsim.kernel.keys.values import LOWEST_ADDRESS, Arch
+from pmsim.kernel.profile import KernelProfile
 from pmsim.quantities import FROM_FILE
 from pmsim.units import MIB, parse_size
 

@@ -15,7 +15,8 @@ from pmsim.hardware.costs import MachineCosts
 from pmsim.hardware.host import Host
 from pmsim.hardware.topology import MAX_CPUS, Topology
 from pmsim.kernel.costs import KernelCosts
-from pmsim.kernel.profile import Arch, KernelProfile
+from pmsim.kernel.keys.values import Arch
+from pmsim.kernel.profile import KernelProfile
 from pmsim.quantities import Keys, refused
 from pmsim.scenario.costs import (
     CostKeys,

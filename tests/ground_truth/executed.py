@@ -16,10 +16,10 @@ from unittest.mock import patch
 from pmsim.hardware.costs import TlbiCosts
 from pmsim.hardware.tlb import CallKind
 from pmsim.kernel.handle import KernelHandle
+from pmsim.kernel.keys.code import ModuleTable
 from pmsim.kernel.modules.module import Module
 from pmsim.kernel.modules.segments import segments_of
 from pmsim.kernel.pagetables.entries import Run
-from pmsim.kernel.profile import ModuleTable
 from pmsim.kernel.tlbflush import Cause
 from pmsim.units import NS, PAGE_SIZE, S
 from tests.ground_truth.simulated import Calls, Step

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pmsim.kernel.profile import ModuleTable
+from pmsim.kernel.keys.code import ModuleTable
 
 FOLDER = Path(__file__).parent.parent / "data"
 

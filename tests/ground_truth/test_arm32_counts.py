@@ -18,7 +18,7 @@ from functools import cache, partial
 
 import pytest
 
-from pmsim.kernel.profile import ModuleTable
+from pmsim.kernel.keys.code import ModuleTable
 from pmsim.kernel.profiles import load_profile
 from pmsim.kernel.tlbflush import Cause
 from pmsim.scenario.platform import load_platform

@@ -16,7 +16,7 @@ from functools import cache, partial
 
 import pytest
 
-from pmsim.kernel.profile import ModuleTable
+from pmsim.kernel.keys.code import ModuleTable
 from pmsim.kernel.tlbflush import Cause
 from tests.ground_truth import executed
 from tests.ground_truth.executed import Done, Machine, Outcome

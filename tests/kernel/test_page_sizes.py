@@ -14,8 +14,8 @@ import pytest
 from pmsim.errors import ProgramError, ScenarioError
 from pmsim.kernel.costs import BY_BYTE, KernelCosts
 from pmsim.kernel.handle import KernelHandle
+from pmsim.kernel.keys.values import PAGE_SIZES
 from pmsim.kernel.modules.segments import SEGMENT_NAMES, known_modules
-from pmsim.kernel.profile import PAGE_SIZES
 from pmsim.kernel.profiles import load_profile, profile_names
 from pmsim.kernel.tlbflush import Cause
 from pmsim.units import GIB, KIB, MIB

@@ -12,7 +12,7 @@ from pmsim.errors import ScenarioError
 from pmsim.hardware.costs import MachineCosts
 from pmsim.hardware.tlb import flush_user
 from pmsim.hardware.topology import Distance, Topology
-from pmsim.kernel.profile import Arch
+from pmsim.kernel.keys.values import Arch
 from pmsim.kernel.profiles import load_profile, profile_names
 from pmsim.scenario.fit import misfit
 from pmsim.scenario.platform import load_platform, platform_constants, platform_names

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from pmsim.kernel.keys.code import ModuleTable
 from pmsim.kernel.modules.segments import (
     ModuleSegments,
     SegmentName,
     known_modules,
     segments_of,
 )
-from pmsim.kernel.profile import ModuleTable
 from pmsim.kernel.profiles import load_profile
 from pmsim.workloads.module_choice import (
     LEAST_PAGES,

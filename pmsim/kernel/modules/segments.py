@@ -20,7 +20,7 @@ from pmsim.units import PAGE_SIZE, Bytes, Pages
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pmsim.kernel.profile import ModuleTable
+    from pmsim.kernel.keys.code import ModuleTable
 
 SegmentName = Literal[
     "core_text",

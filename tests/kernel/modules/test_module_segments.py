@@ -7,13 +7,13 @@ from typing import Any, get_args
 
 import pytest
 
+from pmsim.kernel.keys.code import ModuleTable
 from pmsim.kernel.modules.segments import (
     ModuleSegments,
     known_modules,
     segments_of,
     tables_with,
 )
-from pmsim.kernel.profile import ModuleTable
 
 CRC7 = ModuleSegments(2, 1, 1, 0, 2, 0, 0, 0, 1)
 
