@@ -55,29 +55,41 @@ def differences(found: Comparison) -> Table:
         "Replication by replication: both sides drew the same random numbers."
         if paired
         else "Replications are not paired: the seeds differ."
-    ) + " Effect: Cohen's d, the difference in units of the spread."
+    )
+    known = any(one.difference.half_width is not None for one in found.differences)
+    if known:
+        note += " Effect: Cohen's d, the difference in units of the spread."
     others = list(dict.fromkeys(one.arm for one in found.differences))
     alone = len(others) == 1
     rows = [
-        (word(metric_of(one.metric)[0].label), *([] if alone else [word(one.arm)]), *_row(one))
+        (
+            word(metric_of(one.metric)[0].label),
+            *([] if alone else [word(one.arm)]),
+            *_row(one, known),
+        )
         for one in found.differences
         if not metric_of(one.metric)[1]
     ]
     sides = (found.base, others[0]) if alone else ("side", found.base, "there")
-    head = ("what", *sides, "difference", f"{formatting.share(LEVEL)} interval", "effect", "runs")
+    sure = (f"{formatting.share(LEVEL)} interval", "effect") if known else ()
+    head = ("what", *sides, "difference", *sure, "runs")
     return Table(f"differences from {found.base}", head, tuple(rows), note)
 
 
-def _row(one: Difference) -> tuple[Cell, ...]:
+def _row(one: Difference, known: bool) -> tuple[Cell, ...]:
+    """Return the cells of a metric; with intervals where any of the table's is known."""
     form, gap = metric_of(one.metric)[0].form, one.difference
-    return (
-        Cell(formatting.quantity(one.base, form), one.base),
-        Cell(formatting.quantity(one.other, form), one.other),
-        Cell(formatting.difference(gap.mean, form), gap.mean),
+    sure = (
         Cell(formatting.difference_interval(gap, form), gap.half_width),
         Cell("")
         if one.effect is None
         else Cell(formatting.difference(one.effect, "1"), one.effect),
+    )
+    return (
+        Cell(formatting.quantity(one.base, form), one.base),
+        Cell(formatting.quantity(one.other, form), one.other),
+        Cell(formatting.difference(gap.mean, form), gap.mean),
+        *(sure if known else ()),
         count(gap.n),
     )
 

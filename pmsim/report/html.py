@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from pmsim.escaping import escape
 from pmsim.report.svg import Inline
 from pmsim.report.table import Cell, Table
 
+WIDE: Final = 5
+"""A table of so many columns is stacked on a phone: each row a heading with what it has below."""
+
 
 def table_html(table: Table) -> str:
     """Return a table that can be sorted by each of its columns."""
+    wide = len(table.columns) >= WIDE
     numeric = [_is_numeric(row[place] for row in table.rows) for place in range(len(table.columns))]
     head = "".join(
         f'<th scope="col"{_kind(number)}>{_breakable(name)}</th>'
         for name, number in zip(table.columns, numeric, strict=True)
     )
-    body = "\n".join(_row(row, numeric) for row in table.rows)
+    labels = table.columns if wide else ()
+    body = "\n".join(_row(row, numeric, labels) for row in table.rows)
     title = escape(table.title[0].upper() + table.title[1:])
     note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
-    sortable = ' class="sortable"' if len(table.rows) > 1 else ""
+    kinds = " ".join(["sortable"] * (len(table.rows) > 1) + ["wide"] * wide)
+    kinds = f' class="{kinds}"' if kinds else ""
     return (
         f'<section class="table"><h3>{title}</h3>{note}'
-        f'<div class="scroll" role="group" aria-label="{title}"><table{sortable}>'
+        f'<div class="scroll" role="group" aria-label="{title}"><table{kinds}>'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div></section>"
     )
 
@@ -63,10 +70,11 @@ def _breakable(path: str) -> str:
     return escape(path).replace(".", ".<wbr>")
 
 
-def _row(row: tuple[Cell, ...], numeric: list[bool]) -> str:
+def _row(row: tuple[Cell, ...], numeric: list[bool], labels: Sequence[str]) -> str:
     cells = []
     for place, (cell, number) in enumerate(zip(row, numeric, strict=True)):
         sort = "" if cell.number is None else f' data-number="{cell.number!r}"'
+        sort += f' data-label="{escape(labels[place])}"' if labels else ""
         tag = "td" if place else 'th scope="row"'
         cells.append(f"<{tag}{_kind(number)}{sort}>{escape(cell.text)}</{tag.split()[0]}>")
     return f"<tr>{''.join(cells)}</tr>"

@@ -93,3 +93,14 @@ def test_results_of_other_seeds_are_not_called_paired(
 ) -> None:
     other = pmsim.run(small(replications=2, seed=99), tmp_path / "other")
     assert "not paired" in differences(compare(sides["test (1)"], other)).note
+
+
+def test_of_single_runs_there_are_no_columns_for_intervals(tmp_path: Path) -> None:
+    runs = {
+        f"test ({place})": pmsim.run(small(replications=1), tmp_path / f"{place}")
+        for place in (1, 2)
+    }
+    table = differences(compare(runs))
+    assert table.columns == ("what", "test (1)", "test (2)", "difference", "runs")
+    assert all(len(row) == len(table.columns) for row in table.rows)
+    assert "Cohen" not in table.note
