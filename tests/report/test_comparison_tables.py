@@ -100,7 +100,7 @@ def test_of_single_runs_there_are_no_columns_for_intervals(tmp_path: Path) -> No
         f"test ({place})": pmsim.run(small(replications=1), tmp_path / f"{place}")
         for place in (1, 2)
     }
-    table = differences(compare(runs))
+    table = differences(compare(*runs.values()))
     assert table.columns == ("what", "test (1)", "test (2)", "difference", "runs")
     assert all(len(row) == len(table.columns) for row in table.rows)
     assert "Cohen" not in table.note
