@@ -266,7 +266,10 @@ class TaskInitiator(Initiator):
         self._note_acks(told, n)
         if machine.interruptions is not None:
             told_of = (task.cpu, task.number, *self._what[:3])
+            ordinary = self._words[layout.PROTOCOL]
+            self._words[layout.PROTOCOL] = number_of(machine.shootdown.protocol)
             machine.interruptions.note(told_of, began)
+            self._words[layout.PROTOCOL] = ordinary
 
     def _note_acks(self, told: Told, n: int) -> None:
         """Note when the CPUs of a call that is just over have run its function."""

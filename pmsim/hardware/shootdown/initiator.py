@@ -155,7 +155,12 @@ class Initiator(ABC):
     # -- what it can do ----------------------------------------------------------------------------
 
     def cross_call(
-        self, targets: Sequence[int | Cpu], function: Any, *, ack: Ack = "completion"
+        self,
+        targets: Sequence[int | Cpu],
+        function: Any,
+        *,
+        ack: Ack = "completion",
+        wait: bool = True,
     ) -> Steps:
         """Interrupt CPUs, have them and its own run the function, and wait for all of them.
 
@@ -168,7 +173,15 @@ class Initiator(ABC):
         ack
             When each acknowledges: at the end of the function (``completion``), or at its start
             (``entry``); at the end always where page tables are given back behind it.
+        wait
+            Whether it waits for them. A call that nobody waits for is not modelled: a CPU has one
+            call in flight.
         """
+        if not wait:
+            raise self._wrong(
+                "calls CPUs and does not wait, which is not modelled",
+                "ack='entry' waits for the start of a function; defer leaves CPUs out",
+            )
         if ack not in get_args(Ack):
             raise self._wrong(f"acknowledges at '{ack}'", "ack='completion' or ack='entry'")
         self._is_of_the_flush(function)

@@ -11,6 +11,7 @@ import pytest
 from pmsim.constants import declarations
 from pmsim.errors import ProgramError
 from pmsim.hardware.machine import Machine
+from pmsim.hardware.shootdown import own, protocols
 from pmsim.hardware.shootdown.own import Time, TimeByDistance, instance_of, protocol, record_of
 from pmsim.hardware.shootdown.protocol import Holds, Protocol, Shootdown, with_options
 from pmsim.hardware.shootdown.protocols import PROTOCOLS, SHIPPED, number_of
@@ -204,6 +205,40 @@ def test_a_protocol_is_registered_by_a_name() -> None:
         protocol(Good)  # type: ignore[arg-type]
 
 
+class Entry:
+    """Stands for what a package names."""
+
+    name, value = "mine", "my_package:Mine"
+
+    def __init__(self, loads: Any) -> None:
+        self.load = loads
+
+
+def test_what_packages_name_is_looked_for_when_somebody_asks_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry = Entry(lambda: protocol("mine")(Good))
+    asked: list[str] = []
+    monkeypatch.setattr(protocols, "entry_points", lambda group: asked.append(group) or [entry])
+    known = protocols.Protocols()
+    monkeypatch.setattr(own, "PROTOCOLS", known)
+    assert known["tlbi"].name == "tlbi"
+    assert asked == []
+    assert known["mine"].own is Good
+    assert "yours" not in known
+    assert asked == ["pmsim.protocols"]
+
+
+def test_a_package_that_cannot_be_loaded_takes_no_protocol_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry = Entry(lambda: 1 // 0)
+    monkeypatch.setattr(protocols, "entry_points", lambda group: [entry])
+    known = protocols.Protocols()
+    with pytest.warns(UserWarning, match="'mine' of my_package:Mine cannot be loaded: integer"):
+        assert list(known) == [one.name for one in SHIPPED]
+
+
 # --- what its code does wrong ---------------------------------------------------------------------
 
 
@@ -246,6 +281,10 @@ def another_acknowledgement(self: Any, initiator: Any, flush: Any) -> Any:
     yield from initiator.cross_call(flush.targets, flush.function, ack="never")
 
 
+def does_not_wait(self: Any, initiator: Any, flush: Any) -> Any:
+    yield from initiator.cross_call(flush.targets, flush.function, wait=False)
+
+
 def no_time(self: Any, initiator: Any, flush: Any) -> Any:
     yield from initiator.irqs_off(-1)
 
@@ -268,6 +307,7 @@ def defers_to_an_ordinary_cpu(self: Any, initiator: Any, flush: Any) -> Any:
         (calls_a_cpu_twice, "", "names a CPU twice"),
         (another_function, "", r"another function than the flush's \(flush.function\)"),
         (another_acknowledgement, "", r"acknowledges at 'never' \(ack='completion' or"),
+        (does_not_wait, "", "does not wait, which is not modelled .*defer leaves CPUs out"),
         (no_time, "", r"takes -1 as a time \(picoseconds"),
         (defers_undeclared, "", r"defers until 'tick' \(the class says when: drops_at = 'tick'\)"),
         (defers_to_an_ordinary_cpu, "kernel_entry", "defers to CPU 1, which is not isolated"),
