@@ -12,13 +12,15 @@ from pmsim.kernel.addresses.vmap_blocks import VmapBlocks
 from pmsim.kernel.addresses.writes import WriteFault, Writes
 from pmsim.kernel.context import KernelContext
 from pmsim.kernel.costs import KernelCosts
+from pmsim.kernel.dropped import NOWHERE
 from pmsim.kernel.ftrace import Ftrace
 from pmsim.kernel.modules.loader import Modules
-from pmsim.kernel.operations import NOWHERE, OperationLog, Sink
+from pmsim.kernel.operation_rows import Sink
+from pmsim.kernel.operations import OperationLog
 from pmsim.kernel.pagetables.directmap import DirectMap
 from pmsim.kernel.pagetables.frames import page_frames
+from pmsim.kernel.pagetables.kernel_table import kernel_page_table
 from pmsim.kernel.pagetables.page_blocks import PageBlocks
-from pmsim.kernel.pagetables.pagetable import kernel_page_table
 from pmsim.kernel.permissions.set_memory import SetMemory
 from pmsim.kernel.pmalloc.pmalloc import Pmalloc
 from pmsim.kernel.safety.safety import Safety

@@ -6,14 +6,12 @@ by-product of the walk through the kernel and never a second bookkeeping.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, overload
-
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Generator, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pmsim.errors import ProgramError
+from pmsim.kernel.dropped import Dropped, Watcher
+from pmsim.kernel.operation_rows import OperationRows, Sink
 from pmsim.steps import Steps
 from pmsim.units import CpuId, Pages, Picoseconds
 
@@ -24,85 +22,8 @@ if TYPE_CHECKING:
     from pmsim.hardware.tlb import FlushFunction
     from pmsim.kernel.locks import SharedLines
 
-OPERATION_COLUMNS: Final = (
-    "id",
-    "parent",
-    "workload",
-    "kind",
-    "cpu",
-    "task",
-    "start_ps",
-    "end_ps",
-    "pages",
-    "page",
-    "crosscalls",
-    "run_ps",
-    "lock_wait_ps",
-    "crosscall_ps",
-    "delay_ps",
-)
-"""Columns of the table of operations.
-
-``parent`` is the id of the operation that made this one, or -1; ``page`` the number of the first
-page of the area that it allocates, frees or changes, or -1. ``crosscalls`` and the times count
-an operation's own and its children's; a broadcast by the interconnect, operations and barrier
-together, counts as a cross-call, though it interrupts nobody. ``run_ps`` is compute time asked for,
-``lock_wait_ps`` from asking for locks to having them, ``crosscall_ps`` from starting cross-calls to
-going on after them, and ``delay_ps`` all the rest: interrupts, refill debt, sleeping, waiting for
-the CPU. The four add up to ``end_ps - start_ps``.
-"""
-
-_KEPT: Final = (
-    *("id", "parent", "who", "kind", "start_ps", "end_ps", "pages", "page", "crosscalls"),
-    *("run_ps", "lock_wait_ps", "crosscall_ps"),
-)
-"""What the log keeps of a row until a chunk is full; the rest of its columns follow from it."""
-
-_ROW: Final = struct.Struct(f"{len(_KEPT)}q")
-"""A row as the log keeps it: 64-bit numbers; task and kind by their places in lists."""
-
-_Key = TypeVar("_Key")
-
 NO_OPERATION: Final = -1
 """The id that stands for "no operation"."""
-
-
-class Words(Sequence[str]):
-    """A column of words of which there are few.
-
-    Parameters
-    ----------
-    codes
-        Each word's place among the names.
-    names
-        The words.
-    """
-
-    def __init__(self, codes: npt.NDArray[np.int64], names: Sequence[str]) -> None:
-        self.codes = codes
-        self.names = names
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    def __iter__(self) -> Iterator[str]:
-        return (self.names[code] for code in self.codes.tolist())
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> Words: ...
-    def __getitem__(self, index: int | slice) -> str | Words:
-        if isinstance(index, slice):
-            return Words(self.codes[index], self.names)
-        return self.names[int(self.codes[index])]
-
-
-OperationColumns: TypeAlias = Mapping[str, "npt.NDArray[np.int64] | Words"]
-"""Rows column by column; the keys are `OPERATION_COLUMNS`, ``workload`` and ``kind`` are words."""
-
-Sink = Callable[[OperationColumns], None]
-"""Receives finished rows."""
 
 
 class Lock(Protocol):
@@ -124,57 +45,6 @@ class Lock(Protocol):
 
     def unlock(self, task: Task) -> None:
         """Hand the lock on, in no time."""
-
-
-class Process(Protocol):
-    """The address space of a process, as far as its shootdowns are concerned.
-
-    Attributes
-    ----------
-    users
-        Its threads.
-    """
-
-    users: set[Task]
-
-
-class Dropped(NamedTuple):
-    """What a shootdown is about: pages of the kernel from ``first`` up to ``end``, or a process."""
-
-    first: int
-    end: int
-    process: Process | None = None
-
-    @property
-    def is_everything(self) -> bool:
-        """Whether it is about all of the kernel."""
-        return self.end == _NO_END
-
-
-_NO_END: Final = 1 << 62
-EVERYTHING: Final = Dropped(0, _NO_END)
-"""All of the kernel's pages."""
-NOWHERE: Final = Dropped(0, 0)
-"""Pages that the page table has no entries for."""
-
-
-class Watcher(Protocol):
-    """Who is told of every shootdown of which is said what it drops."""
-
-    def begins(self, task: Task, what: Dropped) -> None:
-        """Note that one begins."""
-
-    def called(self, task: Task, targets: Sequence[CpuId] | None) -> None:
-        """Note that it was a cross-call, to some CPUs or to all others, and is over."""
-
-    def noted(self, task: Task, targets: Sequence[CpuId], freed: Pages) -> None:
-        """Note that others have been left a note of some pages, and that it is over."""
-
-    def invalidated(self, task: Task) -> None:
-        """Note that it was the hardware's doing, and is over."""
-
-    def flushed_own(self, task: Task) -> None:
-        """Note that it was on the task's own CPU alone, and is over."""
 
 
 class Operation:
@@ -228,19 +98,13 @@ class OperationLog:
 
     Notes
     -----
-    Stands for nothing in the kernel. Rows are packed one behind the other and cut into columns once
-    per chunk: a third of a microsecond a row. Lists of cells took one and a half, most of it to
-    make arrays of them.
+    Stands for nothing in the kernel.
     """
 
     def __init__(self, sink: Sink | None = None, chunk: int = 32_768) -> None:
-        self.sink = sink
+        self._rows = None if sink is None else OperationRows(sink, chunk)
         self.watcher: Watcher | None = None
         self._begun = 0
-        self._rows = bytearray(chunk * _ROW.size if sink is not None else 0)
-        self._end = 0
-        self._tasks: dict[Task, int] = {}
-        self._kinds: dict[str, int] = {}
         self._current: dict[Task, Operation | None] = {}
         self._irqs_off: set[Task] = set()
 
@@ -285,7 +149,8 @@ class OperationLog:
             parent.run_ps += operation.run_ps
             parent.lock_wait_ps += operation.lock_wait_ps
             parent.crosscall_ps += operation.crosscall_ps
-        if self.sink is not None:
+        rows = self._rows
+        if rows is not None:
             counted = (
                 operation.pages,
                 operation.page,
@@ -295,7 +160,7 @@ class OperationLog:
                 operation.crosscall_ps,
             )
             above = NO_OPERATION if parent is None else parent.id
-            self._keep(task, operation.kind, operation.id, above, operation.start_ps, counted)
+            rows.keep(task, operation.kind, operation.id, above, operation.start_ps, counted)
 
     def note(self, task: Task, kind: str, pages: Pages, page: int, ps: Picoseconds) -> None:
         """Note an operation that takes a task, which `is_alone`, nothing but ``ps`` of computing.
@@ -309,54 +174,15 @@ class OperationLog:
         parent = self._current.get(task)
         if parent is not None:
             parent.run_ps += ps
-        if self.sink is not None:
+        rows = self._rows
+        if rows is not None:
             above = NO_OPERATION if parent is None else parent.id
-            self._keep(task, kind, number, above, start, (pages, page, 0, ps, 0, 0))
-
-    def _keep(
-        self, task: Task, kind: str, number: int, parent: int, start: int, counted: tuple[int, ...]
-    ) -> None:
-        """Keep a row of an operation that ends now; ``counted`` are its pages and what follows."""
-        who = self._tasks.get(task)
-        code = self._kinds.get(kind)
-        _ROW.pack_into(
-            self._rows,
-            self._end,
-            number,
-            parent,
-            _place(self._tasks, task) if who is None else who,
-            _place(self._kinds, kind) if code is None else code,
-            start,
-            task.now,
-            *counted,
-        )
-        self._end += _ROW.size
-        if self._end == len(self._rows):
-            self.flush()
+            rows.keep(task, kind, number, above, start, (pages, page, 0, ps, 0, 0))
 
     def flush(self) -> None:
         """Hand the rows that have gathered to the sink."""
-        if self.sink is None or not self._end:
-            return
-        rows = np.frombuffer(self._rows, np.int64, self._end // 8)
-        # A copy: the next rows are written where these stood.
-        kept = dict(zip(_KEPT, rows.reshape(-1, len(_KEPT)).T.copy(), strict=True))
-        self._end = 0
-        who = kept["who"]
-        known = kept["run_ps"] + kept["lock_wait_ps"] + kept["crosscall_ps"]
-        names = {name: place for place, name in enumerate({task.name: 0 for task in self._tasks})}
-        of_task = [(names[task.name], task.cpu, task.number) for task in self._tasks]
-        name, cpu, number = np.array(of_task, dtype=np.int64)[who].T
-        columns: dict[str, npt.NDArray[np.int64] | Words] = {
-            **kept,
-            "workload": Words(name, list(names)),
-            "kind": Words(kept["kind"], list(self._kinds)),
-            "cpu": cpu,
-            "task": number,
-            "delay_ps": kept["end_ps"] - kept["start_ps"] - known,
-        }
-        self._tasks.clear()
-        self.sink({name: columns[name] for name in OPERATION_COLUMNS})
+        if self._rows is not None:
+            self._rows.flush()
 
     def compute(self, task: Task, ps: Picoseconds) -> Iterable[Any]:
         """Do the kernel's work for ``ps`` of CPU time, charged to the operation of ``task``."""
@@ -585,8 +411,3 @@ class OperationLog:
         if operation is not None:
             operation.crosscalls += 1
             operation.crosscall_ps += task.now - start
-
-
-def _place(places: dict[_Key, int], key: _Key) -> int:
-    """Return the place of a key among all, a new one if it has none."""
-    return places.setdefault(key, len(places))

@@ -32,7 +32,7 @@ from pmsim.hardware.shootdown.tlbi import (
     invalidate_pages,
 )
 from pmsim.hardware.tlb import CallKind, FlushFunction, empty_call, flush, full_flush, sync_core
-from pmsim.kernel.operations import EVERYTHING, NOWHERE, Dropped
+from pmsim.kernel.dropped import EVERYTHING, NOWHERE, Dropped
 from pmsim.kernel.touched import Touched
 from pmsim.units import MAX_TIME, Pages
 

@@ -19,7 +19,7 @@ from pmsim.units import CpuId, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.machine import Machine
-    from pmsim.kernel.operations import Dropped
+    from pmsim.kernel.dropped import Dropped
     from pmsim.kernel.profile import KernelProfile
 
 

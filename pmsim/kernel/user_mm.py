@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, Final
 from pmsim.hardware.shootdown.tlbi import TLBI, USER_CPUS, Invalidation, invalidate_pages
 from pmsim.hardware.tlb import CallKind, empty_call, flush_user, full_user_flush
 from pmsim.kernel.calls import call
+from pmsim.kernel.dropped import Dropped
 from pmsim.kernel.locks import ContendedLines, KernelRwSemaphore
-from pmsim.kernel.operations import Dropped
 from pmsim.kernel.tlbflush import MAX_TLBI_RANGE_PAGES, Cause, ranged_by_call
 from pmsim.kernel.vma_lock import VmaLock
 from pmsim.units import CpuId, Pages, Picoseconds

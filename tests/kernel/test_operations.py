@@ -14,7 +14,8 @@ from pmsim.hardware.shootdown.tlbi import invalidate_all, invalidate_pages
 from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import empty_call, full_flush
 from pmsim.kernel.locks import KernelMutex, KernelSpinlock
-from pmsim.kernel.operations import NO_OPERATION, OPERATION_COLUMNS, OperationLog
+from pmsim.kernel.operation_rows import OPERATION_COLUMNS
+from pmsim.kernel.operations import NO_OPERATION, OperationLog
 from pmsim.kernel.profiles import load_profile
 from pmsim.units import NS, US
 from tests.kernel.booted import TLBI, small_machine

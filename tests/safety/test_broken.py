@@ -14,7 +14,8 @@ from pmsim.hardware.tlb import full_flush
 from pmsim.kernel import tlbflush
 from pmsim.kernel.addresses.purge import Purge
 from pmsim.kernel.addresses.vmalloc import Vmalloc
-from pmsim.kernel.operations import EVERYTHING, OperationLog
+from pmsim.kernel.dropped import EVERYTHING
+from pmsim.kernel.operations import OperationLog
 from pmsim.kernel.pagetables.directmap import DirectMap
 from pmsim.kernel.pagetables.entry_changes import Span
 from pmsim.kernel.permissions.x86 import X86Permissions

@@ -16,7 +16,7 @@ from pmsim.kernel.addresses.purge import Purge
 from pmsim.kernel.addresses.ranges import AddressRange, FreedArea
 from pmsim.kernel.addresses.release import release
 from pmsim.kernel.addresses.search import AddressSpace
-from pmsim.kernel.pagetables.pagetable import kernel_page_table
+from pmsim.kernel.pagetables.kernel_table import kernel_page_table
 from pmsim.units import Pages, Picoseconds
 
 if TYPE_CHECKING:

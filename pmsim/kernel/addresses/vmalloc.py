@@ -22,7 +22,7 @@ from pmsim.kernel.pagetables.barriers import PteBarriers
 from pmsim.kernel.pagetables.directmap import DirectMap
 from pmsim.kernel.pagetables.entries import PAGE_KERNEL, Run
 from pmsim.kernel.pagetables.frames import page_frames
-from pmsim.kernel.pagetables.pagetable import kernel_page_table
+from pmsim.kernel.pagetables.kernel_table import kernel_page_table
 from pmsim.kernel.tlbflush import Cause
 from pmsim.units import Bytes, Pages
 

@@ -21,7 +21,7 @@ from pmsim.kernel.addresses.search import AddressSpace
 from pmsim.kernel.addresses.vmap_block_queues import Block, VmapBlockQueues
 from pmsim.kernel.calls import call
 from pmsim.kernel.pagetables.barriers import PteBarriers
-from pmsim.kernel.pagetables.pagetable import kernel_page_table
+from pmsim.kernel.pagetables.kernel_table import kernel_page_table
 from pmsim.units import Pages, Picoseconds
 
 if TYPE_CHECKING:

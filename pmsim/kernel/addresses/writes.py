@@ -19,7 +19,7 @@ from pmsim.errors import ProgramError
 from pmsim.kernel.addresses.fresh_mappings import FreshMappings
 from pmsim.kernel.calls import Address, call
 from pmsim.kernel.pagetables.entries import PRESENT, RW
-from pmsim.kernel.pagetables.pagetable import kernel_page_table
+from pmsim.kernel.pagetables.kernel_table import kernel_page_table
 from pmsim.units import Bytes, CpuId, Picoseconds
 
 if TYPE_CHECKING:

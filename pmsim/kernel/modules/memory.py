@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pmsim.kernel.addresses.vmalloc import Vmalloc
 from pmsim.kernel.pagetables.entries import NX
-from pmsim.kernel.pagetables.pagetable import kernel_page_table
+from pmsim.kernel.pagetables.kernel_table import kernel_page_table
 from pmsim.kernel.text.execmem import Piece, RoxCache
 from pmsim.units import Pages
 

@@ -18,7 +18,7 @@ from pmsim.kernel.pagetables.entry_changes import (
     entry_changes,
     whole_leaves,
 )
-from pmsim.kernel.pagetables.pagetable import kernel_page_table
+from pmsim.kernel.pagetables.kernel_table import kernel_page_table
 from pmsim.kernel.tlbflush import Cause
 
 if TYPE_CHECKING:

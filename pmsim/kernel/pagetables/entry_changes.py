@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from pmsim.kernel.locks import KernelMutex
 from pmsim.kernel.pagetables.barriers import PteBarriers
 from pmsim.kernel.pagetables.entries import Change, Leaf
-from pmsim.kernel.pagetables.pagetable import PageTable, kernel_page_table
+from pmsim.kernel.pagetables.kernel_table import kernel_page_table
+from pmsim.kernel.pagetables.pagetable import PageTable
 from pmsim.kernel.tlbflush import Cause
 from pmsim.units import Pages
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,9 +30,6 @@ from pmsim.kernel.pagetables.entries import (
 from pmsim.kernel.pagetables.tables import LinearRange, Table, uniform
 from pmsim.kernel.safety.stale import StalePages
 from pmsim.units import Pages
-
-if TYPE_CHECKING:
-    from pmsim.kernel.context import KernelContext
 
 
 @dataclass(slots=True)
@@ -445,20 +441,3 @@ def _takes_away(before: Entries, after: Entries) -> bool:
     known = before & np.uint64(PRESENT) != 0
     lost = (before & ~after & np.uint64(PRESENT | RW)) | (~before & after & np.uint64(NX))
     return bool(np.any(lost[known]))
-
-
-def kernel_page_table(context: KernelContext) -> PageTable:
-    """Return a kernel's own page table, nothing mapped yet."""
-    safety = context.safety
-    geometry = context.profile.geometry
-    table, shift = PageTable(geometry, safety.stale), geometry.page_shift
-
-    def leaf_of(page: int) -> tuple[int, int] | None:
-        leaf = table.walk(page << shift)
-        if leaf is None or leaf.level == 1:
-            return None
-        first = leaf.address >> shift
-        return first, first + leaf.pages
-
-    safety.leaf_of = leaf_of
-    return table

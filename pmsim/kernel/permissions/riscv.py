@@ -14,7 +14,7 @@ from pmsim.kernel.addresses.vmalloc import Vmalloc
 from pmsim.kernel.pagetables.directmap import DirectMap
 from pmsim.kernel.pagetables.entries import Change, runs_of
 from pmsim.kernel.pagetables.entry_changes import Span, whole_leaves
-from pmsim.kernel.pagetables.pagetable import kernel_page_table
+from pmsim.kernel.pagetables.kernel_table import kernel_page_table
 from pmsim.kernel.permissions.strategy import Status
 from pmsim.kernel.tlbflush import Cause
 from pmsim.units import Pages

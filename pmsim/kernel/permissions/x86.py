@@ -15,7 +15,7 @@ from pmsim.kernel.addresses.purge import Purge
 from pmsim.kernel.pagetables.directmap import DirectMap
 from pmsim.kernel.pagetables.entries import Change, Entries, runs_of
 from pmsim.kernel.pagetables.entry_changes import ChangePageAttr, Span
-from pmsim.kernel.pagetables.pagetable import kernel_page_table
+from pmsim.kernel.pagetables.kernel_table import kernel_page_table
 from pmsim.kernel.permissions.strategy import EFAULT, ROX, Status
 from pmsim.kernel.tlbflush import Cause
 from pmsim.units import Pages

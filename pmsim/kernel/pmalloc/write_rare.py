@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from pmsim.kernel.addresses.areas import GUARD
 from pmsim.kernel.addresses.vmalloc import Vmalloc
-from pmsim.kernel.pagetables.pagetable import kernel_page_table
+from pmsim.kernel.pagetables.kernel_table import kernel_page_table
 from pmsim.kernel.pmalloc.flagged import FlaggedAreas
 from pmsim.units import Bytes
 

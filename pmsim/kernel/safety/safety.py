@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from pmsim.hardware.own_task import OwnTask
 from pmsim.hardware.passes import layout
-from pmsim.kernel.operations import Dropped, Process
+from pmsim.kernel.dropped import Dropped, Process
 from pmsim.kernel.safety.held_back import HeldBack
 from pmsim.kernel.safety.promised import Promised
 from pmsim.kernel.safety.stale import StalePages

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pmsim.hardware.own_task import Told
     from pmsim.hardware.task import Task
-    from pmsim.kernel.operations import Dropped
+    from pmsim.kernel.dropped import Dropped
 
 
 @dataclass(slots=True, eq=False)

@@ -13,7 +13,7 @@ from pmsim.hardware.machine import Machine, room_for_tasks
 from pmsim.hardware.task import Task
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.kernel import Kernel
-from pmsim.kernel.operations import Sink
+from pmsim.kernel.operation_rows import Sink
 from pmsim.kernel.profile import KernelProfile
 from pmsim.scenario.known import HOST, KERNEL
 from pmsim.scenario.machine import MachineDescription

@@ -15,7 +15,7 @@ from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.hardware.specimens import WholeCalls
 from pmsim.hardware.tlb import CallKind
 from pmsim.kernel.kernel import AddressLevels
-from pmsim.kernel.operations import OperationColumns, Words
+from pmsim.kernel.operation_rows import OperationColumns, Words
 from pmsim.kernel.tlbflush import Cause
 from pmsim.simulation.run.timeline import Timeline
 from pmsim.simulation.tables.arrays import none_where, words

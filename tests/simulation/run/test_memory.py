@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS
-from pmsim.kernel.operations import OPERATION_COLUMNS
+from pmsim.kernel.operation_rows import OPERATION_COLUMNS
 from pmsim.simulation.tables.files import TableFiles
 from pmsim.simulation.run.recorder import Recorder
 from pmsim.simulation.tables.store import TableStore

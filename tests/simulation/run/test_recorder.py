@@ -12,7 +12,7 @@ from pmsim.hardware.shootdown.protocols import PROTOCOLS, number_of
 from pmsim.hardware.shootdown.sbi import SBI
 from pmsim.hardware.tlb import CallKind, flush
 from pmsim.hardware.topology import Topology
-from pmsim.kernel.operations import OPERATION_COLUMNS, Words
+from pmsim.kernel.operation_rows import OPERATION_COLUMNS, Words
 from pmsim.kernel.tlbflush import Cause
 from pmsim.simulation.run.recorder import Recorder, anatomy_columns
 from pmsim.simulation.tables.columns import CROSSCALLS

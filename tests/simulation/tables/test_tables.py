@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS
-from pmsim.kernel.operations import OPERATION_COLUMNS
+from pmsim.kernel.operation_rows import OPERATION_COLUMNS
 from pmsim.simulation.tables.columns import (
     CROSSCALLS,
     LATENCY_PARTS,
