@@ -81,7 +81,9 @@ def test_a_child_that_moves_at_exec_has_its_program_there() -> None:
     assert where["crosscalls"].tolist() == [1]
 
 
-def test_children_write_to_no_more_than_there_is_and_run_on_cpus_that_are_there() -> None:
+def test_children_need_a_fork_write_to_what_there_is_and_run_on_cpus_that_are_there() -> None:
+    with pytest.raises(pmsim.ScenarioError, match="nothing of what the threads do is a fork"):
+        run(does=["mprotect"], children={"cpus": [4]})
     with pytest.raises(pmsim.ScenarioError, match="more pages than its parent has"):
         run(**children(cpus=[4], writes=101))
     with pytest.raises(pmsim.ScenarioError, match="99"):

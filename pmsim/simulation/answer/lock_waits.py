@@ -22,6 +22,9 @@ NEGLIGIBLE: Final = 0.1
 NOTABLE: Final = 0.25
 """From this part of the lost time on, spinning for locks is spoken of though it is not the most."""
 
+MOST_OF_CALLS: Final = 0.5
+"""From this part of the time of calls on, waiting for locks is spoken of though it is asleep."""
+
 _NUMBERS = (
     "waits", "waited_ps", "longest_wait_ps", "waiter_cpu", "waiter_ps", "held_ps", "holder_cpu",
     "held_from_ps",
@@ -57,11 +60,17 @@ def lock_waits(files: TableSource) -> tuple[LockWaits, ...]:
 
 def lock_words(summary: Summary) -> list[str]:
     """Say which locks were waited for and in which calls, where that costs much."""
+    return [*_locks(summary), *_calls(summary)] if _cost_much(summary) else []
+
+
+def _cost_much(summary: Summary) -> bool:
+    """Return whether waiting for locks costs most, or much, or is most of what calls took."""
     cost = summary.cost
     spun = cost.parts["locks"]
-    if not spun or (spun < max(cost.parts.values()) and spun < NOTABLE * cost.lost_ps):
-        return []
-    return [*_locks(summary), *_calls(summary)]
+    if spun and (spun >= max(cost.parts.values()) or spun >= NOTABLE * cost.lost_ps):
+        return True
+    waited = sum(one.lock_wait_ps for one in summary.calls)
+    return waited > MOST_OF_CALLS * sum(one.total_ps for one in summary.calls)
 
 
 def _locks(summary: Summary) -> list[str]:

@@ -265,9 +265,16 @@ def _shootdowns(summary: Summary) -> str:
     return (
         f"There {'was' if one else 'were'} {_number(calls.total, runs)}"
         f" shootdown{'' if one else 's'}{' a run' if runs > 1 else ''} ({', '.join(kinds)})"
-        f"{_told(calls, runs)}; {initiators} waited {time(summary.cost.initiators_ps / runs)} for"
-        f" {'it' if one else 'them'}."
+        f"{_told(calls, runs)}{_unheard(calls)}; {initiators} waited"
+        f" {time(summary.cost.initiators_ps / runs)} for {'it' if one else 'them'}."
     )
+
+
+def _unheard(calls: ShootdownCounts) -> str:
+    """Say that calls were for nobody but their initiators, as those of idle CPUs' processes are."""
+    if calls.targets or set(calls.by_protocol) & SILENT:
+        return ""
+    return ", for which nobody had to be interrupted"
 
 
 def _pages(calls: ShootdownCounts) -> str:

@@ -62,6 +62,9 @@ class Process(UserMapping):
 
     @model_validator(mode="after")
     def _children_share(self) -> Process:
+        if self.children is not None and "fork" not in self.does:
+            raise refused("conflict", "nothing of what the threads do is a fork, which `children`"
+                          " is about", "does: [fork, ...]")  # fmt: skip
         if self.children is not None and self.children.writes > self.resident:
             raise refused("conflict", "a child writes to more pages than its parent has",
                           f"there are {self.resident:,} (`resident`)")  # fmt: skip

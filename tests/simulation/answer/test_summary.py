@@ -501,6 +501,23 @@ def test_locks_are_told_by_name_with_who_waited_and_who_held_them(tmp_path: Path
     ]
 
 
+def test_locks_are_told_where_calls_mostly_wait_for_them_asleep(tmp_path: Path) -> None:
+    summary = made(tmp_path, calls([50]), locks=[LOCK])
+    for waited, told in ((60, True), (40, False)):
+        asked = (replace(CALL, total_ps=100, lock_wait_ps=waited),)
+        said = sentences(replace(summary, calls=asked))
+        assert any(one.startswith("pgd_lock was waited for") for one in said) is told
+
+
+def test_shootdowns_that_interrupt_nobody_are_said_to(tmp_path: Path) -> None:
+    rows = calls([5, 5])
+    said = "for which nobody had to be interrupted"
+    assert not any(said in one for one in sentences(made(tmp_path, rows)))
+    rows[:, CROSSCALL_COLUMNS.index("targets")] = 0
+    (tmp_path / "alone").mkdir()
+    assert any(said in one for one in sentences(made(tmp_path / "alone", rows)))
+
+
 def test_a_cpu_that_lost_far_more_than_the_others_is_named(tmp_path: Path) -> None:
     cpus = cpu_rows({"spin_ps": 900}, {"stolen_ps": 20}, {"stolen_ps": 20})
     said = sentences(made(tmp_path, calls([50]), cpus=cpus))
