@@ -267,6 +267,9 @@ class Spinlock:
         task.spinlocks -= 1
         task.held -= 1
         self._words[task.row + layout.SPINS] -= 1
+        self._pass_on(task)
+
+    def _pass_on(self, task: Task) -> None:
         self.owner = self._next_owner() if self._waiters else None
         if self.owner is not None:
             self._machine.note_holder(task.cpu, max(self.owner.waits_since, self._handed))
@@ -277,6 +280,33 @@ class Spinlock:
     def _next_owner(self) -> Task:
         """Take the waiter that is next out of the queue."""
         return self._waiters.popleft()
+
+
+class Slot(Spinlock):
+    """What initiators of remote actions share: a spinlock that is held for one call.
+
+    Its owner does nothing but the call meanwhile, so that a free one is taken without an account.
+    """
+
+    def lock(self, task: Task) -> Generator[int, None, None]:
+        """Take it, spinning until it is handed over."""
+        before = task.spinlocks
+        yield from super().lock(task)
+        if task.spinlocks > before:  # it had to wait
+            task.spinlocks -= 1
+            task.held -= 1
+            self._words[task.row + layout.SPINS] -= 1
+
+    def try_lock(self, task: Task) -> bool:
+        """Take it if it is free; return whether it was."""
+        if self.owner is not None:
+            return False
+        self.owner = task
+        return True
+
+    def unlock(self, task: Task) -> None:
+        """Hand it to whoever waits."""
+        self._pass_on(task)
 
 
 class Completion:

@@ -11,7 +11,7 @@ from pmsim.errors import DeadlockError, ProgramError, SimulationError
 from pmsim.hardware.clock import Clock
 from pmsim.hardware.costs import CrosscallOrder, MachineCosts
 from pmsim.hardware.host import Host
-from pmsim.hardware.locks import Spinlock, settle
+from pmsim.hardware.locks import Slot, settle
 from pmsim.hardware.own_task import OwnTask
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act
@@ -94,7 +94,7 @@ class Machine(Silicon):
         super().__init__(
             topology, costs, order, jitter_rng, room, shootdown, host, isolated, phase_rng
         )
-        self.slots = [Spinlock(self, f"slot {number}") for number in range(shared_slots(self))]
+        self.slots = [Slot(self, f"slot {number}") for number in range(shared_slots(self))]
         self.clock = Clock(self.fabric, self.flush_log, self._settle, self._task_ended)
         self.tasks: dict[int, Task] = {}
         self.foreground: dict[int, Task] = {}

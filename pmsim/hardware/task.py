@@ -472,7 +472,8 @@ class Task:
             yield task
         if machine.keep_acks:
             machine.acks.append({})
-        machine.flush_log_if_full()
+        if what.held + what.trip == 0:
+            machine.flush_log_if_full()
 
     def wait_for(self, thing: Awaited) -> Steps:
         """Sleep until `wake`; the caller has put the task into a queue."""
