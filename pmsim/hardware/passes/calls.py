@@ -229,7 +229,8 @@ def send(
         if takes_turns or S[r + HEAD] >= 0:
             S[e + E_META] = groups << 16 | after
             S[e + E_ACK] = NONE
-            _open(S, r)
+            if takes_turns:
+                _open(S, r)
             _queue_behind(S, c, i)
             ack = S[e + E_ACK]
         else:
