@@ -131,8 +131,8 @@ def of_guests(sweep: Swept, metric: str) -> Guests | None:
         return None
     table = swept.cells(sweep, metric, [*others, along])["mean"]
     shape = [len(axis.labels) for axis in (*others, along)]
-    keys = product(*(axis.labels for axis in (*others, along)))
-    heights = np.array([float(table.loc[key if others else key[0]]) for key in keys]).reshape(shape)
+    keys = [key if others else key[0] for key in product(*(a.labels for a in (*others, along)))]
+    heights = table.reindex(keys).to_numpy(dtype=float).reshape(shape)
     if np.isnan(heights).any() or not heights.all():
         return None
     same = [place for place in range(len(others)) if _alike(heights, place)]

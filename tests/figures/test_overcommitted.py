@@ -89,6 +89,12 @@ def test_the_answer_tells_shares_and_gains() -> None:
     assert "1 times with 1, 10 times with 2, 11 times with 3" in gains
 
 
+def test_a_sweep_that_was_interrupted_is_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = OfGuests.intervals
+    monkeypatch.setattr(OfGuests, "intervals", lambda *of: whole(*of).iloc[:1])
+    assert overcommitted.of_guests(SWEEP, RATE) is None
+
+
 @pytest.mark.parametrize(
     "axes",
     [{OVERCOMMIT: (2, 3)}, {PV_FLUSH: (False, True), OVERCOMMIT: (1,)}],
