@@ -18,6 +18,7 @@ other keys are options, which the kernel chooses.
 
 from __future__ import annotations
 
+import copyreg
 import inspect
 import re
 import traceback
@@ -49,7 +50,7 @@ from pmsim.hardware.shootdown.protocol import (
     Shootdown,
     Value,
 )
-from pmsim.hardware.shootdown.protocols import PROTOCOLS
+from pmsim.hardware.shootdown.protocols import PROTOCOLS, protocol_named
 from pmsim.hardware.topology import Distance
 from pmsim.steps import forgotten_wait
 from pmsim.units import parse_time
@@ -333,25 +334,33 @@ def _group(name: str, costs: Sequence[_Cost]) -> type[Group]:
 # --- in another process ---------------------------------------------------------------------------
 
 
-def facts_of(record: Protocol) -> tuple[Any, ...]:
-    """Return what `again` makes a record of, in another process."""
-    declared: type = record.costs
+def _sent(protocol: Protocol) -> tuple[Callable[..., Protocol], tuple[Any, ...]]:
+    """Pickle a protocol by its name, and with its class if it is not pmsim's own.
+
+    So it is the same one in each process of a sweep.
+    """
+    if protocol.own is None:
+        return protocol_named, (protocol.name,)
+    declared: type = protocol.costs
     costs = [
         _Cost(one.key, one.note, None if one.required else one.default)
         for one in declarations(declared)
         if isinstance(one.note, Constant)
     ]
-    facts = {one.name: getattr(record, one.name) for one in fields(record)}
+    facts = {one.name: getattr(protocol, one.name) for one in fields(protocol)}
     del facts["costs"]
-    return costs, facts
+    return _received, (costs, facts)
 
 
-def again(costs: Sequence[_Cost], facts: dict[str, Any]) -> Protocol:
+def _received(costs: Sequence[_Cost], facts: dict[str, Any]) -> Protocol:
     """Return a protocol that another process has sent, registered in this one, too."""
     known = PROTOCOLS.of(facts["name"])
     if known is None or known.own is not facts["own"]:
         PROTOCOLS.add(Protocol(costs=_group(facts["name"], costs), **facts))
     return PROTOCOLS[facts["name"]]
+
+
+copyreg.pickle(Protocol, _sent)
 
 
 # --- its faults -----------------------------------------------------------------------------------

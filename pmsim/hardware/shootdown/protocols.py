@@ -7,12 +7,11 @@ pmsim's.
 
 from __future__ import annotations
 
-import copyreg
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import entry_points
-from typing import Any, Final
+from typing import Final
 
 from pmsim.hardware.shootdown.deferred import DEFERRED
 from pmsim.hardware.shootdown.holders import COHERENT, DIRECTORY
@@ -120,21 +119,6 @@ where the hardware drops translations."""
 def protocol_named(name: str) -> Protocol:
     """Return a protocol by its name."""
     return PROTOCOLS[name]
-
-
-def _by_name(protocol: Protocol) -> tuple[Callable[..., Protocol], tuple[Any, ...]]:
-    """Pickle a protocol by its name, and with its class if it is not pmsim's own.
-
-    So it is the same one in each process of a sweep.
-    """
-    if protocol.own is not None:
-        from pmsim.hardware.shootdown.own import again, facts_of
-
-        return again, facts_of(protocol)
-    return protocol_named, (protocol.name,)
-
-
-copyreg.pickle(Protocol, _by_name)
 
 
 def number_of(protocol: Protocol) -> int:
