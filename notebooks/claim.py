@@ -54,9 +54,9 @@ PROTOCOL, TRIED = "kernel.shootdown", "linux-6.18-x86_64"
 P99 = "operation_p99_ps[pmalloc_protect_pool]"
 LIMIT = 0.01
 BRIEF = {
-    "duration": "240ms",
-    "measure.warmup": "50ms",
-    "workloads.policies.arrival.every": "2200us",
+    "duration": "140ms",
+    "measure.warmup": "30ms",
+    "workloads.policies.arrival.every": "1200us",
 }
 FOLDER = next(
     (path for path in (Path("results/study"), Path("../results/study")) if path.is_dir()), None

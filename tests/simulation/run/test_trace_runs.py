@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import pmsim
 from pmsim.errors import DeadlockError, ProgramError, ScenarioError, SimulationError
-from pmsim.hardware.shootdown.protocols import calls_of
+from pmsim.hardware.shootdown.protocols import BY_INTERRUPTS, calls_of
 from pmsim.scenario.costs import as_written
 from tests.hardware.strategies import programs
 from tests.reference.machine import run as run_reference
@@ -30,8 +30,10 @@ OPS = (
 def as_trace(program: Program) -> Program:
     """Return the program in the words of a trace: calls go to all CPUs, nothing jitters.
 
-    A kernel that makes calls repeats no invalidation: that is an option of ``tlbi``.
+    A kernel that makes calls repeats no invalidation: that is an option of ``tlbi``. A file does
+    not know the protocols that random programs bring along.
     """
+    shootdown = program.shootdown if program.shootdown.protocol.own is None else BY_INTERRUPTS
     tasks = tuple(
         replace(task, working_set=3, steps=tuple(_as_row(step) for step in task.steps))
         for task in program.tasks
@@ -40,6 +42,7 @@ def as_trace(program: Program) -> Program:
     return replace(
         program,
         tasks=tasks,
+        shootdown=shootdown,
         jitter=(),
         repeat_sync="none",
         drops_all=False,
