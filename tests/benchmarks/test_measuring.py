@@ -27,6 +27,7 @@ def test_an_exponent_is_that_of_the_power_law() -> None:
     assert exponent([1, 10, 100], [3, 3 * 10**1.5, 3 * 10**3]) == pytest.approx(1.5)
 
 
+@pytest.mark.slow
 def test_a_command_s_time_is_told_by_stage(tmp_path: Path) -> None:
     file = tmp_path / "seconds.json"
     command = ("run", "one-broadcast", "--out", str(tmp_path / "out"), "--no-figures")

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 
 from benchmarks import yardstick
@@ -82,6 +83,7 @@ def assert_same(simulated: yardstick.Simulated, expected: Result) -> None:
     assert simulated.handlers.tolist() == [cpu.handlers for cpu in expected.cpus]
 
 
+@pytest.mark.slow
 @given(programs())
 def test_the_yardstick_tells_what_the_reference_tells(program: Program) -> None:
     program = plain(program)

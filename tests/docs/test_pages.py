@@ -22,7 +22,9 @@ SLOW = {
     "docs/how-to/compare-kernels.md",
     "docs/how-to/draw-a-sweep.md",
     "docs/how-to/precision.md",
+    "docs/how-to/publish.md",
     "docs/how-to/resume.md",
+    "docs/how-to/show.md",
     "docs/how-to/sure.md",
 }
 PLAYED = {"bash", "console", "python", "yaml"}

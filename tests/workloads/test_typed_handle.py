@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 RIGHT = '''
@@ -60,6 +62,7 @@ class Careless:
 '''
 
 
+@pytest.mark.slow
 def test_mypy_checks_a_workload_against_the_calls_of_the_kernel(tmp_path: Path) -> None:
     for name, text in (("right", RIGHT), ("wrong", WRONG)):
         (tmp_path / f"{name}.py").write_text(text)
