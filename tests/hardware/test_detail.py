@@ -65,7 +65,9 @@ def test_handlers_are_those_of_the_reference_with_their_calls(program: Program) 
 @given(programs())
 def test_interrupts_are_off_in_windows_and_while_calls_begin(program: Program) -> None:
     assume(program.duration is None and program.shootdown.protocol.held_off)
-    deferring = program.isolated and program.shootdown.protocol.drops_at == "kernel_entry"
+    # What code of somebody's own does with interrupts off is kept with its shootdown alone.
+    assume(program.shootdown.protocol.own is None)
+    deferring = program.isolated and program.defers
     assume(not deferring)  # what they spend as they enter the kernel is kept nowhere
     assume(not program.host.freezes)  # windows of frozen CPUs last longer than these have them
     kept, result, _ = whole(program)
