@@ -277,7 +277,7 @@ class KernelCosts(Group):
         int,
         work(
             "fork, each page that is mapped: copy its entry, write-protect it, count it.",
-            ": 34 to 50 ns for some GB on servers of 2010 (redis.io, latency: 9 to 13.1 ms/GB)",
+            ": 34 to 50 ns for some GB on servers of 2010 (redis.io, latency, from memory)",
             between=(10 * NS, 60 * NS),
         ),
     ] = 35 * NS

@@ -122,7 +122,7 @@ def record_of(name: str, cls: type) -> Protocol:
         raise ValueError(f"{place}'{name}' cannot name a protocol: {hint}")
     known = PROTOCOLS.of(name)
     if name in _TAKEN or (known is not None and known.own is None):
-        raise ValueError(f"{place}the name '{name}' is taken by pmsim itself: another one")
+        raise ValueError(f"{place}the name '{name}' is taken by pmsim itself: choose another one")
     _check_method(cls, place)
     costs, options = _keys(name, cls, place)
     text = " ".join(cleandoc(cls.__doc__ or "").replace("``", "").split())
