@@ -15,7 +15,7 @@ from pmsim.figures import look
 from pmsim.figures.form import current
 from pmsim.figures.given import drawn_from
 from pmsim.figures.source import Tables
-from pmsim.simulation.answer.sentences import come_every
+from pmsim.simulation.words.calm import come_every
 
 _MOST_BINS: Final = 500
 _FEWEST_BINS: Final = 16

@@ -8,11 +8,11 @@ from pmsim import formatting
 from pmsim.confidence import LEAST, LEVEL
 from pmsim.report.table import Cell, Table, count, part, size, time, word
 from pmsim.simulation.answer.metrics import metric_of
-from pmsim.simulation.answer.sentences import sentences
 from pmsim.simulation.answer.summary import Summary
 from pmsim.simulation.run.stopping import too_wide, too_wide_said
 from pmsim.simulation.tables.files import TableFiles
 from pmsim.simulation.tables.source import whole
+from pmsim.simulation.words.sentences import sentences
 
 if TYPE_CHECKING:
     from pmsim.simulation.result.result import Result

@@ -11,9 +11,9 @@ from pmsim import formatting
 from pmsim.formatting import written
 from pmsim.report.table import Cell, Table, count, ident, part, size, time, word
 from pmsim.simulation.answer.parts import SPENT, lost_ps
-from pmsim.simulation.answer.sentences import between
 from pmsim.simulation.answer.summary import Summary
 from pmsim.simulation.tables.columns import CPU_TIMES, LATENCY_PARTS
+from pmsim.simulation.words.lost import between
 
 if TYPE_CHECKING:
     from pmsim.simulation.result.result import Result

@@ -14,8 +14,8 @@ from pmsim.figures.measures import measure_of
 from pmsim.figures.side_by_side import ACROSS, COSTS, PROTOCOLS, TOGETHER, SideBySide
 from pmsim.kernel.shootdown import ShootdownKey
 from pmsim.scenario.read import parse
-from pmsim.simulation.answer.deferral import DEFERRED, NEVER_DEFERRED
 from pmsim.simulation.tables.protocols import Holds, Shootdown
+from pmsim.simulation.words.deferral import DEFERRED, NEVER_DEFERRED
 
 if TYPE_CHECKING:
     from pmsim.experiments.results import Sweep

@@ -8,7 +8,7 @@ import pytest
 
 import pmsim
 from pmsim.errors import ScenarioError
-from pmsim.simulation.answer.sentences import sentences
+from pmsim.simulation.words.sentences import sentences
 from pmsim.units import MS, NS
 
 OTHERS = [1, 2, 3]

@@ -11,7 +11,7 @@ from pmsim.errors import OutputError, ResultError
 from pmsim.figures.form import COLUMN, form_of, formed
 from pmsim.figures.gallery import drawings
 from pmsim.report.page import report_html, write_report
-from pmsim.simulation.answer.sentences import sentences
+from pmsim.simulation.words.sentences import sentences
 
 
 class Page(HTMLParser):

@@ -9,7 +9,7 @@ import pytest
 import pmsim
 from pmsim.cli.run import _unsafe
 from pmsim.kernel.tlbflush import TlbFlush
-from pmsim.simulation.answer.sentences import sentences
+from pmsim.simulation.words.sentences import sentences
 from pmsim.units import MS, US
 from tests.safety.test_broken import this_cpu_alone
 

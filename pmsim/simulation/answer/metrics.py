@@ -7,19 +7,15 @@ all come from here. The number itself is taken from the replication's summary an
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-import numpy as np
-
 from pmsim import formatting
 from pmsim.scenario.faults import did_you_mean
-from pmsim.simulation.answer.isolation import Isolated
+from pmsim.simulation.answer.measured import Measured, measured
 from pmsim.simulation.answer.summary import Cost, Exposed, Latency, Parts, Summary
-from pmsim.simulation.tables.arrays import coded, filled
-from pmsim.simulation.tables.source import TableSource, whole
+from pmsim.simulation.tables.source import TableSource
 from pmsim.simulation.tables.tally import Tally
 
 Kind = Literal["mean", "quantile", "extreme", "rate", "share", "time", "count", "amount"]
@@ -28,8 +24,6 @@ Kind = Literal["mean", "quantile", "extreme", "rate", "share", "time", "count", 
 Dimension = Literal["", "operation", "workload", "cause"]
 """What there is one number for each of; empty: one number for the whole replication."""
 
-_LOST_BYTES = ("slack", "wasted", "relinquished")
-"""What is lost of a pool, by the columns of the table ``pools``."""
 QUANTILE: Final = 0.99
 """The quantile of the times of kernel operations that is reported."""
 
@@ -77,58 +71,6 @@ class Metric:
         return self.kind in ("quantile", "extreme")
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What metrics are taken from: one replication.
-
-    Attributes
-    ----------
-    summary
-        Its headline numbers, as of a run of this replication alone.
-    operations
-        The times of each kind of kernel operation in picoseconds.
-    handlers
-        Interrupt handlers run.
-    pools
-        Sums over its pools.
-    sent
-        Operations of TLB broadcasts by the cause of these; empty where there were none.
-    """
-
-    summary: Summary
-    operations: Mapping[str, Tally]
-    handlers: int
-    pools: Mapping[str, float]
-    sent: Mapping[str, int]
-
-    @property
-    def cpu_time(self) -> int:
-        """All CPU time, in picoseconds."""
-        return self.summary.duration_ps * self.summary.cpus
-
-    def share(self, spent: int) -> float | None:
-        """Return a part of all CPU time as a share of it."""
-        return spent / self.cpu_time if self.cpu_time else None
-
-    def isolated(self, what: Callable[[Isolated], Any]) -> Any:
-        """Return something of the isolated CPUs; None where there are none."""
-        return None if self.summary.isolated is None else what(self.summary.isolated)
-
-    @property
-    def parts(self) -> Parts:
-        """The replication before and after its transient."""
-        return self.summary.transients[0]
-
-    def of_a_shootdown(self, what: Callable[[Cost], int]) -> float | None:
-        """Return a part of the cost for each shootdown, unrounded; None without any."""
-        total = self.summary.broadcasts.total
-        return what(self.summary.cost) / total if total else None
-
-    def mean_latency(self) -> float | None:
-        """Return the mean latency of shootdowns, unrounded."""
-        return self.of_a_shootdown(lambda cost: cost.initiators_ps)
-
-
 def measure(files: TableSource, summary: Summary) -> dict[str, float]:
     """Return every metric of one replication by its column; unknown ones are left out.
 
@@ -139,14 +81,12 @@ def measure(files: TableSource, summary: Summary) -> dict[str, float]:
     summary
         Their headline numbers.
     """
-    handlers = int(whole(files, "cpus", ("handlers",))["handlers"].sum())
-    operations, pools = _operation_times(files), _pools(files)
-    return dict(_columns(Measured(summary, operations, handlers, pools, _sent(files))))
+    return dict(_columns(measured(files, summary)))
 
 
-def _columns(measured: Measured) -> Iterator[tuple[str, float]]:
+def _columns(of: Measured) -> Iterator[tuple[str, float]]:
     for metric in METRICS.values():
-        taken = metric.take(measured)
+        taken = metric.take(of)
         if metric.dimension:
             labelled = {column(metric.name, label): value for label, value in taken.items()}
         else:
@@ -193,37 +133,6 @@ def ordered(names: set[str]) -> list[str]:
     """Return columns in the order of declaration, labels in alphabetical order."""
     place = {name: number for number, name in enumerate(METRICS)}
     return sorted(names, key=lambda name: (place[name.partition("[")[0]], name))
-
-
-def _operation_times(files: TableSource) -> dict[str, Tally]:
-    """Return the times of each kind of operation."""
-    times: dict[str, Tally] = {}
-    for batch in files.arrow_batches("operations", ("kind", "start_ps", "end_ps")):
-        codes, kinds = coded(batch.column(0))
-        taken = filled(batch.column(2)) - filled(batch.column(1))
-        for code in np.unique(codes).tolist():
-            times.setdefault(kinds[code], Tally()).add(taken[codes == code])
-    return dict(sorted(times.items()))
-
-
-def _sent(files: TableSource) -> dict[str, int]:
-    """Return the operations of TLB broadcasts by cause, without causes that sent none."""
-    sent: Counter[str] = Counter()
-    for batch in files.arrow_batches("crosscalls", ("cause", "invalidations")):
-        codes, causes = coded(batch.column(0))
-        operations = filled(batch.column(1))
-        for code in np.unique(codes[operations > 0]).tolist():
-            sent[causes[code]] += int(operations[codes == code].sum())
-    return dict(sorted(sent.items()))
-
-
-def _pools(files: TableSource) -> dict[str, float]:
-    pools = whole(files, "pools", ("pages", *_LOST_BYTES, "exposed_byte_s"))
-    if not len(pools["pages"]):
-        return {}
-    lost = sum(int(pools[name].sum()) for name in _LOST_BYTES)
-    exposed = float(pools["exposed_byte_s"].sum())
-    return {"pages": int(pools["pages"].sum()), "lost": lost, "exposed": exposed}
 
 
 def _part_of(part: int, whole: int) -> float | None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from pmsim.errors import ResultError
 from pmsim.escaping import escape
-from pmsim.simulation.answer.sentences import sentences
 from pmsim.simulation.answer.summary import Summary
 from pmsim.simulation.result.html import html_table
 from pmsim.simulation.result.manifest import FORMAT
@@ -21,6 +20,7 @@ from pmsim.simulation.result.place import MANIFEST, result_directory
 from pmsim.simulation.result.rows import UNREADABLE, frame_of, read_rows
 from pmsim.simulation.tables.columns import TABLES
 from pmsim.simulation.tables.files import TableFiles
+from pmsim.simulation.words.sentences import sentences
 from pmsim.units import Bytes, parse_size
 
 if TYPE_CHECKING:

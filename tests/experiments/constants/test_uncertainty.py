@@ -12,7 +12,7 @@ from scipy.stats import norm
 import pmsim
 from pmsim.errors import ScenarioError
 from pmsim.experiments.constants.uncertainty import interval
-from pmsim.simulation.answer.sentences import sentences
+from pmsim.simulation.words.sentences import sentences
 from tests.experiments.constants.linear import LATENCY, OPEN, VALUES, scenario
 from tests.experiments.small import NOISE, POOLS, WORK
 from tests.machines import scenario as round_scenario

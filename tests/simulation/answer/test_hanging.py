@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import pmsim
-from pmsim.simulation.answer.sentences import sentences
 from pmsim.simulation.answer.summary import UsedConstant
+from pmsim.simulation.words.sentences import sentences
 from pmsim.units import NS
 from tests.machines import scenario
 from tests.summaries import EMPTY

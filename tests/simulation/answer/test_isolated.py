@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 import pmsim
-from pmsim.simulation.answer.sentences import sentences
 from pmsim.simulation.answer.summary import Summary
 from pmsim.simulation.tables.columns import TABLES
+from pmsim.simulation.words.sentences import sentences
 from pmsim.units import MS
 from tests.machines import machine, scenario
 from tests.summaries import told_of, transient

@@ -13,13 +13,14 @@ import pmsim
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS, SlowestReason
 from pmsim.hardware.tlb import CallKind
 from pmsim.kernel.tlbflush import Cause
-from pmsim.simulation.answer.sentences import come_every, sentences
 from pmsim.simulation.answer.summarize import summarize
 from pmsim.simulation.answer.summary import Calls, Failures, Parts, Summary
 from pmsim.simulation.run.recorder import Recorder
 from pmsim.simulation.tables.columns import CPUS, TASKS
 from pmsim.simulation.tables.files import TableFiles
 from pmsim.simulation.tables.store import TableStore
+from pmsim.simulation.words.calm import come_every
+from pmsim.simulation.words.sentences import sentences
 from pmsim.units import MS, S
 from tests.machines import scenario
 from tests.summaries import told_of, transient

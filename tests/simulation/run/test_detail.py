@@ -10,8 +10,8 @@ import pmsim
 from pmsim.hardware import detail
 from pmsim.hardware.machine import Machine
 from pmsim.scenario.model import MeasureKeys
-from pmsim.simulation.answer.sentences import sentences
 from pmsim.simulation.tables.columns import TABLES
+from pmsim.simulation.words.sentences import sentences
 from tests.experiments.small import POLICY, small
 
 

@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 
 import pmsim
-from pmsim.simulation.answer.sentences import sentences
+from pmsim.simulation.words.sentences import sentences
 from pmsim.units import MS, US, S
 
 
