@@ -38,6 +38,7 @@ from pmsim.kernel.text.kprobes import Kprobes
 from pmsim.kernel.text.static_keys import StaticKeys
 from pmsim.kernel.text.tracepoints import Tracepoints
 from pmsim.kernel.user_calls import UserCalls
+from pmsim.kernel.user_flush import UserFlushes
 from pmsim.kernel.user_mm import UserMms
 from pmsim.units import as_size
 
@@ -114,6 +115,7 @@ class KernelHandle:
         "_thread_stacks",
         "_tracepoints",
         "_user_calls",
+        "_user_flushes",
         "_user_mms",
         "_vmalloc",
         "_vmap_blocks",
@@ -154,6 +156,7 @@ class KernelHandle:
         self._static_keys = part(StaticKeys)
         self._tracepoints = part(Tracepoints)
         self._user_calls = part(UserCalls)
+        self._user_flushes = part(UserFlushes)
         self._user_mms = part(UserMms)
 
     @property
@@ -1292,19 +1295,7 @@ class KernelHandle:
         """Give the memory of ``pages`` pages back, but not their addresses: one flush."""
         return self._user_calls.madvise_dontneed(self.task, pages)
 
-    # user_mm
-
-    def process(self, name: str) -> UserMm:
-        """Return at once the address space of the process of this name, a new one at first."""
-        return self._user_mms.process(name)
-
-    def use_mm(self, mm: UserMm) -> Steps:
-        """Make ``task``, which runs, a thread of a process, or let one that has slept be seen."""
-        return self._user_mms.use_mm(self.task, mm)
-
-    def current_mm(self) -> UserMm:
-        """Return at once the address space of the process that the caller is a thread of."""
-        return self._user_mms.current_mm(self.task)
+    # user_flush
 
     def flush_tlb_multi(self, cpus: Sequence[CpuId], pages: Pages | None) -> Steps:
         """Drop pages of a process on this CPU and on others that are named: ``flush_tlb_multi``.
@@ -1320,4 +1311,18 @@ class KernelHandle:
         pages
             How many; None: all of the process.
         """
-        return self._user_mms.flush_tlb_multi(self.task, cpus, pages)
+        return self._user_flushes.flush_tlb_multi(self.task, cpus, pages)
+
+    # user_mm
+
+    def process(self, name: str) -> UserMm:
+        """Return at once the address space of the process of this name, a new one at first."""
+        return self._user_mms.process(name)
+
+    def use_mm(self, mm: UserMm) -> Steps:
+        """Make ``task``, which runs, a thread of a process, or let one that has slept be seen."""
+        return self._user_mms.use_mm(self.task, mm)
+
+    def current_mm(self) -> UserMm:
+        """Return at once the address space of the process that the caller is a thread of."""
+        return self._user_mms.current_mm(self.task)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from pmsim.errors import ProgramError
 from pmsim.kernel.calls import call
 from pmsim.kernel.tlbflush import Cause
+from pmsim.kernel.user_flush import UserFlushes
 from pmsim.kernel.user_mm import UserMms
 from pmsim.units import MIB, Bytes, Pages
 
@@ -52,6 +53,7 @@ class NumaBalancing:
         self._costs = context.costs
         self._operations = context.operations
         self._spaces = context.part(UserMms)
+        self._flushes = context.part(UserFlushes)
 
     @call
     def task_numa_work(
@@ -86,7 +88,7 @@ class NumaBalancing:
             looks = max(scanned // mappings, part)
             yield from self._operations.compute(task, looks * self._costs.user_mapping_page)
             if part:
-                yield from self._spaces.flush_tlb_mm_range(task, mm, part, cause=Cause.NUMA)
+                yield from self._flushes.flush_tlb_mm_range(task, mm, part, cause=Cause.NUMA)
         mm.mmap_lock.read.unlock(task)
         self._operations.end(operation)
 

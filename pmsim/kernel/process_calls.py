@@ -29,6 +29,7 @@ from pmsim.hardware.machine import FORKED
 from pmsim.kernel.calls import call
 from pmsim.kernel.lru import LruLists
 from pmsim.kernel.memcg import PageCounters
+from pmsim.kernel.user_flush import UserFlushes
 from pmsim.kernel.user_mm import UserMm, UserMms
 from pmsim.units import CpuId, Pages, Picoseconds
 
@@ -77,6 +78,7 @@ class ProcessCalls:
         self._operations = context.operations
         self._safety = context.safety
         self._spaces = context.part(UserMms)
+        self._flushes = context.part(UserFlushes)
         self._lru = context.part(LruLists)
         self._counters = context.part(PageCounters)
         self.forked: list[Forked] = []
@@ -105,7 +107,7 @@ class ProcessCalls:
         yield from self._operations.lock(task, mm.mmap_lock)
         yield from self._operations.compute(task, pages * self._costs.user_fork_page)
         change = self._safety.space_changed(mm)
-        yield from self._spaces.flush_tlb_mm(task, mm)
+        yield from self._flushes.flush_tlb_mm(task, mm)
         self._safety.space_relied_on(task, mm, change, pages, freed=False)
         mm.mmap_lock.unlock(task)
         self._operations.end(operation)
@@ -194,7 +196,7 @@ class ProcessCalls:
             yield from self._operations.compute(task, each)
             yield from self._counters.charge(task, 1)
             change = self._safety.space_changed(mm)
-            yield from self._spaces.flush_tlb_mm_range(task, mm, 1, frees_tables=False)
+            yield from self._flushes.flush_tlb_mm_range(task, mm, 1, frees_tables=False)
             self._safety.space_relied_on(task, mm, change, 1, freed=False)
             yield from self._lru.add(task, 1)
             yield from self._spaces.let_go_of_fault(task, mm)
@@ -250,7 +252,7 @@ class ProcessCalls:
         work = shared * self._costs.user_fork_page + own * self._costs.user_mapping_page
         yield from self._operations.compute(task, work)
         change = self._safety.space_changed(mm)
-        yield from self._spaces.flush_tlb_mm(task, mm)
+        yield from self._flushes.flush_tlb_mm(task, mm)
         self._safety.space_relied_on(task, mm, change, own, freed=True)
         self._safety.space_gone(mm)
         yield from self._lru.remove(task, own)

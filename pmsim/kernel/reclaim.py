@@ -23,6 +23,7 @@ from pmsim.kernel.calls import call
 from pmsim.kernel.lru import LruLists
 from pmsim.kernel.tlbflush import Cause
 from pmsim.kernel.user_calls import UserCalls
+from pmsim.kernel.user_flush import UserFlushes
 from pmsim.kernel.user_mm import UserMm, UserMms
 from pmsim.kernel.watermarks import WATERMARK_SCALE_FACTOR, Node, Watermarks
 from pmsim.units import Bytes, Pages
@@ -53,6 +54,7 @@ class Reclaim:
         self._costs = context.costs
         self._operations = context.operations
         self._spaces = context.part(UserMms)
+        self._flushes = context.part(UserFlushes)
         self._calls = context.part(UserCalls)
         self._lru = context.part(LruLists)
         self._nodes: dict[str, Node] = {}
@@ -177,10 +179,12 @@ class Reclaim:
                 continue
             for _ in range(pages):
                 yield from self._operations.compute(task, work)
-                yield from self._spaces.flush_tlb_mm_range(task, mm, 1, cause=Cause.RECLAIM)
+                yield from self._flushes.flush_tlb_mm_range(task, mm, 1, cause=Cause.RECLAIM)
         if waiting:
             one_by_one = self._way == "operations"
-            yield from self._spaces.flush_batch(task, waiting, Cause.RECLAIM, one_by_one=one_by_one)
+            yield from self._flushes.flush_batch(
+                task, waiting, Cause.RECLAIM, one_by_one=one_by_one
+            )
 
     def _deferred(self, task: Task, mm: UserMm) -> bool:
         """Return whether a flush is worth being put off (``arch_tlbbatch_should_defer``)."""

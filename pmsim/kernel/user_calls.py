@@ -21,6 +21,7 @@ from pmsim.kernel.calls import call
 from pmsim.kernel.lazy_frees import LazyFrees
 from pmsim.kernel.lru import LruLists
 from pmsim.kernel.memcg import PageCounters
+from pmsim.kernel.user_flush import UserFlushes
 from pmsim.kernel.user_mm import UserMm, UserMms
 from pmsim.units import Pages
 
@@ -46,6 +47,7 @@ class UserCalls:
         self._operations = context.operations
         self._safety = context.safety
         self._spaces = context.part(UserMms)
+        self._flushes = context.part(UserFlushes)
         self._lru = context.part(LruLists)
         self._counters = context.part(PageCounters)
         self._frees = context.part(LazyFrees)
@@ -111,7 +113,7 @@ class UserCalls:
         yield from self._operations.compute(task, work)
         if not (opens and self._profile.mprotect_opens_quietly):
             change = self._safety.space_changed(mm)
-            yield from self._spaces.flush(task, mm, pages)
+            yield from self._flushes.flush(task, mm, pages)
             self._safety.space_relied_on(task, mm, change, pages, freed=False)
         self._end(operation, mm.mmap_lock)
 
@@ -169,7 +171,7 @@ class UserCalls:
         yield from self._operations.fetch(task, mm.pending)
         yield from self._operations.compute(task, pages * self._costs.user_mapping_page)
         change = self._safety.space_changed(mm)
-        waits = yield from self._spaces.flush_freed(
+        waits = yield from self._flushes.flush_freed(
             task, mm, pages, freed, frees_tables=frees_tables
         )
         if freed and waits:

@@ -21,7 +21,7 @@ from pmsim.kernel.pagetables.entry_changes import Span
 from pmsim.kernel.permissions.x86 import X86Permissions
 from pmsim.kernel.safety.violations import Hazard
 from pmsim.kernel.tlbflush import CallWay, TlbFlush
-from pmsim.kernel.user_mm import UserMms
+from pmsim.kernel.user_flush import UserFlushes
 from pmsim.units import US
 from tests.safety import driven
 from tests.safety.driven import CPUS, ISOLATED, Driven
@@ -166,33 +166,33 @@ def tables_without_a_flush(patch: pytest.MonkeyPatch) -> None:
 
 
 def pages_freed_before_the_flush(patch: pytest.MonkeyPatch) -> None:
-    right = UserMms.flush
+    right = UserFlushes.flush
 
     def wrong(self: Any, task: Any, mm: Any, pages: int, **more: Any) -> Calls:
         # What comes behind is done as if it had been; the flush itself comes later.
         yield from task.compute(1)
         self.late = (right, task, mm, pages)
 
-    patch.setattr(UserMms, "flush", wrong)
+    patch.setattr(UserFlushes, "flush", wrong)
 
 
 def no_flush_of_what_mprotect_took(patch: pytest.MonkeyPatch) -> None:
     def wrong(self: Any, task: Any, mm: Any, pages: int, **_: Any) -> Calls:
         yield from task.compute(1)
 
-    patch.setattr(UserMms, "flush", wrong)
+    patch.setattr(UserFlushes, "flush", wrong)
 
 
 def a_full_ring_forgotten(patch: pytest.MonkeyPatch) -> None:
     """Note up to two flushes, to be made together, and forget a third."""
-    right, ring = UserMms.flush, []
+    right, ring = UserFlushes.flush, []
 
     def wrong(self: Any, task: Any, mm: Any, pages: int, **more: Any) -> Calls:
         ring.append(pages)
         if len(ring) <= 2:
             yield from right(self, task, mm, pages, **more)
 
-    patch.setattr(UserMms, "flush", wrong)
+    patch.setattr(UserFlushes, "flush", wrong)
 
 
 def flag_after_the_flush(patch: pytest.MonkeyPatch) -> None:
