@@ -28,6 +28,8 @@ _KEYS: Final = (
     "versions",
 )  # fmt: skip
 """What the manifest holds at least."""
+_IDENTITY: Final = ("scenario", "cells", "inputs", "protocols")
+"""What two sweeps share where they are the same: `Plan.identity`."""
 
 
 def is_sweep(path: Path) -> bool:
@@ -162,8 +164,20 @@ def _difference(path: Path, plan: Plan) -> str:
         return f"rows of another program, with which new ones cannot be mixed ({changed})"
     if manifest["fingerprint"] == plan.fingerprint:
         return ""
-    differing = [key for key, value in plan.identity.items() if manifest.get(key) != value]
+    differing = [key for key in _IDENTITY if manifest.get(key) != plan.identity.get(key)]
+    if differing == ["protocols"]:
+        return (
+            f"rows of other code of {_changed(manifest, plan)}, with which new ones cannot be mixed"
+        )
     return f"another sweep (its {' and its '.join(differing)} differ)"
+
+
+def _changed(manifest: Mapping[str, Any], plan: Plan) -> str:
+    """Return which protocols of somebody's own have other code now than in a directory."""
+    there, here = manifest.get("protocols", {}), plan.identity.get("protocols", {})
+    names = sorted({*there, *here})
+    changed = [name for name in names if there.get(name) != here.get(name)]
+    return f"the protocol{'s' * (len(changed) > 1)} {' and '.join(changed)}"
 
 
 def _write(file: Path, content: Mapping[str, Any]) -> None:

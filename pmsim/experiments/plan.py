@@ -19,7 +19,7 @@ from pmsim.scenario.override import TOGETHER
 from pmsim.scenario.ranges import is_range
 from pmsim.scenario.resolve import ResolvedScenario
 from pmsim.scenario.scenario import Scenario
-from pmsim.simulation.result.manifest import provenance
+from pmsim.simulation.result.manifest import own_codes, provenance
 
 MOST_CELLS: Final = 100_000
 """Cells above which a sweep is refused unless it is forced: most likely it is a mistake."""
@@ -64,7 +64,10 @@ class Plan:
         data = resolved.as_dict()
         del data["replications"]
         known = provenance(data, resolved.seed, self.replications, resolved.inputs())
-        return {"scenario": data, "cells": self.cells.as_dict(), "inputs": known["inputs"]}
+        cells = self.cells.as_dict()
+        named = own_codes(data, cells)
+        own = {"protocols": named} if named else {}
+        return {"scenario": data, "cells": cells, "inputs": known["inputs"], **own}
 
     @cached_property
     def fingerprint(self) -> str:

@@ -80,7 +80,7 @@ class Interruptions:
             start,
             turns.run_from(cpus, ack, still_runs + state[layout.EXIT]),
             reason != SlowestReason.RIDE,
-            state[layout.PROTOCOL],
+            state[layout.HEADER + call[0] * layout.CPU_WORDS + layout.C_PROTOCOL],
         )
         self._waiting.append(np.stack(np.broadcast_arrays(*columns), axis=1))
         if len(self._waiting) >= WAITING:

@@ -246,6 +246,8 @@ class TaskInitiator(Initiator):
             chosen = EVERYONE
         function: FlushFunction = self._flush.function
         _, cause, operation, pages = self._what
+        ordinary = self._words[layout.PROTOCOL]
+        self._words[layout.PROTOCOL] = number_of(machine.shootdown.protocol)
         self._words[layout.ACK] = ack == "entry"
         following = call(
             state,
@@ -260,16 +262,14 @@ class TaskInitiator(Initiator):
             pages,
         )
         self._words[layout.ACK] = 0
+        self._words[layout.PROTOCOL] = ordinary
         if following != task.index:
             yield following
         told = self._take_row()
         self._note_acks(told, n)
         if machine.interruptions is not None:
             told_of = (task.cpu, task.number, *self._what[:3])
-            ordinary = self._words[layout.PROTOCOL]
-            self._words[layout.PROTOCOL] = number_of(machine.shootdown.protocol)
             machine.interruptions.note(told_of, began)
-            self._words[layout.PROTOCOL] = ordinary
 
     def _note_acks(self, told: Told, n: int) -> None:
         """Note when the CPUs of a call that is just over have run its function."""

@@ -73,9 +73,11 @@ def can_replay(machine: Silicon) -> bool:
 
     Its jitter is drawn in Python, and a slot is taken there; alone on a machine, or where looking
     at those that are left out costs nothing, it may take no time; and acknowledgements and
-    interruptions are looked at after each call.
+    interruptions are looked at after each call. Where somebody's own code makes the calls, it has
+    to be asked.
     """
     deferred = machine.costs.deferred if machine.leaves_out else None
     plain = machine.jitter is None and not machine.slots and machine.n_cpus > 1
     plain = plain and (deferred is None or deferred.check > 0)
+    plain = plain and machine.by_code is None
     return plain and not machine.keep_acks and machine.interruptions is None

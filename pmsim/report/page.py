@@ -242,6 +242,7 @@ def _origin(manifest: Mapping[str, Any]) -> str:
         "started": manifest.get("started"),
         "took": formatting.time(manifest["wall_s"] * S) if "wall_s" in manifest else None,
         **{f"hash of {name}": text for name, text in manifest.get("inputs", {}).items()},
+        **{f"code of {name}": text for name, text in manifest.get("protocols", {}).items()},
     }
     known = {name: fact for name, fact in facts.items() if fact is not None}
     scenario = folded_html("Scenario as run, every value filled in", _yaml(manifest["scenario"]))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +17,7 @@ from pmsim.report.handlers import Answer
 from pmsim.report.span import Span, facts_of, parts_of, put_in_order
 from pmsim.simulation.answer.kernelcalls import KERNEL_WORKER
 from pmsim.simulation.tables.columns import DETAILED, LATENCY_PARTS
-from pmsim.simulation.tables.protocols import SILENT
+from pmsim.simulation.tables.protocols import SHIPPED_NAMES, SILENT
 
 if TYPE_CHECKING:
     from pmsim.simulation.result.result import Result
@@ -86,7 +88,7 @@ class Window:
         return frame[kept]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Rows:
     """The rows in a window; those of ``anatomy`` by initiator and start of their call."""
 
@@ -94,6 +96,26 @@ class _Rows:
     crosscalls: list[dict[str, Any]]
     stretches: list[dict[str, Any]]
     targets: dict[tuple[int, int], list[dict[str, Any]]]
+
+    def targets_of(self, shootdown: Row) -> list[dict[str, Any]]:
+        """Return the rows of ``anatomy`` of the calls that make a shootdown: one, or several.
+
+        Of pmsim's own protocols it is one, which begins when the shootdown does.
+        """
+        cpu, start = int(shootdown["cpu"]), int(shootdown["start_ps"])
+        if shootdown["protocol"] in SHIPPED_NAMES:
+            return self.targets.get((cpu, start), [])
+        starts = self._starts.get(cpu, [])
+        first, last = bisect_left(starts, start), bisect_left(starts, int(shootdown["end_ps"]))
+        return [row for at in starts[first:last] for row in self.targets[cpu, at]]
+
+    @cached_property
+    def _starts(self) -> dict[int, list[int]]:
+        """When the calls of each CPU began whose targets are known, ascending."""
+        found: dict[int, list[int]] = {}
+        for cpu, start in sorted(self.targets):
+            found.setdefault(cpu, []).append(start)
+        return found
 
 
 def spans_of(result: Result, window: Window) -> Spans:
@@ -202,7 +224,12 @@ def _caller(spans: Spans, by_id: dict[int, Span], number: Any, task: tuple[int, 
 
 
 def _order(protocol: str, *, serial: bool) -> tuple[str, ...]:
-    """Return the parts of a latency in the order of time."""
+    """Return the parts of a latency in the order of time; none where nobody knows it.
+
+    A row of a protocol that is not pmsim's own is a sum over all that its code did.
+    """
+    if protocol not in SHIPPED_NAMES:
+        return ()
     if protocol in SILENT:
         return ("queue_ps", "function_ps", "delivery_ps", "resume_ps")
     if not serial:
@@ -226,11 +253,12 @@ def _answers(rows: _Rows, calls: list[Span], costs: handlers.HandlerCosts) -> It
     """Yield the answers to each shootdown that are known, at the end of an arrow from it."""
     arrow = 0
     for row, call in zip(rows.crosscalls, calls, strict=True):
-        targets = rows.targets.get((int(row["cpu"]), int(row["start_ps"])), [])
+        targets = rows.targets_of(row)
         for target in targets:
             call.begins.append(arrow := arrow + 1)
             yield handlers.of_target(target, arrow)
-        if not targets and not pd.isna(row["slowest_cpu"]):
+        told = not pd.isna(row["slowest_cpu"]) and row["protocol"] in SHIPPED_NAMES
+        if not targets and told:
             slowest = handlers.of_slowest(row, costs, arrow + 1)
             if slowest is not None:
                 call.begins.append(arrow := arrow + 1)

@@ -11,6 +11,8 @@ from pmsim.errors import OutputError, ResultError
 from pmsim.experiments.dataset import Dataset
 from pmsim.experiments.directory import MANIFEST, alone, is_sweep, prepare, read_manifest
 from pmsim.experiments.plan import Plan, plan_of
+from pmsim.hardware.shootdown.protocols import PROTOCOLS
+from pmsim.scenario.protocol_files import load_protocols
 from pmsim.simulation.result import manifest
 from pmsim.simulation.result.manifest import made_by
 from tests.experiments.small import entry, small
@@ -155,3 +157,46 @@ def test_a_directory_is_made_where_there_is_none(tmp_path: Path) -> None:
     with alone(tmp_path / "new" / "sweep"):
         prepare(tmp_path / "new" / "sweep", plan(), ASKED)
     assert is_sweep(tmp_path / "new" / "sweep")
+
+
+PROTOCOL = """
+import pmsim
+
+@pmsim.protocol("mine")
+class Mine:
+    {what}
+
+    promises = "gone"
+
+    def shootdown(self, initiator, flush):
+        yield from initiator.cross_call(flush.targets, flush.function)
+"""
+
+
+def by_mine(file: Path, what: str) -> Plan:
+    """Return a plan of shootdowns by a protocol of somebody's own, and by interrupts."""
+    file.write_text(PROTOCOL.format(what=what))
+    with PROTOCOLS.scoped():
+        load_protocols(file)
+        made = plan_of(small(), {"kernel.shootdown": ["ipi", "mine"]})
+        assert made.fingerprint
+        return made
+
+
+def test_rows_of_other_code_of_a_protocol_are_not_mixed_with_new_ones(tmp_path: Path) -> None:
+    place, file = tmp_path / "sweep", tmp_path / "mine.py"
+    place.mkdir()
+    prepare(place, by_mine(file, "'What it does.'"), ASKED)
+    Dataset(place).add(0, 0, {}, None)
+    prepare(place, by_mine(file, "'What it does.'"), ASKED)  # the same again
+    with pytest.raises(OutputError, match=r"rows of other code of the protocol mine, .*--force"):
+        prepare(place, by_mine(file, "'What it does now.'"), ASKED)
+    assert Dataset(place).examine().done == {0: {0}}
+    prepare(place, by_mine(file, "'What it does now.'"), ASKED, force=True)
+    assert Dataset(place).examine().done == {}
+
+
+def test_code_of_a_protocol_that_no_cell_has_makes_no_difference(tmp_path: Path) -> None:
+    prepare(tmp_path, plan(), ASKED)
+    by_mine(tmp_path / "mine.py", "'What it does.'")
+    prepare(tmp_path, plan(), ASKED)

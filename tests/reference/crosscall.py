@@ -93,7 +93,7 @@ def called(
     task: Task, function: Function, targets: list[int], ack: str
 ) -> Generator[None, None, Call]:
     """Do the same, and return the call when it is over."""
-    machine = task.machine
+    machine, start = task.machine, task.machine.now
     draws = machine.draw(len(targets))
     slot = slot_of(task) if acts(machine) and targets else None
     if slot is not None:
@@ -113,6 +113,8 @@ def called(
         # A step of its own, interrupts off; all that there is of a call with no targets.
         yield from task.local_function(function.cost)
         call.is_over_on(task.cpu, task.function_over_at)
+    acks = call.acknowledged()
+    machine.made.append(CallRecord(task.cpu.number, task.number, start, machine.now, acks))
     return call
 
 

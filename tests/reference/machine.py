@@ -53,6 +53,7 @@ class ReferenceMachine:
         self.to_sleep: set[Task] = set()  # who spins for a mutex and must not, as of this round
         self._numbers = count()
         self.calls: list[tuple[CallRecord, Gone]] = []
+        self.made: list[CallRecord] = []  # each call, also of those that make one shootdown
         self.server = server(self)
         by_code = program.shootdown.protocol.own is not None
         self.own = instance_of(program.shootdown, self.costs) if by_code else None

@@ -11,6 +11,8 @@ import pytest
 
 import pmsim
 from pmsim.errors import OutputError, ResultError
+from pmsim.hardware.shootdown.own import protocol
+from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.report import spans
 from pmsim.report.perfetto import IN_FLIGHT, LAZY, LOST, write_perfetto
 from pmsim.report.spans import Window
@@ -24,7 +26,8 @@ def run_program(rows: str, folder: Path, cpus: int = 2, **keys: object) -> pmsim
     program = folder / "program.csv"
     program.write_text(f"cpu,op,arg\n{rows}")
     workload = {"kind": "trace", "name": "program", "file": str(program)}
-    return pmsim.run(scenario(workload, cpus=cpus, measure=MEASURE, **keys), folder / "run")
+    keys = {"measure": MEASURE, **keys}
+    return pmsim.run(scenario(workload, cpus=cpus, **keys), folder / "run")
 
 
 def parts_of(timeline: Timeline, whole: Slice) -> list[tuple[str, int, int]]:
@@ -331,3 +334,32 @@ def test_a_result_without_broadcasts_has_a_timeline_all_the_same(tmp_path: Path)
     timeline = read(write_perfetto(quiet, tmp_path / "quiet.pftrace"))
     assert timeline.slices == []
     assert timeline.counter(IN_FLIGHT) == [(0, 0)]
+
+
+class InTwoCalls:
+    """Calls one CPU after the other."""
+
+    promises = "gone"
+
+    def shootdown(self, initiator, flush):  # type: ignore[no-untyped-def]
+        for number in flush.targets:
+            yield from initiator.cross_call([number], flush.function)
+
+
+def test_each_call_of_a_shootdown_of_somebodys_own_has_its_answers_and_no_part_is_made_up(
+    tmp_path: Path,
+) -> None:
+    # Each call takes 810 ns, as above; the parts of the row are sums of both, in no order of time.
+    with PROTOCOLS.scoped():
+        protocol("two")(InTwoCalls)
+        result = run_program(
+            "0,flush_kernel,1\n1,compute,5000000\n2,compute,5000000\n", tmp_path, cpus=3,
+            kernel={"profile": "linux-6.18-x86_64", "shootdown": "two"},
+            measure={**MEASURE, "detail": {"from": "0s"}},
+        )  # fmt: skip
+    timeline = read(write_perfetto(result, tmp_path / "one.pftrace"))
+    (call,) = timeline.named("two range")
+    assert (call.start, call.end, parts_of(timeline, call)) == (0, 1620, [])
+    answers = [(one.start, one.end, one.ends) for one in timeline.named("range for CPU 0")]
+    assert sorted(answers) == [(730, 780, [1]), (1540, 1590, [2])]
+    assert call.begins == [1, 2]

@@ -83,6 +83,16 @@ def test_a_files_protocol_runs_and_costs_what_the_machine_says(tmp_path: Path) -
     assert known["costs.mine.work"].ends == (1_000, 1_000_000)
 
 
+def test_every_table_calls_it_by_its_name(tmp_path: Path) -> None:
+    load_protocols(written(tmp_path))
+    detailed = scenario({"isolated": [3]}).with_({"measure.detail": {"from": "0s"}})
+    result = pmsim.run(detailed)
+    for table in ("crosscalls", "anatomy", "interruptions"):
+        assert set(result.table(table)["protocol"]) == {"mine"}
+    assert set(result.anatomy["which"]) == {"median", "p99", "slowest", "detail"}
+    assert set(result.manifest["protocols"]) == {"mine"}
+
+
 def test_what_is_resolved_reads_as_a_scenario_that_resolves_to_the_same(tmp_path: Path) -> None:
     load_protocols(written(tmp_path))
     costs = {"costs": {"mine": {"work": "70ns"}}}
@@ -168,7 +178,8 @@ def test_another_process_needs_no_file(tmp_path: Path) -> None:
     ("code", "place", "said"),
     [
         ("x = 1\n", (0, 0), "registers no protocol"),
-        ("x = (\n", (1, 5), "'(' was never closed"),
+        ("x = (\n", (1, 5), "this is no Python: '(' was never closed"),
+        ("import sys\nsys.exit()\n", (2, 1), "the file ends the program (sys.exit)"),
         ("import pmsim\n\n1 / 0\n", (3, 1), "ZeroDivisionError: division by zero"),
         ("import nowhere\n", (1, 1), "No module named 'nowhere'"),
         ('import pmsim\n@pmsim.protocol("ipi")\nclass Mine: ...\n', (2, 1), "is taken by pmsim"),
@@ -185,11 +196,39 @@ def test_a_file_that_is_none_is_refused_with_its_line(
     (fault,) = refused.value.faults
     assert (fault.file, fault.line, fault.column) == (str(path), *place)
     assert said in fault.message
+    assert fault.hint or fault.code == "bad-protocol"
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ScenarioError, match="the file cannot be read: no such file"):
-        load_protocols(tmp_path / "mine.py")
+def test_a_file_with_a_wrong_line_is_refused_with_the_line_and_how_to_look_for_more(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("import pmsim\nclass Mine\n")
+    with pytest.raises(ScenarioError) as refused:
+        load_protocols(path)
+    (fault,) = refused.value.faults
+    assert (fault.line, fault.column, fault.message) == (2, 11, "this is no Python: expected ':'")
+    assert (
+        fault.hint
+        == f"mend `class Mine`; `python -m py_compile {path}` checks it without running it"
+    )
+
+
+def test_a_file_that_is_not_there_is_refused_with_what_may_be_meant(tmp_path: Path) -> None:
+    written(tmp_path)
+    with pytest.raises(ScenarioError) as refused:
+        load_protocols(tmp_path / "mime.py")
+    (fault,) = refused.value.faults
+    assert "the file cannot be read: no such file" in fault.message
+    assert fault.hint == "did you mean mine.py?"
+    (tmp_path / "mine.py").unlink()
+    with pytest.raises(ScenarioError, match=r"Python file with @pmsim\.protocol.* builds one"):
+        load_protocols(tmp_path / "mime.py")
+
+
+def test_a_directory_is_no_file_of_protocols(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match="this is a directory, not a file"):
+        load_protocols(tmp_path)
 
 
 def test_the_page_builds_about_thirty_lines() -> None:

@@ -338,6 +338,7 @@ def begin_call(
     o = row_of(i)
     retire(S, i, S[NOW])
     S[o + C_START] = S[NOW]
+    S[o + C_PROTOCOL] = S[PROTOCOL]
     S[o + C_WAITED] = S[WAITED]
     S[WAITED] = 0
     S[o + C_LOCAL_END] = S[NOW]

@@ -122,8 +122,9 @@ Q_KNOWN, Q_SENT, Q_LAST, Q_LINE, Q_MAX, Q_SLOWEST = range(3 * PLANE + 8, 3 * PLA
 # handlers before it are taken off
 AWAKE, WOKEN = 3 * PLANE + 14, 3 * PLANE + 15
 # plane 4: of the call in flight when the last target acknowledged (`INF`: to be looked for again),
-# and how long the function runs on after that; of an invalidation, when it is gone, and by whom;
-# of a call how long it waited for a slot before it began, of a request to the server its number
+# and how long the function runs on after that; of an invalidation, when it is gone; by which
+# protocol either is made; of a call how long it waited for a slot before it began, of a request to
+# the server its number
 C_LAST_ACK, C_RUNS_ON, C_PROTOCOL, C_WAITED, I_TURN = range(4 * PLANE, 4 * PLANE + 5)
 # how many targets the call left out, and its number among the calls that did (-2 and down where not
 # all others were called); whether the CPU is isolated on a machine that defers, in a stay in user

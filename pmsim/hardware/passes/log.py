@@ -166,7 +166,7 @@ def log_call(S: State, i: int) -> None:
     """Write the row of a call that has ended: the parts of its latency add up exactly."""
     r = row_of(i)
     at = _log_row(S, i)
-    S[at + L_PROTOCOL] = S[PROTOCOL]
+    S[at + L_PROTOCOL] = S[r + C_PROTOCOL]
     S[at + L_GONE] = _gone(S, i)
     S[at + L_LEFT_OUT] = S[r + C_LEFT_OUT]
     S[at + L_DEFERRAL] = S[r + C_DEFERRAL]

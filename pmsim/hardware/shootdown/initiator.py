@@ -174,8 +174,8 @@ class Initiator(ABC):
             When each acknowledges: at the end of the function (``completion``), or at its start
             (``entry``); at the end always where page tables are given back behind it.
         wait
-            Whether it waits for them. A call that nobody waits for is not modelled: a CPU has one
-            call in flight.
+            Whether it waits for them. It has to: a CPU has the data of one call, whose
+            acknowledgements others' calls still move (machine-model page, section 15).
         """
         if not wait:
             raise self._wrong(

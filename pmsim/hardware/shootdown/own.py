@@ -19,6 +19,7 @@ other keys are options, which the kernel chooses.
 from __future__ import annotations
 
 import copyreg
+import hashlib
 import inspect
 import re
 import traceback
@@ -26,6 +27,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from inspect import cleandoc, isgeneratorfunction
 from pathlib import Path
+from types import CodeType
 from typing import (
     Annotated,
     Any,
@@ -141,6 +143,7 @@ def record_of(name: str, cls: type) -> Protocol:
         drops_at=_drops_at(cls, place),
         asks_for_holders=_asks_for_holders(cls),
         own=cls,
+        code_sha256=_code(cls),
     )
 
 
@@ -176,6 +179,31 @@ def _place(cls: type) -> str:
         return f"{inspect.getsourcefile(cls)}:{inspect.getsourcelines(cls)[1]}: "
     except (OSError, TypeError):
         return ""
+
+
+def _code(cls: type) -> str:
+    """Return the hash of the file, or the notebook's cell, that a class stands in.
+
+    What was never written anywhere is known by what its method was compiled to.
+    """
+    try:
+        text = "".join(inspect.findsource(cls)[0]).encode()
+    except (OSError, TypeError):
+        text = _compiled(cls.shootdown.__code__)  # type: ignore[attr-defined]
+    return hashlib.sha256(text).hexdigest()
+
+
+def _compiled(code: CodeType) -> bytes:
+    said = [_written(one) for one in code.co_consts]
+    return code.co_code + repr(code.co_names).encode() + b"".join(said)
+
+
+def _written(constant: object) -> bytes:
+    """Return a constant of compiled code, the same in every process."""
+    if isinstance(constant, CodeType):
+        return _compiled(constant)
+    plain = sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant
+    return repr(plain).encode()
 
 
 def _check_method(cls: type, place: str) -> None:

@@ -153,6 +153,8 @@ class Protocol:
         Whether its code asks who holds a translation.
     own
         The class of a protocol that is not pmsim's own (`shootdown.own`).
+    code_sha256
+        The hash of the code that this class stands in.
     """
 
     name: str
@@ -170,6 +172,7 @@ class Protocol:
     drops_at: Deferral = ""
     asks_for_holders: bool = False
     own: type[Any] | None = None
+    code_sha256: str = ""
 
     def __repr__(self) -> str:
         return f"<protocol {self.name}>"

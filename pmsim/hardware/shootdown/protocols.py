@@ -78,6 +78,11 @@ class Protocols(Mapping[str, Protocol]):
         """Return the names by their numbers, of protocols that are forgotten again too."""
         return list(self._numbers)
 
+    def codes(self) -> dict[str, str]:
+        """Return the hash of the code of each registered protocol that is not pmsim's own."""
+        known = self._known.items()
+        return {name: one.code_sha256 for name, one in known if one.own is not None}
+
     @contextmanager
     def scoped(self) -> Iterator[Protocols]:
         """Let the protocols that are registered within a block end with it."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pmsim.errors import Fault, ScenarioError
+from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.simulation.result.code import code_sha256
 
 FORMAT = 3
@@ -59,6 +60,12 @@ def provenance(
             "cpus": os.cpu_count(),
         },
     }
+
+
+def own_codes(*parts: Any) -> dict[str, str]:
+    """Return the hashes of the code of the protocols, not pmsim's own, that plain data names."""
+    text = json.dumps(parts)
+    return {name: code for name, code in PROTOCOLS.codes().items() if json.dumps(name) in text}
 
 
 def made_by() -> dict[str, Any]:

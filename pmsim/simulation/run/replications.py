@@ -20,7 +20,7 @@ from pmsim.simulation.answer.isolation import Isolation
 from pmsim.simulation.answer.metrics import measure
 from pmsim.simulation.answer.summarize import summarize
 from pmsim.simulation.answer.used import used_constants
-from pmsim.simulation.result.manifest import provenance, scenario_hash, write_json
+from pmsim.simulation.result.manifest import own_codes, provenance, scenario_hash, write_json
 from pmsim.simulation.result.place import MANIFEST, result_directory, writing
 from pmsim.simulation.result.result import METRICS, SUMMARY, Result
 from pmsim.simulation.result.rows import numbered, write_rows
@@ -146,6 +146,7 @@ def run_into(
     manifest = known | {
         "scenario": as_run,
         "scenario_sha256": scenario_hash(as_run),
+        **({"protocols": own} if (own := own_codes(as_run)) else {}),
         **stopping.as_dict(),
         "replications": len(durations),
         "durations_ps": durations,

@@ -13,6 +13,7 @@ from pmsim.units import format_time
 
 __all__ = [
     "PROTOCOLS",
+    "SHIPPED_NAMES",
     "SILENT",
     "Count",
     "Holds",
@@ -25,6 +26,9 @@ __all__ = [
 
 SILENT: Final = frozenset(one.name for one in SHIPPED if not one.by_calls)
 """Those of which nobody has a handler."""
+
+SHIPPED_NAMES: Final = frozenset(one.name for one in SHIPPED)
+"""Pmsim's own."""
 
 _TOLD: Final = {one.name: one.told for one in SHIPPED if one.told}
 
