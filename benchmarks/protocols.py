@@ -65,6 +65,14 @@ EVERY_COST = replace(
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """How CPUs are told; where calls may leave CPUs out, every so many others are isolated."""
+
+    shootdown: Shootdown
+    isolated: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Machines:
     """How many CPUs, and how many shootdowns a run makes on them."""
 
@@ -98,10 +106,11 @@ def _table(title: str, initiators: int, pages: int, *, frees: bool = False) -> T
                   title_justify="left")  # fmt: skip
     for size in SIZES:
         table.add_column(f"{size.topology.n_cpus:,} CPUs", justify="right")
-    ways = {name: Shootdown(one) for name, one in PROTOCOLS.items() if one is not LATR}
-    ways["deferred, all left out"] = with_options(PROTOCOLS["deferred"], {"defers": "all"})
+    ways = {name: Way(Shootdown(one)) for name, one in PROTOCOLS.items() if one is not LATR}
+    leaves_out = with_options(PROTOCOLS["deferred"], {"defers": "all"})
+    ways |= {"deferred, all left out": Way(leaves_out), "half of them": Way(leaves_out, 2)}
     if frees:
-        ways = {one.name: Shootdown(one) for one in (IPI, LATR)}
+        ways = {one.name: Way(Shootdown(one)) for one in (IPI, LATR)}
     times = [_measured(list(ways.values()), size, initiators, pages, frees) for size in SIZES]
     for place, name in enumerate(ways):
         cells = []
@@ -114,20 +123,20 @@ def _table(title: str, initiators: int, pages: int, *, frees: bool = False) -> T
 
 
 def _measured(
-    ways: list[Shootdown], size: Machines, initiators: int, pages: int, frees: bool
+    ways: list[Way], size: Machines, initiators: int, pages: int, frees: bool
 ) -> list[list[float]]:
     """Return the seconds that a shootdown takes, a list of all protocols for each round."""
 
-    def spent(way: Shootdown, calls: int) -> float:
+    def spent(way: Way, calls: int) -> float:
         return _run(way, size.topology, initiators, calls, pages, frees=frees)
 
-    def enough(way: Shootdown) -> int:
+    def enough(way: Way) -> int:
         """Return how many calls take far longer than a run's beginning differs from another's."""
         spent(way, 3)  # and it is compiled
         beside = max(LEAST, spent(way, size.calls) - spent(way, 3))
         return round(size.calls * max(1.0, LONG / beside))
 
-    def timed(way: Shootdown, calls: int) -> float:
+    def timed(way: Way, calls: int) -> float:
         return (spent(way, 3 + calls) - spent(way, 3)) / (calls * initiators)
 
     counts = [enough(way) for way in ways]
@@ -141,7 +150,7 @@ def _measured(
 
 
 def _run(
-    way: Shootdown,
+    way: Way,
     topology: Topology,
     initiators: int,
     calls: int,
@@ -150,12 +159,14 @@ def _run(
     frees: bool = False,
 ) -> float:
     """Return the CPU time of a run in which some CPUs make shootdowns, and all others compute."""
-    isolated = range(initiators, topology.n_cpus) if way.protocol.name == "deferred" else ()
-    machine = Machine(topology, EVERY_COST, shootdown=way, isolated=isolated)
+    shootdown = way.shootdown
+    leaves_out = shootdown.protocol.name == "deferred"
+    isolated = range(initiators, topology.n_cpus, way.isolated) if leaves_out else ()
+    machine = Machine(topology, EVERY_COST, shootdown=shootdown, isolated=isolated)
     body = _frees if frees else _shootdowns
     for cpu in range(machine.n_cpus):
         if cpu < initiators:
-            machine.spawn(cpu, lambda task: body(task, way, calls, pages))
+            machine.spawn(cpu, lambda task: body(task, shootdown, calls, pages))
         else:
             machine.spawn(cpu, _other, role="background")
     return cpu_seconds(machine.run)

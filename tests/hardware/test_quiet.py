@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pmsim.hardware.passes import layout
+from pmsim.hardware.shootdown.deferred import DEFERRED
 from pmsim.hardware.shootdown.ipi import IPI
-from pmsim.hardware.shootdown.protocol import with_options
+from pmsim.hardware.shootdown.protocol import Shootdown, with_options
 from pmsim.hardware.specimens import WholeCalls
 from tests.hardware.adapters import (
     accounts_at,
@@ -250,6 +251,21 @@ def test_calls_to_everybody_while_all_compute_are_quiet() -> None:
     quiet = [int(machine_of(seeded(9, n)).fabric.state[layout.QUIET_CALLS]) for n in range(60)]
     assert sum(quiet) > 100
     assert sum(count > 2 for count in quiet) > 10
+
+
+def test_calls_that_leave_some_out_while_all_compute_are_quiet() -> None:
+    # CPU 0 calls four times. CPU 1 is in user mode and left out (5), CPU 2 is not (100): its
+    # interrupt comes 1105 after the call, and its handler lasts 100. All is over before the next.
+    calls = on(0, *[compute(1000), flush_kernel(0)] * 4, compute(1000))
+    tasks = (calls, on(1, ("user", 20_000)), on(2, compute(20_000)))
+    some = program(*tasks, shootdown=Shootdown(DEFERRED), isolated=(1, 2))
+    assert_nobody_can_tell(some)
+    machine = machine_of(some)
+    assert machine.fabric.state[layout.QUIET_CALLS] == 4
+    result = run_unwatched(some)
+    assert call_times(result) == [(1000 + k * 2155, 1000 + k * 2155 + 1155) for k in range(4)]
+    assert [call.gone for call in result.calls] == [20_070] * 4
+    assert [cpu.handlers for cpu in result.cpus] == [0, 0, 4]
 
 
 # By hand, on the plain machine: CPU 0 calls at 1000, of three. The interrupts arrive at

@@ -162,6 +162,7 @@ def send(
     q = t + trap
     sent = q + n * queue + left_out * S[CHECK]
     takes_turns = in_turns(S)
+    users = S[USERS] > 0
     groups = 0
     group_end = 0
     prefix = 0
@@ -242,6 +243,12 @@ def send(
                 start = packed >> 3
                 reason = packed & 7
             take = start + entry
+            S[r + PLAN_FULL] = full
+            S[e + E_META] = reason << 32 | groups << 16 | after
+            if users and S[r + IN_USER]:
+                take += S[ENTRY_FLUSH]
+                S[r + PLAN_FULL] = FULL | FROM_USER
+                S[e + E_META] |= 1 << 35
             ack = take + to_ack
             S[r + BASE_END] = end
             end = take + to_end
@@ -256,9 +263,7 @@ def send(
             latest = max(latest, end)
             S[r + PLAN_STOLEN] = stolen + end - (arrives if reason == R_IDLE_EXIT else start)
             S[r + PLAN_HANDLERS] = handlers + 1
-            S[r + PLAN_FULL] = full
             S[e + E_START] = start
-            S[e + E_META] = reason << 32 | groups << 16 | after
             S[e + E_ACK] = ack
         last_ack = max(last_ack, ack)
         shown = run_by(S, o, ack) - prefix
@@ -267,7 +272,7 @@ def send(
             slowest = c
         prefix += S[line_at + code]
     S[LATEST_END] = max(S[LATEST_END], latest)
-    if not everyone or jitter.size:
+    if not everyone or jitter.size or left_out or S[o + Q_KNOWN] & 1:
         S[o + Q_KNOWN] = 0  # the entries are no longer those of a quiet call
     S[o + C_MAX] = best
     S[o + C_SLOWEST] = slowest
@@ -275,19 +280,6 @@ def send(
     S[o + C_RUNS_ON] = still_runs(word)
     S[o + C_LINE] = prefix
     S[o + C_LOCAL_END] = run_from(S, o, t, sent - t)
-    if S[DEFERS] >= 0:
-        _enter_from_user_mode(S, targets, i, left_out)
-
-
-@compiled
-def _enter_from_user_mode(S: State, targets: State, i: int, left_out: int) -> None:
-    """Plan targets of call ``i`` again whose handlers come from user mode: they begin later."""
-    everyone = targets.size == 0
-    for j in range(S[N_CPUS] if everyone else targets.size):
-        c = j if everyone else targets[j]
-        r = row_of(c)
-        if c != i and S[r + IN_USER] and (left_out == 0 or S[r + LEFT_OUT] == 0):
-            plan(S, c)
 
 
 @compiled
@@ -346,7 +338,8 @@ def begin_call(
         S[o + C_PUSHED] = 0
     S[o + C_LAST_ACK] = 0
     S[o + C_RUNS_ON] = 0
-    left_out = leave_out(S, targets, i, flags)
+    quiet = is_quiet(S, targets, jitter)
+    left_out = leave_out(S, targets, i, flags, quiet)
     S[o + C_LEFT_OUT] = left_out
     S[o + C_TARGETS] = n - left_out
     S[o + C_LINE] = 0
@@ -364,8 +357,8 @@ def begin_call(
     if n > 0:
         if left_out == n:
             S[o + C_LOCAL_END] = run_from(S, o, S[NOW], left_out * S[CHECK])
-        elif left_out == 0 and is_quiet(S, targets, jitter):
-            send_quietly(S, D, i, there, flags)
+        elif quiet:
+            send_quietly(S, D, i, left_out, there, flags)
         else:
             send(S, D, targets, jitter, i, n - left_out, left_out, there, flags)
     S[IN_FLIGHT] += 1

@@ -40,8 +40,8 @@ def _handles(S: State, c: int, now: int) -> bool:
 
 
 @compiled
-def leave_out(S: State, targets: State, i: int, flags: int) -> int:
-    """Mark the targets that a call of ``i`` leaves out; return how many there are."""
+def leave_out(S: State, targets: State, i: int, flags: int, quiet: bool) -> int:
+    """Mark the targets that a call of ``i`` leaves out, if it is not quiet; return how many."""
     o = row_of(i)
     S[o + C_DEFERRAL] = NONE
     by_itself = S[DEFERS] >= 0 and S[DEFERS] != BY_CODE
@@ -56,6 +56,9 @@ def leave_out(S: State, targets: State, i: int, flags: int) -> int:
     if everyone and not paravirtual and S[USERS] == S[N_CPUS] - 1 and S[LATEST_END] <= now:
         S[o + C_DEFERRAL] = S[DEFERRALS]
         put_off_quietly(S, i)
+        return S[USERS]
+    if quiet:
+        S[o + C_DEFERRAL] = S[DEFERRALS]
         return S[USERS]
     if everyone:
         catch_up_all(S)  # each owes the numbers up to now

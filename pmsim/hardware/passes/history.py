@@ -11,7 +11,6 @@ from pmsim.hardware.passes.losses import charge, take_from
 from pmsim.hardware.passes.refill import empty_tlb, flush_again, flush_tlb, refill_of
 from pmsim.hardware.passes.rows import (
     entry_of,
-    fanout_to,
     from_user,
     row_of,
     still_runs,
@@ -182,14 +181,14 @@ def catch_up(S: State, c: int) -> None:
         return
     _retire_known(S, c, S[QUIET_AT])
     kind = S[QUIET_KIND]
-    if kind == QUIET_PUT_OFF:
+    if kind & LEAVES_OUT and S[r + IN_USER]:
         first = S[QUIET_NUMBER] - behind + 1
         at_first = max(first, S[QUIET_AT_FIRST])
         owe(S, r, first, S[QUIET_NUMBER], S[QUIET_AT], at_first)
-    elif kind == QUIET_PLAIN or kind >= QUIET_DROPPING:
-        _catch_up_with_calls(S, c, behind)
-    else:
+    elif kind & ~1 == QUIET_SERVED:
         _catch_up_with_services(S, r, kind - QUIET_SERVED)
+    else:
+        _catch_up_with_calls(S, c, behind)
     S[r + SEEN] = S[QUIET_CALLS]
     S[r + SEEN_STOLEN] = S[QUIET_STOLEN]
 
@@ -217,12 +216,10 @@ def _catch_up_with_calls(S: State, c: int, behind: int) -> None:
     cost = S[QUIET_COST]
     user = from_user(S, r)
     entry = S[ENTRY_FLUSH] if user else 0
-    place = c - (c > i)
-    fanout = fanout_to(S, S[N_CPUS] - 1)
-    groups = c // fanout + 1 - (fanout == 1 and c > i)  # one that holds i alone gets none
-    following = c + 1 + (c + 1 == i)
+    left_out = S[r + LEFT_OUT_BELOW] if S[QUIET_KIND] & LEAVES_OUT else 0
+    called = c - (c > i) + 1 - left_out  # up to c
     e = entry_of(S, i, c)
-    q = S[QUIET_AT] + S[TRAP] + (place + 1) * S[QUEUE]
+    q = S[QUIET_AT] + S[TRAP] + called * S[QUEUE] + left_out * S[CHECK]
     arrives = q + S[e + E_ARRIVES] - S[e + E_QUEUED]
     done = arrives + S[ENTRY] + entry + (cost >> 3)
     end = done + S[EXIT]
@@ -234,12 +231,7 @@ def _catch_up_with_calls(S: State, c: int, behind: int) -> None:
     S[e + E_COST] = cost
     S[e + E_ACK] = done - still_runs(cost)
     S[e + E_START] = arrives
-    S[e + E_META] = (
-        user << 35
-        | R_DISTANCE << 32
-        | groups << 16
-        | (following + 1 if following < S[N_CPUS] else 0)
-    )
+    S[e + E_META] = user << 35 | R_DISTANCE << 32 | S[e + E_META] & 0xFFFFFFFF
     S[e + E_NEXT] = NONE
     S[r + BASE_END] = S[r + PLAN_END]
     S[r + BASE_STOLEN] = S[r + PLAN_STOLEN] + stolen - (end - arrives)

@@ -157,6 +157,8 @@ I_FARTHEST = (
 NOTES, NEW_NOTES, NOTED_AT, LOOKED_AT, TICK_SEES, SWITCH_SEES, IDLE_FROM = range(
     6 * PLANE, 6 * PLANE + 7
 )
+# of the CPU's quiet calls, the first target; and how many lower CPUs quiet calls leave out
+Q_FIRST, LEFT_OUT_BELOW = 6 * PLANE + 7, 6 * PLANE + 8
 
 
 NONE_AT_FIRST = (
@@ -165,9 +167,11 @@ NONE_AT_FIRST = (
 )  # fmt: skip
 
 # --- quiet events: of which kind ------------------------------------------------------------------
-# calls that drop nothing behind which a debt is owed; calls of one CPU that do (from here on, by 8
-# for each CPU, and what they empty); everybody's deferral; services, and (plus 1) those that empty
-QUIET_PUT_OFF, QUIET_PLAIN, QUIET_SERVED, QUIET_DROPPING = 0, 1, 2, 8
+# calls that drop nothing behind which a debt is owed; services, and (plus 1) those that empty; and
+# calls of one CPU that do (from here on, by 8 for each CPU, and what they empty). With the bit, all
+# who are in a stay in user mode are left out
+QUIET_PLAIN, QUIET_SERVED, QUIET_DROPPING = 0, 4, 8
+LEAVES_OUT = 2
 # a record of one: when it was, what the kind had stolen before, and a service's own numbers
 RECORD_TIME, RECORD_STOLEN, RECORD_SERVICE, RECORD_AFTER = range(4)
 RECORD_ROW = 4

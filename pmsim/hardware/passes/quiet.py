@@ -1,10 +1,11 @@
 """What happens to everybody while nothing else goes on: known whole, without a look at any CPU.
 
-A call is quiet if it tells all other CPUs, no CPU is idle, holds interrupts off or has a handler
-that is not over, and no other call is in flight. Then each target's handler starts as its interrupt
-arrives, so that the call is the same as any other quiet call of this initiator, but for the time:
-its end is known from the first one, as long as the same CPUs are in user mode. So is a call that
-all others are left out of, and the service of an invalidation while no handler is planned.
+A call is quiet if it is about all other CPUs, no CPU is idle, holds interrupts off or has a handler
+that is not over, and no other call is in flight. Then those in user mode are left out where calls
+leave CPUs out, and each target's handler starts as its interrupt arrives: the call is the same as
+any other quiet call of this initiator, but for the time. Its end is known from the first one, as
+long as the same CPUs are in user mode. So is the service of an invalidation while no handler is
+planned.
 
 CPUs catch up when something else happens to them, or when somebody asks (`history.catch_up`). All
 that one of them may not know of is of one kind; where it leaves debts that depend on when each was,
@@ -47,7 +48,7 @@ def is_quiet(S: State, targets: State, jitter: State) -> bool:
 @compiled
 def _join(S: State, kind: int) -> None:
     """Something quiet of a kind comes: all that CPUs do not know of yet is to be of the same."""
-    full = kind != QUIET_PLAIN and S[QUIET_CALLS] - S[QUIET_BEGAN] >= RECORDS
+    full = kind >= QUIET_SERVED and S[QUIET_CALLS] - S[QUIET_BEGAN] >= RECORDS
     if full or kind != S[QUIET_KIND]:
         catch_up_all(S)
     if S[BEHIND] == 0:
@@ -76,13 +77,19 @@ def _record(S: State, stolen: int) -> int:
 
 
 @compiled
-def put_off_quietly(S: State, i: int) -> None:
-    """A call of ``i`` is left to all others, who are in user mode, by the next number."""
-    _join(S, QUIET_PUT_OFF)
+def _put_off(S: State) -> None:
+    """What happens now is left to all in user mode, by the next number."""
     if S[QUIET_CALLS] == S[QUIET_BEGAN] or S[QUIET_AT] != S[NOW]:
         S[QUIET_AT_FIRST] = S[DEFERRALS]
     S[QUIET_NUMBER] = S[DEFERRALS]
     S[DEFERRALS] += 1
+
+
+@compiled
+def put_off_quietly(S: State, i: int) -> None:
+    """A call of ``i`` is left to all others, who are in user mode."""
+    _join(S, LEAVES_OUT)
+    _put_off(S)
     S[QUIET_CALLS] += 1
     S[QUIET_FROM] = NONE
     S[QUIET_AT] = S[NOW]
@@ -105,15 +112,25 @@ def serve_quietly(S: State, service: int, after: int, empties: int) -> None:
 
 
 @compiled
-def send_quietly(S: State, D: Codes, i: int, cost: int, flags: int) -> None:
-    """Tell all others of a quiet call of ``i``; the same as `calls.send` does for it."""
+def send_quietly(S: State, D: Codes, i: int, left_out: int, cost: int, flags: int) -> None:
+    """Tell all others of a quiet call of ``i``; the same as `calls.send` does for it.
+
+    Those in user mode are left out, if any are.
+    """
     o = row_of(i)
-    if S[o + Q_KNOWN] != 1 + S[USER_CHANGES]:
-        _get_to_know(S, D, i)
+    known = 2 * (1 + S[USER_CHANGES]) + (left_out > 0)
+    if S[o + Q_KNOWN] != known:
+        _get_to_know(S, D, i, left_out)
+        S[o + Q_KNOWN] = known
     drops = flags & FULL
-    _join(S, QUIET_DROPPING + 8 * i + drops if drops or S[USERS] > 0 else QUIET_PLAIN)
-    if S[QUIET_KIND] != QUIET_PLAIN:
+    kind = LEAVES_OUT if left_out else 0
+    if drops or (S[USERS] > 0 and left_out == 0):
+        kind += QUIET_DROPPING + 8 * i + drops
+    _join(S, kind)
+    if kind >= QUIET_DROPPING:
         _record(S, S[QUIET_STOLEN])
+    if left_out:
+        _put_off(S)
     stolen = S[ENTRY] + cost + S[EXIT]
     S[QUIET_CALLS] += 1
     S[QUIET_STOLEN] += stolen
@@ -123,7 +140,7 @@ def send_quietly(S: State, D: Codes, i: int, cost: int, flags: int) -> None:
     S[LATEST_END] = S[NOW] + S[o + Q_LATE] + stolen
     S[o + SEEN] = S[QUIET_CALLS]
     S[o + SEEN_STOLEN] = S[QUIET_STOLEN]
-    S[o + C_FIRST] = 1 if i == 0 else 0
+    S[o + C_FIRST] = S[o + Q_FIRST]
     S[o + C_LOCAL_END] = S[NOW] + S[o + Q_SENT]
     S[o + C_LINE] = S[o + Q_LINE]
     runs_on = still_runs(S[QUIET_COST])
@@ -134,28 +151,40 @@ def send_quietly(S: State, D: Codes, i: int, cost: int, flags: int) -> None:
 
 
 @compiled
-def _get_to_know(S: State, D: Codes, i: int) -> None:
+def _get_to_know(S: State, D: Codes, i: int, left_out: int) -> None:
     """Work out what all quiet calls of ``i`` have in common, from their beginning.
 
     When they are sent, when the last interrupt arrives, all lines, the largest of a - prefix and
-    where; and on each target the prefix, and how long after the queue the interrupt comes.
+    where; and on each target the prefix, its group, who comes next, and how long after the queue
+    the interrupt comes.
     """
     o = row_of(i)
-    n = S[N_CPUS] - 1
+    n = S[N_CPUS] - 1 - left_out
     fanout = fanout_to(S, n)
     q = S[TRAP]
-    sent = q + n * S[QUEUE]
+    sent = q + n * S[QUEUE] + left_out * S[CHECK]
+    below = 0
+    groups = 0
     group_end = 0
     prefix = 0
+    last = NONE
     S[o + Q_MAX] = -INF
     S[o + Q_LAST] = 0
     S[o + Q_LATE] = 0
     for c in range(S[N_CPUS]):
         if c == i:
             continue
+        r = row_of(c)
         retire(S, c, S[NOW])  # before the entry of an earlier call is written over
+        if left_out:
+            S[r + LEFT_OUT_BELOW] = below
+            if S[r + IN_USER]:
+                below += 1
+                q += S[CHECK]
+                continue
         if c >= group_end:
             group_end = (c // fanout + 1) * fanout
+            groups += 1
             sent += S[SEND]
         sent += S[KICK]
         q += S[QUEUE]
@@ -164,8 +193,14 @@ def _get_to_know(S: State, D: Codes, i: int) -> None:
         S[e + E_QUEUED] = q
         S[e + E_ARRIVES] = arrives
         S[e + E_PREFIX] = prefix
+        S[e + E_META] = groups << 16
+        if last < 0:
+            S[o + Q_FIRST] = c
+        else:
+            S[entry_of(S, i, last) + E_META] |= c + 1
+        last = c
         S[o + Q_LAST] = max(S[o + Q_LAST], arrives)
-        if from_user(S, row_of(c)):
+        if from_user(S, r):
             arrives += S[ENTRY_FLUSH]
         if arrives - prefix > S[o + Q_MAX]:
             S[o + Q_MAX] = arrives - prefix
@@ -174,4 +209,3 @@ def _get_to_know(S: State, D: Codes, i: int) -> None:
         prefix += S[S[LINE_AT] + D[i, c]]
     S[o + Q_LINE] = prefix
     S[o + Q_SENT] = sent
-    S[o + Q_KNOWN] = 1 + S[USER_CHANGES]
