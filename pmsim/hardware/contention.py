@@ -6,7 +6,7 @@ lock that is free when it is asked for.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -24,10 +24,6 @@ class Waiter(Protocol):
     @property
     def cpu(self) -> CpuId:
         """Its CPU."""
-
-    @property
-    def now(self) -> Picoseconds:
-        """The present instant."""
 
 
 class Contended(Protocol):
@@ -80,20 +76,32 @@ class Contention:
     """
 
     def __init__(self) -> None:
-        self.uses: dict[str, LockUse] = {}
+        self.uses: defaultdict[str, LockUse] = defaultdict(LockUse)
         self.doing: Callable[[Waiter], str] = lambda task: ""
         self._waiting: dict[Waiter, tuple[Contended, Picoseconds]] = {}
 
-    def begins(self, lock: Contended, task: Waiter) -> None:
+    def begins(self, lock: Contended, task: Waiter, now: Picoseconds) -> None:
         """Note that a task begins to wait."""
-        self._waiting[task] = lock, task.now
+        self._waiting[task] = lock, now
 
-    def ends(self, task: Waiter) -> None:
+    def ends(self, task: Waiter, now: Picoseconds) -> None:
         """Note that it has the lock."""
         lock, since = self._waiting.pop(task)
-        self._waited(lock, task, task.now - since)
+        use, time = self.uses[lock.name], now - since
+        use.waits += 1
+        use.waited_ps += time
+        if time > use.longest_wait_ps:
+            use.longest_wait_ps = time
+        use.waiters[task.name, task.cpu] += time
 
-    def released(self, lock: Contended, task: Waiter, first: Waiter, handed: Picoseconds) -> None:
+    def released(
+        self,
+        lock: Contended,
+        task: Waiter,
+        first: Waiter,
+        handed: Picoseconds,
+        now: Picoseconds,
+    ) -> None:
         """Note that a task lets go of a lock that others wait for.
 
         Parameters
@@ -104,35 +112,24 @@ class Contention:
             Who has waited longest.
         handed
             When the task took it, if others waited then; earlier, if nobody did.
+        now
+            The present instant.
         """
-        since = max(self._waiting[first][1], handed)
-        self._held(lock, task, since, task.now)
+        since, use = self._waiting[first][1], self.uses[lock.name]
+        if now - since > use.held_ps and now - handed > use.held_ps:
+            self._held_longest(use, task, max(since, handed), now)
 
     def finish(self, now: Picoseconds) -> None:
         """Note waits that the end of a run cuts, and how long their locks are held by then."""
-        for task, (lock, since) in self._waiting.items():
-            self._waited(lock, task, now - since)
-            if lock.owner is not None:
-                self._held(lock, lock.owner, since, now)
-        self._waiting.clear()
+        for task, (lock, since) in list(self._waiting.items()):
+            self.ends(task, now)
+            use = self.uses[lock.name]
+            if lock.owner is not None and now - since > use.held_ps:
+                self._held_longest(use, lock.owner, since, now)
 
-    def _use(self, lock: Contended) -> LockUse:
-        use = self.uses.get(lock.name)
-        if use is None:
-            use = self.uses[lock.name] = LockUse()
-        return use
-
-    def _waited(self, lock: Contended, task: Waiter, time: Picoseconds) -> None:
-        use = self._use(lock)
-        use.waits += 1
-        use.waited_ps += time
-        use.longest_wait_ps = max(use.longest_wait_ps, time)
-        use.waiters[task.name, task.cpu] += time
-
-    def _held(self, lock: Contended, task: Waiter, since: Picoseconds, now: Picoseconds) -> None:
-        use = self._use(lock)
-        if now - since <= use.held_ps:
-            return
+    def _held_longest(
+        self, use: LockUse, task: Waiter, since: Picoseconds, now: Picoseconds
+    ) -> None:
         use.held_ps, use.held_from_ps = now - since, since
         use.holder, use.holder_cpu = task.name, task.cpu
         use.doing = self.doing(task)

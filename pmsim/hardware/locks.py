@@ -70,7 +70,7 @@ class Mutex:
         if self.try_lock(task):
             return
         task.held += 1
-        self._machine.contention.begins(self, task)
+        self._machine.contention.begins(self, task, task.now)
         yield from self._wait(task)
         while self.owner is not task:
             self._woken = None
@@ -80,7 +80,7 @@ class Mutex:
             else:
                 self._marked = task
                 yield from self._wait(task)
-        self._machine.contention.ends(task)
+        self._machine.contention.ends(task, task.now)
 
     def _wait(self, task: Task) -> Generator[int, None, None]:
         """Spin or sleep once; after `boundary` a task has not used up its quantum beside others."""
@@ -133,9 +133,11 @@ class Mutex:
     def _pass_on(self, releaser: Task) -> None:
         """Hand the lock to the marked task or to a spinner, and wake a sleeper where one is due."""
         waiter = self.spinners[0] if self.spinners else self._sleepers[0]
-        self._machine.note_holder(releaser.cpu, max(waiter.waits_since, self._handed))
-        self._machine.contention.released(self, releaser, waiter, self._handed)
-        self._handed = releaser.now
+        machine, now = self._machine, releaser.now
+        if machine.turns is not None:
+            machine.note_holder(releaser.cpu, max(waiter.waits_since, self._handed))
+        machine.contention.released(self, releaser, waiter, self._handed, now)
+        self._handed = now
         if self.spinners:
             releaser.is_no_longer_spun_for(self)
         marked, self._marked = self._marked, None
@@ -240,9 +242,10 @@ class Spinlock:
             yield from self._spin(task)
 
     def _spin(self, task: Task) -> Generator[int, None, None]:
-        self._machine.contention.begins(self, task)
+        words, contention = self._words, self._machine.contention
+        contention.begins(self, task, words[layout.NOW])
         yield from task.spin_for(self, self.kind, layout.M_SPINLOCK)
-        self._machine.contention.ends(task)
+        contention.ends(task, words[layout.NOW])
 
     def try_lock(self, task: Task) -> bool:
         """Take the lock if it is free; return whether it was. Takes no time."""
@@ -267,15 +270,19 @@ class Spinlock:
         task.spinlocks -= 1
         task.held -= 1
         self._words[task.row + layout.SPINS] -= 1
-        self._pass_on(task)
+        self.owner = None
+        if self._waiters:
+            self._pass_on(task)
 
     def _pass_on(self, task: Task) -> None:
-        self.owner = self._next_owner() if self._waiters else None
-        if self.owner is not None:
-            self._machine.note_holder(task.cpu, max(self.owner.waits_since, self._handed))
-            self._machine.contention.released(self, task, self.owner, self._handed)
-            self._handed = task.now
-            self.owner.goes_on_a_line_after(task)
+        """Hand the lock to the waiter whose turn it is."""
+        self.owner = owner = self._next_owner()
+        machine, now = self._machine, self._words[layout.NOW]
+        if machine.turns is not None:
+            machine.note_holder(task.cpu, max(owner.waits_since, self._handed))
+        machine.contention.released(self, task, owner, self._handed, now)
+        self._handed = now
+        owner.goes_on_a_line_after(task)
 
     def _next_owner(self) -> Task:
         """Take the waiter that is next out of the queue."""
@@ -306,7 +313,9 @@ class Slot(Spinlock):
 
     def unlock(self, task: Task) -> None:
         """Hand it to whoever waits."""
-        self._pass_on(task)
+        self.owner = None
+        if self._waiters:
+            self._pass_on(task)
 
 
 class Completion:

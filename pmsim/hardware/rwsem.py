@@ -86,9 +86,9 @@ class RwSemaphore(Mutex):
             task.held += 1
             self._wants_to_read.add(task)
             self._sleepers.append(task)
-            self._machine.contention.begins(self, task)
+            self._machine.contention.begins(self, task, task.now)
             yield from task.wait_for(self)
-            self._machine.contention.ends(task)
+            self._machine.contention.ends(task, task.now)
 
     def _try_to_read(self, task: Task) -> bool:
         if self.owner is not None or self._sleepers or self._woken is not None:

@@ -170,9 +170,12 @@ class Silicon:
             raise ValueError("a machine with jitter needs a random generator")
 
     def note_holder(self, cpu: int, since: int) -> None:
-        """Note that somebody has waited since an instant for what a task of a CPU lets go of."""
-        if self.turns is not None:
-            self.holding_frozen[cpu] += self.turns.frozen(cpu, since, self.now)
+        """Note that somebody has waited since an instant for what a task of a CPU lets go of.
+
+        Where its CPUs do not always run.
+        """
+        assert self.turns is not None
+        self.holding_frozen[cpu] += self.turns.frozen(cpu, since, self.now)
 
     @property
     def now(self) -> int:

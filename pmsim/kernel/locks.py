@@ -66,18 +66,16 @@ class SharedLines:
         self.coldest = count * max(self._line) * self._topology.most_hops
         self._writer: CpuId | None = None
 
-    def cold(self, cpu: CpuId) -> Picoseconds:
-        """Return the time in which a CPU would fetch them; nothing where no CPU wrote before."""
-        writer = self._writer
-        if writer == cpu or writer is None:
-            return 0
-        return self._count * self._topology.cost(self._line, writer, cpu)
-
     def fetch(self, cpu: CpuId) -> Picoseconds:
-        """Let a CPU write to them; return the time in which it fetches them."""
-        cold = self.cold(cpu)
+        """Let a CPU write to them; return the time in which it fetches them.
+
+        Where no CPU wrote before it takes none.
+        """
+        writer = self._writer
+        if writer == cpu:
+            return 0
         self._writer = cpu
-        return cold
+        return 0 if writer is None else self._count * self._topology.cost(self._line, writer, cpu)
 
 
 class ContendedLines(SharedLines):

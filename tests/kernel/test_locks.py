@@ -45,12 +45,6 @@ def test_lines_come_from_the_cpu_that_wrote_last_one_after_the_other() -> None:
     assert fetched == [0, 0, 4 * 10 * NS, 4 * 45 * NS, 4 * 90 * NS, 4 * 200 * NS, 4 * 200 * NS]
 
 
-def test_looking_at_what_it_would_take_leaves_the_lines_where_they_are() -> None:
-    data = SharedLines(machine(), 2)
-    data.fetch(0)
-    assert [data.cold(8), data.cold(8), data.cold(0)] == [400 * NS, 400 * NS, 0]
-
-
 @given(st.lists(st.integers(0, 15), max_size=30))
 def test_a_row_of_writers_pays_for_each_step_between_two_cpus(cpus: list[int]) -> None:
     here = machine()

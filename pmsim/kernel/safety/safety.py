@@ -225,7 +225,8 @@ class Safety:
         told = telling.told
         if telling.late:
             self._partial.setdefault(task, deque(maxlen=_REMEMBERED)).append(telling)
-        self._promised.left_out(cpu for cpu in telling.left_out if cpu in self._machine.in_turn)
+        if in_turn := self._machine.in_turn:
+            self._promised.left_out(cpu for cpu in telling.left_out if cpu in in_turn)
         if telling.left_out or told is not None:
             self._partial.setdefault(task, deque(maxlen=_REMEMBERED)).append(telling)
             everyone = range(self._machine.n_cpus) if told is None else sorted(told)
@@ -325,9 +326,13 @@ class Safety:
             cpus = self.stale.stale_on(generation)
             self._found(task, Hazard.USE_AFTER_FREE, page, pages, cpus)
         if self._machine.in_turn:
-            number, now = self._operation(task), task.now
-            hazard = Hazard.USE_AFTER_FREE
-            self._promised.relied_on(lambda cpu: Violation(hazard, number, page, pages, cpu, now))
+            self._rely_on_promises(task, page, pages)
+
+    def _rely_on_promises(self, task: Task, page: int, pages: Pages) -> None:
+        """Note that a task gives out addresses that CPUs in user mode may hold translations of."""
+        number, now = self._operation(task), task.now
+        hazard = Hazard.USE_AFTER_FREE
+        self._promised.relied_on(lambda cpu: Violation(hazard, number, page, pages, cpu, now))
 
     def table_unlinked(self, task: Task) -> None:
         """Note that a task has just taken a page table out of the tree."""
