@@ -28,7 +28,7 @@ from pmsim.experiments import driver
 from pmsim.experiments.replicate import Outcome
 from pmsim.simulation.answer.metrics import METRICS
 from tests.experiments.small import entry, small
-from tests.memory import peak_kib
+from benchmarks.memory import peak_kib
 
 def replicate(scenario, replication):
     # What a replication measures, without simulating it: the parent cannot tell the difference.

@@ -216,6 +216,11 @@ class PageTable:
         ValueError
             If a large leaf that would change lies partly outside; split it first.
         """
+        page = (address & self._mask) >> self._shift
+        index = page % self._entries
+        words = self._words.get(page >> self._bits)
+        if words is not None and pages <= FEW and index + pages <= self._entries:
+            return self._protect_few(words, page, pages, set_bits, clear_bits)
         changed, revoked = 0, False
         setting, keeping = np.uint64(set_bits), np.uint64(~clear_bits & (1 << 64) - 1)
         for _, part, whole in self._slices(address, pages):
@@ -226,16 +231,37 @@ class PageTable:
             if found:
                 if not whole:
                     raise ValueError(f"a large leaf is only partly in the range at {address:#x}")
-                revoked = revoked or _takes_away(part, new)
+                revoked = revoked or _some_are_taken_away(part, new)
                 part[:] = new
                 self.entries_written += found
                 changed += found
         if revoked:
-            self.stale.mark(self._page(address), pages)
+            self.stale.mark(page, pages)
+        return changed
+
+    def _protect_few(
+        self, words: memoryview, page: int, pages: Pages, set_bits: int, clear_bits: int
+    ) -> int:
+        """Do what `protect` does for a few pages of one of the lowest tables, word by word."""
+        changed, revoked = 0, False
+        index = page % self._entries
+        for at in range(index, index + pages):
+            before = words[at]
+            after = (before | set_bits) & ~clear_bits if before else 0
+            if after != before:
+                revoked = revoked or _is_taken_away(before, after)
+                words[at] = after
+                changed += 1
+        self.entries_written += changed
+        if revoked:
+            self.stale.mark(page, pages)
         return changed
 
     def leaves(self, address: int, pages: Pages) -> int:
         """Return how many entries hold the leaves of a range, empty ones of a table included."""
+        page = (address & self._mask) >> self._shift
+        if page >> self._bits in self._words and page % self._entries + pages <= self._entries:
+            return pages
         return sum(len(part) for _, part, _ in self._slices(address, pages))
 
     def read(self, address: int, pages: Pages) -> Entries:
@@ -436,8 +462,14 @@ class PageTable:
                 self.entries_written, self.tables_allocated = counted
 
 
-def _takes_away(before: Entries, after: Entries) -> bool:
-    """Return whether a change of entries takes a right away that a TLB may still grant."""
+def _is_taken_away(before: int, after: int) -> bool:
+    """Return whether a change of an entry takes a right away that a TLB may still grant."""
+    lost = (before & ~after & (PRESENT | RW)) | (~before & after & NX)
+    return before & PRESENT > 0 and lost > 0
+
+
+def _some_are_taken_away(before: Entries, after: Entries) -> bool:
+    """Return the same of several entries, whether of any of them."""
     known = before & np.uint64(PRESENT) != 0
     lost = (before & ~after & np.uint64(PRESENT | RW)) | (~before & after & np.uint64(NX))
     return bool(np.any(lost[known]))

@@ -237,7 +237,8 @@ class Safety:
                 stale.dropped(what.first, what.end, telling.up_to)
         elif what.is_everything:
             stale.dropped_everything(telling.up_to)
-            self._full.append((telling.up_to, telling.gone_ps))
+            if not self._full or telling.up_to > self._full[-1][0]:  # else an earlier one told more
+                self._full.append((telling.up_to, telling.gone_ps))
         else:
             stale.dropped(what.first, what.end, telling.up_to)
 
@@ -286,11 +287,13 @@ class Safety:
 
     def _gone_before(self, one: Revocation) -> None:
         """Take an earlier shootdown of everything by somebody else into account."""
-        for up_to, gone in self._full:
-            if up_to >= one.generation:
-                if one.gone_ps is None or gone < one.gone_ps:
-                    one.gone_ps, one.closed_ps, one.left_out = gone, gone, ()
-                return
+        first = None
+        for up_to, gone in reversed(self._full):
+            if up_to < one.generation:
+                break
+            first = gone
+        if first is not None and (one.gone_ps is None or first < one.gone_ps):
+            one.gone_ps, one.closed_ps, one.left_out = first, first, ()
 
     def holds(self, cpu: CpuId, address: int) -> bool:
         """Return whether a CPU, whose task takes a step now, may hold an old translation."""

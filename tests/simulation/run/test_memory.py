@@ -17,7 +17,7 @@ from pmsim.simulation.tables.files import TableFiles
 from pmsim.simulation.run.recorder import Recorder
 from pmsim.simulation.tables.store import TableStore
 from pmsim.simulation.answer.summarize import summarize
-from tests.memory import peak_kib
+from benchmarks.memory import peak_kib
 
 directory, operations, crosscalls = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 CHUNK = 32_768
