@@ -293,9 +293,8 @@ class Fabric:
         self.state[at + layout.T_NUMBER] = number
         self.state[at + layout.T_NEXT] = layout.NONE
         self.state[at + layout.T_REFILL] = refill
-        self.state[at + layout.T_EPOCH] = self.state[
-            layout.HEADER + cpu * layout.CPU_WORDS + layout.FLUSHES
-        ]
+        row = layout.HEADER + cpu * layout.CPU_WORDS
+        self.state[at + layout.T_EPOCH] = self.state[row + layout.FLUSHES] | 1
 
     def take_unsettled(self) -> tuple[list[int], list[int]]:
         """Return what sends spinners for mutexes to sleep, and forget it.

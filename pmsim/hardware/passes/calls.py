@@ -18,7 +18,7 @@ from pmsim.hardware.passes.handlers import (
     visited,
     visited_at,
 )
-from pmsim.hardware.passes.history import catch_up, catch_up_all, retire
+from pmsim.hardware.passes.history import catch_up, catch_up_all, close_plan, is_plain, retire
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.log import log_call
@@ -214,11 +214,10 @@ def send(
             retire(S, c, t)
         elif S[r + HEAD] >= 0:
             # before the entry of this initiator's previous call is overwritten
-            if S[r + LAST_TAKE] > t or S[r + PLAN_FULL] != 0:
-                retire(S, c, t)
+            if is_plain(S, r, t):
+                close_plan(S, r)
             else:
-                S[r + HEAD] = NONE
-                S[r + PIN] = NONE
+                retire(S, c, t)
         S[e + E_QUEUED] = q
         S[e + E_ARRIVES] = arrives
         S[e + E_COST] = word

@@ -56,7 +56,7 @@ def owe_drop(S: State, c: int) -> None:
     anew = S[r + DROP_END] >= 0
     if anew:
         more -= run_by(S, r, S[r + DROP_END]) - ran
-    clock = max(ran - stolen_by(S, c, now), S[r + REACHED])
+    clock = ran - stolen_by(S, c, now)
     S[r + DROP_FROM] = start
     S[r + DROP_END] = run_from(S, r, start, S[ENTRY_FLUSH])
     _push(S, c, ran, more, anew)

@@ -74,12 +74,6 @@ def note_drop(S: State, c: int, first: int, last: int, at: int, order: int) -> N
 
 
 @compiled
-def _clock_at(S: State, r: int, start: int) -> int:
-    """Return what the clock of a compute shows when a handler starts, the first after history."""
-    return max(run_by(S, r, start) - S[r + BASE_STOLEN], S[r + REACHED])
-
-
-@compiled
 def _tick_is_over(S: State, c: int, at: int) -> None:
     """The function of a tick's handler ends at an instant: what the tick saw is dropped then."""
     r = row_of(c)
@@ -117,15 +111,31 @@ def _retire_groups(S: State, c: int, now: int) -> None:
             full |= S[e + E_COST] & FULL
             head = S[e + E_NEXT]
         if full:
-            flush_tlb(S, r, _clock_at(S, r, start), full)
+            flush_tlb(S, r, run_by(S, r, start) - S[r + BASE_STOLEN], full)
         end = run_from(S, r, done, S[EXIT])
         S[r + BASE_END] = end
         S[r + BASE_STOLEN] += run_by(S, r, end) - run_by(S, r, stolen_from)
         S[r + BASE_HANDLERS] += 1
         unpin(S, r)
+        if S[r + PLAN_FULL]:  # whether what is left holds a full flush is not known
+            S[r + PLAN_FULL] = 0 if head < 0 else UNKNOWN
     S[r + HEAD] = head
-    if S[r + PLAN_FULL]:  # whether what is left holds a full flush is not known
-        S[r + PLAN_FULL] = 0 if head < 0 else UNKNOWN
+
+
+@compiled
+def is_plain(S: State, r: int, now: int) -> bool:
+    """Return whether all handlers of a plan are history, and no debt hangs on when they were."""
+    full = S[r + PLAN_FULL]
+    return S[r + LAST_TAKE] <= now and (full == 0 or (full <= FULL and refill_of(S, r, full) == 0))
+
+
+@compiled
+def close_plan(S: State, r: int) -> None:
+    """Make history of all handlers of a plan that is plain."""
+    empty_tlb(S, r, S[r + PLAN_FULL])
+    S[r + PLAN_FULL] = 0
+    S[r + HEAD] = NONE
+    unpin(S, r)
 
 
 @compiled
@@ -134,20 +144,19 @@ def _retire_known(S: State, c: int, now: int) -> None:
     r = row_of(c)
     if S[r + HEAD] < 0:
         return
-    if S[r + LAST_TAKE] > now:
+    if is_plain(S, r, now):
+        close_plan(S, r)
+        return
+    full = S[r + PLAN_FULL]
+    several = S[r + PLAN_HANDLERS] - S[r + BASE_HANDLERS] > 1
+    if S[r + LAST_TAKE] > now or full & (UNKNOWN | SWEEPS) or several:
         _retire_groups(S, c, now)
         return
-    if S[r + PLAN_FULL]:
-        full = S[r + PLAN_FULL]
-        if full & (UNKNOWN | SWEEPS) or S[r + PLAN_HANDLERS] - S[r + BASE_HANDLERS] > 1:
-            _retire_groups(S, c, now)
-            return
-        e = entry_of(S, S[r + HEAD], c)
-        start = S[e + E_START]
-        if full & FROM_USER:
-            drop_all(S, c, S[r + LAST_TAKE])
-        flush_tlb(S, r, _clock_at(S, r, start), full & FULL)
-        S[r + PLAN_FULL] = 0
+    if full & FROM_USER:
+        drop_all(S, c, S[r + LAST_TAKE])
+    start = S[entry_of(S, S[r + HEAD], c) + E_START]
+    flush_tlb(S, r, run_by(S, r, start) - S[r + BASE_STOLEN], full & FULL)
+    S[r + PLAN_FULL] = 0
     S[r + HEAD] = NONE
     unpin(S, r)
 
@@ -259,7 +268,7 @@ def _drop_behind(S: State, c: int, count: int, arrives: int) -> None:
     start = S[record_of(S, first) + RECORD_TIME] + arrives
     if user:
         drop_all(S, c, start + S[ENTRY] + entry)
-    flush_tlb(S, r, max(start - S[r + PLAN_STOLEN], S[r + REACHED]), full)
+    flush_tlb(S, r, start - S[r + PLAN_STOLEN], full)
     paid = refill_of(S, r, full) <= S[LEAST_GAP] - entry
     paid = paid and S[r + REACHED] <= start - S[r + PLAN_STOLEN]
     for k in range(count - 1 if paid and count > 1 else 1, count):
@@ -269,7 +278,7 @@ def _drop_behind(S: State, c: int, count: int, arrives: int) -> None:
         if paid:
             flush_again(S, r, count - 1, clock, full)
         else:
-            flush_tlb(S, r, max(clock, S[r + REACHED]), full)
+            flush_tlb(S, r, clock, full)
 
 
 @compiled
@@ -283,7 +292,6 @@ def _catch_up_with_services(S: State, r: int, empties: int) -> None:
     if S[r + MODE] != M_COMPUTE:
         if empties:
             empty_tlb(S, r, FULL)
-            S[r + FLUSHES] += count - 1
         return
     alike = S[LEAST_SLACK] >= 0 and (empties == 0 or refill_of(S, r, FULL) <= S[LEAST_GAP])
     begun = S[r + SINCE] - S[r + SINCE_STOLEN]

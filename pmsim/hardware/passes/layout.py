@@ -91,14 +91,16 @@ LINE_WORDS = 8  # of a line of the cache
 PLANE = 4096 * CPU_WORDS + 72  # `topology.MAX_CPUS` rows; only what is touched takes memory
 PLANES = 7
 
-# plane 0: open entries (a list sorted by (q, initiator)) and the plan on top of what is history
+# plane 0: open entries (a list sorted by (q, initiator)) and the plan on top of what is history;
+# twice how often the TLB has been emptied, plus 1 if the kernel's entries are to be refilled; and
+# twice what the compute owes after each time, plus 1 if it is for the kernel's entries
 HEAD, TAIL, LAST_TAKE, PLAN_END, PLAN_STOLEN, PLAN_HANDLERS, FLOOR, IDLE_SINCE = range(8)
-BASE_END, BASE_STOLEN, BASE_HANDLERS, PLAN_FULL, PIN, FLOOR_REASON, MODE, FLUSHES = range(8, 16)
+BASE_END, BASE_STOLEN, BASE_HANDLERS, PLAN_FULL, PIN, OWED, MODE, FLUSHES = range(8, 16)
 # plane 1: the present occupation (since when, stolen time then, CPU time needed, refill debt within
 # it), the run queue, and how far the occupation had come when an invalidation made it stand still;
-# of a compute, which kind it is (`DO_COMPUTE`); and what the CPU owes for the kernel's entries
+# of a compute, which kind it is (`DO_COMPUTE`); and why a window holds handlers off
 SINCE, SINCE_STOLEN, NEED, DEBT, DEBT_AT, USED, LAST_TASK, SPINS = range(PLANE, PLANE + 8)
-CURRENT, READY_HEAD, READY_TAIL, SLEEP_HEAD, REACHED, COMPUTES, KERNEL_DEBT = range(
+CURRENT, READY_HEAD, READY_TAIL, SLEEP_HEAD, REACHED, COMPUTES, FLOOR_REASON = range(
     PLANE + 8, PLANE + 15
 )
 LOCK_SPIN = PLANE + 15  # an account: the part of `SPIN` that waited for locks
@@ -159,6 +161,7 @@ NOTES, NEW_NOTES, NOTED_AT, LOOKED_AT, TICK_SEES, SWITCH_SEES, IDLE_FROM = range
 )
 # of the CPU's quiet calls, the first target; and how many lower CPUs quiet calls leave out
 Q_FIRST, LEFT_OUT_BELOW = 6 * PLANE + 7, 6 * PLANE + 8
+KERNEL_DEBT = 6 * PLANE + 9  # what is left of a debt for the kernel's entries that was paid in part
 
 
 NONE_AT_FIRST = (

@@ -8,6 +8,7 @@ from pmsim.hardware.passes.handlers import begun_by, revise, stolen_by
 from pmsim.hardware.passes.history import history_stolen
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
+from pmsim.hardware.passes.refill import kernel_debt
 from pmsim.hardware.passes.rows import row_of
 from pmsim.hardware.passes.turns import in_turns, run_by, run_from
 
@@ -74,13 +75,16 @@ def begin_compute(S: State, c: int, work: int, kind: int) -> int:
             S[r + TAKES_UP] = at_turn = 1
         else:
             set_user(S, c, 1)
-    at = t + T_DEBT
     if kind == DO_KERNEL:
-        at = r + KERNEL_DEBT
-    elif S[t + T_EPOCH] < S[r + FLUSHES]:
-        S[t + T_EPOCH] = S[r + FLUSHES]
-        S[at] = S[t + T_REFILL]
-    debt = S[at]
+        debt = kernel_debt(S, r)
+        S[r + FLUSHES] &= ~1
+        S[r + KERNEL_DEBT] = 0
+        S[r + OWED] = 2 * S[KERNEL_REFILL] + 1
+    else:
+        debt = S[t + T_REFILL] if S[t + T_EPOCH] < S[r + FLUSHES] else S[t + T_DEBT]
+        S[t + T_EPOCH] = S[r + FLUSHES] | 1
+        S[t + T_DEBT] = 0
+        S[r + OWED] = 2 * S[t + T_REFILL]
     S[t + T_COMPUTING] = 0
     if debt + work == 0:
         return 0
@@ -88,7 +92,6 @@ def begin_compute(S: State, c: int, work: int, kind: int) -> int:
     S[r + COMPUTES] = kind
     S[r + DEBT] = debt
     S[r + DEBT_AT] = 0
-    S[at] = 0
     need = S[r + NEED]
     if S[r + READY_HEAD] >= 0 and S[r + SPINS] == 0:
         need = min(need, max(0, S[QUANTUM] - S[r + USED]))

@@ -18,7 +18,7 @@ from pmsim.hardware.passes.jit import compiled, entry_point
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.log import log_fence
 from pmsim.hardware.passes.occupation import begin_compute, begin_idleness, begin_window, occupy
-from pmsim.hardware.passes.refill import empty_tlb
+from pmsim.hardware.passes.refill import empty_tlb, kernel_debt
 from pmsim.hardware.passes.rows import row_of
 from pmsim.hardware.passes.runqueue import (
     choose,
@@ -72,7 +72,7 @@ def _is_alone(S: State, c: int, length: int) -> int:
     retire(S, c, S[NOW])
     if S[r + HEAD] >= 0 or S[r + READY_HEAD] >= 0 or S[LOG_ROWS] >= S[LOG_CAP] or in_turns(S):
         return 0
-    if S[r + KERNEL_DEBT] > 0 or S[r + IN_USER]:
+    if kernel_debt(S, r) > 0 or S[r + IN_USER]:
         return 0
     key = 2 * (S[NOW] + length) + 1
     sleeper = S[r + SLEEP_HEAD]
