@@ -112,9 +112,9 @@ class UserCalls:
         work = self._costs.user_mprotect + pages * self._costs.user_mapping_page
         yield from self._operations.compute(task, work)
         if not (opens and self._profile.mprotect_opens_quietly):
-            change = self._safety.space_changed(mm)
+            change = self._safety.processes.changed(mm)
             yield from self._flushes.flush(task, mm, pages)
-            self._safety.space_relied_on(task, mm, change, pages, freed=False)
+            self._safety.processes.relied_on(task, mm, change, pages, freed=False)
         self._end(operation, mm.mmap_lock)
 
     @call
@@ -170,14 +170,14 @@ class UserCalls:
         mm.zaps += 1
         yield from self._operations.fetch(task, mm.pending)
         yield from self._operations.compute(task, pages * self._costs.user_mapping_page)
-        change = self._safety.space_changed(mm)
+        change = self._safety.processes.changed(mm)
         waits = yield from self._flushes.flush_freed(
             task, mm, pages, freed, frees_tables=frees_tables
         )
         if freed and waits:
             self._frees.free_later(task, freed)
         elif freed:
-            self._safety.space_relied_on(task, mm, change, pages, freed=True)
+            self._safety.processes.relied_on(task, mm, change, pages, freed=True)
             yield from self._frees.free(task, freed)
         mm.zaps -= 1
 

@@ -131,7 +131,7 @@ class Driven:
         """Return what was found up to now, CPUs that have not entered the kernel included."""
         self.machine.flush_log(self.machine.now)
         self.kernel.safety.finish()
-        return self.kernel.safety.violations
+        return self.kernel.safety.found.violations
 
     def hazards(self) -> set[Hazard]:
         """Return the kinds of violations."""

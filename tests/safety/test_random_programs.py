@@ -51,7 +51,7 @@ class Programs(RuleBasedStateMachine):
     @invariant()
     def nothing_is_found(self) -> None:
         if hasattr(self, "driven"):
-            assert not self.driven.kernel.safety.counts
+            assert not self.driven.kernel.safety.found.counts
 
     def teardown(self) -> None:
         if hasattr(self, "driven"):

@@ -14,15 +14,17 @@ CPUs only borrow, which of them still walk its tables.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from pmsim.hardware.own_task import OwnTask
 from pmsim.hardware.passes import layout
-from pmsim.kernel.dropped import Dropped, Process
+from pmsim.kernel.dropped import Dropped
+from pmsim.kernel.safety.found import Found
 from pmsim.kernel.safety.held_back import HeldBack
+from pmsim.kernel.safety.processes import Processes
 from pmsim.kernel.safety.promised import Promised
 from pmsim.kernel.safety.stale import StalePages
 from pmsim.kernel.safety.tellings import Telling, still_at_it
@@ -37,9 +39,6 @@ if TYPE_CHECKING:
     from pmsim.hardware.task import Task
     from pmsim.kernel.geometry import Geometry
     from pmsim.kernel.operations import OperationLog
-
-MOST_KEPT: Final = 10_000
-"""Violations that are kept as rows; beyond them they are counted."""
 
 _REMEMBERED: Final = 64
 """Shootdowns of everything of which is remembered when they were over."""
@@ -57,26 +56,6 @@ class Trusted:
 
     areas: int = 0
     pages: Pages = 0
-
-
-@dataclass(slots=True, eq=False)
-class _Space:
-    """What is known of a process's address space: changes so far, and those that all CPUs know."""
-
-    changes: int = 0
-    known: int = 0
-    missing: frozenset[CpuId] = frozenset()
-    late: Mapping[CpuId, Picoseconds] = field(default_factory=dict)
-
-
-@dataclass(slots=True, eq=False)
-class _UserTelling:
-    """A shootdown of a process that has begun, and who ran the process then."""
-
-    process: Process
-    space: _Space
-    up_to: int
-    running: frozenset[CpuId]
 
 
 @dataclass(slots=True)
@@ -106,8 +85,10 @@ class Safety:
     ----------
     stale
         Which pages may still be known by their old translations.
-    violations, counts
-        What was found, at most `MOST_KEPT`; and how much of each kind.
+    found
+        The violations.
+    processes
+        What CPUs may still know of processes.
     trusted
         What was given back on trust.
     held_back
@@ -116,28 +97,23 @@ class Safety:
 
     def __init__(self, machine: Machine, geometry: Geometry, operations: OperationLog) -> None:
         self.stale = StalePages(machine.n_cpus)
-        self.violations: list[Violation] = []
-        self.counts: Counter[Hazard] = Counter()
+        self.found = Found(machine, operations)
+        self.processes = Processes(machine, self.found)
         self.trusted = Trusted()
         # Of a page: the first page and the end of the large leaf that maps it, if one does.
         self.leaf_of: Callable[[int], tuple[int, int] | None] = lambda _page: None
         self._machine = machine
         self._mask = (1 << geometry.address_bits - geometry.page_shift) - 1
         self._page_shift = geometry.page_shift
-        self._operations = operations
         self._under_way: dict[Task, Telling] = {}
-        self._user: dict[Task, _UserTelling] = {}
         self._newest: dict[Task, Telling] = {}
         self._partial: dict[Task, deque[Telling]] = {}  # those that did not tell all at once
         self._unlinked: dict[Task, int] = {}
         self._pending: dict[Task, list[Revocation]] = {}
         self._full: deque[tuple[int, Picoseconds]] = deque(maxlen=_REMEMBERED)
-        self._spaces: dict[Process, _Space] = {}
         self._waiting: list[_Waiting] = []
-        self.held_back = HeldBack(self._keep)
-        self._promised = Promised(machine, self._keep)
-        self._noting: tuple[Hazard, int, Picoseconds] | None = None
-        self._noted: set[CpuId] = set()
+        self.held_back = HeldBack(self.found.keep)
+        self._promised = Promised(machine, self.found.keep)
         operations.watcher = self
         machine.on_drops = self.entered
 
@@ -148,27 +124,22 @@ class Safety:
         if what.process is None:
             what = what if what.is_everything else self._widened(what)
             self._under_way[task] = Telling(task, what, self.stale.generation, task.now)
-            return
-        space = self._space(what.process)
-        running = self._running(what.process) - {task.cpu}
-        self._user[task] = _UserTelling(what.process, space, space.changes, running)
+        else:
+            self.processes.begins(task, what.process)
 
     def about(self, task: Task) -> Dropped | None:
         """Return what the shootdown of a task is about that has begun; None where nobody said."""
         telling = self._under_way.get(task)
-        if telling is not None:
-            return telling.what
-        user = self._user.get(task)
-        return None if user is None else Dropped(0, 0, user.process)
+        return self.processes.about(task) if telling is None else telling.what
 
     def called(self, task: Task, targets: Sequence[CpuId] | None) -> None:
         """Note that it was a cross-call, and is over; or what a protocol's own code did."""
         if isinstance(task, OwnTask):
             self._made_by_code(task)
             return
-        if task in self._user:
+        if task in self.processes:
             told = None if targets is None else frozenset(targets)
-            self._told_of_process(task, told, still_at_it(task))
+            self.processes.told(task, told, still_at_it(task))
             return
         telling = self._under_way.pop(task)
         telling.note_call(targets)
@@ -177,9 +148,9 @@ class Safety:
     def _made_by_code(self, task: OwnTask) -> None:
         """Note whom a protocol that is not pmsim's own has told, and whom it has left out."""
         told = task.told
-        if task in self._user:
+        if task in self.processes:
             late = {cpu: at for cpu, at in told.dropped.items() if at > task.now}
-            self._told_of_process(task, frozenset(told.dropped), late)
+            self.processes.told(task, frozenset(told.dropped), late)
             return
         telling = self._under_way.pop(task)
         telling.note_code(told)
@@ -191,18 +162,18 @@ class Safety:
         number = words[layout.SAVES] - 1
         if isinstance(task, OwnTask):
             number, targets = task.told.note, task.told.deferred
-        self._user.pop(task)
+        self.processes.tells_by_a_note(task)
         if not freed:
             return
         assert ticks is not None
         held_ps = ticks.reclaim * ticks.tick
-        operation = self._operation(task)
+        operation = self.found.operation(task)
         self.held_back.noted(targets, number, freed, operation, task.now, held_ps)
 
     def invalidated(self, task: Task) -> None:
         """Note that the hardware told all CPUs, and that it is over."""
-        if task in self._user:
-            self._told_of_process(task, None)
+        if task in self.processes:
+            self.processes.told(task, None)
             return
         telling = self._under_way.pop(task)
         telling.note_hardware()
@@ -210,8 +181,8 @@ class Safety:
 
     def flushed_own(self, task: Task) -> None:
         """Note that it was on the task's own CPU alone, and is over."""
-        if task in self._user:
-            self._told_of_process(task, frozenset())
+        if task in self.processes:
+            self.processes.told(task, frozenset())
             return
         telling = self._under_way.pop(task)
         telling.note_own()
@@ -327,13 +298,13 @@ class Safety:
         generation = self.stale.newest(page, pages)
         if generation > self.stale.asked:
             cpus = self.stale.stale_on(generation)
-            self._found(task, Hazard.USE_AFTER_FREE, page, pages, cpus)
+            self.found.on(task, Hazard.USE_AFTER_FREE, page, pages, cpus)
         if self._machine.in_turn:
             self._rely_on_promises(task, page, pages)
 
     def _rely_on_promises(self, task: Task, page: int, pages: Pages) -> None:
         """Note that a task gives out addresses that CPUs in user mode may hold translations of."""
-        number, now = self._operation(task), task.now
+        number, now = self.found.operation(task), task.now
         hazard = Hazard.USE_AFTER_FREE
         self._promised.relied_on(lambda cpu: Violation(hazard, number, page, pages, cpu, now))
 
@@ -352,12 +323,12 @@ class Safety:
         telling = self._newest.get(task)
         everyone = range(self._machine.n_cpus)
         if telling is None or not telling.touches(page, pages, unlinked):
-            self._found(task, Hazard.TABLE_REUSE, page, pages, everyone)
+            self.found.on(task, Hazard.TABLE_REUSE, page, pages, everyone)
             return
         if telling.told is not None:
             missing = [cpu for cpu in everyone if cpu not in telling.told]
-            self._found(task, Hazard.TABLE_REUSE, page, pages, missing)
-        self._still_late(task, Hazard.TABLE_REUSE, page, pages, telling.late)
+            self.found.on(task, Hazard.TABLE_REUSE, page, pages, missing)
+        self.found.still_late(task, Hazard.TABLE_REUSE, page, pages, telling.late)
         if telling.left_out:
             self._left_out(task, Hazard.TABLE_REUSE, page, pages, telling)
 
@@ -371,60 +342,12 @@ class Safety:
             cpus = [c for c in self.stale.stale_on(one.generation) if c not in known]
             left = {cpu for told in about for cpu in told.left_out}
             found = [cpu for cpu in cpus if cpu not in left]
-            self._found(task, hazard, one.page, one.pages, found)
+            self.found.on(task, hazard, one.page, one.pages, found)
         for told in about:
-            self._still_late(task, hazard, one.page, one.pages, told.late)
+            self.found.still_late(task, hazard, one.page, one.pages, told.late)
         if one.left_out:
             telling = next(told for told in about if told.left_out)
             self._left_out(task, hazard, one.page, one.pages, telling, one)
-
-    def _found(
-        self,
-        task: Task,
-        hazard: Hazard,
-        page: int,
-        pages: Pages,
-        cpus: Iterable[CpuId],
-        until: Picoseconds | None = None,
-    ) -> None:
-        """Note a violation on each of some CPUs, from now on."""
-        number = self._operation(task)
-        for cpu in self._news(hazard, number, cpus):
-            self._keep(Violation(hazard, number, page, pages, cpu, task.now, until))
-
-    def _still_late(
-        self,
-        task: Task,
-        hazard: Hazard,
-        page: int,
-        pages: Pages,
-        late: Mapping[CpuId, Picoseconds],
-    ) -> None:
-        """Note a violation on each CPU that drops what it was told to only later."""
-        for cpu, gone in late.items():
-            if gone > task.now:
-                self._found(task, hazard, page, pages, (cpu,), gone)
-
-    def _operation(self, task: Task) -> int:
-        operation = self._operations.current(task)
-        return -1 if operation is None else operation.id
-
-    def _news(self, hazard: Hazard, operation: int, cpus: Iterable[CpuId]) -> list[CpuId]:
-        """Return the CPUs of which nothing was noted yet at this instant, for an operation.
-
-        What it relies on may be several ranges, as an area and its aliases.
-        """
-        now = (hazard, operation, self._machine.now)
-        if now != self._noting:
-            self._noting, self._noted = now, set()
-        news = [cpu for cpu in cpus if cpu not in self._noted]
-        self._noted.update(news)
-        return news
-
-    def _keep(self, one: Violation) -> None:
-        self.counts[one.hazard] += 1
-        if len(self.violations) < MOST_KEPT:
-            self.violations.append(one)
 
     # --- CPUs that were left out, and drop everything when they enter the kernel ------------------
 
@@ -438,8 +361,8 @@ class Safety:
         revocation: Revocation | None = None,
     ) -> None:
         """Note who was left out of a shootdown, until it is known when they entered the kernel."""
-        number, left = self._operation(task), [len(telling.left_out)]
-        news = set(self._news(hazard, number, telling.left_out))
+        number, left = self.found.operation(task), [len(telling.left_out)]
+        news = set(self.found.news(hazard, number, telling.left_out))
         for cpu in telling.left_out:
             one = Violation(hazard, number, page, pages, cpu, task.now) if cpu in news else None
             self._waiting.append(_Waiting(cpu, telling.began_ps, one, revocation, left))
@@ -463,7 +386,7 @@ class Safety:
         violation, revocation = one.violation, one.revocation
         if violation is not None and at > violation.from_ps:
             violation.to_ps = at
-            self._keep(violation)
+            self.found.keep(violation)
         one.left[0] -= 1
         if revocation is not None:
             revocation.late_ps = max(revocation.late_ps, at)
@@ -474,55 +397,7 @@ class Safety:
         """Note that the run is over: who has not entered the kernel by now does not in it."""
         for one in self._waiting:
             if one.violation is not None:
-                self._keep(one.violation)
+                self.found.keep(one.violation)
         self._waiting.clear()
         self._promised.finish()
         self.held_back.finish(self._machine.fabric.words, self._machine.now)
-
-    # --- processes -------------------------------------------------------------------------------
-
-    def space_changed(self, process: Process) -> int:
-        """Note that entries of a process are taken away or write-protected; return the change."""
-        space = self._space(process)
-        space.changes += 1
-        return space.changes
-
-    def space_relied_on(
-        self, task: Task, process: Process, change: int, pages: Pages, *, freed: bool
-    ) -> None:
-        """Look at a process of which a task has changed pages, as it goes on or frees them."""
-        space = self._space(process)
-        hazard = Hazard.USE_AFTER_FREE if freed else Hazard.WRITE_AFTER_PROTECT
-        if space.known >= change:
-            self._still_late(task, hazard, -1, pages, space.late)
-            return
-        cpus = space.missing or self._running(process)
-        self._found(task, hazard, -1, pages, sorted(cpus))
-
-    def space_gone(self, process: Process) -> None:
-        """Note that the address space of a process has ended."""
-        self._spaces.pop(process, None)
-
-    def _running(self, process: Process) -> frozenset[CpuId]:
-        """Return the CPUs that run a thread of a process now."""
-        running = self._machine.running
-        return frozenset(one.cpu for one in process.users if running(one.cpu) is one)
-
-    def _space(self, process: Process) -> _Space:
-        space = self._spaces.get(process)
-        if space is None:
-            space = self._spaces[process] = _Space()
-        return space
-
-    def _told_of_process(
-        self,
-        task: Task,
-        told: frozenset[CpuId] | None,
-        late: Mapping[CpuId, Picoseconds] | None = None,
-    ) -> None:
-        telling = self._user.pop(task)
-        missing = frozenset() if told is None else telling.running - told
-        telling.space.missing = missing
-        telling.space.late = late or {}
-        if not missing:
-            telling.space.known = max(telling.space.known, telling.up_to)

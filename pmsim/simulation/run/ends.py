@@ -38,7 +38,7 @@ def final_rows(simulation: Simulation) -> Mapping[str, Sequence[Row]]:
         "overwrites": [
             _overwrite_row(one, page_size) for one in simulation.kernel.writes.overwrites
         ],
-        "violations": [_violation_row(one) for one in safety.violations],
+        "violations": [_violation_row(one) for one in safety.found.violations],
         "safety": [_safety_row(safety, page_size)],
         "locks": [_lock_row(name, use) for name, use in machine.contention.uses.items()],
     }
@@ -132,7 +132,7 @@ def _violation_row(one: Violation) -> Row:
 
 def _safety_row(safety: Safety, page_size: Bytes) -> Row:
     return {
-        **{hazard.name.lower(): safety.counts[hazard] for hazard in Hazard},
+        **{hazard.name.lower(): safety.found.counts[hazard] for hazard in Hazard},
         "trusted_areas": safety.trusted.areas,
         "trusted_pages": safety.trusted.pages,
         "held_pages": safety.held_back.pages,

@@ -1,0 +1,93 @@
+"""The violations that were found: of an operation, each CPU once an instant."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from pmsim.kernel.safety.violations import Hazard, Violation
+from pmsim.units import CpuId, Pages, Picoseconds
+
+if TYPE_CHECKING:
+    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.operations import OperationLog
+
+MOST_KEPT: Final = 10_000
+"""Violations that are kept as rows; beyond them they are counted."""
+
+
+class Found:
+    """What was found in one run.
+
+    Parameters
+    ----------
+    machine
+        What it runs on.
+    operations
+        Its log of operations.
+
+    Attributes
+    ----------
+    violations, counts
+        What was found, at most `MOST_KEPT`; and how much of each kind.
+    """
+
+    def __init__(self, machine: Machine, operations: OperationLog) -> None:
+        self.violations: list[Violation] = []
+        self.counts: Counter[Hazard] = Counter()
+        self._machine = machine
+        self._operations = operations
+        self._noting: tuple[Hazard, int, Picoseconds] | None = None
+        self._noted: set[CpuId] = set()
+
+    def on(
+        self,
+        task: Task,
+        hazard: Hazard,
+        page: int,
+        pages: Pages,
+        cpus: Iterable[CpuId],
+        until: Picoseconds | None = None,
+    ) -> None:
+        """Note a violation on each of some CPUs, from now on."""
+        number = self.operation(task)
+        for cpu in self.news(hazard, number, cpus):
+            self.keep(Violation(hazard, number, page, pages, cpu, task.now, until))
+
+    def still_late(
+        self,
+        task: Task,
+        hazard: Hazard,
+        page: int,
+        pages: Pages,
+        late: Mapping[CpuId, Picoseconds],
+    ) -> None:
+        """Note a violation on each CPU that drops what it was told to only later."""
+        for cpu, gone in late.items():
+            if gone > task.now:
+                self.on(task, hazard, page, pages, (cpu,), gone)
+
+    def operation(self, task: Task) -> int:
+        """Return the id of the operation that a task is in; -1: none."""
+        operation = self._operations.current(task)
+        return -1 if operation is None else operation.id
+
+    def news(self, hazard: Hazard, operation: int, cpus: Iterable[CpuId]) -> list[CpuId]:
+        """Return the CPUs of which nothing was noted yet at this instant, for an operation.
+
+        What it relies on may be several ranges, as an area and its aliases.
+        """
+        now = (hazard, operation, self._machine.now)
+        if now != self._noting:
+            self._noting, self._noted = now, set()
+        news = [cpu for cpu in cpus if cpu not in self._noted]
+        self._noted.update(news)
+        return news
+
+    def keep(self, one: Violation) -> None:
+        """Count a violation, and keep its row where there is room."""
+        self.counts[one.hazard] += 1
+        if len(self.violations) < MOST_KEPT:
+            self.violations.append(one)
