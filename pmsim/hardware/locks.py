@@ -296,20 +296,11 @@ class Slot(Spinlock):
     """
 
     def lock(self, task: Task) -> Generator[int, None, None]:
-        """Take it, spinning until it is handed over."""
-        before = task.spinlocks
+        """Take one that has an owner, spinning until it is handed over."""
         yield from super().lock(task)
-        if task.spinlocks > before:  # it had to wait
-            task.spinlocks -= 1
-            task.held -= 1
-            self._words[task.row + layout.SPINS] -= 1
-
-    def try_lock(self, task: Task) -> bool:
-        """Take it if it is free; return whether it was."""
-        if self.owner is not None:
-            return False
-        self.owner = task
-        return True
+        task.spinlocks -= 1
+        task.held -= 1
+        self._words[task.row + layout.SPINS] -= 1
 
     def unlock(self, task: Task) -> None:
         """Hand it to whoever waits."""

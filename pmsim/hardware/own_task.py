@@ -263,7 +263,7 @@ class TaskInitiator(Initiator):
         )
         self._words[layout.ACK] = 0
         self._words[layout.PROTOCOL] = ordinary
-        if following != task.index:
+        if following != task.index and following != layout.OVER:
             yield following
         told = self._take_row()
         self._note_acks(told, n)
@@ -321,7 +321,7 @@ class TaskInitiator(Initiator):
         following = call(
             self._state, distances, EVERYONE, more, task.cpu, n, cost, -protocol, *self._what
         )
-        if following != task.index:
+        if following != task.index and following != layout.OVER:
             yield following
 
     def _note_hardware(self, cpus: Sequence[int]) -> None:
@@ -373,7 +373,7 @@ class TaskInitiator(Initiator):
             self._state, self._fabric.distances, targets, NO_JITTER, task.cpu, len(cpus),
             *noted.left_in_a_note, cause, operation, pages,
         )  # fmt: skip
-        if following != task.index:
+        if following != task.index and following != layout.OVER:
             yield following
         self._take_row()
         rings.note(task.cpu, targets)

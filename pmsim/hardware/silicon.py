@@ -33,13 +33,15 @@ NO_DROPS: npt.NDArray[np.int64] = np.zeros((0, layout.DROP_ROW), dtype=np.int64)
 
 
 class Slot(Protocol):
-    """What an initiator of remote actions has to take, if several CPUs share it."""
+    """What an initiator of remote actions has to take, if several CPUs share it.
 
-    def try_lock(self, task: Any) -> bool:
-        """Take it if it is free; return whether it was."""
+    One without an owner is taken as it is.
+    """
+
+    owner: Any
 
     def lock(self, task: Any) -> Steps:
-        """Take it, spinning until it is handed over."""
+        """Take one that has an owner, spinning until it is handed over."""
 
     def unlock(self, task: Any) -> None:
         """Hand it to whoever waits."""

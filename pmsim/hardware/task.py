@@ -79,6 +79,7 @@ class Task:
         "_jitter",
         "_shared",
         "_since",
+        "_slot",
         "_spun_at",
         "_state",
         "_waits",
@@ -118,6 +119,7 @@ class Task:
         self.row = layout.HEADER + cpu * layout.CPU_WORDS
         self._shared = machine.shared
         self._jitter = machine.jitter is not None
+        self._slot = machine.slots[cpu % len(machine.slots)] if machine.slots else None
 
     @property
     def now(self) -> int:
@@ -286,11 +288,14 @@ class Task:
         n = machine.n_cpus - 1 if targets is None else len(chosen)
         if targets is not None and n == 0:
             chosen = np.array([self.cpu], dtype=np.int64)
-        slot = machine.slots[self.cpu % len(machine.slots)] if machine.slots and n else None
-        if slot is not None and not slot.try_lock(self):
-            asked = self.now
-            yield from slot.lock(self)
-            self._words[layout.WAITED] = self.now - asked
+        slot = self._slot if n else None
+        if slot is not None:
+            if slot.owner is None:
+                slot.owner = self
+            else:
+                asked = self.now
+                yield from slot.lock(self)
+                self._words[layout.WAITED] = self.now - asked
         task = call(
             self._state,
             machine.fabric.distances,
@@ -303,7 +308,7 @@ class Task:
             operation,
             pages,
         )
-        if task != self.index:
+        if task != self.index and task != layout.OVER:
             yield task
         if slot is not None:
             slot.unlock(self)
@@ -312,8 +317,8 @@ class Task:
         if machine.interruptions is not None:
             told = (self.cpu, self.number, int(function.kind), int(cause), operation)
             machine.interruptions.note(told, began)
-        if n == 0 or machine.leaves_out:
-            machine.flush_log_if_full()
+        if task == layout.OVER:
+            machine.flush_log()
 
     def free_lazily(
         self,
@@ -357,12 +362,13 @@ class Task:
             operation,
             pages,
         )
-        if task != self.index:
+        if task != self.index and task != layout.OVER:
             yield task
         rings.note(self.cpu, chosen)
         if machine.keep_acks:
             machine.acks.append({})
-        machine.flush_log_if_full()
+        if task == layout.OVER:
+            machine.flush_log()
         return True
 
     def _checked(self, targets: Sequence[int]) -> npt.NDArray[np.int64]:
@@ -468,12 +474,12 @@ class Task:
             operation,
             pages,
         )
-        if task != self.index:
+        if task != self.index and task != layout.OVER:
             yield task
         if machine.keep_acks:
             machine.acks.append({})
-        if what.held + what.trip == 0:
-            machine.flush_log_if_full()
+        if task == layout.OVER:
+            machine.flush_log()
 
     def wait_for(self, thing: Awaited) -> Steps:
         """Sleep until `wake`; the caller has put the task into a queue."""

@@ -294,6 +294,7 @@ LOG_FULL = -2  # the log must be emptied before anything else happens
 GO_ON = -3  # nothing yet: the calendar loop ends after `MOST_LOOKS`, so that signals are heard
 FINISHED = -4  # of a task: the last one that counts has ended
 SETTLE = -5  # a round is over in which spinners for mutexes have to go to sleep
+OVER = -6  # a call is over at once, and the log must be emptied before anything else happens
 MOST_LOOKS = 2000  # about a millisecond, on 4,096 CPUs less than 100
 FAR = 1 << 40  # beyond every index: a bound that spares the hot loop its wrap-around checks
 RETRY = 1 << 40  # added where the quantum was over and the task has gone to the tail

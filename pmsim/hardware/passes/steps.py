@@ -176,6 +176,12 @@ def act(S: State, what: int, on: int, x: int) -> int:
     return retry + advance(S)
 
 
+@compiled
+def _over_at_once(S: State, i: int) -> int:
+    """The task of ``i`` goes on in the same step; return what `call` returns then."""
+    return S[row_of(i) + CURRENT] if S[LOG_ROWS] < S[LOG_CAP] else OVER
+
+
 @entry_point(
     "int64(int64[::1], uint8[:, ::1], int64[::1], int64[::1],"
     " int64, int64, int64, int64, int64, int64, int64, int64)"
@@ -194,7 +200,7 @@ def call(
     operation: int,
     pages: int,
 ) -> int:
-    """The current task of ``i`` tells ``n`` others; return the task that steps next.
+    """The current task of ``i`` tells ``n`` others; return the task that steps next, or `OVER`.
 
     They run a function that costs so much: ``targets`` is empty for every other CPU (unless they
     are left a note), ``more`` the jitter, empty where the platform has none; ``flags`` say what the
@@ -212,14 +218,14 @@ def call(
     if flags < 0:
         if tell_by_hardware(S, D, i, -flags, n, cost, more):
             log_fence(S, i)
-            return S[o + CURRENT]
+            return _over_at_once(S, i)
         return advance(S)
     if flags & IS_LAZY:
         note_targets(S, targets, i, n)
         n = 0
         cost += S[SAVE]
     if begin_call(S, D, targets, more, i, n, cost, flags):
-        return S[o + CURRENT]
+        return _over_at_once(S, i)
     return advance(S)
 
 
