@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.clock import cpu_seconds, in_turn, median, met
+from benchmarks.clock import in_turn, median, met
 from benchmarks.fabric import BETWEEN, FOREVER
 from benchmarks.machines import CEILING, COSTS, HUGE
 from pmsim.hardware.costs import SbiCosts, TlbiCosts
@@ -37,8 +38,10 @@ SELDOM = 20 * BETWEEN
 """What is computed between two frees, so that a ring of 64 notes has room for those of a tick."""
 MOST = 1.0
 """Times an interrupt's call that any shootdown may take, on as many CPUs."""
-LONG, LEAST = 0.3, 0.01
-"""Seconds that a run's calls are to take at least, and that they are taken to take at least."""
+BEFORE = 3
+"""Shootdowns of each initiator that are not timed: those in which it gets to know its targets."""
+LONG, ROUNDS = 0.3, 5
+"""Seconds that the shootdowns of a run are to take at least, and runs of each protocol in turn."""
 NOISE = 0.1
 """By so much ratios of the same thing differ on a machine that others use too."""
 
@@ -131,20 +134,20 @@ def _measured(
         return _run(way, size.topology, initiators, calls, pages, frees=frees)
 
     def enough(way: Way) -> int:
-        """Return how many calls take far longer than a run's beginning differs from another's."""
-        spent(way, 3)  # and it is compiled
-        beside = max(LEAST, spent(way, size.calls) - spent(way, 3))
-        return round(size.calls * max(1.0, LONG / beside))
+        """Return how many calls take long enough to be timed."""
+        spent(way, 1)  # what is compiled the first time
+        return round(size.calls * max(1.0, LONG / spent(way, size.calls)))
 
     def timed(way: Way, calls: int) -> float:
-        return (spent(way, 3 + calls) - spent(way, 3)) / (calls * initiators)
+        return spent(way, calls) / (calls * initiators)
 
     counts = [enough(way) for way in ways]
     columns = in_turn(
         *(
             (lambda way=way, calls=calls: timed(way, calls))
             for way, calls in zip(ways, counts, strict=True)
-        )
+        ),
+        rounds=ROUNDS,
     )
     return [list(row) for row in zip(*columns, strict=True)]
 
@@ -158,18 +161,32 @@ def _run(
     *,
     frees: bool = False,
 ) -> float:
-    """Return the CPU time of a run in which some CPUs make shootdowns, and all others compute."""
+    """Return the CPU time of so many shootdowns of some CPUs, while all others compute.
+
+    It is taken by the tasks that make them, so that a run's beginning and its end count for
+    nothing: on 4,096 CPUs they take longer than thousands of shootdowns.
+    """
     shootdown = way.shootdown
     leaves_out = shootdown.protocol.name == "deferred"
     isolated = range(initiators, topology.n_cpus, way.isolated) if leaves_out else ()
     machine = Machine(topology, EVERY_COST, shootdown=shootdown, isolated=isolated)
     body = _frees if frees else _shootdowns
+    begun: list[float] = []
+    ended: list[float] = []
+
+    def timed(task: Task) -> Steps:
+        yield from body(task, shootdown, BEFORE, pages)
+        begun.append(time.process_time())
+        yield from body(task, shootdown, calls, pages)
+        ended.append(time.process_time())
+
     for cpu in range(machine.n_cpus):
         if cpu < initiators:
-            machine.spawn(cpu, lambda task: body(task, shootdown, calls, pages))
+            machine.spawn(cpu, timed)
         else:
             machine.spawn(cpu, _other, role="background")
-    return cpu_seconds(machine.run)
+    machine.run()
+    return max(ended) - min(begun)
 
 
 def _shootdowns(task: Task, way: Shootdown, calls: int, pages: int) -> Steps:
