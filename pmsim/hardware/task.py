@@ -76,6 +76,7 @@ class Task:
     """
 
     __slots__ = (
+        "_distances",
         "_jitter",
         "_shared",
         "_since",
@@ -112,6 +113,7 @@ class Task:
         self.spun: tuple[SpunFor, ...] = ()
         self._state = machine.fabric.state
         self._words = machine.fabric.words
+        self._distances = machine.fabric.distances
         tasks = self._words[layout.TASKS_AT]
         self._spun_at = tasks + index * layout.TASK_ROW + layout.T_SPUN
         self._since = 0  # of the wait that it is in
@@ -144,16 +146,19 @@ class Task:
         """Return what is left of the `compute` it is in; see `Fabric.work_left`."""
         return self.machine.fabric.work_left(self.index, self.cpu, stolen)
 
-    def boundary(self) -> Steps:
+    def boundary(self) -> Iterable[int]:
         """Look at the run queue, as between any two steps; it may cost the task its turn.
 
-        Every primitive does so by itself; only what takes no time and goes through none needs it.
+        The task goes on when it has yielded what this returns. Every primitive does so by itself;
+        only what takes no time and goes through none needs it.
         """
-        if self._shared[self.cpu]:
+        return self._look_around() if self._shared[self.cpu] else ()
+
+    def _look_around(self) -> Steps:
+        yield from self._look_at_queue()
+        if self._words[self.row + layout.IN_USER]:
+            yield from self.enter_kernel()
             yield from self._look_at_queue()
-            if self._words[self.row + layout.IN_USER]:
-                yield from self.enter_kernel()
-                yield from self._look_at_queue()
 
     def _look_at_queue(self) -> Steps:
         task = act(self._state, layout.DO_BOUNDARY, self.cpu, 0)
@@ -283,11 +288,15 @@ class Task:
             If a target is out of range or named twice.
         """
         yield from self.boundary()
-        machine, began = self.machine, self.now
-        chosen = EVERYONE if targets is None else self._checked(targets)
-        n = machine.n_cpus - 1 if targets is None else len(chosen)
-        if targets is not None and n == 0:
-            chosen = np.array([self.cpu], dtype=np.int64)
+        machine, words = self.machine, self._words
+        began = words[layout.NOW]
+        if targets is None:
+            chosen, n = EVERYONE, machine.n_cpus - 1
+        else:
+            chosen = self._checked(targets)
+            n = len(chosen)
+            if n == 0:
+                chosen = np.array([self.cpu], dtype=np.int64)
         slot = self._slot if n else None
         if slot is not None:
             if slot.owner is None:
@@ -295,10 +304,10 @@ class Task:
             else:
                 asked = self.now
                 yield from slot.lock(self)
-                self._words[layout.WAITED] = self.now - asked
+                words[layout.WAITED] = self.now - asked
         task = call(
             self._state,
-            machine.fabric.distances,
+            self._distances,
             chosen,
             machine.draw_jitter(n) if self._jitter else NO_JITTER,
             self.cpu,
@@ -352,7 +361,7 @@ class Task:
             return False
         task = call(
             self._state,
-            machine.fabric.distances,
+            self._distances,
             chosen,
             NO_JITTER,
             self.cpu,
@@ -410,7 +419,7 @@ class Task:
         operations, service, more = machine.broadcasts.work(invalidation)
         task = call(
             self._state,
-            machine.fabric.distances,
+            self._distances,
             EVERYONE,
             more,
             self.cpu,
@@ -462,7 +471,7 @@ class Task:
         what = machine.holders[protocol.name].wait(self.cpu, pages, holders)
         task = call(
             self._state,
-            machine.fabric.distances,
+            self._distances,
             EVERYONE,
             what.more,
             self.cpu,
