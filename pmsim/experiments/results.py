@@ -213,7 +213,8 @@ class Sweep:
 
     @cached_property
     def _rows(self) -> pd.DataFrame:
-        return frame_of(Dataset(self.path).table())
+        # Columns come from Arrow one by one, of which pandas warns who adds one; a copy joins them.
+        return frame_of(Dataset(self.path).table()).copy()
 
     def _repr_html_(self) -> str:
         cells = [int(str(number)) for number in self.cells.index[:SHOWN_CELLS]]

@@ -144,3 +144,13 @@ def test_a_frame_is_plain_pandas(sweep: Sweep) -> None:
     assert isinstance(means, pd.Series)
     assert means.index.tolist() == [2, 3]
     assert np.isfinite(means).all()
+
+
+def test_columns_can_be_added_to_a_frame_without_a_warning(sweep: Sweep) -> None:
+    # pandas warns from a hundred columns on that each lie by themselves.
+    own = [f"own {number}" for number in range(80)]
+    assert len(sweep.frame.columns) + len(own) > 100
+    frame = sweep.frame.copy(deep=False)
+    for name in own:
+        frame[name] = 1
+    assert frame[own].eq(1).all(axis=None)
