@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pmsim.hardware.passes import layout
+from pmsim.hardware.proposals import DeferredCosts
 from pmsim.hardware.shootdown.deferred import DEFERRED
 from pmsim.hardware.shootdown.ipi import IPI
 from pmsim.hardware.shootdown.protocol import Shootdown, with_options
@@ -36,10 +37,12 @@ from tests.hardware.machines import (
     compute,
     empty,
     flush_kernel,
+    invalidate,
     irqs_off,
     on,
     program,
     sleep,
+    tlbi,
 )
 from tests.hardware.strategies import Drawn, cuts
 from tests.hardware.test_latency_parts import check_rows, parts_of
@@ -524,3 +527,68 @@ def test_calls_that_are_alike_add_up_on_cpus_that_nobody_has_looked_at(
     result = run(program(alike, COMPUTES, on(2, compute(10_000)), duration=duration))
     assert [cpu.handlers for cpu in result.cpus] == [0, handlers, handlers]
     assert [cpu.stolen for cpu in result.cpus] == [0, stolen, stolen]
+
+
+# What drawn programs hardly ever meet: that it matters whether a debt has been paid in full, in how
+# long a service that follows upon another, and at which instant a call was left to somebody.
+
+
+@EITHER
+@pytest.mark.parametrize("walk", [2150, 2151, 2220])
+def test_a_debt_is_paid_only_in_what_an_entry_from_user_mode_leaves(run: Run, walk: int) -> None:
+    # A call takes 1000 + 1320: 100 of it are its handler, 70 the entry. So CPU 2 has 2150 between
+    # two flushes for a debt of one entry; what is left of it is dropped with the rest.
+    calls = on(0, *[compute(1000), ("free_tables", 34)] * 5)
+    owes = [on(cpu, ("user", 30_000), working_set=1) for cpu in (1, 2)]
+    by_deferral = {"shootdown": Shootdown(DEFERRED), "isolated": (1, 2)}
+    result = run(program(calls, *owes, walk=walk, **by_deferral))
+    assert [call.end - call.start for call in result.calls] == [1320] * 5
+    assert [cpu.refill for cpu in result.cpus] == [0, 4 * 2150 + walk, 4 * 2150 + walk]
+
+
+@EITHER
+def test_services_that_follow_fast_take_less_of_what_has_just_begun(run: Run) -> None:
+    # CPU 1 begins 50 before the first service of 300 ends, and loses all of what it has done in
+    # each, and of the recovery: 50 + 300 and 200 + 200. It has still to stand for 50 of that when
+    # the third ends, of which it loses the 200 that it had done, and 50; then 250 + 50, 300 + 50,
+    # and 300 + 300 where much has been done meanwhile.
+    pauses = (1000, 200, 50, 50, 50, 1000)
+    services = [step for pause in pauses for step in (compute(pause), invalidate(1))]
+    costs = tlbi(share=1_000_000, recovery=300, round_trip=0)
+    result = run(program(on(0, *services), on(1, irqs_off(1250), compute(5000)), tlbi=costs))
+    assert result.cpus[1].stolen == 350 + 400 + 250 + 300 + 350 + 600
+    assert result.task_ends[1] == 1250 + 5000 + 2250
+
+
+@EITHER
+def test_what_is_left_to_a_cpu_as_it_drops_everything_waits_for_its_next_entry(run: Run) -> None:
+    # Calls at 1000, and twice at 2000, when CPU 1 enters after CPU 0's step: no call takes time.
+    calls = on(0, compute(1000), flush_kernel(0), compute(1000), *[flush_kernel(0)] * 2)
+    user = on(1, ("user", 2000), compute(10), ("user", 500), compute(10))
+    at_once = DeferredCosts(check=0, entry_flush=0)
+    by_deferral = {"shootdown": Shootdown(DEFERRED), "isolated": (1,), "deferred": at_once}
+    result = run(program(calls, user, **by_deferral))
+    assert call_times(result) == [(1000, 1000), (2000, 2000), (2000, 2000)]
+    assert [call.gone for call in result.calls] == [2000, 2510, 2510]
+
+
+MANY = layout.RECORDS + 50
+"""Events that are more than there are records for."""
+
+
+def test_more_calls_that_leave_debts_than_are_written_down_at_once_add_up() -> None:
+    # A call takes 1000 + 1250, 100 of it the handler: 2150 of each debt of 3000 are paid.
+    calls = on(0, *[compute(1000), flush_kernel(34)] * MANY)
+    owes = [on(cpu, compute(MANY * 3000), working_set=1) for cpu in (1, 2)]
+    result = run_unwatched(program(calls, *owes, walk=3000))
+    assert result.task_ends[0] == MANY * 2250
+    assert [cpu.refill for cpu in result.cpus] == [0, *[(MANY - 1) * 2150 + 3000] * 2]
+    assert [cpu.handlers for cpu in result.cpus] == [0, MANY, MANY]
+
+
+def test_more_services_than_are_written_down_at_once_add_up() -> None:
+    # Each takes 300, of which others lose a quarter, and 1000 until the answers are there.
+    calls = on(0, *[compute(1000), invalidate(1)] * MANY)
+    result = run_unwatched(program(calls, on(1, compute(MANY * 3000)), on(2)))
+    assert result.task_ends[0] == MANY * 2300
+    assert [cpu.stolen for cpu in result.cpus] == [0, MANY * 75, 0]
