@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -50,6 +51,8 @@ from tests.reference.fuzz import Seeded, differences, outcome
 from tests.reference.generate import Source, random_cut, random_program
 from tests.reference.machine import run as run_reference
 from tests.reference.program import Program, Result, Step, TaskSpec
+
+leaving_out = partial(program, shootdown=Shootdown(DEFERRED))
 
 LATE = 200_000
 """When all tasks have done what they do, and only compute."""
@@ -111,7 +114,8 @@ def lone_program(source: Source, max_cpus: int = 5) -> Program:
 
     def happens() -> Step:
         if source.chance(others):
-            return source.choice((("flush_kernel", 1), ("invalidate", 1), ("flush_own", 34)))
+            rare: tuple[Step, ...] = (("flush_kernel", 1), ("free_tables", 1), ("flush_own", 34))
+            return source.choice((*rare, ("invalidate", 1)))
         return event
 
     def repeats() -> tuple[Step, ...]:
@@ -261,7 +265,7 @@ def test_calls_that_leave_some_out_while_all_compute_are_quiet() -> None:
     # interrupt comes 1105 after the call, and its handler lasts 100. All is over before the next.
     calls = on(0, *[compute(1000), flush_kernel(0)] * 4, compute(1000))
     tasks = (calls, on(1, ("user", 20_000)), on(2, compute(20_000)))
-    some = program(*tasks, shootdown=Shootdown(DEFERRED), isolated=(1, 2))
+    some = leaving_out(*tasks, isolated=(1, 2))
     assert_nobody_can_tell(some)
     machine = machine_of(some)
     assert machine.fabric.state[layout.QUIET_CALLS] == 4
@@ -529,6 +533,25 @@ def test_calls_that_are_alike_add_up_on_cpus_that_nobody_has_looked_at(
     assert [cpu.stolen for cpu in result.cpus] == [0, stolen, stolen]
 
 
+def test_a_call_that_leaves_nobody_out_between_two_that_do_leaves_the_second_as_it_was() -> None:
+    # CPU 3 is in user mode and left out of the first and third call, but not of the second, which
+    # meets a window: it begins at 3255, reaches all at 4555, and CPU 3's handler takes it at 4675.
+    calls = [flush_kernel(0), compute(1000), ("free_tables", 0), compute(1000), flush_kernel(0)]
+    window = on(2, compute(3100), irqs_off(200), compute(20_000))
+    user = on(3, ("user", 20_000))
+    caller = on(0, compute(1000), *calls)
+    between = leaving_out(caller, on(1, compute(20_000)), window, user, isolated=(3,))
+    assert_nobody_can_tell(between)
+    result = run_fabric(between)
+    assert call_times(result) == [(1000, 2255), (3255, 4675), (5675, 6930)]
+    assert [call.acks for call in result.calls] == [
+        {1: 2255, 2: 2255},
+        {1: 4605, 2: 4605, 3: 4675},
+        {1: 6930, 2: 6930},
+    ]
+    assert [call.gone for call in result.calls] == [4675, 4675, 20_000 + 170 + 70]
+
+
 # What drawn programs hardly ever meet: that it matters whether a debt has been paid in full, in how
 # long a service that follows upon another, and at which instant a call was left to somebody.
 
@@ -540,8 +563,7 @@ def test_a_debt_is_paid_only_in_what_an_entry_from_user_mode_leaves(run: Run, wa
     # two flushes for a debt of one entry; what is left of it is dropped with the rest.
     calls = on(0, *[compute(1000), ("free_tables", 34)] * 5)
     owes = [on(cpu, ("user", 30_000), working_set=1) for cpu in (1, 2)]
-    by_deferral = {"shootdown": Shootdown(DEFERRED), "isolated": (1, 2)}
-    result = run(program(calls, *owes, walk=walk, **by_deferral))
+    result = run(leaving_out(calls, *owes, walk=walk, isolated=(1, 2)))
     assert [call.end - call.start for call in result.calls] == [1320] * 5
     assert [cpu.refill for cpu in result.cpus] == [0, 4 * 2150 + walk, 4 * 2150 + walk]
 
@@ -566,10 +588,42 @@ def test_what_is_left_to_a_cpu_as_it_drops_everything_waits_for_its_next_entry(r
     calls = on(0, compute(1000), flush_kernel(0), compute(1000), *[flush_kernel(0)] * 2)
     user = on(1, ("user", 2000), compute(10), ("user", 500), compute(10))
     at_once = DeferredCosts(check=0, entry_flush=0)
-    by_deferral = {"shootdown": Shootdown(DEFERRED), "isolated": (1,), "deferred": at_once}
-    result = run(program(calls, user, **by_deferral))
+    result = run(leaving_out(calls, user, isolated=(1,), deferred=at_once))
     assert call_times(result) == [(1000, 1000), (2000, 2000), (2000, 2000)]
     assert [call.gone for call in result.calls] == [2000, 2510, 2510]
+
+
+@EITHER
+def test_flushes_of_user_space_leave_a_debt_of_the_kernel_s_work_as_it_is(run: Run) -> None:
+    # CPU 2 has been paying a debt of 10,000 since 2200, but for four handlers, when it is cut.
+    calls = on(0, compute(1000), flush_kernel(34), *[compute(1000), ("flush_user", 34)] * 4)
+    others = [on(cpu, ("kernel", 50_000)) for cpu in (1, 2)]
+    whole = program(calls, *others, walk=10_000, kernel_entries=1)
+    cut = run(replace(whole, duration=11_000))
+    assert cut.cpus[2].refill == 11_000 - 2200 - 4 * 100
+    assert run(whole).task_ends[2] == 50_000 + 10_000 + 5 * 100
+
+
+@EITHER
+def test_a_cpu_that_stands_still_goes_on_standing_through_services_that_are_alike(run: Run) -> None:
+    # The first service ends at 15,010 and has CPU 1 stand still for 10,010; the others take 10.
+    services = [step for _ in range(5) for step in (compute(100), invalidate(1))]
+    costs = tlbi(share=1_000_000, operation=0, everything=10_000, barrier=10, round_trip=0)
+    caller = on(0, compute(5000), invalidate(0), *services)
+    result = run(program(caller, on(1, compute(50_000)), tlbi=costs, duration=16_000))
+    assert (result.cpus[1].busy, result.cpus[1].stolen) == (15_010, 990)
+
+
+@EITHER
+def test_a_cpu_that_stands_still_pays_nothing_between_flushes(run: Run) -> None:
+    # CPU 2 owes 500 at 15,010 and stands still for 10,010 then, while four handlers empty its TLB.
+    flushes = [step for _ in range(4) for step in (compute(1000), flush_kernel(34))]
+    costs = tlbi(share=1_000_000, operation=0, everything=10_000, barrier=10, round_trip=0)
+    caller = on(0, compute(5000), invalidate(0), *flushes)
+    others = [on(cpu, compute(50_000), working_set=1) for cpu in (1, 2)]
+    result = run(program(caller, *others, tlbi=costs, walk=500))
+    assert result.task_ends == {0: 15_010 + 4 * 2250, 1: 60_910, 2: 60_910}
+    assert result.cpus[2].refill == 500
 
 
 MANY = layout.RECORDS + 50

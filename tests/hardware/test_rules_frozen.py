@@ -253,6 +253,21 @@ def test_an_entry_that_is_over_as_its_cpu_freezes_is_one_before_the_drop(run):
     assert result.task_ends[1] == 2080
 
 
+def test_a_cpu_that_is_to_drop_everything_when_it_runs_is_in_user_mode_until_then(run):
+    # CPU 0 leaves CPU 1 out at 1100, as it is frozen, and CPU 2 at 1150, as it is in user mode:
+    # what it is to drop from 2000 on is no handler yet. They take each other's calls at 2550.
+    calls = on(0, compute(600), flush_user), on(2, compute(650), flush_kernel(0), compute(10))
+    stay = on(1, ("user", 5000))
+    host = turns(500, 0, 500, pv_flush=True)
+    leaving_out = {"shootdown": Shootdown(DEFERRED), "isolated": (1,)}
+    result = run(program(calls[0], stay, calls[1], host=host, **leaving_out))
+    assert [(call.start, call.acks) for call in result.calls] == [
+        (1100, {2: 2550}),
+        (1150, {0: 2550}),
+    ]
+    assert [call.gone for call in result.calls] == [2550, 2550]
+
+
 # -- rows, and the draw ----------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pmsim.hardware.passes.drops import is_frozen, owe_drop
 from pmsim.hardware.passes.handlers import busy_until, revise
-from pmsim.hardware.passes.history import catch_up_all, note_drop, owe, retire
+from pmsim.hardware.passes.history import note_drop, owe, retire
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.quiet import put_off_quietly
@@ -60,8 +60,6 @@ def leave_out(S: State, targets: State, i: int, flags: int, quiet: bool) -> int:
     if quiet:
         S[o + C_DEFERRAL] = S[DEFERRALS]
         return S[USERS]
-    if everyone:
-        catch_up_all(S)  # each owes the numbers up to now
     left_out = 0
     for j in range(S[N_CPUS] if everyone else targets.size):
         c = j if everyone else targets[j]

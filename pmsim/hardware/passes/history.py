@@ -294,14 +294,13 @@ def _catch_up_with_services(S: State, r: int, empties: int) -> None:
             empty_tlb(S, r, FULL)
         return
     alike = S[LEAST_SLACK] >= 0 and (empties == 0 or refill_of(S, r, FULL) <= S[LEAST_GAP])
-    begun = S[r + SINCE] - S[r + SINCE_STOLEN]
     k = 0
     while k < count:
         at = record_of(S, first + k)
         clock = S[at + RECORD_TIME] - S[r + PLAN_STOLEN]
         charge(S, r, clock, S[at + RECORD_SERVICE], S[at + RECORD_AFTER], empties)
         k += 1
-        if k == 2 and count > 3 and alike and S[r + REACHED] <= clock and clock > begun:
+        if k == 2 and count > 3 and alike and S[r + REACHED] <= clock:
             k = count - 1
             last = S[record_of(S, first + k) + RECORD_STOLEN]
             before = record_of(S, first + k - 1)
