@@ -13,7 +13,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from pmsim.calibration.fit import Fitted
 from pmsim.calibration.host import Host
 from pmsim.calibration.topology import LEVELS
-from pmsim.scenario.platform import platform_data
+from pmsim.scenario.platform import load_platform, platform_data
 from pmsim.units import format_time
 
 _SYSFS: Final = "/sys/devices/system/cpu"
@@ -123,3 +123,9 @@ def _laid_out(node: Any) -> Any:
             items.fa.set_flow_style()
         return items
     return node
+
+
+def freezes(like: str) -> bool:
+    """Return whether the CPUs of the nearest platform do not always run."""
+    host = load_platform(like).host
+    return host is not None and host.freezes

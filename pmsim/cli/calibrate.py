@@ -55,6 +55,7 @@ def calibrate(
     """
     from pmsim.calibration.calibrate import calibrate as measure
     from pmsim.calibration.calibration import cells_file
+    from pmsim.calibration.platform_file import freezes
     from pmsim.simulation.result.files import check_files
 
     drawn = None if no_figures else figure or out.with_suffix(".png")
@@ -63,7 +64,7 @@ def calibrate(
     if not quiet:
         from pmsim.cli.compiling import compile_passes
 
-        compile_passes()
+        compile_passes(turns=like is not None and freezes(like))
     length = {} if seconds is None else {"seconds": seconds}
     with at_work(), _shown(wanted=not quiet) as report:
         found = measure(like=like, kernel=kernel, report=report, **length)

@@ -60,6 +60,7 @@ def reproduce(
 
     Raw predictions read no measurement; scaled ones read one point of each experiment.
     """
+    from pmsim.reproduction.experiment import experiment_names, load_experiment
     from pmsim.reproduction.reproduce import reproduce as run
     from pmsim.simulation.result.place import check_place, result_directory
 
@@ -67,13 +68,14 @@ def reproduce(
     check_place(place, force=force)
     say_what_stays(place)
     check_memory()
+    named = [one for name in experiments or experiment_names() for one in _chosen(name)]
+    chosen = [load_experiment(one) if isinstance(one, str) else one for one in named]
     if not quiet:
         from pmsim.cli.compiling import compile_passes
 
-        compile_passes()
+        compile_passes(turns=any(one.takes_turns for one in chosen))
     with at_work():
         with _shown(wanted=not quiet) as progress:
-            chosen = [one for name in experiments or () for one in _chosen(name)]
             found = run(*chosen, workers=workers, progress=progress, intervals=intervals)
         with result_directory(place, force=force) as work:
             _write(found, work, figures=not no_figures)

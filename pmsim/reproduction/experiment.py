@@ -22,6 +22,7 @@ from pmsim.scenario.faults import FaultList, did_you_mean, validated
 from pmsim.scenario.nodes import Leaf, Node, Table, find
 from pmsim.scenario.read import read_file
 from pmsim.scenario.scenario import Scenario, load
+from pmsim.simulation.run.compiling import takes_turns
 
 RUN: Final = "run"
 """What a point's only run is called."""
@@ -131,9 +132,23 @@ class Experiment:
             return "guests"
         return _FAMILIES[resolved.kernel.arch]
 
+    @property
+    def takes_turns(self) -> bool:
+        """Whether any of its runs is one of CPUs that do not always run."""
+        runs = [changes for point in self.points for changes in point.runs.values()]
+        # To resolve all runs takes longer than to compile: those of other hosts will do.
+        hosted = [changes for changes in runs if any(map(_is_of_the_host, changes))]
+        scenarios = [self.scenario, *(self.scenario.with_nodes(list(one)) for one in hosted)]
+        return any(takes_turns(one.resolve()) for one in scenarios)
+
     def measured(self, point: Point) -> float:
         """Return a point's measured figure in the experiment's unit."""
         return self.measurements.value(point.measured)
+
+
+def _is_of_the_host(change: tuple[str, Node]) -> bool:
+    path = change[0]
+    return path == "machine" or path.startswith(("machine.host", "machine.platform"))
 
 
 def experiment_names() -> list[str]:

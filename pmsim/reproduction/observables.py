@@ -35,7 +35,7 @@ MEANINGS: Final[Mapping[What, str]] = {
     " first one's start to its last one's end, by the number of those of the first kind; the mean"
     " over tasks",
     "rate": "operations of the first kind of `of` by all tasks in a second, from the first one's"
-    " start to the last one's end",
+    " start to the last one's end; 0 where none ended",
     "calls": "shootdowns in an operation of the kinds `of`, the mean",
     "latency": "the mean latency of shootdowns with a cause in `of`; of all where `of` is empty",
     "run": "the length of the run",
@@ -121,7 +121,10 @@ def _loop(tables: TableSource, of: tuple[str, ...]) -> float:
 
 
 def _rate(tables: TableSource, of: tuple[str, ...]) -> float:
-    rows = _operations(tables, of)
+    try:
+        rows = _operations(tables, of)
+    except ResultError:
+        return 0.0
     count = int((rows["kind"].astype(str) == of[0]).sum())
     return float(count * S / (rows["end_ps"].max() - rows["start_ps"].min()))
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from pmsim.errors import ResultError
 from pmsim.reproduction.arithmetic import evaluate
 from pmsim.reproduction.experiment import Changes, Experiment, Point
 from pmsim.reproduction.ranges import DRAWS, other_constants
@@ -132,7 +133,12 @@ def _values(
     values = {}
     for point, keys in wanted:
         read = {name: in_unit(experiment, value) for name, value in runs.read(keys).items()}
-        values[point.name] = evaluate(point.predicted, read)
+        try:
+            values[point.name] = evaluate(point.predicted, read)
+        except ValueError as error:
+            found = ", ".join(f"{name} {value:g}" for name, value in read.items())
+            message = f"{experiment.name}, {point.name}: {error} ({found}; longer runs may)"
+            raise ResultError(message) from None
     return values
 
 

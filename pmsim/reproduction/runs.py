@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
@@ -22,9 +22,14 @@ from pmsim.simulation.result.manifest import scenario_hash
 from pmsim.simulation.result.scratch import scratch
 from pmsim.simulation.run.replications import run_once
 from pmsim.simulation.tables.memory import MemoryTables
+from pmsim.units import S
 
 WORTH_RUNS: Final = 12
 """Runs from which on other processes pay for their start."""
+
+SELDOM: Final = S
+"""Interval of the timeline, which nothing is read off: longer than most runs here (to keep a
+usual one takes an eighth of a short run of 64 CPUs)."""
 
 Report = Callable[[int, int], None]
 """Hears how many runs are done, and of how many."""
@@ -127,6 +132,8 @@ def _changed(scenario: Scenario, changes: Iterable[tuple[str, object]]) -> Scena
 
 def _observed(scenario: ResolvedScenario, what: str, observe: Observable) -> float:
     """Run a scenario, and return what is read off it; ``what`` it is for stands in errors."""
+    measure = scenario.measure.model_copy(update={"timeline": SELDOM})
+    scenario = replace(scenario, measure=measure)
     with MemoryTables(partial(scratch, Path(gettempdir()), SCRATCH)) as tables:
         try:
             duration = run_once(scenario, 0, tables)

@@ -9,11 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
+from typer.testing import CliRunner
 
+from pmsim.calibration.platform_file import freezes
+from pmsim.cli.app import app
 from pmsim.cli.compiling import compile_passes
 from pmsim.errors import Fault, ScenarioError
 from pmsim.hardware.passes import cache
 from pmsim.hardware.passes.jit import internals
+from pmsim.scenario.platform import platform_data
 from pmsim.scenario.scenario import load
 from pmsim.simulation.run.compiling import takes_turns
 
@@ -107,6 +112,32 @@ def test_compiling_for_cpus_that_take_turns_is_announced_too(
 def test_a_guest_with_overcommit_has_cpus_that_take_turns(overcommit: int, turns: bool) -> None:
     guest = load("guest-policy-load").with_(**{"machine.host.overcommit": overcommit})
     assert takes_turns(guest.resolve()) == turns
+
+
+@pytest.mark.parametrize(("name", "turns"), [("li-2017", True), ("zeng-2022", False)])
+def test_an_experiment_with_guests_that_share_a_host_announces_what_it_compiles(
+    name: str, turns: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    said = []
+
+    def told(**how: object) -> None:
+        said.append(how)
+        raise ScenarioError([Fault("x", 0, 0, "enough", "no run is needed")])
+
+    monkeypatch.setattr("pmsim.cli.compiling.compile_passes", told)
+    CliRunner().invoke(app, ["reproduce", name, "--out", str(tmp_path / "out")])
+    assert said == [{"turns": turns}]
+
+
+@pytest.mark.parametrize(("overcommit", "turns"), [(1, False), (2, True)])
+def test_calibrating_like_such_a_guest_announces_it_too(
+    overcommit: int, turns: bool, tmp_path: Path
+) -> None:
+    data = platform_data("kvm-milan")
+    data["host"] = {**data["host"], "overcommit": overcommit}
+    file = tmp_path / "mine.yaml"
+    YAML().dump({"pmsim": 1, **data}, file)
+    assert freezes(str(file)) is turns
 
 
 @pytest.mark.parametrize("where", ["chosen", "beside", "user"])

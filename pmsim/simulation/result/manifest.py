@@ -89,6 +89,12 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     ]
     if not said and one.get("code_sha256") != other.get("code_sha256"):
         said = ["two states of pmsim's own code"]
+    codes, others = one.get("protocols", {}), other.get("protocols", {})
+    said += [
+        f"two states of the code of {name}"
+        for name, code in codes.items()
+        if others.get(name, code) != code
+    ]
     return ", ".join(said)
 
 
