@@ -27,6 +27,14 @@ def status(path: Path) -> os.stat_result:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
 
 
+def is_file(path: Path) -> bool:
+    """Return whether there is a file; no name that none can have (too long, with a NUL) is one."""
+    try:
+        return stat.S_ISREG(status(path).st_mode)
+    except OSError:
+        return False
+
+
 def kind_of(path: Path) -> str:
     """Return what stands at a path that is no file, in words; empty for a file.
 

@@ -11,6 +11,7 @@ import typer
 
 from pmsim.cli.calibrate import calibrate
 from pmsim.cli.check import check
+from pmsim.cli.command import Command
 from pmsim.cli.compare import compare
 from pmsim.cli.costs import costs
 from pmsim.cli.export import export
@@ -57,20 +58,20 @@ def _options(
     """Take the options that stand before a command."""
 
 
-app.command()(run)
-app.command()(sweep)
-app.command()(compare)
-app.command()(sensitivity)
-app.command()(check)
-app.command(name="list")(list_)
-app.command()(costs)
-app.command()(reproduce)
-app.command()(calibrate)
-app.command()(plot)
-app.command()(report)
-app.command()(export)
-app.command(name="import")(import_)
-app.command()(schema)
+app.command(cls=Command)(run)
+app.command(cls=Command)(sweep)
+app.command(cls=Command)(compare)
+app.command(cls=Command)(sensitivity)
+app.command(cls=Command)(check)
+app.command(name="list", cls=Command)(list_)
+app.command(cls=Command)(costs)
+app.command(cls=Command)(reproduce)
+app.command(cls=Command)(calibrate)
+app.command(cls=Command)(plot)
+app.command(cls=Command)(report)
+app.command(cls=Command)(export)
+app.command(name="import", cls=Command)(import_)
+app.command(cls=Command)(schema)
 
 
 def main() -> None:

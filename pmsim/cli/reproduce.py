@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pmsim.cli import completing
+from pmsim.cli.calibrate import HOST
 from pmsim.cli.options import Quiet
 from pmsim.cli.run import RESULTS
 from pmsim.cli.status import at_work, check_memory, reporting, say, say_what_stays
+from pmsim.errors import Fault, ScenarioError
 
 if TYPE_CHECKING:
     from pmsim.reproduction.experiment import Experiment
@@ -89,6 +91,10 @@ def _chosen(name: str) -> Sequence[str | Experiment]:
     from pmsim.calibration.experiments import calibrated_experiments, calibration_at
 
     path = calibration_at(name)
+    if path is None and name == HOST.stem and not HOST.is_file():
+        hint = f"`pmsim calibrate` measures this machine, and writes {HOST}"
+        fault = Fault(name, 0, 0, "no-cells", f"there is no {HOST}, nor cells beside it", hint)
+        raise ScenarioError([fault])
     return [name] if path is None else calibrated_experiments(path)
 
 

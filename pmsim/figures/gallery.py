@@ -155,7 +155,7 @@ _ANSWERS: Final[dict[str, tuple[Panel, ...]]] = {
             partial(overcommitted.of_guests, metric=metric), overcommitted.size,
             overcommitted.draw, overcommitted.says, name=metric,
         )
-        for metric in (overcommitted.RATE, overcommitted.LATENCY)
+        for metric in (overcommitted.RATE, overcommitted.LATENCY, overcommitted.HELD_UP)
     ),
     "waking": (Panel(wakeups.parts, wakeups.size, wakeups.draw, wakeups.says),),
 }  # fmt: skip
@@ -166,7 +166,7 @@ _ANSWERED_BY: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "protocols": frozenset(side_by_side.COSTS),
         "variants": frozenset(side_by_side.ACROSS),
         "isolation": frozenset({"isolated_interrupts_per_s", "isolated_own_share"}),
-        "guests": frozenset({overcommitted.RATE, overcommitted.LATENCY}),
+        "guests": frozenset({overcommitted.RATE, overcommitted.LATENCY, overcommitted.HELD_UP}),
         "waking": frozenset({wakeups.LATENCY, wakeups.PART}),
     }
 )

@@ -26,6 +26,8 @@ OVERCOMMIT: Final = "machine.host.overcommit"
 """The axis along which everything is drawn."""
 PV_FLUSH: Final = "machine.host.pv_flush"
 RATE, LATENCY = "broadcasts_per_s", "latency_mean_ps"
+HELD_UP: Final = "held_up_ps"
+"""How long frozen CPUs held locks that others waited for; none where no CPU is frozen."""
 _EXIT: Final = "machine.host.exit"
 _MOST_LINES: Final = 6
 _ALIKE: Final = 0.1
@@ -97,7 +99,8 @@ def guests(sweep: Swept, metric: str = RATE, ax: Axes | None = None) -> Axes:
         A sweep of `pmsim.sweep` or `pmsim.open` over ``machine.host.overcommit`` from 1 on.
     metric
         ``broadcasts_per_s``: what it gets done, in parts of what it would alone in as much running
-        time; ``latency_mean_ps``: what a shootdown takes.
+        time; ``latency_mean_ps``: what a shootdown takes; ``held_up_ps``: how long CPUs were frozen
+        while their tasks held locks that others waited for.
     ax
         Axes to draw on; a figure of its own where not given.
 
@@ -133,7 +136,9 @@ def of_guests(sweep: Swept, metric: str) -> Guests | None:
     shape = [len(axis.labels) for axis in (*others, along)]
     keys = [key if others else key[0] for key in product(*(a.labels for a in (*others, along)))]
     heights = table.reindex(keys).to_numpy(dtype=float).reshape(shape)
-    if np.isnan(heights).any() or not heights.all():
+    if metric == HELD_UP:
+        heights = np.nan_to_num(heights)
+    if np.isnan(heights).any() or not (heights.any() if metric == HELD_UP else heights.all()):
         return None
     same = [place for place in range(len(others)) if _alike(heights, place)]
     heights = heights.mean(axis=tuple(same))
@@ -168,6 +173,9 @@ def draw(found: Guests, ax: Axes) -> Axes:
         measure = Measure(RATE, "done of its share of the host", formatting.SHARE)
         ax.set_ylim(0, 1.15 * max(1.0, *(float(row.max()) for row in rows.values())))
         measure.on(ax.yaxis)
+    elif found.measure.column == HELD_UP:
+        ax.set_ylim(0, 1.15 * max(float(row.max()) for row in rows.values()))
+        found.measure.on(ax.yaxis)
     else:
         ax.set_yscale("log")
         found.measure.on(ax.yaxis)

@@ -48,6 +48,9 @@ class LockUse:
         How often a task waited, how long all did together, and the longest of these.
     waiters
         How long the tasks of each workload waited on each CPU, by both.
+    frozen_ps
+        How long the CPUs of those who held one did not run while others waited: a guest's host had
+        taken them off (lock-holder preemption).
     held_ps, holder, holder_cpu, doing, held_from_ps
         The longest that one was held while others waited: how long, by whom, in which operation,
         and from when on.
@@ -57,6 +60,7 @@ class LockUse:
     waited_ps: Picoseconds = 0
     longest_wait_ps: Picoseconds = 0
     waiters: Counter[tuple[str, CpuId]] = field(default_factory=Counter)
+    frozen_ps: Picoseconds = 0
     held_ps: Picoseconds = 0
     holder: str = ""
     holder_cpu: CpuId = -1

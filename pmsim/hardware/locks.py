@@ -135,7 +135,7 @@ class Mutex:
         waiter = self.spinners[0] if self.spinners else self._sleepers[0]
         machine, now = self._machine, releaser.now
         if machine.turns is not None:
-            machine.note_holder(releaser.cpu, max(waiter.waits_since, self._handed))
+            machine.note_holder(self, releaser.cpu, max(waiter.waits_since, self._handed))
         machine.contention.released(self, releaser, waiter, self._handed, now)
         self._handed = now
         if self.spinners:
@@ -279,7 +279,7 @@ class Spinlock:
         self.owner = owner = self._next_owner()
         machine, now = self._machine, self._words[layout.NOW]
         if machine.turns is not None:
-            machine.note_holder(task.cpu, max(owner.waits_since, self._handed))
+            machine.note_holder(self, task.cpu, max(owner.waits_since, self._handed))
         machine.contention.released(self, task, owner, self._handed, now)
         self._handed = now
         owner.goes_on_a_line_after(task)

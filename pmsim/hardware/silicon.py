@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pmsim.hardware.contention import Contention
+from pmsim.hardware.contention import Contended, Contention
 from pmsim.hardware.costs import CrosscallOrder, Jitter, MachineCosts
 from pmsim.hardware.detail import MOST_KEPT, Detail, DetailSink
 from pmsim.hardware.fabric import ACCOUNT_COLUMNS, Fabric
@@ -171,13 +171,15 @@ class Silicon:
         if self.jitter is not None and jitter_rng is None:
             raise ValueError("a machine with jitter needs a random generator")
 
-    def note_holder(self, cpu: int, since: int) -> None:
+    def note_holder(self, lock: Contended, cpu: int, since: int) -> None:
         """Note that somebody has waited since an instant for what a task of a CPU lets go of.
 
         Where its CPUs do not always run.
         """
         assert self.turns is not None
-        self.holding_frozen[cpu] += self.turns.frozen(cpu, since, self.now)
+        frozen = self.turns.frozen(cpu, since, self.now)
+        self.holding_frozen[cpu] += frozen
+        self.contention.uses[lock.name].frozen_ps += frozen
 
     @property
     def now(self) -> int:

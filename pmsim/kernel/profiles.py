@@ -298,6 +298,38 @@ def _unknown_key(key: str) -> Fault:
 def _as_fault(found: dict[str, Any]) -> Fault:
     context = found.get("ctx", {})
     place = ".".join(["kernel", *map(str, found["loc"])])
-    code = str(context.get("code", "bad-value"))
-    message = str(context.get("message", found["msg"]))
-    return Fault(place, 0, 0, code, message, str(context.get("hint", "")))
+    if "code" in context:
+        message, hint = str(context["message"]), str(context.get("hint", ""))
+        return Fault(place, 0, 0, str(context["code"]), message, hint)
+    given = as_written(found["input"])
+    given = f"'{given}'" if len(given) <= MOST_SHOWN else f"'{given[:MOST_SHOWN]}...'"
+    if found["type"] == "literal_error":
+        words = re.findall(r"'([^']*)'", context["expected"])
+        near = get_close_matches(str(found["input"]), words, n=1)
+        hint = f"did you mean {near[0]}?" if near else ""
+        message = f"{given} is not one of: {', '.join(words)}"
+        return Fault(place, 0, 0, "bad-value", message, hint)
+    if found["type"] in _LIMITS:
+        side, key = _LIMITS[found["type"]]
+        return Fault(place, 0, 0, "bad-value", f"{given} must be {side} {context[key]}")
+    kind = next((word for start, word in _TYPES.items() if found["type"].startswith(start)), "")
+    if kind:
+        return Fault(place, 0, 0, "bad-value", f"{given} is no {kind}")
+    said = found["msg"].removeprefix("Value error, ")
+    return Fault(place, 0, 0, "bad-value", f"{given}: {said[:1].lower()}{said[1:]}")
+
+
+MOST_SHOWN: Final = 40
+"""Letters of a wrong value that a message shows."""
+
+_LIMITS: Final = {
+    "greater_than": ("more than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+_TYPES: Final = {
+    "int": "whole number", "bool": "true or false", "string": "text", "float": "number",
+    "finite": "finite number",
+}  # fmt: skip
+"""What the kinds of pydantic's errors about types begin with."""

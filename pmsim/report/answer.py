@@ -137,11 +137,15 @@ _LOST_TO: Final = {
 
 def locks(summary: Summary) -> Table:
     """Return which locks were waited for, and who held them."""
-    head = ("lock", "waits", "waited", "longest", "most by", "held up to", "by", "in")
+    in_turns = any(one.frozen_ps for one in summary.locks)
+    frozen = ("holders frozen",) if in_turns else ()
+    head = ("lock", "waits", "waited", "longest", "most by", *frozen, "held up to", "by", "in")
     rows = [
         (
             word(one.lock), count(one.waits), time(one.waited_ps), time(one.longest_wait_ps),
-            word(f"{one.waiter}, CPU {one.waiter_cpu}"), time(one.held_ps),
+            word(f"{one.waiter}, CPU {one.waiter_cpu}"),
+            *((time(one.frozen_ps),) if in_turns else ()),
+            time(one.held_ps),
             word("" if one.holder is None else f"{one.holder}, CPU {one.holder_cpu}"),
             word(one.doing or ""),
         )
@@ -153,6 +157,7 @@ def locks(summary: Summary) -> Table:
         head,
         tuple(rows),
         "Held: the longest while others waited."
+        + (" Frozen: the time in which a holder's CPU did not run meanwhile." if in_turns else "")
         + (f" The first {len(rows):,} of {len(summary.locks):,} locks." if more else ""),
     )
 

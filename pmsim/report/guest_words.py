@@ -31,7 +31,25 @@ def guest_words(sweep: Sweep) -> list[str]:
             "Paravirtual flushes get so many times as much done, by virtual CPUs to one of the"
             f" host's: {', '.join(times)}."
         )
-    return said
+    return said + _held_up(overcommitted.of_guests(sweep, overcommitted.HELD_UP))
+
+
+def _held_up(found: Guests | None) -> list[str]:
+    """Return for how long frozen holders of locks held others up; nothing where none did."""
+    if found is None:
+        return []
+    told = [
+        f"{found.name(line)} {_with_each(found, row)}".strip() for line, row in found.values.items()
+    ]
+    return [
+        "CPUs that were frozen while their tasks held a lock held others up (lock-holder"
+        f" preemption): {'; '.join(told)}."
+    ]
+
+
+def _with_each(found: Guests, row: Floats) -> str:
+    pairs = list(zip(found.along.texts, row.tolist(), strict=True))[1:]
+    return ", ".join(f"{formatting.time(ps)} with {text} to a CPU" for text, ps in pairs)
 
 
 def _along(found: Guests, row: Floats) -> str:

@@ -136,6 +136,9 @@ def _fault_of(found: Mapping[str, Any], node: Node, model: type[BaseModel], file
         name = str(found["loc"][-1])
         return Fault(file, place.line, place.column, "missing-key", f"the key '{name}' is missing")
     code, message, hint = _said(kind, found, place)
+    if _TYPES.get(kind) == _MAPPING and not hint:
+        known = sorted(_keys_at(model, found["loc"]))
+        hint = f"keys: {', '.join(known)}" if known else ""
     return Fault(file, place.line, place.column, code, message, hint)
 
 
@@ -189,7 +192,10 @@ def _said(kind: str, found: Mapping[str, Any], place: Node) -> tuple[str, str, s
         return "bad-value", f"{_shown(place)} cannot stand here", hint
     if kind in _TYPES:
         return "wrong-type", f"{_shown(place)} is no {_TYPES[kind]}", ""
-    return "bad-value", f"{_shown(place)}: {found['msg'][:1].lower()}{found['msg'][1:]}", ""
+    if kind == "string_too_short":
+        return "bad-value", f"{_shown(place)} is too short to be a name", ""
+    said = found["msg"].removeprefix("Value error, ")
+    return "bad-value", f"{_shown(place)}: {said[:1].lower()}{said[1:]}", ""
 
 
 _LIMITS: Final = {
@@ -208,6 +214,7 @@ _PATTERNS: Final = {
     DIRECTORY_NAME: "it names a directory: 1 to 100 characters, no slash or control, no dot first",
 }
 
+_MAPPING: Final = "mapping of keys"
 _TYPES: Final = {
     "int_type": "whole number",
     "int_from_float": "whole number",
@@ -220,9 +227,9 @@ _TYPES: Final = {
     "bool_parsing": "true or false",
     "list_type": "list",
     "tuple_type": "list",
-    "dict_type": "mapping of keys",
-    "model_type": "mapping of keys",
-    "model_attributes_type": "mapping of keys",
+    "dict_type": _MAPPING,
+    "model_type": _MAPPING,
+    "model_attributes_type": _MAPPING,
 }
 
 

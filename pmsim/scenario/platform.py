@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pmsim.errors import CpuListError, Fault, ScenarioError
+from pmsim.inputs import is_file
 from pmsim.scenario.costs import OwnKeys, own_protocols, protocol_keys
 from pmsim.scenario.faults import FaultList, did_you_mean, validated
 from pmsim.scenario.known import known_constants
@@ -26,6 +27,8 @@ from pmsim.scenario.nodes import Leaf, Node, Table, find, merged, node_of
 from pmsim.scenario.read import parse, read_file
 from pmsim.scenario.sources import GivenConstant, Unsourcing
 
+MOST_SHOWN: Final = 60
+"""Letters of a name that messages show."""
 _SOURCED: Final = ("topology", "costs", "host")
 
 
@@ -253,9 +256,10 @@ def _shipped(name: str) -> tuple[Node, str]:
     names = platform_names()
     if name not in names:
         hint = did_you_mean(name, names)
-        if Path(name).is_file():
+        if is_file(Path(name)):
             hint = f"for the file of this name: ./{name}"
-        message = f"there is no platform '{name}'"
+        shown = name if len(name) <= MOST_SHOWN else f"{name[:MOST_SHOWN]}..."
+        message = f"there is no platform '{shown}'"
         raise ScenarioError([Fault("machine", 0, 0, "unknown-platform", message, hint)])
     file = f"{name}.yaml"
     return parse((_folder() / file).read_text(encoding="utf-8"), file), file

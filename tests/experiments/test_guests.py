@@ -99,11 +99,16 @@ def test_in_a_boot_a_shootdown_takes_a_round_of_the_host_and_locks_are_held_by_t
     storm = pmsim.load("guest-boot-storm").with_(
         **{"machine.host.overcommit": overcommit, "machine.host.exit": "785ns"}
     )
-    summary = pmsim.run(storm).summary
+    result = pmsim.run(storm)
+    summary = result.summary
     assert summary.latency_ps.p50 == pytest.approx(overcommit * SLICE, rel=0.02)
     assert summary.frozen is not None
     assert summary.frozen.share == pytest.approx(1 - 1 / overcommit, abs=0.01)
     assert summary.frozen.held_up_ps > 10 * MS
+    # Whose lock it was: all of it, most at the one that loads wait for each other at.
+    assert sum(lock.frozen_ps for lock in summary.locks) == summary.frozen.held_up_ps
+    assert max(summary.locks, key=lambda lock: lock.frozen_ps).lock == "module_mutex"
+    assert "(lock-holder preemption)" in " ".join(answer_words(result))
 
 
 @cache

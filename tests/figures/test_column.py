@@ -214,7 +214,7 @@ def test_all_kinds_of_figures_are_looked_at(figures: dict[str, Figure]) -> None:
         "agreement", "misses", "experiment", "protocols_latency_mean_ps",
         "protocols_taken_mean_ps", "isolation_isolated_interrupts_per_s",
         "isolation_isolated_own_share", "waking", "pareto", "guests_broadcasts_per_s",
-        "guests_latency_mean_ps", "variants_operation_mean_ps",
+        "guests_latency_mean_ps", "guests_held_up_ps", "variants_operation_mean_ps",
     }  # fmt: skip
 
 

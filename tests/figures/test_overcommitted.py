@@ -14,7 +14,7 @@ import pmsim
 from pmsim.errors import ResultError
 from pmsim.figures import overcommitted
 from pmsim.figures.gallery import drawings
-from pmsim.figures.overcommitted import OVERCOMMIT, PV_FLUSH, RATE, Guests
+from pmsim.figures.overcommitted import HELD_UP, OVERCOMMIT, PV_FLUSH, RATE, Guests
 from pmsim.report.guest_words import guest_words
 
 EXIT: Final = "machine.host.exit"
@@ -44,7 +44,11 @@ class OfGuests:
             for row in cells.to_dict("records")
         ]
         named = cells.assign(cell=range(len(cells)), replication=0)
-        return named.assign(broadcasts_per_s=rates, latency_mean_ps=[1e9 / one for one in rates])
+        frozen = [float("nan") if row[OVERCOMMIT] == 1 else 1e9 * row[OVERCOMMIT]
+                  for row in cells.to_dict("records")]  # fmt: skip
+        return named.assign(
+            broadcasts_per_s=rates, latency_mean_ps=[1e9 / one for one in rates], held_up_ps=frozen
+        )
 
     def intervals(self, *columns: str, level: float = 0.95) -> pd.DataFrame:
         (name,) = columns
@@ -83,10 +87,19 @@ def test_what_makes_next_to_no_difference_has_no_lines() -> None:
 
 
 def test_the_answer_tells_shares_and_gains() -> None:
-    shares, gains = guest_words(SWEEP)  # type: ignore[arg-type]
+    shares, gains, held_up = guest_words(SWEEP)  # type: ignore[arg-type]
     assert "ordinary flushes 10 % with 2 to a CPU, 10 % with 3 to a CPU" in shares
     assert "paravirtual flushes 100 % with 2 to a CPU, 110 % with 3 to a CPU" in shares
     assert "1 times with 1, 10 times with 2, 11 times with 3" in gains
+    assert "(lock-holder preemption): 2 ms with 2 to a CPU, 3 ms with 3 to a CPU." in held_up
+
+
+def test_holders_of_locks_are_frozen_for_nothing_where_each_has_a_cpu() -> None:
+    (row,) = taken(SWEEP, HELD_UP).values.values()
+    assert row.tolist() == [0, 2e9, 3e9]
+    axes = pmsim.plot.guests(SWEEP, HELD_UP)  # type: ignore[arg-type]
+    assert axes.get_yscale() == "linear"
+    assert "lock holders frozen" in axes.get_ylabel().lower() or axes.get_title()
 
 
 def test_a_sweep_that_was_interrupted_is_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:

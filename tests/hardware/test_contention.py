@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from pmsim.hardware.contention import LockUse
+from pmsim.hardware.host import Host
 from pmsim.hardware.locks import Mutex, Spinlock
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.rwsem import RwSemaphore
@@ -98,3 +99,12 @@ def test_waits_that_the_end_of_a_run_cuts_are_noted_up_to_there() -> None:
     use = used(m, Spinlock(m, "purge_lock"), (0, 1000), (10, 1), until=400)
     assert (use.waits, use.waited_ps) == (1, 390)
     assert (use.held_ps, use.holder, use.held_from_ps) == (390, "task 0", 10)
+
+
+def test_a_holder_whose_cpu_is_frozen_holds_others_up_for_that_long() -> None:
+    # CPU 0 runs from 0 to 100 and from 200 on, and lets go at 250 what CPU 1 asks for at 110.
+    host = Host(overcommit=2, slice=100, phases=(0, 100))
+    m = Machine(Topology(cores=2), costs(line=5, wakeup=30), host=host)
+    use = used(m, Spinlock(m, "pgd_lock"), (0, 150), (10, 40))
+    assert (use.waited_ps, use.held_ps, use.frozen_ps) == (190, 140, 90)
+    assert m.holding_frozen.tolist() == [90, 0]

@@ -248,3 +248,23 @@ def test_another_split_of_32_bits_moves_modules_and_the_direct_map(
 ) -> None:
     found = load_profile(profile, {"page_offset": split})
     assert (found.page_offset, found.modules_start, found.lowmem) == (split, modules, lowmem)
+
+
+@pytest.mark.parametrize(
+    ("key", "given", "said", "hint"),
+    [
+        ("crosscall_order", "serail", "'serail' is not one of: concurrent, serial",
+         "did you mean serial?"),
+        ("area_free_stays", 1.5, "'1.5' is no whole number", ""),
+        ("lazy_merges", "maybe", "'maybe' is no true or false", ""),
+        ("vmalloc_start", 4096, "'4096' must be at least ", ""),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_key_is_said_in_plain_words(
+    key: str, given: Any, said: str, hint: str
+) -> None:
+    with pytest.raises(ScenarioError) as error:
+        load_profile(LINUX_6_1, {key: given})
+    (fault,) = error.value.faults
+    assert fault.message.startswith(said)
+    assert fault.hint == hint

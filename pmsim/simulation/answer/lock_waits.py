@@ -8,8 +8,8 @@ from pmsim.simulation.answer.summary import LockWaits
 from pmsim.simulation.tables.source import TableSource, whole
 
 _NUMBERS = (
-    "waits", "waited_ps", "longest_wait_ps", "waiter_cpu", "waiter_ps", "held_ps", "holder_cpu",
-    "held_from_ps",
+    "waits", "waited_ps", "longest_wait_ps", "waiter_cpu", "waiter_ps", "frozen_ps", "held_ps",
+    "holder_cpu", "held_from_ps",
 )  # fmt: skip
 
 _WORDS = ("lock", "waiter", "holder", "doing")
@@ -31,6 +31,7 @@ def lock_waits(files: TableSource) -> tuple[LockWaits, ...]:
                 longest_wait_ps=int(own["longest_wait_ps"].max()),
                 waiter=str(own["waiter"][waiter]),
                 waiter_cpu=int(own["waiter_cpu"][waiter]),
+                frozen_ps=int(own["frozen_ps"].sum()),
                 held_ps=held,
                 holder=own["holder"][holder] if held else None,
                 holder_cpu=int(own["holder_cpu"][holder]) if held else None,

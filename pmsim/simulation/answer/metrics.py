@@ -265,6 +265,12 @@ _DECLARED = (
         "handlers", "1", "count", "handlers", "Interrupt handlers run.", lambda m: m.handlers
     ),
     Metric(
+        "held_up_ps", "ps", "time", "lock holders frozen",
+        "How long virtual CPUs were frozen while their tasks held locks that others waited for"
+        " (lock-holder preemption); unknown where no CPU was ever frozen.",
+        lambda m: None if m.summary.frozen is None else m.summary.frozen.held_up_ps,
+    ),
+    Metric(
         "latency_mean_ps", "ps", "mean", "mean latency of a shootdown",
         "Mean latency of a shootdown, from its start to its initiator's next step.",
         Measured.mean_latency, headline=True,

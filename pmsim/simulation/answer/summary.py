@@ -219,6 +219,7 @@ class LockWaits(Record):
     longest_wait_ps: Annotated[int, "The longest wait."]
     waiter: Annotated[str, "The workload that waited longest on one CPU, or a kernel's task."]
     waiter_cpu: Annotated[int, "That CPU."]
+    frozen_ps: Annotated[int, "How long the CPUs of its holders were frozen while others waited."]
     held_ps: Annotated[int, "The longest that it was held while others waited."]
     holder: Annotated[str | None, "The workload that held it then, or a kernel's task."]
     holder_cpu: Annotated[int | None, "On which CPU."]

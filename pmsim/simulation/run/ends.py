@@ -84,6 +84,7 @@ def _lock_row(name: str, use: LockUse) -> Row:
         "waiter": waiter,
         "waiter_cpu": cpu,
         "waiter_ps": waited,
+        "frozen_ps": use.frozen_ps,
         "held_ps": use.held_ps,
         "holder": use.holder or None,
         "holder_cpu": use.holder_cpu if use.holder else None,

@@ -419,6 +419,11 @@ LOCKS = Table(
         _text("waiter", "The workload that waited longest in all on one CPU, or a kernel's task."),
         _count("waiter_cpu", "That CPU."),
         _time("waiter_ps", "How long it waited there."),
+        _time(
+            "frozen_ps",
+            "How long the CPUs of its holders were frozen while others waited: lock-holder"
+            " preemption.",
+        ),
         _time("held_ps", "The longest that one was held while others waited."),
         _text("holder", "The workload that held it then, or a kernel's task.", nullable=True),
         _count("holder_cpu", "On which CPU.", nullable=True),

@@ -36,6 +36,16 @@ def frozen_words(summary: Summary) -> list[str]:
     if one.held_up_ps:
         said.append(
             "CPUs that were frozen while their tasks held a lock held others up for"
-            f" {time(one.held_up_ps / runs)}."
+            f" {time(one.held_up_ps / runs)} (lock-holder preemption){_most(summary)}."
         )
     return said
+
+
+def _most(summary: Summary) -> str:
+    """Say at which lock that was longest, and with what; nothing where it is not known."""
+    most = max(summary.locks, key=lambda lock: lock.frozen_ps, default=None)
+    if most is None or not most.frozen_ps:
+        return ""
+    total = sum(lock.frozen_ps for lock in summary.locks)
+    part = "" if most.frozen_ps == total else f", {share(most.frozen_ps / total)} of it"
+    return f"{part} at {most.lock}"

@@ -482,8 +482,8 @@ def test_where_locks_cost_most_the_calls_that_waited_for_them_are_named(tmp_path
 
 LOCK = {
     "lock": "pgd_lock", "waits": 3, "waited_ps": 90, "longest_wait_ps": 50, "waiter": "burst",
-    "waiter_cpu": 1, "waiter_ps": 60, "held_ps": 0, "holder": None, "holder_cpu": None,
-    "doing": None, "held_from_ps": 0,
+    "waiter_cpu": 1, "waiter_ps": 60, "frozen_ps": 0, "held_ps": 0, "holder": None,
+    "holder_cpu": None, "doing": None, "held_from_ps": 0,
 }  # fmt: skip
 HELD = {"holder": "pools", "holder_cpu": 0, "doing": "vfree", "held_from_ps": 7}
 

@@ -1,0 +1,55 @@
+"""What is said of options that are none, in words of pmsim's own."""
+
+from __future__ import annotations
+
+import pytest
+
+from pmsim.cli.command import plain
+from tests.cli.conftest import Pmsim
+
+
+@pytest.mark.parametrize(
+    ("of_the_library", "said"),
+    [
+        (
+            "Input should be a valid integer, unable to parse string as an integer",
+            "a whole number belongs here, for example 8",
+        ),
+        ("Input should be a valid number, unable to parse string as a number",
+         "a number belongs here, for example 15"),
+        ("Input should be greater than or equal to 1", "it is at least 1"),
+        ("Input should be less than or equal to 9", "it is at most 9"),
+        ("Value error, 'platform' is not one of 'platforms', 'kernels'.",
+         "'platform' is not one of platforms, kernels: did you mean platforms?"),
+        ("'zoo' is not one of 'platforms', 'kernels'.", "'zoo' is not one of platforms, kernels."),
+        ("Value error, no", "no"),
+        ("'x' is not a valid integer.", "'x' is not a valid integer."),
+    ],
+)  # fmt: skip
+def test_what_a_library_says_is_said_anew(of_the_library: str, said: str) -> None:
+    assert plain(of_the_library) == said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("run", "policy-load", "--seed", "abc"), "Invalid value for '--seed': "),
+        (("calibrate", "--seconds", "abc"), "Invalid value for '--seconds': "),
+        (("sweep", "claim", "--replications", "0"), "Invalid value for '--replications': "),
+        (("list", "experiment"), "did you mean experiments?"),
+        (("reproduce", "host"), "`pmsim calibrate` measures this machine, and writes host.yaml"),
+        (("run", "policy-load", "--set", "measure.detail=true"), "keys: from, to"),
+        (("run", "policy-load", "--set", "kernel.crosscall_order=serail"), "did you mean serial?"),
+        (("run", "policy-load", "--set", "kernel.area_free_stays=1.5"), "'1.5' is no whole number"),
+        (("run", "policy-load", "--set", f"machine={'x' * 3000}"), "there is no platform 'xxx"),
+    ],
+)
+def test_what_is_wrong_with_an_option_is_bad_input_and_no_librarys_words(
+    words: tuple[str, ...], said: str, inside: Pmsim
+) -> None:
+    done = inside(*words)
+    output = done.stdout + (done.stderr or "")
+    assert done.returncode == 2
+    assert said in output
+    assert "Input should" not in output
+    assert "Value error" not in output
