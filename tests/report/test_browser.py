@@ -176,6 +176,34 @@ def test_on_a_phone_rows_of_wide_tables_are_stacked_and_each_cell_says_what_it_i
     assert all(columns)
 
 
+LINES = """
+Array.from(document.querySelectorAll('td.number'), cell => {
+  const range = document.createRange();
+  range.selectNodeContents(cell);
+  return new Set(Array.from(range.getClientRects(), box => Math.round(box.top))).size;
+})
+"""
+"""On how many lines each number stands."""
+
+
+def test_on_a_phone_no_number_is_broken_beside_a_long_label(
+    browser: Browser, tmp_path: Path
+) -> None:
+    from pmsim.report.html import table_html
+    from pmsim.report.table import Table, count, word
+
+    labels = ("point", *(f"with one of {place} points fitted by hand" for place in range(4)))
+    table = table_html(Table("some", labels, ((word("a"), *map(count, [1_436_000] * 4)),)))
+    style = Path(pmsim.__path__[0], "report", "page.css").read_text()
+    path = tmp_path / "table.html"
+    path.write_text(
+        "<!DOCTYPE html><meta name='viewport' content='width=device-width'>"
+        f"<style>{style}</style><main>{table}</main>", encoding="utf-8",
+    )  # fmt: skip
+    browser.open(path, 390)
+    assert browser.value(LINES) == [1] * 4
+
+
 def test_what_scrolls_by_itself_can_be_reached_by_the_keyboard_and_nothing_else(
     browser: Browser, page: Path
 ) -> None:
