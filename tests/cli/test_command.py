@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pmsim.cli.command import plain
@@ -53,3 +55,15 @@ def test_what_is_wrong_with_an_option_is_bad_input_and_no_librarys_words(
     assert said in output
     assert "Input should" not in output
     assert "Value error" not in output
+
+
+def test_a_sensitivity_at_a_file_is_refused_with_where_it_can_go(
+    inside: Pmsim, tmp_path: Path
+) -> None:
+    (tmp_path / "afile").write_text("kept")
+    done = inside("sensitivity", "policy-load", "--out", "afile", "--quiet")
+    assert done.returncode == 2
+    assert "afile is a file, and this wants a directory (--out DIR: elsewhere)" in done.stdout
+    assert (tmp_path / "afile").read_text() == "kept"
+    said = inside("sensitivity", "policy-load", "--metric", "lost_shares", "--quiet").stdout
+    assert "did you mean lost_share?" in said

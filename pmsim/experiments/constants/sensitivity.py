@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from pmsim.errors import Fault, ResultError, ScenarioError
+from pmsim.errors import Fault, OutputError, ResultError, ScenarioError
 from pmsim.experiments.axes import Points
 from pmsim.experiments.constants.found import (
     SCREENING,
@@ -38,6 +38,7 @@ from pmsim.experiments.sweep import run_plan, team_of
 from pmsim.scenario.faults import did_you_mean
 from pmsim.scenario.known import KnownConstant
 from pmsim.scenario.scenario import Scenario, load
+from pmsim.simulation.answer import metrics
 from pmsim.simulation.answer.metrics import is_metric
 from pmsim.simulation.run.stopping import Fixed
 from pmsim.simulation.streams import MACHINE, stream
@@ -120,7 +121,11 @@ def sensitivity(
     base = scenario if isinstance(scenario, Scenario) else load(scenario)
     base = base.without_sweep().with_(replications=1)
     if metric is not None and not is_metric(metric):
-        raise _fault("metric", f"no metric is called '{metric}'", "the reference lists metrics")
+        hint = did_you_mean(metric, metrics.METRICS)
+        near = hint if hint.endswith("?") else "the reference lists metrics"
+        raise _fault("metric", f"no metric is called '{metric}'", near)
+    if out is not None and Path(out).exists() and not Path(out).is_dir():
+        raise OutputError(f"{out} is a file, and this wants a directory (--out DIR: elsewhere)")
     with ExitStack() as undo:
         temporary = None if out is not None else TemporaryDirectory(prefix="pmsim-")
         if temporary is not None:
