@@ -8,7 +8,7 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from pmsim.hardware.silicon import Silicon
     from pmsim.hardware.tlb import FlushFunction
 
+Ints = npt.NDArray[np.int64]
+
 AT_ONCE = np.zeros(1, dtype=np.int64)
 """For answers that take no time after what the initiator does itself."""
 
@@ -43,7 +45,7 @@ class Told:
     Attributes
     ----------
     dropped
-        When each CPU had dropped it, the initiator's too.
+        When each CPU had dropped it, the initiator's too; the last time, if it was told again.
     deferred
         The CPUs that drop it later.
     closed_ps
@@ -63,6 +65,11 @@ class Told:
     rows: list[list[int]] = field(default_factory=list)
     number: int = layout.NONE
     note: int = layout.NONE
+
+    def has_dropped(self, at: Mapping[int, int]) -> None:
+        """Note when CPUs have dropped it; a function that was acknowledged early may end later."""
+        for cpu, instant in at.items():
+            self.dropped[cpu] = max(self.dropped.get(cpu, 0), instant)
 
 
 class OwnTask(Task):
@@ -144,6 +151,7 @@ class OwnTask(Task):
         if initiator is None:
             initiator = machine.initiators[self.cpu] = TaskInitiator(self)
         self._in_shootdown = True
+        self._words[self.row + layout.SENT] += 1
         yield from initiator.make(self, flush, what)
         self._in_shootdown = False
         self._log(start, what)
@@ -238,7 +246,7 @@ class TaskInitiator(Initiator):
         self._flush = None
 
     def _cross_call(self, targets: Sequence[int], ack: Ack) -> Steps:
-        task, machine, state = self._task, self._machine, self._state
+        task, machine = self._task, self._machine
         assert self._flush is not None
         n, began = len(targets), self.now
         chosen = np.array(targets or [task.cpu], dtype=np.int64)
@@ -249,18 +257,8 @@ class TaskInitiator(Initiator):
         ordinary = self._words[layout.PROTOCOL]
         self._words[layout.PROTOCOL] = number_of(machine.shootdown.protocol)
         self._words[layout.ACK] = ack == "entry"
-        following = call(
-            state,
-            self._fabric.distances,
-            chosen,
-            machine.draw_jitter(n) if machine.jitter is not None else NO_JITTER,
-            task.cpu,
-            n,
-            *function.arguments,
-            cause,
-            operation,
-            pages,
-        )
+        jitter = machine.draw_jitter(n) if machine.jitter is not None else NO_JITTER
+        following = self._begin(chosen, jitter, n, *function.arguments, cause, operation, pages)
         self._words[layout.ACK] = 0
         self._words[layout.PROTOCOL] = ordinary
         if following != task.index and following != layout.OVER:
@@ -280,10 +278,8 @@ class TaskInitiator(Initiator):
         gone = at + more
         if more and self._machine.turns is not None:
             gone = self._machine.turns.run_from(np.array(cpus), at, np.full(len(at), more))
-        for cpu, instant in zip(cpus, gone.tolist(), strict=True):
-            told.dropped[cpu] = max(told.dropped.get(cpu, 0), instant)
-        own = self._fabric.own_function_end(self.cpu.number, n)
-        told.dropped[self.cpu.number] = own
+        told.has_dropped(dict(zip(cpus, gone.tolist(), strict=True)))
+        told.has_dropped({self.cpu.number: self._fabric.own_function_end(self.cpu.number, n)})
         base = (
             self._words[layout.ENTRIES_AT]
             + self.cpu.number * self._fabric.n_cpus * layout.ENTRY_ROW
@@ -314,21 +310,28 @@ class TaskInitiator(Initiator):
         yield from self._by_hardware(number, len(drops), time, AT_ONCE)
         self._note_hardware(drops)
 
-    def _by_hardware(self, protocol: int, n: int, cost: int, more: npt.NDArray[np.int64]) -> Steps:
+    def _by_hardware(self, protocol: int, n: int, cost: int, more: Ints) -> Steps:
         """Have the hardware do what `passes.steps.call` says of a protocol of this number."""
+        following = self._begin(EVERYONE, more, n, cost, -protocol, *self._what)
+        if following != self._task.index and following != layout.OVER:
+            yield following
+
+    def _begin(self, chosen: Ints, more: Ints, n: int, *numbers: int) -> int:
+        """Begin a primitive, as `passes.steps.call` says; return the task that steps next.
+
+        A shootdown is counted once, whatever it is made of.
+        """
         task = self._task
         distances = self._fabric.distances
-        following = call(
-            self._state, distances, EVERYONE, more, task.cpu, n, cost, -protocol, *self._what
-        )
-        if following != task.index and following != layout.OVER:
-            yield following
+        following = call(self._state, distances, chosen, more, task.cpu, n, *numbers)
+        self._words[task.row + layout.SENT] -= 1
+        return following
 
     def _note_hardware(self, cpus: Sequence[int]) -> None:
         """Note that the hardware has dropped it on some CPUs."""
         told = self._take_row()
         at = self._words[self._task.row + layout.C_LAST_ACK]
-        told.dropped |= dict.fromkeys(cpus, at)
+        told.has_dropped(dict.fromkeys(cpus, at))
         if cpus:
             told.closed_ps = max(told.closed_ps, at)
 
@@ -369,10 +372,9 @@ class TaskInitiator(Initiator):
         noted = replace(flushes, cost=0, remote=0, empties_tlb=False, purges=False)
         targets = np.array(cpus, dtype=np.int64)
         _, cause, operation, pages = self._what
-        following = call(
-            self._state, self._fabric.distances, targets, NO_JITTER, task.cpu, len(cpus),
-            *noted.left_in_a_note, cause, operation, pages,
-        )  # fmt: skip
+        following = self._begin(
+            targets, NO_JITTER, len(cpus), *noted.left_in_a_note, cause, operation, pages
+        )
         if following != task.index and following != layout.OVER:
             yield following
         self._take_row()

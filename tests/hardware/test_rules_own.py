@@ -121,6 +121,29 @@ def test_a_broadcast_takes_what_it_takes_of_the_machine(run):
     assert the_call(result) == (1, 1 + 4 * 100 + 200 + 1000, 1 + 600)
 
 
+def test_it_is_gone_when_a_function_ends_that_was_acknowledged_before(run):
+    # CPU 1 runs the function from 1151 to 1171; the hardware has dropped it there at 1156.
+    tasks = (on(0, compute(1), flush_kernel(2)), on(1, compute(5000)))
+    assert the_call(run(program("begun", *tasks, cpus=2, wait=5))) == (1, 1156, 1171)
+    assert the_call(run(program("begun", *tasks, cpus=2, wait=30))) == (1, 1181, 1181)
+
+
+def test_who_is_left_out_twice_is_so_from_the_first_time(run):
+    # The first entry ends at 70, before the second time.
+    steps = user(0), sleep(200), user(0)
+    tasks = (on(0, compute(1), flush_kernel(2), compute(500)), on(1, *steps))
+    assert the_call(run(program("always", *tasks, cpus=2, isolated=(1,), work=100))) == (1, 201, 70)
+
+
+def test_who_is_left_out_as_it_runs_again_after_an_entry_keeps_it_until_the_next(run):
+    # CPU 1's entry ends at 1000, as it freezes; CPU 0 leaves it out at 2000, before its next step.
+    host = Host(overcommit=2, slice=1000, phases=(0, 0))
+    steps = user(930), sleep(0), user(10)
+    tasks = (on(0, compute(1000), flush_kernel(2)), on(1, *steps))
+    result = run(program("always", *tasks, cpus=2, isolated=(1,), host=host))
+    assert the_call(result) == (2000, 2000, 2000 + 10 + 70)
+
+
 @pytest.mark.parametrize("operation", ["sync_core", "empty"])
 def test_what_drops_nothing_is_a_call_as_ever(run, operation):
     step = (operation, 20 if operation == "empty" else None)

@@ -82,6 +82,31 @@ class Runs:
         yield from initiator.cross_call(called, flush.function)
 
 
+class Begun:
+    """Goes on when all have begun, and waits for hardware that drops it besides."""
+
+    promises = "closed"
+    wait: Time = 0
+
+    def shootdown(self, initiator, flush):  # type: ignore[no-untyped-def]
+        yield from initiator.cross_call(flush.targets, flush.function, ack="entry")
+        yield from initiator.spin(self.wait, drops=flush.targets)
+
+
+class Always:
+    """Leaves isolated CPUs out whatever they do, perhaps twice, and works on."""
+
+    promises = "requested"
+    drops_at = "kernel_entry"
+    work: Time = 0
+
+    def shootdown(self, initiator, flush):  # type: ignore[no-untyped-def]
+        for _ in range(2):
+            left_out = [n for n in flush.targets if initiator.cpus[n].isolated]
+            yield from initiator.defer(left_out, flush.function, until="kernel_entry")
+            yield from initiator.irqs_off(self.work)
+
+
 class Broadcast:
     """Broadcasts on everything, calls those that handle interrupts, and waits for all others."""
 
@@ -124,6 +149,8 @@ OWN: Final[dict[str, Protocol]] = {
         "tick": Tick,
         "runs": Runs,
         "broadcast": Broadcast,
+        "begun": Begun,
+        "always": Always,
         "early": documented()["early"],
     }.items()
 }

@@ -100,6 +100,33 @@ def test_what_is_resolved_reads_as_a_scenario_that_resolves_to_the_same(tmp_path
     assert pmsim.Scenario.from_dict(first.as_dict()).resolve() == first
 
 
+def test_a_trace_is_told_by_it_once_for_each_flush(tmp_path: Path) -> None:
+    # Windows of 30, then a call: in its queue at 1 more, there at once, taken at 1 more, and done
+    # when the page is dropped, 7 later.
+    load_protocols(written(tmp_path, default=' = "30ps"'))
+    costs = {
+        "ipi": {"queue": "1ps", "send": "0ps", "entry": "1ps"},
+        "tlb": {"invlpg": "7ps", "flush_all": "0ps"},
+    }
+    trace = tmp_path / "trace.csv"
+    trace.write_text("cpu,op,arg\n0,compute,5\n0,flush_kernel,1\n0,flush_kernel,1\n")
+    of = pmsim.Scenario.from_dict(
+        {
+            "pmsim": 1,
+            "machine": {"topology": {"cores": 2}, "costs": costs},
+            "kernel": {"profile": "linux-6.18-x86_64", "shootdown": "mine"},
+            "until": "done",
+            "workloads": [{"kind": "trace", "file": str(trace)}],
+        }
+    )
+    result = pmsim.run(of)
+    calls = result.crosscalls[["protocol", "start_ps", "end_ps", "gone_ps"]].to_numpy().tolist()
+    assert calls == [["mine", 5, 44, 44], ["mine", 44, 83, 83]]
+    assert result.cpus["irqs_off_ps"].tolist() == [2 * (30 + 1 + 7), 0]
+    # One shootdown each, which is a window and a call.
+    assert result.cpus["crosscalls_sent"].tolist() == [2, 0]
+
+
 @pytest.mark.parametrize(
     ("machine", "kernel", "fault"),
     [

@@ -43,8 +43,8 @@ def history_stolen(S: State, r: int) -> int:
 def drop_all(S: State, c: int, at: int) -> None:
     """CPU ``c`` has dropped everything on its entry into the kernel, at an instant.
 
-    With it what others have put off there before; what they put off at that very instant waits for
-    the next entry.
+    With it what others have put off there before; what they put off at that very instant, or since
+    then, because the entry was over as the CPU froze, waits for the next entry.
     """
     r = row_of(c)
     if S[r + OWES] == 0:
@@ -55,7 +55,7 @@ def drop_all(S: State, c: int, at: int) -> None:
             note_drop(S, -1 - c, number, number, at, at)
         last = S[r + OWES_AT_FIRST] - 1
     note_drop(S, c, S[r + OWES_FIRST], last, at, at)
-    S[r + OWES] = 1 if S[r + OWES_AT] == at else 0
+    S[r + OWES] = 1 if S[r + OWES_AT] >= at else 0
     S[r + OWES_LAST] = NONE
 
 
