@@ -105,6 +105,16 @@ def test_an_entry_of_the_ring_is_free_again_when_all_have_begun_to_look(run):
     assert result.calls[2].acks == {}
 
 
+def test_an_entry_of_the_ring_is_free_at_the_instant_at_which_the_last_one_wakes_up(run):
+    # CPU 1 takes its task up at 55, which is before CPU 0's step of that instant, and looks.
+    result = run(program(on(0, compute(1), *[free(1)] * 3), on(1, sleep(55))))
+    assert [(one.start, one.end, one.gone) for one in result.calls] == [
+        (1, 28, 55 + 17), (28, 55, None), (55, 82, None),
+    ]  # fmt: skip
+    late = run(program(on(0, compute(1), *[free(1)] * 3), on(1, sleep(56))))
+    assert late.calls[2].acks == {1: 55 + 1150 + 20}
+
+
 def test_isolated_cpus_in_user_mode_have_no_ticks_and_keep_it(run):
     tasks = (on(0, compute(1), free(1, 2)), on(1, user(25_000)), on(2, compute(25_000)))
     result = run(program(*tasks, isolated=(1, 2)))

@@ -130,12 +130,35 @@ class Rings:
         if number < self._looked:
             return True
         if ring.awaited >= 0 and self._words[ring.awaited] <= number:
-            return False
+            last = (ring.awaited - layout.HEADER - layout.LOOKED_AT) // layout.CPU_WORDS
+            if not self._looks_now(last, number):
+                return False
         self._looked = int(self._state[self._everybody].min())
         looks = self._looks(targets)
-        last = int(looks[self._state[looks].argmin()])
-        ring.awaited = last if self._words[last] <= number else -1
-        return ring.awaited < 0
+        waits = self._state[looks] <= number
+        if not waits.any():
+            return True
+        if all(self._looks_now(cpu, number) for cpu in targets[waits].tolist()):
+            return True
+        ring.awaited = int(looks[self._state[looks].argmin()])
+        return False
+
+    def _looks_now(self, cpu: int, number: int) -> bool:
+        """Return whether a CPU begins at this instant to take up a task, and so sees a note.
+
+        That is interrupt work, which comes before any step; the fabric does it at the CPU's turn.
+        """
+        # Late: this loads the compiled hardware, which reading a scenario does not need.
+        from pmsim.hardware.passes.steps import act
+
+        words = self._words
+        row = layout.HEADER + cpu * layout.CPU_WORDS
+        if words[row + layout.MODE] not in (layout.M_READY, layout.M_WAKE):
+            return False
+        now = words[layout.NOW]
+        seen = words[layout.SAVES_BEFORE if words[layout.SAVED_AT] == now else layout.SAVES]
+        task = words[row + layout.READY_HEAD]
+        return bool(seen > number and act(self._state, layout.DO_ASK_RUNS, task, 0))
 
     def note(self, cpu: int, targets: npt.NDArray[np.int64]) -> None:
         """Note what a CPU has just written down, and whom it concerns."""
