@@ -132,8 +132,9 @@ def is_plain(S: State, r: int, now: int) -> bool:
 @compiled
 def close_plan(S: State, r: int) -> None:
     """Make history of all handlers of a plan that is plain."""
-    empty_tlb(S, r, S[r + PLAN_FULL])
-    S[r + PLAN_FULL] = 0
+    if S[r + PLAN_FULL]:
+        empty_tlb(S, r, S[r + PLAN_FULL])
+        S[r + PLAN_FULL] = 0
     S[r + HEAD] = NONE
     unpin(S, r)
 

@@ -10,9 +10,8 @@ from pmsim.hardware.passes.turns import run_by
 @compiled
 def empty_tlb(S: State, r: int, full: int) -> None:
     """A full flush on a CPU that does not compute: what comes next pays the whole debt."""
-    S[r + FLUSHES] += 2 * (full & EMPTIES)
-    if full & EMPTIES_KERNEL:
-        S[r + FLUSHES] |= 1
+    owed = 1 if full & EMPTIES_KERNEL else 0
+    S[r + FLUSHES] = S[r + FLUSHES] + 2 * (full & EMPTIES) | owed
 
 
 @compiled
