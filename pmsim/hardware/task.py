@@ -466,9 +466,10 @@ class Task:
         """
         yield from self.boundary()
         machine = self.machine
-        if protocol.name not in machine.holders:
+        hardware = machine.holders.get(protocol.name)
+        if hardware is None:
             raise self.error(f"relies on {protocol.name}, which this machine does not have")
-        what = machine.holders[protocol.name].wait(self.cpu, pages, holders)
+        what = hardware.wait(self.cpu, pages, holders)
         task = call(
             self._state,
             self._distances,

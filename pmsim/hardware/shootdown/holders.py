@@ -133,11 +133,12 @@ class Holders:
         if holders is not None and len(holders) < len(self._codes) - 1:
             there = np.unique(self._codes[cpu, [cpu, *holders]]).tolist()
             return self._worked_out(pages, there, len(holders))
-        key = cpu, pages
-        if key not in self._waits:
+        known = self._waits.get((cpu, pages))
+        if known is None:
             there = np.unique(self._codes[cpu]).tolist()
-            self._waits[key] = self._worked_out(pages, there, len(self._codes) - 1)
-        return self._waits[key]
+            known = self._worked_out(pages, there, len(self._codes) - 1)
+            self._waits[cpu, pages] = known
+        return known
 
     def _worked_out(self, pages: int, far: list[int], holders: int) -> Wait:
         """Return the same: of the stores, one to each line; or of the messages and the answers.

@@ -192,15 +192,16 @@ class Broadcasts:
             If it takes longer than `LONGEST_FLUSH`.
         """
         key = invalidation.operations, invalidation.empties_tlb, invalidation.drops_all
-        if key not in self._known:
+        known = self._known.get(key)
+        if known is None:
             effort = invalidation.effort(self._costs, self._others, self._repeat_sync)
             check_length(effort.service)
             empties = invalidation.empties_tlb or invalidation.drops_all
             more = np.array(
                 [effort.barrier, effort.barriers, effort.repeat, empties], dtype=np.int64
             )
-            self._known[key] = effort.operations, effort.service, more
-        return self._known[key]
+            known = self._known[key] = effort.operations, effort.service, more
+        return known
 
 
 def invalidate_pages(
