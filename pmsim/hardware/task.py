@@ -352,9 +352,9 @@ class Task:
         yield from self.boundary()
         machine = self.machine
         chosen, rings = self._checked(targets), machine.rings
-        lazily = rings is not None and len(chosen) > 0
-        if rings is None or not len(chosen) or not rings.has_room(self.cpu):
-            cause = if_full if lazily else cause
+        n = len(chosen)
+        if rings is None or not n or not rings.has_room(self.cpu):
+            cause = if_full if rings is not None and n else cause
             yield from self.cross_call(
                 function, cause=cause, operation=operation, pages=pages, targets=targets
             )
@@ -365,7 +365,7 @@ class Task:
             chosen,
             NO_JITTER,
             self.cpu,
-            len(chosen),
+            n,
             *function.left_in_a_note,
             int(cause),
             operation,

@@ -115,6 +115,22 @@ def test_an_entry_of_the_ring_is_free_at_the_instant_at_which_the_last_one_wakes
     assert late.calls[2].acks == {1: 55 + 1150 + 20}
 
 
+def test_a_larger_ring_has_room_for_so_many_notes_and_for_as_many_after_a_tick(run):
+    costs = LatrCosts(save=7, scan=3, sweep=11, tick=10_000, ring=19)
+    frees = [free(1)] * 19
+    tasks = (
+        on(0, compute(1), *frees, compute(12_000), *frees, free(1)),
+        on(1, compute(15_000)),
+    )
+    result = run(program(*tasks, latr=costs))
+    # A tick of both CPUs at 10 000 frees all 19; the next, at 20 000, comes too late for the last.
+    assert [bool(one.acks) for one in result.calls] == [False] * 38 + [True]
+    # Without a pause the first note comes at 1 and the last ends at 514; calls of over 1 170 each
+    # follow, of which nine begin before the tick.
+    full = run(program(on(0, compute(1), *frees, *frees), on(1, compute(15_000)), latr=costs))
+    assert [bool(one.acks) for one in full.calls] == [False] * 19 + [True] * 9 + [False] * 10
+
+
 def test_isolated_cpus_in_user_mode_have_no_ticks_and_keep_it(run):
     tasks = (on(0, compute(1), free(1, 2)), on(1, user(25_000)), on(2, compute(25_000)))
     result = run(program(*tasks, isolated=(1, 2)))

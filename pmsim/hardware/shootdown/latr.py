@@ -24,6 +24,10 @@ from pmsim.hardware.passes import layout
 from pmsim.hardware.proposals import LatrCosts
 from pmsim.hardware.shootdown.protocol import Holds, Protocol
 
+TOGETHER: Final = 8
+"""Entries of a ring that are looked at together, as long as it has room: whom the first waits for
+is asked once for so many notes. A full ring is looked at each time."""
+
 SOUND_RECLAIM: Final = 2
 """Ticks after which every busy CPU has had a whole one: the first may still be under way."""
 
@@ -118,6 +122,9 @@ class Rings:
     def has_room(self, cpu: int) -> bool:
         """Return whether a CPU can write one more entry down; it is counted where it cannot."""
         ring = self._rings[cpu]
+        kept = len(ring.entries)
+        if kept < self._room and kept % TOGETHER:
+            return True
         while ring.entries and self._is_free(ring, *ring.entries[0]):
             ring.entries.popleft()
             ring.awaited = -1
