@@ -271,6 +271,38 @@ def test_a_cpu_that_is_to_drop_everything_when_it_runs_is_in_user_mode_until_the
 # -- rows, and the draw ----------------------------------------------------------------------------
 
 
+def test_a_cpu_that_is_dropping_everything_is_in_no_user_mode_and_is_called(run):
+    # CPU 1 is left out at 1990, frozen in user mode, and drops everything from 2000 to 2070. A flush
+    # of the kernel's page finds it at that at 2050, and calls it; and in user mode at 2080.
+    def flushed(pause):
+        caller = on(0, compute(990), flush_user, compute(pause), flush_kernel(0))
+        host = turns(1500, 0, pv_flush=True)
+        stay = on(1, ("user", 5000))
+        return run(program(caller, stay, host=host, shootdown=Shootdown(DEFERRED), isolated=(1,)))
+
+    called, left_out = flushed(55), flushed(85)
+    assert [call.start for call in called.calls] == [1990, 2050]
+    assert [call.start for call in left_out.calls] == [1990, 2080]
+    assert [len(one.calls[1].acks) for one in (called, left_out)] == [1, 0]
+
+
+def test_who_is_left_out_of_two_calls_owes_none_that_was_between_them(run):
+    # CPU 1, frozen until 1000, is left out at 100 and at 300. The kernel's page of 200 it is called
+    # for, and CPU 2 is left out, in user mode until 800: it has dropped it after its entry, at 870.
+    host = Host(overcommit=2, slice=1000, phases=(0, 1000, 0, 0, 0), pv_flush=True)
+    tasks = (
+        on(0, compute(100), flush_user),
+        on(3, compute(200), flush_kernel(0)),
+        on(4, compute(300), flush_user),
+        on(2, ("user", 800)),
+    )
+    result = run(program(*tasks, host=host, shootdown=Shootdown(DEFERRED), isolated=(2,)))
+    between = next(call for call in result.calls if call.cpu == 3)
+    assert 1 in between.acks
+    assert 2 not in between.acks
+    assert between.gone == max(between.acks.values())
+
+
 def test_a_row_says_how_long_somebody_was_frozen_on_the_way():
     tasks = on(0, compute(100), call(1)), on(1, compute(9000))
     [(row, _)] = rows_of(program(*tasks, host=turns(0, 0)))

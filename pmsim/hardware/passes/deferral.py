@@ -91,10 +91,10 @@ def leave_out(S: State, targets: State, i: int, flags: int, quiet: bool) -> int:
 @compiled
 def put_off(S: State, c: int, number: int) -> None:
     """CPU ``c`` owes what a call has left to it; one to all others, or (from -2 down) to some."""
-    r = row_of(c)
     if number >= 0:
-        owe(S, r, number, number, S[NOW], number)
+        owe(S, c, number, number, S[NOW], number)
         return
+    r = row_of(c)
     S[r + OWES] = 1
     S[r + OWES_AT] = S[NOW]
     note_drop(S, -1 - c, number, number, S[NOW], S[NOW])

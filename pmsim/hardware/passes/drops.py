@@ -87,6 +87,7 @@ def _push(S: State, c: int, ran: int, more: int, anew: bool) -> None:
         if head < 0:
             S[r + PLAN_END] = end
             S[r + PLAN_STOLEN] += more
+            S[LATEST_END] = max(S[LATEST_END], end)
         else:
             S[r + BASE_END] = end
     sends = S[r + MODE] == M_CALL and S[r + C_PHASE] == 0

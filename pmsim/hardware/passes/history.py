@@ -163,8 +163,11 @@ def _retire_known(S: State, c: int, now: int) -> None:
 
 
 @compiled
-def owe(S: State, r: int, first: int, last: int, at: int, at_first: int) -> None:
-    """A CPU owes what calls to all others left to it by ``at``, those from ``at_first`` on then."""
+def owe(S: State, c: int, first: int, last: int, at: int, at_first: int) -> None:
+    """CPU ``c`` owes what calls to all left to it by ``at``, those from ``at_first`` on then."""
+    r = row_of(c)
+    if 0 <= S[r + OWES_LAST] < first - 1:  # of those in between it was none, and others were
+        _owe_one_by_one(S, c)
     S[r + OWES] = 1
     S[r + OWES_AT] = at
     if S[r + OWES_LAST] < 0:
@@ -174,6 +177,17 @@ def owe(S: State, r: int, first: int, last: int, at: int, at_first: int) -> None
         S[r + OWES_ALL_AT] = at
         S[r + OWES_AT_FIRST] = at_first
     S[r + OWES_LAST] = last
+
+
+@compiled
+def _owe_one_by_one(S: State, c: int) -> None:
+    """Write what CPU ``c`` owes of calls to all others as if they had been calls to some."""
+    r = row_of(c)
+    at = S[r + OWES_ALL_AT]
+    for number in range(S[r + OWES_FIRST], S[r + OWES_LAST] + 1):
+        since = at if number >= S[r + OWES_AT_FIRST] else at - 1
+        note_drop(S, -1 - c, number, number, since, since)
+    S[r + OWES_LAST] = NONE
 
 
 @compiled
@@ -194,7 +208,7 @@ def catch_up(S: State, c: int) -> None:
     if kind & LEAVES_OUT and S[r + IN_USER]:
         first = S[QUIET_NUMBER] - behind + 1
         at_first = max(first, S[QUIET_AT_FIRST])
-        owe(S, r, first, S[QUIET_NUMBER], S[QUIET_AT], at_first)
+        owe(S, c, first, S[QUIET_NUMBER], S[QUIET_AT], at_first)
     elif kind & ~1 == QUIET_SERVED:
         _catch_up_with_services(S, r, kind - QUIET_SERVED)
     else:
