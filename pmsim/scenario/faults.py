@@ -60,8 +60,10 @@ class FaultList:
 
     def take(self, error: ValidationError, node: Node, model: type[BaseModel]) -> None:
         """Add everything that a model refused, ``node`` being what it was given."""
-        for found in error.errors(include_url=False):
-            self.faults.append(_fault_of(dict(found), node, model, self.file))
+        errors = [dict(found) for found in error.errors(include_url=False)]
+        for found in errors:
+            if not _only_lacks_refused(found, errors):
+                self.faults.append(_fault_of(found, node, model, self.file))
 
     def raise_if_any(self) -> None:
         """Raise `ScenarioError` if there are faults, by file and place, each place once."""
@@ -120,6 +122,14 @@ _VERSION: Final = re.compile(r"\d+(?:\.\d+)+")
 
 def _bare(name: str) -> str:
     return name.casefold().replace("-", "").replace("_", "").replace(" ", "")
+
+
+def _only_lacks_refused(found: Mapping[str, Any], errors: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether a list is refused as too short because entries of it were refused."""
+    place = found["loc"]
+    return found["type"] == "too_short" and any(
+        len(one["loc"]) > len(place) and one["loc"][: len(place)] == place for one in errors
+    )
 
 
 def _fault_of(found: Mapping[str, Any], node: Node, model: type[BaseModel], file: str) -> Fault:

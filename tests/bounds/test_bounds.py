@@ -17,8 +17,14 @@ EVERY = 24
 """Of so many values beside the largest, one is tried in the quick part."""
 LARGEST = 4
 """Of the largest values of so many keys, one is tried in the quick part."""
-CHOICES = ("kernel.direct_map_leaf", "kernel.ftrace_entry_sites", "kernel.modules_size")
-"""Keys that may have but a few values, none of which is tried."""
+CHOICES = (
+    "kernel.direct_map_leaf",
+    "kernel.ftrace_entry_sites",
+    "kernel.modules_size",
+    "kernel.page_size",
+    "machine.host.phases.0",
+)
+"""Keys that may have but a few values, none of which is tried, or want one for each CPU."""
 PAIRS = 1500
 """Pairs of keys that are tried in the slow part."""
 

@@ -272,8 +272,8 @@ def test_a_cpu_that_is_to_drop_everything_when_it_runs_is_in_user_mode_until_the
 
 
 def test_a_cpu_that_is_dropping_everything_is_in_no_user_mode_and_is_called(run):
-    # CPU 1 is left out at 1990, frozen in user mode, and drops everything from 2000 to 2070. A flush
-    # of the kernel's page finds it at that at 2050, and calls it; and in user mode at 2080.
+    # CPU 1 is left out at 1990, frozen in user mode, and drops everything from 2000 to 2070. A
+    # flush of the kernel's page finds it at that at 2050, and calls it; in user mode at 2080.
     def flushed(pause):
         caller = on(0, compute(990), flush_user, compute(pause), flush_kernel(0))
         host = turns(1500, 0, pv_flush=True)

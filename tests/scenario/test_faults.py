@@ -28,6 +28,7 @@ class Outer(BaseModel):
     model_config = ConfigDict(extra="forbid")
     one: Inner = Inner()
     many: Annotated[tuple[Inner, ...], Field(max_length=3)] = ()
+    some: Annotated[tuple[Inner, ...], Field(min_length=1)] = (Inner(),)
     either: int | str | None = None
     word: Literal["end", "never"] = "end"
     yes: bool = True
@@ -90,6 +91,11 @@ def test_a_missing_key_stands_at_its_table() -> None:
 def test_what_is_wrong_is_said_in_plain_words(text: str, code: str, message: str) -> None:
     fault = only(text)
     assert (fault.code, fault.message) == (code, message)
+
+
+def test_a_list_is_too_short_where_entries_are_missing_and_not_where_they_are_wrong() -> None:
+    assert only("some: []").message == "a list must have at least 1 entry"
+    assert only("some: [{depth: 0}]").message == "'0' must be more than 0"
 
 
 def test_a_word_that_is_not_allowed_is_answered_with_the_nearest() -> None:
