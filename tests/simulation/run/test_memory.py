@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS
-from pmsim.kernel.operation_rows import OPERATION_COLUMNS
+from pmsim.kernel.operation_rows import OPERATION_COLUMNS, Words
 from pmsim.simulation.tables.files import TableFiles
 from pmsim.simulation.run.recorder import Recorder
 from pmsim.simulation.tables.store import TableStore
@@ -23,14 +23,14 @@ directory, operations, crosscalls = Path(sys.argv[1]), int(sys.argv[2]), int(sys
 CHUNK = 32_768
 
 def rows(first, count):
-    ids = range(first, first + count)
-    kinds = ["pmalloc_protect_pool" if i % 9 == 0 else "set_memory_ro" for i in ids]
-    columns = {name: [i * 1000 + 7 for i in ids] for name in OPERATION_COLUMNS}
+    ids = np.arange(first, first + count)
+    outer = ids % 9 == 0
+    columns = {name: ids * 1000 + 7 for name in OPERATION_COLUMNS}
     return columns | {
-        "id": list(ids),
-        "parent": [-1 if i % 9 == 0 else i - i % 9 for i in ids],
-        "workload": ["selinux"] * count,
-        "kind": kinds,
+        "id": ids,
+        "parent": np.where(outer, -1, ids - ids % 9),
+        "workload": Words(np.zeros(count, dtype=np.int64), ["selinux"]),
+        "kind": Words(outer.astype(np.int64), ["set_memory_ro", "pmalloc_protect_pool"]),
     }
 
 with TableStore(directory) as store:
