@@ -32,8 +32,14 @@ KERNELS = {
     "kmap": {"profile": "linux-4.16-x86_32"},
 }
 """What some kinds of workload need of a kernel."""
-BESIDE = {"SegmentKeys": {"core_text": "1 page"}}
-"""Keys that a mapping needs besides those that its model requires, because they belong together."""
+BESIDE = {
+    "SegmentKeys": {"core_text": "1 page"},
+    "Kswapd": {"memory": "1GiB"},
+    "Children": {"cpus": [1]},
+    "Process": {"does": ["fork"]},
+}
+"""Keys that a mapping needs besides those that its model requires, because they belong together;
+and values of required ones where a small one is none."""
 RATES = ("1e-9/s", "1/min", "2147483648/s", "1e12/s")
 """Rates, from an event in 30 years to one a picosecond."""
 
@@ -211,11 +217,12 @@ def costs() -> Data:
 
 def sample(model: type[BaseModel]) -> Data:
     """Return the keys that a model needs, each with a small value."""
-    return BESIDE.get(model.__name__, {}) | {
+    required = {
         field.alias or name: _small(_annotated(field))
         for name, field in model.model_fields.items()
         if field.is_required() and name != "kind"
     }
+    return required | BESIDE.get(model.__name__, {})
 
 
 def _in_model(
