@@ -194,7 +194,11 @@ class _Calls:
             return Latency(None, None, None, None, None)
         mean, slowest = round(self.latencies.total / n), self.latencies.at(n)
         median, p99, p99_9 = map(self.latencies.quantile, QUANTILES)
-        return Latency(mean, median, p99, p99_9, slowest)
+        above, share = None, None
+        if p99 is not None:
+            above, time = self.latencies.above(p99)
+            share = time / self.latencies.total if time else 0.0
+        return Latency(mean, median, p99, p99_9, slowest, above, share)
 
     def initiators(self, names: Mapping[tuple[int, int], str]) -> tuple[Initiator, ...]:
         return tuple(

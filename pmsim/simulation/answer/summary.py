@@ -43,6 +43,8 @@ class Latency(Record):
     p99: Annotated[int | None, "99th percentile; none for fewer than a hundred."]
     p99_9: Annotated[int | None, "99.9th percentile; none for fewer than a thousand."]
     max: Annotated[int | None, "The slowest."]
+    above_p99: Annotated[int | None, "How many took longer than the 99th percentile."] = None
+    above_p99_share: Annotated[float | None, "Their part of the latency of all."] = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -48,9 +48,7 @@ class Tally:
     def total(self) -> int:
         """The sum of all numbers, exact where 64 bits do not hold it."""
         self._merge()
-        high = int(((self._values >> _SPLIT) * self._counts).sum())
-        low = int(((self._values & (1 << _SPLIT) - 1) * self._counts).sum())
-        return (high << _SPLIT) + low
+        return _sum(self._values, self._counts)
 
     def at(self, place: int) -> int:
         """Return the number at a place in ascending order, counted from 1.
@@ -74,6 +72,13 @@ class Tally:
             return None
         return self.at(int(np.ceil(round(share * self.count, 6))))
 
+    def above(self, bound: int) -> tuple[int, int]:
+        """Return how many numbers are larger than a bound, and the sum of those."""
+        self._merge()
+        larger = self._values > bound
+        counts = self._counts[larger]
+        return int(counts.sum()), _sum(self._values[larger], counts)
+
     def _merge(self) -> None:
         if not self._pending:
             return
@@ -85,6 +90,13 @@ class Tally:
         merged = np.zeros(len(self._values), dtype=np.int64)
         np.add.at(merged, where, np.concatenate([counts for _, counts in parts]))
         self._counts = merged
+
+
+def _sum(values: Ints, counts: Ints) -> int:
+    """Return the sum of values that came so often, exact where 64 bits do not hold it."""
+    high = int(((values >> _SPLIT) * counts).sum())
+    low = int(((values & (1 << _SPLIT) - 1) * counts).sum())
+    return (high << _SPLIT) + low
 
 
 def is_dominated(count: int, total: float, longest: float) -> bool:

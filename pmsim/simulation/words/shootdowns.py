@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pmsim.formatting import quantity, time
+from pmsim.formatting import quantity, share, time
 from pmsim.simulation.answer.summary import ShootdownCounts, Summary
 from pmsim.simulation.tables.protocols import SILENT, place, told
 from pmsim.simulation.tables.tally import is_dominated
@@ -86,7 +86,23 @@ def latency_words(summary: Summary) -> str:
         return f"Shootdowns took {quantity(latency.max, 'ps')} each."
     if is_dominated(count, count * (latency.mean or 0), latency.max or 0):
         return f"A shootdown took: {', '.join(known)}, as long as all others together."
-    return f"A shootdown took {quantity(latency.mean, 'ps')} on average: {', '.join(known)}."
+    mean = f"A shootdown took {quantity(latency.mean, 'ps')} on average: {', '.join(known)}."
+    return mean + _few_of_them(summary)
+
+
+def _few_of_them(summary: Summary) -> str:
+    """Say why a mean is above the 99th percentile; nothing where it is not."""
+    latency, runs = summary.latency_ps, summary.replications
+    above, part = latency.above_p99, latency.above_p99_share
+    if latency.mean is None or latency.p99 is None or latency.mean <= latency.p99:
+        return ""
+    if above is None or part is None:
+        return ""
+    few = share(above / summary.broadcasts.total)
+    return (
+        f" The mean is above the p99 because of a few: the slowest {how_many(above, runs)}"
+        f"{' a run' if runs > 1 else ''} ({few}) took {share(part)} of all that time."
+    )
 
 
 def slowest_words(summary: Summary) -> list[str]:

@@ -158,7 +158,26 @@ def test_without_calls_there_is_no_slowest(tmp_path: Path) -> None:
 def test_latency_quantiles_are_values_that_occurred(tmp_path: Path) -> None:
     # 1 to 1,000: half of the calls took at most 500, 990 of them at most 990.
     latency = made(tmp_path, calls(list(range(1000, 0, -1))))["latency_ps"]
-    assert latency == {"mean": 500, "p50": 500, "p99": 990, "p99_9": 999, "max": 1000}
+    assert latency == {
+        "mean": 500, "p50": 500, "p99": 990, "p99_9": 999, "max": 1000,
+        "above_p99": 10, "above_p99_share": sum(range(991, 1001)) / sum(range(1001)),
+    }  # fmt: skip
+
+
+def test_a_mean_above_the_p99_is_said_to_come_from_few(tmp_path: Path) -> None:
+    said = sentences(made(tmp_path, calls([10] * 997 + [1000, 1000, 2000])))
+    latency = next(one for one in said if one.startswith("A shootdown took"))
+    assert latency == (
+        "A shootdown took 14 ps on average: half within 10 ps, p99 10 ps, p99.9 1 ns, the slowest"
+        " 2 ns. The mean is above the p99 because of a few: the slowest 3 (0.3 %) took 28.6 % of"
+        " all that time."
+    )
+    # The same mean, and a p99 that is not below it.
+    said = sentences(made(tmp_path, calls([10] * 990 + [20] * 6 + [900, 900, 900, 1200])))
+    assert any("p99 10 ps" in one and "because of a few" in one for one in said)
+    said = sentences(made(tmp_path, calls([10] * 900 + [20] * 96 + [900, 900, 900, 1200])))
+    assert any("p99 20 ps" in one for one in said)
+    assert not any("because of a few" in one for one in said)
 
 
 @pytest.mark.parametrize(("n", "known"), [(1, []), (2, ["p50"]), (100, ["p50", "p99"])])

@@ -53,6 +53,12 @@ def test_a_sum_beyond_64_bits_is_exact() -> None:
     assert _tally([[2**61] * 9, [1]]).total == 9 * 2**61 + 1
 
 
+def test_what_is_above_a_bound_is_counted_and_summed() -> None:
+    tally = Tally()
+    tally.add(np.array([5, 7, 5, 9, 7]))
+    assert [tally.above(bound) for bound in (0, 5, 8, 9)] == [(5, 33), (3, 23), (1, 9), (0, 0)]
+
+
 def test_there_is_no_place_beyond_the_last() -> None:
     with pytest.raises(IndexError, match="place 3 of 2"):
         _tally([[4, 4]]).at(3)
