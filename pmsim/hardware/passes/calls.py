@@ -312,6 +312,22 @@ def look_call(S: State, c: int) -> int:
 
 
 @compiled
+def last_start(S: State, i: int) -> int:
+    """Return when the last target's handler began of a call that has just ended; 0 without any."""
+    o = row_of(i)
+    if S[QUIET_CALLS] > 0 and S[QUIET_FROM] == i and S[QUIET_AT] == S[o + C_START]:
+        return S[QUIET_AT] + S[o + Q_LAST]
+    last = 0
+    c = S[o + C_FIRST]
+    while c >= 0:
+        catch_up(S, c)
+        e = entry_of(S, i, c)
+        last = max(last, S[e + E_START])
+        c = (S[e + E_META] & 0xFFFF) - 1
+    return last
+
+
+@compiled
 def begin_call(
     S: State, D: Codes, targets: State, jitter: State, i: int, n: int, cost: int, flags: int
 ) -> int:

@@ -285,6 +285,7 @@ DO_ASK_RUNS = 18  # on a task: asks whether it has its CPU
 # of protocols that are not pmsim's own, on a CPU: it drops later what a shootdown of this number is
 # about; and what does it do (the places of `shootdown.initiator.MODES`)
 DO_PUT_OFF, DO_ASK_MODE = 20, 21
+DO_ASK_LAST_START = 23  # on a CPU whose call is over: asks when its last target's handler began
 IN_USER_MODE, IN_KERNEL, IS_IDLE, IN_HANDLER, IS_FROZEN = range(5)
 BY_CODE = 2  # of `DEFERS` and `PV_FLUSH`: a protocol's code says who is left out
 

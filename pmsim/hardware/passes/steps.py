@@ -9,7 +9,7 @@ from __future__ import annotations
 from pmsim.hardware.passes import cache, jit
 from pmsim.hardware.passes.accounts import accounts
 from pmsim.hardware.passes.calendar import file_at, file_step
-from pmsim.hardware.passes.calls import begin_call
+from pmsim.hardware.passes.calls import begin_call, last_start
 from pmsim.hardware.passes.deferral import mode_of, put_off_by_code
 from pmsim.hardware.passes.history import catch_up, catch_up_all, retire
 from pmsim.hardware.passes.instants import advance
@@ -133,7 +133,7 @@ def act(S: State, what: int, on: int, x: int) -> int:
     int
         The task that steps next; of what takes no step, `NOTHING`. `DO_BOUNDARY` adds `RETRY` where
         the task has lost its turn. `DO_FORESEE` and `DO_ASK_RUNS` return 1 or 0, `DO_ASK_MODE` what
-        a CPU does (`layout.IN_USER_MODE`).
+        a CPU does (`layout.IN_USER_MODE`), `DO_ASK_LAST_START` an instant.
     """
     retry = 0
     if DO_COMPUTE <= what <= DO_KERNEL:
@@ -170,6 +170,8 @@ def act(S: State, what: int, on: int, x: int) -> int:
         return runs(S, on)
     elif what == DO_ASK_MODE:
         return mode_of(S, on)
+    elif what == DO_ASK_LAST_START:
+        return last_start(S, on)
     elif what != DO_ADVANCE:
         _prepare(S, what, on, x)
         return NOTHING

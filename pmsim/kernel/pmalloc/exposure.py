@@ -9,7 +9,7 @@ stands for anything in the kernel.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pmsim.units import Bytes, Picoseconds
@@ -58,7 +58,7 @@ class Exposure:
         return self.byte_ps + self.writable * (now - self.since)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StaleTime:
     """How long areas of a pool could be written through old translations.
 
@@ -77,6 +77,15 @@ class StaleTime:
     byte_ps: int = 0
     closed_ps: Picoseconds = 0
 
+    def count(self, size: Bytes, one: Revocation, gone: Picoseconds) -> None:
+        """Count an area of so many bytes more, whose old translation was gone at an instant."""
+        stale = gone - one.written_ps
+        closed = gone if one.closed_ps is None else one.closed_ps
+        self.longest_ps = max(self.longest_ps, stale)
+        self.total_ps += stale
+        self.byte_ps += size * stale
+        self.closed_ps += gone - max(closed, one.written_ps)
+
 
 @dataclass(slots=True)
 class Staleness:
@@ -90,24 +99,11 @@ class Staleness:
         if revocation.gone_ps is None:
             self._open.append((size, revocation))
         else:
-            self._known = _and(self._known, size, revocation, revocation.gone_ps)
+            self._known.count(size, revocation, revocation.gone_ps)
 
     def at(self, now: Picoseconds) -> StaleTime:
         """Return what there was of it up to ``now``."""
-        found = self._known
+        found = replace(self._known)
         for size, revocation in self._open:
-            gone = now if revocation.gone_ps is None else revocation.gone_ps
-            found = _and(found, size, revocation, gone)
+            found.count(size, revocation, now if revocation.gone_ps is None else revocation.gone_ps)
         return found
-
-
-def _and(so_far: StaleTime, size: Bytes, one: Revocation, gone: Picoseconds) -> StaleTime:
-    """Return what there was so far, and one area more."""
-    stale = gone - one.written_ps
-    closed = gone if one.closed_ps is None else one.closed_ps
-    return StaleTime(
-        max(so_far.longest_ps, stale),
-        so_far.total_ps + stale,
-        so_far.byte_ps + size * stale,
-        so_far.closed_ps + gone - max(closed, one.written_ps),
-    )

@@ -57,10 +57,6 @@ class Processes:
         self._tellings: dict[Task, _Telling] = {}
         self._spaces: dict[Process, _Space] = {}
 
-    def __contains__(self, task: Task) -> bool:
-        """Whether a task's shootdown is of a process."""
-        return task in self._tellings
-
     def begins(self, task: Task, process: Process) -> None:
         """Note that a shootdown of a process begins."""
         space = self._space(process)

@@ -134,27 +134,25 @@ class Safety:
 
     def called(self, task: Task, targets: Sequence[CpuId] | None) -> None:
         """Note that it was a cross-call, and is over; or what a protocol's own code did."""
+        telling = self._under_way.pop(task, None)
         if isinstance(task, OwnTask):
-            self._made_by_code(task)
-            return
-        if task in self.processes:
+            self._made_by_code(task, telling)
+        elif telling is None:
             told = None if targets is None else frozenset(targets)
             self.processes.told(task, told, still_at_it(task))
-            return
-        telling = self._under_way.pop(task)
-        telling.note_call(targets)
-        self._told(telling)
+        else:
+            telling.note_call(targets)
+            self._told(telling)
 
-    def _made_by_code(self, task: OwnTask) -> None:
+    def _made_by_code(self, task: OwnTask, telling: Telling | None) -> None:
         """Note whom a protocol that is not pmsim's own has told, and whom it has left out."""
         told = task.told
-        if task in self.processes:
+        if telling is None:
             late = {cpu: at for cpu, at in told.dropped.items() if at > task.now}
             self.processes.told(task, frozenset(told.dropped), late)
-            return
-        telling = self._under_way.pop(task)
-        telling.note_code(told)
-        self._told(telling)
+        else:
+            telling.note_code(told)
+            self._told(telling)
 
     def noted(self, task: Task, targets: Sequence[CpuId], freed: Pages) -> None:
         """Note that others drop what a task unmaps later, and that freed pages are held back."""
@@ -172,21 +170,21 @@ class Safety:
 
     def invalidated(self, task: Task) -> None:
         """Note that the hardware told all CPUs, and that it is over."""
-        if task in self.processes:
+        telling = self._under_way.pop(task, None)
+        if telling is None:
             self.processes.told(task, None)
-            return
-        telling = self._under_way.pop(task)
-        telling.note_hardware()
-        self._told(telling)
+        else:
+            telling.note_hardware()
+            self._told(telling)
 
     def flushed_own(self, task: Task) -> None:
         """Note that it was on the task's own CPU alone, and is over."""
-        if task in self.processes:
+        telling = self._under_way.pop(task, None)
+        if telling is None:
             self.processes.told(task, frozenset())
-            return
-        telling = self._under_way.pop(task)
-        telling.note_own()
-        self._told(telling)
+        else:
+            telling.note_own()
+            self._told(telling)
 
     def _told(self, telling: Telling) -> None:
         what, stale, task = telling.what, self.stale, telling.task
@@ -336,8 +334,11 @@ class Safety:
         self, task: Task, one: Revocation, hazard: Hazard, partial: Sequence[Telling]
     ) -> None:
         """Look whether every CPU has forgotten what a task took away."""
+        is_stale = 0 < one.generation <= self.stale.newest(one.page, one.pages)
+        if not is_stale and not partial:
+            return  # every CPU was told
         about = [told for told in partial if told.covers(one.page, one.pages, one.generation)]
-        if one.generation and self.stale.newest(one.page, one.pages) >= one.generation:
+        if is_stale:
             known = {cpu for told in about if told.told for cpu in told.told}
             cpus = [c for c in self.stale.stale_on(one.generation) if c not in known]
             left = {cpu for told in about for cpu in told.left_out}

@@ -76,6 +76,8 @@ class StalePages:
 
         Where some CPUs only were told, `stale_on` knows which.
         """
+        if self.generation == self.everywhere:
+            return 0
         index = first & _GROUP - 1
         newest = 0
         if pages <= _FEW and index + pages <= _GROUP:

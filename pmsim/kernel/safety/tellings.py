@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from pmsim.hardware.own_task import OwnTask
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act
@@ -46,8 +44,8 @@ class Telling:
         When all that were told had dropped it.
     late
         When those do that have not dropped it yet as the initiator goes on.
-    code_closed_ps
-        From when on it was closed, where a protocol's code says who was told.
+    known_closed_ps
+        From when on it was closed, where the machine is not asked for that.
     """
 
     task: Task
@@ -58,7 +56,7 @@ class Telling:
     left_out: tuple[CpuId, ...] = ()
     gone_ps: Picoseconds = 0
     late: dict[CpuId, Picoseconds] = field(default_factory=dict)
-    code_closed_ps: Picoseconds | None = None
+    known_closed_ps: Picoseconds | None = None
 
     def covers(self, page: int, pages: int, generation: int) -> bool:
         """Return whether it is about all of some pages, and about a change of them."""
@@ -100,44 +98,30 @@ class Telling:
         self.told = None if len(known) == n_cpus else known
         self.gone_ps = max(told.dropped.values(), default=now)
         self.late = {cpu: at for cpu, at in told.dropped.items() if at > now}
-        self.code_closed_ps = max(self.began_ps, told.closed_ps)
+        self.known_closed_ps = max(self.began_ps, told.closed_ps)
 
     def note_own(self) -> None:
         """Note that the task's own CPU alone has dropped it."""
         self.told = frozenset((self.task.cpu,))
         self.gone_ps = self.task.now
+        self.known_closed_ps = self.began_ps
 
     def note_hardware(self) -> None:
-        """Note the same of what the hardware did on all CPUs."""
+        """Note the same of what the hardware did on all CPUs: it closes nothing before."""
         self.gone_ps = self.task.machine.fabric.words[self.task.row + layout.C_LAST_ACK]
+        self.known_closed_ps = self.gone_ps
 
     def closed_ps(self) -> Picoseconds:
         """Return from when on no CPU ran code that could have used it, just after it is over.
 
         A target from the start of its handler on, one that was left out from the start: it is in
-        user mode. The initiator runs nothing but the call. Hardware that drops a translation closes
-        nothing before.
+        user mode. The initiator runs nothing but the call.
         """
-        fabric, task = self.task.machine.fabric, self.task
-        if self.code_closed_ps is not None:
-            return self.code_closed_ps
-        if not called(task):
-            return self.gone_ps
-        words, row = fabric.words, task.row
-        is_last = words[layout.QUIET_CALLS] and words[layout.QUIET_FROM] == task.cpu
-        if is_last and words[layout.QUIET_AT] == words[row + layout.C_START]:
-            return words[layout.QUIET_AT] + words[row + layout.Q_LAST]  # it met nothing anywhere
-        act(fabric.state, layout.DO_CATCH_UP, 0, 0)
-        base = words[layout.ENTRIES_AT] + task.cpu * fabric.n_cpus * layout.ENTRY_ROW
-        rows = fabric.state[base : base + fabric.n_cpus * layout.ENTRY_ROW]
-        starts = rows[layout.E_START :: layout.ENTRY_ROW]
-        targets = np.ones(fabric.n_cpus, dtype=bool)
-        targets[[task.cpu, *self.left_out]] = False
-        if self.told is not None:
-            others = targets.copy()
-            others[list(self.told)] = False
-            targets &= ~others
-        return max(self.began_ps, int(starts[targets].max(initial=0)))
+        if self.known_closed_ps is not None:
+            return self.known_closed_ps
+        task = self.task
+        last = act(task.machine.fabric.state, layout.DO_ASK_LAST_START, task.cpu, 0)
+        return max(self.began_ps, last)
 
     def dropped_on(self, cpu: CpuId, now: Picoseconds) -> bool:
         """Return whether a CPU, whose task takes a step now, has dropped it, while it is under way.
