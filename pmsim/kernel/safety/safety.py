@@ -227,7 +227,7 @@ class Safety:
                 if closed is None:
                     closed = telling.closed_ps()
                 one.gone_ps, one.closed_ps = telling.gone_ps, closed
-                one.left_out = telling.left_out
+                one.left_out_by = telling if telling.left_out else None
 
     # --- what was taken away, and who relies on that it is gone ----------------------------------
 
@@ -262,7 +262,7 @@ class Safety:
                 break
             first = gone
         if first is not None and (one.gone_ps is None or first < one.gone_ps):
-            one.gone_ps, one.closed_ps, one.left_out = first, first, ()
+            one.gone_ps, one.closed_ps, one.left_out_by = first, first, None
 
     def holds(self, cpu: CpuId, address: int) -> bool:
         """Return whether a CPU, whose task takes a step now, may hold an old translation."""
@@ -317,7 +317,8 @@ class Safety:
         A shootdown of any of its pages drops what leads to the table.
         """
         page, unlinked = self.page_of(address), self._unlinked.pop(task, 0)
-        self._partial.pop(task, None)
+        if task not in self._pending:
+            self._partial.pop(task, None)
         telling = self._newest.get(task)
         everyone = range(self._machine.n_cpus)
         if telling is None or not telling.touches(page, pages, unlinked):
@@ -346,9 +347,8 @@ class Safety:
             self.found.on(task, hazard, one.page, one.pages, found)
         for told in about:
             self.found.still_late(task, hazard, one.page, one.pages, told.late)
-        if one.left_out:
-            telling = next(told for told in about if told.left_out)
-            self._left_out(task, hazard, one.page, one.pages, telling, one)
+        if one.left_out_by is not None:
+            self._left_out(task, hazard, one.page, one.pages, one.left_out_by, one)
 
     # --- CPUs that were left out, and drop everything when they enter the kernel ------------------
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from pmsim.units import CpuId, Pages, Picoseconds
+
+if TYPE_CHECKING:
+    from pmsim.kernel.safety.tellings import Telling
 
 
 class Hazard(IntEnum):
@@ -62,8 +66,8 @@ class Revocation:
     gone_ps, closed_ps
         When no TLB held the old translation any more, and from when on no CPU ran code that could
         have used it; None until that is known.
-    left_out
-        The CPUs that were left out by the shootdown that was to make it known.
+    left_out_by
+        The shootdown that was to make it known, if that has left CPUs out.
     late_ps
         When the last of those that have entered the kernel since did so.
     """
@@ -74,5 +78,5 @@ class Revocation:
     written_ps: Picoseconds
     gone_ps: Picoseconds | None = None
     closed_ps: Picoseconds | None = None
-    left_out: tuple[CpuId, ...] = ()
+    left_out_by: Telling | None = None
     late_ps: Picoseconds = 0
