@@ -207,9 +207,16 @@ class Machine(Silicon):
         return self.now
 
     def running(self, cpu: int) -> Task | None:
-        """Return the task that a CPU runs or is switching to, None where it is idle."""
-        current = int(self.fabric.state[layout.HEADER + cpu * layout.CPU_WORDS + layout.CURRENT])
-        return None if current == layout.NONE else self.tasks.get(current)
+        """Return the task that a CPU runs or is switching to, None where it is idle.
+
+        One that has woken at this instant, and waits for nothing else, runs already.
+        """
+        row = layout.HEADER + cpu * layout.CPU_WORDS
+        current = int(self.fabric.state[row + layout.CURRENT])
+        if current != layout.NONE:
+            return self.tasks.get(current)
+        first = self.tasks.get(int(self.fabric.state[row + layout.READY_HEAD]))
+        return first if first is not None and first.runs else None
 
     def _settle(self) -> None:
         """Put spinners for mutexes to sleep, after a round of interrupt work."""

@@ -21,7 +21,7 @@ from pmsim.kernel.user_mm import UserMm, UserMms
 from pmsim.units import CpuId, Pages, Picoseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     from pmsim.hardware.costs import TlbiCosts
     from pmsim.hardware.task import Task
@@ -73,12 +73,7 @@ class UserFlushes:
         in ``tlb_finish_mmu``).
         """
         if self._holders:
-            self._spaces.count_flush(mm)
-            self._spaces.note_all_flushed(mm)
-            holders = sorted(mm.cpus - {task.cpu}) if self._touched.on else None
-            yield from self._operations.wait_for_holders(
-                task, self._by, Cause.USER, pages, of_process(mm), holders
-            )
+            yield from self._tell_holders(task, [mm], pages)
             return
         if mm.zaps > 1 and self._profile.parallel_zaps == "everything":
             yield from self.flush_tlb_mm(task, mm)
@@ -89,6 +84,21 @@ class UserFlushes:
         yield from self.flush_tlb_mm_range(task, mm, pages, frees_tables=False)
         tables = -(-pages // self._profile.geometry.entries)
         yield from self._flush_tables(task, mm, tables)
+
+    def _tell_holders(
+        self, task: Task, spaces: Iterable[UserMm], pages: Pages, cause: Cause = Cause.USER
+    ) -> Steps:
+        """Have hardware that knows who holds a translation tell the CPUs of the masks, or all."""
+        told = list(spaces)
+        for mm in told:
+            self._spaces.count_flush(mm)
+            self._spaces.note_all_flushed(mm)
+        holders = None
+        if self._touched.on:
+            holders = sorted({cpu for mm in told for cpu in mm.cpus} - {task.cpu})
+        yield from self._operations.wait_for_holders(
+            task, self._by, cause, pages, of_process(told[0]), holders
+        )
 
     def flush_freed(
         self, task: Task, mm: UserMm, pages: Pages, freed: Pages, *, frees_tables: bool
@@ -146,6 +156,9 @@ class UserFlushes:
         cause: Cause = Cause.USER,
     ) -> Steps:
         """Drop translations of an address space on the CPUs that may use them."""
+        if self._holders:
+            yield from self._tell_holders(task, [mm], pages, cause)
+            return
         yield from self._next_generation(task, mm)
         tlbi = self._broadcasts(task, mm)
         if tlbi is None:
@@ -162,9 +175,12 @@ class UserFlushes:
         All that CPUs have of them, in one call of those that run any of them, or in one broadcast;
         ``one_by_one`` in an operation for each page, and one wait for all.
         """
+        pages = sum(batch.values()) if one_by_one else EVERYTHING
+        if self._holders:
+            yield from self._tell_holders(task, batch, pages, cause)
+            return
         for mm in batch:
             yield from self._next_generation(task, mm)
-        pages = sum(batch.values()) if one_by_one else EVERYTHING
         tlbi = next(filter(None, (self._broadcasts(task, mm) for mm in batch)), None)
         if tlbi is None:
             yield from self._interrupt_all(task, batch, pages, cause)
@@ -220,7 +236,9 @@ class UserFlushes:
         mm = self._spaces.unknown()
         mm.cpus.update((task.cpu, *cpus))
         tlbi = self._broadcasts(task, mm)
-        if tlbi is not None:
+        if self._holders:
+            yield from self._tell_holders(task, [mm], number)
+        elif tlbi is not None:
             yield from self._broadcast(task, mm, tlbi, number)
         else:
             function = self._flush_function(number, told=bool(cpus), frees_tables=False)

@@ -170,6 +170,43 @@ def test_of_a_process_those_in_its_mask_hold_it() -> None:
     assert told(of, Cause.USER) == [3]  # a thread of it runs on each CPU
 
 
+OF_PROCESSES: dict[str, tuple[driven.Call, list[int]]] = {
+    "copy": (lambda hand: hand.kernel.fork(4), [-1]),
+    "write to a shared page": (lambda hand: hand.kernel.wp_page_copy(2), [1, 1]),
+    "scan": (lambda hand: hand.kernel.task_numa_work(4), [4]),
+    "take pages from": (lambda hand: hand.kernel.shrink_page_list(4), [-1]),
+    "replay": (lambda hand: hand.kernel.flush_tlb_multi([1, 2], 3), [3]),
+}
+"""Calls that flush a process in other ways than `mprotect` and `munmap` do, and of how many pages
+(-1: everything)."""
+
+
+@BOTH
+@pytest.mark.parametrize("call", OF_PROCESSES)
+def test_no_flush_of_a_process_interrupts_anybody(protocol: str, call: str) -> None:
+    of = machine(protocol, holders="all")
+    begins, pages = OF_PROCESSES[call]
+    do(of, 0, begins)
+    of.machine.flush_log()
+    directory, coherent = COSTS.directory, COSTS.coherent
+    assert directory is not None
+    assert coherent is not None
+    if protocol == "directory":  # of a range as of everything
+        takes = [directory.lookup + 3 * directory.message + directory.round_trip[0]] * len(pages)
+    else:  # everything has been dropped by the stores; up to eight entries are one line
+        takes = [0 if n < 0 else coherent.store[0] for n in pages]
+    rows = [(row[layout.L_PAGES], row[layout.L_TARGETS]) for row in of.rows]
+    assert rows == [(n, 3) for n in pages]
+    assert [row[layout.L_END] - row[layout.L_START] for row in of.rows] == takes
+    assert not of.machine.accounts()["handlers"].any()
+
+
+def test_of_a_replayed_flush_those_that_it_names_hold_it() -> None:
+    of = machine()
+    do(of, 0, lambda hand: hand.kernel.flush_tlb_multi([1, 2], 3))
+    assert told(of, Cause.USER) == [2]
+
+
 class Asks:
     """Calls those who hold it."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pmsim.errors import ProgramError
+from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.user_mm import UserMm
 from pmsim.units import MS, US
@@ -118,6 +119,26 @@ def test_a_thread_that_sleeps_through_a_flush_finds_its_translations_old_when_it
     # It pays for one flush of everything, after the change; the second time nothing has changed.
     assert woken.heard == [400_000, 0]
     assert mm.switch_flushes == 3
+
+
+def test_a_thread_that_wakes_just_as_another_cpu_flushes_is_told() -> None:
+    # Waking is interrupt work, and comes before the step that flushes (machine-model, section 1).
+    booted = Booted(2, KernelCosts(user_mprotect=0, user_mapping_page=0))
+    mm = booted.kernel.user.create()
+
+    def sleeper(kernel: KernelHandle) -> Calls:
+        yield from kernel.use_mm(mm)
+        yield from kernel.task.sleep(10 * US - kernel.task.now)
+        yield from kernel.task.compute(US)
+
+    def flushes(kernel: KernelHandle) -> Calls:
+        yield from kernel.use_mm(mm)
+        yield from kernel.task.sleep(10 * US - kernel.task.now)
+        yield from kernel.mprotect(1)
+
+    booted.spawn(sleeper, 1)
+    booted.run(flushes)
+    assert [(call["start_ps"], call["targets"]) for call in booted.calls] == [(10 * US, 1)]
 
 
 def test_a_cpu_that_runs_another_process_leaves_the_mask() -> None:
