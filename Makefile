@@ -150,7 +150,7 @@ notebooks: .venv/.notebooks
 	cd notebooks && ../$(BIN)/jupyter lab first_look.ipynb
 
 outputs: $(TOOLS)
-	cd notebooks && for notebook in *.ipynb; do ../$(BIN)/jupyter execute --inplace $$notebook; done
+	$(BIN)/python -m docs._generate.outputs notebooks/*.ipynb
 
 docs: $(TOOLS)
 	$(BIN)/python -m docs._generate

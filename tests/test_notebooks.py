@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 
 import jupytext
 import nbformat
 import pytest
 from nbclient import NotebookClient
+
+from docs._generate.outputs import keep_outputs
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 
@@ -31,6 +35,25 @@ def test_a_notebook_is_kept_with_its_outputs_which_are_small_and_no_errors(path)
     kinds = {output.output_type for cell in code for output in cell.outputs}
     assert kinds <= {"display_data", "execute_result", "stream"}
     assert path.stat().st_size < 700_000
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_what_is_kept_of_a_notebook_is_the_same_each_time(path):
+    notebook = nbformat.read(path, as_version=4)
+    assert not [cell for cell in notebook.cells if "execution" in cell.metadata]
+    assert "version" not in notebook.metadata["language_info"]
+    shown = "".join(str(cell.get("outputs")) for cell in notebook.cells)
+    assert tempfile.gettempdir() not in shown
+
+
+@pytest.mark.slow
+def test_outputs_are_the_same_bits_each_time(tmp_path):
+    files = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        files.append(Path(shutil.copy(NOTEBOOKS[1], tmp_path / name)))
+        keep_outputs(files[-1])
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_every_figure_of_a_notebook_is_shown_not_the_first_alone():

@@ -54,6 +54,7 @@ class Sweep:
 
     def __init__(self, path: Path, temporary: TemporaryDirectory[str] | None = None) -> None:
         self.path = path
+        self._place = str(path) if temporary is None else "a temporary directory"
         self.manifest: Mapping[str, Any] = read_manifest(path)
         self._cells: Cells = cells_of(self.manifest["cells"])
         if temporary is not None:
@@ -219,13 +220,14 @@ class Sweep:
     def _repr_html_(self) -> str:
         cells = [int(str(number)) for number in self.cells.index[:SHOWN_CELLS]]
         more = len(self.cells) - len(cells)
+        rest = f"<p>... and {formatting.counted(more, 'cell')} more</p>" if more else ""
         return (
-            f"<h4>{escape(self.name)}: {len(self.cells):,} cells,"
-            f" {int(self.cells['replications'].sum()):,} replications"
+            f"<h4>{escape(self.name)}: {formatting.counted(len(self.cells), 'cell')},"
+            f" {formatting.counted(int(self.cells['replications'].sum()), 'replication')}"
             f"{'' if self.complete else ' (unfinished)'}</h4>"
             f"{html_table(*self._headlines(cells))}"
-            f"{f'<p>... and {more:,} cells more</p>' if more else ''}"
-            f"<p><code>{escape(str(self.path))}</code></p>"
+            f"{rest}"
+            f"<p>in <code>{escape(self._place)}</code></p>"
         )
 
     def _headlines(self, cells: Sequence[int]) -> tuple[list[str], list[list[str]]]:
@@ -247,7 +249,8 @@ class Sweep:
         return head, rows
 
     def __repr__(self) -> str:
-        return f"<pmsim.Sweep {self.name}: {len(self._cells):,} cells in {self.path}>"
+        cells = formatting.counted(len(self._cells), "cell")
+        return f"<pmsim.Sweep {self.name}: {cells} in {self._place}>"
 
     def __dir__(self) -> list[str]:
         return sorted(name for name in super().__dir__() if not name.startswith("_"))

@@ -91,7 +91,7 @@ def message(found: pd.DataFrame) -> str:
     """Return the sentence on top."""
     held = found.loc[found["held_out"], "error"].abs()
     if held.empty:
-        return f"{len(found)} cells, none of them held out"
+        return f"{formatting.counted(len(found), 'cell')}, none of them held out"
     half, near = float(held.median()), int((held <= NEAR - 1).sum())
     return (
         f"Half of {len(held)} held-out cells are met within {formatting.share(half)}, {near} within"
@@ -103,6 +103,6 @@ def detail(found: pd.DataFrame) -> str:
     """Return the quieter line below it."""
     fitted = int((~found["held_out"]).sum())
     return (
-        f"Open: held out; filled: {fitted} cells that were fitted. Dark band: within 15 %; light:"
-        " within 50 %."
+        f"Open: held out; filled: {formatting.counted(fitted, 'cell')} fitted."
+        " Dark band: within 15 %; light: within 50 %."
     )

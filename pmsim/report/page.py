@@ -185,8 +185,8 @@ def _result(result: Result, name: str, prefix: str) -> str:
 def _sweep(sweep: Sweep, name: str, prefix: str) -> str:
     replications = int(sweep.cells["replications"].sum())
     facts = [
-        f"{len(sweep.cells):,} cells",
-        f"{replications:,} runs",
+        formatting.counted(len(sweep.cells), "cell"),
+        formatting.counted(replications, "run"),
         "finished" if sweep.complete else "unfinished",
         f"seed {sweep.manifest['seed']}",
     ]

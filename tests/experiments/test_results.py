@@ -136,7 +136,13 @@ def test_in_a_notebook_it_shows_its_cells_with_intervals(sweep: Sweep) -> None:
 def test_names_complete(sweep: Sweep) -> None:
     assert {"frame", "cells", "intervals", "to_xarray", "axes"} <= set(dir(sweep))
     assert not [name for name in dir(sweep) if name.startswith("_")]
-    assert repr(sweep).startswith("<pmsim.Sweep test: 4 cells in ")
+    assert repr(sweep) == f"<pmsim.Sweep test: 4 cells in {sweep.path}>"
+
+
+def test_a_sweep_that_goes_with_its_object_does_not_tell_where_it_is() -> None:
+    made = pmsim.sweep(small(), {"machine.cpus": [2]}, workers=1, progress=None)
+    assert repr(made) == "<pmsim.Sweep test: 1 cell in a temporary directory>"
+    assert str(made.path) not in made._repr_html_()
 
 
 def test_a_frame_is_plain_pandas(sweep: Sweep) -> None:

@@ -62,6 +62,7 @@ class Result:
 
     def __init__(self, path: Path, temporary: TemporaryDirectory[str] | None = None) -> None:
         self.path = path
+        self._place = str(path) if temporary is None else "a temporary directory"
         self._tables: dict[str, pd.DataFrame] = {}
         self._files = TableFiles(path)
         found = self.manifest.get("format")
@@ -251,11 +252,11 @@ class Result:
         return (
             f"<h4>{escape(self.name)}</h4><ul>{said}</ul>"
             f"{html_table(('table', 'rows', 'what a row is'), tables)}"
-            f"<p><code>{escape(str(self.path))}</code></p>"
+            f"<p>in <code>{escape(self._place)}</code></p>"
         )
 
     def __repr__(self) -> str:
-        return f"<pmsim.Result {self.name} in {self.path}>"
+        return f"<pmsim.Result {self.name} in {self._place}>"
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *TABLES]

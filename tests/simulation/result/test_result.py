@@ -70,6 +70,12 @@ def test_a_result_tells_its_name_and_place(saved: Path) -> None:
     assert repr(pmsim.open(saved)) == f"<pmsim.Result test in {saved}>"
 
 
+def test_a_result_that_goes_with_its_object_does_not_tell_where_it_is() -> None:
+    result = pmsim.run(scenario({"kind": "user_work", "compute": "1us"}))
+    assert repr(result) == "<pmsim.Result test in a temporary directory>"
+    assert str(result.path) not in result._repr_html_()
+
+
 def test_a_result_shows_itself_in_a_notebook(copy: Path) -> None:
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["scenario"]["name"] = "a <b> & c"
