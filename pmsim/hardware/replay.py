@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from pmsim.hardware.passes import jit, layout
-from pmsim.hardware.passes.replay import CALLS, KIND, WORK, replay
+from pmsim.hardware.passes.replay import COMPUTES, FUNCTION, replay
 from pmsim.units import LONGEST_RUN
 
 if TYPE_CHECKING:
@@ -19,21 +20,21 @@ if TYPE_CHECKING:
 
 Ints = npt.NDArray[np.int64]
 
-ROW = 6
-"""Numbers of a row."""
+RowKind = tuple[int, int, int, int]
+"""What rows have in common that differ in their argument alone."""
+
+COMPUTE: Final[RowKind] = (COMPUTES, 0, layout.DO_COMPUTE, 0)
+"""Rows of `Task.compute`; the argument is the work."""
+USER_COMPUTE: Final[RowKind] = (COMPUTES, 0, layout.DO_USER, 0)
+"""Rows of `Task.user_compute`."""
 
 
-def compute_rows(work: Ints, *, user: bool = False) -> Ints:
-    """Return rows of `Task.compute`, or of `Task.user_compute`; shape ``(n, ROW)``."""
-    rows = np.zeros((len(work), ROW), dtype=np.int64)
-    rows[:, WORK] = np.minimum(work, LONGEST_RUN)
-    rows[:, KIND] = layout.DO_USER if user else layout.DO_COMPUTE
-    return rows
+def call(function: FlushFunction, cause: int) -> RowKind:
+    """Return what rows are of a `Task.cross_call` of all other CPUs, for no operation.
 
-
-def call_row(function: FlushFunction, cause: int, pages: int) -> tuple[int, ...]:
-    """Return the row of a `Task.cross_call` of all other CPUs, for no operation."""
-    return (CALLS, *function.arguments, cause, pages)
+    Their argument is what a call tells as its pages.
+    """
+    return (*function.arguments, cause)
 
 
 class Replay:
@@ -43,16 +44,23 @@ class Replay:
     ----------
     machine
         The machine; see `can_replay`.
-    rows
-        What `compute_rows` and `call_row` return, shape ``(n, ROW)``.
+    kinds
+        What there are rows of.
+    rows, args
+        Of each row, the place of its kind among these, and its argument.
     """
 
-    def __init__(self, machine: Silicon, rows: Ints) -> None:
+    def __init__(
+        self, machine: Silicon, kinds: Sequence[RowKind], rows: npt.NDArray[np.int32], args: Ints
+    ) -> None:
         jit.compile_entry(replay, backwards=machine.turns is not None)
         self._state = machine.fabric.state
         self._distances = machine.fabric.distances
         self._nobody = np.zeros(0, dtype=np.int64)
+        self._kinds = np.array(kinds, dtype=np.int64)
         self._rows = np.ascontiguousarray(rows)
+        computes = self._kinds[rows, FUNCTION] == COMPUTES
+        self._args = np.where(computes, np.minimum(args, LONGEST_RUN), args)
         self._at = np.zeros(machine.fabric.max_tasks, dtype=np.int64)
         self._ends = np.zeros(machine.fabric.max_tasks, dtype=np.int64)
 
@@ -62,7 +70,15 @@ class Replay:
         at[index], ends[index] = first, end
         while at[index] < end:
             following = replay(
-                self._state, self._distances, self._nobody, self._rows, at, ends, index
+                self._state,
+                self._distances,
+                self._nobody,
+                self._kinds,
+                self._rows,
+                self._args,
+                at,
+                ends,
+                index,
             )
             if following != index:
                 yield following

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from pmsim.hardware.replay import Replay
+    from pmsim.hardware.replay import Replay, RowKind
     from pmsim.hardware.silicon import Silicon
     from pmsim.hardware.task import Task
     from pmsim.hardware.tlb import FlushFunction
@@ -57,8 +57,9 @@ class ReplayedTrace:
 
         self._machine, self._replay = machine, None
         if can_replay(machine):
-            rows, self._left_out = self._prepared(machine, flush_of, cause)
-            self._replay = Replay(machine, rows)
+            kinds, rows = self._sorted(machine, flush_of, cause)
+            self._left_out = (rows < 0).nonzero()[0].tolist()
+            self._replay = Replay(machine, kinds, rows, self.programs.args)
 
     def stretch(self, which: int, number: int) -> int:
         """Return how many rows of a task, from one of them on, the machine replays by itself.
@@ -77,25 +78,22 @@ class ReplayedTrace:
         first = self.programs.firsts[which] + number
         return self._replay.take(task, first, first + length)
 
-    def _prepared(
+    def _sorted(
         self, machine: Silicon, flush_of: Callable[[int], FlushFunction], cause: int
-    ) -> tuple[npt.NDArray[np.int64], Sequence[int]]:
-        """Return all rows as `Replay` wants them, and the numbers of those that it cannot take."""
+    ) -> tuple[list[RowKind], npt.NDArray[np.int32]]:
+        """Return what there are rows of, and which each is; -1 is one that cannot be replayed."""
         import numpy as np
 
-        from pmsim.hardware.replay import ROW, call_row, compute_rows
+        from pmsim.hardware.replay import COMPUTE, USER_COMPUTE, call
 
         ops, args = self.programs.ops, self.programs.args
-        computes, users, calls = (
-            ops == OPS.index(op) for op in (Op.COMPUTE, Op.USER, Op.FLUSH_KERNEL)
-        )
-        if not machine.shootdown.protocol.by_calls:
-            calls = np.zeros_like(calls)
-        prepared = np.zeros((len(ops), ROW), dtype=np.int64)
-        prepared[computes] = compute_rows(args[computes])
-        prepared[users] = compute_rows(args[users], user=True)
-        pages, which = np.unique(args[calls], return_inverse=True)
-        if len(pages):
-            kinds = [call_row(flush_of(count), cause, count) for count in pages.tolist()]
-            prepared[calls] = np.array(kinds, dtype=np.int64)[which]
-        return prepared, np.flatnonzero(~(computes | users | calls)).tolist()
+        kinds = [COMPUTE, USER_COMPUTE]
+        place = np.full(len(OPS), -1, dtype=np.int32)
+        place[[OPS.index(Op.COMPUTE), OPS.index(Op.USER)]] = range(len(kinds))
+        rows = place[ops]
+        if machine.shootdown.protocol.by_calls:
+            calls = ops == OPS.index(Op.FLUSH_KERNEL)
+            pages = np.unique(args[calls])
+            rows[calls] = len(kinds) + np.searchsorted(pages, args[calls])
+            kinds += [call(flush_of(count), cause) for count in pages.tolist()]
+        return kinds, rows

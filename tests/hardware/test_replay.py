@@ -14,7 +14,7 @@ import pytest
 from benchmarks.machines import CEILING, COSTS
 from pmsim.hardware.costs import Jitter
 from pmsim.hardware.machine import Machine
-from pmsim.hardware.replay import ROW, Replay, call_row, can_replay, compute_rows
+from pmsim.hardware.replay import COMPUTE, Replay, call, can_replay
 from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import flush
 from pmsim.hardware.topology import Topology
@@ -64,13 +64,12 @@ def step_by_step(machine: Machine, task: Task, program: Program) -> Steps:
 
 def replayed(machine: Machine, task: Task, program: Program) -> Steps:
     """Replay all rows of a task but the third, which it takes itself."""
-    rows = np.zeros((len(program), ROW), dtype=np.int64)
-    for row, (what, size) in zip(rows, program, strict=True):
-        if what == "compute":
-            row[:] = compute_rows(np.array([size]))[0]
-        else:
-            row[:] = call_row(flush(machine.costs.tlb, size, CEILING), 0, size)
-    replay = Replay(machine, rows)
+    kinds = [
+        COMPUTE if what == "compute" else call(flush(machine.costs.tlb, size, CEILING), 0)
+        for what, size in program
+    ]
+    sizes = np.array([size for _, size in program])
+    replay = Replay(machine, kinds, np.arange(len(program), dtype=np.int32), sizes)
     yield from replay.take(task, 0, 2)
     yield from step_by_step(machine, task, program[2:3])
     yield from replay.take(task, 3, len(program))
@@ -86,7 +85,8 @@ def test_rows_and_steps_come_to_the_same(seed: int) -> None:
 )
 def test_signals_are_heard_in_a_long_stretch() -> None:
     machine = Machine(Topology(packages=1, cores=2), COSTS)
-    replay = Replay(machine, np.tile(compute_rows(np.array([1])), (3_000_000, 1)))
+    rows = np.zeros(3_000_000, dtype=np.int32)
+    replay = Replay(machine, [COMPUTE], rows, np.ones(len(rows), dtype=np.int64))
 
     def stop(_signal: int, _frame: object) -> None:
         raise InterruptedError
