@@ -203,7 +203,7 @@ def _may_be_left_out(begins: npt.NDArray[np.int64], duration: int, shortest: int
     are returned than it is true of. To look at each of a hundred thousand took a minute.
     """
     gaps = np.diff(begins).astype(float)
-    if not len(gaps):
+    if not len(gaps) or gaps.max() < shortest:
         return []
     left = np.arange(len(gaps), 0, -1)
     period = (begins[-1] - begins[:-1]) / left * (1 + 1e-9)

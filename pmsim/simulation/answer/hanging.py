@@ -160,13 +160,14 @@ def _calls(files: TableSource, near: _Near) -> dict[str, _Told]:
             coded(batch.column(place)) for place in (-3, -2, -1)
         )
         columns["user"] = np.array([one == "user" for one in causes], dtype=bool)[cause]
-        for code in np.unique(protocol).tolist():
+        columns["kind"] = kind
+        for code in _different(protocol):
             told = found[calls_of(protocols[code])]
-            rows = {name: values[protocol == code] for name, values in columns.items()}
+            rows = _chosen(columns, protocol == code)
             told.number += len(rows["cpu"])
             told.targets += int(rows["targets"].sum())
             told.parts.update({name: int(rows[name].sum()) for name in _PARTS})
-            _add_kinds(told, rows, kind[protocol == code], kinds, near)
+            _add_kinds(told, rows, kinds, near)
             if protocols[code] not in (SILENT, *_HOLDERS):
                 _add_distances(told, rows, calls_of(protocols[code]), near)
     return found
@@ -175,23 +176,34 @@ def _calls(files: TableSource, near: _Near) -> dict[str, _Told]:
 Rows = Mapping[str, npt.NDArray[Any]]
 
 
-def _add_kinds(
-    told: _Told, rows: Rows, kind: npt.NDArray[Any], kinds: list[str], near: _Near
-) -> None:
+def _different(numbers: npt.NDArray[Any]) -> list[int]:
+    """Return which small numbers there are, ascending."""
+    found: list[int] = np.flatnonzero(np.bincount(numbers)).tolist()
+    return found
+
+
+def _chosen(rows: Rows, which: npt.NDArray[np.bool_]) -> Rows:
+    """Return some of the rows; where all are, or none, nothing is copied."""
+    count = int(np.count_nonzero(which))
+    part = which if 0 < count < len(which) else slice(count)
+    return {name: values[part] for name, values in rows.items()}
+
+
+def _add_kinds(told: _Told, rows: Rows, kinds: list[str], near: _Near) -> None:
     """Add what depends on what the calls do, and for whom."""
-    for code in np.unique(kind).tolist():
+    for code in _different(rows["kind"]):
         for user in (False, True):
-            chosen = (kind == code) & (rows["user"] == user)
-            told.operations[kinds[code]] += int(rows["invalidations"][chosen].sum())
-            targets, pages = rows["targets"][chosen], np.maximum(rows["pages"][chosen], 0)
+            of_kind = _chosen(rows, (rows["kind"] == code) & (rows["user"] == user))
+            told.operations[kinds[code]] += int(of_kind["invalidations"].sum())
+            targets, pages = of_kind["targets"], np.maximum(of_kind["pages"], 0)
             costs = _function(kinds[code], user, near)
             everywhere = {name: int((targets * pages).sum() if by_page else targets.sum()) * cost
                           for name, (cost, by_page) in costs.items()}  # fmt: skip
             here = {name: int(pages.sum() if by_page else len(pages)) * cost
                     for name, (cost, by_page) in costs.items()}  # fmt: skip
             told.at_targets.update(everywhere)
-            local = rows["function_ps"][chosen] + rows["local_ps"][chosen]
-            _share_out(told.functions, int(local.sum()), here)
+            local = int(of_kind["function_ps"].sum()) + int(of_kind["local_ps"].sum())
+            _share_out(told.functions, local, here)
 
 
 def _function(kind: str, user: bool, near: _Near) -> dict[str, tuple[int, bool]]:
@@ -214,16 +226,17 @@ def _function(kind: str, user: bool, near: _Near) -> dict[str, tuple[int, bool]]
 
 def _add_distances(told: _Told, rows: Rows, group: str, near: _Near) -> None:
     """Add what depends on how far away the targets are."""
-    known = rows["slowest_cpu"] >= 0
-    codes = near.codes[rows["cpu"][known], rows["slowest_cpu"][known]]
-    flights = np.bincount(codes, rows["delivery_ps"][known])
+    known = _chosen(rows, rows["slowest_cpu"] >= 0)
+    flights = np.bincount(near.codes[known["cpu"], known["slowest_cpu"]], known["delivery_ps"])
     for code in np.flatnonzero(flights).tolist():
         told.by_distance[near.constant(f"{group}.delivery", code)] += round(flights[code])
-    for cpu in np.unique(rows["cpu"]).tolist():
-        visit = int(rows["visit_ps"][rows["cpu"] == cpu].sum())
-        _share_out(told.by_distance, visit, near.visits(group, cpu))
-    for ps in rows["idle_exit_ps"][rows["idle_exit_ps"] > 0].tolist():
-        told.waking[ps] += 1
+    visits = np.zeros(len(near.codes), dtype=np.int64)
+    np.add.at(visits, rows["cpu"], rows["visit_ps"])
+    for cpu in _different(rows["cpu"]):
+        _share_out(told.by_distance, int(visits[cpu]), near.visits(group, cpu))
+    waking = rows["idle_exit_ps"][rows["idle_exit_ps"] > 0]
+    times, counts = np.unique(waking, return_counts=True)
+    told.waking.update(dict(zip(times.tolist(), counts.tolist(), strict=True)))
 
 
 # --- whose that is --------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -94,8 +95,9 @@ def _starts(files: TableSource, numbers: Iterable[int]) -> dict[int, Ints]:
     pieces: dict[int, list[Ints]] = {number: [np.empty(0, dtype=np.int64)] for number in numbers}
     for batch in files.arrow_batches("crosscalls", ("replication", "start_ps")):
         replication, start = (filled(batch.column(i)) for i in range(2))
-        for number in set(np.unique(replication).tolist()) & set(pieces):
-            pieces[number].append(start[replication == number])
+        for number, rows in of_replications(replication):
+            if number in pieces:
+                pieces[number].append(start[rows])
     return {number: np.sort(np.concatenate(found)) for number, found in pieces.items()}
 
 
@@ -104,13 +106,23 @@ def _calls(files: TableSource, ends: Mapping[int, int]) -> dict[int, list[tuple[
     found = {number: [(0, 0), (0, 0)] for number in ends}
     for batch in files.arrow_batches("crosscalls", ("replication", "start_ps", "end_ps")):
         replication, start, end = (filled(batch.column(i)) for i in range(3))
-        for number in set(np.unique(replication).tolist()) & set(ends):
-            late = start >= ends[number]
+        latency = end - start
+        for number, rows in of_replications(replication):
+            if number not in ends:
+                continue
+            late = start[rows] >= ends[number]
             for side, of_side in enumerate((~late, late)):
-                latency = (end - start)[of_side & (replication == number)]
                 count, total = found[number][side]
-                found[number][side] = (count + len(latency), total + int(latency.sum()))
+                took = int((latency[rows] * of_side).sum())
+                found[number][side] = (count + int(np.count_nonzero(of_side)), total + took)
     return found
+
+
+def of_replications(replication: Ints) -> Iterator[tuple[int, slice]]:
+    """Yield which replication rows are of, stretch by stretch: its number, and the rows."""
+    borders = (np.flatnonzero(np.diff(replication)) + 1).tolist()
+    for begin, end in pairwise([0, *borders, len(replication)]):
+        yield int(replication[begin]), slice(begin, end)
 
 
 def _rates(calls: Sequence[tuple[int, int]], lengths: Sequence[int]) -> dict[str, Any]:

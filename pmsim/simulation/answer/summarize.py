@@ -14,7 +14,7 @@ from pmsim.simulation.answer.isolated import isolated_cpus
 from pmsim.simulation.answer.isolation import Isolated, Isolation
 from pmsim.simulation.answer.kernelcalls import KERNEL_WORKER, kernel_calls
 from pmsim.simulation.answer.lock_waits import lock_waits
-from pmsim.simulation.answer.parts import SPENT, lost_ps, parts_of_runs
+from pmsim.simulation.answer.parts import SPENT, lost_ps, of_replications, parts_of_runs
 from pmsim.simulation.answer.safety import exposed, overwritten, safe
 from pmsim.simulation.answer.slowest import SLOWEST_COLUMNS, SlowestCall
 from pmsim.simulation.answer.summary import (
@@ -31,7 +31,7 @@ from pmsim.simulation.answer.summary import (
     Summary,
     UserWork,
 )  # fmt: skip
-from pmsim.simulation.tables.arrays import coded, filled
+from pmsim.simulation.tables.arrays import coded, filled, numbers
 from pmsim.simulation.tables.columns import DETAIL
 from pmsim.simulation.tables.source import TableSource, whole
 from pmsim.simulation.tables.tally import Tally
@@ -170,8 +170,8 @@ class _Calls:
                 for item in batch.column(column).value_counts().to_pylist():
                     counter[item["values"]] += item["counts"]
             self.pages.add(_pages_of_ranges(batch))
-            for number in np.unique(replication).tolist():
-                last = int(end[replication == number].max())
+            for number, rows in of_replications(replication):
+                last = int(end[rows].max())
                 self.last_ends[number] = max(last, self.last_ends.get(number, 0))
             _add_by_key(self.waited, cpu, task, latency)
 
@@ -228,22 +228,24 @@ def _add_by_name(into: Counter[str], codes: Ints, names: Sequence[str], values: 
 
 
 def _add_by_key(into: Counter[tuple[int, int]], cpu: Ints, task: Ints, values: Ints) -> None:
-    tasks, of_task = np.unique(task, return_inverse=True)
-    keys, place = np.unique(cpu * len(tasks) + of_task, return_inverse=True)
-    sums = np.zeros(len(keys), dtype=np.int64)
-    np.add.at(sums, place, values)
-    for key, total in zip(keys.tolist(), sums.tolist(), strict=True):
-        into[(key // len(tasks), int(tasks[key % len(tasks)]))] += total
+    least = int(task.min())
+    tasks = int(task.max()) - least + 1
+    # A hash table; NumPy would sort all rows.
+    encoded = numbers(cpu * tasks + task - least).dictionary_encode()
+    keys, place = filled(encoded.dictionary), filled(encoded.indices)
+    sums = _sums(place, values, len(keys))
+    for at in np.argsort(keys).tolist():
+        into[(int(keys[at]) // tasks, int(keys[at]) % tasks + least)] += int(sums[at])
 
 
 def _paying_cpus(cpus: Mapping[str, Ints], tasks: Mapping[str, Ints]) -> tuple[PayingCpu, ...]:
-    numbers, place = np.unique(cpus["cpu"], return_inverse=True)
-    sums = {name: _sums(place, cpus[name], len(numbers)) for name in (*SPENT, "handlers")}
-    windows = np.zeros(len(numbers), dtype=np.int64)
-    np.add.at(windows, np.searchsorted(numbers, tasks["cpu"]), tasks["windows_ps"])
+    known, place = np.unique(cpus["cpu"], return_inverse=True)
+    sums = {name: _sums(place, cpus[name], len(known)) for name in (*SPENT, "handlers")}
+    windows = np.zeros(len(known), dtype=np.int64)
+    np.add.at(windows, np.searchsorted(known, tasks["cpu"]), tasks["windows_ps"])
     paid = lost_ps(sums, windows)
     return tuple(
-        PayingCpu(int(numbers[row]), int(paid[row]), *(int(sums[name][row]) for name in _PAID))
+        PayingCpu(int(known[row]), int(paid[row]), *(int(sums[name][row]) for name in _PAID))
         for row in np.argsort(-paid, kind="stable")[:TOP].tolist()
         if paid[row] > 0
     )
