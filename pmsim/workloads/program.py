@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -95,8 +96,9 @@ class Programs(Mapping[Who, list[Row]]):
         """Return whether any row does this."""
         return bool((self.ops == OPS.index(op)).any())
 
+    @cached_property
     def least_ps(self) -> list[int]:
-        """Return how long each task takes at least: what it computes and spends by the clock."""
+        """How long each task takes at least: what it computes and spends by the clock."""
         import numpy as np
 
         timed = np.array([op in TIMED for op in OPS])

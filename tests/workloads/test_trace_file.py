@@ -54,8 +54,8 @@ def test_a_task_takes_at_least_what_its_rows_say_in_time(tmp_path: Path) -> None
     most = 2**63 - 1
     text = "cpu,op,arg\n0,compute,5\n0,sleep,7\n0,flush_kernel,100\n0,irqs_off,1\n1,mutex_lock,9\n"
     text += f"2,compute,{most}\n2,compute,{most}\n"
-    assert read(tmp_path, text).least_ps() == [13, 0, 2 * most]
-    assert read(tmp_path, "cpu,op,arg\n").least_ps() == []
+    assert read(tmp_path, text).least_ps == [13, 0, 2 * most]
+    assert read(tmp_path, "cpu,op,arg\n").least_ps == []
 
 
 def test_every_op_of_the_format_is_known(tmp_path: Path) -> None:

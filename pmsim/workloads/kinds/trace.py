@@ -50,7 +50,7 @@ class Trace(Workload):
     def tasks(self, machine: MachineInfo) -> list[TaskSpec]:
         """Return the tasks of the file; raise `ScenarioError` if it has faults."""
         trace = ReplayedTrace(read_programs(Path(self.file), machine.n_cpus))
-        least = trace.programs.least_ps()
+        least = trace.programs.least_ps
         return [
             TaskSpec(
                 cpu,
