@@ -14,6 +14,7 @@ _SAID: Final = (
     (r"Input should be less than or equal to (.*)", r"it is at most \1"),
     (r"(?:Value error, )?(.* is not one of .*)", r"\1"),
     (r"(?:Value error, |Input should be )(.*)", r"\1"),
+    (r"Got unexpected extra argument(?:\(s\)|s)? \((.*)\)", r"too much is given: \1"),
 )
 """What Typer says since it has pydantic read options, and what is said instead."""
 _ONE_OF: Final = re.compile(r"'(?P<given>.*?)' is not one of (?P<known>.*?)\.?$", re.DOTALL)

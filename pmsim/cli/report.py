@@ -42,7 +42,9 @@ def report(
     from pmsim.simulation.result.files import check_files
 
     page = output or (results[0] / PAGE if len(results) == 1 else Path(PAGE))
-    check_files([page], force=force)
+    # A file among the results is told as such, and not as where no page can go.
+    if not any(path.is_file() for path in results):
+        check_files([page], force=force)
     from pmsim.experiments.opening import open_path
 
     found = [open_path(path) for path in results]

@@ -168,7 +168,8 @@ def from_here(path: str, value: Any) -> Any:
 def _sweep_meant(fault: Fault, changes: dict[str, Any]) -> Fault:
     """Return a fault, with a hint where the value of a key looks like those of a sweep."""
     for path, value in changes.items():
-        if isinstance(value, str) and "," in value and f"{path}:" in str(fault):
+        several = isinstance(value, str) and "," in value and "=" not in value
+        if several and f"{path}:" in str(fault):
             return replace(
                 fault, hint=f"one value; `pmsim sweep FILE --set {path}={value}` runs each of them"
             )

@@ -93,11 +93,25 @@ def _option_schema(option: Option | Count) -> JsonSchemaValue:
 
 def _protocol(name: str) -> Protocol:
     if name not in PROTOCOLS:
-        hint = _near(name, PROTOCOLS)
+        hint = _as_a_mapping(name) or _near(name, PROTOCOLS)
         if hint.startswith("known"):
             hint = f"{hint}; your own: --protocols FILE, or @pmsim.protocol"
         raise refused("bad-value", f"there is no protocol '{name}'", hint)
     return PROTOCOLS[name]
+
+
+def _as_a_mapping(name: str) -> str:
+    """Say how options are given, where a name is as tables call a protocol: ``ipi,ack=entry``."""
+    protocol, *options = name.split(",")
+    pairs = [one.split("=", 1) for one in options if "=" in one]
+    if protocol in PROTOCOLS and pairs and len(pairs) == len(options):
+        written = ", ".join(": ".join(pair) for pair in pairs)
+        return f"options stand in a mapping: {{{protocol}: {{{written}}}}}"
+    option, equals, value = name.partition("=")
+    having = [one.name for one in PROTOCOLS.values() if option in {of.name for of in one.options}]
+    if equals and having:
+        return f"options stand in a mapping: {{{having[0]}: {{{option}: {value}}}}}"
+    return ""
 
 
 def _with_options(protocol: Protocol, options: Any) -> Shootdown:

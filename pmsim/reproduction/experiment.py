@@ -19,6 +19,7 @@ from pmsim.reproduction.measurements import (
 )
 from pmsim.reproduction.observables import Observable
 from pmsim.scenario.faults import FaultList, did_you_mean, validated
+from pmsim.scenario.meant import refuse_others
 from pmsim.scenario.nodes import Leaf, Node, Table, find
 from pmsim.scenario.read import read_file
 from pmsim.scenario.scenario import Scenario, load
@@ -177,7 +178,9 @@ def load_experiment(name_or_path: str | Path) -> Experiment:
             hint = did_you_mean(shown, _files())
             raise ScenarioError([Fault(shown, 0, 0, "no-such-file", message, hint)])
         path, shown = shipped, shipped.name
-    return _Reader(read_file(path, shown), shown, path.parent).experiment()
+    tree = read_file(path, shown)
+    refuse_others(tree, shown, "experiment")
+    return _Reader(tree, shown, path.parent).experiment()
 
 
 def _files() -> dict[str, Path]:

@@ -23,6 +23,7 @@ from pmsim.scenario.machine import (
     TooManyCpusError,
     describe,
 )
+from pmsim.scenario.meant import refuse_others
 from pmsim.scenario.nodes import Leaf, Node, Table, find, merged, node_of
 from pmsim.scenario.read import parse, read_file
 from pmsim.scenario.sources import GivenConstant, Unsourcing
@@ -247,7 +248,9 @@ def _platform_tree(name_or_path: str, directory: Path) -> tuple[Node, str]:
     """Return the tree of a platform's file, and the file's name in messages."""
     if is_path(name_or_path):
         path = directory / name_or_path
-        return read_file(path), str(path)
+        tree = read_file(path)
+        refuse_others(tree, str(path), "machine")
+        return tree, str(path)
     return _shipped(name_or_path)
 
 

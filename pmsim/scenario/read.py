@@ -16,11 +16,13 @@ from pmsim.inputs import kind_of, read_whole
 from pmsim.readers.formats import LOOKED_AT, trace_hint
 from pmsim.readers.stream import TextStream
 from pmsim.scenario.nodes import Node
+from pmsim.scenario.syntax import in_words
 from pmsim.scenario.tree import TreeBuilder
 
 MAX_BYTES: Final = 1 << 20
 """The largest file that is read, in bytes. A long program belongs in a trace file beside it."""
 
+_LINE_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _BINARY: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 
 
@@ -56,7 +58,7 @@ def parse(text: str, file: str) -> Node:
         for event in YAML(typ="safe", pure=True).parse(text):
             builder.take(event)
     except MarkedYAMLError as error:
-        _refuse(*builder.faults, _syntax_fault(error, file, builder.unclosed()))
+        _refuse(*builder.faults, _syntax_fault(error, text, file, builder.unclosed()))
     except YAMLError as error:
         _refuse(Fault(file, 1, 1, "yaml-syntax", f"this is not YAML: {error}"))
     return builder.root()
@@ -114,16 +116,22 @@ def _at(before: str, file: str, code: str, message: str, hint: str) -> Fault:
     return Fault(file, line, column, code, message, hint)
 
 
-def _syntax_fault(error: Any, file: str, unclosed: tuple[int, int] | None) -> Fault:
+def _syntax_fault(error: Any, text: str, file: str, unclosed: tuple[int, int] | None) -> Fault:
     """Return the fault of a syntax error, at the place where a reader would look for it."""
     problem = str(error.problem or "this is not YAML")
     line, column = _syntax_place(error, problem, unclosed)
     if "'\\t'" in problem:
         message, hint = "a tab stands where YAML wants spaces", "indent with spaces"
         return Fault(file, line, column, "tab", message, hint)
-    context = str(error.context or "")
-    message = f"{context}: {problem}" if context else problem
-    return Fault(file, line, column, "yaml-syntax", message, _SYNTAX_HINTS.get(problem, ""))
+    opened = None if unclosed is None else _character(text, *unclosed)
+    message, hint = in_words(problem, str(error.context or ""), opened)
+    return Fault(file, line, column, "yaml-syntax", message, hint)
+
+
+def _character(text: str, line: int, column: int) -> str:
+    """Return what stands at a place, lines being those of YAML."""
+    lines = _LINE_BREAK.split(text)
+    return lines[line - 1][column - 1 : column] if line <= len(lines) else ""
 
 
 def _syntax_place(error: Any, problem: str, unclosed: tuple[int, int] | None) -> tuple[int, int]:
@@ -135,9 +143,3 @@ def _syntax_place(error: Any, problem: str, unclosed: tuple[int, int] | None) ->
     if begins_earlier and error.context_mark is not None:
         mark = error.context_mark
     return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-
-
-_SYNTAX_HINTS: Final = {
-    "mapping values are not allowed here": "check the indentation, and quote text with ': ' in it",
-    "could not find expected ':'": "a key needs a colon and a blank behind it",
-}

@@ -10,6 +10,7 @@ from typing import Any, Final
 from pmsim.errors import Fault, ScenarioError
 from pmsim.formatting import counted
 from pmsim.scenario.faults import FaultList, did_you_mean
+from pmsim.scenario.meant import refuse_others
 from pmsim.scenario.nodes import IN_DATA, Leaf, List, Node, Table, node_in_data, node_of, path_at
 from pmsim.scenario.override import TOGETHER, overridden
 from pmsim.scenario.ranges import ends_of, is_range
@@ -173,7 +174,9 @@ def load(path_or_name: str | Path) -> Scenario:
             raise ScenarioError([Fault(shown, 0, 0, "no-such-file", message, hint)])
         if shipped is not None:
             path, shown = shipped, shipped.name
-    return _scenario(read_file(path, shown), shown, path.parent)
+    tree = read_file(path, shown)
+    refuse_others(tree, shown, "scenario")
+    return _scenario(tree, shown, path.parent)
 
 
 def _scenario(tree: Node, file: str, directory: Path) -> Scenario:

@@ -25,6 +25,9 @@ from tests.cli.conftest import Pmsim
          "'platform' is not one of platforms, kernels: did you mean platforms?"),
         ("'zoo' is not one of 'platforms', 'kernels'.", "'zoo' is not one of platforms, kernels."),
         ("Value error, no", "no"),
+        ("Got unexpected extra argument(s) (a b)", "too much is given: a b"),
+        ("Got unexpected extra arguments (a b)", "too much is given: a b"),
+        ("Got unexpected extra argument (a)", "too much is given: a"),
         ("'x' is not a valid integer.", "'x' is not a valid integer."),
     ],
 )  # fmt: skip
@@ -39,6 +42,19 @@ def test_what_a_library_says_is_said_anew(of_the_library: str, said: str) -> Non
         (("calibrate", "--seconds", "abc"), "Invalid value for '--seconds': "),
         (("sweep", "claim", "--replications", "0"), "Invalid value for '--replications': "),
         (("list", "experiment"), "did you mean experiments?"),
+        (("costs", "all"), "too much is given: all"),
+        (
+            ("run", "policy-load", "--set", "kernel.shootdown=deferred,defers=all"),
+            "options stand in a mapping: {deferred: {defers: all}}",
+        ),
+        (
+            ("sweep", "policy-load", "--set", "kernel.shootdown=ipi,deferred,defers=all"),
+            "options stand in a mapping: {deferred: {defers: all}}",
+        ),
+        (
+            ("run", "policy-load", "--set", "kernel.shootdown=ipi,rar"),
+            "`pmsim sweep FILE --set kernel.shootdown=ipi,rar` runs each of them",
+        ),
         (("reproduce", "host"), "`pmsim calibrate` measures this machine, and writes host.yaml"),
         (("run", "policy-load", "--set", "measure.detail=true"), "keys: from, to"),
         (("run", "policy-load", "--set", "kernel.crosscall_order=serail"), "did you mean serial?"),
@@ -55,6 +71,13 @@ def test_what_is_wrong_with_an_option_is_bad_input_and_no_librarys_words(
     assert said in output
     assert "Input should" not in output
     assert "Value error" not in output
+
+
+def test_a_page_of_a_file_is_refused_as_a_file(inside: Pmsim, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("pmsim: 1\n")
+    done = inside("report", "a.yaml")
+    assert done.returncode == 2
+    assert "a.yaml is a file; a result is a directory" in done.stdout + (done.stderr or "")
 
 
 def test_a_sensitivity_at_a_file_is_refused_with_where_it_can_go(

@@ -45,6 +45,29 @@ def test_every_node_knows_its_line_and_column() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "said", "hint"),
+    [
+        ("a: [\n", "2:4 '[' is never closed", "']' belongs at its end"),
+        ("a: {b: 1\n", "2:4 '{' is never closed", "'}' belongs at its end"),
+        ("a: 1\rb: [\r", "3:4 '[' is never closed", "']' belongs at its end"),
+        ("a: {b: 1]\n", "2:9 ']' cannot stand here, where ',' or '}' would", ""),
+        ("a: 'b\n", "2:4 a quote that is never closed", "the same quote belongs at the end"),
+        ("a: b: c\n", "2:5 ': ' cannot stand here", "check the indentation, and quote text"),
+        ("ab\nc: 1\n", "2:1 a key without its colon", "a key needs a colon"),
+        ("- a\n", "2:1 a list's '- ' cannot stand here", "check the indentation against"),
+        ("a: @x\n", "2:4 '@' cannot begin a value", "quote the text"),
+        ("a: {b: 1, , c: 2}\n", "2:11 a value is missing before ','", ""),
+    ],
+)
+def test_syntax_is_refused_in_words_that_are_not_the_parsers(
+    text: str, said: str, hint: str
+) -> None:
+    (fault,) = faults("pmsim: 1\n" + text)
+    assert f"{fault.line}:{fault.column} {fault.message}" == said
+    assert fault.hint.startswith(hint)
+
+
 def test_columns_count_characters_not_bytes() -> None:
     tree = parse("{é: 1, b: 2}", "f.yaml")
     assert find(tree, ["b"]).column == 11
