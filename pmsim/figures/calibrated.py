@@ -103,6 +103,6 @@ def detail(found: pd.DataFrame) -> str:
     """Return the quieter line below it."""
     fitted = int((~found["held_out"]).sum())
     return (
-        f"Open: held out; filled: {formatting.counted(fitted, 'cell')} fitted."
-        " Dark band: within 15 %; light: within 50 %."
+        f"Open: held out; filled: {formatting.counted(fitted, 'cell')} that"
+        f" {'was' if fitted == 1 else 'were'} fitted. Dark band: within 15 %; light: within 50 %."
     )

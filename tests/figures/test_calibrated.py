@@ -28,7 +28,7 @@ def points() -> pd.DataFrame:
 def test_it_says_how_well_held_out_cells_are_met(points: pd.DataFrame) -> None:
     found = drawn(points)
     assert message(found) == "Half of 3 held-out cells are met within 5 %, 2 within 15 %"
-    assert "filled: 1 cell fitted." in detail(found)
+    assert "filled: 1 cell that was fitted." in detail(found)
     assert message(found[~found["held_out"]]) == "1 cell, none of them held out"
 
 
