@@ -263,12 +263,13 @@ def _experiments() -> Iterable[str]:
 
 
 def _experiment(console: Console, name: str, details: bool) -> None:
-    from pmsim.report.truth import experiment_facts
     from pmsim.reproduction.experiment import load_experiment
 
     experiment = load_experiment(name)
     _entry(console, name, experiment.title)
     if details:
+        from pmsim.report.truth import experiment_facts  # draws, and takes longer than all else
+
         _rows(console, ("what", "is"), list(experiment_facts(experiment).items()))
         figures = [
             (one.name, "" if one.at is None else str(one.at), one.use) for one in experiment.points

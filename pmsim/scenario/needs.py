@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.kernel.profiles import load_profile, profile_names
 from pmsim.scenario.fit import misfit
+from pmsim.scenario.machine import MachineDescription
 from pmsim.scenario.platform import load_platform, platform_names
 from pmsim.workloads.registry import workload_kinds
 from pmsim.workloads.task import MachineInfo
@@ -15,16 +18,27 @@ _SOME_CPUS = 4
 def platforms_for(kernel: str) -> list[str]:
     """Return the platforms that a kernel runs on."""
     profile = load_profile(kernel)
-    return [name for name in platform_names() if misfit(load_platform(name), profile) is None]
+    return [name for name, machine in _machines() if misfit(machine, profile) is None]
 
 
 def platforms_with(protocol: str) -> list[str]:
     """Return the platforms that give costs for a way to tell other CPUs."""
     return [
         name
-        for name in platform_names()
-        if PROTOCOLS[protocol].costs_on(load_platform(name).costs) is not None
+        for name, machine in _machines()
+        if PROTOCOLS[protocol].costs_on(machine.costs) is not None
     ]
+
+
+def _machines() -> list[tuple[str, MachineDescription]]:
+    """Return all platforms with their names."""
+    return _described(tuple(PROTOCOLS))
+
+
+@cache
+def _described(_protocols: tuple[str, ...]) -> list[tuple[str, MachineDescription]]:
+    """Return all platforms, once for the protocols that are known, whose costs they have."""
+    return [(name, load_platform(name)) for name in platform_names()]
 
 
 def kernels_with(kind: str) -> list[str] | None:

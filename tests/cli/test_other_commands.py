@@ -14,7 +14,9 @@ import pmsim
 from pmsim.cli.app import app
 from pmsim.kernel.profile import KernelProfile
 from pmsim.kernel.profiles import profile_counted, profile_differences, profile_names
-from pmsim.scenario.platform import platform_names
+from pmsim.scenario import needs
+from pmsim.scenario.machine import MachineDescription
+from pmsim.scenario.platform import load_platform, platform_names
 from pmsim.scenario.shipped import scenario_names
 from pmsim.simulation.tables.protocols import PROTOCOLS
 from pmsim.workloads.registry import workload_kinds
@@ -22,6 +24,7 @@ from tests.cli.conftest import Pmsim
 from tests.reference.examples import PAGE
 
 HEAVY = ("numpy", "numba", "pandas", "pyarrow", "matplotlib", "pydantic", "simpy", "ruamel")
+DRAWING = ("matplotlib", "pandas")
 
 
 def test_help_lists_every_command(pmsim: Pmsim) -> None:
@@ -51,19 +54,44 @@ def test_no_command_at_all_shows_the_help(pmsim: Pmsim) -> None:
     assert "Usage" in done.stdout + done.stderr
 
 
-def test_help_loads_nothing_heavy() -> None:
+@pytest.mark.parametrize(
+    ("words", "heavy"),
+    [
+        (["--help"], HEAVY),
+        (["list", "protocols"], DRAWING),
+        (["list", "experiments"], DRAWING),
+        (["check", "policy-load"], DRAWING),
+    ],
+    ids=lambda one: " ".join(one),
+)
+def test_commands_load_nothing_heavy_that_they_do_not_need(
+    words: list[str], heavy: tuple[str, ...]
+) -> None:
     # What `pmsim --help` costs is what it imports; a time would be a test of the machine.
     code = (
         "import sys\n"
-        "sys.argv = ['pmsim', '--help']\n"
+        f"sys.argv = ['pmsim', *{words!r}]\n"
         "from pmsim.cli import main\n"
         "try:\n"
         "    main()\n"
         "finally:\n"
-        f"    print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)\n"
+        f"    print([m for m in {heavy!r} if m in sys.modules], file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+def test_a_list_of_protocols_reads_each_machine_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def reading(name: str) -> MachineDescription:
+        read.append(name)
+        return load_platform(name)
+
+    monkeypatch.setattr(needs, "load_platform", reading)
+    needs._described.cache_clear()
+    having = {name: needs.platforms_with(name) for name in PROTOCOLS}
+    assert having["ipi"] == platform_names() == read
 
 
 @pytest.mark.parametrize(
