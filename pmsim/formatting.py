@@ -195,7 +195,8 @@ def tick_count(value: float) -> str:
 
 def tick_share(part: float) -> str:
     """Write a round part of a whole at a tick: ``2.5 %``."""
-    return f"{100 * part:g} %"
+    text = f"{100 * part:g}"
+    return f"{f'{100 * part:.12f}'.rstrip('0') if 'e-' in text else text} %"
 
 
 def written(text: str) -> str:

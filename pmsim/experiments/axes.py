@@ -109,7 +109,7 @@ def label(value: Any) -> Any:
 
     A number or text as it is. A mapping goes by its ``name``, or where it names something by its
     first key by that, with what was set besides: ``linux-4.16-x86_32,pae=false``,
-    ``ipi,ack=entry``. All else as text.
+    ``ipi,ack=entry``; one of a single key by that and its value: ``every=500``. All else as text.
     """
     if isinstance(value, str | int | float):
         return value
@@ -130,6 +130,8 @@ def _named(value: Mapping[str, Any]) -> str:
         return ",".join([under, *_settings(more)])
     if not more and isinstance(under, Mapping):
         return ",".join([first, *_settings(under.items())])
+    if not more and isinstance(under, str | int | float):
+        return next(_settings([(first, under)]))
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -27,7 +27,7 @@ PARTS: Final = {
         "queue", "send", "local", "visit", "resume", "queued", "flight", "irqs_off", "idle_exit",
         "busy_handler", "ride", "entry", "function", "exit",
     )
-}  # fmt: skip
+} | {"frozen": MARKS["frozen"]._replace(label="frozen, or waking up")}  # fmt: skip
 """What a stretch of a lane is: the initiator's, then those of the targets, in the order of time."""
 
 _UNSEEN: Final = "#c3cac9"
@@ -46,6 +46,7 @@ _SPOKEN: Final = {
     "irqs_off": "CPU {cpu} had interrupts off",
     "idle_exit": "CPU {cpu} was waking up",
     "busy_handler": "CPU {cpu} was busy with other calls",
+    "frozen": "CPU {cpu} did not run (frozen), or was waking up",
     "ride": "it was coalesced in the queue of CPU {cpu}",
     "entry": "CPU {cpu} was in IRQ entry",
     "function": "CPU {cpu} ran the function",
@@ -144,7 +145,7 @@ def the_call(result: Tables, which: Which) -> Call | None:
     return Call(
         which, str(first["cause"]), str(first["kind"]), int(first["initiator"]),
         int(first["end_ps"] - first["start_ps"]), _own(targets.iloc[0]), targets,
-        _stretches(targets),
+        _stretches(targets, in_turns=result.summary.frozen is not None),
     )  # fmt: skip
 
 
@@ -167,11 +168,17 @@ def _own(call: pd.Series) -> list[tuple[str, int, int]]:
     return [stretch for stretch in stretches if stretch[2] > stretch[1]]
 
 
-def _stretches(targets: pd.DataFrame) -> pd.DataFrame:
-    """Cut each target's lane into what happened there."""
+def _stretches(targets: pd.DataFrame, *, in_turns: bool) -> pd.DataFrame:
+    """Cut each target's lane into what happened there.
+
+    Where CPUs take turns, a wait for the handler is mostly that the target does not run; how much
+    of it is not is not kept.
+    """
     rides = targets["reason"] == "ride"
     waiting = targets["reason"].astype(str).where(~rides, "busy_handler")
     waiting = waiting.where(waiting.isin(["irqs_off", "idle_exit"]), "busy_handler")
+    if in_turns:
+        waiting = pd.Series("frozen", index=targets.index)
     t = targets
     pieces = [
         ("queued", t["queued_ps"], t["sent_ps"]),

@@ -13,7 +13,7 @@ from pmsim.errors import ResultError
 from pmsim.figures import curve, effects, heat, phases
 from pmsim.figures.measures import measure_of
 from pmsim.figures.panels import Panel
-from pmsim.figures.swept import Swept, check_metric, is_grid, metrics_of, varied
+from pmsim.figures.swept import Swept, axis_of, check_metric, is_grid, metrics_of, varied
 from pmsim.simulation.answer.metrics import HEADLINES, metric_of
 
 
@@ -78,9 +78,14 @@ def _kinds(sweep: Swept, metric: str, threshold: str | None) -> list[tuple[str, 
     if threshold is not None:
         limit = measure_of(metric).read(threshold)
         kinds.append(("phase_diagram", phases, partial(phases.phases, threshold=limit)))
-    elif plane and metric_of(metric)[0].kind == "share":
+    elif plane and metric_of(metric)[0].kind == "share" and _by_numbers(sweep, paths):
         kinds.append(("phase_diagram", phases, phases.phases))
     return kinds
+
+
+def _by_numbers(sweep: Swept, paths: Sequence[str]) -> bool:
+    """Return whether all axes are of numbers: between two names there is no place for a line."""
+    return all(axis_of(sweep, path).numbers for path in paths)
 
 
 def _as_lines(sweep: Swept) -> bool:

@@ -5,7 +5,6 @@ The sentences of a sweep's answer and its figure read the same numbers here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -135,10 +134,7 @@ def _designs(sweep: Swept, cost: str, exposure: str) -> Designs:
 
 def _said(axis: Axis, value: Any) -> str:
     """Return a value of an axis as it reads: ``4 KiB``, ``every 500``."""
-    text = axis.texts[axis.labels.index(value)]
-    if text.startswith("{"):
-        return ", ".join(f"{key} {one}" for key, one in json.loads(text).items())
-    return text
+    return axis.texts[axis.labels.index(value)].replace("=", " ")
 
 
 def size(_found: Designs | None) -> tuple[float, float]:

@@ -65,6 +65,11 @@ class OneRow(LayoutEngine):
         self.width(ax)
         return self._margins[ax].left
 
+    def below(self, ax: Axes) -> float:
+        """Return how much stands below axes, in inches, once all of that is there."""
+        self.width(ax)
+        return self._margins[ax].bottom
+
     def forget(self, ax: Axes) -> None:
         """Measure again, when it is next asked for, what stands around axes."""
         self._widths.pop(ax, None)

@@ -25,6 +25,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from pmsim import formatting
@@ -85,6 +86,11 @@ _GLUE: Final = "\N{NO-BREAK SPACE}"
 _CHARACTER: Final = 0.6
 _PLAIN: Final = 0.56
 """The same of one that is not bold."""
+_LEADING: Final = 1.25
+"""From line to line of a message, in parts of its size."""
+_UNEVEN: Final = 6
+"""Letters by which the first line of an axis's name may be longer than half of it."""
+_TRIES: Final = 3
 
 
 class Mark(NamedTuple):
@@ -187,14 +193,13 @@ def say(ax: Axes, message: str, detail: str = "", below: float = 0.0) -> None:
     ax.set_label(f"{message}. {detail}".strip())
     if not form.headed:
         return
-    across = room(ax)
-    wrapped = _wrapped(across, message, form.title * _CHARACTER)
-    quiet = "" if form.narrow else _wrapped(across, detail, form.text * _PLAIN)
+    quiet = "" if form.narrow else _wrapped(room(ax), detail, form.text * _PLAIN)
     lines = quiet.count("\n") + 1 if quiet else 0
-    gap = 5 if form.narrow else 8
-    title = ax.set_title(
-        wrapped, loc="left", pad=gap + below + 1.4 * form.text * lines, linespacing=1.25
-    )
+    above = (5 if form.narrow else 8) + below + 1.4 * form.text * lines
+    wrapped = _wrapped(room(ax), message, form.title * _CHARACTER)
+    _break_name(ax, above + _LEADING * form.title * (wrapped.count("\n") + 1))
+    title = ax.set_title(wrapped, loc="left", pad=above, linespacing=_LEADING)
+    _fit(ax, title, message)
     title.set_x(_left(ax))
     layout = ax.figure.canvas.figure.get_layout_engine()
     if isinstance(layout, OneRow):
@@ -210,6 +215,40 @@ def say(ax: Axes, message: str, detail: str = "", below: float = 0.0) -> None:
             va="bottom",
             linespacing=1.25,
         )
+
+
+def _fit(ax: Axes, title: Text, message: str) -> None:
+    """Break a message anew where its letters are wider than the average, and it is cut."""
+    figure: Any = ax.figure.canvas.figure
+    across, letter = room(ax), current().title * _CHARACTER
+    for _ in range(_TRIES):
+        wide = title.get_window_extent(figure._get_renderer()).width / figure.dpi * POINTS
+        if wide <= across:
+            return
+        letter *= max(1.02, wide / across)
+        title.set_text(_wrapped(across, message, letter))
+
+
+def _break_name(ax: Axes, above: float) -> None:
+    """Break the vertical axis's name into lines where it is longer than the axes are high.
+
+    Parameters
+    ----------
+    above
+        How much stands above the axes, in points.
+    """
+    figure, name = ax.figure.canvas.figure, ax.yaxis.label
+    layout = figure.get_layout_engine()
+    if not isinstance(layout, OneRow):
+        return
+    high = (figure.get_size_inches()[1] - 2 * PAD - layout.below(ax)) * POINTS - above
+    letters = max(12, int(high / (_PLAIN * current().text)))
+    text = name.get_text()
+    lines = -(-len(text) // letters)
+    if lines > 1:
+        even = min(letters, len(text) // lines + _UNEVEN)
+        name.set_text(textwrap.fill(text, even))
+        layout.forget(ax)  # it takes more of the width now
 
 
 def key(ax: Axes, marks: Sequence[Mark]) -> float:

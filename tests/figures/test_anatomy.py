@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
@@ -7,7 +9,8 @@ from matplotlib.colors import to_hex
 import pmsim
 from pmsim.figures import call_anatomy
 from pmsim.figures.anatomy import PARTS, Call, critical, message, shown_targets, the_call
-from tests.figures.made_up import MadeUp, one_call
+from pmsim.simulation.answer.summary import Frozen
+from tests.figures.made_up import EMPTY, MadeUp, one_call
 
 
 def call(waits: dict[int, tuple[str, int]], n_cpus: int = 4) -> Call:
@@ -28,6 +31,21 @@ def test_the_message_names_who_was_waited_for_and_why(reason: str, said: str) ->
     # 3 steps until the interrupt is there, the wait, 2 steps until the answer
     expected = f"The slowest call took 25 ns; for 20 ns of it {said}"
     assert message(call({2: (reason, 20_000), 1: ("irqs_off", 19_999)})) == expected
+
+
+def test_where_cpus_take_turns_a_wait_is_told_as_that_of_a_cpu_that_did_not_run() -> None:
+    rows = one_call("slowest", {2: ("idle_exit", 20_000)}, 4)
+    turns = replace(EMPTY, frozen=Frozen(share=0.5, latency_ps=1, held_up_ps=0, left_out=0))
+    found = the_call(MadeUp(anatomy=rows, summary=turns), "slowest")
+    assert found is not None
+    assert message(found) == (
+        "The slowest call took 25 ns; for 20 ns of it CPU 2 did not run (frozen), or was waking up"
+    )
+    legend = call_anatomy(MadeUp(anatomy=rows, summary=turns)).get_legend()
+    assert legend is not None
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert "frozen, or waking up" in labels
+    assert "idle exit" not in labels
 
 
 def test_a_ride_is_a_wait_from_the_queue_to_the_take() -> None:

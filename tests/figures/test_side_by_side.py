@@ -42,7 +42,7 @@ class OfProtocols:
         each = self.cells[of].map(lambda name: COSTS[name][1])
         waits = fixed + each * self.cells["machine.cpus"]
         waited = {"latency_mean_ps": waits, "operation_mean_ps[pmalloc_protect_pool]": 64 * waits}
-        return self.cells.assign(**waited, taken_mean_ps=2 * waits)
+        return self.cells.assign(**waited, taken_mean_ps=2 * waits, pool_stale_ps=3 * waits)
 
     def intervals(self, *columns: str, level: float = 0.95) -> pd.DataFrame:
         (name,) = columns

@@ -284,6 +284,11 @@ def test_the_figures_fit_the_number_of_axes():
     assert kinds(LINE) == ["curves"]
     assert kinds(PLANE) == ["curves", "heat_map", "phase_diagram"]
     assert kinds(MadeUpSweep({**AXES, "seed": (1, 2)}, lost)) == ["tornado"]
+    # Between two names there is no place for a line.
+    named = {"machine.cpus": (2, 8), "kernel.shootdown": ("ipi", "rar")}
+    assert kinds(MadeUpSweep(named, lambda cpus, _protocol: lost(cpus, "2/s"))) == [
+        "curves", "heat_map",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
