@@ -345,9 +345,21 @@ class Completion:
         self._waiters.append(task)
         yield from task.wait_for(self)
 
-    def complete(self) -> None:
-        """Let one waiter go on, ``wakeup`` later, or the next that comes."""
+    @property
+    def waited_for(self) -> bool:
+        """Whether somebody waits for it now."""
+        return bool(self._waiters)
+
+    def complete(self, after: int | None = None) -> None:
+        """Let one waiter go on, or the next that comes.
+
+        Parameters
+        ----------
+        after
+            How much later a waiter is runnable, in picoseconds, as a timer has it; None: `wakeup`.
+        """
         if self._waiters:
-            self._waiters.popleft().wake(self._machine.costs.sched.wakeup)
+            later = self._machine.costs.sched.wakeup if after is None else after
+            self._waiters.popleft().wake(later)
         else:
             self._done += 1

@@ -111,6 +111,7 @@ class Machine(Silicon):
         working_set: int = 0,
         role: Role = "foreground",
         number: int | None = None,
+        delay: int = 0,
     ) -> Task:
         """Create a task, ready at once; before the run, at time 0, in the order of spawning.
 
@@ -130,6 +131,8 @@ class Machine(Silicon):
         number
             Its number among the tasks of the CPU, which orders what happens at one instant; by
             default the lowest that is free above all others below `FORKED`.
+        delay
+            How much later a timer makes a task ready that is created in the run.
 
         Raises
         ------
@@ -158,7 +161,7 @@ class Machine(Silicon):
         self.clock.senders[index] = steps.send
         self.active += role != "background"
         if self._begun:
-            act(self.fabric.state, layout.DO_WAKE, index, self.now)
+            act(self.fabric.state, layout.DO_WAKE, index, self.now + delay)
         return task
 
     def run(self, duration: int | None = None) -> int:

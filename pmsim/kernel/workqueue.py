@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pmsim.hardware.locks import Completion
@@ -109,16 +110,12 @@ class Workqueue:
         return True
 
     def queue_delayed(self, task: Task, function: WorkFunction, delay: Picoseconds) -> None:
-        """Let a worker on the caller's CPU sleep for ``delay``, then run ``function``.
+        """Let a worker on the caller's CPU run ``function`` when ``delay`` is over.
 
-        The worker counts as active all the while, so that a run until everything is done waits.
+        Until then there is but a timer (``queue_delayed_work``, ``delayed_work_timer_fn``). The
+        worker counts as active all the while, so that a run until everything is done waits.
         """
-
-        def later(worker: Task) -> Steps:
-            yield from worker.sleep(delay)
-            yield from function(worker)
-
-        self._pool(task.cpu).add(later)
+        self._pool(task.cpu).add_later(function, delay)
 
     def give_way(self, task: Task) -> Steps:
         """Return once a worker of the caller's CPU has begun with what was queued.
@@ -152,17 +149,38 @@ class _Pool:
         self._more = Completion(machine, f"kworker/{cpu} work")
         self._begun = Completion(machine, f"kworker/{cpu} to begin")
         self._giving_way = 0
+        # Workers that had delayed work and have none now: each one's timer, and what it will bring.
+        self._parked: list[tuple[Completion, list[WorkFunction]]] = []
         self._idle = 0
         self._workers = 0
 
     def add(self, function: WorkFunction) -> None:
         self._queue.append(function)
         if self._idle < len(self._queue):
-            name = f"kworker/{self._cpu}:{self._workers}"
-            self._workers += 1
             self._idle += 1
-            self._machine.spawn(self._cpu, self._worker, name=name, role="daemon")
+            self._spawn(self._worker)
         self._more.complete()
+
+    def add_later(self, function: WorkFunction, delay: Picoseconds) -> None:
+        for number, (timer, due) in enumerate(self._parked):
+            if timer.waited_for:
+                del self._parked[number]
+                due.append(function)
+                timer.complete(delay)
+                return
+        self._spawn(partial(self._late_worker, function), delay)
+
+    def _late_worker(self, function: WorkFunction, task: Task) -> Steps:
+        timer, due = Completion(self._machine, f"{task.name} timer"), [function]
+        while True:
+            yield from due.pop()(task)
+            self._parked.append((timer, due))
+            yield from timer.wait(task)
+
+    def _spawn(self, body: WorkFunction, delay: Picoseconds = 0) -> None:
+        name = f"kworker/{self._cpu}:{self._workers}"
+        self._workers += 1
+        self._machine.spawn(self._cpu, body, name=name, role="daemon", delay=delay)
 
     def wait_for_begin(self, task: Task) -> Steps:
         if self._queue:

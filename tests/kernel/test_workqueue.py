@@ -227,6 +227,45 @@ def test_delayed_work_keeps_a_run_alive_until_it_is_done() -> None:
         yield from task.compute(US)
 
     run(machine, body)
-    # The worker is switched to when the task has ended; then it sleeps.
-    assert say.heard == [("late", 0, 20 * MS + 3 * US)]
-    assert machine.now == 20 * MS + 3 * US
+    # A timer wakes the worker, which is switched to then, and works for a microsecond.
+    assert say.heard == [("late", 0, 20 * MS + 2 * US)]
+    assert machine.now == 20 * MS + 2 * US
+
+
+def test_delayed_work_takes_nothing_of_the_cpu_until_it_is_due() -> None:
+    machine, say = small_machine(2), Ear()
+    queue = Workqueue(machine)
+
+    def body(task: Task) -> Steps:
+        queue.queue_delayed(task, saying(say, "late"), 5 * MS)
+        yield from task.sleep(MS)
+        yield from task.compute(5 * MS)
+        say("done")
+
+    run(machine, body)
+    # Nobody is switched to in the first millisecond. At 5 ms the task has computed for longer than
+    # its quantum of 3 ms, so that the worker has the CPU at once, and gives it back.
+    assert say.heard == [("late", 0, 5 * MS + 2 * US), "done"]
+    assert machine.now == 6 * MS + 3 * US
+
+
+def test_a_worker_that_has_done_delayed_work_is_there_for_the_next() -> None:
+    machine, say = small_machine(1), Ear()
+    queue = Workqueue(machine)
+
+    def names(worker: Task) -> Steps:
+        say((worker.name, worker.now))
+        yield from worker.compute(0)
+
+    def body(task: Task) -> Steps:
+        for _ in range(3):
+            queue.queue_delayed(task, names, MS)
+            yield from task.sleep(2 * MS)
+
+    run(machine, body)
+    # The worker is switched to for 1 us each time, and the task back.
+    assert say.heard == [
+        ("kworker/0:0", MS + US),
+        ("kworker/0:0", 3 * MS + 2 * US),
+        ("kworker/0:0", 5 * MS + 3 * US),
+    ]
