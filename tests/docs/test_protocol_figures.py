@@ -6,6 +6,7 @@ sentence is put together from runs anew, so that neither page nor simulator chan
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -335,3 +336,37 @@ def test_what_waking_costs_is_as_the_page_says() -> None:
         "keeps them awake for a sixth of all time",
     )
     assert rows.loc["15us", "awake_share"] == pytest.approx(1 / 6, rel=0.05)
+
+
+# --- Figures that stand elsewhere, where they are played ---
+
+
+def test_ebizzy_is_told_as_the_page_of_published_measurements_tells_it() -> None:
+    truth = Prose("docs/truth.md").text
+    gains = {
+        guests: re.search(rf"\| {guests} guests \| \d \| ([\d.]+) \| ([\d.]+) \|", truth)
+        for guests in ("two", "three")
+    }
+    assert all(gains.values())
+    measured, predicted = (
+        " and ".join(f"{float(found[column]):.1f}" for found in gains.values() if found)
+        for column in (1, 2)
+    )
+    PAGE.says(
+        f"{predicted} times as much with two and three guests, where {measured} were measured"
+    )
+
+
+def test_a_protocol_of_ones_own_is_summed_up_as_its_sweep_says() -> None:
+    page = Prose("docs/own-protocol.md")
+    waits = re.search(r"initiator waits: ([\d.]+) µs ipi, ([\d.]+) µs early", page.text)
+    often = re.search(r"CPU in a day: ([\d,]+) ipi, ([\d,]+) early", page.text)
+    assert waits is not None
+    assert often is not None
+    spared = 1 - float(waits[2]) / float(waits[1])
+    fewer = 1 - int(often[2].replace(",", "")) / int(often[1].replace(",", ""))
+    assert fewer == pytest.approx(1 / 3, rel=0.03)
+    page.says(
+        f"An initiator waits {100 * spared:.0f} % less, an isolated CPU is interrupted a third less"
+        " often"
+    )
