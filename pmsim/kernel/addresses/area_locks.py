@@ -34,6 +34,12 @@ class AreaLocks:
     context
         What they stand on.
 
+    Attributes
+    ----------
+    coldest
+        Nobody needs longer to fetch what one of them guards.
+    asked
+        How many hold or ask for one of them.
     """
 
     def __init__(self, context: KernelContext) -> None:
@@ -42,23 +48,18 @@ class AreaLocks:
         self._hold = context.costs.area_lock_hold
         self._cold = context.part(ColdAreas)
         self._operations = context.operations
-        self._coldest = self._locks[0].data.coldest
-        self._asked = 0
-
-    @property
-    def free(self) -> bool:
-        """Whether nobody holds or asks for any of them."""
-        return not self._asked
+        self.coldest = self._locks[0].data.coldest
+        self.asked = 0
 
     def enter(self, task: Task, number: int) -> Steps:
         """Take a lock and do what takes CPU time under it."""
-        self._asked += 1
+        self.asked += 1
         lock = self._locks[number]
         yield from self._operations.lock(task, lock, self._hold + self._cold.descent())
 
     def leave(self, task: Task, number: int) -> None:
         """Let go of a lock."""
-        self._asked -= 1
+        self.asked -= 1
         self._locks[number].unlock(task)
 
     def stay(self, task: Task, number: int) -> Steps:
@@ -66,13 +67,10 @@ class AreaLocks:
         yield from self.enter(task, number)
         self.leave(task, number)
 
-    def longest(self, locks: int, stays: int) -> Picoseconds:
-        """Return the longest that stays under some locks take a task that need not wait."""
-        return locks * self._coldest + stays * (self._hold + self._cold.descent())
+    def stays(self, count: int) -> Picoseconds:
+        """Return what some stays take under locks whose data are at hand."""
+        return count * (self._hold + self._cold.descent())
 
-    def passed(self, task: Task, number: int, stays: int) -> Picoseconds:
-        """Return what some stays in a row take a task that is alone, and take them as made."""
-        if not stays:
-            return 0
-        each = self._hold + self._cold.descent()
-        return self._locks[number].data.fetch(task.cpu) + stays * each
+    def fetch(self, task: Task, number: int) -> Picoseconds:
+        """Return how long a task that is alone fetches what a lock guards, and take it as done."""
+        return self._locks[number].data.fetch(task.cpu)

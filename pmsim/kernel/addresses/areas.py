@@ -123,17 +123,19 @@ class Areas:
             The page, and the CPU time of it all. None, and nothing done, where somebody could
             notice, or where there is no place.
         """
-        longest = work + self._locks.longest(2, 1 + self._alloc_stays)
-        longest += self._cold.walk(self._search.most_steps)
-        if not self._locks.free or task.spinlocks or not self._operations.is_alone(task, longest):
+        locks, search = self._locks, self._search
+        own = work + locks.stays(1 + self._alloc_stays)
+        longest = own + 2 * locks.coldest + self._cold.walk(search.most_steps)
+        if locks.asked or task.spinlocks or not self._operations.is_alone(task, longest):
             return None
-        lock = self._search.search_lock(task.cpu, where, pages)
-        page = self._search.take(task.cpu, where, pages, 1)
+        lock = search.search_lock(task.cpu, where, pages)
+        page = search.take(task.cpu, where, pages, 1)
         if page is None:
             return None
         self._safety.reused(task, page, pages)
-        time = work + self._locks.passed(task, lock, 1) + self._cold.walk(self._search.steps)
-        time += self._locks.passed(task, self._search.busy_lock(page), self._alloc_stays)
+        time = own + locks.fetch(task, lock) + self._cold.walk(search.steps)
+        if self._alloc_stays:
+            time += locks.fetch(task, search.busy_lock(page))
         return page, time
 
     def add(self, area: VmArea) -> None:
@@ -196,19 +198,21 @@ class Areas:
             The CPU time of it all. None, and nothing done, where somebody could notice, or a purge
             would be due.
         """
+        locks, purge = self._locks, self._purge
         if (
             not self._release.lazy
-            or not self._locks.free
+            or locks.asked
             or task.spinlocks
-            or not self._purge.has_room(area.pages + GUARD)
+            or not purge.has_room(area.pages + GUARD)
         ):
             return None
-        longest = work + self._locks.longest(2, self._free_stays + 1) + self._purge.counter.coldest
+        own = work + locks.stays(self._free_stays)
+        longest = own + locks.stays(1) + 2 * locks.coldest + purge.counter.coldest
         if not self._operations.is_alone(task, longest):
             return None
         lock = self._search.busy_lock(area.address // self._page_size)
-        time = self._locks.passed(task, lock, self._free_stays)
-        return work + time + self._lazy_free.free_at_once(task, self._unlink(area))
+        time = own + locks.fetch(task, lock)
+        return time + self._lazy_free.free_at_once(task, self._unlink(area))
 
     def _unlink(self, area: VmArea) -> FreedArea:
         """Remove an area from the index of areas, and unmap it."""

@@ -69,7 +69,9 @@ class LazyFree:
         lock = self._search.lazy_lock(freed.page)
         time = self._purge.counter.fetch(task.cpu)
         self._purge.put(task.cpu, freed)
-        return time + (0 if lock is None else self._locks.passed(task, lock, 1))
+        if lock is not None:
+            time += self._locks.stays(1) + self._locks.fetch(task, lock)
+        return time
 
     @call
     def drain_vmap_area(self, task: Task) -> Steps:
