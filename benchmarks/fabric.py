@@ -64,7 +64,7 @@ class Case:
 
 CASES = (
     Case("one of 64 CPUs", SMALL, 1, 300_000, 8_000, ratio=14,
-         why="what is left: the replay, a row's Parquet (about 0.3 us), the answer's pass"),
+         why="what is left: the replay, a row's Parquet (about 0.2 us), the answer's pass"),
     Case("16 of 64", SMALL, 16, 8_000, 800, ratio=4,
          why="calls overlap, so each is planned at every target: over half of some 3 us a call"),
     Case("64 of 64", SMALL, 64, 2_000, 200),

@@ -37,7 +37,7 @@ CROSSCALL_COLUMNS: Final = layout.LOG_COLUMNS
 ACCOUNT_COLUMNS: Final = layout.ACCOUNT_COLUMNS
 """Columns of `accounts`; the first `layout.TIMES` add up to the duration; refills are busy."""
 
-LOG_CAPACITY = 8192
+LOG_CAPACITY = layout.LOG_CAPACITY
 """Finished cross-calls held before they go to the recorder (a buffer; no result depends on it)."""
 DETAIL_CAPACITY = 16_384
 """The same for the targets of calls that are kept whole, beside those of one more call."""
@@ -227,7 +227,7 @@ class Fabric:
             layout.DIRTY_AT: n,
             layout.UNSETTLED_AT: 2 * n + 2,
             layout.LAZY_AT: n * n if notes else 0,
-            layout.LOG_AT: (LOG_CAPACITY + 1) * layout.LOG_ROW,
+            layout.LOG_AT: (1 + layout.LOG_COLUMN) * layout.LOG_ROW,
             layout.DROPS_AT: (layout.DROPS_BUFFERED + layout.MOST_LOOKS + 6 * n) * layout.DROP_ROW,
             layout.RECORDS_AT: layout.RECORDS * layout.RECORD_ROW,
         }
@@ -310,14 +310,25 @@ class Fabric:
         notes = self.state[at : at + count].tolist()
         return [n >> 1 for n in notes if not n & 1], [n >> 1 for n in notes if n & 1]
 
+    @property
+    def log(self) -> State:
+        """The columns of the log, those that are free included; shape ``(LOG_ROW, LOG_COLUMN)``."""
+        at = self.words[layout.LOG_AT] + layout.LOG_ROW
+        words = self.state[at : at + layout.LOG_ROW * layout.LOG_COLUMN]
+        return words.reshape(layout.LOG_ROW, layout.LOG_COLUMN)
+
     def take_log(self) -> npt.NDArray[np.int64]:
-        """Return the finished cross-calls logged since the last time, and forget them."""
-        rows = int(self.state[layout.LOG_ROWS])
-        at = int(self.state[layout.LOG_AT])
-        self.state[layout.LOG_ROWS] = 0
-        self.state[layout.LOG_CAP] = LOG_CAPACITY
-        log = self.state[at : at + rows * layout.LOG_ROW].reshape(rows, layout.LOG_ROW)
-        return log.copy()
+        """Return the finished cross-calls logged since the last time, and forget them.
+
+        Returns
+        -------
+        ndarray
+            Shape ``(rows, LOG_ROW)``; each column lies in one piece.
+        """
+        rows = self.words[layout.LOG_ROWS]
+        self.words[layout.LOG_ROWS] = 0
+        self.words[layout.LOG_CAP] = LOG_CAPACITY
+        return self.log[:, :rows].copy().T
 
     def take_drops(self) -> npt.NDArray[np.int64]:
         """Return what was put off, and dropped, since the last time; shape ``(rows, DROP_ROW)``."""

@@ -164,7 +164,7 @@ class OwnTask(Task):
 
         What they leave is the initiator's own work.
         """
-        state, told, now = self._state, self.told, self.now
+        told, now = self.told, self.now
         row = np.zeros(layout.LOG_ROW, dtype=np.int64)
         if told.rows:
             rows = np.array(told.rows)
@@ -185,9 +185,8 @@ class OwnTask(Task):
         row[layout.L_GONE] = max(told.dropped.values(), default=layout.NONE)
         row[layout.L_LEFT_OUT] = len(told.deferred)
         row[layout.L_DEFERRAL] = told.number
-        at = int(state[layout.LOG_AT]) + int(state[layout.LOG_ROWS]) * layout.LOG_ROW
-        state[at : at + layout.LOG_ROW] = row
-        state[layout.LOG_ROWS] += 1
+        self.machine.fabric.log[:, self._words[layout.LOG_ROWS]] = row
+        self._words[layout.LOG_ROWS] += 1
 
 
 class TaskInitiator(Initiator):
@@ -386,11 +385,9 @@ class TaskInitiator(Initiator):
 
     def _take_row(self) -> Told:
         """Take the row of a primitive that is just over off the log, where it is the last one."""
-        state, told = self._state, self._task.told
-        rows = int(state[layout.LOG_ROWS]) - 1
-        at = int(state[layout.LOG_AT]) + rows * layout.LOG_ROW
-        told.rows.append(state[at : at + layout.LOG_ROW].tolist())
-        state[layout.LOG_ROWS] = rows
+        told, last = self._task.told, self._words[layout.LOG_ROWS] - 1
+        told.rows.append(self._machine.fabric.log[:, last].tolist())
+        self._words[layout.LOG_ROWS] = last
         return told
 
 

@@ -235,6 +235,11 @@ LOG_COLUMNS = (
 ) = range(len(LOG_COLUMNS))  # fmt: skip
 L_DEFERRAL = len(LOG_COLUMNS)  # the number of a call that left somebody out, else `NONE`
 LOG_ROW = len(LOG_COLUMNS) + 1
+# A row is written where `LOG_AT` says, and goes from there into the columns, one behind the other,
+# as everybody wants them. The last rows of a column stay free: 8,192 words apart, the same place of
+# all columns would fall into the same few lines of a cache.
+LOG_CAPACITY = 8192
+LOG_COLUMN = LOG_CAPACITY + 72
 
 # --- what was put off and dropped: a row of the buffer --------------------------------------------
 # of a CPU that has dropped everything: the first and last call to all others that it owed, and when

@@ -20,8 +20,7 @@ from pmsim.hardware.passes.turns import in_turns, run_by, run_from
 def _log_row(S: State, i: int) -> int:
     """Begin the row of what CPU ``i`` had in flight: all that does not depend on the protocol."""
     r = row_of(i)
-    at = S[LOG_AT] + S[LOG_ROWS] * LOG_ROW
-    S[LOG_ROWS] += 1
+    at = S[LOG_AT]
     for k in range(LOG_ROW):
         S[at + k] = 0
     S[at + L_CPU] = i
@@ -34,6 +33,15 @@ def _log_row(S: State, i: int) -> int:
     S[at + L_TARGETS] = S[r + C_TARGETS]
     S[at + L_PAGES] = S[r + C_PAGES]
     return at
+
+
+@compiled
+def _file_row(S: State, at: int) -> None:
+    """Put a row that is complete into the columns."""
+    to = at + LOG_ROW + S[LOG_ROWS]
+    for k in range(LOG_ROW):
+        S[to + k * LOG_COLUMN] = S[at + k]
+    S[LOG_ROWS] += 1
 
 
 @compiled
@@ -185,6 +193,7 @@ def log_call(S: State, i: int) -> None:
         _log_lazy(S, i, at)
     if S[r + C_TARGETS] > 0:
         keep_call(S, i, at)
+    _file_row(S, at)
 
 
 @compiled
@@ -223,3 +232,4 @@ def log_fence(S: State, i: int) -> None:
     S[at + L_GONE] = S[r + C_LAST_ACK]
     S[at + L_DEFERRAL] = NONE
     S[at + L_INVALIDATIONS] = S[r + C_INVALIDATIONS]
+    _file_row(S, at)
