@@ -205,6 +205,12 @@ def written(text: str) -> str:
     return text if found is None else f"{found[1]} {found[2].replace('u', 'µ')}"
 
 
+def as_in_files(value: object) -> str:
+    """Write a value of a key as a file has it: yes and no are ``true`` and ``false``."""
+    text = str(value)
+    return text.lower() if text in ("True", "False") else text
+
+
 def spelled_out(text: str) -> str:
     """Write a text in ASCII alone: ``us`` for ``µs``, and ``?`` for letters without a spelling."""
     known = "".join(_SPELLINGS.get(letter, letter) for letter in text)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -153,6 +154,9 @@ def test_a_tick_is_as_short_as_it_goes() -> None:
     assert times == ["0", "200 ns", "1 µs", "2.5 ms"]
     assert [formatting.tick_count(n) for n in (0.5, 96_730, 2e6)] == ["0.5", "96,730", "2 million"]
     assert formatting.tick_share(0.025) == "2.5 %"
+    assert [formatting.as_in_files(one) for one in (True, np.bool(False), 3, "True story")] == [
+        "true", "false", "3", "True story",
+    ]  # fmt: skip
     assert formatting.tick_share(2.5e-7) == "0.000025 %"
     assert formatting.tick_share(5e-8) == "0.000005 %"
 

@@ -244,7 +244,7 @@ class Sweep:
                 else ""
                 for name in known
             ]
-            place = [str(row[path]) for path in self.axes] or [str(cell)]
+            place = [formatting.as_in_files(row[path]) for path in self.axes] or [str(cell)]
             rows.append([*place, str(row["replications"]), *figures])
         return head, rows
 

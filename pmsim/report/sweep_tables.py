@@ -78,7 +78,7 @@ def _place(sweep: Sweep, cell: int, row: Any) -> tuple[Cell, ...]:
 
 def _label(value: Any) -> Cell:
     try:
-        return Cell(str(value), float(value))
+        return Cell(formatting.as_in_files(value), float(value))
     except (TypeError, ValueError):
         return word(value)
 
