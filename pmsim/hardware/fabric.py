@@ -155,6 +155,7 @@ class Fabric:
         header = {
             layout.LIMIT: layout.INF,
             layout.N_CPUS: n,
+            layout.RING_ROW: 1 + -(-n // layout.SET_BITS),
             layout.SERIAL: int(order == "serial" and calls.protocol is not RAR),
             layout.PROTOCOL: number_of(calls.protocol),
             layout.HELD_OFF: int(calls.protocol.held_off),
@@ -225,6 +226,8 @@ class Fabric:
             layout.TASKS_AT: max_tasks * layout.TASK_ROW,
             layout.TREE_AT: 2 * leaves,
             layout.DIRTY_AT: n,
+            layout.USERS_AT: -(-n // layout.SET_BITS),
+            layout.LEFT_OUT_AT: -(-n // layout.SET_BITS),
             layout.UNSETTLED_AT: 2 * n + 2,
             layout.LAZY_AT: n * n if notes else 0,
             layout.LOG_AT: (1 + layout.LOG_COLUMN) * layout.LOG_ROW,

@@ -210,7 +210,10 @@ def a_deferred_flush_lost(patch: pytest.MonkeyPatch) -> None:
     """Leave user mode without dropping anything."""
 
     def wrong(task: Any) -> Calls:
-        task._words[task.row + layout.IN_USER] = 0
+        words = task._words
+        words[task.row + layout.IN_USER] = 0
+        users = words[layout.USERS_AT] + (task.cpu >> layout.SET_SHIFT)
+        words[users] &= ~(1 << task.cpu % layout.SET_BITS)
         yield from ()
 
     patch.setattr(Task, "enter_kernel", wrong)

@@ -30,11 +30,11 @@ from pmsim.hardware.passes.rows import (
     cost_word,
     entry_of,
     fanout_to,
-    from_user,
     row_of,
     still_runs,
     told,
 )
+from pmsim.hardware.passes.sets import first_of
 from pmsim.hardware.passes.turns import in_turns, run_by, run_from
 
 
@@ -45,7 +45,7 @@ def _append(S: State, c: int, i: int) -> None:
     e = entry_of(S, i, c)
     cost = S[e + E_COST] >> 3
     last = entry_of(S, S[r + TAIL], c)
-    user = from_user(S, r)
+    user = S[last + E_META] >> 35  # all that is planned comes from there, or nothing does
     if S[e + E_QUEUED] <= S[r + LAST_TAKE]:
         start = S[last + E_START]
         reason = R_RIDE
@@ -111,19 +111,6 @@ def _catch_up_with_quiet_calls(S: State, targets: State) -> None:
 
 
 @compiled
-def _not_left_out(S: State, targets: State, i: int, j: int) -> int:
-    """Return the first target from the ``j``-th on that is called, plus 1; 0 if there is none."""
-    everyone = targets.size == 0
-    count = S[N_CPUS] if everyone else targets.size
-    while j < count:
-        c = j if everyone else targets[j]
-        if c != i and S[row_of(c) + LEFT_OUT] == 0:
-            return c + 1
-        j += 1
-    return 0
-
-
-@compiled
 def send(
     S: State,
     D: Codes,
@@ -162,28 +149,26 @@ def send(
     q = t + trap
     sent = q + n * queue + left_out * S[CHECK]
     takes_turns = in_turns(S)
-    users = S[USERS] > 0
+    # the next ones that are left out, or (from the present target on) in user mode
+    out = first_of(S, S[LEFT_OUT_AT], 0, S[N_CPUS]) if left_out else NONE
+    user = first_of(S, S[USERS_AT], 0, S[N_CPUS]) if S[USERS] > 0 else S[N_CPUS]
     groups = 0
     group_end = 0
     prefix = 0
     best = -INF
     slowest = NONE
+    before = NONE  # the entry of the target before
     last_ack = 0
     latest = S[LATEST_END]
     k = 0
     if S[BEHIND]:
         _catch_up_with_quiet_calls(S, targets)
-    if everyone:
-        S[o + C_FIRST] = 1 if i == 0 else 0
-    else:
-        S[o + C_FIRST] = targets[0]
-    if left_out:
-        S[o + C_FIRST] = _not_left_out(S, targets, i, 0) - 1
     for j in range(count):
         c = j if everyone else targets[j]
         if c == i:
             continue
-        if left_out and S[row_of(c) + LEFT_OUT]:
+        if c == out:
+            out = first_of(S, S[LEFT_OUT_AT], c + 1, S[N_CPUS])
             q += S[CHECK]
             k += 1  # its jitter has been drawn
             continue
@@ -191,14 +176,6 @@ def send(
             group_end = (c // fanout + 1) * fanout
             groups += 1
             sent += S[SEND]
-        following = j + 1
-        if everyone:
-            following += following == i
-        after = 0
-        if left_out:
-            after = _not_left_out(S, targets, i, following)
-        elif following < count:
-            after = (following if everyone else targets[following]) + 1
         q += queue
         sent += kick
         code = D[i, c]
@@ -210,6 +187,11 @@ def send(
         e = entries_at + c * ENTRY_ROW
         if r < 0 or r > FAR or e < 0 or e > FAR:
             break  # never happens; the bounds let the compiler drop its wrap-around checks
+        if before < 0:
+            S[o + C_FIRST] = c
+        else:
+            S[before + E_META] |= c + 1
+        before = e
         if takes_turns:
             retire(S, c, t)
         elif S[r + HEAD] >= 0:
@@ -227,7 +209,7 @@ def send(
             S[e + E_QUEUED] = run_from(S, o, t, q - t)
             S[e + E_ARRIVES] += run_from(S, o, t, sent - t) - sent
         if takes_turns or S[r + HEAD] >= 0:
-            S[e + E_META] = groups << 16 | after
+            S[e + E_META] = groups << 16
             S[e + E_ACK] = NONE
             if takes_turns:
                 _open(S, r)
@@ -243,8 +225,10 @@ def send(
                 reason = packed & 7
             take = start + entry
             S[r + PLAN_FULL] = full
-            S[e + E_META] = reason << 32 | groups << 16 | after
-            if users and S[r + IN_USER]:
+            S[e + E_META] = reason << 32 | groups << 16
+            if c > user:
+                user = first_of(S, S[USERS_AT], c, S[N_CPUS])
+            if c == user:
                 take += S[ENTRY_FLUSH]
                 S[r + PLAN_FULL] = FULL | FROM_USER
                 S[e + E_META] |= 1 << 35

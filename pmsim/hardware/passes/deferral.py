@@ -14,6 +14,7 @@ from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.quiet import put_off_quietly
 from pmsim.hardware.passes.rows import row_of
+from pmsim.hardware.passes.sets import first_of, has, put_in, take_out
 from pmsim.hardware.passes.turns import in_turns
 
 
@@ -25,6 +26,10 @@ def set_user(S: State, c: int, stays: int) -> None:
     if S[r + IN_USER] != stays:
         S[r + IN_USER] = stays
         S[USERS] += 1 if stays else -1
+        if stays:
+            put_in(S, S[USERS_AT], c)
+        else:
+            take_out(S, S[USERS_AT], c)
         S[USER_CHANGES] += 1
         revise(S, c)
 
@@ -60,19 +65,12 @@ def leave_out(S: State, targets: State, i: int, flags: int, quiet: bool) -> int:
     if quiet:
         S[o + C_DEFERRAL] = S[DEFERRALS]
         return S[USERS]
-    left_out = 0
-    for j in range(S[N_CPUS] if everyone else targets.size):
-        c = j if everyone else targets[j]
-        r = row_of(c)
-        S[r + LEFT_OUT] = 0
-        if c == i:
-            continue
-        if paravirtual and is_frozen(S, c):
-            owe_drop(S, c)
-        elif not deferrable or S[r + IN_USER] == 0 or _handles(S, c, now):
-            continue
-        S[r + LEFT_OUT] = 1
-        left_out += 1
+    for k in range(S[LEFT_OUT_AT], S[LEFT_OUT_AT] + -(-S[N_CPUS] // SET_BITS)):
+        S[k] = 0
+    if everyone and not paravirtual:
+        left_out = _leave_out_users(S, i)
+    else:
+        left_out = _leave_out_some(S, targets, i, deferrable, paravirtual)
     if left_out == 0:
         return 0
     if everyone:
@@ -81,10 +79,41 @@ def leave_out(S: State, targets: State, i: int, flags: int, quiet: bool) -> int:
     else:
         S[o + C_DEFERRAL] = -2 - S[SOME_DEFERRALS]
         S[SOME_DEFERRALS] += 1
+    c = first_of(S, S[LEFT_OUT_AT], 0, S[N_CPUS])
+    while c < S[N_CPUS]:
+        put_off(S, c, S[o + C_DEFERRAL])
+        c = first_of(S, S[LEFT_OUT_AT], c + 1, S[N_CPUS])
+    return left_out
+
+
+@compiled
+def _leave_out_users(S: State, i: int) -> int:
+    """Mark all CPUs in user mode but ``i`` that run no handler; return how many."""
+    left_out = 0
+    c = first_of(S, S[USERS_AT], 0, S[N_CPUS])
+    while c < S[N_CPUS]:
+        if c != i and not _handles(S, c, S[NOW]):
+            put_in(S, S[LEFT_OUT_AT], c)
+            left_out += 1
+        c = first_of(S, S[USERS_AT], c + 1, S[N_CPUS])
+    return left_out
+
+
+@compiled
+def _leave_out_some(S: State, targets: State, i: int, deferrable: bool, paravirtual: bool) -> int:
+    """Mark targets in user mode that run no handler, and virtual ones that are frozen."""
+    left_out = 0
+    everyone = targets.size == 0
     for j in range(S[N_CPUS] if everyone else targets.size):
         c = j if everyone else targets[j]
-        if c != i and S[row_of(c) + LEFT_OUT]:
-            put_off(S, c, S[o + C_DEFERRAL])
+        if c == i:
+            continue
+        if paravirtual and is_frozen(S, c):
+            owe_drop(S, c)
+        elif not deferrable or not has(S, S[USERS_AT], c) or _handles(S, c, S[NOW]):
+            continue
+        put_in(S, S[LEFT_OUT_AT], c)
+        left_out += 1
     return left_out
 
 

@@ -205,7 +205,7 @@ def catch_up(S: State, c: int) -> None:
         return
     _retire_known(S, c, S[QUIET_AT])
     kind = S[QUIET_KIND]
-    if kind & LEAVES_OUT and S[r + IN_USER]:
+    if kind & LEAVES_OUT and from_user(S, r):
         first = S[QUIET_NUMBER] - behind + 1
         at_first = max(first, S[QUIET_AT_FIRST])
         owe(S, c, first, S[QUIET_NUMBER], S[QUIET_AT], at_first)

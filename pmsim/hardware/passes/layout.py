@@ -83,6 +83,9 @@ NEXT_TICK, TICK, SAVE, SCAN, SWEEP, LAZY_AT, SAVES, SAVES_BEFORE, SAVED_AT, TICK
 QUIET_KIND, QUIET_BEGAN, RECORDS_AT, LEAST_GAP, LEAST_SLACK, QUIET_LOSSES = range(88, 94)
 QUIET_NUMBER, QUIET_AT_FIRST = 94, 95
 USERS, USER_CHANGES = 96, 97  # isolated CPUs in a stay in user mode, and how often that changed
+RING_ROW = 98  # words of an entry of a ring (`rings`): the note's number, then a set of CPUs
+# sets of CPUs (`sets`): those in a stay in user mode, and those that a call leaves out just now
+USERS_AT, LEFT_OUT_AT = 99, 100
 HEADER = 104  # a row begins where a line of the cache does
 
 # --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---
@@ -117,8 +120,10 @@ C_LOCAL, C_PHASE, C_KIND, C_CAUSE, C_OPERATION, C_PAGES, C_VISITED, C_INVALIDATI
 I_SERVED, I_SERVICE, I_EMPTIES = C_LOCAL_END, C_LOCAL, C_FIRST
 I_TRIP, I_REPEAT, I_BEFORE = C_LINE, C_VISITED, C_MAX
 REPEATED = -2
-# plane 3: accounts; the quiet calls that this CPU has caught up with; and what its own are like
-BUSY, SPIN, IRQS_OFF, IDLE, REFILL, SENT, SEEN, SEEN_STOLEN = range(3 * PLANE, 3 * PLANE + 8)
+# plane 3: accounts; how many lower CPUs quiet calls leave out, and those that this CPU has caught
+# up with (in one line of the cache, as all do that at a time); and what its own are like
+BUSY, SPIN, IRQS_OFF, IDLE, REFILL = range(3 * PLANE, 3 * PLANE + 5)
+LEFT_OUT_BELOW, SEEN, SEEN_STOLEN = range(3 * PLANE + 5, 3 * PLANE + 8)
 Q_KNOWN, Q_SENT, Q_LAST, Q_LINE, Q_MAX, Q_SLOWEST = range(3 * PLANE + 8, 3 * PLANE + 14)
 # of idleness that is over: what was stolen from it, and by how many handlers; while it lasts, the
 # handlers before it are taken off
@@ -130,10 +135,8 @@ AWAKE, WOKEN = 3 * PLANE + 14, 3 * PLANE + 15
 C_LAST_ACK, C_RUNS_ON, C_PROTOCOL, C_WAITED, I_TURN = range(4 * PLANE, 4 * PLANE + 5)
 # how many targets the call left out, and its number among the calls that did (-2 and down where not
 # all others were called); whether the CPU is isolated on a machine that defers, in a stay in user
-# mode, about to take one up again, in the entry of one that goes to the tail, or left out just now
-C_LEFT_OUT, C_DEFERRAL, ISOLATED, IN_USER, TAKES_UP, TO_TAIL, LEFT_OUT = range(
-    4 * PLANE + 5, 4 * PLANE + 12
-)
+# mode, about to take one up again, or in the entry of one that goes to the tail
+C_LEFT_OUT, C_DEFERRAL, ISOLATED, IN_USER, TAKES_UP, TO_TAIL = range(4 * PLANE + 5, 4 * PLANE + 11)
 # how many CPUs the call in flight leaves a note for instead of calling them; when the CPU
 # went idle since its last task, plus 1, and whether a tick is waiting to be taken
 C_LAZY, WAS_IDLE, TICK_WAITS = range(4 * PLANE + 12, 4 * PLANE + 15)
@@ -159,9 +162,12 @@ I_FARTHEST = (
 NOTES, NEW_NOTES, NOTED_AT, LOOKED_AT, TICK_SEES, SWITCH_SEES, IDLE_FROM = range(
     6 * PLANE, 6 * PLANE + 7
 )
-# of the CPU's quiet calls, the first target; and how many lower CPUs quiet calls leave out
-Q_FIRST, LEFT_OUT_BELOW = 6 * PLANE + 7, 6 * PLANE + 8
+Q_FIRST = 6 * PLANE + 7  # of the CPU's quiet calls, the first target
+SENT = 6 * PLANE + 8  # an account: the CPU's calls
 KERNEL_DEBT = 6 * PLANE + 9  # what is left of a debt for the kernel's entries that was paid in part
+# of the CPU's ring (`rings`): the notes written in all, the number of the latest one that is left,
+# and whom the entry that comes next waits for
+WRITTEN, LATEST_NOTE, AWAITED = range(6 * PLANE + 10, 6 * PLANE + 13)
 
 
 NONE_AT_FIRST = (
@@ -250,6 +256,9 @@ D_CPU, D_FIRST, D_LAST, D_AT, D_ORDER = range(5)
 DROP_ROW = 5
 DROPS_BUFFERED = 131_072  # beside what may come in one go
 
+SET_SHIFT = 5
+SET_BITS = 1 << SET_SHIFT  # CPUs that a word of a set tells of
+
 # --- a call that is kept whole: finished, with what happened at each target -----------------------
 # its row of the log and what the row does not tell; then the entries, `E_NEXT` being the CPU and
 # `E_PREFIX` when the initiator went on from there
@@ -301,6 +310,7 @@ GO_ON = -3  # nothing yet: the calendar loop ends after `MOST_LOOKS`, so that si
 FINISHED = -4  # of a task: the last one that counts has ended
 SETTLE = -5  # a round is over in which spinners for mutexes have to go to sleep
 OVER = -6  # a call is over at once, and the log must be emptied before anything else happens
+NO_ROOM = -7  # of a note: the ring is full, and nothing has been done
 MOST_LOOKS = 2000  # about a millisecond, on 4,096 CPUs less than 100
 FAR = 1 << 40  # beyond every index: a bound that spares the hot loop its wrap-around checks
 RETRY = 1 << 40  # added where the quantum was over and the task has gone to the tail

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
+from pmsim.hardware.passes.sets import has
 from pmsim.hardware.passes.turns import in_turns, run_from
 
 
@@ -34,7 +35,7 @@ def reason_of(S: State, e: int) -> int:
 @compiled
 def from_user(S: State, r: int) -> int:
     """Return 1 if the handlers planned on a CPU come from user mode, and drop everything first."""
-    return S[r + IN_USER] if S[DEFERS] >= 0 else 0
+    return has(S, S[USERS_AT], (r - HEADER) // CPU_WORDS) if S[USERS] > 0 else 0
 
 
 @compiled
