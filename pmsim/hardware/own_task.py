@@ -320,10 +320,10 @@ class TaskInitiator(Initiator):
 
         A shootdown is counted once, whatever it is made of.
         """
-        task = self._task
-        distances = self._fabric.distances
-        following = call(self._state, distances, chosen, more, task.cpu, n, *numbers)
-        self._words[task.row + layout.SENT] -= 1
+        task, words = self._task, self._words
+        sent = words[task.row + layout.SENT]
+        following = call(self._state, self._fabric.distances, chosen, more, task.cpu, n, *numbers)
+        words[task.row + layout.SENT] = sent
         return following
 
     def _note_hardware(self, cpus: Sequence[int]) -> None:
@@ -365,19 +365,18 @@ class TaskInitiator(Initiator):
             raise self._wrong("defers twice in a shootdown until a tick", "all CPUs at once")
         if not cpus:
             return True
-        if not rings.has_room(task.cpu):
-            return False
         flushes: FlushFunction = self._flush.function
         noted = replace(flushes, cost=0, remote=0, empties_tlb=False, purges=False)
-        targets = np.array(cpus, dtype=np.int64)
-        _, cause, operation, pages = self._what
+        cost, flags, kind = noted.arguments
+        targets, ring = np.array(cpus, dtype=np.int64), rings[task.cpu]
         following = self._begin(
-            targets, NO_JITTER, len(cpus), *noted.left_in_a_note, cause, operation, pages
+            targets, ring, len(cpus), cost, flags | layout.IS_LAZY, kind, *self._what[1:]
         )
+        if following == layout.NO_ROOM:
+            return False
         if following != task.index and following != layout.OVER:
             yield following
         self._take_row()
-        rings.note(task.cpu, targets)
         told.number = told.rows[-1][layout.L_DEFERRAL]
         told.note = self._words[layout.SAVES] - 1
         told.deferred += cpus

@@ -139,7 +139,9 @@ class Silicon:
         self.fabric = Fabric(
             topology, costs, order, calls, room, host, isolated, phases, ticks, code_drops_at
         )
-        self.rings = None if ticks is None else Rings(ticks, self.fabric.state)
+        self.rings = (
+            None if ticks is None else Rings(ticks.ring, self.fabric.words[layout.RING_ROW])
+        )
         self.broadcasts = None
         if costs.tlbi is not None:
             repeat = shootdown.value(REPEAT_SYNC.name)

@@ -353,32 +353,35 @@ class Task:
         machine = self.machine
         chosen, rings = self._checked(targets), machine.rings
         n = len(chosen)
-        if rings is None or not n or not rings.has_room(self.cpu):
-            cause = if_full if rings is not None and n else cause
-            yield from self.cross_call(
-                function, cause=cause, operation=operation, pages=pages, targets=targets
+        if rings is not None and n:
+            cost, flags, kind = function.arguments
+            task = call(
+                self._state,
+                self._distances,
+                chosen,
+                rings[self.cpu],
+                self.cpu,
+                n,
+                cost,
+                flags | layout.IS_LAZY,
+                kind,
+                int(cause),
+                operation,
+                pages,
             )
-            return False
-        task = call(
-            self._state,
-            self._distances,
-            chosen,
-            NO_JITTER,
-            self.cpu,
-            n,
-            *function.left_in_a_note,
-            int(cause),
-            operation,
-            pages,
+            if task != layout.NO_ROOM:
+                if task != self.index and task != layout.OVER:
+                    yield task
+                if machine.keep_acks:
+                    machine.acks.append({})
+                if task == layout.OVER:
+                    machine.flush_log()
+                return True
+            cause = if_full
+        yield from self.cross_call(
+            function, cause=cause, operation=operation, pages=pages, targets=targets
         )
-        if task != self.index and task != layout.OVER:
-            yield task
-        rings.note(self.cpu, chosen)
-        if machine.keep_acks:
-            machine.acks.append({})
-        if task == layout.OVER:
-            machine.flush_log()
-        return True
+        return False
 
     def _checked(self, targets: Sequence[int]) -> npt.NDArray[np.int64]:
         """Return targets ascending and without the initiator; see `cross_call`."""

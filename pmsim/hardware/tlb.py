@@ -65,12 +65,6 @@ class FlushFunction:
         object.__setattr__(self, "arguments", arguments)
 
     @property
-    def left_in_a_note(self) -> tuple[int, int, int]:
-        """The ``arguments`` where others are not called, but left a note of it."""
-        cost, flags, kind = self.arguments
-        return cost, flags % layout.REMOTE | layout.IS_LAZY, kind
-
-    @property
     def empties(self) -> int:
         """What it empties the TLB of, as the bits of `layout.FULL`."""
         if not self.empties_tlb:

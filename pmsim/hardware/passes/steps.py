@@ -19,6 +19,7 @@ from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.log import log_fence
 from pmsim.hardware.passes.occupation import begin_compute, begin_idleness, begin_window, occupy
 from pmsim.hardware.passes.refill import empty_tlb, kernel_debt
+from pmsim.hardware.passes.rings import write_down
 from pmsim.hardware.passes.rows import row_of
 from pmsim.hardware.passes.runqueue import (
     choose,
@@ -30,7 +31,6 @@ from pmsim.hardware.passes.runqueue import (
     runs,
     sleep_until,
 )
-from pmsim.hardware.passes.ticks import note_targets
 from pmsim.hardware.passes.turns import in_turns, next_run
 
 
@@ -204,14 +204,22 @@ def call(
 ) -> int:
     """The current task of ``i`` tells ``n`` others; return the task that steps next, or `OVER`.
 
+    `NO_ROOM`, and nothing is done, where they are to be left a note and its CPU's ring is full.
+
     They run a function that costs so much: ``targets`` is empty for every other CPU (unless they
-    are left a note), ``more`` the jitter, empty where the platform has none; ``flags`` say what the
-    function does (`layout.EMPTIES`), and above that how much longer on the targets.
+    are left a note), ``more`` the jitter, empty where the platform has none, or the ring of the
+    CPU; ``flags`` say what the function does (`layout.EMPTIES`), and above that how much longer on
+    the targets.
 
     Or the hardware tells them, by the protocol whose number is minus ``flags``: ``cost`` is the
     service, or how long the initiator is at it, and ``more`` is what else `tlbi.Broadcasts` knows,
     or how long the answers take after that; ``n`` is how many operations go out, or the holders.
     """
+    if flags >= 0 and flags & IS_LAZY:
+        if not write_down(S, more, targets, i):
+            return NO_ROOM
+        n = 0
+        cost += S[SAVE]
     o = row_of(i)
     S[o + C_KIND] = kind
     S[o + C_CAUSE] = cause
@@ -222,10 +230,6 @@ def call(
             log_fence(S, i)
             return _over_at_once(S, i)
         return advance(S)
-    if flags & IS_LAZY:
-        note_targets(S, targets, i, n)
-        n = 0
-        cost += S[SAVE]
     if begin_call(S, D, targets, more, i, n, cost, flags):
         return _over_at_once(S, i)
     return advance(S)

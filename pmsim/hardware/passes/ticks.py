@@ -78,14 +78,6 @@ def _tick_on(S: State, c: int) -> None:
 
 
 @compiled
-def note_targets(S: State, targets: State, i: int, n: int) -> None:
-    """CPU ``i`` is about to leave a note of what it frees for some CPUs, one at least."""
-    S[row_of(i) + C_LAZY] = n
-    for k in range(n):
-        S[S[LAZY_AT] + i * S[N_CPUS] + k] = targets[k]
-
-
-@compiled
 def leave_notes(S: State, i: int, number: int) -> None:
     """What CPU ``i`` has freed is noted for all whom it concerns."""
     if S[SAVED_AT] != S[NOW]:
@@ -100,6 +92,7 @@ def leave_notes(S: State, i: int, number: int) -> None:
         S[r + NEW_NOTES] += 1
         S[r + NOTES] += 1
         note_drop(S, -1 - c, number, number, S[NOW], S[SAVES])
+    S[row_of(i) + LATEST_NOTE] = S[SAVES]
     S[SAVES] += 1
 
 
