@@ -22,7 +22,7 @@ from pmsim.hardware.shootdown.holders import COHERENT, DIRECTORY, Holders
 from pmsim.hardware.shootdown.latr import Rings
 from pmsim.hardware.shootdown.own import instance_of, missing_group
 from pmsim.hardware.shootdown.protocol import Deferral, Shootdown
-from pmsim.hardware.shootdown.protocols import calls_of
+from pmsim.hardware.shootdown.protocols import calls_of, number_of
 from pmsim.hardware.shootdown.tlbi import REPEAT_SYNC, Broadcasts
 from pmsim.hardware.specimens import WholeCalls, specimens
 from pmsim.hardware.topology import Topology
@@ -120,7 +120,7 @@ class Silicon:
                 protocol.interrupts and protocol.call_costs_on(costs) is None
             ):
                 raise ValueError(f"the machine has no costs for {protocol.name}")
-        known = {COHERENT.name: costs.coherent, DIRECTORY.name: costs.directory}
+        known = {COHERENT: costs.coherent, DIRECTORY: costs.directory}
         prepare(takes_turns=host is not None and host.freezes)
         self.topology = topology
         self.costs = costs
@@ -147,8 +147,8 @@ class Silicon:
             repeat = shootdown.value(REPEAT_SYNC.name)
             self.broadcasts = Broadcasts(costs.tlbi, self.n_cpus - 1, repeat)
         self.holders = {
-            name: Holders(group, self.fabric.distances)
-            for name, group in known.items()
+            one.name: Holders(group, number_of(one), self.fabric.distances)
+            for one, group in known.items()
             if group is not None
         }
         self.turns = Turns(self.fabric) if host is not None and host.freezes else None

@@ -13,7 +13,6 @@ from pmsim.escaping import visible
 from pmsim.hardware.detail import StretchKind
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act, call
-from pmsim.hardware.shootdown.protocols import number_of
 from pmsim.steps import Role, Steps
 from pmsim.units import LONGEST_RUN
 
@@ -479,10 +478,7 @@ class Task:
             EVERYONE,
             what.more,
             self.cpu,
-            what.holders,
-            what.held,
-            -number_of(protocol),
-            int(what.kind),
+            *what.arguments,
             int(cause),
             operation,
             pages,

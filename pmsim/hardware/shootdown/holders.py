@@ -86,11 +86,13 @@ class Wait:
         How long the initiator is at it, and how long the answers take after that.
     holders
         How many CPUs have to answer.
+    protocol
+        The number by which the machine's rows name what it is done by.
 
     Attributes
     ----------
-    more
-        ``trip``, for the compiled passes.
+    more, arguments
+        The same as plain integers, for the compiled passes: ``trip``; the rest.
 
     Raises
     ------
@@ -102,11 +104,15 @@ class Wait:
     held: int
     trip: int
     holders: int
+    protocol: int
     more: npt.NDArray[np.int64] = field(init=False, repr=False, compare=False)
+    arguments: tuple[int, int, int, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_length(self.held)
         object.__setattr__(self, "more", np.array([self.trip], dtype=np.int64))
+        arguments = (self.holders, self.held, -self.protocol, int(self.kind))
+        object.__setattr__(self, "arguments", arguments)
 
 
 class Holders:
@@ -116,12 +122,17 @@ class Holders:
     ----------
     costs
         What it takes.
+    protocol
+        The number by which the machine's rows name it.
     codes
         Distance codes, shape ``(n_cpus, n_cpus)`` (`Topology.codes`).
     """
 
-    def __init__(self, costs: CoherentCosts | DirectoryCosts, codes: npt.NDArray[np.uint8]) -> None:
+    def __init__(
+        self, costs: CoherentCosts | DirectoryCosts, protocol: int, codes: npt.NDArray[np.uint8]
+    ) -> None:
         self._costs = costs
+        self._protocol = protocol
         self._codes = codes
         self._waits: dict[tuple[int, int], Wait] = {}
 
@@ -152,8 +163,10 @@ class Holders:
         kind = CallKind.FULL if pages == EVERYTHING else CallKind.RANGE
         if isinstance(costs, CoherentCosts):
             lines = 0 if pages == EVERYTHING else -(-pages // ENTRIES_PER_LINE)
-            return Wait(kind, lines * at_code(costs.store, far[-1]), 0, holders)
+            held = lines * at_code(costs.store, far[-1])
+            return Wait(kind, held, 0, holders, self._protocol)
         if pages == 0:
-            return Wait(kind, 0, 0, holders)
+            return Wait(kind, 0, 0, holders, self._protocol)
         trip = max((at_code(costs.round_trip, code) for code in far[1:]), default=0)
-        return Wait(kind, costs.lookup + holders * costs.message, trip, holders)
+        held = costs.lookup + holders * costs.message
+        return Wait(kind, held, trip, holders, self._protocol)
