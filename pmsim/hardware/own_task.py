@@ -23,7 +23,7 @@ from pmsim.hardware.shootdown.initiator import MODES, Ack, Flush, Initiator, Mod
 from pmsim.hardware.shootdown.own import PACKAGE, own_line
 from pmsim.hardware.shootdown.protocols import number_of
 from pmsim.hardware.shootdown.tlbi import Invalidation, invalidate_all, invalidate_pages
-from pmsim.hardware.task import EVERYONE, NO_JITTER, Task
+from pmsim.hardware.task import EVERYONE, NO_JITTER, Checked, Task
 from pmsim.hardware.tlb import CallKind
 from pmsim.hardware.topology import ByDistance
 from pmsim.steps import Steps
@@ -100,7 +100,7 @@ class OwnTask(Task):
         cause: int = 0,
         operation: int = -1,
         pages: int = -1,
-        targets: Sequence[int] | None = None,
+        targets: Sequence[int] | Checked | None = None,
     ) -> Steps:
         """Have others drop translations as the protocol's code does it; or call them, as ever."""
         if function.kind >= layout.DROPPING_KINDS:
@@ -130,7 +130,7 @@ class OwnTask(Task):
         self,
         function: FlushFunction,
         what: tuple[int, int, int, int],
-        targets: Sequence[int] | None,
+        targets: Sequence[int] | Checked | None,
         *,
         frees_pages: bool,
     ) -> Steps:

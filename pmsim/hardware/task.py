@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from pmsim.hardware.silicon import Silicon
     from pmsim.hardware.tlb import FlushFunction
 
-EVERYONE: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+Checked = npt.NDArray[np.int64]
+"""Targets of a call that have been checked: ascending, the initiator left out."""
+
+EVERYONE: Checked = np.zeros(0, dtype=np.int64)
 NO_JITTER: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
 
@@ -268,7 +272,7 @@ class Task:
         cause: int = 0,
         operation: int = -1,
         pages: int = -1,
-        targets: Sequence[int] | None = None,
+        targets: Sequence[int] | Checked | None = None,
     ) -> Steps:
         """Have a function run on other CPUs and on this one, and wait until all have.
 
@@ -279,7 +283,8 @@ class Task:
         cause, operation, pages
             Written to the call's row: numbers that mean something to the caller.
         targets
-            CPUs to call, this one left out; ``None`` for every other CPU.
+            CPUs to call, this one left out; ``None`` for every other CPU. An array of them has been
+            checked, and is ascending.
 
         Raises
         ------
@@ -378,18 +383,23 @@ class Task:
                 return True
             cause = if_full
         yield from self.cross_call(
-            function, cause=cause, operation=operation, pages=pages, targets=targets
+            function, cause=cause, operation=operation, pages=pages, targets=chosen
         )
         return False
 
-    def _checked(self, targets: Sequence[int]) -> npt.NDArray[np.int64]:
+    def _checked(self, targets: Sequence[int] | Checked) -> Checked:
         """Return targets ascending and without the initiator; see `cross_call`."""
+        if isinstance(targets, np.ndarray):
+            return targets
         chosen, n_cpus = sorted(targets), self.machine.n_cpus
         if len(set(chosen)) != len(chosen):
             raise self.error("names a target of a cross-call twice")
         if chosen and not (chosen[0] >= 0 and chosen[-1] < n_cpus):
             raise self.error(f"calls a CPU that is not there: the machine has {n_cpus}")
-        return np.array([c for c in chosen if c != self.cpu], dtype=np.int64)
+        own = bisect_left(chosen, self.cpu)
+        if own < len(chosen) and chosen[own] == self.cpu:
+            del chosen[own]
+        return np.array(chosen, dtype=np.int64)
 
     def invalidate(
         self,

@@ -173,7 +173,7 @@ def send(
             k += 1  # its jitter has been drawn
             continue
         if c >= group_end:
-            group_end = (c // fanout + 1) * fanout
+            group_end = c + 1 if fanout == 1 else (c // fanout + 1) * fanout
             groups += 1
             sent += S[SEND]
         q += queue
