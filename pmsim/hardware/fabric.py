@@ -222,12 +222,12 @@ class Fabric:
         tables = {layout.IDLE_AT: idle}
         for group in (calls.protocol.call_costs_on(costs), costs.tlbi):
             tables |= _tables(group, code)
+        in_a_set = -(-n // layout.SET_BITS)
         sizes = {
             layout.TASKS_AT: max_tasks * layout.TASK_ROW,
             layout.TREE_AT: 2 * leaves,
             layout.DIRTY_AT: n,
-            layout.USERS_AT: -(-n // layout.SET_BITS),
-            layout.LEFT_OUT_AT: -(-n // layout.SET_BITS),
+            **dict.fromkeys((layout.USERS_AT, layout.LEFT_OUT_AT, layout.OWING_AT), in_a_set),
             layout.UNSETTLED_AT: 2 * n + 2,
             layout.LAZY_AT: n * n if notes else 0,
             layout.LOG_AT: (1 + layout.LOG_COLUMN) * layout.LOG_ROW,
@@ -353,6 +353,11 @@ class Fabric:
             found[target] = int(self.state[at + layout.E_ACK])
             target = (int(self.state[at + layout.E_META]) & 0xFFFF) - 1
         return found
+
+    def owes(self, cpu: int) -> bool:
+        """Return whether anything has been put off on a CPU, as far as is known."""
+        word = self.words[self.words[layout.OWING_AT] + (cpu >> layout.SET_SHIFT)]
+        return bool(word >> cpu % layout.SET_BITS & 1)
 
     def own_function_end(self, cpu: int, told: int) -> int:
         """Return when a CPU has run the function of its last call itself, which told so many."""

@@ -123,9 +123,8 @@ def put_off(S: State, c: int, number: int) -> None:
     if number >= 0:
         owe(S, c, number, number, S[NOW], number)
         return
-    r = row_of(c)
-    S[r + OWES] = 1
-    S[r + OWES_AT] = S[NOW]
+    put_in(S, S[OWING_AT], c)
+    S[row_of(c) + OWES_AT] = S[NOW]
     note_drop(S, -1 - c, number, number, S[NOW], S[NOW])
 
 

@@ -10,12 +10,14 @@ from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.losses import charge, take_from
 from pmsim.hardware.passes.refill import empty_tlb, flush_again, flush_tlb, refill_of
 from pmsim.hardware.passes.rows import (
+    cpu_of,
     entry_of,
     from_user,
     row_of,
     still_runs,
     take_of,
 )
+from pmsim.hardware.passes.sets import has, put_in, take_out
 from pmsim.hardware.passes.turns import in_turns, run_by, run_from
 
 
@@ -47,7 +49,7 @@ def drop_all(S: State, c: int, at: int) -> None:
     then, because the entry was over as the CPU froze, waits for the next entry.
     """
     r = row_of(c)
-    if S[r + OWES] == 0:
+    if not has(S, S[OWING_AT], c):
         return
     last = S[r + OWES_LAST]
     if last >= 0 and S[r + OWES_ALL_AT] == at:
@@ -55,7 +57,8 @@ def drop_all(S: State, c: int, at: int) -> None:
             note_drop(S, -1 - c, number, number, at, at)
         last = S[r + OWES_AT_FIRST] - 1
     note_drop(S, c, S[r + OWES_FIRST], last, at, at)
-    S[r + OWES] = 1 if S[r + OWES_AT] >= at else 0
+    if S[r + OWES_AT] < at:
+        take_out(S, S[OWING_AT], c)
     S[r + OWES_LAST] = NONE
 
 
@@ -124,9 +127,15 @@ def _retire_groups(S: State, c: int, now: int) -> None:
 
 @compiled
 def is_plain(S: State, r: int, now: int) -> bool:
-    """Return whether all handlers of a plan are history, and no debt hangs on when they were."""
+    """Return whether all handlers of a plan are history, and nothing hangs on when they were."""
     full = S[r + PLAN_FULL]
-    return S[r + LAST_TAKE] <= now and (full == 0 or (full <= FULL and refill_of(S, r, full) == 0))
+    if S[r + LAST_TAKE] > now:
+        return False
+    if full == 0:
+        return True
+    if full & (UNKNOWN | SWEEPS) or refill_of(S, r, full & FULL) > 0:
+        return False
+    return full & FROM_USER == 0 or not has(S, S[OWING_AT], cpu_of(r))
 
 
 @compiled
@@ -168,7 +177,7 @@ def owe(S: State, c: int, first: int, last: int, at: int, at_first: int) -> None
     r = row_of(c)
     if 0 <= S[r + OWES_LAST] < first - 1:  # of those in between it was none, and others were
         _owe_one_by_one(S, c)
-    S[r + OWES] = 1
+    put_in(S, S[OWING_AT], c)
     S[r + OWES_AT] = at
     if S[r + OWES_LAST] < 0:
         S[r + OWES_FIRST] = first

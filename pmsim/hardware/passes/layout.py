@@ -84,8 +84,9 @@ QUIET_KIND, QUIET_BEGAN, RECORDS_AT, LEAST_GAP, LEAST_SLACK, QUIET_LOSSES = rang
 QUIET_NUMBER, QUIET_AT_FIRST = 94, 95
 USERS, USER_CHANGES = 96, 97  # isolated CPUs in a stay in user mode, and how often that changed
 RING_ROW = 98  # words of an entry of a ring (`rings`): the note's number, then a set of CPUs
-# sets of CPUs (`sets`): those in a stay in user mode, and those that a call leaves out just now
-USERS_AT, LEFT_OUT_AT = 99, 100
+# sets of CPUs (`sets`): those in a stay in user mode, those that a call leaves out just now, and
+# those on which something has been put off
+USERS_AT, LEFT_OUT_AT, OWING_AT = 99, 100, 101
 HEADER = 104  # a row begins where a line of the cache does
 
 # --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---
@@ -142,9 +143,9 @@ C_LEFT_OUT, C_DEFERRAL, ISOLATED, IN_USER, TAKES_UP, TO_TAIL = range(4 * PLANE +
 C_LAZY, WAS_IDLE, TICK_WAITS = range(4 * PLANE + 12, 4 * PLANE + 15)
 # of the CPU's quiet calls, when the last target begins to be free for the function
 Q_LATE = 4 * PLANE + 15
-# plane 5: what has been put off on the CPU: whether anything, and when the latest was; of the calls
-# to all others the first and the last (`NONE`: none), when that was, and the first of that instant
-OWES, OWES_AT, OWES_FIRST, OWES_LAST, OWES_ALL_AT, OWES_AT_FIRST = range(5 * PLANE, 5 * PLANE + 6)
+# plane 5: what has been put off on the CPU: when the latest was; of the calls to all others the
+# first and the last (`NONE`: none), when that was, and the first of that instant
+OWES_AT, OWES_FIRST, OWES_LAST, OWES_ALL_AT, OWES_AT_FIRST = range(5 * PLANE + 1, 5 * PLANE + 6)
 # when its first turn begins; what it drops when it next runs: from when to when (`NONE`: nothing),
 # whether that is outside of handlers (then its end stands as that of a handler, `DROP_LAST`, behind
 # the last one's, `DROP_AFTER`), by how much it delays the take of the handler that `PIN` holds, and

@@ -15,6 +15,12 @@ def row_of(c: int) -> int:
 
 
 @compiled
+def cpu_of(r: int) -> int:
+    """Return the CPU whose row begins there."""
+    return (r - HEADER) // CPU_WORDS
+
+
+@compiled
 def entry_of(S: State, i: int, c: int) -> int:
     """Return where the entry of the call of ``i`` at ``c`` begins."""
     return S[ENTRIES_AT] + (i * S[N_CPUS] + c) * ENTRY_ROW
@@ -35,7 +41,7 @@ def reason_of(S: State, e: int) -> int:
 @compiled
 def from_user(S: State, r: int) -> int:
     """Return 1 if the handlers planned on a CPU come from user mode, and drop everything first."""
-    return has(S, S[USERS_AT], (r - HEADER) // CPU_WORDS) if S[USERS] > 0 else 0
+    return has(S, S[USERS_AT], cpu_of(r)) if S[USERS] > 0 else 0
 
 
 @compiled

@@ -68,7 +68,7 @@ class Promised:
     def _owes(self, cpu: CpuId) -> bool:
         fabric = self._machine.fabric
         act(fabric.state, layout.DO_ASK_MODE, cpu, 0)  # which takes note of what is over
-        return fabric.words[_row(cpu) + layout.OWES] != 0
+        return fabric.owes(cpu)
 
     def _look(self, cpu: CpuId) -> None:
         """Note a violation if a CPU that owes a flush runs kernel code, beyond its entry."""
