@@ -112,6 +112,8 @@ class Fabric:
         What it costs where CPUs drop at their ticks what was freed, if they do.
     by_code
         When CPUs drop what the code of a protocol has left to them.
+    goes_on
+        Whether there may be calls that nobody waits for.
 
     Attributes
     ----------
@@ -137,6 +139,7 @@ class Fabric:
         phases: npt.ArrayLike = 0,
         ticks: LatrCosts | None = None,
         by_code: Deferral = "",
+        goes_on: bool = False,
     ) -> None:
         n = topology.n_cpus
         self.n_cpus = n
@@ -148,7 +151,7 @@ class Fabric:
             calls,
             max_tasks,
             notes=ticks is not None,
-            backwards=host is not None and host.freezes,
+            backwards=goes_on or (host is not None and host.freezes),
         )
         self.words = self.state.data
         called = calls.protocol.call_costs_on(costs)
@@ -165,6 +168,7 @@ class Fabric:
             layout.DEFERS: layout.NONE,
             **{getattr(layout, name.upper()): value for name, value in calls.numbers.items()},
             layout.SHORTHAND: by_shorthand(calls, called),
+            layout.GOES_ON: int(goes_on),
             layout.LOG_CAP: LOG_CAPACITY,
             layout.SPECIMENS: 1,
             layout.SLOWEST: layout.NONE,

@@ -31,7 +31,10 @@ class InterruptionSink(Protocol):
     """Who takes what is noted, now and then."""
 
     def interruptions(self, rows: Rows) -> None:
-        """Take interruptions, shape ``(rows, len(COLUMNS))``, in the order of their calls' ends."""
+        """Take interruptions, shape ``(rows, len(COLUMNS))``, in the order of their calls' ends.
+
+        Those of calls that nobody waits for come when their CPUs are looked at again.
+        """
 
 
 class Interruptions:
@@ -56,18 +59,31 @@ class Interruptions:
         self._sink = sink
         self._waiting: list[Rows] = []
 
-    def note(self, call: tuple[int, int, int, int, int], began: int) -> None:
-        """Note a call that has just ended: its `CALL_COLUMNS`, and when it began."""
+    def watches(self, cpu: int) -> bool:
+        """Return whether a CPU is one of those that are watched."""
+        return bool((self._cpus == cpu).any())
+
+    def note(
+        self,
+        call: tuple[int, int, int, int, int],
+        began: int,
+        unwaited: tuple[int, int] | None = None,
+    ) -> None:
+        """Note a call that has just ended: its `CALL_COLUMNS`, and when it began.
+
+        One that nobody waits for is noted when a CPU runs it: which, and by what number its
+        protocol goes.
+        """
         state = self._fabric.state
+        of = self._cpus if unwaited is None else np.array(unwaited[:1], dtype=np.int64)
+        protocol = state[layout.HEADER + call[0] * layout.CPU_WORDS + layout.C_PROTOCOL]
         act(state, layout.DO_CATCH_UP, 0, 0)
-        at = state[layout.ENTRIES_AT] + layout.ENTRY_ROW * (
-            call[0] * self._fabric.n_cpus + self._cpus
-        )
+        at = state[layout.ENTRIES_AT] + layout.ENTRY_ROW * (call[0] * self._fabric.n_cpus + of)
         # An entry is of an earlier call where this one did not reach the CPU.
-        reached = (state[at + layout.E_QUEUED] > began) & (self._cpus != call[0])
+        reached = (state[at + layout.E_QUEUED] > began) & (of != call[0])
         if not reached.any():
             return
-        cpus, at = self._cpus[reached], at[reached]
+        cpus, at = of[reached], at[reached]
         start, cost = state[at + layout.E_START], state[at + layout.E_COST]
         reason = state[at + layout.E_META] >> 32 & 7
         woke = reason == SlowestReason.IDLE_EXIT
@@ -80,7 +96,7 @@ class Interruptions:
             start,
             turns.run_from(cpus, ack, still_runs + state[layout.EXIT]),
             reason != SlowestReason.RIDE,
-            state[layout.HEADER + call[0] * layout.CPU_WORDS + layout.C_PROTOCOL],
+            protocol if unwaited is None else unwaited[1],
         )
         self._waiting.append(np.stack(np.broadcast_arrays(*columns), axis=1))
         if len(self._waiting) >= WAITING:

@@ -3,7 +3,8 @@
 A call that is acknowledged at the start of its function is gone when the function ends. One that
 has left CPUs out (section 13 of the machine-model page) is gone when the last of them has next
 entered the kernel; how many are still to do so is counted by the numbers that calls to all others
-have in order, so that an entry takes a whole range of them at once.
+have in order, so that an entry takes a whole range of them at once. One that nobody waits
+for (section 15) is gone when its last function has ended.
 """
 
 from __future__ import annotations
@@ -41,6 +42,15 @@ class Late:
                 self._open[-1 - cpu].append((first, order))
             else:
                 self._dropped(cpu, first, last, at, order)
+
+    def awaits(self, number: int, functions: int) -> None:
+        """Have the row of a shootdown wait for functions that nobody else waits for."""
+        self._count(number, functions)
+
+    def has_ended(self, number: int, at: int) -> None:
+        """Note that one of them has ended."""
+        self._count(number, -1)
+        self._some[number][1] = max(self._some[number][1], at)
 
     def _dropped(self, cpu: int, first: int, last: int, at: int, order: int) -> None:
         """Note that a CPU has dropped all that it owed and that is before this in order."""
@@ -92,7 +102,7 @@ class Late:
     def _is_settled(self, chunk: Rows, known: int, *, final: bool) -> bool:
         """Write when each row of a chunk is gone; return False if that is not known of one yet."""
         gone = chunk[:, layout.L_GONE].copy()
-        for row in np.flatnonzero(chunk[:, layout.L_LEFT_OUT] > 0).tolist():
+        for row in np.flatnonzero(chunk[:, layout.L_DEFERRAL] != layout.NONE).tolist():
             number = int(chunk[row, layout.L_DEFERRAL])
             missing, latest = (
                 self._some[number]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pmsim.errors import PmsimError, ProgramError
+from pmsim.hardware.call_data import Unwaited
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act, call
 from pmsim.hardware.shootdown.initiator import MODES, Ack, Flush, Initiator, Mode
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from pmsim.hardware.tlb import FlushFunction
 
 Ints = npt.NDArray[np.int64]
+What = tuple[int, int, int, int]
+"""What the row of a shootdown says of it: kind, cause, operation and pages."""
 
 AT_ONCE = np.zeros(1, dtype=np.int64)
 """For answers that take no time after what the initiator does itself."""
@@ -56,6 +60,8 @@ class Told:
         The number of what was written into the ring of its CPU.
     number
         By which it is known what was put off; `layout.NONE` where nothing was.
+    unwaited
+        The calls that nobody waits for, target by target.
     """
 
     dropped: dict[int, int] = field(default_factory=dict)
@@ -65,11 +71,17 @@ class Told:
     rows: list[list[int]] = field(default_factory=list)
     number: int = layout.NONE
     note: int = layout.NONE
+    unwaited: list[Unwaited] = field(default_factory=list)
 
     def has_dropped(self, at: Mapping[int, int]) -> None:
         """Note when CPUs have dropped it; a function that was acknowledged early may end later."""
         for cpu, instant in at.items():
             self.dropped[cpu] = max(self.dropped.get(cpu, 0), instant)
+
+    def not_run(self, now: int) -> list[Unwaited]:
+        """Return the calls that nobody waits for whose targets have not dropped it by now."""
+        dropped = self.dropped
+        return [one for one in self.unwaited if not dropped.get(one.cpu, now + 1) <= now]
 
 
 class OwnTask(Task):
@@ -103,12 +115,15 @@ class OwnTask(Task):
         targets: Sequence[int] | Checked | None = None,
     ) -> Steps:
         """Have others drop translations as the protocol's code does it; or call them, as ever."""
+        what = (int(function.kind), int(cause), operation, pages)
         if function.kind >= layout.DROPPING_KINDS:
+            if self.machine.call_data is not None:
+                yield from self._call_as_ever(function, what, self._asked(targets))
+                return
             yield from super().cross_call(
                 function, cause=cause, operation=operation, pages=pages, targets=targets
             )
             return
-        what = (int(function.kind), int(cause), operation, pages)
         yield from self._shoot(function, what, targets, frees_pages=False)
 
     def free_lazily(
@@ -129,17 +144,16 @@ class OwnTask(Task):
     def _shoot(
         self,
         function: FlushFunction,
-        what: tuple[int, int, int, int],
+        what: What,
         targets: Sequence[int] | Checked | None,
         *,
         frees_pages: bool,
     ) -> Steps:
         yield from self.boundary()
         machine, start, pages = self.machine, self.now, what[-1]
-        asked = range(machine.n_cpus) if targets is None else self._checked(targets).tolist()
         flush = Flush(
             function,
-            tuple(cpu for cpu in asked if cpu != self.cpu),
+            tuple(self._asked(targets)),
             None if pages < 0 else pages,
             function.purges,
             function.frees_tables,
@@ -159,7 +173,80 @@ class OwnTask(Task):
             machine.acks.append(self.told.acks)
         machine.flush_log_if_full()
 
-    def _log(self, start: int, what: tuple[int, int, int, int]) -> None:
+    def _call_as_ever(self, function: FlushFunction, what: What, targets: Sequence[int]) -> Steps:
+        """Make a call that is not the protocol's, whose data may be in use."""
+        yield from self.boundary()
+        machine, began = self.machine, self.now
+        yield from self.make_call(targets, function, what, self._words[layout.PROTOCOL])
+        if machine.keep_acks:
+            machine.note_acks(self.cpu)
+        if machine.interruptions is not None:
+            machine.interruptions.note((self.cpu, self.number, *what[:3]), began)
+        machine.flush_log_if_full()
+
+    def _asked(self, targets: Sequence[int] | Checked | None) -> list[int]:
+        """Return the CPUs that are asked for, its own left out."""
+        if targets is not None:
+            return [int(cpu) for cpu in self._checked(targets)]
+        return [cpu for cpu in range(self.machine.n_cpus) if cpu != self.cpu]
+
+    def make_call(
+        self,
+        targets: Sequence[int],
+        function: FlushFunction,
+        what: What,
+        protocol: int,
+        *,
+        at_entry: bool = False,
+        waits: bool = True,
+    ) -> Steps:
+        """Call CPUs, after waiting for data that is in use; its row is the last of the log.
+
+        Parameters
+        ----------
+        targets, function, what
+            Whom, what they run, and what the row says of it.
+        protocol
+            The number of its protocol.
+        at_entry, waits
+            Whether it is acknowledged at the start, and whether anybody waits for it.
+        """
+        machine, words, n = self.machine, self._words, len(targets)
+        jitter = machine.draw_jitter(n) if machine.jitter is not None else NO_JITTER
+        began, ready, waited = self.now, 0, 0
+        held = machine.call_data.held(self.cpu, targets) if machine.call_data is not None else []
+        for cpu in held:
+            assert machine.call_data is not None
+            place = targets.index(cpu)
+            parts = [(layout.QUEUES_ONLY, targets[ready:place])] if place > ready else []
+            for part, cpus in (*parts, (layout.AWAITS_DATA, [cpu])):
+                words[layout.PART], words[layout.UNWAITED] = part, not waits
+                words[layout.ACK] = at_entry
+                numbers = (self.cpu, len(cpus), *function.arguments, *what[1:])
+                chosen = np.array(cpus, dtype=np.int64)
+                following = call(self._state, self._distances, chosen, NO_JITTER, *numbers)
+                words[layout.PART] = words[layout.UNWAITED] = words[layout.ACK] = 0
+                if following != self.index:
+                    yield following
+            ready = place
+            machine.call_data.collect(self.cpu, cpu)
+        if held:
+            waited = self.now - began - ready * words[layout.QUEUE]
+        chosen = np.array(targets or [self.cpu], dtype=np.int64)
+        if n == machine.n_cpus - 1 > 0 and waits and not held:
+            chosen = EVERYONE
+        ordinary = words[layout.PROTOCOL]
+        words[layout.PROTOCOL], words[layout.ACK] = protocol, at_entry
+        words[layout.UNWAITED], words[layout.READY] = not waits, ready
+        words[layout.WAITED] = waited
+        numbers = (self.cpu, n, *function.arguments, *what[1:])
+        following = call(self._state, self._distances, chosen, jitter, *numbers)
+        words[layout.PROTOCOL], words[layout.ACK] = ordinary, 0
+        words[layout.UNWAITED] = words[layout.READY] = 0
+        if following != self.index and following != layout.OVER:
+            yield following
+
+    def _log(self, start: int, what: What) -> None:
         """Write the row of a shootdown that is over: its parts are those of its primitives.
 
         What they leave is the initiator's own work.
@@ -180,13 +267,28 @@ class OwnTask(Task):
             self.cpu, self.number, start, now,
         )  # fmt: skip
         row[[layout.L_KIND, layout.L_CAUSE, layout.L_OPERATION, layout.L_PAGES]] = what
-        row[layout.L_TARGETS] = len(told.dropped.keys() - {self.cpu})
+        called = {one.cpu for one in told.unwaited}
+        row[layout.L_TARGETS] = len((told.dropped.keys() | called) - {self.cpu})
         row[layout.L_PROTOCOL] = number_of(self.machine.shootdown.protocol)
         row[layout.L_GONE] = max(told.dropped.values(), default=layout.NONE)
         row[layout.L_LEFT_OUT] = len(told.deferred)
-        row[layout.L_DEFERRAL] = told.number
+        row[layout.L_DEFERRAL] = self._awaited_by_its_row(told)
         self.machine.fabric.log[:, self._words[layout.LOG_ROWS]] = row
         self._words[layout.LOG_ROWS] += 1
+
+    def _awaited_by_its_row(self, told: Told) -> int:
+        """Have the row of a shootdown wait for functions that have not ended; return its number."""
+        late, number = self.machine.late, told.number
+        going = [one for one in told.unwaited if one.gone_ps is None]
+        if not going:
+            return number
+        if number == layout.NONE:
+            initiator: TaskInitiator = self.machine.initiators[self.cpu]
+            number = initiator.new_number()
+        late.awaits(number, len(going))
+        for one in going:
+            one.then(lambda ended: late.has_ended(number, ended.gone_ps or 0))
+        return number
 
 
 class TaskInitiator(Initiator):
@@ -195,7 +297,8 @@ class TaskInitiator(Initiator):
     def __init__(self, task: OwnTask) -> None:
         machine = task.machine
         drops_at = machine.shootdown.protocol.drops_at
-        super().__init__(task.cpu, machine.n_cpus, machine.isolated, drops_at)
+        goes_on = machine.call_data is not None
+        super().__init__(task.cpu, machine.n_cpus, machine.isolated, drops_at, goes_on)
         self._machine = machine
         self._fabric = machine.fabric
         self._state = machine.fabric.state
@@ -223,7 +326,7 @@ class TaskInitiator(Initiator):
         """Return what a CPU does now."""
         return MODES[act(self._state, layout.DO_ASK_MODE, number, 0)]
 
-    def make(self, task: OwnTask, flush: Flush, what: tuple[int, int, int, int]) -> Steps:
+    def make(self, task: OwnTask, flush: Flush, what: What) -> Steps:
         """Make a shootdown by the protocol's code, whose faults are said with their lines."""
         self._task, self._flush, self._what = task, flush, what
         name, code = self._machine.shootdown.protocol.name, self._machine.by_code
@@ -245,28 +348,33 @@ class TaskInitiator(Initiator):
         self._flush = None
 
     def _cross_call(self, targets: Sequence[int], ack: Ack) -> Steps:
-        task, machine = self._task, self._machine
-        assert self._flush is not None
-        n, began = len(targets), self.now
-        chosen = np.array(targets or [task.cpu], dtype=np.int64)
-        if n and n == machine.n_cpus - 1:
-            chosen = EVERYONE
-        function: FlushFunction = self._flush.function
-        _, cause, operation, pages = self._what
-        ordinary = self._words[layout.PROTOCOL]
-        self._words[layout.PROTOCOL] = number_of(machine.shootdown.protocol)
-        self._words[layout.ACK] = ack == "entry"
-        jitter = machine.draw_jitter(n) if machine.jitter is not None else NO_JITTER
-        following = self._begin(chosen, jitter, n, *function.arguments, cause, operation, pages)
-        self._words[layout.ACK] = 0
-        self._words[layout.PROTOCOL] = ordinary
-        if following != task.index and following != layout.OVER:
-            yield following
-        told = self._take_row()
-        self._note_acks(told, n)
+        task, machine, n, began = self._task, self._machine, len(targets), self.now
+        yield from self._call(targets, at_entry=ack == "entry", waits=True)
+        self._note_acks(self._take_row(), n)
         if machine.interruptions is not None:
-            told_of = (task.cpu, task.number, *self._what[:3])
-            machine.interruptions.note(told_of, began)
+            machine.interruptions.note((task.cpu, task.number, *self._what[:3]), began)
+
+    def _call_and_go_on(self, targets: Sequence[int]) -> Steps:
+        task, machine, began = self._task, self._machine, self.now
+        yield from self._call(targets, at_entry=False, waits=False)
+        told, data = self._take_row(), machine.call_data
+        assert data is not None
+        told.has_dropped({task.cpu: self._fabric.own_function_end(task.cpu, len(targets))})
+        made = data.begin(task.cpu, targets)
+        told.unwaited += made
+        for one in made:
+            one.then(partial(_has_run, told))
+            if machine.interruptions is not None and machine.interruptions.watches(one.cpu):
+                told_of = (task.cpu, task.number, *self._what[:3])
+                one.note = told_of, began, number_of(machine.shootdown.protocol)
+
+    def _call(self, targets: Sequence[int], *, at_entry: bool, waits: bool) -> Steps:
+        assert self._flush is not None
+        yield from self._task.make_call(
+            targets, self._flush.function, self._what,
+            number_of(self._machine.shootdown.protocol), at_entry=at_entry, waits=waits,
+        )  # fmt: skip
+        self._words[self._task.row + layout.SENT] -= 1
 
     def _note_acks(self, told: Told, n: int) -> None:
         """Note when the CPUs of a call that is just over have run its function."""
@@ -343,13 +451,13 @@ class TaskInitiator(Initiator):
             return (yield from self._leave_notes(cpus))
         for cpu in cpus:
             if told.number == layout.NONE:
-                told.number = self._new_number()
+                told.number = self.new_number()
             if cpu not in told.deferred:
                 told.deferred.append(cpu)
                 act(self._state, layout.DO_PUT_OFF, cpu, told.number)
         return True
 
-    def _new_number(self) -> int:
+    def new_number(self) -> int:
         """Return a number of its own for what a shootdown puts off."""
         number = -2 - self._words[layout.SOME_DEFERRALS]
         self._words[layout.SOME_DEFERRALS] += 1
@@ -388,6 +496,14 @@ class TaskInitiator(Initiator):
         told.rows.append(self._machine.fabric.log[:, last].tolist())
         self._words[layout.LOG_ROWS] = last
         return told
+
+
+def _has_run(told: Told, one: Unwaited) -> None:
+    """Note that a target of a call that nobody waits for has run its function."""
+    assert one.gone_ps is not None
+    assert one.given_back_ps is not None
+    told.has_dropped({one.cpu: one.gone_ps})
+    told.acks[one.cpu] = max(told.acks.get(one.cpu, 0), one.given_back_ps)
 
 
 def _checked(steps: Any, initiator: Initiator) -> Steps:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pmsim.hardware.call_data import CallData
 from pmsim.hardware.contention import Contended, Contention
 from pmsim.hardware.costs import CrosscallOrder, Jitter, MachineCosts
 from pmsim.hardware.detail import MOST_KEPT, Detail, DetailSink
@@ -75,6 +76,10 @@ class Silicon:
     by_code, initiators, who_holds
         The code of its protocol, if that is not pmsim's own; what it acts by, CPU by CPU; and the
         kernel's answer to who holds what a task is about to have dropped (None: all may).
+    call_data
+        The data of calls that nobody waits for; None where there are none.
+    late
+        Shootdowns that are gone later than they end.
     rings
         What CPUs have written down for others to drop at their ticks; None where they do not.
     on_crosscalls
@@ -121,7 +126,8 @@ class Silicon:
             ):
                 raise ValueError(f"the machine has no costs for {protocol.name}")
         known = {COHERENT: costs.coherent, DIRECTORY: costs.directory}
-        prepare(takes_turns=host is not None and host.freezes)
+        goes_on = shootdown.protocol.goes_on
+        prepare(apart=goes_on or (host is not None and host.freezes))
         self.topology = topology
         self.costs = costs
         self.isolated = frozenset(isolated)
@@ -137,8 +143,9 @@ class Silicon:
         if lacking:
             raise ValueError(f"the machine has no costs for {lacking}")
         self.fabric = Fabric(
-            topology, costs, order, calls, room, host, isolated, phases, ticks, code_drops_at
-        )
+            topology, costs, order, calls, room, host, isolated, phases, ticks, code_drops_at,
+            goes_on,
+        )  # fmt: skip
         self.rings = (
             None if ticks is None else Rings(ticks.ring, self.fabric.words[layout.RING_ROW])
         )
@@ -152,13 +159,14 @@ class Silicon:
             if group is not None
         }
         self.turns = Turns(self.fabric) if host is not None and host.freezes else None
+        self.call_data = CallData(self.fabric, self.turns) if goes_on else None
         self.holding_frozen = np.zeros(self.n_cpus, dtype=np.int64)
         self.slots: list[Slot] = []
         self.on_crosscalls: Callable[[npt.NDArray[np.int64]], None] | None = None
         self.on_drops: Callable[[npt.NDArray[np.int64]], None] | None = None
         self.detail: Detail | None = None
         self.interruptions: Interruptions | None = None
-        self._late = Late()
+        self.late = Late()
         self.leaves_out = bool(drops_at)
         self.leaves_out |= host is not None and host.freezes and host.pv_flush
         self.in_turn = frozenset(isolated) if drops_at == "kernel_entry" else frozenset[int]()
@@ -222,6 +230,8 @@ class Silicon:
     def watch_interruptions(self, cpus: Sequence[int], sink: InterruptionSink) -> None:
         """Note every interruption of some CPUs, and hand them to ``sink``."""
         self.interruptions = Interruptions(self.fabric, cpus, sink)
+        if self.call_data is not None:
+            self.call_data.interruptions = self.interruptions
 
     def draw_jitter(self, n: int) -> npt.NDArray[np.int64]:
         """Draw the jitter of one call: ``n`` delays in picoseconds, targets ascending."""
@@ -245,13 +255,15 @@ class Silicon:
         What ends before it is gone waits until that is known: a run that is cut at ``end`` does not
         come to what is gone then or later.
         """
+        if self.call_data is not None:
+            self.call_data.settle(self.now if end is None else end - 1)
         log = self.fabric.take_log()
         drops = self.fabric.take_drops() if self.leaves_out else NO_DROPS
         if self.on_drops is not None and len(drops):
             self.on_drops(drops)
         if self.on_crosscalls is not None:
-            self._late.add(log, drops)
-            for rows in self._late.settled(self.now, end):
+            self.late.add(log, drops)
+            for rows in self.late.settled(self.now, end):
                 self.on_crosscalls(rows[:, : len(layout.LOG_COLUMNS)])
         if self.detail is not None:
             self.detail.hand_over()

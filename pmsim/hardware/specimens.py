@@ -147,7 +147,7 @@ def whole_calls(fabric: Fabric, heads_at: int, calls: int, at: int, targets: int
     told = turns.run_from(initiator, begun, state[layout.TRAP] + queueing)
     last = np.cumsum(row["targets"]) - 1
     place = np.arange(len(call)) - last[call]  # the last one's is 0
-    groups = entries[layout.E_META] >> 16 & 0xFFFF
+    groups = entries[layout.E_META] >> 16 & 0x7FFF
     # All are sent to when the initiator has spent on that what it has not spent on the function.
     own = local * (1 - state[layout.SERIAL])
     all_sent = turns.run_by(initiator, looks) - own

@@ -180,6 +180,8 @@ FEATURES = {
     "somebody is left out": 3,
     "protocols that are not pmsim's own": 15,
     "the documentation's own example": 2,
+    "calls that nobody waits for": 4,
+    "calls that wait for data in use": 2,
     "notes": 7,
     "notes that nobody drops": 2,
     "the kernel refills": 10,
@@ -257,6 +259,14 @@ def _features(program: Program, result: Result | str) -> set[str]:
         and bool(result.calls),
         "the documentation's own example": program.shootdown.protocol is OWN["early"]
         and bool(result.calls),
+        "calls that nobody waits for": program.shootdown.protocol.goes_on and told > 0,
+        "calls that wait for data in use": program.shootdown.protocol.goes_on
+        and any(
+            a.cpu == b.cpu and a.start < b.start < at
+            for a in result.calls
+            for b in result.calls
+            for at in (a.acks[cpu] for cpu in a.acks.keys() & b.acks.keys())
+        ),
         "notes": program.ticks is not None and "free" in operations,
         "notes that nobody drops": program.ticks is not None
         and any(call.gone is None and not call.acks for call in result.calls)

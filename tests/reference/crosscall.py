@@ -90,9 +90,12 @@ def cross_call(task: Task, function: Function, targets: list[int]) -> Waits:
 
 
 def called(
-    task: Task, function: Function, targets: list[int], ack: str
+    task: Task, function: Function, targets: list[int], ack: str, *, waits: bool = True
 ) -> Generator[None, None, Call]:
-    """Do the same, and return the call when it is over."""
+    """Do the same, and return the call when it is over; or when the task goes on, unless it waits.
+
+    Where the data of earlier calls that nobody waited for may be in use, it is queued in parts.
+    """
     machine, start = task.machine, task.machine.now
     draws = machine.draw(len(targets))
     slot = slot_of(task) if acts(machine) and targets else None
@@ -102,8 +105,9 @@ def called(
     for c in left_out:
         if machine.cpus[c].is_frozen() and function.spares_kernel and machine.program.host.pv_flush:
             machine.cpus[c].is_to_drop()
-    call = Call(task, function, targets, draws, left_out, ack)
+    call = Call(task, function, targets, draws, left_out, ack, waits=waits)
     if targets:
+        yield from call.queue_up_to_data_in_use()
         takes_time = call.start()
         if takes_time:
             yield  # to the last visit, at the earliest
@@ -114,6 +118,8 @@ def called(
         yield from task.local_function(function.cost)
         call.is_over_on(task.cpu, task.function_over_at)
     acks = call.acknowledged()
+    if not waits:
+        machine.unwaited |= {(task.cpu.number, c): call for c in call.targets}
     machine.made.append(CallRecord(task.cpu.number, task.number, start, machine.now, acks))
     return call
 
@@ -129,11 +135,14 @@ class Call:
         draws: list[int],
         left_out: list[int],
         ack: str,
+        *,
+        waits: bool = True,
     ) -> None:
         self.task = task
+        self.waits = waits
         self.machine = task.machine
         self.function = function
-        self.at_entry = ack == "entry"
+        self.at_entry = ack == "entry" or not waits
         self.at_targets = action_for(self.machine, function) if acts(self.machine) else function
         self.costs = self.machine.program.call_costs
         self.asked = asked
@@ -144,6 +153,9 @@ class Call:
         self.acks = {c: self.machine.clock.event() for c in self.targets}
         self.queued_at: dict[int, int] = {}
         self.over_at: dict[int, int] = {}
+        self.ready = 0  # so many of the targets have it queued before the last part
+        self.sent: dict[int, int] = {}  # when the initiator's clock shows that it sends to each
+        self.is_sending = self.machine.clock.event()
 
     @property
     def is_serial(self) -> bool:
@@ -157,8 +169,12 @@ class Call:
         self.over_at[cpu.number] = instant
 
     def acknowledged(self) -> dict[int, int]:
-        """Return when each target acknowledged it, once all have."""
-        return {c: cast(int, ack.value) for c, ack in self.acks.items()}
+        """Return when each target acknowledged it, once all have.
+
+        Of a call that nobody waits for, those that have run the function by now.
+        """
+        done = self.acks if self.waits else self.over_at.keys() - {self.initiator}
+        return {c: cast(int, self.acks[c].value) for c in done}
 
     def gone_at(self) -> int | None:
         """Return when the last CPU had run it; None where one has not, or nothing was dropped."""
@@ -173,12 +189,47 @@ class Call:
     @property
     def acknowledged_at_start(self) -> bool:
         """Whether a target acknowledges before it runs the function, not after it."""
-        return self.at_entry and not self.function.frees_tables
+        return self.at_entry and not (self.waits and self.function.frees_tables)
 
     @property
     def initiator(self) -> int:
         """The CPU that calls."""
         return self.task.cpu.number
+
+    def queue_up_to_data_in_use(self) -> Waits:
+        """Queue it, and wait for data in use, until what is left can be queued without a break."""
+        for c in self.targets:
+            if (self.initiator, c) not in self.machine.unwaited:
+                continue
+            before = self.targets[self.ready : self.targets.index(c)]
+            if before:
+                shows = self.task.cpu.turns.clock(self.machine.now)
+                for number in before:
+                    shows += self.costs.queue
+                    self.machine.clock.process(self._target(self.machine.cpus[number], shows))
+                self.ready += len(before)
+                self._task_is("SENDING", self._own_clock_shows(shows))
+                yield
+            earlier = self.machine.unwaited.pop((self.initiator, c))
+            line = self.between(self.costs.line, c)
+            if line > 0 or not earlier.acks[c].triggered:
+                self._task_is("AWAIT", self._visits(earlier, c, line))
+                yield
+
+    def _task_is(self, doing: str, until: Process) -> None:
+        from tests.reference.task import Doing
+
+        self.task.doing = Doing[doing]
+        self.machine.clock.process(until)
+
+    def _own_clock_shows(self, shows: int) -> Process:
+        yield from self.task.cpu.until(shows)
+        self.task.step_is_due()
+
+    def _visits(self, earlier: Call, c: int, line: int) -> Process:
+        yield earlier.acks[c]
+        yield self.machine.clock.at(self.task.cpu.turns.run(self.machine.now, line))
+        self.task.step_is_due()
 
     def start(self) -> bool:
         """Fix every time that is fixed at the start, and set the processes off.
@@ -191,7 +242,7 @@ class Call:
             t += getattr(costs, "trap", getattr(costs, "payload", 0))
         # 1. Queue.
         queued: dict[int, int] = {}
-        for c in self.asked:
+        for c in self.asked[self.ready :]:
             if c in self.left_out:
                 assert self.machine.costs.deferred is not None
                 t += self.machine.costs.deferred.check
@@ -208,9 +259,10 @@ class Call:
                 sent += send
                 written_to = c // fanout
             sent += self.machine.program.host.kick
-            travels = self.between(costs.delivery, c) + self.jitter[c]
-            target = self._target(self.machine.cpus[c], queued[c], sent, travels)
-            self.machine.clock.process(target)
+            self.sent[c] = sent
+            if c in queued:
+                self.machine.clock.process(self._target(self.machine.cpus[c], queued[c]))
+        self.is_sending.succeed()
         # 3. Local.
         own = 0 if self.is_serial else self.function.cost
         if not self.targets and sent + own == began:
@@ -231,7 +283,7 @@ class Call:
         """Return a cost by distance between the initiator and a target."""
         return self.machine.program.topology.cost(table, self.initiator, c)
 
-    def _target(self, cpu: Cpu, queued: int, sent: int, travels: int) -> Process:
+    def _target(self, cpu: Cpu, queued: int) -> Process:
         """Queue the call on one CPU, and interrupt that CPU if its queue was empty.
 
         The initiator's clock shows when it is queued, and sent.
@@ -242,7 +294,9 @@ class Call:
         cpu.queue.append(self)
         yield clock.at(clock.now, Phase.QUEUED)  # whoever queues at this instant has done so
         if cpu.calls_in_queue_order()[0] is self:
-            yield from initiator.until(sent)
+            yield self.is_sending
+            yield from initiator.until(self.sent[cpu.number])
+            travels = self.between(self.costs.delivery, cpu.number) + self.jitter[cpu.number]
             yield clock.at(clock.now + travels, Phase.ARRIVE)
             cpu.pending = True
 
@@ -258,7 +312,7 @@ class Call:
             yield from cpu.until(all_sent)
         # 5. Wait.
         self.task.doing = Doing.AWAIT
-        for c in self.targets:
+        for c in self.targets if self.waits else []:
             yield self.acks[c]
             yield clock.at(cpu.turns.run(clock.now, self.between(self.costs.line, c)))
         self.task.step_is_due()

@@ -93,6 +93,76 @@ class Begun:
         yield from initiator.spin(self.wait, drops=flush.targets)
 
 
+class GoesOn:
+    """Calls CPUs and goes on, so that the next one comes to data in use."""
+
+    promises = "requested"
+    work: Time = 0
+    trip: TimeByDistance = 0
+    then: Literal["nothing", "again", "some", "waits", "turns", "hardware"] = "nothing"
+
+    def shootdown(self, initiator, flush):  # type: ignore[no-untyped-def]
+        targets = flush.targets
+        if self.then == "turns":  # every other shootdown is waited for
+            wait = initiator.now // 50 % 2 == 0
+            yield from initiator.cross_call(targets, flush.function, wait=wait)
+            return
+        first = targets[::2] if self.then == "some" else targets
+        yield from initiator.cross_call(first, flush.function, wait=False)
+        yield from initiator.irqs_off(self.work)
+        if self.then in ("again", "some"):
+            yield from initiator.cross_call(targets[::-1], flush.function, wait=False)
+        elif self.then == "waits":
+            yield from initiator.cross_call(targets[1:], flush.function)
+        elif self.then == "hardware" and targets:
+            yield from initiator.spin(initiator.between(self.trip, targets[0]), drops=targets)
+            yield from initiator.broadcast()
+
+
+class EntersOrGoesOn:
+    """Leaves isolated CPUs in user mode out; of the others waits for some, or for nobody."""
+
+    promises = "requested"
+    drops_at = "kernel_entry"
+    work: Time = 0
+
+    def shootdown(self, initiator, flush):  # type: ignore[no-untyped-def]
+        left_out = [n for n in flush.targets if initiator.cpus[n].mode == "user"]
+        called = [n for n in flush.targets if n not in left_out]
+        yield from initiator.defer(left_out, flush.function, until="kernel_entry")
+        yield from initiator.cross_call(called, flush.function, wait=False)
+        yield from initiator.irqs_off(self.work)
+        waited = [n for n in called if initiator.cpus[n].mode == "handler"]
+        yield from initiator.cross_call(waited, flush.function, ack="entry")
+
+
+class RunsOrGoesOn:
+    """Leaves frozen CPUs out, and calls the others without waiting; tables it waits for."""
+
+    promises = "requested"
+    drops_at = "runs"
+
+    def shootdown(self, initiator, flush):  # type: ignore[no-untyped-def]
+        frozen = [n for n in flush.targets if initiator.cpus[n].mode == "frozen"]
+        called = [n for n in flush.targets if n not in frozen]
+        yield from initiator.defer(frozen, flush.function, until="runs")
+        yield from initiator.cross_call(called, flush.function, wait=flush.frees_tables)
+
+
+class TicksOrGoesOn:
+    """Leaves even CPUs a note, if there is room, and calls the others without waiting."""
+
+    promises = "requested"
+    drops_at = "tick"
+
+    def shootdown(self, initiator, flush):  # type: ignore[no-untyped-def]
+        odd = [number for number in flush.targets if number % 2]
+        yield from initiator.cross_call(odd, flush.function, wait=False)
+        even = [number for number in flush.targets if number not in odd]
+        noted = yield from initiator.defer(even, flush.function, until="tick")
+        yield from initiator.cross_call(() if noted else even, flush.function, wait=False)
+
+
 class Always:
     """Leaves isolated CPUs out whatever they do, perhaps twice, and works on."""
 
@@ -151,6 +221,10 @@ OWN: Final[dict[str, Protocol]] = {
         "broadcast": Broadcast,
         "begun": Begun,
         "always": Always,
+        "goes_on": GoesOn,
+        "enters_or_goes_on": EntersOrGoesOn,
+        "runs_or_goes_on": RunsOrGoesOn,
+        "ticks_or_goes_on": TicksOrGoesOn,
         "early": documented()["early"],
     }.items()
 }

@@ -56,6 +56,7 @@ class Tick:
     """A tick of one CPU: it stands in the queue like a call, and nobody waits for it."""
 
     acknowledged_at_start = False
+    waits = True  # it runs among those calls in a handler that somebody waits for
 
     def __init__(self, cpu: Cpu) -> None:
         self.cpu = cpu

@@ -13,6 +13,7 @@ from pmsim.hardware.costs import TlbiCosts
 from pmsim.hardware.shootdown.own import instance_of
 from tests.reference.clock import Clock
 from tests.reference.cpu import Cpu
+from tests.reference.crosscall import Call
 from tests.reference.latr import Note, tick
 from tests.reference.locks import Mutex, Spinlock
 from tests.reference.program import CallRecord, JitterStream, Program, Result, in_order
@@ -54,6 +55,7 @@ class ReferenceMachine:
         self._numbers = count()
         self.calls: list[tuple[CallRecord, Gone]] = []
         self.made: list[CallRecord] = []  # each call, also of those that make one shootdown
+        self.unwaited: dict[tuple[int, int], Call] = {}  # who called whom, whose data may be in use
         self.server = server(self)
         by_code = program.shootdown.protocol.own is not None
         self.own = instance_of(program.shootdown, self.costs) if by_code else None
@@ -203,7 +205,8 @@ class ReferenceMachine:
     def _is_done(self) -> bool:
         """Whether all tasks and handlers have ended; what a frozen CPU owes is not waited for."""
         ended = all(task.doing is Doing.ENDED for task in self.tasks)
-        return ended and not any(cpu.pending or cpu.handler_runs for cpu in self.cpus)
+        called = any(isinstance(one, Call) for cpu in self.cpus for one in cpu.queue)
+        return ended and not called and not any(c.pending or c.handler_runs for c in self.cpus)
 
     def _done_at(self) -> int:
         ends = [task.ended_at for task in self.tasks if task.ended_at is not None]

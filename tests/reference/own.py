@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pmsim.errors import ProgramError
 from pmsim.hardware.shootdown.initiator import Ack, Flush, Initiator, Mode
 from pmsim.hardware.topology import ByDistance
-from tests.reference.crosscall import Function, called
+from tests.reference.crosscall import Call, Function, called
 from tests.reference.latr import has_room, left_note
 from tests.reference.program import CallRecord
 from tests.reference.tlbi import Invalidation, server_barrier
@@ -26,12 +26,14 @@ class ReferenceInitiator(Initiator):
         program = task.machine.program
         drops_at = program.shootdown.protocol.drops_at
         n_cpus = program.topology.n_cpus
-        super().__init__(task.cpu.number, n_cpus, program.isolated, drops_at)
+        goes_on = program.shootdown.protocol.goes_on
+        super().__init__(task.cpu.number, n_cpus, program.isolated, drops_at, goes_on)
         self.task = task
         self.machine = task.machine
         self.function = function
         self._flush = flush
         self.acks: dict[int, int] = {}
+        self.unwaited: list[Call] = []
         self.gones: list[Gone] = []
         self.deferred: set[int] = set()
         self.has_noted = False
@@ -60,6 +62,17 @@ class ReferenceInitiator(Initiator):
         call = yield from called(self.task, self.function, list(targets), ack)
         self.acks |= call.acknowledged()
         self.gones.append(call.gone_at)
+
+    def _call_and_go_on(self, targets: Sequence[int]) -> Waits:
+        call = yield from called(self.task, self.function, list(targets), "", waits=False)
+        self.unwaited.append(call)
+        self.gones.append(call.gone_at)
+
+    def note_late_acks(self) -> None:
+        """At the end of a run, note when data of calls was given back that nobody waited for."""
+        for call in self.unwaited:
+            for c, at in call.acknowledged().items():
+                self.acks[c] = max(self.acks.get(c, 0), at)
 
     def _broadcast(self) -> Waits:
         if self.machine.costs.tlbi is None:
@@ -126,6 +139,7 @@ def shoot(
     record = CallRecord(task.cpu.number, task.number, start, machine.now, initiator.acks)
 
     def gone() -> int | None:
+        initiator.note_late_acks()
         found = [one() for one in initiator.gones]
         return None if None in found else max((at for at in found if at is not None), default=None)
 

@@ -8,7 +8,7 @@ from pmsim.hardware.passes.jit import compiled, entry_point
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.occupation import irqs_off_of
 from pmsim.hardware.passes.rows import entry_of, row_of
-from pmsim.hardware.passes.turns import run_by
+from pmsim.hardware.passes.turns import goes_on, run_by
 
 
 @compiled
@@ -65,6 +65,8 @@ def accounts(S: State, out: State) -> int:
             window = min(own, irqs_off_of(S, r))
             out[c, A_IRQS_OFF] += window
             out[c, A_SPIN] += own - window
+        elif goes_on(S) and mode == M_CALL and S[r + C_PHASE] == AWAITS_DATA:
+            out[c, A_SPIN] += own
         elif mode == M_WINDOW or mode == M_CALL or mode == M_ENTRY:
             out[c, A_IRQS_OFF] += own
         elif mode == M_SPINLOCK or mode == M_FENCE or mode == M_ADAPTIVE:

@@ -29,8 +29,7 @@ it takes a minute on a busy machine."""
 
 _PREFIX = f"passes-py{sys.version_info.major}{sys.version_info.minor}-"
 
-
-_TURNS = "turns"
+_APART = "apart"
 
 
 @cache
@@ -59,16 +58,17 @@ def directory() -> Path | None:
     return next((place for place in places if _writable(place)), None)
 
 
-def is_complete(*, takes_turns: bool = False) -> bool:
+def is_complete(*, apart: bool = False) -> bool:
     """Return whether the code of every entry point is there.
 
     Parameters
     ----------
-    takes_turns
-        Whether also for machines whose CPUs do not always run: that is compiled apart.
+    apart
+        Whether also for machines whose CPUs do not always run, or whose calls need not be waited
+        for: that is compiled apart.
     """
     place = directory()
-    if takes_turns and (place is None or not (place / _TURNS).exists()):
+    if apart and (place is None or not (place / _APART).exists()):
         return False
     kept = {index.name.split("-")[0] for index in place.rglob("*.nbi")} if place else set()
     entries = (
@@ -79,21 +79,21 @@ def is_complete(*, takes_turns: bool = False) -> bool:
     return kept.issuperset(entries)
 
 
-def note_turns() -> None:
-    """Note that the code for machines whose CPUs do not always run is there, too.
+def note_apart() -> None:
+    """Note that the code that is compiled apart is there, too.
 
     Numba keeps it under the same names.
     """
     place = directory()
     if place is not None:
         with contextlib.suppress(OSError):
-            (place / _TURNS).touch()
+            (place / _APART).touch()
 
 
 def functions() -> int:
     """Return how many functions are compiled where nothing is kept."""
     return sum(
-        len(re.findall("^@(?:compiled|entry_point)", source.read_text(), re.M))
+        len(re.findall("^@(?:compiled|absent_elsewhere|entry_point)", source.read_text(), re.M))
         for source in _sources()
     )
 

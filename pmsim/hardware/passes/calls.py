@@ -27,7 +27,6 @@ from pmsim.hardware.passes.quiet import is_quiet, send_quietly
 from pmsim.hardware.passes.refill import empty_tlb
 from pmsim.hardware.passes.rows import (
     caller,
-    cost_word,
     entry_of,
     fanout_to,
     row_of,
@@ -35,7 +34,16 @@ from pmsim.hardware.passes.rows import (
     told,
 )
 from pmsim.hardware.passes.sets import first_of
-from pmsim.hardware.passes.turns import in_turns, run_by, run_from
+from pmsim.hardware.passes.turns import compiled_apart, goes_on, in_turns, run_by, run_from
+from pmsim.hardware.passes.unwaited import (
+    know_ends_again,
+    look_part,
+    next_is_ready,
+    next_is_unwaited,
+    open_plan,
+    send_to_queued,
+    word_of,
+)
 
 
 @compiled
@@ -71,22 +79,12 @@ def _append(S: State, c: int, i: int) -> None:
 
 
 @compiled
-def _open(S: State, r: int) -> None:
-    """Begin a plan on a CPU that has none, on top of all that has been planned before."""
-    if S[r + HEAD] >= 0:
-        return
-    S[r + BASE_END] = S[r + PLAN_END]
-    S[r + BASE_STOLEN] = S[r + PLAN_STOLEN]
-    S[r + BASE_HANDLERS] = S[r + PLAN_HANDLERS]
-
-
-@compiled
 def _queue_behind(S: State, c: int, i: int) -> None:
     """Queue call ``i`` on a target with open entries: behind the last, or between others.
 
-    Where CPUs take turns also on one without.
+    Where CPUs take turns, or calls need not be waited for, also on one without.
     """
-    if in_turns(S):
+    if in_turns(S) or goes_on(S):
         insert_sorted(S, c, i)
         plan(S, c)
         return
@@ -133,7 +131,9 @@ def send(
     o = row_of(i)
     t = S[NOW]
     full = flags & FULL
-    word = cost_word(S, cost, flags)
+    word = word_of(S, cost, flags)
+    unwaited = next_is_unwaited(S)
+    ready = next_is_ready(S)
     trap = S[TRAP] if n > 0 else 0
     queue = S[QUEUE]
     fanout = fanout_to(S, n)
@@ -147,8 +147,8 @@ def send(
     everyone = targets.size == 0
     count = S[N_CPUS] if everyone else targets.size
     q = t + trap
-    sent = q + n * queue + left_out * S[CHECK]
-    takes_turns = in_turns(S)
+    sent = q + (n - ready) * queue + left_out * S[CHECK]
+    step_by_step = in_turns(S) or goes_on(S)
     # the next ones that are left out, or (from the present target on) in user mode
     out = first_of(S, S[LEFT_OUT_AT], 0, S[N_CPUS]) if left_out else NONE
     user = first_of(S, S[USERS_AT], 0, S[N_CPUS]) if S[USERS] > 0 else S[N_CPUS]
@@ -176,7 +176,8 @@ def send(
             group_end = c + 1 if fanout == 1 else (c // fanout + 1) * fanout
             groups += 1
             sent += S[SEND]
-        q += queue
+        if not (compiled_apart(S) and k < ready):
+            q += queue
         sent += kick
         code = D[i, c]
         arrives = sent + S[delivery_at + code]
@@ -192,7 +193,7 @@ def send(
         else:
             S[before + E_META] |= c + 1
         before = e
-        if takes_turns:
+        if step_by_step:
             retire(S, c, t)
         elif S[r + HEAD] >= 0:
             # before the entry of this initiator's previous call is overwritten
@@ -200,54 +201,59 @@ def send(
                 close_plan(S, r)
             else:
                 retire(S, c, t)
-        S[e + E_QUEUED] = q
-        S[e + E_ARRIVES] = arrives
-        S[e + E_COST] = word
-        S[e + E_PREFIX] = prefix
-        S[e + E_NEXT] = NONE
-        if takes_turns:
-            S[e + E_QUEUED] = run_from(S, o, t, q - t)
-            S[e + E_ARRIVES] += run_from(S, o, t, sent - t) - sent
-        if takes_turns or S[r + HEAD] >= 0:
-            S[e + E_META] = groups << 16
-            S[e + E_ACK] = NONE
-            if takes_turns:
-                _open(S, r)
-            _queue_behind(S, c, i)
-            ack = S[e + E_ACK]
+        if compiled_apart(S) and k <= ready:
+            S[e + E_ARRIVES] = arrives + run_from(S, o, t, sent - t) - sent
+            awaited = NONE if unwaited else prefix
+            ack = send_to_queued(S, c, i, groups << 16, awaited)
         else:
-            end = S[r + PLAN_END]
-            start = max(arrives, end)
-            reason = R_DISTANCE
-            if S[r + IDLE_SINCE] >= 0 or S[r + FLOOR] > start or end > arrives:
-                packed = start_of(S, r, arrives, end)
-                start = packed >> 3
-                reason = packed & 7
-            take = start + entry
-            S[r + PLAN_FULL] = full
-            S[e + E_META] = reason << 32 | groups << 16
-            if c > user:
-                user = first_of(S, S[USERS_AT], c, S[N_CPUS])
-            if c == user:
-                take += S[ENTRY_FLUSH]
-                S[r + PLAN_FULL] = FULL | FROM_USER
-                S[e + E_META] |= 1 << 35
-            ack = take + to_ack
-            S[r + BASE_END] = end
-            end = take + to_end
-            stolen = S[r + PLAN_STOLEN]
-            handlers = S[r + PLAN_HANDLERS]
-            S[r + BASE_STOLEN] = stolen
-            S[r + BASE_HANDLERS] = handlers
-            S[r + HEAD] = i
-            S[r + TAIL] = i
-            S[r + LAST_TAKE] = take
-            S[r + PLAN_END] = end
-            latest = max(latest, end)
-            S[r + PLAN_STOLEN] = stolen + end - (arrives if reason == R_IDLE_EXIT else start)
-            S[r + PLAN_HANDLERS] = handlers + 1
-            S[e + E_START] = start
-            S[e + E_ACK] = ack
+            S[e + E_QUEUED] = q
+            S[e + E_ARRIVES] = arrives
+            S[e + E_COST] = word
+            S[e + E_PREFIX] = NONE if unwaited else prefix
+            S[e + E_NEXT] = NONE
+            if step_by_step:
+                S[e + E_QUEUED] = run_from(S, o, t, q - t)
+                S[e + E_ARRIVES] += run_from(S, o, t, sent - t) - sent
+            if step_by_step or S[r + HEAD] >= 0:
+                S[e + E_META] = unwaited << 31 | groups << 16
+                S[e + E_ACK] = NONE
+                if step_by_step:
+                    open_plan(S, r)
+                _queue_behind(S, c, i)
+                ack = S[e + E_ACK]
+            else:
+                end = S[r + PLAN_END]
+                start = max(arrives, end)
+                reason = R_DISTANCE
+                if S[r + IDLE_SINCE] >= 0 or S[r + FLOOR] > start or end > arrives:
+                    packed = start_of(S, r, arrives, end)
+                    start = packed >> 3
+                    reason = packed & 7
+                take = start + entry
+                S[r + PLAN_FULL] = full
+                S[e + E_META] = reason << 32 | groups << 16
+                if c > user:
+                    user = first_of(S, S[USERS_AT], c, S[N_CPUS])
+                if c == user:
+                    take += S[ENTRY_FLUSH]
+                    S[r + PLAN_FULL] = FULL | FROM_USER
+                    S[e + E_META] |= 1 << 35
+                ack = take + to_ack
+                S[r + BASE_END] = end
+                end = take + to_end
+                stolen = S[r + PLAN_STOLEN]
+                handlers = S[r + PLAN_HANDLERS]
+                S[r + BASE_STOLEN] = stolen
+                S[r + BASE_HANDLERS] = handlers
+                S[r + HEAD] = i
+                S[r + TAIL] = i
+                S[r + LAST_TAKE] = take
+                S[r + PLAN_END] = end
+                latest = max(latest, end)
+                S[r + PLAN_STOLEN] = stolen + end - (arrives if reason == R_IDLE_EXIT else start)
+                S[r + PLAN_HANDLERS] = handlers + 1
+                S[e + E_START] = start
+                S[e + E_ACK] = ack
         last_ack = max(last_ack, ack)
         shown = run_by(S, o, ack) - prefix
         if shown > best:
@@ -263,6 +269,13 @@ def send(
     S[o + C_RUNS_ON] = still_runs(word)
     S[o + C_LINE] = prefix
     S[o + C_LOCAL_END] = run_from(S, o, t, sent - t)
+    if unwaited:
+        S[o + C_MAX] = -INF
+        S[o + C_SLOWEST] = NONE
+        S[o + C_LAST_ACK] = 0
+        S[o + C_LINE] = 0
+    if ready > 0:
+        know_ends_again(S)
 
 
 @compiled
@@ -270,6 +283,8 @@ def look_call(S: State, c: int) -> int:
     """Every target may have been visited; in the serial order the function itself follows."""
     r = row_of(c)
     now = S[NOW]
+    if compiled_apart(S) and S[r + C_PHASE] >= QUEUES_ONLY:
+        return look_part(S, c)
     if S[r + C_PHASE] == 0:
         shows = visited(S, r)
         if shows > run_by(S, r, now):
@@ -335,6 +350,9 @@ def begin_call(
     S[o + C_LOCAL_END] = S[NOW]
     if in_turns(S):
         S[o + C_PUSHED] = 0
+    if goes_on(S):
+        S[o + C_READY] = S[READY]
+        S[o + C_UNWAITED] = S[UNWAITED]
     S[o + C_LAST_ACK] = 0
     S[o + C_RUNS_ON] = 0
     quiet = is_quiet(S, targets, jitter)

@@ -18,11 +18,11 @@ from pmsim.hardware.passes.handlers import (
     stolen_by,
 )
 from pmsim.hardware.passes.history import drop_all, history_end, retire
-from pmsim.hardware.passes.jit import compiled
+from pmsim.hardware.passes.jit import absent_elsewhere, compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.refill import flush_tlb
-from pmsim.hardware.passes.rows import entry_of, reason_of, row_of
-from pmsim.hardware.passes.turns import next_run, reached, run_by, run_from
+from pmsim.hardware.passes.rows import entry_of, group_of, reason_of, row_of
+from pmsim.hardware.passes.turns import goes_on, next_run, reached, run_by, run_from
 
 
 @compiled
@@ -100,6 +100,8 @@ def _push(S: State, c: int, ran: int, more: int, anew: bool) -> None:
     settle_maxima(S)
     if sends:
         _push_sending(S, c, ran, more)
+    elif goes_on(S) and S[r + MODE] == M_CALL and S[r + C_PHASE] == QUEUES_ONLY:
+        _push_queueing(S, c, more)
 
 
 @compiled
@@ -128,10 +130,11 @@ def _push_functions(S: State, c: int, more: int) -> None:
     now = S[NOW]
     for k in range(S[N_CPUS]):
         o = row_of(k)
-        if k == c or S[o + MODE] != M_CALL or S[o + C_PHASE] != 0:
-            continue
         e = entry_of(S, k, c)
-        if S[e + E_QUEUED] <= S[o + C_START] or S[e + E_START] > now or S[e + E_ACK] <= now:
+        if k == c or S[e + E_START] > now or S[e + E_ACK] <= now:
+            continue
+        sent = S[o + MODE] == M_CALL and S[o + C_PHASE] == 0 and S[e + E_QUEUED] > S[o + C_START]
+        if not sent and not goes_on(S):  # else it may be of a call that is over, or of a part
             continue
         acknowledge(S, k, c, pushed(S, r, S[e + E_ACK], more))
 
@@ -150,7 +153,7 @@ def _push_sending(S: State, i: int, ran: int, more: int) -> None:
     c = S[o + C_FIRST]
     while c >= 0:
         e = entry_of(S, i, c)
-        groups = S[e + E_META] >> 16 & 0xFFFF
+        groups = group_of(S, e)
         c = (S[e + E_META] & 0xFFFF) - 1
     S[o + C_LOCAL_END] = pushed(S, o, S[o + C_LOCAL_END], more)
     S[o + C_PUSHED] += more
@@ -160,7 +163,7 @@ def _push_sending(S: State, i: int, ran: int, more: int) -> None:
         e = entry_of(S, i, c)
         place += 1
         was_sent = sent
-        was_sent -= (groups - (S[e + E_META] >> 16 & 0xFFFF)) * S[SEND]
+        was_sent -= (groups - group_of(S, e)) * S[SEND]
         was_sent -= (S[o + C_TARGETS] - place) * S[KICK]
         if was_sent > ran:
             retire(S, c, S[NOW])
@@ -173,6 +176,25 @@ def _push_sending(S: State, i: int, ran: int, more: int) -> None:
             if S[row_of(c) + HEAD] >= 0:
                 plan(S, c)
         c = (S[e + E_META] & 0xFFFF) - 1
+    settle_maxima(S)
+
+
+@absent_elsewhere
+def _push_queueing(S: State, i: int, more: int) -> None:
+    """Push back what CPU ``i`` has still to queue in a part of a call that sends nothing."""
+    o = row_of(i)
+    if S[o + C_LOCAL_END] <= S[NOW]:
+        return
+    S[o + C_LOCAL_END] = pushed(S, o, S[o + C_LOCAL_END], more)
+    for c in range(S[N_CPUS]):
+        e = entry_of(S, i, c)
+        if c == i or S[e + E_ARRIVES] != HORIZON or S[e + E_QUEUED] <= S[NOW]:
+            continue
+        retire(S, c, S[NOW])
+        _take_out(S, c, i)
+        S[e + E_QUEUED] = pushed(S, o, S[e + E_QUEUED], more)
+        insert_sorted(S, c, i)
+        plan(S, c)
     settle_maxima(S)
 
 

@@ -11,10 +11,26 @@ from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_step
 from pmsim.hardware.passes.history import catch_up, history_end, history_stolen
-from pmsim.hardware.passes.jit import compiled
+from pmsim.hardware.passes.jit import absent_elsewhere, compiled
 from pmsim.hardware.passes.layout import *
-from pmsim.hardware.passes.rows import ack_of, caller, entry_of, from_user, row_of, take_of
-from pmsim.hardware.passes.turns import idle_from, in_turns, next_run, reached, run_by, run_from
+from pmsim.hardware.passes.rows import (
+    ack_of,
+    caller,
+    entry_of,
+    from_user,
+    is_unwaited,
+    row_of,
+    take_of,
+)
+from pmsim.hardware.passes.turns import (
+    compiled_apart,
+    idle_from,
+    in_turns,
+    next_run,
+    reached,
+    run_by,
+    run_from,
+)
 
 
 @compiled
@@ -58,6 +74,8 @@ def acknowledge(S: State, owner: int, c: int, ack: int) -> None:
     if ack == before:
         return
     S[e + E_ACK] = ack
+    if compiled_apart(S) and S[e + E_PREFIX] < 0:  # nobody waits for it now
+        return
     o = row_of(owner)
     if ack > S[o + C_LAST_ACK]:
         S[o + C_LAST_ACK] = ack
@@ -151,13 +169,29 @@ def start_of(S: State, r: int, arrives: int, end: int) -> int:
     return min(start, HORIZON) * 8 + (R_BUSY_HANDLER if start > arrives else R_DISTANCE)
 
 
+@absent_elsewhere
+def _run_unwaited(S: State, c: int, k: int, count: int, done: int) -> int:
+    """Run the functions of a group that nobody waits for, from ``k`` on; return when they end.
+
+    Each call's data is unlocked, which is its acknowledgement, as its function begins.
+    """
+    while count > 0:
+        e = entry_of(S, k, c)
+        if is_unwaited(S, e):
+            acknowledge(S, k, c, done)
+            done = run_from(S, row_of(c), done, S[e + E_COST] >> 3)
+            count -= 1
+        k = S[e + E_NEXT]
+    return done
+
+
 @compiled
 def plan(S: State, c: int) -> None:
     """Plan all open groups of ``c`` anew: opener, coalesced calls, acknowledgements in queue order.
 
     start_g = start rule over (arrival of the opener, end_{g-1}); take_g = start_g + entry; every
     entry with q <= take_g is coalesced; one function runs after the other, each acknowledged at its
-    end, or at its start; end_g = end of the last function + exit.
+    end, or at its start, those that nobody waits for last; end_g = end of the last function + exit.
     """
     r = row_of(c)
     end = S[r + BASE_END]
@@ -182,12 +216,17 @@ def plan(S: State, c: int) -> None:
         stolen_from = S[e + E_ARRIVES] if reason == R_IDLE_EXIT else start
         take = run_from(S, r, start, entry + pushed)
         done = take
+        first = k
+        unwaited = 0
         while k >= 0:
             e = entry_of(S, k, c)
             if S[e + E_QUEUED] > take:
                 break
             begun = done
-            done = run_from(S, r, begun, S[e + E_COST] >> 3)
+            last = is_unwaited(S, e)
+            unwaited += last
+            if last == 0:
+                done = run_from(S, r, begun, S[e + E_COST] >> 3)
             full |= S[e + E_COST] & FULL
             S[e + E_START] = start
             S[e + E_META] = (S[e + E_META] & 0xFFFFFFFF) | (user << 35 | reason << 32)
@@ -195,9 +234,11 @@ def plan(S: State, c: int) -> None:
             if k == S[N_CPUS]:  # a tick of its own
                 full |= SWEEPS
                 S[e + E_ACK] = done
-            else:
+            elif last == 0:
                 acknowledge(S, k, c, ack_of(S[e + E_COST], begun, done))
             k = S[e + E_NEXT]
+        if compiled_apart(S) and unwaited > 0:
+            done = _run_unwaited(S, c, first, unwaited, done)
         end = run_from(S, r, done, S[EXIT])
         stolen += run_by(S, r, end) - run_by(S, r, stolen_from)
         handlers += 1

@@ -18,7 +18,7 @@ from pmsim.hardware.passes.rows import (
     take_of,
 )
 from pmsim.hardware.passes.sets import has, put_in, take_out
-from pmsim.hardware.passes.turns import in_turns, run_by, run_from
+from pmsim.hardware.passes.turns import compiled_apart, in_turns, run_by, run_from
 
 
 @compiled
@@ -108,9 +108,11 @@ def _retire_groups(S: State, c: int, now: int) -> None:
             e = entry_of(S, head, c)
             if S[e + E_START] != start:
                 break
-            done = run_from(S, r, S[e + E_ACK], still_runs(S[e + E_COST]))
+            over = run_from(S, r, S[e + E_ACK], still_runs(S[e + E_COST]))
+            # one that nobody waits for runs after others behind it
+            done = max(done, over) if compiled_apart(S) else over
             if head == S[N_CPUS]:
-                _tick_is_over(S, c, done)
+                _tick_is_over(S, c, over)
             full |= S[e + E_COST] & FULL
             head = S[e + E_NEXT]
         if full:

@@ -14,7 +14,7 @@ from pmsim.hardware.passes.losses import charge
 from pmsim.hardware.passes.occupation import occupy
 from pmsim.hardware.passes.quiet import serve_quietly
 from pmsim.hardware.passes.rows import row_of
-from pmsim.hardware.passes.turns import in_turns, run_by
+from pmsim.hardware.passes.turns import goes_on, in_turns, run_by
 
 
 @compiled
@@ -134,6 +134,8 @@ def tell_by_hardware(
     S[o + SENT] += 1
     S[o + C_START] = S[NOW]
     S[o + C_WAITED] = 0
+    if goes_on(S):
+        S[o + C_READY] = 0
     S[o + C_PROTOCOL] = protocol
     S[o + I_BEFORE] = 0
     if protocol == BY_TLBI:

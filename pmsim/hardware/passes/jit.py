@@ -9,6 +9,7 @@ With ``NUMBA_DISABLE_JIT=1`` the same functions run as plain Python, for a debug
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -125,6 +126,24 @@ def only_backwards(function: F) -> F:
     @overload(function, inline="always", strict=False)
     def _compiled(S: Any) -> Any:
         return (lambda S: False) if S.layout == "C" else function
+
+    return function
+
+
+def absent_elsewhere(function: F) -> F:
+    """Compile a function only into code for states whose words lie backwards (`only_backwards`).
+
+    It is called behind such a test. Elsewhere it would be as dead as the call, but LLVM would take
+    account of what it calls in turn, as it decides what to inline into what.
+    """
+    options: Any = {**_OPTIONS, "no_cpython_wrapper": True}
+    if quick := internals():
+        options["pipeline_class"] = quick.PartCompiler
+    nothing = eval(f"lambda {', '.join(inspect.signature(function).parameters)}: 0")
+
+    @overload(function, jit_options=options, strict=False)
+    def _compiled(S: Any, *others: Any) -> Any:
+        return nothing if S.layout == "C" else function
 
     return function
 

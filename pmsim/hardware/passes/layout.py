@@ -87,7 +87,10 @@ RING_ROW = 98  # words of an entry of a ring (`rings`): the note's number, then 
 # sets of CPUs (`sets`): those in a stay in user mode, those that a call leaves out just now, and
 # those on which something has been put off
 USERS_AT, LEFT_OUT_AT, OWING_AT = 99, 100, 101
-HEADER = 104  # a row begins where a line of the cache does
+# of calls that nobody waits for (`unwaited`): whether there may be any; of the next call whether it
+# is one, which part of it is made (0: all, or the last), how many targets have it queued already
+GOES_ON, UNWAITED, PART, READY = range(102, 106)
+HEADER = 112  # a row begins where a line of the cache does
 
 # --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---
 CPU_WORDS = 16
@@ -169,6 +172,8 @@ KERNEL_DEBT = 6 * PLANE + 9  # what is left of a debt for the kernel's entries t
 # of the CPU's ring (`rings`): the notes written in all, the number of the latest one that is left,
 # and whom the entry that comes next waits for
 WRITTEN, LATEST_NOTE, AWAITED = range(6 * PLANE + 10, 6 * PLANE + 13)
+# of the call in flight, how many targets had it queued before its last part; whether nobody waits
+C_READY, C_UNWAITED = 6 * PLANE + 13, 6 * PLANE + 14
 
 
 NONE_AT_FIRST = (
@@ -199,7 +204,8 @@ E_QUEUED, E_ARRIVES, E_COST, E_ACK, E_START, E_META, E_PREFIX, E_NEXT = range(8)
 ENTRY_ROW = 8
 # `E_COST` is eight times the function's cost, plus 2 where it is acknowledged at its start, plus
 # what it empties (below). `E_META` holds, from bit 32 on, why the handler started when it did; from
-# bit 16, which group was sent to; below, the next target plus 1. Bit 35: it came from user mode
+# bit 16, which group was sent to; below, the next target plus 1. Bit 35: it came from user mode;
+# bit 31: nobody waits for it. Then `E_PREFIX` is `NONE`, but while a later call waits for the data
 
 # --- what a called function does, in bits ---------------------------------------------------------
 EMPTIES, FREES_TABLES = 1, 2  # it empties the TLB; and behind it page tables are freed
@@ -213,6 +219,9 @@ DROPPING_KINDS = 2  # kinds of functions below this drop translations (`tlb.Call
 FROM_USER = 32  # of the handlers of a plan: they come from user mode, and drop everything first
 SWEEPS = 64  # of the same: a tick is among them
 UNKNOWN = 8  # of the handlers of a plan: whether they empty the TLB is to be looked at
+
+# --- parts of a call that comes to data in use (`PART`), and what `C_PHASE` is in them -----------
+QUEUES_ONLY, AWAITS_DATA = 2, 3
 
 # --- what a CPU is doing --------------------------------------------------------------------------
 M_IDLE, M_WAKE, M_READY, M_SWITCH, M_COMPUTE, M_WINDOW, M_CALL, M_SPINLOCK, M_STEP = range(9)

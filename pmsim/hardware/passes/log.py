@@ -10,10 +10,24 @@ from pmsim.hardware.passes.history import catch_up
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.occupation import irqs_off_of
-from pmsim.hardware.passes.rows import entry_of, reason_of, row_of, still_runs, take_of, told
+from pmsim.hardware.passes.rows import (
+    entry_of,
+    group_of,
+    reason_of,
+    row_of,
+    still_runs,
+    take_of,
+    told,
+)
 from pmsim.hardware.passes.specimens import keep_call
 from pmsim.hardware.passes.ticks import leave_notes
-from pmsim.hardware.passes.turns import in_turns, run_by, run_from
+from pmsim.hardware.passes.turns import goes_on, in_turns, run_by, run_from
+
+
+@compiled
+def _waited(S: State, r: int) -> int:
+    """Return how long before its (last) part the call of a CPU began."""
+    return S[r + C_WAITED] + S[r + C_READY] * S[QUEUE] if goes_on(S) else S[r + C_WAITED]
 
 
 @compiled
@@ -25,7 +39,7 @@ def _log_row(S: State, i: int) -> int:
         S[at + k] = 0
     S[at + L_CPU] = i
     S[at + L_TASK] = S[S[TASKS_AT] + S[r + CURRENT] * TASK_ROW + T_NUMBER]
-    S[at + L_START] = S[r + C_START] - S[r + C_WAITED]
+    S[at + L_START] = S[r + C_START] - _waited(S, r)
     S[at + L_END] = S[NOW]
     S[at + L_KIND] = S[r + C_KIND]
     S[at + L_CAUSE] = S[r + C_CAUSE]
@@ -48,7 +62,8 @@ def _file_row(S: State, at: int) -> None:
 def _queueing(S: State, r: int) -> int:
     """Return how long a call was put into queues, or targets were looked at and left out."""
     trap = S[TRAP] if S[r + C_TARGETS] > 0 else 0
-    return trap + S[r + C_TARGETS] * S[QUEUE] + S[r + C_LEFT_OUT] * S[CHECK]
+    before = S[r + C_READY] if goes_on(S) else 0
+    return trap + (S[r + C_TARGETS] - before) * S[QUEUE] + S[r + C_LEFT_OUT] * S[CHECK]
 
 
 @compiled
@@ -94,11 +109,15 @@ def _log_slowest(S: State, i: int, at: int) -> None:
     S[at + L_SLOWEST_CPU] = c
     S[at + L_SLOWEST_REASON] = R_IDLE_EXIT if reason == R_WAKING else reason
     if reason == R_RIDE:
-        S[at + L_QUEUE] = run_by(S, r, S[e + E_QUEUED]) - run_by(S, r, S[r + C_START])
-        S[at + L_RIDE] = taken - run_by(S, there, S[e + E_QUEUED])
+        queued = S[e + E_QUEUED]
+        if goes_on(S):  # it may have been queued, and even taken, in an earlier part
+            queued = max(queued, S[r + C_START])
+            taken = max(taken, run_by(S, there, queued))
+        S[at + L_QUEUE] = run_by(S, r, queued) - run_by(S, r, S[r + C_START])
+        S[at + L_RIDE] = taken - run_by(S, there, queued)
     else:
         S[at + L_QUEUE] = _queueing(S, r)
-        S[at + L_SEND] = ((S[e + E_META] >> 16) & 0xFFFF) * S[SEND] + _kicks(S, i, c)
+        S[at + L_SEND] = group_of(S, e) * S[SEND] + _kicks(S, i, c)
         sent = run_from(S, r, S[r + C_START], S[at + L_QUEUE] + S[at + L_SEND])
         S[at + L_DELIVERY] = S[e + E_ARRIVES] - sent
         waited = began - arrived
@@ -186,12 +205,12 @@ def log_call(S: State, i: int) -> None:
     S[at + L_LOCAL] += local_after
     # until the handler's end
     S[at + L_RESUME] = run_by(S, r, S[NOW]) - S[r + C_VISITED] - local_after
-    S[at + L_QUEUE] += S[r + C_WAITED]
+    S[at + L_QUEUE] += _waited(S, r)
     if in_turns(S):
         _log_frozen(S, at)
     if S[r + C_LAZY] > 0:
         _log_lazy(S, i, at)
-    if S[r + C_TARGETS] > 0:
+    if S[r + C_TARGETS] > 0 and not (goes_on(S) and S[r + C_UNWAITED]):
         keep_call(S, i, at)
     _file_row(S, at)
 

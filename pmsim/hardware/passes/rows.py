@@ -5,7 +5,7 @@ from __future__ import annotations
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.sets import has
-from pmsim.hardware.passes.turns import in_turns, run_from
+from pmsim.hardware.passes.turns import compiled_apart, in_turns, run_from
 
 
 @compiled
@@ -36,6 +36,18 @@ def caller(S: State, i: int, c: int) -> int:
 def reason_of(S: State, e: int) -> int:
     """Return why the handler of an entry started when it did."""
     return S[e + E_META] >> 32 & 7
+
+
+@compiled
+def group_of(S: State, e: int) -> int:
+    """Return which group of targets an entry was sent to."""
+    return S[e + E_META] >> 16 & 0x7FFF
+
+
+@compiled
+def is_unwaited(S: State, e: int) -> int:
+    """Return 1 if nobody waits for the call of an entry."""
+    return S[e + E_META] >> 31 & 1 if compiled_apart(S) else 0
 
 
 @compiled

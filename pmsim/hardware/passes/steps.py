@@ -31,7 +31,8 @@ from pmsim.hardware.passes.runqueue import (
     runs,
     sleep_until,
 )
-from pmsim.hardware.passes.turns import in_turns, next_run
+from pmsim.hardware.passes.turns import goes_on, in_turns, next_run
+from pmsim.hardware.passes.unwaited import await_data, queue_some
 
 
 @compiled
@@ -214,6 +215,8 @@ def call(
     Or the hardware tells them, by the protocol whose number is minus ``flags``: ``cost`` is the
     service, or how long the initiator is at it, and ``more`` is what else `tlbi.Broadcasts` knows,
     or how long the answers take after that; ``n`` is how many operations go out, or the holders.
+
+    Where there are calls that nobody waits for, `layout.PART` says which part of a call it is.
     """
     if flags >= 0 and flags & IS_LAZY:
         if not write_down(S, more, targets, i):
@@ -230,22 +233,27 @@ def call(
             log_fence(S, i)
             return _over_at_once(S, i)
         return advance(S)
-    if begin_call(S, D, targets, more, i, n, cost, flags):
+    if goes_on(S) and S[PART] == QUEUES_ONLY:
+        queue_some(S, targets, i, cost, flags)
+    elif goes_on(S) and S[PART] == AWAITS_DATA:
+        if await_data(S, D, i, targets[0]):
+            return S[row_of(i) + CURRENT]
+    elif begin_call(S, D, targets, more, i, n, cost, flags):
         return _over_at_once(S, i)
     return advance(S)
 
 
-def prepare(*, takes_turns: bool = False) -> None:
+def prepare(*, apart: bool = False) -> None:
     """Compile the entry points that a machine needs, or load their code from disk.
 
     Parameters
     ----------
-    takes_turns
-        Whether its CPUs do not always run.
+    apart
+        Whether its CPUs do not always run, or calls need not be waited for.
     """
     if not cache.is_complete():
         cache.forget_others()
     for entry in (act, call, accounts):
-        jit.compile_entry(entry, backwards=takes_turns)
-    if takes_turns and not jit.is_disabled():
-        cache.note_turns()
+        jit.compile_entry(entry, backwards=apart)
+    if apart and not jit.is_disabled():
+        cache.note_apart()

@@ -18,6 +18,18 @@ def in_turns(S: State) -> bool:
     return S[PERIOD] > 0
 
 
+@only_backwards
+def compiled_apart(S: State) -> bool:
+    """Return true; it is false in code for machines that are neither of the two."""
+    return True
+
+
+@only_backwards
+def goes_on(S: State) -> bool:
+    """Return whether there may be calls that nobody waits for (`unwaited`)."""
+    return S[GOES_ON] > 0
+
+
 @compiled
 def run_by(S: State, r: int, time: int) -> int:
     """Return for how long a CPU has run by an instant, since its last turn before 0."""

@@ -107,8 +107,9 @@ class Initiator(ABC):
     ----------
     number, n_cpus, isolated
         Its CPU, how many there are, and which of them are isolated.
-    drops_at
-        What the protocol says of CPUs that it leaves out.
+    drops_at, goes_on
+        What the protocol says of CPUs that it leaves out, and whether it makes calls that nobody
+        waits for.
 
     Attributes
     ----------
@@ -117,11 +118,17 @@ class Initiator(ABC):
     """
 
     def __init__(
-        self, number: int, n_cpus: int, isolated: Collection[int], drops_at: Deferral
+        self,
+        number: int,
+        n_cpus: int,
+        isolated: Collection[int],
+        drops_at: Deferral,
+        goes_on: bool = False,
     ) -> None:
         self.cpus = tuple(Cpu(self, n, n in isolated) for n in range(n_cpus))
         self.cpu = self.cpus[number]
         self._drops_at = drops_at
+        self._goes_on = goes_on
         self._flush: Flush | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -159,7 +166,7 @@ class Initiator(ABC):
         targets: Sequence[int | Cpu],
         function: Any,
         *,
-        ack: Ack = "completion",
+        ack: Ack | None = None,
         wait: bool = True,
     ) -> Steps:
         """Interrupt CPUs, have them and its own run the function, and wait for all of them.
@@ -171,21 +178,34 @@ class Initiator(ABC):
         function
             That of the flush.
         ack
-            When each acknowledges: at the end of the function (``completion``), or at its start
-            (``entry``); at the end always where page tables are given back behind it.
+            When each acknowledges: at the end of the function (``completion``, which is what holds
+            where nothing is said), or at its start (``entry``); at the end always where page tables
+            are given back behind it. Nothing is said of it where nobody waits.
         wait
-            Whether it waits for them. It has to: a CPU has the data of one call, whose
-            acknowledgements others' calls still move (machine-model page, section 15).
+            Whether it waits for them. Otherwise it goes on when all are sent to and its own CPU has
+            run the function; any of them may do so much later. Its CPU's next call to one of them
+            waits, as it queues, until that one has begun the function (machine-model page, section
+            15).
         """
-        if not wait:
-            raise self._wrong(
-                "calls CPUs and does not wait, which is not modelled",
-                "ack='entry' waits for the start of a function; defer leaves CPUs out",
-            )
-        if ack not in get_args(Ack):
+        if not isinstance(wait, bool):
+            raise self._wrong(f"takes {wait!r} for wait", "wait=True or wait=False")
+        if ack is not None and ack not in get_args(Ack):
             raise self._wrong(f"acknowledges at '{ack}'", "ack='completion' or ack='entry'")
+        if not wait and ack is not None:
+            raise self._wrong(
+                f"says ack='{ack}' of a call that nobody waits for",
+                "no ack with wait=False; ack='entry' waits until all have begun",
+            )
+        if not wait and not self._goes_on:
+            raise self._wrong(
+                "calls CPUs and does not wait, in code that its class does not hold",
+                "the class says so: waits = False",
+            )
         self._is_of_the_flush(function)
-        return self._cross_call(self._others(targets), ack)
+        chosen = self._others(targets)
+        if wait or not chosen:
+            return self._cross_call(chosen, ack or "completion")
+        return self._call_and_go_on(chosen)
 
     def broadcast(self) -> Steps:
         """Have the interconnect tell all CPUs, as Arm's TLBI and AMD's INVLPGB do; wait for it.
@@ -255,6 +275,9 @@ class Initiator(ABC):
 
     @abstractmethod
     def _cross_call(self, targets: Sequence[int], ack: Ack) -> Steps: ...
+
+    @abstractmethod
+    def _call_and_go_on(self, targets: Sequence[int]) -> Steps: ...
 
     @abstractmethod
     def _broadcast(self) -> Steps: ...

@@ -23,7 +23,7 @@ import hashlib
 import inspect
 import re
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from inspect import cleandoc, isgeneratorfunction
 from pathlib import Path
@@ -91,6 +91,8 @@ def protocol(name: str) -> Callable[[_Class], _Class]:
           `Initiator` can do;
         - ``promises``: what holds when it is over of all that the kernel relies on then: ``gone``,
           ``closed`` or ``requested``;
+        - ``waits = False``, if it calls CPUs and does not wait for them in code that stands in none
+          of its methods;
         - ``drops_at``, if it leaves CPUs out: when these drop it, as in `Initiator.defer`;
         - keys: annotated attributes. Those of type `Time` and `TimeByDistance` are costs of the
           machine, ``bool``, ``int`` and ``Literal`` options of the kernel;
@@ -142,6 +144,7 @@ def record_of(name: str, cls: type) -> Protocol:
         calls="ipi",
         drops_at=_drops_at(cls, place),
         asks_for_holders=_asks_for_holders(cls),
+        goes_on=_goes_on(cls, place),
         own=cls,
         code_sha256=_code(cls),
     )
@@ -249,9 +252,26 @@ def _promised(cls: type, place: str) -> Holds:
 
 def _asks_for_holders(cls: type) -> bool:
     """Return whether a method of a class asks for ``holders``."""
+    return any("holders" in code.co_names for code in _codes(cls))
+
+
+def _goes_on(cls: type, place: str) -> bool:
+    """Return whether a class calls CPUs and does not wait: it says so, or a method does."""
+    says = getattr(cls, "waits", None)
+    if says is not None and not isinstance(says, bool):
+        raise TypeError(f"{place}waits of {cls.__qualname__} is neither True nor False")
+    names = (one for code in _codes(cls) for one in code.co_consts if isinstance(one, tuple))
+    return not says if says is not None else any("wait" in one for one in names)
+
+
+def _codes(cls: type) -> Iterator[CodeType]:
+    """Yield what the methods of a class were compiled to, and the functions within them."""
     methods = [getattr(cls, name, None) for name in dir(cls)]
     codes = [method.__code__ for method in methods if inspect.isfunction(method)]
-    return any("holders" in code.co_names for code in codes)
+    while codes:
+        code = codes.pop()
+        codes += [one for one in code.co_consts if isinstance(one, CodeType)]
+        yield code
 
 
 def _drops_at(cls: type, place: str) -> Deferral:

@@ -151,6 +151,8 @@ class Protocol:
         When CPUs drop what they were left out of.
     asks_for_holders
         Whether its code asks who holds a translation.
+    goes_on
+        Whether its code calls CPUs and does not wait for them.
     own
         The class of a protocol that is not pmsim's own (`shootdown.own`).
     code_sha256
@@ -171,6 +173,7 @@ class Protocol:
     frees: str = ""
     drops_at: Deferral = ""
     asks_for_holders: bool = False
+    goes_on: bool = False
     own: type[Any] | None = None
     code_sha256: str = ""
 

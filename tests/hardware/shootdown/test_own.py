@@ -76,6 +76,25 @@ def test_a_machine_without_a_cost_that_has_no_default_does_not_have_it() -> None
     assert record_of("free", Free).costs_on(machines.costs()).work == 2000  # type: ignore[union-attr]
 
 
+class GoesOn:
+    """Calls everybody and goes on, in a function within its method."""
+
+    promises = "requested"
+
+    def shootdown(self, initiator: Any, flush: Any) -> Any:
+        def tell(cpus: Any) -> Any:
+            yield from initiator.cross_call(cpus, flush.function, wait=False)
+
+        yield from tell(flush.targets)
+
+
+def test_whether_all_calls_are_waited_for_is_seen_or_said() -> None:
+    assert not record_of("good", Good).goes_on
+    assert record_of("goes-on", GoesOn).goes_on
+    assert record_of("says", type("Says", (Good,), {"waits": False})).goes_on
+    assert not record_of("denies", type("Denies", (GoesOn,), {"waits": True})).goes_on
+
+
 def test_a_registered_one_stands_behind_pmsims_own() -> None:
     protocol("good")(Good)
     assert list(PROTOCOLS) == [*(one.name for one in SHIPPED), "good"]
@@ -150,6 +169,10 @@ class DropsWhenever(Good):
     drops_at = "whenever"
 
 
+class WaitsPerhaps(Good):
+    waits = "perhaps"
+
+
 class NoTime(NoPromise):
     promises = "gone"
     work: Time = "20"
@@ -176,6 +199,7 @@ class NoKey(NoPromise):
         (DoesNothing, "tells nobody anything: it needs a `yield from`"),
         (WantsArguments, "cannot be made without arguments"),
         (DropsWhenever, "drops_at of DropsWhenever is none of 'kernel_entry', 'tick', 'runs'"),
+        (WaitsPerhaps, "waits of WaitsPerhaps is neither True nor False"),
         (NoTime, "work of NoTime: '20' is no time .*for example '20ns'"),
         (NoDefault, "most of NoDefault has no default"),
         (NoKey, "words of NoKey is neither a pmsim.Time"),
@@ -281,8 +305,16 @@ def another_acknowledgement(self: Any, initiator: Any, flush: Any) -> Any:
     yield from initiator.cross_call(flush.targets, flush.function, ack="never")
 
 
-def does_not_wait(self: Any, initiator: Any, flush: Any) -> Any:
-    yield from initiator.cross_call(flush.targets, flush.function, wait=False)
+def says_when_nobody_waits(self: Any, initiator: Any, flush: Any) -> Any:
+    yield from initiator.cross_call(flush.targets, flush.function, ack="entry", wait=False)
+
+
+def waits_perhaps(self: Any, initiator: Any, flush: Any) -> Any:
+    yield from initiator.cross_call(flush.targets, flush.function, wait=None)
+
+
+def goes_on_unseen(self: Any, initiator: Any, flush: Any) -> Any:
+    yield from initiator.cross_call(flush.targets, flush.function, **{"w" + "ait": False})
 
 
 def no_time(self: Any, initiator: Any, flush: Any) -> Any:
@@ -307,7 +339,9 @@ def defers_to_an_ordinary_cpu(self: Any, initiator: Any, flush: Any) -> Any:
         (calls_a_cpu_twice, "", "names a CPU twice"),
         (another_function, "", r"another function than the flush's \(flush.function\)"),
         (another_acknowledgement, "", r"acknowledges at 'never' \(ack='completion' or"),
-        (does_not_wait, "", "does not wait, which is not modelled .*defer leaves CPUs out"),
+        (says_when_nobody_waits, "", r"ack='entry' of a call that nobody waits for \(no ack with"),
+        (waits_perhaps, "", r"takes None for wait \(wait=True or wait=False\)"),
+        (goes_on_unseen, "", r"in code that its class does not hold .*says so: waits = False\)"),
         (no_time, "", r"takes -1 as a time \(picoseconds"),
         (defers_undeclared, "", r"defers until 'tick' \(the class says when: drops_at = 'tick'\)"),
         (defers_to_an_ordinary_cpu, "kernel_entry", "defers to CPU 1, which is not isolated"),
