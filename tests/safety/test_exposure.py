@@ -9,6 +9,8 @@ import pytest
 
 import pmsim
 from pmsim.hardware.fabric import CROSSCALL_COLUMNS
+from pmsim.hardware.shootdown.own import record_of
+from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.kernel.addresses.writes import Outcome
 from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.handle import KernelHandle
@@ -84,8 +86,37 @@ def test_what_the_hardware_drops_is_closed_no_earlier_than_gone() -> None:
     assert stale.closed_ps == 0
 
 
-def test_an_attack_lands_then_passes_by_an_old_translation_then_faults() -> None:
-    booted, heard = Booted(2, COSTS, direct_map_leaf="4KiB"), list[int]()
+def goes_on() -> dict[str, Any]:
+    """A kernel whose shootdowns nobody waits for."""
+
+    class Mine:
+        promises = "requested"
+
+        def shootdown(self, initiator: Any, flush: Any) -> Any:
+            yield from initiator.cross_call(flush.targets, flush.function, wait=False)
+
+    return {"shootdown": Shootdown(record_of("mine", Mine)), "unsafe": True}
+
+
+def test_an_area_that_nobody_waits_for_is_stale_until_the_last_function_has_ended() -> None:
+    heard: list[int] = []
+    booted = Booted(3, COSTS, direct_map_leaf="4KiB", **goes_on())
+    for cpu in (1, 2):
+        booted.spawn(computes, cpu)
+    booted.run(lambda kernel: protects(kernel, heard))
+    (call,) = booted.calls
+    written = call["start_ps"] - PAGES * COSTS.set_memory_page
+    (pool,) = booted.kernel.pmalloc.pools
+    stale = pool.staleness.at(booted.machine.now)
+    gone = call["start_ps"] + 2 * QUEUE + SEND + DELIVERY + ENTRY + FLUSH
+    assert (call["end_ps"], call["gone_ps"]) == (gone - DELIVERY - ENTRY, gone)
+    assert (stale.longest_ps, stale.closed_ps) == (gone - written, ENTRY + FLUSH)
+
+
+@pytest.mark.parametrize("waited", [True, False])
+def test_an_attack_lands_then_passes_by_an_old_translation_then_faults(waited: bool) -> None:
+    kernel = {} if waited else goes_on()
+    booted, heard = Booted(2, COSTS, direct_map_leaf="4KiB", **kernel), list[int]()
 
     def attacks(kernel: KernelHandle) -> Calls:
         yield from kernel.task.sleep(2 * US)
@@ -105,7 +136,10 @@ def test_an_attack_lands_then_passes_by_an_old_translation_then_faults() -> None
     by = {outcome: [one.at_ps for one in rows if one.outcome is outcome] for outcome in Outcome}
     assert all(by.values())
     assert max(by[Outcome.LANDED]) <= written <= min(by[Outcome.STALE])
-    assert max(by[Outcome.STALE]) < acks[1] <= min(by[Outcome.FAULTED])
+    # What is not waited for is acknowledged as its function begins.
+    dropped = acks[1] if waited else acks[1] + FLUSH
+    assert max(by[Outcome.STALE]) < dropped <= min(by[Outcome.FAULTED])
+    assert call["gone_ps"] == dropped
 
 
 def test_an_attack_lands_as_often_as_the_writable_share_of_the_pool_says() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pmsim.hardware.fabric import CROSSCALL_COLUMNS
 from pmsim.hardware.shootdown.own import record_of
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.kernel.safety.violations import Hazard
@@ -57,6 +58,41 @@ def goes_on_at_entry_then_waits(self: Any, initiator: Any, flush: Any) -> Any:
     yield from initiator.spin(2 * US)
 
 
+def goes_on(self: Any, initiator: Any, flush: Any) -> Any:
+    yield from initiator.cross_call(flush.targets, flush.function, wait=False)
+
+
+def goes_on_without_one(self: Any, initiator: Any, flush: Any) -> Any:
+    yield from initiator.cross_call(flush.targets[1:], flush.function)
+    yield from initiator.cross_call(flush.targets[:1], flush.function, wait=False)
+
+
+def goes_on_then_calls(self: Any, initiator: Any, flush: Any) -> Any:
+    yield from initiator.cross_call(flush.targets, flush.function, wait=False)
+    yield from initiator.cross_call(flush.targets, flush.function)
+
+
+def goes_on_then_broadcasts(self: Any, initiator: Any, flush: Any) -> Any:
+    yield from initiator.cross_call(flush.targets, flush.function, wait=False)
+    yield from initiator.broadcast()
+
+
+def goes_on_then_waits(self: Any, initiator: Any, flush: Any) -> Any:
+    yield from initiator.cross_call(flush.targets, flush.function, wait=False)
+    yield from initiator.spin(3 * US)
+
+
+def goes_on_and_leaves_out(self: Any, initiator: Any, flush: Any) -> Any:
+    in_user = [n for n in flush.targets if initiator.cpus[n].mode == "user"]
+    yield from initiator.defer(in_user, flush.function, until="kernel_entry")
+    called = [number for number in flush.targets if number not in in_user]
+    yield from initiator.cross_call(called, flush.function, wait=False)
+
+
+def goes_on_where_nobody_relies_on_it(self: Any, initiator: Any, flush: Any) -> Any:
+    yield from initiator.cross_call(flush.targets, flush.function, wait=not flush.purges)
+
+
 def lets_hardware_drop_it(self: Any, initiator: Any, flush: Any) -> Any:
     yield from initiator.spin(1000, drops=[*flush.targets, initiator.cpu])
 
@@ -93,7 +129,16 @@ EVERYTHING = (*POOL, *FREED, *MODULE, *TABLES, driven.munmap(), driven.mprotect,
 
 
 @pytest.mark.parametrize(
-    "method", [calls_all, lets_hardware_drop_it, broadcasts, goes_on_at_entry_then_waits]
+    "method",
+    [
+        calls_all,
+        lets_hardware_drop_it,
+        broadcasts,
+        goes_on_at_entry_then_waits,
+        goes_on_then_calls,
+        goes_on_then_broadcasts,
+        goes_on_then_waits,
+    ],
 )
 def test_nothing_is_found_where_all_is_gone(method: Any) -> None:
     assert found(method, EVERYTHING) == set()
@@ -110,10 +155,51 @@ def test_nothing_is_found_where_all_is_gone(method: Any) -> None:
         (goes_on_at_entry, AREA, WRITE),
         (goes_on_at_entry, (driven.munmap(),), USE),
         (lets_hardware_drop_it_elsewhere, AREA, WRITE),
+        (goes_on, AREA, WRITE),
+        (goes_on, POOL, WRITE),
+        (goes_on, FREED, USE),
+        (goes_on, (driven.munmap(),), USE),
+        (goes_on, (driven.mprotect,), WRITE),
+        (goes_on, TABLES, TABLE),
+        (goes_on_without_one, AREA, WRITE),
+        (goes_on_without_one, TABLES, TABLE),
+        # A purge gives addresses out again, and nothing keeps kernel code from the old translation.
+        (goes_on_where_nobody_relies_on_it, TABLES, USE),
     ],
 )
 def test_what_is_not_gone_is_found(method: Any, calls: Calls, hazard: Hazard) -> None:
     assert hazard in found(method, calls)
+
+
+def test_whom_nobody_waits_for_is_named_until_it_has_run_the_function() -> None:
+    made = type("Mine", (), {"promises": "gone", "shootdown": goes_on_without_one})
+    machine = Driven(shootdown=Shootdown(record_of("mine", made)))
+    for call in AREA:
+        machine.tell(0, call)
+    (one,) = machine.run_all().found()
+    (row,) = [row for row in machine.rows if row[CROSSCALL_COLUMNS.index("kind")] < 2]
+    end, gone = (row[CROSSCALL_COLUMNS.index(name)] for name in ("end_ps", "gone_ps"))
+    assert (one.hazard, one.cpu, one.from_ps, one.to_ps) == (WRITE, 1, end, gone)
+    assert end < gone
+
+
+def test_what_nobody_waits_for_is_found_beside_cpus_that_are_left_out() -> None:
+    made = type(
+        "Mine",
+        (),
+        {"promises": "gone", "drops_at": "kernel_entry", "shootdown": goes_on_and_leaves_out},
+    )
+    machine = Driven(shootdown=Shootdown(record_of("mine", made)))
+    machine.tell(ISOLATED, driven.user)
+    machine.run(5 * US)
+    for call in AREA:
+        machine.tell(0, call)
+    assert {one.cpu for one in machine.run_all().found()} == set(range(1, CPUS))
+
+
+def test_what_the_kernel_waits_for_may_be_told_so_that_all_else_goes_on() -> None:
+    calls = (*AREA, *POOL, driven.munmap(), driven.mprotect)
+    assert found(goes_on_where_nobody_relies_on_it, calls) == set()
 
 
 def test_page_tables_are_freed_when_all_are_done_however_calls_are_acknowledged() -> None:

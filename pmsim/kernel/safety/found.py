@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from pmsim.hardware.call_data import Unwaited
 from pmsim.kernel.safety.violations import Hazard, Violation
 from pmsim.units import CpuId, Pages, Picoseconds
 
@@ -50,11 +52,14 @@ class Found:
         pages: Pages,
         cpus: Iterable[CpuId],
         until: Picoseconds | None = None,
-    ) -> None:
-        """Note a violation on each of some CPUs, from now on."""
+    ) -> list[Violation]:
+        """Note a violation on each of some CPUs, from now on; return those that are new."""
         number = self.operation(task)
-        for cpu in self.news(hazard, number, cpus):
-            self.keep(Violation(hazard, number, page, pages, cpu, task.now, until))
+        news = self.news(hazard, number, cpus)
+        found = [Violation(hazard, number, page, pages, cpu, task.now, until) for cpu in news]
+        for one in found:
+            self.keep(one)
+        return found
 
     def still_late(
         self,
@@ -62,11 +67,20 @@ class Found:
         hazard: Hazard,
         page: int,
         pages: Pages,
-        late: Mapping[CpuId, Picoseconds],
+        late: Mapping[CpuId, Picoseconds | Unwaited],
     ) -> None:
-        """Note a violation on each CPU that drops what it was told to only later."""
+        """Note a violation on each CPU that drops what it was told to only later.
+
+        One that nobody waits for may do so at a time that is not known yet.
+        """
+        if self._machine.call_data is not None:
+            self._machine.call_data.settle(task.now)
         for cpu, gone in late.items():
-            if gone > task.now:
+            if isinstance(gone, Unwaited):
+                if gone.gone_ps is None:
+                    for one in self.on(task, hazard, page, pages, (cpu,)):
+                        gone.then(partial(_ends, one))
+            elif gone > task.now:
                 self.on(task, hazard, page, pages, (cpu,), gone)
 
     def operation(self, task: Task) -> int:
@@ -91,3 +105,8 @@ class Found:
         self.counts[one.hazard] += 1
         if len(self.violations) < MOST_KEPT:
             self.violations.append(one)
+
+
+def _ends(violation: Violation, call: Unwaited) -> None:
+    """Note that the CPU of a violation has run what nobody waited for."""
+    violation.to_ps = call.gone_ps

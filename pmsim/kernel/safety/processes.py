@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pmsim.hardware.call_data import Unwaited
 from pmsim.kernel.dropped import Dropped, Process
 from pmsim.kernel.safety.violations import Hazard
 from pmsim.units import CpuId, Pages, Picoseconds
@@ -27,7 +28,7 @@ class _Space:
     changes: int = 0
     known: int = 0
     missing: frozenset[CpuId] = frozenset()
-    late: Mapping[CpuId, Picoseconds] = field(default_factory=dict)
+    late: Mapping[CpuId, Picoseconds | Unwaited] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -72,7 +73,7 @@ class Processes:
         self,
         task: Task,
         cpus: frozenset[CpuId] | None,
-        late: Mapping[CpuId, Picoseconds] | None = None,
+        late: Mapping[CpuId, Picoseconds | Unwaited] | None = None,
     ) -> None:
         """Note that it is over: who was told (None: everybody), and who drops it only later."""
         telling = self._tellings.pop(task)

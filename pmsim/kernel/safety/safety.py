@@ -27,7 +27,7 @@ from pmsim.kernel.safety.held_back import HeldBack
 from pmsim.kernel.safety.processes import Processes
 from pmsim.kernel.safety.promised import Promised
 from pmsim.kernel.safety.stale import StalePages
-from pmsim.kernel.safety.tellings import Telling, still_at_it
+from pmsim.kernel.safety.tellings import Telling, late_of, still_at_it
 from pmsim.kernel.safety.violations import Hazard, Revocation, Violation
 from pmsim.units import CpuId, Pages, Picoseconds
 
@@ -112,6 +112,7 @@ class Safety:
         self._pending: dict[Task, list[Revocation]] = {}
         self._full: deque[tuple[int, Picoseconds]] = deque(maxlen=_REMEMBERED)
         self._waiting: list[_Waiting] = []
+        self._unwaited: list[Telling] = []  # that not all have run
         self.held_back = HeldBack(self.found.keep)
         self._promised = Promised(machine, self.found.keep)
         operations.watcher = self
@@ -147,9 +148,11 @@ class Safety:
     def _made_by_code(self, task: OwnTask, telling: Telling | None) -> None:
         """Note whom a protocol that is not pmsim's own has told, and whom it has left out."""
         told = task.told
+        self._settle_calls()
         if telling is None:
-            late = {cpu: at for cpu, at in told.dropped.items() if at > task.now}
-            self.processes.told(task, frozenset(told.dropped), late)
+            called = (one.cpu for one in told.unwaited)
+            known = frozenset((*told.dropped, *called))
+            self.processes.told(task, known, late_of(told, task.now))
         else:
             telling.note_code(told)
             self._told(telling)
@@ -196,7 +199,9 @@ class Safety:
             self._partial.setdefault(task, deque(maxlen=_REMEMBERED)).append(telling)
         if in_turn := self._machine.in_turn:
             self._promised.left_out(cpu for cpu in telling.left_out if cpu in in_turn)
-        if telling.left_out or told is not None:
+        if telling.unwaited:
+            self._going_on(telling)
+        elif telling.left_out or told is not None:
             self._partial.setdefault(task, deque(maxlen=_REMEMBERED)).append(telling)
             everyone = range(self._machine.n_cpus) if told is None else sorted(told)
             told_now = [cpu for cpu in everyone if cpu not in telling.left_out]
@@ -210,6 +215,41 @@ class Safety:
                 self._full.append((telling.up_to, telling.gone_ps))
         else:
             stale.dropped(what.first, what.end, telling.up_to)
+
+    def _going_on(self, telling: Telling) -> None:
+        """Note a shootdown of which some have still to run a call that nobody waits for."""
+        assert telling.told is not None
+        if telling.what.is_everything:
+            told_now = [cpu for cpu in sorted(telling.told) if telling.has_been_run_on(cpu)]
+            told_now = [cpu for cpu in told_now if cpu not in telling.left_out]
+            self.stale.dropped_everything(telling.up_to, told_now)
+        self._unwaited.append(telling)
+        for one in telling.unwaited:
+            one.then(lambda _ended: self._has_run(telling))
+
+    def _has_run(self, telling: Telling) -> None:
+        """Note it if all have run what a shootdown has called them for and nobody waited for."""
+        if not telling.all_have_run:
+            return
+        what, stale = telling.what, self.stale
+        telling.note_all_have_run()
+        self._unwaited.remove(telling)
+        left_out, everyone = set(telling.left_out), range(self._machine.n_cpus)
+        told = everyone if telling.tells_all else sorted(telling.told or ())
+        dropped = [cpu for cpu in told if cpu not in left_out]
+        if what.is_everything and telling.tells_all and not left_out:
+            stale.dropped_everything(telling.up_to)
+            if not self._full or telling.up_to > self._full[-1][0]:
+                self._full.append((telling.up_to, telling.gone_ps))
+        elif what.is_everything:
+            stale.dropped_everything(telling.up_to, dropped, asked=telling.tells_all)
+        elif telling.tells_all:
+            stale.dropped(what.first, what.end, telling.up_to)
+
+    def _settle_calls(self) -> None:
+        """Look which calls have been run by now that nobody waits for."""
+        if self._machine.call_data is not None:
+            self._machine.call_data.settle(self._machine.now)
 
     def _widened(self, what: Dropped) -> Dropped:
         """Return a range as pages of the tree, with all of the large leaves that it touches."""
@@ -226,8 +266,11 @@ class Safety:
             if one.gone_ps is None and telling.covers(one.page, one.pages, one.generation):
                 if closed is None:
                     closed = telling.closed_ps()
-                one.gone_ps, one.closed_ps = telling.gone_ps, closed
                 one.left_out_by = telling if telling.left_out else None
+                if telling.unwaited:
+                    telling.revoked.append(one)
+                else:
+                    one.gone_ps, one.closed_ps = telling.gone_ps, closed
 
     # --- what was taken away, and who relies on that it is gone ----------------------------------
 
@@ -248,6 +291,7 @@ class Safety:
         pending = self._pending.pop(task, None)
         if pending is None:
             return []
+        self._settle_calls()
         partial = self._partial.pop(task, ())
         for one in pending:
             self._gone_before(one)
@@ -267,6 +311,7 @@ class Safety:
     def holds(self, cpu: CpuId, address: int) -> bool:
         """Return whether a CPU, whose task takes a step now, may hold an old translation."""
         page, stale = self.page_of(address), self.stale
+        self._settle_calls()
         generation = stale.newest(page, 1)
         known = stale.current_on(cpu)
         machine = self._machine
@@ -275,6 +320,9 @@ class Safety:
             known = max(known, stale.asked)
         if generation <= known:
             return False
+        for telling in self._unwaited:
+            if telling.touches(page, 1, generation) and telling.has_been_run_on(cpu):
+                return False
         about = (one for one in self._under_way.values() if one.touches(page, 1, generation))
         return not any(one.dropped_on(cpu, self._machine.now) for one in about)
 
@@ -286,6 +334,7 @@ class Safety:
             return
         pending, partial = self._pending.pop(task, []), self._partial.pop(task, ())
         page = self.page_of(address)
+        self._settle_calls()
         own = Revocation(page, pages, self.stale.newest(page, pages), task.now)
         for one in [*pending, own]:
             self._relied_on(task, one, Hazard.USE_AFTER_FREE, partial)
@@ -293,9 +342,13 @@ class Safety:
     def reused(self, task: Task, page: int, pages: Pages) -> None:
         """Look at addresses that are given out: every CPU has forgotten them, or will in time."""
         page &= self._mask
+        self._settle_calls()
         generation = self.stale.newest(page, pages)
         if generation > self.stale.asked:
             cpus = self.stale.stale_on(generation)
+            for telling in self._unwaited:
+                if telling.covers(page, pages, generation):
+                    cpus = [cpu for cpu in cpus if not telling.has_been_run_on(cpu)]
             self.found.on(task, Hazard.USE_AFTER_FREE, page, pages, cpus)
         if self._machine.in_turn:
             self._rely_on_promises(task, page, pages)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pmsim.hardware.call_data import Unwaited
 from pmsim.hardware.own_task import OwnTask
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pmsim.hardware.own_task import Told
     from pmsim.hardware.task import Task
     from pmsim.kernel.dropped import Dropped
+    from pmsim.kernel.safety.violations import Revocation
 
 
 @dataclass(slots=True, eq=False)
@@ -43,9 +45,16 @@ class Telling:
     gone_ps
         When all that were told had dropped it.
     late
-        When those do that have not dropped it yet as the initiator goes on.
+        When those do that have not dropped it yet as the initiator goes on; or the call that each
+        of them has still to run, which nobody waits for.
     known_closed_ps
         From when on it was closed, where the machine is not asked for that.
+    unwaited
+        The calls that some of them have still to run, which nobody waits for.
+    tells_all
+        Whether all CPUs were told, where there are such.
+    revoked
+        What it is to make known that has been revoked, when they have run them.
     """
 
     task: Task
@@ -55,8 +64,11 @@ class Telling:
     told: frozenset[CpuId] | None = None
     left_out: tuple[CpuId, ...] = ()
     gone_ps: Picoseconds = 0
-    late: dict[CpuId, Picoseconds] = field(default_factory=dict)
+    late: dict[CpuId, Picoseconds | Unwaited] = field(default_factory=dict)
     known_closed_ps: Picoseconds | None = None
+    unwaited: list[Unwaited] = field(default_factory=list)
+    tells_all: bool = False
+    revoked: list[Revocation] = field(default_factory=list)
 
     def covers(self, page: int, pages: int, generation: int) -> bool:
         """Return whether it is about all of some pages, and about a change of them."""
@@ -86,7 +98,7 @@ class Telling:
             last = max(task.machine.fabric.acknowledgements(task.cpu).values(), default=0)
         self.gone_ps = max(own, last + words[row + layout.C_RUNS_ON])
         if self.gone_ps > task.now:
-            self.late = still_at_it(task)
+            self.late = dict(still_at_it(task))
 
     def note_code(self, told: Told) -> None:
         """Note what became of it where the code of a protocol that is not pmsim's own made it."""
@@ -94,11 +106,43 @@ class Telling:
         # Until a tick a CPU runs kernel code with what it has been left out of.
         until_tick = self.task.machine.rings is not None
         self.left_out = () if until_tick else tuple(sorted(told.deferred))
-        known = frozenset((*told.dropped, *self.left_out))
-        self.told = None if len(known) == n_cpus else known
+        self.unwaited = told.not_run(now)
+        called = {one.cpu: one for one in self.unwaited}
+        known = frozenset((*told.dropped, *self.left_out, *called))
+        self.tells_all = len(known) == n_cpus
+        self.told = None if self.tells_all and not called else known
         self.gone_ps = max(told.dropped.values(), default=now)
-        self.late = {cpu: at for cpu, at in told.dropped.items() if at > now}
+        self.late = late_of(told, now)
         self.known_closed_ps = max(self.began_ps, told.closed_ps)
+
+    def has_been_run_on(self, cpu: CpuId) -> bool:
+        """Return whether it was told a CPU that has dropped it, where others have not run it yet.
+
+        One that was left out has done so if its task takes a step now.
+        """
+        return self.told is not None and cpu in self.told and not _goes_on(self.late.get(cpu))
+
+    @property
+    def all_have_run(self) -> bool:
+        """Whether all targets of calls that nobody waits for have run them."""
+        return all(one.gone_ps is not None for one in self.unwaited)
+
+    def note_all_have_run(self) -> None:
+        """Note it, and with it when what was revoked is gone."""
+        closed = self.known_closed_ps or 0
+        for one in self.unwaited:
+            assert one.gone_ps is not None
+            self.gone_ps = max(self.gone_ps, one.gone_ps)
+            closed = max(closed, one.start_ps)
+        self.known_closed_ps = closed
+        for revoked in self.revoked:
+            if revoked.left_out_by is not None:
+                revoked.closed_ps = closed
+                revoked.late_ps = max(revoked.late_ps, self.gone_ps)
+                if revoked.gone_ps is not None:
+                    revoked.gone_ps = revoked.late_ps
+            elif revoked.gone_ps is None or self.gone_ps < revoked.gone_ps:
+                revoked.gone_ps, revoked.closed_ps = self.gone_ps, closed
 
     def note_own(self) -> None:
         """Note that the task's own CPU alone has dropped it."""
@@ -147,6 +191,17 @@ class Telling:
             return cpu in left_out
         cost = words[at + layout.E_COST]
         return bool(words[at + layout.E_ACK] + (cost >> 3) * (cost >> 1 & 1) <= now)
+
+
+def _goes_on(late: Picoseconds | Unwaited | None) -> bool:
+    """Return whether a CPU has still to run a call that nobody waits for."""
+    return isinstance(late, Unwaited) and late.gone_ps is None
+
+
+def late_of(told: Told, now: Picoseconds) -> dict[CpuId, Picoseconds | Unwaited]:
+    """Return when CPUs drop what a protocol's code has told them that have not by now."""
+    called = {one.cpu: one for one in told.not_run(now)}
+    return {cpu: at for cpu, at in told.dropped.items() if at > now} | called
 
 
 def still_at_it(task: Task) -> dict[CpuId, Picoseconds]:
