@@ -64,7 +64,7 @@ def calibrate(
     if not quiet:
         from pmsim.cli.compiling import compile_passes
 
-        compile_passes(turns=like is not None and freezes(like))
+        compile_passes(apart=like is not None and freezes(like))
     length = {} if seconds is None else {"seconds": seconds}
     with at_work(), _shown(wanted=not quiet) as report:
         found = measure(like=like, kernel=kernel, report=report, **length)

@@ -75,7 +75,7 @@ def reproduce(
     if not quiet:
         from pmsim.cli.compiling import compile_passes
 
-        compile_passes(turns=any(one.takes_turns for one in chosen))
+        compile_passes(apart=any(one.compiles_apart for one in chosen))
     with at_work():
         with _shown(wanted=not quiet) as progress:
             found = run(*chosen, workers=workers, progress=progress, intervals=intervals)

@@ -88,9 +88,9 @@ def run(
     check_memory()
     if not quiet:
         from pmsim.cli.compiling import compile_passes
-        from pmsim.simulation.run.compiling import takes_turns
+        from pmsim.simulation.run.compiling import compiles_apart
 
-        compile_passes(turns=any(takes_turns(one.resolve()) for one in scenarios))
+        compile_passes(apart=any(compiles_apart(one.resolve()) for one in scenarios))
     from pmsim.simulation.result.place import check_place
 
     for place in places:

@@ -79,9 +79,9 @@ def sensitivity(
     check_memory()
     if not quiet:
         from pmsim.cli.compiling import compile_passes
-        from pmsim.simulation.run.compiling import takes_turns
+        from pmsim.simulation.run.compiling import compiles_apart
 
-        compile_passes(turns=takes_turns(scenario.resolve()))
+        compile_passes(apart=compiles_apart(scenario.resolve()))
     from pmsim.experiments.constants.sensitivity import Effort
 
     found = _run(

@@ -105,12 +105,12 @@ def sweep(
     if not quiet:
         from pmsim.cli.compiling import compile_passes
         from pmsim.experiments.plan import plan_of
-        from pmsim.simulation.run.compiling import takes_turns
+        from pmsim.simulation.run.compiling import compiles_apart, may_compile_apart
 
         # What is wrong with the cells is told before anybody waits for the compiler.
         check = partial(plan_of, scenario, given, sample=sample, force=force)
-        may_take_turns = "overcommit" in f"{given} {scenario.sweep}"
-        compile_passes(first=check, turns=may_take_turns or takes_turns(scenario.resolve()))
+        apart = may_compile_apart(f"{given} {scenario.sweep}") or compiles_apart(scenario.resolve())
+        compile_passes(first=check, apart=apart)
     result = _run(
         place,
         scenario=scenario,

@@ -23,7 +23,7 @@ from pmsim.scenario.meant import refuse_others
 from pmsim.scenario.nodes import Leaf, Node, Table, find
 from pmsim.scenario.read import read_file
 from pmsim.scenario.scenario import Scenario, load
-from pmsim.simulation.run.compiling import takes_turns
+from pmsim.simulation.run.compiling import compiles_apart
 
 RUN: Final = "run"
 """What a point's only run is called."""
@@ -134,13 +134,13 @@ class Experiment:
         return _FAMILIES[resolved.kernel.arch]
 
     @property
-    def takes_turns(self) -> bool:
-        """Whether any of its runs is one of CPUs that do not always run."""
+    def compiles_apart(self) -> bool:
+        """Whether all is compiled apart for any of its runs."""
         runs = [changes for point in self.points for changes in point.runs.values()]
         # To resolve all runs takes longer than to compile: those of other hosts will do.
         hosted = [changes for changes in runs if any(map(_is_of_the_host, changes))]
         scenarios = [self.scenario, *(self.scenario.with_nodes(list(one)) for one in hosted)]
-        return any(takes_turns(one.resolve()) for one in scenarios)
+        return any(compiles_apart(one.resolve()) for one in scenarios)
 
     def measured(self, point: Point) -> float:
         """Return a point's measured figure in the experiment's unit."""

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -18,9 +19,11 @@ from pmsim.cli.compiling import compile_passes
 from pmsim.errors import Fault, ScenarioError
 from pmsim.hardware.passes import cache
 from pmsim.hardware.passes.jit import internals
+from pmsim.hardware.shootdown.own import protocol
+from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.scenario.platform import platform_data
 from pmsim.scenario.scenario import load
-from pmsim.simulation.run.compiling import takes_turns
+from pmsim.simulation.run.compiling import compiles_apart
 
 
 @pytest.fixture
@@ -86,37 +89,53 @@ def test_code_of_every_entry_point_is_enough(empty: Path, tmp_path: Path) -> Non
     assert cache.is_complete()
 
 
-@pytest.mark.parametrize(("kept", "turns", "said"), [
+@pytest.mark.parametrize(("kept", "apart", "said"), [
     (False, False, "the first run compiles the simulated machine, once: about 10 s"),
     (False, True, "the first run compiles the simulated machine, once: about 20 s"),
     (True, False, ""),
-    (True, True, "the first run of CPUs that take turns compiles the machine anew, once: about 10"),
+    (True, True, "the first run of CPUs that take turns, or of a protocol that does not wait for"
+                 " calls, compiles the machine anew, once: about 10"),
 ])  # fmt: skip
 def test_compiling_for_cpus_that_take_turns_is_announced_too(
     empty: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
-    kept: bool, turns: bool, said: str,
+    kept: bool, apart: bool, said: str,
 ) -> None:  # fmt: skip
     place = cache.directory()
     assert place is not None
     keep_code(place, *(ENTRIES if kept else ()))
     compiled = []
     monkeypatch.setattr("pmsim.cli.compiling._compile", lambda **told: compiled.append(told))
-    compile_passes(turns=turns)
+    compile_passes(apart=apart)
     assert said in capsys.readouterr().err
-    assert [told["turns"] for told in compiled] == ([turns] if said else [])
-    cache.note_turns()
-    assert cache.is_complete(takes_turns=True) == kept
+    assert [told["apart"] for told in compiled] == ([apart] if said else [])
+    cache.note_apart()
+    assert cache.is_complete(apart=True) == kept
 
 
-@pytest.mark.parametrize(("overcommit", "turns"), [(1, False), (2, True)])
-def test_a_guest_with_overcommit_has_cpus_that_take_turns(overcommit: int, turns: bool) -> None:
+@pytest.mark.parametrize(("overcommit", "apart"), [(1, False), (2, True)])
+def test_a_guest_with_overcommit_has_cpus_that_take_turns(overcommit: int, apart: bool) -> None:
     guest = load("guest-policy-load").with_(**{"machine.host.overcommit": overcommit})
-    assert takes_turns(guest.resolve()) == turns
+    assert compiles_apart(guest.resolve()) == apart
 
 
-@pytest.mark.parametrize(("name", "turns"), [("li-2017", True), ("zeng-2022", False)])
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_protocol_that_does_not_wait_has_the_machine_compiled_apart(apart: bool) -> None:
+    class Mine:
+        promises = "gone"
+        waits = not apart
+
+        def shootdown(self, initiator: Any, flush: Any) -> Any:
+            yield from initiator.cross_call(flush.targets, flush.function)
+
+    with PROTOCOLS.scoped():
+        protocol("mine")(Mine)
+        scenario = load("policy-load").with_(**{"kernel.shootdown": "mine"})
+        assert compiles_apart(scenario.resolve()) == apart
+
+
+@pytest.mark.parametrize(("name", "apart"), [("li-2017", True), ("zeng-2022", False)])
 def test_an_experiment_with_guests_that_share_a_host_announces_what_it_compiles(
-    name: str, turns: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    name: str, apart: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     said = []
 
@@ -126,18 +145,18 @@ def test_an_experiment_with_guests_that_share_a_host_announces_what_it_compiles(
 
     monkeypatch.setattr("pmsim.cli.compiling.compile_passes", told)
     CliRunner().invoke(app, ["reproduce", name, "--out", str(tmp_path / "out")])
-    assert said == [{"turns": turns}]
+    assert said == [{"apart": apart}]
 
 
-@pytest.mark.parametrize(("overcommit", "turns"), [(1, False), (2, True)])
+@pytest.mark.parametrize(("overcommit", "apart"), [(1, False), (2, True)])
 def test_calibrating_like_such_a_guest_announces_it_too(
-    overcommit: int, turns: bool, tmp_path: Path
+    overcommit: int, apart: bool, tmp_path: Path
 ) -> None:
     data = platform_data("kvm-milan")
     data["host"] = {**data["host"], "overcommit": overcommit}
     file = tmp_path / "mine.yaml"
     YAML().dump({"pmsim": 1, **data}, file)
-    assert freezes(str(file)) is turns
+    assert freezes(str(file)) is apart
 
 
 @pytest.mark.parametrize("where", ["chosen", "beside", "user"])

@@ -7,50 +7,62 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pmsim.hardware.passes import cache
+from pmsim.hardware.shootdown.protocol import Shootdown
+from pmsim.hardware.shootdown.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
     from pmsim.scenario.resolve import ResolvedScenario
 
 
-def takes_turns(scenario: ResolvedScenario) -> bool:
-    """Return whether a scenario's CPUs do not always run: for those all is compiled apart."""
-    host = scenario.machine.host
-    return host is not None and host.freezes
+def compiles_apart(scenario: ResolvedScenario) -> bool:
+    """Return whether all is compiled apart for a scenario.
+
+    For CPUs that do not always run, and for protocols that call CPUs and do not wait for them.
+    """
+    host, shootdown = scenario.machine.host, scenario.kernel.shootdown
+    goes_on = isinstance(shootdown, Shootdown) and shootdown.protocol.goes_on
+    return goes_on or (host is not None and host.freezes)
 
 
-def is_compiled(*, turns: bool = False) -> bool:
+def may_compile_apart(varied: str) -> bool:
+    """Return whether a sweep, of whose keys and values this is a text, may have such scenarios."""
+    go_on = (name for name, one in PROTOCOLS.items() if one.goes_on)
+    return any(word in varied for word in ("overcommit", *go_on))
+
+
+def is_compiled(*, apart: bool = False) -> bool:
     """Return whether a run can begin at once; also where nothing is compiled at all.
 
     Parameters
     ----------
-    turns
-        Whether it is a run of CPUs that take turns.
+    apart
+        Whether it is a run for which all is compiled apart: `compiles_apart`.
     """
-    return os.environ.get("NUMBA_DISABLE_JIT") == "1" or cache.is_complete(takes_turns=turns)
+    return os.environ.get("NUMBA_DISABLE_JIT") == "1" or cache.is_complete(apart=apart)
 
 
-def functions_to_compile(*, turns: bool = False) -> int:
+def functions_to_compile(*, apart: bool = False) -> int:
     """Return how many functions `compile_machine` compiles."""
-    return cache.functions() * (_is_missing() + turns)
+    return cache.functions() * (_is_missing() + apart)
 
 
 def _is_missing() -> bool:
     return not cache.is_complete()
 
 
-def compile_machine(compiled_one: Callable[[], None], *, turns: bool = False) -> None:
+def compile_machine(compiled_one: Callable[[], None], *, apart: bool = False) -> None:
     """Compile everything that any machine needs, and keep it; call back for each function.
 
     Parameters
     ----------
     compiled_one
         Called for each.
-    turns
-        Whether also what machines need whose CPUs take turns.
+    apart
+        Whether also what machines need for which all is compiled apart.
     """
     from pmsim.hardware.passes import jit, replay, steps
 
     with jit.watched(compiled_one):
-        for apart in [False, True][: 1 + turns]:
-            steps.prepare(takes_turns=apart)
-            jit.compile_entry(replay.replay, backwards=apart)
+        for backwards in [False, True][: 1 + apart]:
+            steps.prepare(apart=backwards)
+            jit.compile_entry(replay.replay, backwards=backwards)
