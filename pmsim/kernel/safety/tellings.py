@@ -7,7 +7,7 @@ the last handler began. Not what a protocol promises, but what happened.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pmsim.hardware.call_data import Unwaited
 from pmsim.hardware.own_task import OwnTask
@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from pmsim.hardware.own_task import Told
     from pmsim.hardware.task import Task
     from pmsim.kernel.dropped import Dropped
-    from pmsim.kernel.safety.violations import Revocation
+
+
+class Revoked(Protocol):
+    """A change that took rights away (`violations.Revocation`), as far as it is filled in here."""
+
+    gone_ps: Picoseconds | None
+    closed_ps: Picoseconds | None
+    left_out_by: Telling | None
+    late_ps: Picoseconds
 
 
 @dataclass(slots=True, eq=False)
@@ -68,7 +76,7 @@ class Telling:
     known_closed_ps: Picoseconds | None = None
     unwaited: list[Unwaited] = field(default_factory=list)
     tells_all: bool = False
-    revoked: list[Revocation] = field(default_factory=list)
+    revoked: list[Revoked] = field(default_factory=list)
 
     def covers(self, page: int, pages: int, generation: int) -> bool:
         """Return whether it is about all of some pages, and about a change of them."""
