@@ -149,13 +149,8 @@ class FreeSpace:
             size -= count
         return taken
 
-    def give(self, start: int, size: int) -> int:
+    def give(self, start: int, size: int) -> None:
         """Return numbers that were taken; neighbouring blocks merge.
-
-        Returns
-        -------
-        int
-            The first number of the block that they are now part of.
 
         Raises
         ------
@@ -169,7 +164,8 @@ class FreeSpace:
         if at < len(starts) and starts[at] == start + size and before + (at > 0) <= start:
             # The most frequent case by far: what was taken last comes back first.
             self.free += size
-            return self._extend_down(chunk, at, start)
+            self._extend_down(chunk, at, start)
+            return
         right = self._right_of(chunk, at)
         after = self.end if right is None else self._starts[right[0]][right[1]]
         if not before <= start < start + size <= after:
@@ -185,9 +181,8 @@ class FreeSpace:
         else:
             self._insert(chunk, at, start, size)
         self._lower_cursors(start, size)
-        return start
 
-    def _extend_down(self, chunk: int, at: int, start: int) -> int:
+    def _extend_down(self, chunk: int, at: int, start: int) -> None:
         """Let a block begin further below."""
         starts, sizes = self._starts[chunk], self._sizes[chunk]
         sizes[at] = size = sizes[at] + starts[at] - start
@@ -197,7 +192,6 @@ class FreeSpace:
             self._bounds[chunk] = size
         if self._cursors:
             self._lower_cursors(start, size)
-        return start
 
     def _lower_cursors(self, start: int, size: int) -> None:
         """Let searches for no more than ``size`` begin at a block of that size again."""

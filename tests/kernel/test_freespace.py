@@ -126,12 +126,6 @@ def test_a_place_is_looked_for_from_a_number_on(chunk: int) -> None:
     assert space.take_above(0, 4) == (10, 0)
 
 
-def test_numbers_that_come_back_tell_where_their_block_begins() -> None:
-    space = FreeSpace(0, 100)
-    space.take(100)
-    assert [space.give(start, 10) for start in (20, 40, 30, 10, 60)] == [20, 40, 20, 10, 60]
-
-
 def test_nothing_is_taken_where_too_little_is_free() -> None:
     space = FreeSpace(0, 10)
     assert space.take_scattered(11) is None

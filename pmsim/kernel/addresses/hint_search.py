@@ -27,12 +27,12 @@ class _Walk(WithoutNodes):
         """As many as there are areas."""
         return len(self._areas)
 
-    def _walked(self, start: Pages, found: Pages | None, where: AddressRange) -> None:
+    def _walked(self, start: Pages, found: int | None, pages: Pages, where: AddressRange) -> None:
         """Count the steps from a page to the place that was found, or to the end of a range."""
         end = where.space.end if found is None else found
         self.steps = self._areas.between(start, end)
         if found is not None:
-            self._areas.add(found)
+            self._areas.add(found, found + pages)
 
     def _off(self, share: Share) -> None:
         self._areas.remove(area.page for area in share.areas)
@@ -46,7 +46,7 @@ class ListSearch(_Walk):
     def take(self, cpu: CpuId, where: AddressRange, pages: Pages, align: Pages) -> int | None:
         """Take the lowest place; see `AddressSearch.take`."""
         page = where.space.take(pages, align)
-        self._walked(where.space.start, page, where)
+        self._walked(where.space.start, page, pages, where)
         return page
 
     def give(self, share: Share, *, full: bool) -> None:
@@ -85,13 +85,23 @@ class HintSearch(_Walk):
         if self._place is None:
             self._passed = 0
         self._start, self._align = space.start, align
-        start = self._place or space.start
-        page, passed = space.take_above(start, pages, align)
-        self._walked(start, page, where)
+        page, passed = space.take_above(self._place or space.start, pages, align)
+        self._walked(self._first(where, align), page, pages, where)
         self._passed = max(self._passed, passed)
         if page is not None:
             self._place = page + pages
         return page
+
+    def _first(self, where: AddressRange, align: Pages) -> Pages:
+        """Return the page from which on areas are walked.
+
+        Without a remembered area a look into the tree finds the first that ends at the lowest
+        aligned page or behind it; those below are no steps.
+        """
+        if self._place is not None:
+            return self._place
+        lowest = where.space.start
+        return max(lowest, self._areas.reaching(lowest + -lowest % align))
 
     def give(self, share: Share, *, full: bool) -> None:
         """Free the areas' addresses; the search goes on from the lowest, if it is below its place.
@@ -100,11 +110,11 @@ class HintSearch(_Walk):
         """
         self._off(share)
         for page, pages, where in merged(share.areas):
-            block = where.space.give(page, pages)
+            where.space.give(page, pages)
             if self._place is None:
                 continue
             if page + pages < self._start:
                 self._place = None
             elif page < self._place:
-                # The area before the freed one is remembered: its end is where the hole begins.
-                self._place = block
+                # Remembered is the area before the freed one, of any range; or none (rb_prev).
+                self._place = self._areas.end_before(page)

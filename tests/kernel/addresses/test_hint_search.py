@@ -101,8 +101,7 @@ def test_it_finds_what_a_walk_of_the_list_finds(
             page = search.take(0, chosen, number, align)
             assert page == walk.take(first, first + size, number, align)
             if page is not None:
-                # Where the search begins inside an area that an alignment cuts, it has passed it.
-                assert 0 <= search.steps - walk.steps <= (align > 1)
+                assert search.steps == walk.steps
                 live.append((FreedArea(page, number, chosen), (page, page + number)))
         elif live:
             # A purge gives several areas back at once, by address.
@@ -143,6 +142,26 @@ def test_a_hole_of_just_the_size_that_was_passed_by_is_not_found_again() -> None
     # One page is left above; the kernel looks below for less than 4 pages only.
     assert search.take(0, where, 4, 1) is None
     assert search.take(0, where, 3, 1) == 100
+
+
+def test_areas_below_the_lowest_aligned_page_are_no_steps() -> None:
+    where, search = ranges(), HintSearch()
+    for size in (1, 2, 8):
+        search.take(0, where["vmalloc"], size, 1)
+    search.take(0, where["modules"], 1, 1)
+    # From 104 on, which the third area covers; the two below it are not looked at.
+    assert (search.take(0, where["vmalloc"], 1, 8), search.steps) == (112, 1)
+
+
+def test_nothing_is_remembered_once_the_lowest_area_is_freed() -> None:
+    where, search = ranges()["vmalloc"], HintSearch()
+    # An alignment leaves 4 pages below the first area, which the second passes by.
+    assert [search.take(0, where, size, align) for size, align in ((1, 8), (5, 1))] == [104, 105]
+    search.give(Share(0, [FreedArea(104, 1, where)]), full=False)
+    # There is no area before it: the next search begins anew, and has passed no hole.
+    assert search.take(0, where, 4, 1) == 100
+    # So one for a page goes on behind this one: it does not look below for holes, nor pass an area.
+    assert (search.take(0, where, 1, 1), search.steps) == (104, 0)
 
 
 @pytest.mark.parametrize("full", [True, False])
