@@ -3,14 +3,13 @@
 Whatever drops translations goes the way of the protocol's class (`shootdown.own`), primitive by
 primitive; all that else calls other CPUs is a cross-call as ever. A shootdown is one row of the
 log, whatever it is made of: the rows of its primitives are taken off the log again and put
-together.
+together (`told`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Generator, Sequence
+from dataclasses import replace
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pmsim.errors import PmsimError, ProgramError
-from pmsim.hardware.call_data import Unwaited
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act, call
 from pmsim.hardware.shootdown.initiator import MODES, Ack, Flush, Initiator, Mode
@@ -27,6 +25,7 @@ from pmsim.hardware.shootdown.protocols import number_of
 from pmsim.hardware.shootdown.tlbi import Invalidation, invalidate_all, invalidate_pages
 from pmsim.hardware.task import EVERYONE, NO_JITTER, Checked, Task
 from pmsim.hardware.tlb import CallKind
+from pmsim.hardware.told import Told, What
 from pmsim.hardware.topology import ByDistance
 from pmsim.steps import Steps
 
@@ -35,53 +34,9 @@ if TYPE_CHECKING:
     from pmsim.hardware.tlb import FlushFunction
 
 Ints = npt.NDArray[np.int64]
-What = tuple[int, int, int, int]
-"""What the row of a shootdown says of it: kind, cause, operation and pages."""
 
 AT_ONCE = np.zeros(1, dtype=np.int64)
 """For answers that take no time after what the initiator does itself."""
-
-
-@dataclass(slots=True)
-class Told:
-    """What has become of one shootdown so far.
-
-    Attributes
-    ----------
-    dropped
-        When each CPU had dropped it, the initiator's too; the last time, if it was told again.
-    deferred
-        The CPUs that drop it later.
-    closed_ps
-        From when on none of the former ran code that could use it.
-    acks, rows
-        The last acknowledgement of each target; and the rows of its primitives.
-    note
-        The number of what was written into the ring of its CPU.
-    number
-        By which it is known what was put off; `layout.NONE` where nothing was.
-    unwaited
-        The calls that nobody waits for, target by target.
-    """
-
-    dropped: dict[int, int] = field(default_factory=dict)
-    deferred: list[int] = field(default_factory=list)
-    closed_ps: int = 0
-    acks: dict[int, int] = field(default_factory=dict)
-    rows: list[list[int]] = field(default_factory=list)
-    number: int = layout.NONE
-    note: int = layout.NONE
-    unwaited: list[Unwaited] = field(default_factory=list)
-
-    def has_dropped(self, at: Mapping[int, int]) -> None:
-        """Note when CPUs have dropped it; a function that was acknowledged early may end later."""
-        for cpu, instant in at.items():
-            self.dropped[cpu] = max(self.dropped.get(cpu, 0), instant)
-
-    def not_run(self, now: int) -> list[Unwaited]:
-        """Return the calls that nobody waits for whose targets have not dropped it by now."""
-        dropped = self.dropped
-        return [one for one in self.unwaited if not dropped.get(one.cpu, now + 1) <= now]
 
 
 class OwnTask(Task):
@@ -247,33 +202,13 @@ class OwnTask(Task):
             yield following
 
     def _log(self, start: int, what: What) -> None:
-        """Write the row of a shootdown that is over: its parts are those of its primitives.
-
-        What they leave is the initiator's own work.
-        """
-        told, now = self.told, self.now
-        row = np.zeros(layout.LOG_ROW, dtype=np.int64)
-        if told.rows:
-            rows = np.array(told.rows)
-            longest = rows[np.argmax(rows[:, layout.L_END] - rows[:, layout.L_START])]
-            row[:] = longest
-            summed = [*range(layout.L_QUEUE, layout.L_RESUME + 1), layout.L_INVALIDATIONS]
-            row[summed] = rows[:, summed].sum(axis=0)
-        else:
-            row[[layout.L_SLOWEST_CPU, layout.L_SLOWEST_REASON]] = layout.NONE, layout.R_LOCAL
-        parts = slice(layout.L_QUEUE, layout.L_RESUME + 1)
-        row[layout.L_LOCAL] += now - start - int(row[parts].sum())
-        row[[layout.L_CPU, layout.L_TASK, layout.L_START, layout.L_END]] = (
-            self.cpu, self.number, start, now,
-        )  # fmt: skip
-        row[[layout.L_KIND, layout.L_CAUSE, layout.L_OPERATION, layout.L_PAGES]] = what
-        called = {one.cpu for one in told.unwaited}
-        row[layout.L_TARGETS] = len((told.dropped.keys() | called) - {self.cpu})
+        """Write the row of a shootdown that is over."""
+        told, fabric = self.told, self.machine.fabric
+        row = told.row(self.cpu, start, self.now, what)
+        row[layout.L_TASK] = self.number
         row[layout.L_PROTOCOL] = number_of(self.machine.shootdown.protocol)
-        row[layout.L_GONE] = max(told.dropped.values(), default=layout.NONE)
-        row[layout.L_LEFT_OUT] = len(told.deferred)
         row[layout.L_DEFERRAL] = self._awaited_by_its_row(told)
-        self.machine.fabric.log[:, self._words[layout.LOG_ROWS]] = row
+        fabric.log[:, self._words[layout.LOG_ROWS]] = row
         self._words[layout.LOG_ROWS] += 1
 
     def _awaited_by_its_row(self, told: Told) -> int:
@@ -363,7 +298,7 @@ class TaskInitiator(Initiator):
         made = data.begin(task.cpu, targets)
         told.unwaited += made
         for one in made:
-            one.then(partial(_has_run, told))
+            one.then(told.has_run)
             if machine.interruptions is not None and machine.interruptions.watches(one.cpu):
                 told_of = (task.cpu, task.number, *self._what[:3])
                 one.note = told_of, began, number_of(machine.shootdown.protocol)
@@ -496,14 +431,6 @@ class TaskInitiator(Initiator):
         told.rows.append(self._machine.fabric.log[:, last].tolist())
         self._words[layout.LOG_ROWS] = last
         return told
-
-
-def _has_run(told: Told, one: Unwaited) -> None:
-    """Note that a target of a call that nobody waits for has run its function."""
-    assert one.gone_ps is not None
-    assert one.given_back_ps is not None
-    told.has_dropped({one.cpu: one.gone_ps})
-    told.acks[one.cpu] = max(told.acks.get(one.cpu, 0), one.given_back_ps)
 
 
 def _checked(steps: Any, initiator: Initiator) -> Steps:

@@ -18,8 +18,8 @@ from pmsim.units import CpuId, Picoseconds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pmsim.hardware.own_task import Told
     from pmsim.hardware.task import Task
+    from pmsim.hardware.told import Told
     from pmsim.kernel.dropped import Dropped
 
 
