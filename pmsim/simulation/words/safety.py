@@ -26,13 +26,16 @@ def unsafe(summary: Summary) -> list[str]:
     if found is None or found.first is None:
         return []
     first = found.first
-    parts = [f"{found.by_kind[name]:,} {_COULD[name]} ({name})" for name in found.by_kind]
+    parts = [
+        f", {counted(times, 'time')}, {_COULD[kind]} ({kind})"
+        for kind, times in found.by_kind.items()
+    ]
     until = "for the rest of the run" if first.to_ps is None else (
         f"for {time(first.to_ps - first.from_ps)}"
     )  # fmt: skip
     call = f" after {first.call} of {counted(first.pages, 'page')}" if first.call else ""
     said = (
-        f"Unsafe: when the kernel went on, a CPU could still, {' and '.join(parts)};"
+        f"Unsafe: when the kernel went on, a CPU could still{' and'.join(parts)};"
         f" first CPU {first.cpu} at {time(first.from_ps)}, {until}{call}."
     )
     return [said, _TOO_LATE] if found.held_pages and first.kind == "use_after_free" else [said]
