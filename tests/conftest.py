@@ -9,8 +9,10 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-# No deadlines: a test that compiles, or shares its CPU, is no failure.
+# No deadlines: a test that compiles, or shares its CPU, is no failure. What gates a change draws
+# the same examples each time, that it depends on the change alone; whoever works draws others.
 settings.register_profile("default", deadline=None)
+settings.register_profile("gate", deadline=None, derandomize=True)
 settings.register_profile("few", deadline=None, max_examples=25)
 settings.register_profile("many", deadline=None, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
