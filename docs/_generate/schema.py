@@ -79,6 +79,8 @@ def _is_aside(schema: Schema) -> bool:
 
 def _plain(schema: Schema, link: Link) -> str:
     kind = schema.get("type")
+    if schema.get("format") == "address":
+        return f"an address, from {schema['minimum']:#x}"
     if kind == "array":
         return f"a list, each {holds(schema['items'], link)}" if "items" in schema else "a list"
     if kind == "string":

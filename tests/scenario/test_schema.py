@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,8 @@ BASE: dict[str, Any] = {
         {"kernel": "linux-9"},
         {"kernel": {"ceiling": "3 pages"}},
         {"kernel": {"profile": "linux-6.1-x86_64", "celing": "3 pages"}},
+        {"kernel": {"vmalloc_start": 4096}},
+        {"kernel": {"vmalloc_start": "4KiB"}},
         {"measure": {"warmup": "never"}},
         {"sweep": {"seed": []}},
     ],
@@ -100,6 +103,31 @@ def test_what_one_key_alone_gets_wrong_both_refuse(changes: dict[str, Any]) -> N
         Scenario.from_dict(BASE | changes)
     assert complaints(BASE | changes)
     assert not complaints(BASE)
+
+
+@pytest.mark.parametrize("address", [0xFFFFC90000000000, "0xffffc90000000000"])
+def test_an_address_may_be_quoted(address: int | str) -> None:
+    data = BASE | {"kernel": {"profile": "linux-6.1-x86_64", "vmalloc_start": address}}
+    assert Scenario.from_dict(data).resolve().as_dict()["kernel"]
+    assert complaints(data) == []
+
+
+def test_limits_are_words_of_json_schema() -> None:
+    # Pydantic writes its own ("ge") where a limit stands behind a function.
+    assert not {"ge", "gt", "le", "lt"} & set(words_of(schema()))
+
+
+def words_of(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        for word, value in schema.items():
+            if word == "properties":  # whose words are keys of scenarios
+                yield from words_of(list(value.values()))
+            else:
+                yield word
+                yield from words_of(value)
+    elif isinstance(schema, list):
+        for one in schema:
+            yield from words_of(one)
 
 
 def test_a_default_is_written_with_its_unit() -> None:

@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationInfo,
+    WithJsonSchema,
 )
 
 from pmsim.kernel.geometry import Geometry
@@ -107,7 +108,18 @@ RangeSize = Annotated[PositiveSize, AfterValidator(_whole_pages)]
 TableLevels = Annotated[Literal[2, 3, 4, 5], AfterValidator(_levels)]
 PageSize = Annotated[Size, AfterValidator(_page)]
 Address = Annotated[
-    int, BeforeValidator(_address_from_text), Field(ge=LOWEST_ADDRESS, lt=1 << 64, strict=True)
+    int,
+    Field(ge=LOWEST_ADDRESS, lt=1 << 64, strict=True),
+    BeforeValidator(_address_from_text),
+    WithJsonSchema(
+        {
+            "format": "address",
+            "type": ["integer", "string"],
+            "minimum": LOWEST_ADDRESS,
+            "exclusiveMaximum": 1 << 64,
+            "pattern": "^0[xX][0-9a-fA-F]{8,16}$",
+        }
+    ),
 ]
 """A page's virtual address in the kernel's half of the address space."""
 

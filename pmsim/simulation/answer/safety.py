@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Final
 
 from pmsim.simulation.answer.summary import Exposed, FirstViolation, Overwritten, Safe
+from pmsim.simulation.tables.arrays import filled
 from pmsim.simulation.tables.source import TableSource, whole
 
 KINDS: Final = ("write_after_protect", "use_after_free", "table_reuse")
@@ -52,7 +53,7 @@ def _first(files: TableSource) -> FirstViolation:
 def _call(files: TableSource, run: int, number: int) -> str | None:
     """Return the kind of an operation of a run; None where it has no row."""
     for batch in files.arrow_batches("operations", ("replication", "id", "kind")):
-        runs, ids = batch.column(0).to_numpy(), batch.column(1).to_numpy()
+        runs, ids = (filled(batch.column(place)) for place in range(2))
         found = ((runs == run) & (ids == number)).nonzero()[0]
         if found.size:
             return str(batch.column(2)[int(found[0])].as_py())

@@ -15,6 +15,7 @@ import pyarrow as pa
 Number = Literal["int", "float", "bool"]
 
 _TYPES = {"int": np.int64, "float": np.float64, "bool": np.bool_}
+_NATIVE = {pa.int64(): np.int64, pa.int32(): np.int32, pa.float64(): np.float64}
 
 
 def numbers(values: Sequence[Any] | npt.NDArray[Any], kind: Number = "int") -> pa.Array:
@@ -68,8 +69,7 @@ def filled(column: pa.Array) -> npt.NDArray[Any]:
         return np.empty(0, dtype=np.int64)
     if pa.types.is_boolean(column.type):
         return _bools(data, end)[column.offset :]
-    kind = column.type.to_pandas_dtype()
-    values = np.frombuffer(data, kind, end)[column.offset :]
+    values = np.frombuffer(data, _NATIVE[column.type], end)[column.offset :]
     if column.null_count:
         return np.where(_bools(known, end)[column.offset :], values, -1)
     return values
