@@ -77,6 +77,7 @@ class ChangePageAttr:
         self.cpa_lock = context.spinlock("cpa_lock", guards=0)
         self.pgd_lock = context.spinlock("pgd_lock", guards=0)
         self._both_held = context.profile.split_under == "cpa_and_pgd_lock"
+        self._others_join = context.profile.cpa_collapse
         self._local_flush = context.machine.costs.tlb.flush_all
         self._costs = context.costs
         self._tlbflush = context.tlbflush
@@ -90,10 +91,11 @@ class ChangePageAttr:
         counts = []
         for span in spans:
             yield from self._operations.lock(task, self.cpa_lock)
-            while leaf := first_to_split(self._pagetable, span, change):
-                yield from self._split(task, leaf)
+            yield from self._split_all(task, span, change)
             entries = self._pagetable.leaves(span.address, span.pages)
             yield from self._operations.compute(task, entries * self._costs.set_memory_page)
+            if self._others_join:  # who joins leaves again does not hold cpa_lock
+                yield from self._split_all(task, span, change)
             counts.append(self._pagetable.protect(span.address, span.pages, *change))
             self._touched.entries_changed(span.address, span.pages)
             self._safety.revoked(task, span.address, span.pages)
@@ -115,6 +117,10 @@ class ChangePageAttr:
             self._safety.table_unlinked(task)
             yield from self._tlbflush.flush_tlb_all(task, Cause.COLLAPSE, frees_tables=True)
             self._safety.table_freed(task, address, pages)
+
+    def _split_all(self, task: Task, span: Span, change: Change) -> Steps:
+        while leaf := first_to_split(self._pagetable, span, change):
+            yield from self._split(task, leaf)
 
     def _split(self, task: Task, leaf: Leaf) -> Steps:
         """Split a large leaf (``split_large_page``); cpa_lock is held before and after.
@@ -165,9 +171,16 @@ class QuietChanges:
         What it stands on.
     lock
         Held for all spans of a call: the lock of ``init_mm`` on RISC-V, none on Arm.
+    split_lock
+        Held while leaves are split, where there is no other: ``pgtable_split_lock`` of arm64.
     """
 
-    def __init__(self, context: KernelContext, lock: KernelMutex | None = None) -> None:
+    def __init__(
+        self,
+        context: KernelContext,
+        lock: KernelMutex | None = None,
+        split_lock: KernelMutex | None = None,
+    ) -> None:
         self._page_size = context.profile.page_size
         self._costs = context.costs
         self._operations = context.operations
@@ -176,6 +189,7 @@ class QuietChanges:
         self._pagetable = context.part(kernel_page_table)
         self._barriers = context.part(PteBarriers)
         self._lock = lock
+        self._split_lock = split_lock
 
     def change(self, task: Task, spans: Sequence[Span], change: Change) -> Changed:
         """Change spans, splitting what must be; see `EntryChanges`."""
@@ -183,9 +197,8 @@ class QuietChanges:
             yield from self._operations.lock(task, self._lock)
         counts = []
         for span in spans:
-            while leaf := first_to_split(self._pagetable, span, change):
-                yield from self._operations.compute(task, self._costs.split)
-                self._pagetable.split(leaf.address)
+            if first_to_split(self._pagetable, span, change):
+                yield from self._split(task, span, change)
             entries = self._pagetable.leaves(span.address, span.pages)
             work = entries * self._costs.set_memory_page + self._barriers.time(entries)
             yield from self._operations.compute(task, work)
@@ -195,6 +208,16 @@ class QuietChanges:
         if self._lock is not None:
             self._lock.unlock(task)
         return counts[0] if counts else 0
+
+    def _split(self, task: Task, span: Span, change: Change) -> Steps:
+        """Split what must be, unless somebody else has done so meanwhile."""
+        if self._split_lock is not None:
+            yield from self._operations.lock(task, self._split_lock)
+        while leaf := first_to_split(self._pagetable, span, change):
+            yield from self._operations.compute(task, self._costs.split)
+            self._pagetable.split(leaf.address)
+        if self._split_lock is not None:
+            self._split_lock.unlock(task)
 
 
 def whole_leaves(pagetable: PageTable, span: Span) -> Span:
@@ -236,4 +259,5 @@ def entry_changes(context: KernelContext) -> EntryChanges:
             lock = KernelMutex(context.machine, "init_mm.mmap_lock", guards=0)
             return QuietChanges(context, lock)
         case _:
-            return QuietChanges(context)
+            lock = KernelMutex(context.machine, "pgtable_split_lock", guards=0)
+            return QuietChanges(context, split_lock=lock)

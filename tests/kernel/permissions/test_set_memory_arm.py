@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.pagetables.entries import NX, PRESENT, RW
 from pmsim.kernel.permissions.strategy import EINVAL
@@ -54,6 +55,28 @@ def test_a_part_of_an_area_changes_the_alias_of_every_page_of_it(profile: str) -
         assert aliases == [0] * 5
 
     assert Booted(profile=profile).run(program).flushes == [EACH] * 5 + [dvm("attributes", 2)]
+
+
+def test_a_leaf_that_two_cpus_want_split_is_split_once_and_the_second_waits() -> None:
+    # Both find the leaf of the direct map behind their areas whole at 100 us. Whoever has
+    # pgtable_split_lock splits it in 5 us, and the other finds it split (arch/arm64/mm/mmu.c).
+    costs = KernelCosts(set_memory=0, set_memory_page=0, split=5 * US)
+    booted = Booted(2, costs, profile="linux-6.18-arm64", direct_map_leaf="2MiB")
+    asked: list[int] = []
+
+    def protects(kernel: KernelHandle) -> Calls:
+        area = yield from kernel.vmalloc(PAGE_SIZE)
+        yield from kernel.task.sleep(100 * US - kernel.task.now)
+        assert (yield from kernel.set_memory_ro(area.address, 1)) == 0
+        asked.append(bits_of(kernel, area.address))
+
+    booted.spawn(protects, 1)
+    booted.run(protects)
+    assert asked == [PRESENT | NX] * 2
+    assert booted.kernel.pagetable.leaves_split == 1
+    waits = sorted(row["lock_wait_ps"] for row in booted.of_kind("set_memory_ro"))
+    assert waits[0] == 0
+    assert waits[1] >= 5 * US
 
 
 @pytest.mark.parametrize("profile", ALIASED)

@@ -13,7 +13,7 @@ from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.pagetables.entries import NX, PRESENT, RW
 from pmsim.kernel.pagetables.entry_changes import ChangePageAttr
 from pmsim.kernel.tlbflush import Cause
-from pmsim.units import MIB, NS, PAGE_SIZE, US
+from pmsim.units import MIB, MS, NS, PAGE_SIZE, US
 from tests.kernel.booted import INVLPGB, Booted, Flush, dvm, dvm_all, full, ranged
 
 Calls = Generator[Any, Any, Any]
@@ -250,6 +250,40 @@ def test_only_6_18_joins_a_large_leaf_again_and_tells_the_others(
     leaf = booted.kernel.pagetable.walk(area.start)
     assert leaf is not None
     assert leaf.level == (2 if rejoins else 1)
+
+
+def test_a_leaf_that_is_joined_while_its_pages_are_changed_is_split_again() -> None:
+    # One page of a huge area is apart, and CPU 1 makes it like the others again: 1 us for its entry
+    # and as much for its alias, then a flush, and it joins the leaf, all before 5.01 ms. CPU 2 has
+    # found the leaf split, and works on 64 of its pages for 64 us from 5.002 ms on.
+    costs = KernelCosts(set_memory=0, set_memory_page=US, split=0)
+    booted = Booted(4, costs, profile="linux-6.18-x86_64")
+    areas: list[Any] = []
+    found: list[int] = []
+
+    def apart(kernel: KernelHandle) -> Calls:
+        area = yield from kernel.kernel.vmalloc.vmalloc_huge_in(kernel.task, HUGE, "modules")
+        areas.append(area)
+        yield from kernel.set_memory_rox(area.address, area.pages)
+        yield from kernel.set_memory_rw(area.address, 1)
+
+    def alike(kernel: KernelHandle) -> Calls:
+        yield from kernel.task.sleep(5 * MS)
+        yield from kernel.set_memory_rox(areas[0].address, 1)
+
+    def other(kernel: KernelHandle) -> Calls:
+        yield from kernel.task.sleep(5 * MS + 1600 * NS)
+        yield from kernel.set_memory_nx(areas[0].address + 16 * PAGE_SIZE, 64)
+        for page in (0, 16, 79, 80):
+            found.append(bits_of(kernel, areas[0].address + page * PAGE_SIZE))
+
+    booted.spawn(alike, 1)
+    booted.spawn(other, 2)
+    booted.run(apart)
+    assert booted.flushes == [FULL, SPLIT, FULL, FULL, full("collapse"), SPLIT, FULL]
+    collapse, split = booted.calls[-3:-1]
+    assert collapse["end_ps"] < 5010 * US < 5066 * US < split["start_ps"]
+    assert found == [PRESENT, PRESENT | NX, PRESENT | NX, PRESENT]
 
 
 def test_what_is_not_alike_is_not_joined() -> None:
