@@ -39,9 +39,12 @@ class Mutex:
         The task that holds it.
     spinners
         Those who spin for it, in the order of asking.
+    may_sleep
+        Whether who finds it held may have to sleep.
     """
 
     kind: StretchKind = "mutex"
+    may_sleep = True
 
     def __init__(self, machine: Silicon, name: str = "mutex") -> None:
         self.name = name
@@ -63,8 +66,7 @@ class Mutex:
             If the task holds it already, or holds a spinlock.
         """
         yield from task.boundary()
-        if task.spinlocks:
-            raise task.error(f"asks for {self.name} while it holds a spinlock")
+        task.might_sleep(f"asks for {self.name}")
         if self.owner is task:
             raise task.error(f"takes {self.name} twice")
         if self.try_lock(task):
@@ -214,6 +216,7 @@ class Spinlock:
     """
 
     kind: StretchKind = "spinlock"
+    may_sleep = False
 
     def __init__(self, machine: Silicon, name: str = "spinlock") -> None:
         self.name = name
@@ -235,9 +238,9 @@ class Spinlock:
         if self.owner is task:
             raise task.error(f"takes {self.name} twice")
         if not self.try_lock(task):
-            task.spinlocks += 1
+            task.preempt_count += 1
             task.held += 1
-            self._words[task.row + layout.SPINS] += 1
+            self._words[task.row + layout.PREEMPT_COUNT] += 1
             self._waiters.append(task)
             yield from self._spin(task)
 
@@ -252,9 +255,9 @@ class Spinlock:
         if self.owner is not None:
             return False
         self.owner = task
-        task.spinlocks += 1
+        task.preempt_count += 1
         task.held += 1
-        self._words[task.row + layout.SPINS] += 1
+        self._words[task.row + layout.PREEMPT_COUNT] += 1
         return True
 
     def unlock(self, task: Task) -> None:
@@ -267,9 +270,9 @@ class Spinlock:
         """
         if self.owner is not task:
             raise task.error(f"releases {self.name}, which it does not hold")
-        task.spinlocks -= 1
+        task.preempt_count -= 1
         task.held -= 1
-        self._words[task.row + layout.SPINS] -= 1
+        self._words[task.row + layout.PREEMPT_COUNT] -= 1
         self.owner = None
         if self._waiters:
             self._pass_on(task)
@@ -298,9 +301,9 @@ class Slot(Spinlock):
     def lock(self, task: Task) -> Generator[int, None, None]:
         """Take one that has an owner, spinning until it is handed over."""
         yield from super().lock(task)
-        task.spinlocks -= 1
+        task.preempt_count -= 1
         task.held -= 1
-        self._words[task.row + layout.SPINS] -= 1
+        self._words[task.row + layout.PREEMPT_COUNT] -= 1
 
     def unlock(self, task: Task) -> None:
         """Hand it to whoever waits."""
@@ -337,8 +340,7 @@ class Completion:
             If the task holds a spinlock.
         """
         yield from task.boundary()
-        if task.spinlocks:
-            raise task.error(f"waits for {self.name} while it holds a spinlock")
+        task.might_sleep(f"waits for {self.name}")
         if self._done:
             self._done -= 1
             return

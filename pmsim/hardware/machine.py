@@ -231,6 +231,8 @@ class Machine(Silicon):
         self.foreground.pop(index, None)
         if task.held:
             raise task.error("ends while it holds a lock")
+        if task.preempt_count:
+            raise task.error("ends while preemption is off")
         self._numbers[task.cpu].discard(task.number)
         self.clock.senders[index] = None
         self._free.append(index)

@@ -48,17 +48,11 @@ class OwnTask(Task):
         What has become of its last shootdown.
     """
 
-    __slots__ = ("_in_shootdown", "told")
+    __slots__ = ("told",)
 
     def __init__(self, machine: Silicon, *args: Any) -> None:
         super().__init__(machine, *args)
         self.told = Told()
-        self._in_shootdown = False
-
-    def boundary(self) -> Steps:
-        """Look at the run queue, but within a shootdown, which keeps the CPU."""
-        if not self._in_shootdown:
-            yield from super().boundary()
 
     def cross_call(
         self,
@@ -104,7 +98,7 @@ class OwnTask(Task):
         *,
         frees_pages: bool,
     ) -> Steps:
-        yield from self.boundary()
+        yield from self.preempt_disable()
         machine, start, pages = self.machine, self.now, what[-1]
         flush = Flush(
             function,
@@ -119,14 +113,13 @@ class OwnTask(Task):
         initiator = machine.initiators.get(self.cpu)
         if initiator is None:
             initiator = machine.initiators[self.cpu] = TaskInitiator(self)
-        self._in_shootdown = True
         self._words[self.row + layout.SENT] += 1
         yield from initiator.make(self, flush, what)
-        self._in_shootdown = False
         self._log(start, what)
         if machine.keep_acks:
             machine.acks.append(self.told.acks)
         machine.flush_log_if_full()
+        self.preempt_enable()
 
     def _call_as_ever(self, function: FlushFunction, what: What, targets: Sequence[int]) -> Steps:
         """Make a call that is not the protocol's, whose data may be in use."""

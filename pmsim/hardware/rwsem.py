@@ -78,8 +78,7 @@ class RwSemaphore(Mutex):
 
     def _lock_to_read(self, task: Task) -> Generator[int, None, None]:
         yield from task.boundary()
-        if task.spinlocks:
-            raise task.error(f"asks for {self.name} while it holds a spinlock")
+        task.might_sleep(f"asks for {self.name}")
         if self.owner is task or task in self.readers:
             raise task.error(f"takes {self.name} twice")
         if not self._try_to_read(task):
@@ -125,6 +124,8 @@ class RwSemaphore(Mutex):
 
 class ReadSide:
     """A semaphore as its readers take it."""
+
+    may_sleep = True
 
     def __init__(self, semaphore: RwSemaphore) -> None:
         self._semaphore = semaphore

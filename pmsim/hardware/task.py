@@ -70,8 +70,9 @@ class Task:
         The machine it runs on.
     row
         Where the words of its CPU begin in the fabric's array.
-    spinlocks, held
-        Spinlocks it holds or asks for; locks of both kinds.
+    preempt_count, held
+        How often preemption is off: once for each spinlock that it holds or asks for, and each time
+        that it has been switched off; locks of both kinds.
     waiting_for
         The lock or completion it waits for, if any.
     spun
@@ -79,6 +80,7 @@ class Task:
     """
 
     __slots__ = (
+        "_disabled",
         "_distances",
         "_jitter",
         "_shared",
@@ -94,9 +96,9 @@ class Task:
         "machine",
         "name",
         "number",
+        "preempt_count",
         "role",
         "row",
-        "spinlocks",
         "spun",
         "waiting_for",
     )
@@ -110,7 +112,8 @@ class Task:
         self.number = number
         self.name = name
         self.role = role
-        self.spinlocks = 0
+        self.preempt_count = 0
+        self._disabled = 0  # the part of that which is no spinlock's
         self.held = 0
         self.waiting_for: Awaited | None = None
         self.spun: tuple[SpunFor, ...] = ()
@@ -167,6 +170,47 @@ class Task:
         task = act(self._state, layout.DO_BOUNDARY, self.cpu, 0)
         if task != self.index and task - layout.RETRY != self.index:
             yield task - layout.RETRY
+
+    def preempt_disable(self) -> Iterable[int]:
+        """Look at the run queue, and then keep the CPU until `preempt_enable`; it nests.
+
+        The task goes on when it has yielded what this returns. As under a spinlock it must not
+        sleep until then.
+        """
+        if self._shared[self.cpu] and self._has_to_look():
+            return self._disable_in_turn()
+        self._disable()
+        return ()
+
+    def _disable_in_turn(self) -> Steps:
+        yield from self.boundary()
+        self._disable()
+
+    def _disable(self) -> None:
+        self._disabled += 1
+        self.preempt_count += 1
+        self._words[self.row + layout.PREEMPT_COUNT] += 1
+
+    def preempt_enable(self) -> None:
+        """Let the run queue be looked at again, before the next step; takes no time.
+
+        Raises
+        ------
+        ProgramError
+            If it has not switched preemption off.
+        """
+        if not self._disabled:
+            raise self.error("switches preemption on, which is on")
+        self._disabled -= 1
+        self.preempt_count -= 1
+        self._words[self.row + layout.PREEMPT_COUNT] -= 1
+
+    def might_sleep(self, does: str) -> None:
+        """Raise the error that a task does what may put it to sleep, where it must not sleep."""
+        if self.preempt_count > self._disabled:
+            raise self.error(f"{does} while it holds a spinlock")
+        if self.preempt_count:
+            raise self.error(f"{does} while preemption is off")
 
     def enter_kernel(self) -> Steps:
         """Leave user mode, if it is in it on an isolated CPU that drops everything on its entry.
@@ -250,8 +294,7 @@ class Task:
         """Give the CPU up for ``length`` picoseconds."""
         length = self._within_a_run("sleeps", length)
         yield from self.boundary()
-        if self.spinlocks:
-            raise self.error("sleeps while it holds a spinlock")
+        self.might_sleep("sleeps")
         since = self.now
         task = act(self._state, layout.DO_SLEEP, self.cpu, length)
         if task != self.index:

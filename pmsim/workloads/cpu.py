@@ -141,6 +141,17 @@ class Cpu:
         self._windows.end(self)
         self._windows_ps += ps
 
+    def preempt_disable(self) -> Steps:
+        """Keep the CPU until `preempt_enable`, also when the quantum is over; it nests.
+
+        What may put the task to sleep, as taking a mutex of the kernel, is an error until then.
+        """
+        yield from self.task.preempt_disable()
+
+    def preempt_enable(self) -> None:
+        """Let others have the CPU again, from the next step on; takes no time."""
+        self.task.preempt_enable()
+
     def windows_until(self, now: int) -> int:
         """Return the time spent in windows of `irqs_off` until an instant, in picoseconds."""
         return self._windows_ps + self._windows.open_for(self, now)

@@ -20,7 +20,7 @@ PACKAGE: Final = str(Path(__file__).parents[1])
 
 PLAIN: Final = frozenset(
     {
-        *("rng", "report_failure", "work_until_now", "windows_until"),
+        *("rng", "report_failure", "work_until_now", "windows_until", "preempt_enable"),
         *(
             "is_pmalloc_object",
             "usercopy_allowed",

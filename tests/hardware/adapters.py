@@ -227,6 +227,11 @@ class _FabricRun:
             case "spin_unlock":
                 yield from task.boundary()
                 self._spinlock(argument).unlock(task)
+            case "preempt_off":
+                yield from task.preempt_disable()
+            case "preempt_on":
+                yield from task.boundary()
+                task.preempt_enable()
             case "call":
                 pages, targets = argument
                 yield from task.cross_call(self._flush(pages), pages=pages, targets=targets)

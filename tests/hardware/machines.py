@@ -291,6 +291,13 @@ def spin_unlock(lock: int) -> Step:
     return "spin_unlock", lock
 
 
+PREEMPT_OFF: Step = "preempt_off", None
+"""From here on the task keeps its CPU."""
+
+PREEMPT_ON: Step = "preempt_on", None
+"""From here on it may lose it again."""
+
+
 def call_times(result: Result) -> list[tuple[int, int]]:
     """Return start and end of each call, in the order of their starts."""
     return [(call.start, call.end) for call in result.calls]

@@ -111,11 +111,22 @@ def sleepy(program: Program) -> Result:
     return run_reference(replace(program, costs=replace(program.costs, sched=sched)))
 
 
+def preemptive(program: Program) -> Result:
+    """Run a program on a machine where preemption is always on."""
+    tasks = tuple(replace(task, steps=_always_preempted(task.steps)) for task in program.tasks)
+    return run_reference(replace(program, tasks=tasks))
+
+
+def _always_preempted(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    nothing: Step = "irqs_off", 0
+    return tuple(nothing if step[0].startswith("preempt") else step for step in steps)
+
+
 def _without_frees(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return tuple(("flush_kernel" if op == "free_tables" else op, arg) for op, arg in steps)
 
 
-@pytest.mark.parametrize("wrong", [deaf, hasty, sleepy])
+@pytest.mark.parametrize("wrong", [deaf, hasty, sleepy, preemptive])
 def test_random_programs_find_a_machine_that_ignores_an_option_or_what_it_spares(
     wrong: Callable[[Program], Result],
 ) -> None:
@@ -159,6 +170,7 @@ FEATURES = {
     "waking for an interrupt": 50,
     "call under a lock": 30,
     "spinlock": 50,
+    "preemption off": 50,
     "mutex": 50,
     "semaphore": 25,
     "invalidations": 80,
@@ -223,6 +235,7 @@ def _features(program: Program, result: Result | str) -> set[str]:
         and any(cpu.stolen > cpu.handlers * takes for cpu in result.cpus),
         "call under a lock": any(_calls_under_a_lock(task.steps) for task in program.tasks),
         "spinlock": "spin_lock" in operations,
+        "preemption off": "preempt_off" in operations,
         "mutex": "mutex_lock" in operations,
         "semaphore": "read_lock" in operations and "write_lock" in operations,
         "invalidations": bool(served),

@@ -65,6 +65,19 @@ BROADCAST_TASTES = (
 SERVED = ("operation", "everything", "barrier")
 """What a server takes, which is stretched where CPUs are to stand still for long."""
 
+WILD = (
+    "mutex_lock",
+    "mutex_unlock",
+    "spin_lock",
+    "spin_unlock",
+    "preempt_off",
+    "preempt_on",
+)
+"""What may stand anywhere, right or wrong."""
+
+ATOMIC = ("spin", "preempt")
+"""Sections in which a task must not sleep."""
+
 HIGHEST = {"tick": 12, "trap": 3, "entry": 3, "barrier": 3, "everything": 4, "recovery": 6}
 """The most steps of the grid that a time takes, where it is not 2."""
 
@@ -319,7 +332,7 @@ class _Generator:
         """Return a step, or a section under a lock; ``free`` are the locks not yet held."""
         source = self.source
         if self.wild and source.chance(5):
-            operation = source.choice(("mutex_lock", "mutex_unlock", "spin_lock", "spin_unlock"))
+            operation = source.choice(WILD)
             return [(operation, source.integer(0, self.locks - 1))]
         if free and source.chance(self.lock_percent):
             return self.section(cpu, n_cpus, may_sleep, free)
@@ -330,14 +343,19 @@ class _Generator:
         return [self.plain_step(cpu, n_cpus)]
 
     def section(self, cpu: int, n_cpus: int, may_sleep: bool, free: Sequence[int]) -> list[Step]:
-        """Return steps under a lock; locks nest in ascending order unless things are wild."""
+        """Return steps under a lock, or with preemption off.
+
+        Locks nest in ascending order unless things are wild.
+        """
         sleeping = self.sleeping_locks * (7 if self.contended else 1)
-        kind = self.source.choice((*sleeping, "spin")) if may_sleep else "spin"
+        kind = self.source.choice((*sleeping, *ATOMIC) if may_sleep else ATOMIC)
         lock = self.source.choice(free)
         inner_free = [n for n in free if (n != lock if self.wild else n > lock)]
         inner: list[Step] = []
         for _ in range(self.source.integer(0, 3)):
-            inner += self.some_steps(cpu, n_cpus, may_sleep and kind != "spin", inner_free)
+            inner += self.some_steps(cpu, n_cpus, may_sleep and kind not in ATOMIC, inner_free)
+        if kind == "preempt":
+            return [("preempt_off", None), *inner, ("preempt_on", None)]
         if kind == "write" and self.source.chance(30):
             inner += [("downgrade", lock)]
             inner += self.some_steps(cpu, n_cpus, may_sleep, inner_free)

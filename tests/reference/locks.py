@@ -33,8 +33,7 @@ class Mutex:
 
     def lock(self, task: Task) -> Waits:
         """Take it where it is free, else spin or sleep; one who is woken asks anew."""
-        if task.spinlocks:
-            raise task.error(f"asks for {self.name} while it holds a spinlock")
+        task.may_sleep(f"asks for {self.name}")
         if self.owner is task:
             raise task.error(f"takes {self.name} twice")
         if self.is_free():

@@ -45,6 +45,8 @@ read_lock      number of the lock   takes it to read
 read_unlock    number of the lock
 spin_lock      number of the lock
 spin_unlock    number of the lock
+preempt_off    None                 keeps its CPU; it nests
+preempt_on     None                 takes that back once
 ============== ==================== ===========================================================
 """
 

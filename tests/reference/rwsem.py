@@ -41,8 +41,7 @@ class RwSemaphore(Mutex):
 
     def read_lock(self, task: Task) -> Waits:
         """Take it to read if no writer holds it and nobody waits for it; else sleep."""
-        if task.spinlocks:
-            raise task.error(f"asks for {self.name} while it holds a spinlock")
+        task.may_sleep(f"asks for {self.name}")
         if self.owner is task or task in self.readers:
             raise task.error(f"takes {self.name} twice")
         if self.owner is None and not self.sleepers and self.woken is None:

@@ -77,6 +77,7 @@ class Task:
         # Locks.
         self.mutexes: set[Mutex] = set()
         self.spinlocks: set[Spinlock] = set()
+        self.preemption_off = 0  # how many times it has been switched off
         self.waits_for: Mutex | Spinlock | None = None
         self.asked = 0  # orders those who wait for mutexes by when they asked
 
@@ -125,6 +126,7 @@ class Task:
             self.had >= self.machine.costs.sched.quantum
             and len(self.cpu.runnable) > 0
             and not self.spinlocks
+            and not self.preemption_off
         )
 
     def step_is_due(self) -> None:
@@ -247,6 +249,12 @@ class Task:
                 yield from self.machine.spinlock(argument).lock(self)
             case "spin_unlock":
                 self.machine.spinlock(argument).unlock(self)
+            case "preempt_off":
+                self.preemption_off += 1
+            case "preempt_on":
+                if not self.preemption_off:
+                    raise self.error("switches preemption on, which is on")
+                self.preemption_off -= 1
             case _:
                 yield from self._call(operation, argument)
 
@@ -339,11 +347,17 @@ class Task:
 
     def sleep(self, ps: int) -> Waits:
         """Give up the CPU until a timer ends."""
-        if self.spinlocks:
-            raise self.error("sleeps while it holds a spinlock")
+        self.may_sleep("sleeps")
         self.give_up_the_cpu()
         self.becomes_runnable_in(ps)
         yield
+
+    def may_sleep(self, does: str) -> None:
+        """Raise the error of a task that must keep its CPU, and does what may take it away."""
+        if self.spinlocks:
+            raise self.error(f"{does} while it holds a spinlock")
+        if self.preemption_off:
+            raise self.error(f"{does} while preemption is off")
 
     def give_up_the_cpu(self) -> None:
         """Fall asleep, as a step."""
@@ -368,6 +382,8 @@ class Task:
     def _end(self) -> None:
         if self.mutexes or self.spinlocks:
             raise self.error("ends while it holds a lock")
+        if self.preemption_off:
+            raise self.error("ends while preemption is off")
         self.doing = Doing.ENDED
         self.ended_at = self.machine.now
         self.cpu.lose_its_task()

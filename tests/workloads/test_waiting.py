@@ -52,6 +52,33 @@ def test_calls_that_are_waited_for_or_take_no_time_are_no_mistake() -> None:
     assert forgotten_call(run) is None
 
 
+def test_between_two_calls_a_task_keeps_its_cpu_with_preemption_off() -> None:
+    told = []
+
+    def run(self: Any, kernel: Any, cpu: Any) -> Any:
+        yield from cpu.preempt_disable()
+        yield from cpu.compute("2ms")
+        yield from cpu.compute("2ms")
+        told.append(cpu.now)
+        cpu.preempt_enable()
+
+    assert forgotten_call(run) is None
+    pmsim.workload("own")(type("Own", (), {"run": run, "__module__": __name__}))
+    # Quanta are of 1 ms, and the two have the same CPU.
+    pmsim.run(scenario({"kind": "own", "cpu": 1, "name": "a"}, {"kind": "own", "cpu": 1}))
+    switch = 1_000_000
+    assert told == [4_000_000_000, 8_000_000_000 + switch]
+
+
+def test_what_may_sleep_with_preemption_off_is_told_with_its_place() -> None:
+    def run(self: Any, kernel: Any, cpu: Any) -> Any:
+        yield from cpu.preempt_disable()
+        yield from kernel.vm_unmap_aliases()
+
+    told = str(failure(run))
+    assert "asks for vmap_purge_lock while preemption is off" in told
+
+
 def test_what_has_no_source_is_not_looked_at() -> None:
     assert forgotten_call(eval("lambda self, kernel, cpu: kernel.vfree(None)")) is None
 

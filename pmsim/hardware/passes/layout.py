@@ -105,8 +105,9 @@ HEAD, TAIL, LAST_TAKE, PLAN_END, PLAN_STOLEN, PLAN_HANDLERS, FLOOR, IDLE_SINCE =
 BASE_END, BASE_STOLEN, BASE_HANDLERS, PLAN_FULL, PIN, OWED, MODE, FLUSHES = range(8, 16)
 # plane 1: the present occupation (since when, stolen time then, CPU time needed, refill debt within
 # it), the run queue, and how far the occupation had come when an invalidation made it stand still;
-# of a compute, which kind it is (`DO_COMPUTE`); and why a window holds handlers off
-SINCE, SINCE_STOLEN, NEED, DEBT, DEBT_AT, USED, LAST_TASK, SPINS = range(PLANE, PLANE + 8)
+# of a compute, which kind it is (`DO_COMPUTE`); why a window holds handlers off; and how many times
+# the current task has switched preemption off, spinlocks that it holds or asks for included
+SINCE, SINCE_STOLEN, NEED, DEBT, DEBT_AT, USED, LAST_TASK, PREEMPT_COUNT = range(PLANE, PLANE + 8)
 CURRENT, READY_HEAD, READY_TAIL, SLEEP_HEAD, REACHED, COMPUTES, FLOOR_REASON = range(
     PLANE + 8, PLANE + 15
 )

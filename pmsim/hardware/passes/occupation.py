@@ -93,7 +93,7 @@ def begin_compute(S: State, c: int, work: int, kind: int) -> int:
     S[r + DEBT] = debt
     S[r + DEBT_AT] = 0
     need = S[r + NEED]
-    if S[r + READY_HEAD] >= 0 and S[r + SPINS] == 0:
+    if S[r + READY_HEAD] >= 0 and S[r + PREEMPT_COUNT] == 0:
         need = min(need, max(0, S[QUANTUM] - S[r + USED]))
     file_step(S, c, S[NOW] if at_turn else run_from(S, r, S[NOW], need))
     return 1

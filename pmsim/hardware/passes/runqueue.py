@@ -314,7 +314,7 @@ def look_compute(S: State, c: int) -> int:
         S[r + BUSY] += S[r + NEED]
         S[r + MODE] = M_STEP
         return 1
-    if S[r + READY_HEAD] >= 0 and S[r + SPINS] == 0:
+    if S[r + READY_HEAD] >= 0 and S[r + PREEMPT_COUNT] == 0:
         slice_left = S[QUANTUM] - S[r + USED] - served
         if slice_left <= 0:
             _preempt_compute(S, c, served)
@@ -328,7 +328,7 @@ def look_compute(S: State, c: int) -> int:
 def quantum_is_over(S: State, c: int) -> int:
     """Between two steps: a task whose quantum is over goes to the tail while others can run."""
     r = row_of(c)
-    if S[r + READY_HEAD] < 0 or S[r + USED] < S[QUANTUM] or S[r + SPINS] > 0:
+    if S[r + READY_HEAD] < 0 or S[r + USED] < S[QUANTUM] or S[r + PREEMPT_COUNT] > 0:
         return 0
     t = S[TASKS_AT] + S[r + CURRENT] * TASK_ROW
     S[t + T_COMPUTING] = 0
