@@ -4,6 +4,7 @@ Stands for ``folio_add_lru``, ``lru_add_drain`` and ``folios_put_refs`` (mm/swap
 ``lru_lock`` of a node's list. A page that is touched for the first time waits in a batch of its CPU
 until that is full, or drained. The batch holds on to it: a page that is freed while it waits comes
 to the list with the others, and is taken off it, and off the counters of its group, behind that.
+Nobody else has the CPU as its batch is filled and emptied (``get_cpu_var``, later ``local_lock``).
 Left out: a lock for each node and each memory cgroup; the order in the lists, which reclaim looks
 at.
 """
@@ -11,9 +12,11 @@ at.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
 
 from pmsim.kernel.memcg import PageCounters
+from pmsim.kernel.preemption import preemption_off
 from pmsim.units import CpuId, Pages
 
 if TYPE_CHECKING:
@@ -45,14 +48,25 @@ class LruLists:
         self._waiting: defaultdict[CpuId, Pages] = defaultdict(int)
         self._freed: defaultdict[CpuId, Pages] = defaultdict(int)
 
-    def add(self, task: Task, pages: Pages) -> Steps:
+    def add(self, task: Task, pages: Pages) -> Iterable[Any]:
         """Put pages into the CPU's batch, which is emptied each time that it is full."""
+        if self._waiting[task.cpu] + pages >= self._batch:
+            return self._fill(task, pages)
+        self._waiting[task.cpu] += pages
+        return ()
+
+    @preemption_off
+    def _fill(self, task: Task, pages: Pages) -> Steps:
         self._waiting[task.cpu] += pages
         while self._waiting[task.cpu] >= self._batch:
             yield from self._empty(task, self._batch)
 
-    def drain(self, task: Task) -> Steps:
+    def drain(self, task: Task) -> Iterable[Any]:
         """Empty the CPU's batch: ``lru_add_drain``; nothing is locked where it is empty."""
+        return self._drain(task) if self._waiting[task.cpu] else ()
+
+    @preemption_off
+    def _drain(self, task: Task) -> Steps:
         if self._waiting[task.cpu]:
             yield from self._empty(task, self._waiting[task.cpu])
 

@@ -33,9 +33,12 @@ class Lock(Protocol):
     ----------
     data
         What whoever takes it has to fetch.
+    may_sleep
+        Whether who finds it held may have to sleep.
     """
 
     data: SharedLines
+    may_sleep: bool
 
     def lock(self, task: Task) -> Steps:
         """Return when ``task`` owns the lock."""
@@ -218,7 +221,8 @@ class OperationLog:
 
         The time until it is owned is charged as waiting for locks; fetching is work.
         """
-        if task.keeps_turn and not task.spinlocks and lock.try_lock(task):
+        allowed = not task.preempt_count or not lock.may_sleep
+        if task.keeps_turn and allowed and lock.try_lock(task):
             return self.fetch(task, lock.data, work)
         return self._wait_for(task, lock, work)
 
@@ -239,6 +243,7 @@ class OperationLog:
         self, task: Task, function: FlushFunction, what: Dropped | None = None
     ) -> Steps:
         """Run a flush function on the task's own CPU alone, interrupts off; no call is made."""
+        yield from task.boundary()
         operation = self._current.get(task)
         if operation is not None:
             operation.run_ps += function.cost
@@ -275,6 +280,7 @@ class OperationLog:
         what
             What it drops; None: nothing of which anybody keeps account.
         """
+        yield from task.boundary()
         start = task.now
         watcher = None if what is None else self.watcher
         if watcher is not None and what is not None:
@@ -321,6 +327,7 @@ class OperationLog:
         bool
             Whether the others drop them later.
         """
+        yield from task.boundary()
         start = task.now
         operation = self._current.get(task)
         number = NO_OPERATION if operation is None else operation.id
@@ -362,6 +369,7 @@ class OperationLog:
         cause, pages, what
             As in `cross_call`.
         """
+        yield from task.boundary()
         start = task.now
         watcher = None if what is None else self.watcher
         if watcher is not None and what is not None:
@@ -397,6 +405,7 @@ class OperationLog:
         holders
             The other CPUs that hold it; None: all.
         """
+        yield from task.boundary()
         start = task.now
         watcher = None if what is None else self.watcher
         if watcher is not None and what is not None:

@@ -255,6 +255,7 @@ class HoldersWay:
         return self._wait(task, cause, pages, what)
 
     def _wait(self, task: Task, cause: Cause, pages: Pages, what: Dropped) -> Steps:
+        yield from task.boundary()  # who loses its turn here asks when it is back
         holders = None
         if self._touched.on and what is not NOWHERE:
             # Whoever asks for a flush by itself means all that it names, changed or not. Else what

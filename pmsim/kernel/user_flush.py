@@ -16,6 +16,7 @@ from pmsim.hardware.shootdown.tlbi import TLBI, USER_CPUS, Invalidation, invalid
 from pmsim.hardware.tlb import CallKind, empty_call, flush_user
 from pmsim.kernel.calls import call
 from pmsim.kernel.dropped import Dropped
+from pmsim.kernel.preemption import preemption_off
 from pmsim.kernel.tlbflush import MAX_TLBI_RANGE_PAGES, Cause, ranged_by_call
 from pmsim.kernel.user_mm import UserMm, UserMms
 from pmsim.units import CpuId, Pages, Picoseconds
@@ -85,6 +86,7 @@ class UserFlushes:
         tables = -(-pages // self._profile.geometry.entries)
         yield from self._flush_tables(task, mm, tables)
 
+    @preemption_off
     def _tell_holders(
         self, task: Task, spaces: Iterable[UserMm], pages: Pages, cause: Cause = Cause.USER
     ) -> Steps:
@@ -112,6 +114,13 @@ class UserFlushes:
         if self._machine.rings is None or frees_tables or meet:
             yield from self.flush(task, mm, pages, frees_tables=frees_tables)
             return False
+        return (yield from self._flush_lazily(task, mm, pages, freed))
+
+    @preemption_off
+    def _flush_lazily(
+        self, task: Task, mm: UserMm, pages: Pages, freed: Pages
+    ) -> Generator[Any, Any, bool]:
+        """Leave others a note of pages that are to be freed; return whether it was one."""
         yield from self._next_generation(task, mm)
         function, targets = self._to_call(task, mm, pages, frees_tables=False)
         if targets is None:
@@ -124,12 +133,18 @@ class UserFlushes:
             )
         )
 
+    @preemption_off
     def _flush_tables(self, task: Task, mm: UserMm, tables: int) -> Steps:
         """Drop what CPUs remember of page tables that were freed (``tlb_finish_mmu``)."""
         mm.tlb_gen += 1
         tlbi = self._broadcasts(task, mm)
         if tlbi is None:
-            return self._interrupt(task, mm, self._profile.user_ceiling + 1, frees_tables=True)
+            everything = self._profile.user_ceiling + 1
+            yield from self._interrupt(task, mm, everything, frees_tables=True)
+        else:
+            yield from self._broadcast_tables(task, mm, tlbi, tables)
+
+    def _broadcast_tables(self, task: Task, mm: UserMm, tlbi: TlbiCosts, tables: int) -> Steps:
         entries = self._profile.geometry.entries
         if self._profile.user_tables == "by_section":
             # A table is two sections of 1 MiB, of which the page before the second and the one
@@ -146,6 +161,7 @@ class UserFlushes:
         """Drop all translations of an address space, on CPUs that only borrow it too."""
         return self.flush_tlb_mm_range(task, mm, EVERYTHING, frees_tables=True)
 
+    @preemption_off
     def flush_tlb_mm_range(
         self,
         task: Task,
@@ -167,6 +183,7 @@ class UserFlushes:
             self._spaces.note_all_flushed(mm)
             yield from self._broadcast(task, mm, tlbi, pages, cause)
 
+    @preemption_off
     def flush_batch(
         self, task: Task, batch: Mapping[UserMm, Pages], cause: Cause, *, one_by_one: bool
     ) -> Steps:
@@ -217,6 +234,7 @@ class UserFlushes:
         self._spaces.count_flush(mm)
 
     @call
+    @preemption_off
     def flush_tlb_multi(self, task: Task, cpus: Sequence[CpuId], pages: Pages | None) -> Steps:
         """Drop pages of a process on this CPU and on others that are named: ``flush_tlb_multi``.
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from pmsim.hardware.tlb import full_user_flush
 from pmsim.kernel.calls import call
 from pmsim.kernel.locks import ContendedLines, KernelRwSemaphore
+from pmsim.kernel.preemption import preemption_off
 from pmsim.kernel.vma_lock import VmaLock
 from pmsim.units import CpuId, Picoseconds
 
@@ -224,6 +225,13 @@ class UserMms:
     def resume(self, task: Task) -> Steps:
         """Note that a thread runs, and let it pay for what its CPU had to flush."""
         state = self._cpus.setdefault(task.cpu, _CpuState())
+        self._look(task.cpu)
+        if state.owed:
+            yield from self._pay(task, state)
+
+    @preemption_off
+    def _pay(self, task: Task, state: _CpuState) -> Steps:
+        """Pay what a CPU owes; where others had it first, they have paid, or it owes more now."""
         self._look(task.cpu)
         owed, state.owed = state.owed, 0
         if owed:

@@ -92,6 +92,10 @@ class Areas:
         while True:
             lock = self._search.search_lock(task.cpu, where, pages)
             yield from self._locks.enter(task, lock)
+            if self._search.search_lock(task.cpu, where, pages) != lock:
+                # Its pool has been emptied, or filled, while this one waited (``node_alloc``).
+                self._locks.leave(task, lock)
+                continue
             page = self._search.take(task.cpu, where, pages, align)
             yield from self._operations.compute(task, self._cold.walk(self._search.steps))
             self._locks.leave(task, lock)
@@ -126,7 +130,7 @@ class Areas:
         locks, search = self._locks, self._search
         own = work + locks.stays(1 + self._alloc_stays)
         longest = own + 2 * locks.coldest + self._cold.walk(search.most_steps)
-        if locks.asked or task.spinlocks or not self._operations.is_alone(task, longest):
+        if locks.asked or task.preempt_count or not self._operations.is_alone(task, longest):
             return None
         lock = search.search_lock(task.cpu, where, pages)
         page = search.take(task.cpu, where, pages, 1)
@@ -202,7 +206,7 @@ class Areas:
         if (
             not self._release.lazy
             or locks.asked
-            or task.spinlocks
+            or task.preempt_count
             or not purge.has_room(area.pages + GUARD)
         ):
             return None

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from pmsim.kernel.addresses.area_locks import AreaLocks
+from pmsim.kernel.addresses.areas import Areas
 from pmsim.kernel.addresses.node_pools import MOST_NODES, NodePools
 from pmsim.kernel.addresses.ranges import AddressRange, FreedArea, address_ranges
 from pmsim.kernel.handle import KernelHandle
-from pmsim.units import PAGE_SIZE
+from pmsim.units import MS, PAGE_SIZE
 from tests.kernel.booted import Booted, full
 
 Calls = Generator[Any, Any, Any]
@@ -221,6 +223,45 @@ def test_cpus_whose_pools_serve_them_do_not_wait_for_each_other() -> None:
 
     # From the second half of the requests on; the first purges have filled the pools by then.
     assert waited(profile=PROFILE) < waited(profile="linux-6.6-x86_64") / 10
+
+
+def test_who_finds_its_pool_emptied_goes_on_to_the_tree_of_all() -> None:
+    # The pool of CPU 0 has one area. Who wants it has used up its quantum of 3 ms as it comes
+    # to the lock; another task of the CPU takes the area, and only then has the first the lock.
+    booted = Booted(2, profile=PROFILE)
+    areas, locks = booted.kernel.context.part(Areas), booted.kernel.context.part(AreaLocks)
+    entered: list[tuple[str, int]] = []
+    enter = locks.enter
+
+    def noted(task: Any, number: int) -> Any:
+        entered.append((task.name, number))
+        return enter(task, number)
+
+    def filler(kernel: KernelHandle) -> Calls:
+        area = yield from kernel.vmalloc(4 * PAGE_SIZE)
+        yield from kernel.vfree(area)
+        yield from kernel.vm_unmap_aliases()
+        locks.enter = noted
+
+    def wants(kernel: KernelHandle) -> Calls:
+        yield from kernel.task.sleep(10 * MS - kernel.task.now)
+        yield from kernel.task.compute(3 * MS)
+        yield from areas.alloc_vmap_area(kernel.task, 5)
+
+    def takes(kernel: KernelHandle) -> Calls:
+        yield from kernel.task.sleep(11 * MS - kernel.task.now)
+        yield from areas.alloc_vmap_area(kernel.task, 5)
+
+    for program in (filler, wants, takes):
+        booted.spawn(program)
+    booted.run()
+    of_the_pool, of_the_tree = 1, 0
+    searches = [(name, number) for name, number in entered if number in (0, 1)]
+    assert searches == [
+        ("program 2", of_the_pool),
+        ("program 3", of_the_pool),
+        ("program 2", of_the_tree),
+    ]
 
 
 def test_exhaustion_empties_the_pools_of_all_nodes() -> None:
