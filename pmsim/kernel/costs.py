@@ -190,9 +190,22 @@ class KernelCosts(Group):
         int,
         work(
             "Each page of these: change or clear its entry.",
-            ", as set_memory_page; 18 ns on a Phytium FTC862",
+            ", as set_memory_page; 17 ns on Milan (1 to 1,000 pages of mprotect in 6.16; see"
+            " user_mprotect_batch), 18 on a Phytium FTC862",
         ),
     ] = 20 * NS
+    user_mprotect_batch: Annotated[
+        int,
+        work(
+            "mprotect, each page: look for others of its folio to change with it (6.17 and later,"
+            " `mprotect_batches`).",
+            ": 42.4 ns a page in 6.17-rc1 less 17.1 in 6.16, on Milan (Luke Yang, mail of"
+            " 2026-02-13 on cac1db8c3aad: 1,713 and 18,804 ns for 1 and 1,000 pages, 1,775 and"
+            " 44,116 with batches)",
+            basis="derived",
+            between=(12 * NS, 50 * NS),
+        ),
+    ] = 25 * NS
     user_page_free: Annotated[
         int,
         work(

@@ -109,7 +109,10 @@ class UserCalls:
         operation, mm = self._begin(task, "mprotect", pages)
         yield from self._spaces.resume(task)
         yield from self._operations.lock(task, mm.mmap_lock)
-        work = self._costs.user_mprotect + pages * self._costs.user_mapping_page
+        each = self._costs.user_mapping_page
+        if self._profile.mprotect_batches:
+            each += self._costs.user_mprotect_batch
+        work = self._costs.user_mprotect + pages * each
         yield from self._operations.compute(task, work)
         if not (opens and self._profile.mprotect_opens_quietly):
             change = self._safety.processes.changed(mm)

@@ -79,6 +79,10 @@ class TellingKeys(Named):
         description="Whether mprotect flushes nothing where the pages could not be accessed before"
         " (PROT_NONE)."
     )
+    mprotect_batches: bool = Field(
+        description="Whether mprotect looks for entries of the same folio to change together, which"
+        " takes time for each page, also where folios are of one page as here."
+    )
     parallel_zaps: Literal["range", "everything"] = Field(
         description="What munmap and madvise flush while another CPU does the same in the address"
         " space: their range, or all of it."
