@@ -126,7 +126,7 @@ def _curve(
         (process,) = scenario_of(cell, setup).as_dict()["workloads"]
         changes = (("workloads.process", node_of(process)),)
         at = cell.us if cell.others == "idle" else cell.pages
-        points.append(Point(cell.name, row, use, at, {RUN: changes}, RUN, ""))
+        points.append(Point(cell.name, row, use, at, {RUN: changes}, {}, RUN, ""))
     return Experiment(
         name=f"{path.stem}-{curve}",
         title=_title(first),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -27,6 +28,8 @@ from pmsim.simulation.run.compiling import compiles_apart
 
 RUN: Final = "run"
 """What a point's only run is called."""
+OBSERVE: Final = "observe"
+"""The key of a run that says what is read off it; all others are paths of the scenario."""
 Changes = tuple[tuple[str, Node], ...]
 """Other values for keys of a scenario, by dotted path."""
 
@@ -56,6 +59,8 @@ class Point:
         Where on the axis it was measured: a number, a word, or nothing.
     runs
         What is changed in the scenario for each run, by the run's name.
+    observed
+        What is read off those runs of which it is not what the experiment says, by their names.
     predicted
         What the runs are put together to.
     missing
@@ -67,6 +72,7 @@ class Point:
     use: Use
     at: float | str | None
     runs: Mapping[str, Changes]
+    observed: Mapping[str, Observable]
     predicted: str
     missing: str
 
@@ -132,6 +138,18 @@ class Experiment:
         if getattr(resolved.machine, "host", None) is not None:
             return "guests"
         return _FAMILIES[resolved.kernel.arch]
+
+    @property
+    def series(self) -> str:
+        """What it has in common with others of its publication: the beginning of its name.
+
+        Up to the year, as in ``van-riel-2025-share``; without one the first two words, as in
+        ``kvm-milan-mprotect-alone``. Points of a series share a machine, so that they miss
+        together.
+        """
+        words = self.name.split("-")
+        years = [place for place, word in enumerate(words) if re.fullmatch(r"[12]\d{3}", word)]
+        return "-".join(words[: years[0] + 1 if years else 2])
 
     @property
     def compiles_apart(self) -> bool:
@@ -271,6 +289,7 @@ class _Reader:
             use=self._use(keys, node, measurements),
             at=keys.at,
             runs=changes,
+            observed=self._observed(keys, node),
             predicted=predicted,
             missing=_line(keys.missing),
         )
@@ -285,6 +304,15 @@ class _Reader:
             return {RUN: varied + (_changes(find(node, ("set",))) if keys.set else ())}
         runs = find(node, ("runs",))
         return {name: varied + _changes(find(runs, (name,))) for name in keys.runs}
+
+    def _observed(self, keys: PointKeys, node: Node) -> dict[str, Observable]:
+        found = {}
+        for name, given in keys.runs.items():
+            if OBSERVE in given:
+                read = validated(Observable, find(node, ("runs", name, OBSERVE)), self._faults)
+                if read is not None:
+                    found[name] = read
+        return found
 
     def _use(self, keys: PointKeys, node: Node, measurements: Measurements) -> Use:
         """Return what a figure may be used for: its table says it, or the point itself."""
@@ -345,9 +373,9 @@ class _Reader:
 
 
 def _changes(node: Node) -> Changes:
-    """Return what a mapping of dotted paths changes."""
+    """Return what a mapping of dotted paths changes; what is observed is none of them."""
     assert isinstance(node, Table)
-    return tuple((key.text, below) for key, below in node.items)
+    return tuple((key.text, below) for key, below in node.items if key.text != OBSERVE)
 
 
 def _rows_of(keys: PointKeys) -> list[str]:

@@ -45,7 +45,9 @@ class PointKeys(Keys):
         default={}, description="Other values for keys of the scenario, by dotted path."
     )
     runs: dict[str, dict[str, Any]] = Field(
-        default={}, description="Several runs by their names, each with other values for some keys."
+        default={},
+        description="Several runs by their names, each with other values for some keys; `observe`"
+        " among them says what is read off that run, where it is something else.",
     )
     predicted: str | None = Field(
         default=None, description="What the runs are put together to; of a single run: run."

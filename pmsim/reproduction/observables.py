@@ -25,6 +25,7 @@ What = Literal[
     "run",
     "slowdown",
     "in_calls",
+    "in_shootdowns",
     "spinning",
     "stolen",
 ]
@@ -42,10 +43,13 @@ MEANINGS: Final[Mapping[What, str]] = {
     "slowdown": "of tasks of the workloads `of`: the time they took by the work they got done",
     "in_calls": "the share of the time of operations of the kinds `of` that is spent in shootdowns",
     "stolen": "what one interrupt takes from the CPU that it comes to, the mean",
-    "spinning": "the share of the CPUs' time that is not idle in which they spin",
+    "spinning": "the share of the CPUs' time that is not idle in which they spin for locks",
+    "in_shootdowns": "the share of the CPUs' time that is not idle that shootdowns take, as a"
+    " profile of all CPUs tells it: what callers queue and send and wait, and handlers",
 }
 """What can be read off, and how."""
-_OF_ALL: Final[tuple[What, ...]] = ("latency", "run", "spinning", "stolen")
+_NOT_IDLE: Final = ("busy_ps", "spin_ps", "irqs_off_ps", "stolen_ps")
+_OF_ALL: Final[tuple[What, ...]] = ("latency", "run", "in_shootdowns", "spinning", "stolen")
 """What need not be of anything in particular."""
 
 
@@ -149,9 +153,22 @@ def _in_calls(tables: TableSource, of: tuple[str, ...]) -> float:
     return float(rows["crosscall_ps"].sum() / _lengths(rows).sum())
 
 
+def _shares(tables: TableSource) -> dict[str, float]:
+    """Return how the time of all CPUs splits that is not idle, and the part of it for locks."""
+    rows = whole(tables, "cpus", (*_NOT_IDLE, "lock_spin_ps"))
+    sums = {name: float(column.sum()) for name, column in rows.items()}
+    time = sum(sums[name] for name in _NOT_IDLE)
+    return {name: part / time for name, part in sums.items()}
+
+
 def _spinning(tables: TableSource, of: tuple[str, ...]) -> float:
-    rows = whole(tables, "cpus", ("spin_ps", "busy_ps", "irqs_off_ps", "stolen_ps"))
-    return float(rows["spin_ps"].sum() / sum(column.sum() for column in rows.values()))
+    return _shares(tables)["lock_spin_ps"]
+
+
+def _in_shootdowns(tables: TableSource, of: tuple[str, ...]) -> float:
+    shares = _shares(tables)
+    waiting = shares["spin_ps"] - shares["lock_spin_ps"]
+    return waiting + shares["irqs_off_ps"] + shares["stolen_ps"]
 
 
 def _stolen(tables: TableSource, of: tuple[str, ...]) -> float:
@@ -170,6 +187,7 @@ _READ: Final[Mapping[What, Callable[[TableSource, tuple[str, ...]], float]]] = {
     "latency": _latency,
     "slowdown": _slowdown,
     "in_calls": _in_calls,
+    "in_shootdowns": _in_shootdowns,
     "spinning": _spinning,
     "stolen": _stolen,
 }

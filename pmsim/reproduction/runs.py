@@ -74,7 +74,8 @@ class Runs:
         keys = {}
         for name, changes in point.runs.items():
             scenario = _changed(experiment.scenario, (*changes, *more)).resolve()
-            key = RunKey(scenario_hash(scenario.as_dict()), experiment.observe)
+            observe = point.observed.get(name, experiment.observe)
+            key = RunKey(scenario_hash(scenario.as_dict()), observe)
             self._wanted.setdefault(key, (scenario, f"{experiment.name}, {point.name}"))
             keys[name] = key
         return keys

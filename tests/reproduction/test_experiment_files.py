@@ -26,6 +26,13 @@ from tests.reproduction.experiments import EXPERIMENT, TABLE, written
         ("A3, at", "A2, at", (25, 5), "duplicate-name", "a second time"),
         ("what: latency", "what: operation", (18, 10), "missing-key", "for example of:"),
         ("what: latency", "what: lateness", (18, 17), "bad-value", "did you mean latency?"),
+        (
+            "at: 3}",
+            "at: 3, runs: {a: {observe: {what: rum}}}, predicted: a}",
+            (24, 54),
+            "bad-value",
+            "did you mean run?",
+        ),
         ("axis: CPUs", "predicted: 2 * rum", (20, 12), "no-such-run", "did you mean run?"),
         (
             "axis: CPUs",

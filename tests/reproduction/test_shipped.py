@@ -27,6 +27,20 @@ def test_each_says_where_it_comes_from_what_is_assumed_and_what_is_missing() -> 
         assert len(experiment.missing) > 20
 
 
+@pytest.mark.parametrize(
+    ("name", "series"),
+    [
+        ("patra-2019", "patra-2019"),
+        ("van-riel-2025-share", "van-riel-2025"),
+        ("amit-2019-before", "amit-2019"),
+        ("kvm-milan-mprotect-alone", "kvm-milan"),
+        ("ftc862-nvhe-cores", "ftc862-nvhe"),
+    ],
+)
+def test_experiments_of_a_publication_are_a_series(name: str, series: str) -> None:
+    assert load_experiment(name).series == series
+
+
 def test_what_needs_no_cost_is_predicted_exactly() -> None:
     found = pmsim.reproduce("bristot-2019-calls", workers=1)
     assert found.points["raw"].tolist() == found.points["measured"].tolist() == [168, 3]
