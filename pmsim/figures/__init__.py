@@ -21,6 +21,7 @@ from pmsim.figures.overcommitted import guests
 from pmsim.figures.phases import phase_diagram
 from pmsim.figures.reproduced import experiment_curve
 from pmsim.figures.side_by_side import protocols
+from pmsim.figures.sides import misses_by_series
 from pmsim.figures.space import address_space
 from pmsim.figures.styling import style
 from pmsim.figures.swings import constants
@@ -42,6 +43,7 @@ __all__ = [
     "interruption_lengths",
     "latency_distribution",
     "error_distribution",
+    "misses_by_series",
     "operation_cost",
     "pareto",
     "phase_diagram",

@@ -6,7 +6,7 @@ from functools import partial
 
 import pandas as pd
 
-from pmsim.figures import agreement, misses, reproduced
+from pmsim.figures import agreement, misses, reproduced, sides
 from pmsim.figures.gallery import Drawing
 from pmsim.figures.panels import Panel
 
@@ -16,6 +16,7 @@ def truth_drawings(points: pd.DataFrame) -> list[Drawing]:
     of_all = {
         "agreement": Panel(agreement.drawn, agreement.size, agreement.draw),
         "misses": Panel(misses.ratios, misses.size, misses.draw),
+        "sides": Panel(sides.paces, sides.size, sides.draw),
     }
     return [Drawing(name, ((panel, panel.take(points)),)) for name, panel in of_all.items()]
 

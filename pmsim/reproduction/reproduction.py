@@ -14,11 +14,13 @@ from pmsim.reproduction.scores import (
     Calibrated,
     Coverage,
     Score,
+    Side,
     Tally,
     beats_guesses,
     calibrated,
     coverage,
     scores,
+    sides,
     tally,
     worst,
 )
@@ -74,6 +76,11 @@ class Reproduction:
         """What predictions with one calibration point an experiment come to."""
         return calibrated(self.scores)
 
+    @property
+    def sides(self) -> list[Side]:
+        """To which side raw predictions miss, series by series, the fastest first."""
+        return sides(self.scores)
+
     def worst(self, count: int = 10) -> list[Score]:
         """Return the raw predictions that are farthest off, the worst first."""
         return worst(self.scores, count)
@@ -104,6 +111,7 @@ class Reproduction:
         return {
             "raw": None if self.raw is None else asdict(self.raw),
             "coverage": None if self.coverage is None else asdict(self.coverage),
+            "sides": [asdict(one) for one in self.sides],
             "calibrated": None if self.calibrated is None else asdict(self.calibrated),
             "signs": [{**asdict(one), "right": one.right} for one in self.signs],
         }
@@ -121,6 +129,7 @@ class Reproduction:
 def _row(one: Score, experiment: Experiment) -> dict[str, Any]:
     return {
         "experiment": one.experiment,
+        "series": one.series,
         "family": experiment.family,
         "point": one.point,
         "use": one.use,

@@ -26,8 +26,8 @@ class Score:
 
     Attributes
     ----------
-    experiment, point, use, at, unit
-        Which point, what it may be used for, and what it is told in.
+    experiment, series, point, use, at, unit
+        Which point, of which series, what it may be used for, and what it is told in.
     measured, raw, scaled
         In that unit; ``scaled`` is `None` where nothing is calibrated.
     constant, linear
@@ -48,6 +48,7 @@ class Score:
     """
 
     experiment: str
+    series: str
     point: str
     use: Use
     at: float | str | None
@@ -90,6 +91,16 @@ class Score:
             return None
         return (self.raw < self.measured) == self.slower
 
+    @property
+    def pace(self) -> float | None:
+        """The time that is predicted, by the one that was measured: below 1 where too fast.
+
+        `None` where the figure is neither a time nor a rate, or nothing.
+        """
+        if self.slower is None or self.measured <= 0 or self.raw <= 0:
+            return None
+        return self.raw / self.measured if self.slower else self.measured / self.raw
+
 
 def error(predicted: float, measured: float) -> float:
     """Return how far a prediction is off, as a share of what was measured; 0 where both are 0."""
@@ -112,6 +123,7 @@ def _score(experiment: Experiment, point: Point, predicted: Predicted) -> Score:
     constant = None if base is None else experiment.measured(base)
     return Score(
         experiment=experiment.name,
+        series=experiment.series,
         point=point.name,
         use=point.use,
         at=point.at,
@@ -205,6 +217,41 @@ def tally(found: Iterable[Score]) -> Tally | None:
         within_factor=mean(float(_within(one)) for one in counted),
         too_fast=mean(map(float, speeds)) if speeds else 0.0,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """To which side the predictions of one series miss: times and rates, nothing fitted.
+
+    Attributes
+    ----------
+    series, points
+        Which, and how many of its figures are times or rates.
+    too_fast
+        How many of them are predicted too fast.
+    least, median, most
+        The time that is predicted, by the one that was measured.
+    """
+
+    series: str
+    points: int
+    too_fast: int
+    least: float
+    median: float
+    most: float
+
+
+def sides(found: Iterable[Score]) -> list[Side]:
+    """Return to which side raw predictions miss, series by series, the fastest first."""
+    paces: dict[str, list[float]] = {}
+    for one in found:
+        if one.counted and one.pace is not None:
+            paces.setdefault(one.series, []).append(one.pace)
+    each = [
+        Side(name, len(own), sum(pace < 1 for pace in own), min(own), median(own), max(own))
+        for name, own in paces.items()
+    ]
+    return sorted(each, key=lambda one: (one.median, one.series))
 
 
 def _within(one: Score) -> bool:

@@ -211,7 +211,7 @@ def test_all_kinds_of_figures_are_looked_at(figures: dict[str, Figure]) -> None:
         "interruption_lengths", "address_space_vmalloc", "address_space_modules",
         "cpus_over_time_stolen", "cpus_over_time_spin", "anatomy_median", "anatomy_p99",
         "anatomy_slowest", "curves", "heat_map", "phase_diagram", "tornado", "constants",
-        "agreement", "misses", "experiment", "protocols_latency_mean_ps",
+        "agreement", "misses", "sides", "experiment", "protocols_latency_mean_ps",
         "protocols_taken_mean_ps", "protocols_pool_stale_ps",
         "isolation_isolated_interrupts_per_s",
         "isolation_isolated_own_share", "waking", "pareto", "guests_broadcasts_per_s",

@@ -187,7 +187,9 @@ OF_SWEEPS = (
     "curves", "guests", "heat_map", "pareto", "phase_diagram", "protocols", "tornado", "waking",
 )  # fmt: skip
 OF_SENSITIVITIES = ("constants",)
-OF_POINTS = ("error_distribution", "experiment_curve", "predicted_against_measured")
+OF_POINTS = (
+    "error_distribution", "experiment_curve", "misses_by_series", "predicted_against_measured",
+)  # fmt: skip
 FIGURES = [
     getattr(pmsim.figures, name)
     for name in pmsim.figures.__all__

@@ -6,7 +6,12 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from pmsim.figures import error_distribution, experiment_curve, predicted_against_measured
+from pmsim.figures import (
+    error_distribution,
+    experiment_curve,
+    misses_by_series,
+    predicted_against_measured,
+)
 
 
 def points(*measured_and_raw: tuple[float, float]) -> pd.DataFrame:
@@ -17,6 +22,7 @@ def points(*measured_and_raw: tuple[float, float]) -> pd.DataFrame:
         rows.append(
             {
                 "experiment": "made-up",
+                "series": "made-up",
                 "family": "x86",
                 "use": "predict" if place else "calibrate",
                 "calibration": not place,
@@ -39,7 +45,8 @@ MADE_UP = points((10, 5), (20, 19), (40, 10), (80, 79))
 
 
 @pytest.mark.parametrize(
-    "figure", [predicted_against_measured, error_distribution, experiment_curve]
+    "figure",
+    [predicted_against_measured, error_distribution, experiment_curve, misses_by_series],
 )
 def test_a_figure_is_drawn_on_the_axes_given_and_says_something(figure):
     ax = plt.figure().add_subplot()
@@ -54,6 +61,17 @@ def test_the_scatter_counts_what_was_never_fitted_and_names_what_lies_outside():
     # Of the three, 19 of 20 and 79 of 80 are near; 10 of 40 is not within a factor of two.
     assert said.startswith("66.7 % of 3 times are predicted within a factor of two, 66.7 % within")
     assert "made-up" in [text.get_text() for text in ax.texts]
+
+
+def test_rows_of_series_have_the_fastest_on_top_and_count_each_series_once():
+    slow = points((10, 10), (10, 20), (10, 40)).assign(series="slow")
+    # Of the made-up ones 19 of 20, 10 of 40 and 79 of 80; of the slow ones 20 and 40 of 10.
+    ax = misses_by_series(pd.concat([slow, MADE_UP]))
+    said = " ".join(ax.get_title(loc="left").split())
+    assert said.startswith("By the median of their points 1 of 2 series are predicted too fast;")
+    assert said.endswith(f"takes {100 * (0.95 + 3) / 2:.0f} % of the measured time")
+    names = [text.get_text() for text in ax.get_yticklabels()]
+    assert names == ["made-up, 3 points", "slow, 2 points"]
 
 
 def test_the_distribution_says_the_median_of_both_predictions():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pmsim.reproduction.reproduce import reproduce
 from pmsim.reproduction.reproduction import Reproduction
-from pmsim.reproduction.scores import error
+from pmsim.reproduction.scores import error, sides
 from tests.reproduction.experiments import EXPERIMENT, written
 
 
@@ -59,6 +60,21 @@ def test_an_experiment_is_better_only_if_it_beats_both_guesses(found: Reproducti
     assert (fitted.better, fitted.worse) == ((), ("one-by-one",))
 
 
+def test_a_series_misses_to_one_side_by_times_and_rates_that_were_never_fitted(
+    found: Reproduction,
+) -> None:
+    # 7 of 20 µs, and 9 of 40.
+    (side,) = found.sides
+    assert (side.series, side.points, side.too_fast) == ("one-by", 2, 2)
+    assert (side.least, side.most) == pytest.approx((0.225, 0.35))
+    assert side.median == pytest.approx((0.225 + 0.35) / 2)
+    # Were they rates, 7 of 20 a second would be too slow; shares are neither, and left out.
+    rates = [replace(one, slower=False) for one in found.scores]
+    (slow,) = sides(rates)
+    assert (slow.too_fast, slow.least, slow.most) == (0, 20 / 7, 40 / 9)
+    assert sides([replace(one, slower=None) for one in found.scores]) == []
+
+
 def test_the_worst_come_first_by_ratio(found: Reproduction) -> None:
     assert [one.point for one in found.worst()] == ["A3", "A2"]
 
@@ -69,6 +85,16 @@ def test_several_runs_are_put_together(tmp_path: Path) -> None:
     )
     points = reproduce(written(tmp_path, experiment), workers=1).points
     assert points["raw"].tolist()[1] == 9 - 5
+
+
+def test_a_run_may_say_what_is_read_off_it(tmp_path: Path) -> None:
+    runs = "{one: {machine.cpus: 3}, both: {machine.cpus: 3, observe: {what: run}}}"
+    experiment = EXPERIMENT.replace("vary: [machine.cpus]\n", "").replace(
+        "at: 3}", f"runs: {runs}, predicted: both - one}}"
+    )
+    points = reproduce(written(tmp_path, experiment), workers=1).points
+    # A call of two takes 7 µs; the run has two, and the last handler goes back 1 µs later.
+    assert points["raw"].tolist()[1] == 15 - 7
 
 
 def test_a_key_is_calibrated_in_the_place_of_a_factor(tmp_path: Path) -> None:
