@@ -24,10 +24,10 @@ Which = Literal["median", "p99", "slowest"]
 PARTS: Final = {
     part: MARKS.get(part, MARKS["delivery"])
     for part in (
-        "queue", "send", "local", "visit", "resume", "queued", "flight", "irqs_off", "idle_exit",
-        "busy_handler", "ride", "entry", "function", "exit",
+        "queue", "send", "local", "visit", "resume", "queued", "flight", "frozen", "irqs_off",
+        "idle_exit", "busy_handler", "ride", "entry", "function", "exit",
     )
-} | {"frozen": MARKS["frozen"]._replace(label="frozen, or waking up")}  # fmt: skip
+}  # fmt: skip
 """What a stretch of a lane is: the initiator's, then those of the targets, in the order of time."""
 
 _UNSEEN: Final = "#c3cac9"
@@ -46,7 +46,7 @@ _SPOKEN: Final = {
     "irqs_off": "CPU {cpu} had interrupts off",
     "idle_exit": "CPU {cpu} was waking up",
     "busy_handler": "CPU {cpu} was busy with other calls",
-    "frozen": "CPU {cpu} did not run (frozen), or was waking up",
+    "frozen": "CPU {cpu} did not run (frozen)",
     "ride": "it was coalesced in the queue of CPU {cpu}",
     "entry": "CPU {cpu} was in IRQ entry",
     "function": "CPU {cpu} ran the function",
@@ -68,6 +68,8 @@ class Call:
         Why it was made, what the targets did, who made it, and how long it took.
     own
         The initiator's stretches: part, from, to.
+    waited
+        Whether the initiator waited for the others.
     targets
         A row per target, ascending: the instants of table ``anatomy``.
     stretches
@@ -80,6 +82,7 @@ class Call:
     initiator: int
     latency: int
     own: list[tuple[str, int, int]]
+    waited: bool
     targets: pd.DataFrame
     stretches: pd.DataFrame
 
@@ -141,11 +144,13 @@ def the_call(result: Tables, which: Which) -> Call | None:
     first = rows.iloc[0]
     times = [name for name in rows.columns if name.endswith("_ps")]
     targets = rows[["cpu", "reason", *times]].reset_index(drop=True)
-    targets[times] = targets[times].astype("Float64").astype(float) - float(first["start_ps"])
+    targets[times] = targets[times].astype("Float64").astype(float)
+    times.remove("frozen_ps")  # a length, no instant
+    targets[times] -= float(first["start_ps"])
     return Call(
         which, str(first["cause"]), str(first["kind"]), int(first["initiator"]),
-        int(first["end_ps"] - first["start_ps"]), _own(targets.iloc[0]), targets,
-        _stretches(targets, in_turns=result.summary.frozen is not None),
+        int(first["end_ps"] - first["start_ps"]), _own(targets.iloc[0]),
+        bool(targets["seen_ps"].notna().all()), targets, _stretches(targets),
     )  # fmt: skip
 
 
@@ -154,41 +159,45 @@ def _own(call: pd.Series) -> list[tuple[str, int, int]]:
     at = {
         name: int(call[name]) for name in call.index if name.endswith("_ps") and call.notna()[name]
     }
-    after = at["own_start_ps"] >= at["visited_ps"]  # the serial order
+    looks = at.get("looks_ps", at["own_end_ps"])  # where nobody waited
+    visited = at.get("visited_ps", looks)
+    after = at["own_start_ps"] >= visited  # the serial order
     local = ("local", at["own_start_ps"], at["own_end_ps"])
-    done = at["own_end_ps"] if after else at["visited_ps"]
+    done = at["own_end_ps"] if after else visited
     stretches = [
         ("queue", 0, at["told_ps"]),
         ("send", at["told_ps"], at["all_sent_ps"]),
         *([] if after else [local]),
-        ("visit", at["looks_ps"], at["visited_ps"]),
+        ("visit", looks, visited),
         *([local] if after else []),
         ("resume", done, at["end_ps"]),
     ]
     return [stretch for stretch in stretches if stretch[2] > stretch[1]]
 
 
-def _stretches(targets: pd.DataFrame, *, in_turns: bool) -> pd.DataFrame:
+def _stretches(targets: pd.DataFrame) -> pd.DataFrame:
     """Cut each target's lane into what happened there.
 
-    Where CPUs take turns, a wait for the handler is mostly that the target does not run; how much
-    of it is not is not kept.
+    Of a wait for the handler that a target spends frozen in part, that part is put first: there it
+    is but where a CPU freezes while it wakes up, or has interrupts off.
     """
     rides = targets["reason"] == "ride"
     waiting = targets["reason"].astype(str).where(~rides, "busy_handler")
     waiting = waiting.where(waiting.isin(["irqs_off", "idle_exit"]), "busy_handler")
-    if in_turns:
-        waiting = pd.Series("frozen", index=targets.index)
     t = targets
+    awake = t["arrives_ps"] + t["frozen_ps"]
+    rode = t["queued_ps"].where(rides) + t["frozen_ps"]
     pieces = [
         ("queued", t["queued_ps"], t["sent_ps"]),
         ("flight", t["sent_ps"], t["arrives_ps"]),
-        (waiting, t["arrives_ps"], t["handler_ps"]),
+        ("frozen", t["arrives_ps"], awake),
+        (waiting, awake, t["handler_ps"]),
         ("entry", t["handler_ps"].where(~rides), t["taken_ps"]),
-        ("ride", t["queued_ps"].where(rides), t["taken_ps"]),
+        ("frozen", t["queued_ps"].where(rides), rode),
+        ("ride", rode, t["taken_ps"]),
         ("busy_handler", t["taken_ps"], t["runs_ps"]),
-        ("function", t["runs_ps"], t["ack_ps"]),
-        ("exit", t["ack_ps"], t["exit_ps"]),
+        ("function", t["runs_ps"], t["done_ps"]),
+        ("exit", t["done_ps"], t["exit_ps"]),
     ]
     every = pd.concat(
         [
@@ -205,7 +214,7 @@ def critical(call: Call) -> dict[str, float]:
 
     That is the last target whose answer the initiator had to wait for; the parts are those of the
     way there, in order, and then of the initiator. They add up to the latency. Without such a
-    target ``cpu`` is -1, and every part is the initiator's.
+    target ``cpu`` is -1, and every part is the initiator's; so it is where nobody waited.
     """
     t = call.targets
     before = np.append(t["looks_ps"].iloc[0], t["seen_ps"].to_numpy()[:-1])
@@ -221,8 +230,9 @@ def critical(call: Call) -> dict[str, float]:
             parts["send"] = float(row["sent_ps"] - told)
         mine = call.stretches[call.stretches["cpu"] == row["cpu"]]
         for part, start, end in zip(mine["part"], mine["start"], mine["end"], strict=True):
-            if part not in ("queued", "exit"):
-                parts[part] = parts.get(part, 0.0) + end - start
+            until = min(end, float(row["ack_ps"]))
+            if part not in ("queued", "exit") and until > start:
+                parts[part] = parts.get(part, 0.0) + until - start
         parts["visit"] = float(row["visited_ps"] - row["ack_ps"])
         own = [stretch for stretch in own if stretch[1] >= row["visited_ps"]]
     for name, begin, finish in own:
@@ -258,21 +268,26 @@ def draw(call: Call | None, ax: Axes) -> Axes:
     bottom = top + 0.6 + len(cpus)
     _draw_targets(call, ax, place)
     _draw_initiator(call, ax, top)
-    ax.set_xlim(0, call.latency * 1.01)
+    length = call.latency if call.waited else max(call.latency, call.targets["exit_ps"].max())
+    ax.set_xlim(0, length * 1.01)
     ax.set_ylim(bottom, -0.1)
     _name_lanes(call, ax, place, top / 2)
-    look.round_ticks(ax.xaxis, 5 if current().narrow else 9, call.latency)
-    look.time_axis(ax.xaxis, call.latency, "time since the call began")
+    look.round_ticks(ax.xaxis, 5 if current().narrow else 9, length)
+    look.time_axis(ax.xaxis, length, "time since the call began")
     used = {part for part, _, _ in call.own} | set(call.stretches["part"])
     seen = Mark(f"seen by CPU {call.initiator}", look.INK, dot=".")
-    room = look.key(ax, [*(PARTS[part] for part in PARTS if part in used), seen])
+    goes_on = Mark(f"CPU {call.initiator} goes on", look.INK, line="-")
+    if not call.waited:
+        ax.vlines(call.latency, 0, bottom, color=goes_on.colour, linewidth=1.0)
+    own = seen if call.waited else goes_on
+    room = look.key(ax, [*(PARTS[part] for part in PARTS if part in used), own])
     look.say(ax, message(call), _detail(call, len(cpus)), room)
     return ax
 
 
 def _name_lanes(call: Call, ax: Axes, place: dict[int, float], top: float) -> None:
     """Name the initiator and as many targets as there is room for; bold: who took longest."""
-    decided, blamed = int(critical(call)["cpu"]), _blamed(call)
+    decided, blamed = int(critical(call)["cpu"]), _blamed(call) if call.waited else -1
     step = -(-len(place) // (_FEW_NAMES if current().narrow else _MOST_NAMES))
     taken = [top - 0.5, *([place[decided]] if decided in place else [])]
     named = [cpu for cpu in list(place)[::step]
@@ -289,15 +304,21 @@ def _name_lanes(call: Call, ax: Axes, place: dict[int, float], top: float) -> No
 
 
 def _draw_targets(call: Call, ax: Axes, place: dict[int, float]) -> None:
-    t = call.targets[call.targets["cpu"].isin(list(place))]
-    lanes = t["cpu"].map(place) + 0.5
-    ax.hlines(lanes, t["ack_ps"], t["seen_ps"], color=_UNSEEN, linewidth=0.4)
     stretches = call.stretches[call.stretches["cpu"].isin(list(place))]
     for part, rows in stretches.groupby("part", sort=False):
         ends = zip(rows["cpu"], rows["start"], rows["end"], strict=True)
         look.bars(
             ax, [(start, end, place[cpu] + 0.5, 0.78) for cpu, start, end in ends], PARTS[str(part)]
         )
+    if call.waited:
+        _draw_answers(call, ax, place)
+
+
+def _draw_answers(call: Call, ax: Axes, place: dict[int, float]) -> None:
+    """Draw when the initiator saw each answer, and the line from the answer to there."""
+    t = call.targets[call.targets["cpu"].isin(list(place))]
+    lanes = t["cpu"].map(place) + 0.5
+    ax.hlines(lanes, t["ack_ps"], t["seen_ps"], color=_UNSEEN, linewidth=0.4)
     decided = t["cpu"] == critical(call)["cpu"]
     for size, chosen in ((0.3, ~decided), (0.75, decided)):
         ax.plot(
@@ -318,6 +339,12 @@ def _blamed(call: Call) -> int:
 
 def message(call: Call) -> str:
     """Return the sentence on top: how long the call took, and what most of that was."""
+    if not call.waited:
+        done = formatting.time(float(call.targets["done_ps"].max()))
+        return (
+            f"{_NAMES[call.which]} kept CPU {call.initiator} for {formatting.time(call.latency)};"
+            f" all had run it after {done}"
+        )
     parts = critical(call)
     cpu = int(parts["cpu"])
     longest = _longest(call)
@@ -341,8 +368,11 @@ def _detail(call: Call, lanes: int) -> str:
             f" {lanes} of {called:,} called CPUs: those that decided or answered last, and a"
             " sample of the others."
         )
+    told = f"Cause: {call.cause}; kind: {call.kind}.{chosen}"
+    if not call.waited:
+        return f"{told} Nobody waited for it: the line is when CPU {call.initiator} went on."
     return (
-        f"Cause: {call.cause}; kind: {call.kind}.{chosen} Thin line: answered, not"
-        f" seen. Dot: when CPU {call.initiator} saw the answer, one CPU after the other; the large"
-        " one is the last that it had to wait for. Bold: who took longest."
+        f"{told} Thin line: answered, not seen. Dot: when CPU {call.initiator} saw the answer, one"
+        " CPU after the other; the large one is the last that it had to wait for. Bold: who took"
+        " longest."
     )

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import numpy.typing as npt
 
+from pmsim.hardware.kept_later import KeptLater
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act
 from pmsim.units import CpuId, Picoseconds
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from pmsim.hardware.fabric import Fabric
     from pmsim.hardware.interruptions import Interruptions
     from pmsim.hardware.turns import Turns
+
+Ints = npt.NDArray[np.int64]
 
 Note = tuple[tuple[int, int, int, int, int], Picoseconds, int]
 """Of an interruption: the columns that tell of the call, when it began, its protocol's number."""
@@ -38,12 +42,15 @@ class Unwaited:
         When its handler has begun, and when the function has ended; None while it has not.
     note
         What is to be noted of it as an interruption, if anything.
+    entry
+        Where its entry is to be kept (`kept_later`), if it is.
     """
 
     __slots__ = (
         "_ends",
         "_then",
         "cpu",
+        "entry",
         "given_back_ps",
         "gone_ps",
         "initiator",
@@ -58,6 +65,7 @@ class Unwaited:
         self.start_ps: Picoseconds = 0
         self.gone_ps: Picoseconds | None = None
         self.note: Note | None = None
+        self.entry: Ints | None = None
         self._ends: Picoseconds | None = None
         self._then: list[Callable[[Unwaited], None]] = []
 
@@ -92,10 +100,13 @@ class CallData:
     ----------
     interruptions
         Where interruptions are noted, if they are.
+    kept
+        Keeps some of the calls whole.
     """
 
     def __init__(self, fabric: Fabric, turns: Turns | None) -> None:
         self.interruptions: Interruptions | None = None
+        self.kept = KeptLater(fabric)
         self._fabric: Final = fabric
         self._turns: Final = turns
         self._held: dict[CpuId, dict[CpuId, Unwaited]] = {}
@@ -147,6 +158,9 @@ class CallData:
             given = (np.array([value]) for value in (one.cpu, given_back, length))
             ends = int(self._turns.run_from(*given)[0])
         one.is_given_back(given_back, words[at + layout.E_START], ends)
+        if one.entry is not None:
+            one.entry[:] = fabric.state[at : at + layout.ENTRY_ROW]
+            one.entry[[layout.E_NEXT, layout.E_PREFIX]] = one.cpu, layout.NONE
         if one.note is not None and self.interruptions is not None:
             call, began, protocol = one.note
             self.interruptions.note(call, began, (one.cpu, protocol))

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from pmsim.hardware.fabric import LOG_CAPACITY
 from pmsim.hardware.passes import layout
-from pmsim.hardware.specimens import WholeCalls, whole_calls
+from pmsim.hardware.specimens import WholeCalls, rows_at, whole_calls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pmsim.hardware.fabric import Fabric
+
+Ints = npt.NDArray[np.int64]
 
 MOST_KEPT: Final = 200_000
 """Targets of calls that are kept of one run, and stretches: some 10 MB of each on disk."""
@@ -58,7 +63,10 @@ class DetailSink(Protocol):
     """Who takes what is kept, now and then."""
 
     def whole_calls(self, calls: WholeCalls) -> None:
-        """Take cross-calls, in the order of their ends."""
+        """Take cross-calls, in the order of their ends.
+
+        Those that nobody waits for come when it has been seen that all targets have run them.
+        """
 
     def stretches(self, stretches: Sequence[Stretch]) -> None:
         """Take stretches, in the order of their ends."""
@@ -66,6 +74,8 @@ class DetailSink(Protocol):
 
 class Detail:
     """Keeps what begins in a part of a run and ends in the run, as long as there is room.
+
+    A call that nobody waits for has ended when all targets have run the function.
 
     Parameters
     ----------
@@ -97,6 +107,7 @@ class Detail:
         self._sink = sink
         self._most = most
         self._waiting: list[Stretch] = []
+        self._later: list[tuple[Ints, Ints]] = []
         self._stretches_cut: int | None = None
         fabric.state[layout.DETAIL_FROM] = start
         fabric.state[layout.DETAIL_TO] = layout.INF if end is None else end
@@ -123,18 +134,49 @@ class Detail:
         if len(self._waiting) >= LOG_CAPACITY:
             self._hand_over_stretches()
 
+    def makes_room(self, start: int, targets: int) -> bool:
+        """Return whether a call that nobody waits for will be kept, once it has ended.
+
+        To be asked when its initiator goes on.
+
+        Parameters
+        ----------
+        start
+            When it began.
+        targets
+            How many it has.
+        """
+        words = self._fabric.words
+        if not words[layout.DETAIL_FROM] <= start < words[layout.DETAIL_TO]:
+            return False
+        if targets > words[layout.DETAIL_LEFT]:
+            words[layout.DETAIL_FROM] = layout.INF
+            words[layout.DETAIL_CUT] = self._fabric.now
+            return False
+        words[layout.DETAIL_LEFT] -= targets
+        return True
+
+    def add_call(self, head: Ints, entries: Ints) -> None:
+        """Keep such a call, which has ended: its head and the entries of its targets."""
+        self._later.append((head, entries))
+
     def hand_over(self) -> None:
         """Give the sink what has gathered."""
         self._hand_over_stretches()
-        state = self._fabric.state
-        calls, targets = int(state[layout.DETAIL_CALLS]), int(state[layout.DETAIL_ENTRIES])
-        if not calls:
+        words = self._fabric.words
+        calls, targets = words[layout.DETAIL_CALLS], words[layout.DETAIL_ENTRIES]
+        words[layout.DETAIL_CALLS] = words[layout.DETAIL_ENTRIES] = 0
+        heads = rows_at(self._fabric, words[layout.DETAIL_HEADS_AT], calls, layout.SPECIMEN_HEAD)
+        entries = rows_at(self._fabric, words[layout.DETAIL_ENTRIES_AT], targets, layout.ENTRY_ROW)
+        if self._later:
+            heads = np.vstack([heads, *(head for head, _ in self._later)])
+            entries = np.vstack([entries, *(rows for _, rows in self._later)])
+            self._later = []
+        if not len(heads):
             return
-        heads, entries = int(state[layout.DETAIL_HEADS_AT]), int(state[layout.DETAIL_ENTRIES_AT])
-        state[layout.DETAIL_CALLS] = state[layout.DETAIL_ENTRIES] = 0
-        self.calls += calls
-        self.targets += targets
-        self._sink.whole_calls(whole_calls(self._fabric, heads, calls, entries, targets))
+        self.calls += len(heads)
+        self.targets += len(entries)
+        self._sink.whole_calls(whole_calls(self._fabric, heads, entries))
 
     def _hand_over_stretches(self) -> None:
         if self._waiting:

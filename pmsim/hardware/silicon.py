@@ -187,7 +187,8 @@ class Silicon:
         Where its CPUs do not always run.
         """
         assert self.turns is not None
-        frozen = self.turns.frozen(cpu, since, self.now)
+        given = (np.array([value]) for value in (cpu, since, self.now))
+        frozen = int(self.turns.frozen(*given)[0])
         self.holding_frozen[cpu] += frozen
         self.contention.uses[lock.name].frozen_ps += frozen
 
@@ -218,13 +219,15 @@ class Silicon:
 
     def kept_calls(self) -> dict[str, WholeCalls]:
         """Return a few calls whole: the median one so far, the p99 and the slowest."""
-        return specimens(self.fabric)
+        return specimens(self.fabric, None if self.call_data is None else self.call_data.kept)
 
     def keep_detail(
         self, start: int, end: int | None, sink: DetailSink, most: int = MOST_KEPT
     ) -> Detail:
         """Keep all that happens in a part of the run, and hand it to ``sink``; see `Detail`."""
         self.detail = Detail(self.fabric, start, end, sink, most)
+        if self.call_data is not None:
+            self.call_data.kept.detail = self.detail
         return self.detail
 
     def watch_interruptions(self, cpus: Sequence[int], sink: InterruptionSink) -> None:

@@ -41,10 +41,9 @@ class Turns:
         ran: Ints = turns * self._slice + np.minimum(into, self._slice)
         return ran
 
-    def frozen(self, cpu: int, since: int, until: int) -> int:
-        """Return for how long one CPU did not run between two instants."""
-        ends = self.run_by(np.array([cpu, cpu]), np.array([since, until]))
-        return until - since - int(ends[1] - ends[0])
+    def frozen(self, cpu: Ints, since: Ints, until: Ints) -> Ints:
+        """Return for how long CPUs did not run between two instants."""
+        return until - since - (self.run_by(cpu, until) - self.run_by(cpu, since))
 
     def reached(self, cpu: Ints, run: Ints) -> Ints:
         """Return the first instants by which CPUs have run for so long."""

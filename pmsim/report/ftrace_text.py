@@ -158,7 +158,7 @@ def _target(row: Row) -> Iterator[Line]:
     if _known(row["sent_ps"]):
         sent = f"cpu={target} {callsite} callback={_CSD_INTERRUPT}"
         yield int(row["sent_ps"]), caller, f"{who}\td..2.\tipi_send_cpu: {sent}"
-    for at, event in ((row["runs_ps"], "entry"), (row["ack_ps"], "exit")):
+    for at, event in ((row["runs_ps"], "entry"), (row["done_ps"], "exit")):
         what = f"csd_function_{event}: func={function}, {csd}"
         yield int(at), target, f"<...>-{target + 1}\td.h..\t{what}"
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ANATOMY: Final = (
     "which", "initiator", "start_ps", "end_ps", "kind", "cause", "own_start_ps", "own_end_ps",
     "looks_ps", "cpu", "queued_ps", "sent_ps", "arrives_ps", "reason", "handler_ps", "taken_ps",
-    "runs_ps", "ack_ps", "exit_ps",
+    "runs_ps", "ack_ps", "done_ps", "exit_ps",
 )  # fmt: skip
 """The columns of ``anatomy`` that `of_target` reads."""
 
@@ -36,8 +36,9 @@ class Answer:
         When the CPU began to wake up for the handler; the handler's begin where it did not.
     handler, taken, exit
         When the handler that took the call began, took it, and was over if nothing followed.
-    runs, ack
-        When the function began, or what is known not to be later; and ended.
+    runs, done
+        When the function began, or what is known not to be later; and ended, or was acknowledged if
+        that alone is known.
     arrow
         The number of the arrow that ends here.
     facts
@@ -52,7 +53,7 @@ class Answer:
     taken: int
     exit: int
     runs: int
-    ack: int
+    done: int
     arrow: int
     facts: Mapping[str, int | str]
 
@@ -75,21 +76,17 @@ class HandlerCosts:
 
 
 def handler_costs(result: Result, replication: int) -> HandlerCosts:
-    """Return what handlers cost in a run; any call that was kept with its targets tells it.
-
-    Where calls are acknowledged before their functions run, the shortest function counts with the
-    way back.
-    """
+    """Return what handlers cost in a run; any call that was kept with its targets tells it."""
     host = result.manifest["scenario"]["machine"].get("host")
     if host is not None and host["overcommit"] > 1:
         return HandlerCosts(0, 0, in_turns=True)
-    columns = ("replication", "handler_ps", "taken_ps", "ack_ps", "exit_ps")
+    columns = ("replication", "handler_ps", "taken_ps", "done_ps", "exit_ps")
     for batch in result.batches("anatomy", columns):
         rows = batch[batch["replication"] == replication]
         if len(rows):
             one = rows.iloc[0]
-            entry, leave = one["taken_ps"] - one["handler_ps"], rows["exit_ps"] - rows["ack_ps"]
-            return HandlerCosts(int(entry), int(leave.min()))
+            entry, leave = one["taken_ps"] - one["handler_ps"], one["exit_ps"] - one["done_ps"]
+            return HandlerCosts(int(entry), int(leave))
     return HandlerCosts(0, 0)  # no CPU was ever called
 
 
@@ -99,7 +96,7 @@ def of_target(row: Mapping[str, Any], arrow: int) -> Answer:
     woken = int(row["arrives_ps"]) if row["reason"] == "idle_exit" else handler
     return Answer(
         int(row["cpu"]), int(row["initiator"]), str(row["kind"]), woken, handler,
-        int(row["taken_ps"]), int(row["exit_ps"]), int(row["runs_ps"]), int(row["ack_ps"]), arrow,
+        int(row["taken_ps"]), int(row["exit_ps"]), int(row["runs_ps"]), int(row["done_ps"]), arrow,
         facts_of(row, ("cause", "reason", "queued_ps", "sent_ps", "arrives_ps")),
     )  # fmt: skip
 
@@ -138,7 +135,7 @@ def of_slowest(row: Mapping[str, Any], costs: HandlerCosts, arrow: int) -> Answe
 def handler_spans(answers: Iterable[Answer]) -> dict[int, list[Span]]:
     """Return what interrupted each CPU, in order: handlers, and waking up for them."""
     found: dict[int, list[Span]] = {}
-    in_order = sorted(answers, key=attrgetter("cpu", "handler", "ack", "arrow"))
+    in_order = sorted(answers, key=attrgetter("cpu", "handler", "done", "arrow"))
     for (cpu, _), taken in groupby(in_order, attrgetter("cpu", "handler")):
         found.setdefault(cpu, []).extend(_of_handler(list(taken)))
     return found
@@ -154,10 +151,10 @@ def _of_handler(calls: list[Answer]) -> Iterator[Span]:
     for one in calls:
         inside.append(
             Span(
-                f"{one.kind} for CPU {one.initiator}", "answer", max(done, one.runs), one.ack,
+                f"{one.kind} for CPU {one.initiator}", "answer", max(done, one.runs), one.done,
                 one.facts, ends=one.arrow,
             )
         )  # fmt: skip
-        done = one.ack
+        done = one.done
     inside += parts_of([("exit", done, end)])
     yield Span("handler", "handler", first.handler, end, inside=inside)

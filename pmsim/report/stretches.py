@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from typing import Any, Final
 
+import pandas as pd
+
 from pmsim.report.span import Span, put_in_order
 
 COLUMNS: Final = ("cpu", "task", "workload", "kind", "thing", "start_ps", "end_ps")
@@ -67,7 +69,9 @@ def windows(stretches: Rows, targets: Rows, alone: Rows) -> dict[int, list[Span]
         Rows of ``stretches``.
     targets
         A row of ``anatomy`` for each call: its initiator has interrupts off up to its first look at
-        the answers, and in the serial order as it runs the function after them.
+        the answers, and in the serial order as it runs the function after them. Where nobody waits
+        it has them off up to its own end of the function; that it waits for data of the call before
+        in between is not told apart.
     alone
         Rows of ``crosscalls`` that had no targets: the function alone.
     """
@@ -82,7 +86,8 @@ def windows(stretches: Rows, targets: Rows, alone: Rows) -> dict[int, list[Span]
         if row["kind"] == "irqs_off":
             add(int(row["cpu"]), int(row["start_ps"]), int(row["end_ps"]), row["workload"])
     for row in targets:
-        cpu, looks = int(row["initiator"]), int(row["looks_ps"])
+        cpu = int(row["initiator"])
+        looks = int(row["own_end_ps"] if pd.isna(row["looks_ps"]) else row["looks_ps"])
         add(cpu, int(row["start_ps"]), looks, _OWN_CALL)
         if row["own_start_ps"] >= looks:
             add(cpu, int(row["own_start_ps"]), int(row["own_end_ps"]), _OWN_CALL)

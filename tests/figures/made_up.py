@@ -165,7 +165,8 @@ def one_call(
                 "cpu": cpu, "reason": reason, "queued_ps": step,
                 "sent_ps": pd.NA if rides else 2 * step, "arrives_ps": pd.NA if rides else 3 * step,
                 "handler_ps": handler, "taken_ps": handler + step, "runs_ps": handler + step,
-                "ack_ps": ack, "exit_ps": ack + step, "seen_ps": seen,
+                "frozen_ps": 0,
+                "ack_ps": ack, "done_ps": ack, "exit_ps": ack + step, "seen_ps": seen,
             }
         )  # fmt: skip
     frame = pd.DataFrame(rows).assign(
@@ -174,6 +175,8 @@ def one_call(
         all_sent_ps=2 * step, own_start_ps=2 * step, own_end_ps=3 * step, looks_ps=3 * step,
         visited_ps=seen,
     )  # fmt: skip
-    times = [name for name in TABLES["anatomy"].names if name.endswith("_ps")]
+    lengths = ("frozen_ps",)
+    names = TABLES["anatomy"].names
+    times = [name for name in names if name.endswith("_ps") and name not in lengths]
     frame[times] = frame[times].astype("Int64") + 5
     return frame[list(TABLES["anatomy"].names)]

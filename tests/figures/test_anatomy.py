@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
+import pandas as pd
 import pytest
-from matplotlib.collections import PolyCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex
 
 import pmsim
 from pmsim.figures import call_anatomy
 from pmsim.figures.anatomy import PARTS, Call, critical, message, shown_targets, the_call
-from pmsim.simulation.answer.summary import Frozen
-from tests.figures.made_up import EMPTY, MadeUp, one_call
+from tests.figures.made_up import MadeUp, one_call
 
 
 def call(waits: dict[int, tuple[str, int]], n_cpus: int = 4) -> Call:
@@ -33,19 +31,66 @@ def test_the_message_names_who_was_waited_for_and_why(reason: str, said: str) ->
     assert message(call({2: (reason, 20_000), 1: ("irqs_off", 19_999)})) == expected
 
 
-def test_where_cpus_take_turns_a_wait_is_told_as_that_of_a_cpu_that_did_not_run() -> None:
-    rows = one_call("slowest", {2: ("idle_exit", 20_000)}, 4)
-    turns = replace(EMPTY, frozen=Frozen(share=0.5, latency_ps=1, held_up_ps=0, left_out=0))
-    found = the_call(MadeUp(anatomy=rows, summary=turns), "slowest")
+@pytest.mark.parametrize(
+    ("reason", "label", "wait"),
+    [("idle_exit", "idle exit", 20_000), ("ride", "coalesced", 23_000)],
+)
+def test_of_a_wait_it_is_told_how_long_the_cpu_did_not_run(
+    reason: str, label: str, wait: int
+) -> None:
+    rows = one_call("slowest", {2: (reason, 20_000)}, 4)
+    rows.loc[rows["cpu"] == 2, "frozen_ps"] = 15_000
+    found = the_call(MadeUp(anatomy=rows), "slowest")
     assert found is not None
     assert message(found) == (
-        "The slowest call took 25 ns; for 20 ns of it CPU 2 did not run (frozen), or was waking up"
+        "The slowest call took 25 ns; for 15 ns of it CPU 2 did not run (frozen)"
     )
-    legend = call_anatomy(MadeUp(anatomy=rows, summary=turns)).get_legend()
+    assert (critical(found)["frozen"], critical(found)[reason]) == (15_000, wait - 15_000)
+    legend = call_anatomy(MadeUp(anatomy=rows)).get_legend()
     assert legend is not None
     labels = [text.get_text() for text in legend.get_texts()]
-    assert "frozen, or waking up" in labels
-    assert "idle exit" not in labels
+    assert {"frozen", label} <= set(labels)
+
+
+def unwaited(waits: dict[int, tuple[str, int]], n_cpus: int = 4) -> pd.DataFrame:
+    """Return a call whose initiator goes on at 3 ns; each function runs from 4 to 5 ns on."""
+    rows = one_call("slowest", waits, n_cpus)
+    rows[["looks_ps", "visited_ps", "seen_ps"]] = pd.NA
+    return rows.assign(end_ps=3005, ack_ps=rows["runs_ps"])
+
+
+def test_a_call_that_nobody_waits_for_is_told_by_when_its_initiator_goes_on() -> None:
+    made_up = MadeUp(anatomy=unwaited({2: ("irqs_off", 9000)}))
+    found = the_call(made_up, "slowest")
+    assert found is not None
+    assert message(found) == "The slowest call kept CPU 0 for 3 ns; all had run it after 14 ns"
+    parts = critical(found)
+    assert parts.pop("cpu") == -1
+    assert sum(parts.values()) == 3000
+    ax = call_anatomy(made_up)
+    assert ax.get_xlim()[1] > 15_000  # the last handler's end
+    legend = ax.get_legend()
+    assert legend is not None
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert "CPU 0 goes on" in labels
+    assert not [label for label in labels if "seen" in label]
+    lines = [one for one in ax.collections if isinstance(one, LineCollection)]
+    assert [one.get_segments()[0][:, 0].tolist() for one in lines] == [[3000, 3000]]
+
+
+def test_a_function_is_drawn_to_its_end_also_where_it_is_acknowledged_as_it_begins() -> None:
+    rows = one_call("slowest", {2: ("irqs_off", 9000)}, 4)
+    rows["ack_ps"] = rows["runs_ps"]
+    rows[["seen_ps", "visited_ps", "end_ps"]] -= 1000
+    found = the_call(MadeUp(anatomy=rows), "slowest")
+    assert found is not None
+    lane = found.stretches[found.stretches["cpu"] == 2]
+    function = lane[lane["part"] == "function"]
+    assert (function["end"] - function["start"]).tolist() == [1000]
+    parts = critical(found)
+    assert "function" not in parts
+    assert parts.pop("cpu") == 2
+    assert sum(parts.values()) == found.latency
 
 
 def test_a_ride_is_a_wait_from_the_queue_to_the_take() -> None:

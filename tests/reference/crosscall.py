@@ -117,10 +117,10 @@ def called(
         # A step of its own, interrupts off; all that there is of a call with no targets.
         yield from task.local_function(function.cost)
         call.is_over_on(task.cpu, task.function_over_at)
-    acks = call.acknowledged()
     if not waits:
         machine.unwaited |= {(task.cpu.number, c): call for c in call.targets}
-    machine.made.append(CallRecord(task.cpu.number, task.number, start, machine.now, acks))
+    record = CallRecord(task.cpu.number, task.number, start, machine.now, call.acknowledged())
+    machine.made.append((record, call))
     return call
 
 

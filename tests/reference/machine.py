@@ -21,6 +21,9 @@ from tests.reference.rwsem import RwSemaphore
 from tests.reference.task import Doing, Task
 from tests.reference.tlbi import server
 
+Made = tuple[CallRecord, Call]
+"""A call that its initiator has gone on from, and what becomes of it."""
+
 Gone = Callable[[], int | None]
 """Returns, at the end of a run, when the last CPU had dropped what it was told to."""
 
@@ -54,7 +57,7 @@ class ReferenceMachine:
         self.to_sleep: set[Task] = set()  # who spins for a mutex and must not, as of this round
         self._numbers = count()
         self.calls: list[tuple[CallRecord, Gone]] = []
-        self.made: list[CallRecord] = []  # each call, also of those that make one shootdown
+        self.made: list[Made] = []  # each call, also of those that make one shootdown
         self.unwaited: dict[tuple[int, int], Call] = {}  # who called whom, whose data may be in use
         self.server = server(self)
         by_code = program.shootdown.protocol.own is not None

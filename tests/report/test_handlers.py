@@ -40,7 +40,7 @@ def calls_of(kept: Kept) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]
             rides = one.reason[k] == SlowestReason.RIDE
             row = {
                 f"{name}_ps": int(getattr(one, name)[k])
-                for name in ("queued", "handler", "taken", "runs", "ack", "exit")
+                for name in ("queued", "handler", "taken", "runs", "ack", "done", "exit")
             }
             row |= {"cpu": int(one.cpu[k]), "initiator": calls[call]["cpu"], "kind": "range"}
             row |= {"cause": "trace", "reason": WORDS[one.reason[k]], "sent_ps": None}
@@ -95,7 +95,9 @@ def test_a_row_of_a_call_tells_the_handler_of_its_slowest_target(program: Progra
             continue
         (row,) = (row for row in targets if row["cpu"] == call["slowest_cpu"])
         known = of_target(row, 1)
-        for name in ("cpu", "initiator", "woken", "handler", "taken", "ack"):
+        for name in ("cpu", "initiator", "woken", "handler", "taken"):
             assert getattr(told, name) == getattr(known, name)
+        assert told.done == row["ack_ps"] <= known.done
+        assert told.done == known.done or not at_end
         assert told.exit == known.exit if at_end else told.exit <= known.exit
         assert told.runs <= known.runs

@@ -12,6 +12,7 @@ import pytest
 import pmsim
 from pmsim.errors import ScenarioError
 from pmsim.hardware.shootdown.protocols import PROTOCOLS
+from pmsim.report.spans import Window, spans_of
 from pmsim.scenario.protocol_files import load_protocols
 from pmsim.scenario.schema import schema
 from tests.reference.examples import PAGE
@@ -91,6 +92,27 @@ def test_every_table_calls_it_by_its_name(tmp_path: Path) -> None:
         assert set(result.table(table)["protocol"]) == {"mine"}
     assert set(result.anatomy["which"]) == {"median", "p99", "slowest", "detail"}
     assert set(result.manifest["protocols"]) == {"mine"}
+
+
+def test_what_targets_do_of_calls_that_nobody_waits_for_is_kept(tmp_path: Path) -> None:
+    code = CODE.replace("flush.function)", "flush.function, wait=False)")
+    load_protocols(written(tmp_path, code, promises="requested"))
+    given = scenario(unsafe=True).with_({"measure.detail": {"from": "0s"}})
+    result = pmsim.run(given)
+    anatomy = result.anatomy
+    assert set(anatomy["which"]) == {"median", "p99", "slowest", "detail"}
+    assert anatomy[["looks_ps", "visited_ps", "seen_ps"]].isna().all().all()
+    rows = anatomy[anatomy["which"] == "detail"]
+    assert result.detail["targets"].tolist() == [len(rows)] == [result.crosscalls["targets"].sum()]
+    # Handlers are all that a CPU without a task does.
+    of_cpu_2 = rows[rows["cpu"] == 2]
+    handled = of_cpu_2.groupby("handler_ps")["exit_ps"].max()
+    account = result.cpus.set_index("cpu").loc[2]
+    assert account["handlers"] == len(handled)
+    from_ = of_cpu_2.groupby("handler_ps")["arrives_ps"].min()
+    assert account["stolen_ps"] == (handled - from_).sum()
+    spans = spans_of(result, Window()).handlers[2]
+    assert [one.end_ps for one in spans if one.name == "handler"] == handled.tolist()
 
 
 def test_what_is_resolved_reads_as_a_scenario_that_resolves_to_the_same(tmp_path: Path) -> None:

@@ -273,7 +273,7 @@ SET_BITS = 1 << SET_SHIFT  # CPUs that a word of a set tells of
 # --- a call that is kept whole: finished, with what happened at each target -----------------------
 # its row of the log and what the row does not tell; then the entries, `E_NEXT` being the CPU and
 # `E_PREFIX` when the initiator went on from there
-K_LOCAL_END, K_VISITED, K_LOCAL, K_AFTER, K_WAITED = range(LOG_ROW, LOG_ROW + 5)
+K_LOCAL_END, K_VISITED, K_LOCAL, K_AFTER, K_WAITED, K_READY = range(LOG_ROW, LOG_ROW + 6)
 SPECIMEN_HEAD = 40
 
 

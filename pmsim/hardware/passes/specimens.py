@@ -10,7 +10,7 @@ from pmsim.hardware.passes.history import catch_up
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.rows import entry_of, row_of
-from pmsim.hardware.passes.turns import reached, run_by
+from pmsim.hardware.passes.turns import goes_on, reached, run_by
 
 
 @compiled
@@ -55,6 +55,7 @@ def _copy_call(S: State, i: int, at: int, head: int, to: int) -> None:
     S[head + K_LOCAL] = S[r + C_LOCAL]
     S[head + K_AFTER] = S[r + C_PHASE]
     S[head + K_WAITED] = S[r + C_WAITED]
+    S[head + K_READY] = S[r + C_READY] if goes_on(S) else 0
     latest = run_by(S, r, S[r + C_LOCAL_END])
     c = S[r + C_FIRST]
     while c >= 0:

@@ -452,8 +452,14 @@ ANATOMY = Table(
         _time("all_sent_ps", "When the last interrupt had been sent."),
         _time("own_start_ps", "When the initiator began to run the function itself."),
         _time("own_end_ps", "When it had run it."),
-        _time("looks_ps", "When it began to wait for the csd locks in order."),
-        _time("visited_ps", "When it had seen the last one unlocked."),
+        _time(
+            "looks_ps",
+            "When it began to wait for the csd locks in order; none: nobody waited for the call.",
+            nullable=True,
+        ),
+        _time(
+            "visited_ps", "When it had seen the last one unlocked; none: the same.", nullable=True
+        ),
         _count("cpu", "The target's CPU."),
         _time("queued_ps", "When the call was in its queue."),
         _time(
@@ -463,10 +469,26 @@ ANATOMY = Table(
         _text("reason", "Why the handler began when it did, or ride: the call was coalesced."),
         _time("handler_ps", "When the handler that took the call began."),
         _time("taken_ps", "When it drained the queue that the call was in."),
+        _time(
+            "frozen_ps",
+            "How long the CPU did not run (frozen) before the handler began, from when the"
+            " interrupt was there; of a coalesced call: before the drain, from when it was in the"
+            " queue.",
+        ),
         _time("runs_ps", "When the function began, after those of calls enqueued before."),
-        _time("ack_ps", "When it was done and the csd lock released."),
+        _time(
+            "ack_ps",
+            "When the csd lock was released: when it was done, or as it began, if that was enough"
+            " or nobody waited.",
+        ),
+        _time("done_ps", "When it was done."),
         _time("exit_ps", "When the handler was over, if no other call came behind in it."),
-        _time("seen_ps", "When the initiator had seen that and went on to the next target."),
+        _time(
+            "seen_ps",
+            "When the initiator had seen the lock released and went on to the next target; none:"
+            " nobody waited for the call.",
+            nullable=True,
+        ),
     ),
 )
 
