@@ -140,10 +140,19 @@ class SimulationError(PmsimError):
         self.message = message
         self.at_ps = at_ps
         self.where = where
-        place = ", ".join(
-            part for part in (where, "" if at_ps is None else f"at {at_ps:,} ps") if part
-        )
+        place = ", ".join(part for part in (where, _instant(at_ps)) if part)
         super().__init__(f"{message} ({place})" if place else message)
+
+
+def _instant(at_ps: int | None) -> str:
+    """Return an instant to the picosecond, in the unit that fits it; empty where there is none."""
+    if at_ps is None:
+        return ""
+    units = (("s", 12), ("ms", 9), ("µs", 6), ("ns", 3), ("ps", 0))
+    unit, digits = next((one for one in units if at_ps >= 10 ** one[1]), units[0])
+    whole, rest = divmod(at_ps, 10**digits)
+    decimals = f"{rest:0{digits}}".rstrip("0") if rest else ""
+    return f"at {whole:,}{'.' if decimals else ''}{decimals} {unit}"
 
 
 class ProgramError(SimulationError):
