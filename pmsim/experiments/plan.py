@@ -25,6 +25,8 @@ MOST_CELLS: Final = 100_000
 """Cells above which a sweep is refused unless it is forced: most likely it is a mistake."""
 _OPTIONS: Final = {"replications": "--replications N gives every cell N runs"}
 """What keys are not varied, but asked for."""
+_EXAMPLE: Final = "{'machine.cpus': [16, 56]} for example"
+"""What the values of a sweep may be."""
 MOST_FAULTS: Final = 20
 """Faults of cells that are reported; more of them say the same again."""
 
@@ -116,8 +118,13 @@ def plan_of(
     Raises
     ------
     ScenarioError
-        If a path names nothing, a cell is no valid scenario, or there are too many cells.
+        If a path names nothing, a cell is no valid scenario, or there are too many cells; or where
+        anything is not of the type that it has to be.
     """
+    if not isinstance(values, Mapping):
+        raise _wrong_type(
+            f"the values of a sweep are a mapping of paths, not a {type(values).__name__}", _EXAMPLE
+        )
     axes = {path: _values(path, given) for path, given in {**scenario.sweep, **values}.items()}
     base = scenario.without_sweep()
     if replications is not None:
@@ -141,13 +148,26 @@ def plan_of(
 
 def _values(path: str, given: Any) -> Values:
     """Return the values of an axis; a single one stands for itself."""
+    if not isinstance(path, str):
+        raise _wrong_type(f"{path!r} is no path of a scenario", _EXAMPLE)
     given = given.tolist() if hasattr(given, "tolist") else given  # NumPy's and pandas' own
     several = list(given) if isinstance(given, list | tuple | range) else [given]
     if not several:
         message = f"{path} has no values"
         raise ScenarioError([Fault("sweep", 0, 0, "no-values", message, "give at least one")])
     # Numbers as Python has them, which a manifest can hold.
-    return tuple(one.item() if hasattr(one, "item") else one for one in several)
+    plain = tuple(one.item() if hasattr(one, "item") else one for one in several)
+    for one in plain:
+        try:
+            json.dumps(one)
+        except (TypeError, ValueError):
+            message = f"{path}: no file could hold {one!r} ({type(one).__name__})"
+            raise _wrong_type(message, f"a list of values: {_EXAMPLE}") from None
+    return plain
+
+
+def _wrong_type(message: str, hint: str) -> ScenarioError:
+    return ScenarioError([Fault("sweep", 0, 0, "wrong-type", message, hint)])
 
 
 def _check_paths(base: Scenario, axes: Mapping[str, Values]) -> None:

@@ -66,7 +66,7 @@ def sample_of(text: str) -> Sample:
     ScenarioError
         If it is neither.
     """
-    method, _, count = text.partition(":")
+    method, _, count = str(text).partition(":")
     if method not in _ENGINES or not count.isdecimal() or not 1 <= int(count) <= MOST_POINTS:
         known = " or ".join(f"{name}:N" for name in _ENGINES)
         hint = f"{known}, N up to {MOST_POINTS:,}, for example lhs:100"

@@ -80,7 +80,8 @@ def sweep(
     Raises
     ------
     ScenarioError
-        If a path names nothing, or a cell is no valid scenario.
+        If a path names nothing, a cell is no valid scenario, or ``values``, ``sample``,
+        ``workers``, ``precision`` or one of the numbers are of another type.
     OutputError
         If the sweep cannot be written, or something else is at ``out``.
     SchedulerError
@@ -144,6 +145,10 @@ def _work(path: Path, plan: Plan, stopping: Stopping, team: Workers, report: Rep
 
 def team_of(workers: int | None, scheduler: str | Client | None) -> Workers:
     """Return who does the work."""
+    if workers is not None and not isinstance(workers, int):
+        raise ScenarioError(
+            [Fault("sweep", 0, 0, "wrong-type", f"{workers!r} is no number of workers", "say 2")]
+        )
     if workers is not None and workers < 1:
         fault = Fault("sweep", 0, 0, "out-of-range", f"{workers} workers do nothing", "at least 1")
         raise ScenarioError([fault])

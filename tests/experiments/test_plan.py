@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import pmsim
 from pmsim.errors import Fault, ScenarioError
 from pmsim.experiments.plan import MOST_FAULTS, plan_of
 from tests.experiments.small import MEASURE, POLICY, entry, small
@@ -126,6 +127,37 @@ def test_ranges_may_stand_in_the_file() -> None:
 def test_the_ends_of_a_range_in_the_file_are_checked_with_it() -> None:
     with pytest.raises(ScenarioError, match=r"with seed: 1\.\.x: 'x' is no whole number"):
         small(sweep={"seed": ["1..x"]})
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (["seed"], "the values of a sweep are a mapping of paths, not a list"),
+        ("seed=1,2", "the values of a sweep are a mapping of paths, not a str"),
+        ({3: [1, 2]}, "3 is no path of a scenario"),
+        ({"seed": {1}}, "seed: no file could hold {1} (set)"),
+        ({"seed": [1, 2j]}, "seed: no file could hold 2j (complex)"),
+    ],
+)
+def test_values_of_other_types_are_refused_with_an_example(values: Any, said: str) -> None:
+    (fault,) = faults_of(small(), values)
+    assert (fault.code, fault.message) == ("wrong-type", said)
+    assert "{'machine.cpus': [16, 56]}" in fault.hint
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"workers": "two"}, "'two' is no number of workers"),
+        ({"sample": 100}, "'100' is no way to choose points"),
+        ({"precision": "5%", "max_replications": "x"}, "'x' is no whole number"),
+        ({"replications": "x"}, "'x' is no whole number"),
+        ({"precision": [5]}, r"'\[5\]' is no precision"),
+    ],
+)
+def test_options_of_other_types_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ScenarioError, match=said):
+        pmsim.sweep(small(), {"seed": [1]}, **options)
 
 
 def test_no_values_are_refused() -> None:

@@ -122,8 +122,10 @@ def sensitivity(
     base = base.without_sweep().with_(replications=1)
     if metric is not None and not is_metric(metric):
         hint = did_you_mean(metric, metrics.METRICS)
-        near = hint if hint.endswith("?") else "the reference lists metrics"
-        raise _fault("metric", f"no metric is called '{metric}'", near)
+        few = f"for example {', '.join(METRICS)}; the reference lists all"
+        near = hint if hint.endswith("?") else few
+        message = f"no metric is called '{metric}'"
+        raise ScenarioError([Fault("metric", 0, 0, "unknown-metric", message, near)])
     if out is not None and Path(out).exists() and not Path(out).is_dir():
         raise OutputError(f"{out} is a file, and this wants a directory (--out DIR: elsewhere)")
     with ExitStack() as undo:

@@ -149,6 +149,8 @@ def stopping_of(
             message = "an end of adding replications says nothing without a precision"
             raise _fault("max_replications", message, "give a precision too, such as 5%")
         return Fixed(replications)
+    if most is not None and not isinstance(most, int):
+        raise _fault("max_replications", f"{most!r} is no whole number", "20 for example")
     most = MOST_REPLICATIONS if most is None else most
     first = max(replications, LEAST)
     if most < first:

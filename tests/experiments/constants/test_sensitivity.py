@@ -149,6 +149,20 @@ def test_what_makes_no_sense_is_refused(
         run(tmp_path, tmp_path / "out", **options)
 
 
+@pytest.mark.parametrize(
+    ("metric", "hint"),
+    [("latency_p99", "did you mean latency_p99_ps?"), ("foo", "for example lost_share, ")],
+)
+def test_a_metric_that_there_is_not_is_an_unknown_name(
+    tmp_path: Path, metric: str, hint: str
+) -> None:
+    with pytest.raises(ScenarioError) as refused:
+        run(tmp_path, tmp_path / "out", metric=metric)
+    (fault,) = refused.value.faults
+    assert (fault.file, fault.code) == ("metric", "unknown-metric")
+    assert fault.hint.startswith(hint)
+
+
 def test_where_nothing_is_lost_the_length_of_the_run_is_looked_at() -> None:
     from pmsim.experiments.constants.sensitivity import _first_known
 
