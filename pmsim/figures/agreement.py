@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -27,6 +29,11 @@ FACTOR: Final = 2.0
 _MOST_NAMES: Final = 12
 _ROOM: Final = 1.5
 """How far names are apart at least, as a ratio on the axis."""
+_NEAR: Final = 5.0
+"""Up to which ratio other points are in a name's way."""
+_ASIDE, _AWAY = 1.35, 2.4
+"""How far behind the points a name begins: at the height of its own, and at the end of a line."""
+Floats = npt.NDArray[np.float64]
 
 
 @drawn_from("points of a reproduction")
@@ -130,13 +137,18 @@ def _name(found: pd.DataFrame, ax: Axes) -> float:
     named = worst.head(_MOST_NAMES)
     above = named["raw_ps"] > named["measured_ps"]
     # Names climb above the diagonal, and sink below it: each is begun with the nearest to it.
-    places = _stack(ax, named[above].sort_values("raw_ps"), _ROOM)
-    places += _stack(ax, named[~above].sort_values("raw_ps", ascending=False), 1 / _ROOM)
+    points = found[["measured_ps", "raw_ps"]].to_numpy(float)
+    places = _stack(ax, named[above].sort_values("raw_ps"), _ROOM, points)
+    below = named[~above].sort_values("raw_ps", ascending=False)
+    places += _stack(ax, below, 1 / _ROOM, points)
     return min(places, default=math.inf)
 
 
-def _stack(ax: Axes, named: pd.DataFrame, step: float) -> list[float]:
-    """Write names beside points, each a step on from those that are in its way; return where."""
+def _stack(ax: Axes, named: pd.DataFrame, step: float, points: Floats) -> list[float]:
+    """Write names beside points, each a step on from those that are in its way; return where.
+
+    A name stands to the right of all points at its height that are near.
+    """
     taken: list[tuple[float, float]] = []
     places = named[["measured_ps", "raw_ps"]].to_numpy(float)
     for name, (x, y) in zip(named["experiment"], places, strict=True):
@@ -145,8 +157,13 @@ def _stack(ax: Axes, named: pd.DataFrame, step: float) -> list[float]:
                   for a, b in taken):  # fmt: skip
             place *= step
         taken.append((x, place))
+        level = np.abs(np.log(points[:, 1] / place)) < math.log(_ROOM) / 2
+        near = np.abs(np.log(points[:, 0] / x)) < math.log(_NEAR)
+        right = points[level & near, 0].max(initial=x)
+        line = {"arrowstyle": "-", "color": look.FAINT, "linewidth": 0.5, "relpos": (0.0, 0.5)}
+        aside = _ASIDE if place == y else _AWAY
         ax.annotate(
-            str(name), (x, y), xytext=(x * 1.35, place), ha="left", va="center",
-            color=look.INK, arrowprops={"arrowstyle": "-", "color": look.FAINT, "linewidth": 0.5},
+            str(name), (x, y), xytext=(right * aside, place), ha="left", va="center",
+            color=look.INK, arrowprops=line,
         )  # fmt: skip
     return [place for _, place in taken]

@@ -108,9 +108,10 @@ def draw(found: Heat, ax: Axes) -> Axes:
         return look.nothing(ax, found.measure.title, "No replication tells it.")
     mesh = tiles.paint(ax, found.mean, tiles.tones(), _norm(found.mean))
     tiles.name_axes(ax, found.x, found.y)
-    tiles.number(ax, mesh, found.mean, found.measure)
-    if not _all_unknown(found):
-        tiles.hatch(ax, found.unknown, "..")
+    hatched = found.unknown & (not _all_unknown(found))
+    tiles.number(ax, mesh, found.mean, found.measure, hatched=hatched)
+    if hatched.any():
+        tiles.hatch(ax, hatched, "..")
     look.say(ax, message(found), _detail(found))
     return ax
 

@@ -149,7 +149,7 @@ def draw(found: Phases, ax: Axes) -> Axes:
     mesh = tiles.paint(ax, height, _COLOURS, Normalize(-reach, reach))
     tiles.name_axes(ax, found.x, found.y)
     line = _contour(height, ax)
-    tiles.number(ax, mesh, found.mean, found.measure, found.value, line)
+    tiles.number(ax, mesh, found.mean, found.measure, found.value, line, found.undecided)
     tiles.hatch(ax, found.undecided, "////")
     look.say(ax, message(found), _detail(found))
     return ax

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -89,6 +89,7 @@ def number(
     measure: Measure,
     value_of: Callable[[float], float] = float,
     line: Floats | None = None,
+    hatched: npt.NDArray[np.bool_] | None = None,
 ) -> None:
     """Write each value on its tile, or what the colours mean beside them where there is no room.
 
@@ -104,6 +105,8 @@ def number(
         The value of the metric, from what the tiles are coloured by.
     line
         Points of a line across the tiles, near each other, shape ``(n, 2)``.
+    hatched
+        The tiles that are `hatch`-ed: there the letters stand on the tile's plain colour.
     """
     if not _room(values):
         look.colour_bar(ax, mesh, measure.label, lambda at: measure.say(value_of(at)))
@@ -112,17 +115,25 @@ def number(
     places = _tiles(np.ones_like(values, dtype=bool))
     if line is not None:
         places = np.array([_beside(line, place) for place in places])
-    _over(ax, places, (_WIDTH, _HEIGHT), 3.5, facecolors=colours)
-    for (x, y), value in zip(places, values.flat, strict=True):
+    on_hatching = np.zeros(values.size, dtype=bool) if hatched is None else hatched.ravel()
+    for k, ((x, y), value) in enumerate(zip(places, values.flat, strict=True)):
         text = measure.say(value).replace("< ", "<").replace("> ", ">") if value == value else "–"
+        plain = {"boxstyle": "square,pad=0.25", "facecolor": colours[k], "linewidth": 0}
         ax.text(
-            x, y, text, ha="center", va="center", fontsize=current().small, color=MARK, zorder=4
-        )
+            x, y, text, ha="center", va="center", fontsize=current().small, color=MARK, zorder=4,
+            bbox=plain if on_hatching[k] else None,
+        )  # fmt: skip
 
 
 def hatch(ax: Axes, chosen: npt.NDArray[np.bool_], pattern: str) -> None:
-    """Hatch some of the tiles."""
-    _over(ax, _tiles(chosen), (1.0, 1.0), 2, facecolors="none", hatch=pattern, edgecolors=look.GREY)
+    """Hatch some of the tiles, as a bitmap where the rest is drawn by lines."""
+    tiles = [Rectangle((x - 0.5, y - 0.5), 1.0, 1.0) for x, y in _tiles(chosen)]
+    ax.add_collection(
+        PatchCollection(
+            tiles, linewidth=0, zorder=2, rasterized=True, facecolors="none", hatch=pattern,
+            edgecolors=look.GREY,
+        )
+    )  # fmt: skip
 
 
 def _tiles(chosen: npt.NDArray[np.bool_]) -> Floats:
@@ -135,12 +146,3 @@ def _beside(line: Floats, middle: Floats) -> Floats:
     places = middle + _PLACES
     inside = np.abs(line[None] - places[:, None]) < np.array([_WIDTH, _HEIGHT]) * 0.45
     return np.asarray(places[inside.all(axis=2).sum(axis=1).argmin()])
-
-
-def _over(ax: Axes, places: Floats, size: tuple[float, float], zorder: float, **look: Any) -> None:
-    """Draw rectangles around some places, as a bitmap where the rest is drawn by lines."""
-    width, height = size
-    rectangles = [Rectangle((x - width / 2, y - height / 2), width, height) for x, y in places]
-    ax.add_collection(
-        PatchCollection(rectangles, linewidth=0, zorder=zorder, rasterized=True, **look)
-    )
