@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from pmsim import formatting
-from pmsim.figures import look
+from pmsim.figures import look, scales
 from pmsim.figures.form import current
 from pmsim.figures.given import drawn_from
 from pmsim.figures.look import Mark
@@ -272,8 +272,8 @@ def draw(call: Call | None, ax: Axes) -> Axes:
     ax.set_xlim(0, length * 1.01)
     ax.set_ylim(bottom, -0.1)
     _name_lanes(call, ax, place, top / 2)
-    look.round_ticks(ax.xaxis, 5 if current().narrow else 9, length)
-    look.time_axis(ax.xaxis, length, "time since the call began")
+    scales.round_ticks(ax.xaxis, 5 if current().narrow else 9, length)
+    scales.time_axis(ax.xaxis, length, "time since the call began")
     used = {part for part, _, _ in call.own} | set(call.stretches["part"])
     seen = Mark(f"seen by CPU {call.initiator}", look.INK, dot=".")
     goes_on = Mark(f"CPU {call.initiator} goes on", look.INK, line="-")

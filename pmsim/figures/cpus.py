@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from pmsim import formatting
-from pmsim.figures import look
+from pmsim.figures import look, scales
 from pmsim.figures.form import current
 from pmsim.figures.given import drawn_from
 from pmsim.figures.source import Tables
@@ -164,8 +164,8 @@ def draw(found: Shares, ax: Axes) -> Axes:
     ax.set_ylim(len(found.spent_ps) - 0.5, -0.5)
     ax.yaxis.set_major_locator(MaxNLocator(5 if current().narrow else 8, integer=True))
     ax.set_ylabel("CPU")
-    look.round_ticks(ax.xaxis, 4 if current().narrow else 6)
-    look.time_axis(ax.xaxis, float(found.edges_ps[-1]), "simulated time")
+    scales.round_ticks(ax.xaxis, 4 if current().narrow else 6)
+    scales.time_axis(ax.xaxis, float(found.edges_ps[-1]), "simulated time")
     label = "share of time" if current().narrow else f"share of time {words.share}"
     look.colour_bar(ax, mesh, label, lambda value: formatting.tick_share(value / 100))
     look.say(ax, message(found), _detail(found, height))

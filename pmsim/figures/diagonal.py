@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 
-from pmsim.figures import look
+from pmsim.figures import look, scales
 from pmsim.figures.look import Mark
 
 
@@ -36,4 +36,4 @@ def scale(ax: Axes, low: float, high: float, across: str, up: str) -> None:
     """Scale both axes alike, once the points are drawn, and say what they are."""
     ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
     for axis, label in ((ax.xaxis, across), (ax.yaxis, up)):
-        look.log_time_axis(axis, label)
+        scales.log_time_axis(axis, label)

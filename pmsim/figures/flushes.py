@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from pmsim import formatting
-from pmsim.figures import look, rows
+from pmsim.figures import look, rows, scales
 from pmsim.figures.choice import along_axes
 from pmsim.figures.form import current
 from pmsim.figures.given import drawn_from
@@ -157,8 +157,8 @@ def draw(causes: pd.DataFrame, ax: Axes) -> Axes:
         for place, text in enumerate(told):
             ax.text(left[place] + 0.008 * longest, place, text, va="center")
     ax.set_xlim(0, longest * (1.02 if current().narrow else 1.25))
-    look.round_ticks(ax.xaxis, 5 if current().narrow else 9, longest)
-    look.time_axis(ax.xaxis, longest, "mean time from the call to its return")
+    scales.round_ticks(ax.xaxis, 5 if current().narrow else 9, longest)
+    scales.time_axis(ax.xaxis, longest, "mean time from the call to its return")
     room = look.key(ax, marks)
     look.say(ax, message(causes), _detail(causes, len(shown)), room)
     return ax

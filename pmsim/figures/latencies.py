@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from pmsim import formatting
-from pmsim.figures import look
+from pmsim.figures import look, scales
 from pmsim.figures.form import current
 from pmsim.figures.given import drawn_from
 from pmsim.figures.look import Mark
@@ -211,7 +211,7 @@ def _axes(ax: Axes, calls: npt.NDArray[np.int64], words: Words) -> None:
     ax.set_yscale("log")
     ax.set_xlim(low / 1.15, high * 1.15)
     ax.set_ylim(0.45 / len(calls), 1.25)
-    look.log_time_axis(ax.xaxis, words.axis)
+    scales.log_time_axis(ax.xaxis, words.axis)
     ax.yaxis.set_major_locator(LogLocator(base=10, numticks=12))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _place: formatting.tick_share(share)))
     ax.yaxis.set_minor_formatter(NullFormatter())

@@ -18,7 +18,6 @@ import matplotlib as mpl
 import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
@@ -26,9 +25,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from pmsim import formatting
 from pmsim.figures.form import POINTS, current, formed, on_axes
 from pmsim.figures.layout import PAD, OneRow
 
@@ -299,30 +297,6 @@ def _handle_length(marks: Sequence[Mark]) -> float:
     return 2.2 if any(mark.line for mark in marks) else 1.2
 
 
-def time_axis(axis: Axis, largest: float, label: str) -> None:
-    """Let an axis whose data are picoseconds speak the unit that fits its largest value."""
-    unit, factor = formatting.time_unit(largest)
-    axis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value / factor:,g}"))
-    axis.set_label_text(f"{label} ({unit})")
-
-
-_DECADES_WITH_STEPS, _STEPS_NARROW = 10**4, 30
-"""Up to this ratio of its ends a logarithmic axis has room for labels between its decades."""
-
-
-def log_time_axis(axis: Axis, label: str) -> None:
-    """Let a logarithmic axis whose data are picoseconds write a time with its unit at each tick."""
-    low, high = axis.get_view_interval()
-    few = high <= (_STEPS_NARROW if current().narrow else _DECADES_WITH_STEPS) * low
-    subs: tuple[float, ...] = (1.0, 2.0, 5.0) if few else (1.0,)
-    if high <= 5 * low:
-        subs = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
-    axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=16))
-    axis.set_major_formatter(FuncFormatter(lambda value, _position: formatting.tick_time(value)))
-    axis.set_minor_formatter(NullFormatter())
-    axis.set_label_text(label)
-
-
 def part_of(ax: Axes, text: str) -> float:
     """Return how wide a text will be, as a part of the axes' width."""
     part = _PLAIN * current().text * len(text) / width(ax)
@@ -395,14 +369,6 @@ def bars(ax: Axes, stretches: Sequence[tuple[float, float, float, float]], mark:
     low, high = middle - height / 2, middle + height / 2
     corners = np.stack([[left, low], [right, low], [right, high], [left, high]]).transpose(2, 0, 1)
     ax.add_collection(PolyCollection(list(corners), **mark.area))
-
-
-def round_ticks(axis: Axis, most: int, largest: float | None = None) -> None:
-    """Put ticks at round values, none beyond the largest value of the data where that is given."""
-    locator = MaxNLocator(most, steps=[1, 2, 5, 10])
-    axis.set_major_locator(locator)
-    if largest is not None:
-        axis.set_ticks([tick for tick in locator.tick_values(0, largest) if 0 <= tick <= largest])
 
 
 def _columns(ax: Axes, labels: Sequence[str]) -> int:

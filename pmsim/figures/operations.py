@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from pmsim import formatting
-from pmsim.figures import look, rows
+from pmsim.figures import look, rows, scales
 from pmsim.figures.calltree import PARTS, CallTree, call_tree
 from pmsim.figures.form import current
 from pmsim.figures.given import drawn_from
@@ -86,8 +86,8 @@ def draw(tree: CallTree, ax: Axes) -> Axes:
         for place, row in enumerate(records):
             ax.text(1.01, place, _label(row), va="center", transform=beside)
     ax.set_xlim(0, longest * _ROOM_FOR_DELAY)
-    look.round_ticks(ax.xaxis, 5 if current().narrow else 8, longest)
-    look.time_axis(ax.xaxis, longest, "cost of all operations of the row, nested ones included")
+    scales.round_ticks(ax.xaxis, 5 if current().narrow else 8, longest)
+    scales.time_axis(ax.xaxis, longest, "cost of all operations of the row, nested ones included")
     ax.spines["bottom"].set_bounds(0, longest)
     present = [part for part in PARTS if shown[part].sum() > 0]
     room = look.key(ax, [_SPOKEN[part] for part in present])

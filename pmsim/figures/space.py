@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from pmsim import formatting
-from pmsim.figures import look
+from pmsim.figures import look, scales
 from pmsim.figures.form import current
 from pmsim.figures.given import drawn_from
 from pmsim.figures.look import Mark
@@ -133,8 +133,8 @@ def draw(found: Space, ax: Axes) -> Axes:
     ax.yaxis.set_major_formatter(FuncFormatter(lambda pages, _: formatting.tick_count(pages)))
     ax.set_ylabel("pages")
     ax.grid(visible=True, axis="y")
-    look.round_ticks(ax.xaxis, 4 if current().narrow else 8)
-    look.time_axis(ax.xaxis, float(found.edges_ps[-1]), "simulated time")
+    scales.round_ticks(ax.xaxis, 4 if current().narrow else 8)
+    scales.time_axis(ax.xaxis, float(found.edges_ps[-1]), "simulated time")
     look.say(ax, message(found), _detail(found), look.key(ax, marks))
     return ax
 

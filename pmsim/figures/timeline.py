@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from pmsim import formatting
-from pmsim.figures import look
+from pmsim.figures import look, scales
 from pmsim.figures.form import current
 from pmsim.figures.given import drawn_from
 from pmsim.figures.source import Tables
@@ -137,8 +137,8 @@ def draw(found: Rates, ax: Axes) -> Axes:
     ax.set_xlim(found.edges_ps[0], found.edges_ps[-1])
     ax.set_ylabel("shootdowns per second")
     ax.grid(visible=True, axis="y")
-    look.round_ticks(ax.xaxis, 4 if current().narrow else 8)
-    look.time_axis(ax.xaxis, float(found.edges_ps[-1]), "simulated time")
+    scales.round_ticks(ax.xaxis, 4 if current().narrow else 8)
+    scales.time_axis(ax.xaxis, float(found.edges_ps[-1]), "simulated time")
     look.say(ax, message(found), _detail(found), _mark_transient(ax, found))
     return ax
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from pmsim import formatting
 from pmsim.errors import ResultError
-from pmsim.figures import look, swept
+from pmsim.figures import look, scales, swept
 from pmsim.figures.form import current
 from pmsim.figures.given import drawn_from
 from pmsim.figures.look import Mark
@@ -109,7 +109,7 @@ def draw(found: Waking, ax: Axes) -> Axes:
             textcoords="offset points", ha="center", fontsize=current().text,
         )  # fmt: skip
     ax.set_ylim(0, 1.15 * float(np.nanmax(found.latency)))
-    look.time_axis(ax.yaxis, float(np.nanmax(found.latency)), "Mean latency of a shootdown")
+    scales.time_axis(ax.yaxis, float(np.nanmax(found.latency)), "Mean latency of a shootdown")
     ax.set_xticks(places, found.along.texts)
     ax.set_xlabel(found.along.name)
     look.fit_labels(ax)
