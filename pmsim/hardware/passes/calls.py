@@ -21,7 +21,7 @@ from pmsim.hardware.passes.handlers import (
 from pmsim.hardware.passes.history import catch_up, catch_up_all, close_plan, is_plain, retire
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
-from pmsim.hardware.passes.log import log_call
+from pmsim.hardware.passes.log import latest, log_call
 from pmsim.hardware.passes.occupation import begin_window, irqs_off_of, own_time
 from pmsim.hardware.passes.quiet import is_quiet, send_quietly
 from pmsim.hardware.passes.refill import empty_tlb
@@ -316,14 +316,7 @@ def last_start(S: State, i: int) -> int:
     o = row_of(i)
     if S[QUIET_CALLS] > 0 and S[QUIET_FROM] == i and S[QUIET_AT] == S[o + C_START]:
         return S[QUIET_AT] + S[o + Q_LAST]
-    last = 0
-    c = S[o + C_FIRST]
-    while c >= 0:
-        catch_up(S, c)
-        e = entry_of(S, i, c)
-        last = max(last, S[e + E_START])
-        c = (S[e + E_META] & 0xFFFF) - 1
-    return last
+    return latest(S, i, E_START)
 
 
 @compiled

@@ -133,17 +133,18 @@ def _log_slowest(S: State, i: int, at: int) -> None:
 
 
 @compiled
-def _last_ack(S: State, i: int) -> int:
-    """Return when the last target of a call that has ended acknowledged it."""
-    r = row_of(i)
-    if S[r + C_LAST_ACK] < INF:
-        return S[r + C_LAST_ACK]
+def latest(S: State, i: int, word: int) -> int:
+    """Return the latest instant at a target of a call that has just ended; 0 without any.
+
+    `E_START`: when its handler began; `E_ACK`: when the function had run, acknowledged or not.
+    """
     last = 0
-    c = S[r + C_FIRST]
+    c = S[row_of(i) + C_FIRST]
     while c >= 0:
         catch_up(S, c)
         e = entry_of(S, i, c)
-        last = max(last, S[e + E_ACK])
+        runs = still_runs(S[e + E_COST]) if word == E_ACK else 0
+        last = max(last, run_from(S, row_of(c), S[e + word], runs))
         c = (S[e + E_META] & 0xFFFF) - 1
     return last
 
@@ -160,21 +161,9 @@ def _gone(S: State, i: int) -> int:
     own = S[r + C_LOCAL_END]
     if S[SERIAL] and told(S, r) > 0:
         own = S[r + FLOOR] if S[r + C_PHASE] == 1 else S[NOW]
-    if in_turns(S):
-        return max(own, _last_function(S, i))
-    return max(own, _last_ack(S, i) + S[r + C_RUNS_ON])
-
-
-@compiled
-def _last_function(S: State, i: int) -> int:
-    """Return when the last target of a call has run its function, where CPUs take turns."""
-    last = 0
-    c = S[row_of(i) + C_FIRST]
-    while c >= 0:
-        e = entry_of(S, i, c)
-        last = max(last, run_from(S, row_of(c), S[e + E_ACK], still_runs(S[e + E_COST])))
-        c = (S[e + E_META] & 0xFFFF) - 1
-    return last
+    if in_turns(S) or S[r + C_LAST_ACK] == INF:
+        return max(own, latest(S, i, E_ACK))
+    return max(own, S[r + C_LAST_ACK] + S[r + C_RUNS_ON])
 
 
 @compiled
