@@ -6,8 +6,9 @@ of all CPUs, ``flush_tlb_mm_range`` and ``arch_tlbbatch_flush`` (arch/x86/mm/tlb
 flush is counted, ``__flush_tlb_range`` (arch/riscv/mm/tlbflush.c; in 6.1
 ``__sbi_tlb_flush_range``), and ``broadcast_tlb_mm_a15_erratum`` (arch/arm/kernel/smp_tlb.c); the
 same in 4.16 to 6.18, and in LATR's ``flush_tlb_mm_range``. A broadcast on Arm is made with
-preemption on, which makes no difference: it reaches every CPU, and its initiator spins. So is the
-choice of ``membarrier`` (kernel/sched/membarrier.c), for which a switch is as good as a call.
+preemption on, which makes no difference: it reaches every CPU, and its initiator spins (but that
+here nobody loses his turn before a call for an erratum behind it). So is the choice of
+``membarrier`` (kernel/sched/membarrier.c), for which a switch is as good as a call.
 
 Where a part chooses and calls in one step, a look at the run queue before the choice does the same
 (`pmsim.kernel.operations`).

@@ -11,7 +11,10 @@ That nobody has to be told of a page whose process is on the caller's CPU alone
 (``arch_tlbbatch_should_defer``) spares direct reclaim what kswapd has to do: it is on another CPU.
 
 Left out: pages that several processes map; huge pages; that a young page is spared; rounds over the
-lists (kswapd stops with the first 32 pages that are enough); throttling of direct reclaim.
+lists (kswapd stops with the first 32 pages that are enough); throttling of direct reclaim. Who is
+in the mask is looked at, and the flush counted, as a batch is flushed, and not for each of its
+pages as that is unmapped (``arch_tlbbatch_add_pending``): a CPU that takes up the process in
+between is told in vain, and one that leaves it for another is not.
 """
 
 from __future__ import annotations

@@ -77,7 +77,6 @@ class Modules:
         self._flush_icache_range = context.part(CodeSync).flush_icache_range
         # arch/riscv/errata: each is announced by itself; arm64 does so for all at once.
         self._syncs_alternatives = profile.arch == "riscv64"
-        self._count = 0
         self._refusals: dict[Task, Refusal] = {}
 
     @call
@@ -179,7 +178,6 @@ class Modules:
         if status := (yield from self._names.claim(task, name)):
             yield from self._discard(task, module, self.plan.freed)
             return _taken(status, name)
-        self._count += 1
         yield from self._operations.compute(task, self._costs.module_link)
         yield from self._announce(task, module)
         for area in module.areas.values():
@@ -209,7 +207,7 @@ class Modules:
 
         Stands for ``layout_and_allocate`` and ``move_module``.
         """
-        module = Module(self._count, segments, name)
+        module = Module(segments, name)
         for area_name, plan in self.plan.areas.items():
             pages = segments.pages_of(plan.segments)
             if not pages:

@@ -56,8 +56,6 @@ class Module:
 
     Attributes
     ----------
-    number
-        Counted from 0 in order of loading.
     segments
         What it is made of.
     name
@@ -70,7 +68,6 @@ class Module:
         Its init function succeeded, and it has not been unloaded.
     """
 
-    number: int
     segments: ModuleSegments
     name: str | None
     areas: dict[str, ModuleArea] = field(default_factory=dict)
