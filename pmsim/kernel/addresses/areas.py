@@ -13,7 +13,7 @@ from pmsim.kernel.addresses.area_locks import AreaLocks
 from pmsim.kernel.addresses.cold_areas import ColdAreas
 from pmsim.kernel.addresses.drain import LazyFree
 from pmsim.kernel.addresses.purge import Purge
-from pmsim.kernel.addresses.ranges import AddressRange, FreedArea
+from pmsim.kernel.addresses.ranges import TREE, AddressRange, FreedArea
 from pmsim.kernel.addresses.release import release
 from pmsim.kernel.addresses.search import AddressSpace
 from pmsim.kernel.pagetables.kernel_table import kernel_page_table
@@ -92,8 +92,8 @@ class Areas:
         while True:
             lock = self._search.search_lock(task.cpu, where, pages)
             yield from self._locks.enter(task, lock)
-            if self._search.search_lock(task.cpu, where, pages) != lock:
-                # Its pool has been emptied, or filled, while this one waited (``node_alloc``).
+            if lock != TREE and self._search.search_lock(task.cpu, where, pages) == TREE:
+                # Its pool has been emptied while this one waited (``node_alloc``).
                 self._locks.leave(task, lock)
                 continue
             page = self._search.take(task.cpu, where, pages, align)

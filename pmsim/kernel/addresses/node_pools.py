@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from pmsim.kernel.addresses.ranges import AddressRange, FreedArea, Share, merged
+from pmsim.kernel.addresses.ranges import TREE, AddressRange, FreedArea, Share, merged
 from pmsim.units import CpuId, Pages
 
 MOST_NODES: Final = 128
@@ -53,7 +53,7 @@ class NodePools:
         # With one node all is as before, without pools.
         self._enabled = self.nodes > 1
         self._pools: list[dict[Pages, Pool]] = [{} for _ in range(self.nodes)]
-        # Lock 0 is that of the tree of free areas; then come the three of each node.
+        # That of the tree of free areas comes first (`TREE`), then the three of each node.
         self.locks = ("free_vmap_area_lock", *(_NODE_LOCKS * self.nodes))
         # Node of every area of the pooled range, by its first page, from allocation to purge.
         self._owner: dict[int, int] = {}
@@ -61,7 +61,7 @@ class NodePools:
     def search_lock(self, cpu: CpuId, where: AddressRange, pages: Pages) -> int:
         """Return the node's own lock if its pool has such an area, else that of the tree."""
         node = cpu % self.nodes
-        return 1 + 3 * node if where is self._pooled and self._pools[node].get(pages) else 0
+        return 1 + 3 * node if where is self._pooled and self._pools[node].get(pages) else TREE
 
     def busy_lock(self, page: int) -> int:
         """Return the lock of the node that the address belongs to."""

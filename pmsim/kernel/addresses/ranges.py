@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from pmsim.kernel.freespace import FreeSpace
 from pmsim.units import Bytes, CpuId, Pages
+
+TREE: Final = 0
+"""The number of the lock under which all that is free is known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,8 +111,8 @@ class WithoutNodes:
         return 0
 
     def search_lock(self, cpu: CpuId, where: AddressRange, pages: Pages) -> int:
-        """Return the first lock."""
-        return 0
+        """Return the only lock."""
+        return TREE
 
     def busy_lock(self, page: int) -> int:
         """Return the only lock."""
