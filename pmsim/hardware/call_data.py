@@ -43,7 +43,7 @@ class Unwaited:
     note
         What is to be noted of it as an interruption, if anything.
     entry
-        Where its entry is to be kept (`kept_later`), if it is.
+        Where words of its entry are to be kept (`kept_later`), if they are.
     """
 
     __slots__ = (
@@ -124,6 +124,12 @@ class CallData:
         self._open += made
         return made
 
+    def keep(self, row: Sequence[int], made: Sequence[Unwaited]) -> None:
+        """Have a call kept whole that has just begun, if it may be wanted; see `KeptLater`."""
+        self.kept.begin(row, made)
+        if self.kept.is_to_settle:
+            self.settle(self._fabric.now)
+
     def collect(self, initiator: CpuId, cpu: CpuId) -> None:
         """Note that a CPU has waited for its data at a target, and will use it again."""
         one = self._held[initiator].pop(cpu)
@@ -136,6 +142,7 @@ class CallData:
             return
         act(self._fabric.state, layout.DO_CATCH_UP, 0, 0)
         self._open = list(self._not_ended(now))
+        self.kept.settle()
 
     def _not_ended(self, now: Picoseconds) -> Iterator[Unwaited]:
         for one in self._open:
@@ -159,8 +166,7 @@ class CallData:
             ends = int(self._turns.run_from(*given)[0])
         one.is_given_back(given_back, words[at + layout.E_START], ends)
         if one.entry is not None:
-            one.entry[:] = fabric.state[at : at + layout.ENTRY_ROW]
-            one.entry[[layout.E_NEXT, layout.E_PREFIX]] = one.cpu, layout.NONE
+            one.entry[:] = fabric.state[at : at + layout.E_PREFIX]
         if one.note is not None and self.interruptions is not None:
             call, began, protocol = one.note
             self.interruptions.note(call, began, (one.cpu, protocol))

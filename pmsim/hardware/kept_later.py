@@ -8,9 +8,9 @@ makes no difference when it is looked whether a target has run it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,38 +24,10 @@ if TYPE_CHECKING:
 
 Ints = npt.NDArray[np.int64]
 
-
-class Later:
-    """A call that nobody waits for, and what is known of it so far.
-
-    Attributes
-    ----------
-    number
-        How many such calls were made before.
-    head
-        What is known of the call itself, shape ``(layout.SPECIMEN_HEAD,)``.
-    entries
-        A row for each target, shape ``(targets, layout.ENTRY_ROW)``; None if they are not to be
-        kept.
-    missing
-        How many targets have not run the function.
-    in_detail
-        Whether it is one of a part of the run of which everything is kept.
-    """
-
-    __slots__ = ("entries", "head", "in_detail", "missing", "number")
-
-    def __init__(self, number: int, head: Ints, targets: int) -> None:
-        self.number = number
-        self.head = head
-        self.entries: Ints | None = None
-        self.missing = targets
-        self.in_detail = False
-
-    @property
-    def latency(self) -> int:
-        """How long it was before the initiator went on."""
-        return int(self.head[layout.L_END] - self.head[layout.L_START])
+WAITING: Final = 32
+"""Calls that wait before it is looked which have ended (a buffer; no result depends on it): while
+none has, any of them may be the first of its latency.
+"""
 
 
 class AtTarget(Protocol):
@@ -63,14 +35,46 @@ class AtTarget(Protocol):
 
     Attributes
     ----------
+    cpu
+        The target.
     entry
-        Where its entry is to be kept, if it is.
+        Where the words of its entry up to `layout.E_META` are to be kept, if they are.
+    gone_ps
+        When the function has ended; None while that is not known.
     """
 
+    cpu: int
     entry: Ints | None
+    gone_ps: int | None
 
-    def then(self, called: Callable[[Any], None]) -> None:
-        """Have something done when it is known that the function has ended."""
+
+@dataclass(slots=True)
+class Later:
+    """A call that nobody waits for.
+
+    Attributes
+    ----------
+    number
+        How many such calls were made before.
+    latency
+        How long it was before the initiator went on.
+    made
+        The call at each of its targets, ascending.
+    head
+        What is known of the call itself, shape ``(layout.SPECIMEN_HEAD,)``.
+    entries
+        A row for each target, shape ``(targets, layout.ENTRY_ROW)``. Neither is there if it will
+        surely not be kept.
+    in_detail
+        Whether it is one of a part of the run of which everything is kept.
+    """
+
+    number: int
+    latency: int
+    made: Sequence[AtTarget]
+    head: Ints | None = None
+    entries: Ints | None = None
+    in_detail: bool = False
 
 
 @dataclass(slots=True)
@@ -99,6 +103,8 @@ class KeptLater:
         self.detail: Detail | None = None
         self._fabric: Final = fabric
         self._made = 0
+        self._pending: list[Later] = []
+        self._enough = WAITING
         self._buckets: dict[int, Bucket] = {}  # as `passes.specimens.bucket` has them
         self._slowest: Later | None = None
 
@@ -114,26 +120,44 @@ class KeptLater:
         """
         if not made:
             return
-        words = self._fabric.words
-        at = layout.HEADER + row[layout.L_CPU] * layout.CPU_WORDS
-        sent = words[at + layout.C_LOCAL_END]
+        call = Later(self._made, row[layout.L_END] - row[layout.L_START], made)
+        self._made += 1
+        self._pending.append(call)
+        if self.detail is not None:
+            call.in_detail = self.detail.makes_room(row[layout.L_START], len(made))
+        if call.in_detail or self._may_be_first(call) or self._may_be_slowest(call):
+            call.head = self._head(row)
+            call.entries = np.empty((len(made), layout.ENTRY_ROW), dtype=np.int64)
+            call.entries[:, layout.E_PREFIX] = layout.NONE
+            call.entries[:, layout.E_NEXT] = [one.cpu for one in made]
+            for place, one in enumerate(made):
+                one.entry = call.entries[place, : layout.E_PREFIX]
+
+    def _head(self, row: Sequence[int]) -> Ints:
+        words, at = self._fabric.words, layout.HEADER + row[layout.L_CPU] * layout.CPU_WORDS
         head = np.zeros(layout.SPECIMEN_HEAD, dtype=np.int64)
         head[: len(row)] = row
-        head[[layout.K_LOCAL_END, layout.K_VISITED]] = sent
+        head[layout.K_LOCAL_END] = head[layout.K_VISITED] = words[at + layout.C_LOCAL_END]
         head[layout.K_LOCAL] = words[at + layout.C_LOCAL]
         head[layout.K_AFTER] = words[at + layout.C_PHASE]
         head[layout.K_WAITED] = words[at + layout.C_WAITED]
         head[layout.K_READY] = words[at + layout.C_READY]
-        call = Later(self._made, head, len(made))
-        self._made += 1
-        if self.detail is not None:
-            call.in_detail = self.detail.makes_room(row[layout.L_START], len(made))
-        if call.in_detail or self._may_be_first(call) or self._may_be_slowest(call):
-            call.entries = np.zeros((len(made), layout.ENTRY_ROW), dtype=np.int64)
-            for place, one in enumerate(made):
-                one.entry = call.entries[place]
-        for one in made:
-            one.then(lambda _: self._has_run(call))
+        return head
+
+    def settle(self) -> None:
+        """Keep the calls of which it is known now that the functions of all targets have ended."""
+        pending, self._pending = self._pending, []
+        for call in pending:
+            if all(one.gone_ps is not None for one in call.made):
+                self._keep(call)
+            else:
+                self._pending.append(call)
+        self._enough = max(WAITING, 2 * len(self._pending))
+
+    @property
+    def is_to_settle(self) -> bool:
+        """Whether so many calls wait that it should be looked which of them have ended."""
+        return len(self._pending) >= self._enough
 
     def counts(self) -> dict[int, int]:
         """Return how many calls each bucket has seen, by its number."""
@@ -148,14 +172,12 @@ class KeptLater:
         return None if self._slowest is None else self._whole(self._slowest)
 
     def _whole(self, call: Later) -> WholeCalls:
+        assert call.head is not None
         assert call.entries is not None
         return whole_calls(self._fabric, call.head[np.newaxis], call.entries)
 
-    def _has_run(self, call: Later) -> None:
-        """Note that a target has run the function; keep the call if it was the last one."""
-        call.missing -= 1
-        if call.missing > 0:
-            return
+    def _keep(self, call: Later) -> None:
+        call.made = ()
         number, first = self._bucket(call), self._may_be_first(call)
         if number not in self._buckets:
             self._buckets[number] = Bucket(0, call)
@@ -166,6 +188,7 @@ class KeptLater:
             self._slowest = call
         if call.in_detail:
             assert self.detail is not None
+            assert call.head is not None
             assert call.entries is not None
             self.detail.add_call(call.head, call.entries)
 

@@ -289,7 +289,7 @@ class TaskInitiator(Initiator):
         assert data is not None
         told.has_dropped({task.cpu: self._fabric.own_function_end(task.cpu, len(targets))})
         made = data.begin(task.cpu, targets)
-        data.kept.begin(told.rows[-1], made)
+        data.keep(told.rows[-1], made)
         told.unwaited += made
         for one in made:
             one.then(told.has_run)

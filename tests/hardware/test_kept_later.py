@@ -131,15 +131,9 @@ class _One:
     """What stands for a call at one target."""
 
     def __init__(self) -> None:
+        self.cpu = 1
         self.entry: Any = None
-        self.ended: list[Any] = []
-
-    def then(self, called: Any) -> None:
-        self.ended.append(called)
-
-    def ends(self) -> None:
-        for called in self.ended:
-            called(self)
+        self.gone_ps: int | None = None
 
 
 def begun(kept: KeptLater, latency: int, task: int = 0, targets: int = 1) -> list[_One]:
@@ -148,6 +142,11 @@ def begun(kept: KeptLater, latency: int, task: int = 0, targets: int = 1) -> lis
     made: Any = [_One() for _ in range(targets)]
     kept.begin(row, made)
     return list(made)
+
+
+def ended(kept: KeptLater, one: _One) -> None:
+    one.gone_ps = 1
+    kept.settle()
 
 
 def keeper(sub_bits: int = 5) -> KeptLater:
@@ -164,11 +163,11 @@ def test_the_first_of_a_latency_is_kept_whichever_ends_first(
     monkeypatch.setattr(kept_later, "whole_calls", task)
     kept = keeper()
     (first,), (second,), (third,) = (begun(kept, 100, number) for number in range(3))
-    second.ends()
+    ended(kept, second)
     ((bucket, count),) = kept.counts().items()
     assert (count, kept.first(bucket), kept.slowest()) == (1, 1, 1)
-    first.ends()
-    third.ends()
+    ended(kept, first)
+    ended(kept, third)
     assert kept.counts() == {bucket: 3}
     assert (kept.first(bucket), kept.slowest()) == (0, 0)
 
@@ -176,9 +175,9 @@ def test_the_first_of_a_latency_is_kept_whichever_ends_first(
 def test_a_call_is_kept_when_its_last_target_has_run_it() -> None:
     kept = keeper()
     one, other = begun(kept, 100, targets=2)
-    other.ends()
+    ended(kept, other)
     assert not kept.counts()
-    one.ends()
+    ended(kept, one)
     assert list(kept.counts().values()) == [1]
 
 
@@ -186,10 +185,10 @@ def test_what_will_be_neither_first_nor_slowest_is_counted_alone() -> None:
     kept = keeper()
     (first,) = begun(kept, 100)
     assert first.entry is not None
-    first.ends()
+    ended(kept, first)
     (second,) = begun(kept, 100)
     assert second.entry is None
-    second.ends()
+    ended(kept, second)
     assert list(kept.counts().values()) == [2]
 
 
@@ -201,7 +200,7 @@ def test_buckets_are_those_of_other_calls(sub_bits: int) -> None:
     for latency in sorted({(1 << k) + d for k in range(62) for d in (-1, 0, 1)}):
         kept = keeper(sub_bits)
         (one,) = begun(kept, latency)
-        one.ends()
+        ended(kept, one)
         assert list(kept.counts()) == [bucket(state, latency)]
 
 
@@ -223,5 +222,22 @@ def test_a_call_that_is_kept_in_detail_goes_there_once() -> None:
     for _ in range(2):
         (one,) = begun(kept, 100)
         assert one.entry is not None
-        one.ends()
+        ended(kept, one)
     assert len(taken) == 2
+
+
+def test_who_waits_is_looked_at_after_some_calls_and_then_after_twice_as_many_as_are_left() -> None:
+    kept = keeper()
+    ones = [one for _ in range(kept_later.WAITING) for one in begun(kept, 100)]
+    assert kept.is_to_settle
+    kept.settle()
+    assert not kept.is_to_settle
+    for _ in range(kept_later.WAITING):
+        assert not kept.is_to_settle
+        begun(kept, 100)
+    assert kept.is_to_settle
+    for one in ones:
+        one.gone_ps = 1
+    kept.settle()
+    assert list(kept.counts().values()) == [len(ones)]
+    assert not kept.is_to_settle
