@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pmsim.hardware.detail import StretchKind
     from pmsim.hardware.silicon import Silicon
     from pmsim.hardware.task import Task
+    from pmsim.hardware.thread import Thread
 
 
 class Mutex:
@@ -169,7 +170,7 @@ class Mutex:
         self._woken = self._sleepers.popleft()
         self._woken.wake(self._machine.costs.sched.wakeup)
 
-    def put_to_sleep(self, going: Collection[Task]) -> list[Task]:
+    def put_to_sleep(self, going: Collection[Thread]) -> list[Task]:
         """Let those spinners who are ``going`` stand behind the sleepers; return them."""
         asleep = [task for task in self.spinners if task in going]
         self.spinners = [task for task in self.spinners if task not in going]
@@ -179,7 +180,7 @@ class Mutex:
         return asleep
 
 
-def settle(machine: Silicon, stopped: Iterable[Task], crowded: Iterable[Task]) -> None:
+def settle(machine: Silicon, stopped: Iterable[Thread], crowded: Iterable[Thread]) -> None:
     """Put the spinners to sleep who must, now that a round of interrupt work is over.
 
     Parameters
