@@ -100,6 +100,7 @@ WAYS = {name: Way(Shootdown(one)) for name, one in PROTOCOLS.items() if one is n
 }
 """All ways that are compared with the first, by their names."""
 WAYS_TO_FREE = {one.name: Way(Shootdown(one)) for one in (IPI, LATR)}
+WAYS_TO_CALL = {"ipi": Way(Shootdown(IPI)), "on CPUs that tick (latr)": Way(Shootdown(LATR))}
 
 
 def compare(console: Console) -> None:
@@ -112,20 +113,28 @@ def compare(console: Console) -> None:
         _table("one CPU tells all, of a page", 1, ONE),
         "The last two are of shootdowns while nothing else goes on: known without a look at any"
         " CPU, whatever the protocol, so that it does not matter how many CPUs there are.",
-        _table("one CPU frees a page of a process on all", 1, ONE, frees=True),
-        "Calls where frees wait for ticks (latr) are not compared: they are those of ipi, on CPUs"
-        " that have ticks besides. Ticks take their time whether anybody calls or not, and a call"
-        " that a tick meets is planned at each target, as where calls meet.",
+        _table("one CPU frees a page of a process on all", 1, ONE, ways=WAYS_TO_FREE, frees=True),
+        _table("one CPU calls all", 1, ONE, ways=WAYS_TO_CALL),
+        _table("one CPU calls all, about everything", 1, ALL, ways=WAYS_TO_CALL),
+        _table("two CPUs call all", 2, ONE, ways=WAYS_TO_CALL),
+        "Where frees wait for ticks (latr) calls are those of ipi, on CPUs that have ticks besides:"
+        " on 4,096 CPUs a call of one of them is met by every other tick.",
         sep="\n",
     )
 
 
-def _table(title: str, initiators: int, pages: int, *, frees: bool = False) -> Table:
+def _table(
+    title: str,
+    initiators: int,
+    pages: int,
+    *,
+    ways: dict[str, Way] = WAYS,
+    frees: bool = False,
+) -> Table:
     table = Table(title, title="Protocols: µs of this computer for a shootdown, and times `ipi`",
                   title_justify="left")  # fmt: skip
     for size in SIZES:
         table.add_column(f"{size.topology.n_cpus:,} CPUs", justify="right")
-    ways = WAYS_TO_FREE if frees else WAYS
     times = [_measured(list(ways.values()), size, initiators, pages, frees) for size in SIZES]
     for place, name in enumerate(ways):
         cells = []
@@ -212,7 +221,7 @@ def _shootdowns(task: Task, way: Shootdown, calls: int, pages: int) -> Steps:
     by_holders = way.protocol.name in (COHERENT.name, DIRECTORY.name)
     for _ in range(calls):
         yield from task.compute(BETWEEN)
-        if way.protocol.interrupts:
+        if way.protocol.by_calls:
             yield from task.cross_call(function, pages=pages)
         elif by_holders:
             yield from task.wait_for_holders(way.protocol, pages=pages)

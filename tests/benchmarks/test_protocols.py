@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from benchmarks.clock import in_turn
-from benchmarks.protocols import ALL, ONE, TWO, WAYS, WAYS_TO_FREE, Way, seconds
+from benchmarks.protocols import ALL, ONE, TWO, WAYS, WAYS_TO_CALL, WAYS_TO_FREE, Way, seconds
 from pmsim.hardware.shootdown.ipi import IPI
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.topology import Topology
@@ -53,3 +53,12 @@ def test_shootdowns_that_meet_take_as_long_as_calls_that_do(initiators: int) -> 
 def test_a_free_that_is_noted_takes_as_long_as_one_that_is_told_at_once() -> None:
     times = fastest(WAYS_TO_FREE, 1, 300, ONE, frees=True)
     assert times["latr"] < MOST * times[IPI.name]
+
+
+@pytest.mark.parametrize(("initiators", "calls"), [(1, 1000), (2, 150)])
+@pytest.mark.parametrize("pages", [ONE, ALL])
+def test_a_call_on_cpus_that_tick_takes_as_long_as_on_others(
+    initiators: int, calls: int, pages: int
+) -> None:
+    ipi, ticking = fastest(WAYS_TO_CALL, initiators, calls, pages).values()
+    assert ticking < MOST * ipi

@@ -264,7 +264,8 @@ def test_every_acknowledgement_in_the_detail_is_the_reference_s() -> None:
 
 
 def test_calls_to_everybody_while_all_compute_are_quiet() -> None:
-    quiet = [int(machine_of(seeded(9, n)).fabric.state[layout.QUIET_CALLS]) for n in range(60)]
+    events = [int(machine_of(seeded(9, n)).fabric.state[layout.QUIET_CALLS]) for n in range(60)]
+    quiet = [count % layout.TICKS for count in events]
     assert sum(quiet) > 100
     assert sum(count > 2 for count in quiet) > 10
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pmsim.hardware.passes.catching_up import retire
 from pmsim.hardware.passes.handlers import begun_by, stolen_by
-from pmsim.hardware.passes.history import retire
 from pmsim.hardware.passes.jit import compiled, entry_point
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.occupation import irqs_off_of
@@ -15,7 +15,7 @@ from pmsim.hardware.passes.turns import goes_on, run_by
 def _stolen_before(S: State, c: int, time: int, out: State) -> None:
     """Write stolen time and handlers of ``c`` before ``time``; a handler counts when it starts."""
     r = row_of(c)
-    retire(S, c, time)
+    retire(S, c, time - 1 if S[NEXT_TICK] == 2 * time else time)  # with that it may be taken yet
     stolen = stolen_by(S, c, time)
     handlers = S[r + PLAN_HANDLERS] if S[r + HEAD] < 0 else S[r + BASE_HANDLERS]
     head = S[r + HEAD]

@@ -9,6 +9,7 @@ time, and only one that was the maximum and becomes earlier needs a look at all 
 from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_step
+from pmsim.hardware.passes.catching_up import catch_up, catch_up_all, retire
 from pmsim.hardware.passes.deferral import leave_out
 from pmsim.hardware.passes.handlers import (
     insert_sorted,
@@ -18,7 +19,7 @@ from pmsim.hardware.passes.handlers import (
     visited,
     visited_at,
 )
-from pmsim.hardware.passes.history import catch_up, catch_up_all, close_plan, is_plain, retire
+from pmsim.hardware.passes.history import close_plan, is_plain
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.log import latest, log_call
@@ -33,7 +34,7 @@ from pmsim.hardware.passes.rows import (
     still_runs,
     told,
 )
-from pmsim.hardware.passes.sets import first_of
+from pmsim.hardware.passes.sets import first_of, put_in, take_out
 from pmsim.hardware.passes.turns import compiled_apart, goes_on, in_turns, run_by, run_from
 from pmsim.hardware.passes.unwaited import (
     know_ends_again,
@@ -261,6 +262,7 @@ def send(
             slowest = c
         prefix += S[line_at + code]
     S[LATEST_END] = max(S[LATEST_END], latest)
+    S[UNDISTURBED] = 0
     if not everyone or jitter.size or left_out or S[o + Q_KNOWN] & 1:
         S[o + Q_KNOWN] = 0  # the entries are no longer those of a quiet call
     S[o + C_MAX] = best
@@ -306,6 +308,8 @@ def look_call(S: State, c: int) -> int:
         S[r + IRQS_OFF] += S[r + NEED]
     S[r + MODE] = M_STEP
     S[IN_FLIGHT] -= 1
+    if S[TICK] > 0:
+        take_out(S, S[CALLING_AT], c)
     log_call(S, c)
     return 1
 
@@ -314,7 +318,8 @@ def look_call(S: State, c: int) -> int:
 def last_start(S: State, i: int) -> int:
     """Return when the last target's handler began of a call that has just ended; 0 without any."""
     o = row_of(i)
-    if S[QUIET_CALLS] > 0 and S[QUIET_FROM] == i and S[QUIET_AT] == S[o + C_START]:
+    quiet = S[QUIET_CALLS] > 0 and S[QUIET_FROM] == i and S[QUIET_AT] == S[o + C_START]
+    if quiet and S[QUIET_MET] < 0:
         return S[QUIET_AT] + S[o + Q_LAST]
     return latest(S, i, E_START)
 
@@ -372,6 +377,8 @@ def begin_call(
         else:
             send(S, D, targets, jitter, i, n - left_out, left_out, there, flags)
     S[IN_FLIGHT] += 1
+    if S[TICK] > 0:
+        put_in(S, S[CALLING_AT], i)
     if n == 0 or S[SERIAL] == 0:
         S[o + C_LOCAL_END] = run_from(S, o, S[o + C_LOCAL_END], cost)
     begin_window(S, i, M_CALL, irqs_off_of(S, o))

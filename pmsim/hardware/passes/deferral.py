@@ -7,9 +7,10 @@ time come from user mode, or none do, and are planned again when that changes.
 
 from __future__ import annotations
 
+from pmsim.hardware.passes.catching_up import retire
 from pmsim.hardware.passes.drops import is_frozen, owe_drop
 from pmsim.hardware.passes.handlers import busy_until, revise
-from pmsim.hardware.passes.history import note_drop, owe, retire
+from pmsim.hardware.passes.history import note_drop, owe
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.quiet import put_off_quietly

@@ -9,6 +9,7 @@ it runs.
 
 from __future__ import annotations
 
+from pmsim.hardware.passes.catching_up import retire
 from pmsim.hardware.passes.handlers import (
     acknowledge,
     insert_sorted,
@@ -17,7 +18,7 @@ from pmsim.hardware.passes.handlers import (
     settle_maxima,
     stolen_by,
 )
-from pmsim.hardware.passes.history import drop_all, history_end, retire
+from pmsim.hardware.passes.history import drop_all, history_end
 from pmsim.hardware.passes.jit import absent_elsewhere, compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.refill import flush_tlb

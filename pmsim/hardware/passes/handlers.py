@@ -10,7 +10,8 @@ state changes (`revise`).
 from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_step
-from pmsim.hardware.passes.history import catch_up, history_end, history_stolen
+from pmsim.hardware.passes.catching_up import catch_up
+from pmsim.hardware.passes.history import history_end, history_stolen
 from pmsim.hardware.passes.jit import absent_elsewhere, compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.rows import (
@@ -232,7 +233,8 @@ def plan(S: State, c: int) -> None:
             S[e + E_META] = (S[e + E_META] & 0xFFFFFFFF) | (user << 35 | reason << 32)
             reason = R_RIDE
             if k == S[N_CPUS]:  # a tick of its own
-                full |= SWEEPS
+                if S[r + TICK_SEES] >= 0:
+                    full |= SWEEPS
                 S[e + E_ACK] = done
             elif last == 0:
                 acknowledge(S, k, c, ack_of(S[e + E_COST], begun, done))
@@ -248,6 +250,7 @@ def plan(S: State, c: int) -> None:
     S[r + PLAN_HANDLERS] = handlers
     S[r + PLAN_FULL] = full
     S[LATEST_END] = max(S[LATEST_END], end)
+    S[UNDISTURBED] = 0
 
 
 @compiled

@@ -1,18 +1,17 @@
 """A CPU's history: the handlers whose take has passed, which nothing can change any more.
 
-Groups of a plan become history when the CPU is looked at, or told of another call (`retire`).
+Groups of a plan become history when the CPU is looked at, or told of another call
+(`catching_up.retire`).
 """
 
 from __future__ import annotations
 
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
-from pmsim.hardware.passes.losses import charge, take_from
-from pmsim.hardware.passes.refill import empty_tlb, flush_again, flush_tlb, refill_of
+from pmsim.hardware.passes.refill import empty_tlb, flush_tlb, refill_of
 from pmsim.hardware.passes.rows import (
     cpu_of,
     entry_of,
-    from_user,
     row_of,
     still_runs,
     take_of,
@@ -80,7 +79,6 @@ def note_drop(S: State, c: int, first: int, last: int, at: int, order: int) -> N
 def _tick_is_over(S: State, c: int, at: int) -> None:
     """The function of a tick's handler ends at an instant: what the tick saw is dropped then."""
     r = row_of(c)
-    S[r + TICK_WAITS] = 0
     if S[r + TICK_SEES] >= 0:
         note_drop(S, c, max(0, S[r + WAS_IDLE] - 1), NONE, at, S[r + TICK_SEES])
 
@@ -151,7 +149,7 @@ def close_plan(S: State, r: int) -> None:
 
 
 @compiled
-def _retire_known(S: State, c: int, now: int) -> None:
+def retire_known(S: State, c: int, now: int) -> None:
     """Make history of handlers that ``c`` knows of."""
     r = row_of(c)
     if S[r + HEAD] < 0:
@@ -199,159 +197,3 @@ def _owe_one_by_one(S: State, c: int) -> None:
         since = at if number >= S[r + OWES_AT_FIRST] else at - 1
         note_drop(S, -1 - c, number, number, since, since)
     S[r + OWES_LAST] = NONE
-
-
-@compiled
-def record_of(S: State, number: int) -> int:
-    """Return where the record of a quiet event is."""
-    return S[RECORDS_AT] + number % RECORDS * RECORD_ROW
-
-
-@compiled
-def catch_up(S: State, c: int) -> None:
-    """Take the quiet events into account that there were since ``c`` was last looked at."""
-    r = row_of(c)
-    behind = S[QUIET_CALLS] - S[r + SEEN]
-    if behind == 0:
-        return
-    _retire_known(S, c, S[QUIET_AT])
-    kind = S[QUIET_KIND]
-    if kind & LEAVES_OUT and from_user(S, r):
-        first = S[QUIET_NUMBER] - behind + 1
-        at_first = max(first, S[QUIET_AT_FIRST])
-        owe(S, c, first, S[QUIET_NUMBER], S[QUIET_AT], at_first)
-    elif kind & ~1 == QUIET_SERVED:
-        _catch_up_with_services(S, r, kind - QUIET_SERVED)
-    else:
-        _catch_up_with_calls(S, c, behind)
-    S[r + SEEN] = S[QUIET_CALLS]
-    S[r + SEEN_STOLEN] = S[QUIET_STOLEN]
-
-
-@compiled
-def catch_up_all(S: State) -> None:
-    """Let every CPU know of all quiet events so far."""
-    if S[BEHIND]:
-        for c in range(S[N_CPUS]):
-            catch_up(S, c)
-        S[BEHIND] = 0
-
-
-@compiled
-def _catch_up_with_calls(S: State, c: int, behind: int) -> None:
-    """Take quiet calls into account.
-
-    Each was over everywhere before the next began, and found no handler, window or idleness on any
-    target: it ran in a handler of its own that started as the interrupt arrived. Of all but the
-    last one the sums are enough, and what is owed behind them; the last one may still go on, and is
-    planned as it stands.
-    """
-    r = row_of(c)
-    i = S[QUIET_FROM]
-    cost = S[QUIET_COST]
-    user = from_user(S, r)
-    entry = S[ENTRY_FLUSH] if user else 0
-    left_out = S[r + LEFT_OUT_BELOW] if S[QUIET_KIND] & LEAVES_OUT else 0
-    called = c - (c > i) + 1 - left_out  # up to c
-    e = entry_of(S, i, c)
-    q = S[QUIET_AT] + S[TRAP] + called * S[QUEUE] + left_out * S[CHECK]
-    arrives = q + S[e + E_ARRIVES] - S[e + E_QUEUED]
-    done = arrives + S[ENTRY] + entry + (cost >> 3)
-    end = done + S[EXIT]
-    if behind > 1 and (user or cost & FULL):
-        _drop_behind(S, c, behind - 1, arrives - S[QUIET_AT])
-    stolen = S[QUIET_STOLEN] - S[r + SEEN_STOLEN] + behind * entry
-    S[e + E_QUEUED] = q
-    S[e + E_ARRIVES] = arrives
-    S[e + E_COST] = cost
-    S[e + E_ACK] = done - still_runs(cost)
-    S[e + E_START] = arrives
-    S[e + E_META] = user << 35 | R_DISTANCE << 32 | S[e + E_META] & 0xFFFFFFFF
-    S[e + E_NEXT] = NONE
-    S[r + BASE_END] = S[r + PLAN_END]
-    S[r + BASE_STOLEN] = S[r + PLAN_STOLEN] + stolen - (end - arrives)
-    S[r + BASE_HANDLERS] = S[r + PLAN_HANDLERS] + behind - 1
-    S[r + PLAN_END] = end
-    S[r + PLAN_STOLEN] += stolen
-    S[r + PLAN_HANDLERS] += behind
-    S[r + PLAN_FULL] = FULL | FROM_USER if user else cost & FULL
-    S[r + LAST_TAKE] = arrives + S[ENTRY] + entry
-    S[r + HEAD] = i
-    S[r + TAIL] = i
-
-
-@compiled
-def _drop_behind(S: State, c: int, count: int, arrives: int) -> None:
-    """The first calls that ``c`` does not know of empty its TLB, arriving so long after they began.
-
-    Each leaves a debt. Where it is paid before the next one comes, the sums are enough.
-    """
-    r = row_of(c)
-    user = from_user(S, r)
-    entry = S[ENTRY_FLUSH] if user else 0
-    full = FULL if user else S[QUIET_COST] & FULL
-    first = S[r + SEEN]
-    start = S[record_of(S, first) + RECORD_TIME] + arrives
-    if user:
-        drop_all(S, c, start + S[ENTRY] + entry)
-    flush_tlb(S, r, start - S[r + PLAN_STOLEN], full)
-    paid = refill_of(S, r, full) <= S[LEAST_GAP] - entry
-    paid = paid and S[r + REACHED] <= start - S[r + PLAN_STOLEN]
-    for k in range(count - 1 if paid and count > 1 else 1, count):
-        at = record_of(S, first + k)
-        stolen = S[r + PLAN_STOLEN] + S[at + RECORD_STOLEN] - S[r + SEEN_STOLEN] + k * entry
-        clock = S[at + RECORD_TIME] + arrives - stolen
-        if paid:
-            flush_again(S, r, count - 1, clock, full)
-        else:
-            flush_tlb(S, r, clock, full)
-
-
-@compiled
-def _catch_up_with_services(S: State, r: int, empties: int) -> None:
-    """Charge a CPU for services of invalidations, one by one or, where they are alike, at once.
-
-    They are once the CPU neither stands still nor has just begun: then each takes the whole loss.
-    """
-    first = S[r + SEEN]
-    count = S[QUIET_CALLS] - first
-    if S[r + MODE] != M_COMPUTE:
-        if empties:
-            empty_tlb(S, r, FULL)
-        return
-    alike = S[LEAST_SLACK] >= 0 and (empties == 0 or refill_of(S, r, FULL) <= S[LEAST_GAP])
-    k = 0
-    while k < count:
-        at = record_of(S, first + k)
-        clock = S[at + RECORD_TIME] - S[r + PLAN_STOLEN]
-        charge(S, r, clock, S[at + RECORD_SERVICE], S[at + RECORD_AFTER], empties)
-        k += 1
-        if k == 2 and count > 3 and alike and S[r + REACHED] <= clock:
-            k = count - 1
-            last = S[record_of(S, first + k) + RECORD_STOLEN]
-            before = record_of(S, first + k - 1)
-            take_from(S, r, S[before + RECORD_STOLEN] - S[record_of(S, first + 2) + RECORD_STOLEN])
-            reached = S[before + RECORD_TIME] - S[r + PLAN_STOLEN]
-            if empties:
-                flush_again(S, r, count - 3, reached, FULL)
-            S[r + REACHED] = reached
-            take_from(S, r, last - S[before + RECORD_STOLEN])
-
-
-@compiled
-def retire(S: State, c: int, now: int) -> None:
-    """Make history of every handler of ``c`` whose take has passed (``<=``: q is after now)."""
-    if S[BEHIND]:
-        catch_up(S, c)
-    if in_turns(S) and S[PV_FLUSH]:
-        _has_dropped(S, c, now)
-    _retire_known(S, c, now)
-
-
-@compiled
-def _has_dropped(S: State, c: int, now: int) -> None:
-    """If ``c`` has dropped by now what flushes of user space left to it, make history of that."""
-    r = row_of(c)
-    if 0 <= S[r + DROP_END] <= now:
-        drop_all(S, c, S[r + DROP_END])
-        S[r + DROP_END] = NONE

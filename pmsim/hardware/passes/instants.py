@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_at, file_step, lowest
 from pmsim.hardware.passes.calls import look_call
+from pmsim.hardware.passes.catching_up import retire
 from pmsim.hardware.passes.deferral import set_user
 from pmsim.hardware.passes.handlers import busy_until
-from pmsim.hardware.passes.history import retire
 from pmsim.hardware.passes.invalidations import await_fence, repeat_sync, serve_due
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.log import log_fence
 from pmsim.hardware.passes.occupation import own_time
+from pmsim.hardware.passes.quiet_ticks import tick
 from pmsim.hardware.passes.rows import row_of
 from pmsim.hardware.passes.runqueue import (
     choose,
@@ -22,7 +23,6 @@ from pmsim.hardware.passes.runqueue import (
     switched_in,
     wake_cpu,
 )
-from pmsim.hardware.passes.ticks import tick
 from pmsim.hardware.passes.turns import run_from
 
 

@@ -6,8 +6,8 @@ Where no handler is planned or running when a service ends, CPUs are charged for
 from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_step, file_step_or_timer
+from pmsim.hardware.passes.catching_up import retire
 from pmsim.hardware.passes.handlers import stolen_by
-from pmsim.hardware.passes.history import retire
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.losses import charge

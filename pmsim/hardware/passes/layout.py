@@ -90,7 +90,20 @@ USERS_AT, LEFT_OUT_AT, OWING_AT = 99, 100, 101
 # of calls that nobody waits for (`unwaited`): whether there may be any; of the next call whether it
 # is one, which part of it is made (0: all, or the last), how many targets have it queued already
 GOES_ON, UNWAITED, PART, READY = range(102, 106)
-HEADER = 112  # a row begins where a line of the cache does
+# quiet ticks (`quiet_ticks`): whether there may be any; among quiet events the numbers, from 1 on,
+# of the last call and of the last tick; what had been stolen by that call, its own share included;
+# when the tick was, and how many notes there had been before; and when a tick met the call (`NONE`:
+# none has)
+TICKS_ALIKE, QUIET_CALLED, QUIET_TICKED, CALLED_STOLEN, QUIET_TICK, QUIET_LOOKED, QUIET_MET = range(
+    106, 113
+)
+# what tells whether a tick is one: whether no handler has been planned one by one since the last
+# quiet call, how many notes wait for CPUs, and how many CPUs are in a switch that drops some
+UNDISTURBED, NOTES_WAITING, SWITCHES_SEE = 113, 114, 115
+# a set of CPUs (`sets`): those that have a call in flight, on a machine that ticks; how often each
+# shared a handler (`shared.tally`); what a tick has to know of one CPU's calls, and whose (plus 1)
+CALLING_AT, TALLY_AT, REACH_AT, REACH_OF = range(116, 120)
+HEADER = 128  # a row begins where a pair of lines of the cache does
 
 # --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---
 CPU_WORDS = 16
@@ -129,6 +142,9 @@ REPEATED = -2
 # up with (in one line of the cache, as all do that at a time); and what its own are like
 BUSY, SPIN, IRQS_OFF, IDLE, REFILL = range(3 * PLANE, 3 * PLANE + 5)
 LEFT_OUT_BELOW, SEEN, SEEN_STOLEN = range(3 * PLANE + 5, 3 * PLANE + 8)
+SEEN_SHARED = (
+    LEFT_OUT_BELOW  # where ticks are quiet, of its shared handlers; nobody is left out there
+)
 Q_KNOWN, Q_SENT, Q_LAST, Q_LINE, Q_MAX, Q_SLOWEST = range(3 * PLANE + 8, 3 * PLANE + 14)
 # of idleness that is over: what was stolen from it, and by how many handlers; while it lasts, the
 # handlers before it are taken off
@@ -143,8 +159,8 @@ C_LAST_ACK, C_RUNS_ON, C_PROTOCOL, C_WAITED, I_TURN = range(4 * PLANE, 4 * PLANE
 # mode, about to take one up again, or in the entry of one that goes to the tail
 C_LEFT_OUT, C_DEFERRAL, ISOLATED, IN_USER, TAKES_UP, TO_TAIL = range(4 * PLANE + 5, 4 * PLANE + 11)
 # how many CPUs the call in flight leaves a note for instead of calling them; when the CPU
-# went idle since its last task, plus 1, and whether a tick is waiting to be taken
-C_LAZY, WAS_IDLE, TICK_WAITS = range(4 * PLANE + 12, 4 * PLANE + 15)
+# went idle since its last task, plus 1
+C_LAZY, WAS_IDLE = 4 * PLANE + 12, 4 * PLANE + 13
 # of the CPU's quiet calls, when the last target begins to be free for the function
 Q_LATE = 4 * PLANE + 15
 # plane 5: what has been put off on the CPU: when the latest was; of the calls to all others the
@@ -188,8 +204,16 @@ NONE_AT_FIRST = (
 # who are in a stay in user mode are left out
 QUIET_PLAIN, QUIET_SERVED, QUIET_DROPPING = 0, 4, 8
 LEAVES_OUT = 2
-# a record of one: when it was, what the kind had stolen before, and a service's own numbers
+# of the calls of one CPU, a plane each, for each CPU: how long after their beginning its interrupt
+# arrives; the latest that does on it or a lower CPU, and the largest of a - prefix there and where;
+# the same of it and the higher ones
+R_ARRIVES, R_LATE, R_LARGEST, R_WHERE, R_LATE_ON, R_LARGEST_ON, R_WHERE_ON = range(7)
+REACH_ROW = 7
+TICKS = 1 << 32  # what a tick counts for among quiet events: above all other ones
+# a record of one that is no tick: when it was, what had been stolen before; a service's own
+# numbers; of a call, how many events there had been with it, and when a tick met it (`NONE`: none)
 RECORD_TIME, RECORD_STOLEN, RECORD_SERVICE, RECORD_AFTER = range(4)
+RECORD_NUMBER, RECORD_MET = RECORD_SERVICE, RECORD_AFTER
 RECORD_ROW = 4
 RECORDS = 4096  # with so many all catch up
 
@@ -218,7 +242,7 @@ REMOTE = 128  # above these bits: how much longer it takes on the targets
 FULL = EMPTIES | EMPTIES_KERNEL
 DROPPING_KINDS = 2  # kinds of functions below this drop translations (`tlb.CallKind`)
 FROM_USER = 32  # of the handlers of a plan: they come from user mode, and drop everything first
-SWEEPS = 64  # of the same: a tick is among them
+SWEEPS = 64  # of the same: a tick is among them that has something to drop
 UNKNOWN = 8  # of the handlers of a plan: whether they empty the TLB is to be looked at
 
 # --- parts of a call that comes to data in use (`PART`), and what `C_PHASE` is in them -----------

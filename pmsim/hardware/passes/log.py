@@ -6,7 +6,7 @@ was waited for they follow the initiator (machine-model page, section 7).
 
 from __future__ import annotations
 
-from pmsim.hardware.passes.history import catch_up
+from pmsim.hardware.passes.catching_up import catch_up
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.occupation import irqs_off_of

@@ -107,7 +107,8 @@ def begin_window(S: State, c: int, mode: int, length: int) -> None:
     end = run_from(S, r, S[NOW], length)
     if mode == M_CALL or S[HELD_OFF]:
         S[r + FLOOR] = end
-        S[LATEST_FLOOR] = max(S[LATEST_FLOOR], S[r + FLOOR])
+        if mode != M_CALL:  # whose end is not before: `IN_FLIGHT` tells
+            S[LATEST_FLOOR] = max(S[LATEST_FLOOR], S[r + FLOOR])
         S[r + FLOOR_REASON] = R_IRQS_OFF
         revise(S, c)
     file_step(S, c, end)

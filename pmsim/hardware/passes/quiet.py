@@ -7,16 +7,16 @@ any other quiet call of this initiator, but for the time. Its end is known from 
 long as the same CPUs are in user mode. So is the service of an invalidation while no handler is
 planned.
 
-CPUs catch up when something else happens to them, or when somebody asks (`history.catch_up`). All
-that one of them may not know of is of one kind; where it leaves debts that depend on when each was,
-there is a record of each.
+CPUs catch up when something else happens to them, or when somebody asks (`catching_up`). All that
+one of them may not know of is of one kind, but for ticks (`quiet_ticks`), which go with calls.
+Where it leaves debts that depend on when each was, there is a record of each.
 
 No quiet call has jitter, which differs from target to target.
 """
 
 from __future__ import annotations
 
-from pmsim.hardware.passes.history import catch_up_all, record_of, retire
+from pmsim.hardware.passes.catching_up import catch_up_all, record_of, retire
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.losses import share_of
@@ -46,9 +46,9 @@ def is_quiet(S: State, targets: State, jitter: State) -> bool:
 
 
 @compiled
-def _join(S: State, kind: int) -> None:
+def join(S: State, kind: int) -> None:
     """Something quiet of a kind comes: all that CPUs do not know of yet is to be of the same."""
-    full = kind >= QUIET_SERVED and S[QUIET_CALLS] - S[QUIET_BEGAN] >= RECORDS
+    full = kind >= QUIET_SERVED and (S[QUIET_CALLS] - S[QUIET_BEGAN]) % TICKS >= RECORDS
     if full or kind != S[QUIET_KIND]:
         catch_up_all(S)
     if S[BEHIND] == 0:
@@ -65,15 +65,23 @@ def _record(S: State, stolen: int) -> int:
 
     Less what that one stole: so long a target may have paid what it owed.
     """
-    gap = INF
-    if S[QUIET_CALLS] > S[QUIET_BEGAN]:
-        before = record_of(S, S[QUIET_CALLS] - 1)
-        gap = S[NOW] - S[before + RECORD_TIME] - (stolen - S[before + RECORD_STOLEN])
-        S[LEAST_GAP] = min(S[LEAST_GAP], gap)
     at = record_of(S, S[QUIET_CALLS])
     S[at + RECORD_TIME] = S[NOW]
     S[at + RECORD_STOLEN] = stolen
+    gap = gap_before(S, S[QUIET_CALLS])
+    S[LEAST_GAP] = min(S[LEAST_GAP], gap)
     return gap
+
+
+@compiled
+def gap_before(S: State, number: int) -> int:
+    """Return how long a target had between an event of this number and the one before it."""
+    if number % TICKS == S[QUIET_BEGAN] % TICKS:
+        return INF
+    at = record_of(S, number)
+    before = record_of(S, number - 1)
+    stolen = S[at + RECORD_STOLEN] - S[before + RECORD_STOLEN]
+    return S[at + RECORD_TIME] - S[before + RECORD_TIME] - stolen
 
 
 @compiled
@@ -88,7 +96,7 @@ def _put_off(S: State) -> None:
 @compiled
 def put_off_quietly(S: State, i: int) -> None:
     """A call of ``i`` is left to all others, who are in user mode."""
-    _join(S, LEAVES_OUT)
+    join(S, LEAVES_OUT)
     _put_off(S)
     S[QUIET_CALLS] += 1
     S[QUIET_FROM] = NONE
@@ -99,7 +107,7 @@ def put_off_quietly(S: State, i: int) -> None:
 @compiled
 def serve_quietly(S: State, service: int, after: int, empties: int) -> None:
     """A service ends now, while no handler is planned or running: CPUs are charged for it later."""
-    _join(S, QUIET_SERVED + empties)
+    join(S, QUIET_SERVED + empties)
     gap = _record(S, S[QUIET_LOSSES])
     S[LEAST_SLACK] = min(S[LEAST_SLACK], gap - service)
     at = record_of(S, S[QUIET_CALLS])
@@ -126,9 +134,12 @@ def send_quietly(S: State, D: Codes, i: int, left_out: int, cost: int, flags: in
     kind = LEAVES_OUT if left_out else 0
     if drops or (S[USERS] > 0 and left_out == 0):
         kind += QUIET_DROPPING + 8 * i + drops
-    _join(S, kind)
+    join(S, kind)
     if kind >= QUIET_DROPPING:
         _record(S, S[QUIET_STOLEN])
+        at = record_of(S, S[QUIET_CALLS])
+        S[at + RECORD_MET] = NONE
+        S[at + RECORD_NUMBER] = S[QUIET_CALLS] + 1
     if left_out:
         _put_off(S)
     stolen = S[ENTRY] + cost + S[EXIT]
@@ -137,6 +148,10 @@ def send_quietly(S: State, D: Codes, i: int, left_out: int, cost: int, flags: in
     S[QUIET_FROM] = i
     S[QUIET_AT] = S[NOW]
     S[QUIET_COST] = cost_word(S, cost, flags)
+    S[QUIET_CALLED] = S[QUIET_CALLS]
+    S[CALLED_STOLEN] = S[QUIET_STOLEN]
+    S[QUIET_MET] = NONE
+    S[UNDISTURBED] = 1
     S[LATEST_END] = S[NOW] + S[o + Q_LATE] + stolen
     S[o + SEEN] = S[QUIET_CALLS]
     S[o + SEEN_STOLEN] = S[QUIET_STOLEN]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pmsim.hardware.passes.calls import begin_call
-from pmsim.hardware.passes.history import retire
+from pmsim.hardware.passes.catching_up import retire
 from pmsim.hardware.passes.instants import advance
 from pmsim.hardware.passes.jit import entry_point
 from pmsim.hardware.passes.layout import *

@@ -9,6 +9,7 @@ the next one is about to be written, the first to ask for it.
 
 from __future__ import annotations
 
+from pmsim.hardware.passes.catching_up import catch_up
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.rows import row_of
@@ -25,6 +26,8 @@ def _has_looked(S: State, c: int, number: int) -> bool:
     at the CPU's turn.
     """
     r = row_of(c)
+    if S[BEHIND]:
+        catch_up(S, c)
     if S[r + LOOKED_AT] > number:
         return True
     if S[r + MODE] != M_READY and S[r + MODE] != M_WAKE:

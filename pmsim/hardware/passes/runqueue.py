@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_step
+from pmsim.hardware.passes.catching_up import retire
 from pmsim.hardware.passes.deferral import set_user
 from pmsim.hardware.passes.handlers import busy_until, exit_latency, revise, stolen_by
-from pmsim.hardware.passes.history import (
-    drop_all,
-    history_end,
-    history_stolen,
-    retire,
-)
+from pmsim.hardware.passes.history import drop_all, history_end, history_stolen
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.occupation import (
@@ -23,7 +19,7 @@ from pmsim.hardware.passes.occupation import (
 )
 from pmsim.hardware.passes.refill import empty_tlb
 from pmsim.hardware.passes.rows import entry_of, row_of
-from pmsim.hardware.passes.ticks import has_swept, look_at_notes, sweep_length
+from pmsim.hardware.passes.ticks import has_swept, look_at_notes, sweep_length, tick_waits
 from pmsim.hardware.passes.turns import idle_from, next_run, run_by, run_from
 
 
@@ -82,14 +78,17 @@ def switched_in(S: State, c: int) -> None:
 
 
 @compiled
-def _sweep(S: State, r: int, is_other: int) -> int:
+def _sweep(S: State, c: int, is_other: int) -> int:
     """Return how long a CPU sweeps before it runs a task, another one or after it was idle."""
+    r = row_of(c)
     if not is_other and S[r + WAS_IDLE] == 0:
         return 0
     S[r + IDLE_FROM] = max(0, S[r + WAS_IDLE] - 1)
     S[r + WAS_IDLE] = 0
     notes = look_at_notes(S, r)
-    S[r + SWITCH_SEES] = S[r + LOOKED_AT] if notes > 0 or S[r + TICK_WAITS] else NONE
+    if notes > 0 or tick_waits(S, c):
+        S[r + SWITCH_SEES] = S[r + LOOKED_AT]
+        S[SWITCHES_SEE] += 1
     return sweep_length(S, notes)
 
 
@@ -106,7 +105,7 @@ def choose(S: State, c: int) -> None:
     is_other = last >= 0 and last != task
     length = S[CONTEXT_SWITCH] if is_other else 0
     if S[TICK] > 0:
-        length += _sweep(S, r, is_other)
+        length += _sweep(S, c, is_other)
     if length > 0:
         occupy(S, c, M_SWITCH, length)
         file_step(S, c, run_from(S, r, S[NOW], length))

@@ -6,7 +6,7 @@ by then. `pmsim.hardware.specimens` and `pmsim.hardware.detail` read what is kep
 
 from __future__ import annotations
 
-from pmsim.hardware.passes.history import catch_up
+from pmsim.hardware.passes.catching_up import catch_up
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.rows import entry_of, row_of

@@ -10,8 +10,8 @@ from pmsim.hardware.passes import cache, jit
 from pmsim.hardware.passes.accounts import accounts
 from pmsim.hardware.passes.calendar import file_at, file_step
 from pmsim.hardware.passes.calls import begin_call, last_start
+from pmsim.hardware.passes.catching_up import catch_up, catch_up_all, retire
 from pmsim.hardware.passes.deferral import mode_of, put_off_by_code
-from pmsim.hardware.passes.history import catch_up, catch_up_all, retire
 from pmsim.hardware.passes.instants import advance
 from pmsim.hardware.passes.invalidations import tell_by_hardware
 from pmsim.hardware.passes.jit import compiled, entry_point
@@ -107,8 +107,9 @@ def _prepare(S: State, what: int, on: int, x: int) -> None:
     elif what == DO_CATCH_UP:  # before anybody reads what is kept of a CPU's handlers
         catch_up_all(S)
         if S[DEFERS] >= 0 or S[PV_FLUSH] or S[TICK] > 0:
+            comes = S[NEXT_TICK] == 2 * S[NOW]  # a tick that may be taken with a call yet
             for c in range(S[N_CPUS]):
-                retire(S, c, S[NOW])
+                retire(S, c, S[NOW] - comes)
     elif what == DO_CATCH_UP_ONE:
         catch_up(S, on)
 

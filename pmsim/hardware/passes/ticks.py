@@ -9,8 +9,9 @@ dropped when the function of its handler ends.
 
 from __future__ import annotations
 
+from pmsim.hardware.passes.catching_up import retire
 from pmsim.hardware.passes.handlers import insert_sorted, plan, settle_maxima
-from pmsim.hardware.passes.history import note_drop, retire
+from pmsim.hardware.passes.history import note_drop
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.rows import entry_of, row_of
@@ -28,6 +29,7 @@ def look_at_notes(S: State, r: int) -> int:
     new = S[r + NEW_NOTES] if S[r + NOTED_AT] == S[NOW] else 0
     notes = S[r + NOTES] - new
     S[r + NOTES] = new
+    S[NOTES_WAITING] -= notes
     S[r + LOOKED_AT] = notes_before(S)
     return notes
 
@@ -39,9 +41,19 @@ def sweep_length(S: State, notes: int) -> int:
 
 
 @compiled
-def tick(S: State) -> None:
-    """The next tick comes now, before all else: on every CPU that is busy."""
-    S[NEXT_TICK] += 2 * S[TICK]
+def tick_waits(S: State, c: int) -> bool:
+    """Return whether a tick of a CPU stands in its queue, of which no history is left there."""
+    k = S[row_of(c) + HEAD]
+    while k >= 0:
+        if k == S[N_CPUS]:
+            return True
+        k = S[entry_of(S, k, c) + E_NEXT]
+    return False
+
+
+@compiled
+def tick_one_by_one(S: State) -> None:
+    """A tick comes to every CPU that is busy."""
     for c in range(S[N_CPUS]):
         r = row_of(c)
         mode = S[r + MODE]
@@ -51,18 +63,18 @@ def tick(S: State) -> None:
         if S[r + ISOLATED] and in_user_mode and S[r + READY_HEAD] < 0:
             continue
         retire(S, c, S[NOW] - 1)
-        if S[r + TICK_WAITS] == 0:
-            _tick_on(S, c)
+        tick_on(S, c)
     settle_maxima(S)
 
 
 @compiled
-def _tick_on(S: State, c: int) -> None:
-    """Queue the tick of a CPU."""
+def tick_on(S: State, c: int) -> None:
+    """Queue the tick of a CPU, unless the last one still waits; its history is up to date."""
+    if tick_waits(S, c):
+        return
     r = row_of(c)
     e = entry_of(S, S[N_CPUS], c)
     notes = look_at_notes(S, r)
-    S[r + TICK_WAITS] = 1
     has_some = notes > 0 or S[r + SWITCH_SEES] >= 0
     S[r + TICK_SEES] = S[r + LOOKED_AT] if has_some else NONE
     S[e + E_QUEUED] = S[NOW]
@@ -92,6 +104,7 @@ def leave_notes(S: State, i: int, number: int) -> None:
         S[r + NEW_NOTES] += 1
         S[r + NOTES] += 1
         note_drop(S, -1 - c, number, number, S[NOW], S[SAVES])
+    S[NOTES_WAITING] += S[row_of(i) + C_LAZY]
     S[row_of(i) + LATEST_NOTE] = S[SAVES]
     S[SAVES] += 1
 
@@ -103,3 +116,4 @@ def has_swept(S: State, c: int) -> None:
     if S[r + SWITCH_SEES] >= 0:
         note_drop(S, c, S[r + IDLE_FROM], NONE, S[NOW], S[r + SWITCH_SEES])
         S[r + SWITCH_SEES] = NONE
+        S[SWITCHES_SEE] -= 1

@@ -11,8 +11,8 @@ Until it is sent, the interrupt of a call that is queued is as if it never came.
 from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_step
+from pmsim.hardware.passes.catching_up import catch_up, retire
 from pmsim.hardware.passes.handlers import insert_sorted, plan, settle_maxima, visited, visited_at
-from pmsim.hardware.passes.history import catch_up, retire
 from pmsim.hardware.passes.jit import absent_elsewhere, compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.occupation import begin_window, own_time

@@ -1,0 +1,221 @@
+"""Ticks that meet nothing, or one quiet call, are known whole, and nobody can tell the difference.
+
+The programs here are made so that ticks come at every moment of a call to everybody: before it is
+queued anywhere, between two queues, while it is sent, in the entry, function and exit of handlers,
+while the initiator goes from line to line, and at the very instants at which one of these ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pmsim.hardware.costs import MachineCosts
+from pmsim.hardware.passes import layout
+from pmsim.hardware.proposals import LatrCosts
+from pmsim.hardware.shootdown.latr import LATR
+from pmsim.hardware.shootdown.protocol import Shootdown
+from pmsim.hardware.topology import Topology
+from tests.hardware.adapters import kept_of, machine_of
+from tests.hardware.machines import compute, flush_kernel, on, program
+from tests.hardware.strategies import Drawn, cuts
+from tests.hardware.test_quiet import assert_nobody_can_tell, on_a_steady_machine, plainly
+from tests.reference.fuzz import Seeded, outcome
+from tests.reference.generate import Source, random_cut, random_program
+from tests.reference.machine import run as run_reference
+from tests.reference.program import Program, Result, Step, TaskSpec
+
+
+def length_of_a_call(costs: MachineCosts, n_cpus: int) -> int:
+    """Return how long a call to all others may take, with nothing in its way."""
+    ipi, others = costs.ipi, n_cpus - 1
+    sending = others * (ipi.queue + ipi.send + max(ipi.line)) + max(ipi.delivery)
+    return sending + ipi.entry + ipi.exit + costs.tlb.flush_all + 2 * costs.tlb.invlpg
+
+
+def ticking_program(source: Source, max_cpus: int = 8) -> Program:
+    """Return a random machine of busy CPUs that tick, and of which one calls all others."""
+    program = on_a_steady_machine(random_program(source, max_cpus))
+    n_cpus = program.topology.n_cpus
+    grid = source.choice((1, 1, 7, 50))
+    costs = program.costs
+    call = length_of_a_call(costs, n_cpus)
+    scan = grid * source.integer(0, 3) // source.choice((1, 1, 4))
+    handler = costs.ipi.entry + costs.ipi.exit + n_cpus * scan
+    tick = (
+        handler + source.choice((call // 3, call, call, 3 * call)) + source.integer(grid, 5 * grid)
+    )
+    latr = LatrCosts(
+        save=grid, scan=scan, sweep=grid, tick=tick, ring=source.choice((1, 2, 8)),
+    )  # fmt: skip
+    sched = replace(costs.sched, quantum=50 * (tick + call))
+    walk = source.integer(0, 3) * source.choice((1, call // 8, call // 2))  # paid before the next?
+    tlb = replace(costs.tlb, walk=walk, entries=4, kernel_entries=source.integer(0, 3))
+    costs = replace(costs, latr=latr, sched=sched, tlb=tlb)
+    pages = source.choice(((0, 1, 2), (34,), (34,), (1, 34)))
+    calls_of = source.choice(("flush_kernel", "flush_kernel", "free_tables"))
+    seldom = source.choice((0, 0, 10, 30))
+
+    def rare(cpu: int) -> Step:
+        some = tuple(other for other in range(n_cpus) if other != cpu and source.chance(50))
+        return source.choice((
+            ("irqs_off", source.integer(0, call)), ("sleep", source.integer(0, call)),
+            ("call", (1, some)), ("free", (1, some)), ("flush_kernel", 1), ("flush_own", 34),
+        ))  # fmt: skip
+
+    def pause() -> Step:
+        return ("compute", source.integer(0, source.choice((3, call, 2 * tick))))
+
+    def calls(cpu: int) -> tuple[Step, ...]:
+        steps: list[Step] = []
+        for _ in range(source.integer(1, 9)):
+            often: Step = (calls_of, source.choice(pages))
+            steps += [pause(), rare(cpu) if source.chance(seldom) else often]
+        return (*steps, ("compute", 4 * tick))
+
+    def computes(cpu: int) -> tuple[Step, ...]:
+        steps: list[Step] = []
+        for _ in range(source.choice((0, 0, 0, 1, 3))):
+            steps += [pause(), *([rare(cpu)] if source.chance(seldom) else [])]
+        return (*steps, (source.choice(("compute", "user", "kernel")), 30 * tick))
+
+    callers = [source.integer(0, n_cpus - 1) for _ in range(source.choice((1, 1, 1, 2)))]
+    idle = source.integer(0, n_cpus - 1) if source.chance(10) else None
+    tasks = tuple(
+        TaskSpec(
+            cpu, cpu, source.choice((0, 0, 1, 4)), (calls if cpu in callers else computes)(cpu)
+        )
+        for cpu in range(n_cpus)
+        if cpu != idle
+    )
+    isolated = (n_cpus - 1,) if source.chance(10) else ()
+    program = replace(program, costs=costs, tasks=tasks, isolated=isolated)
+    return replace(program, shootdown=Shootdown(LATR), repeat_sync="none")
+
+
+def flushing_program(source: Source, max_cpus: int = 5) -> Program:
+    """Return a program of one CPU that has all others flush; they owe about what they can pay.
+
+    So that what a call leaves hangs on when the handlers of this one and of the next began. Most of
+    a call is the way from line to line, so that all take about as long: only the slowest so far is
+    kept, and the others are not looked at.
+    """
+    program = ticking_program(source, max_cpus)
+    costs, n_cpus = program.costs, program.topology.n_cpus
+    assert costs.latr is not None
+    ipi = replace(costs.ipi, line=(0,) * 5)
+    ipi = replace(ipi, queue=length_of_a_call(replace(costs, ipi=ipi), n_cpus) // n_cpus)
+    told = length_of_a_call(replace(costs, ipi=ipi), n_cpus)
+    ipi = replace(ipi, line=(10 * told // n_cpus,) * 5)
+    call = 11 * told
+    handler = costs.ipi.entry + costs.ipi.exit + n_cpus * costs.latr.scan
+    latr = replace(costs.latr, tick=handler + told // 2 + source.integer(1, 2 * told))
+    tlb = replace(costs.tlb, walk=source.integer(call // 2, 2 * call), entries=1, kernel_entries=1)
+    pauses = [source.integer(0, call) for _ in range(source.integer(1, 3))]
+    steps = [
+        step
+        for _ in range(source.integer(5, 20))
+        for step in (("compute", source.choice(pauses)), ("flush_kernel", 34))
+    ]
+    caller = source.integer(0, n_cpus - 1)
+    others = ((source.choice(("compute", "user", "kernel")), 40 * call),)
+    tasks = tuple(
+        TaskSpec(cpu, cpu, 1, tuple(steps) if cpu == caller else others) for cpu in range(n_cpus)
+    )
+    costs = replace(costs, latr=latr, tlb=tlb, ipi=ipi)
+    return replace(program, costs=costs, tasks=tasks, isolated=())
+
+
+@st.composite
+def ticking_programs(draw: st.DrawFn) -> Program:
+    """Random programs of mostly quiet ticks."""
+    make = draw(st.sampled_from((ticking_program, flushing_program)))
+    return make(Drawn(draw), max_cpus=5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_twins_agree_where_ticks_meet_calls(seed: int) -> None:
+    for number in range(12):
+        make = flushing_program if number % 2 else ticking_program
+        program = make(Seeded([seed, number]))
+        assert_nobody_can_tell(program)
+        result = outcome(run_reference, program)
+        if isinstance(result, Result):
+            assert_nobody_can_tell(random_cut(Seeded([seed, number, 1]), program, result))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(ticking_programs(), st.data())
+def test_the_twins_agree_on_any_program_of_mostly_quiet_ticks(
+    program: Program, data: st.DataObject
+) -> None:
+    result = outcome(run_reference, program)
+    if isinstance(result, Result) and data.draw(st.booleans()):
+        program = cuts(data, program, result)
+    assert_nobody_can_tell(program)
+
+
+def test_many_ticks_are_quiet_and_many_meet_a_call() -> None:
+    states = []
+    for number in range(40):
+        program = ticking_program(Seeded([8, number]))
+        if isinstance(outcome(run_reference, program), Result):
+            states.append(machine_of(program).fabric.state)
+    assert sum(state[layout.QUIET_TICKED] > 0 for state in states) > 20
+    assert sum(state[layout.QUIET_MET] >= 0 for state in states) > 8
+
+
+def test_calls_that_ticks_met_are_kept_the_same_where_nobody_looks() -> None:
+    for number in range(12):
+        program = ticking_program(Seeded([5, number]))
+        if not isinstance(outcome(run_reference, program), Result):
+            continue
+        watched, unwatched = kept_of(program), kept_of(program, watched=False)
+        assert watched.keys() == unwatched.keys()
+        for name, calls in watched.items():
+            assert plainly(calls) == plainly(unwatched[name])
+
+
+# Every offset: five CPUs in two packages; a call of CPU 2 is queued at its targets 2, 4, 6 and 8
+# after it begins, and arrives at 9 + distance; a tick takes 3 + 5 + 2.
+
+LENGTH = 60
+"""In picoseconds, longer than a call from its beginning until all its handlers are over."""
+TICK = 200
+
+
+def met_at(offset: int, caller: int, **changes: Any) -> Program:
+    """Return a program whose third tick comes so long after a call has begun."""
+    plain = {"entry": 3, "exit": 2, "queue": 2, "send": 1, "scan": 1, "pages": 1}
+    more: dict[str, Any] = {**plain, **changes}
+    scan, pages = more.pop("scan"), more.pop("pages")
+    ticks = 2 * (more["entry"] + 5 * scan + more["exit"])
+    call = compute(3 * TICK - offset - ticks), flush_kernel(pages)
+    others = [on(cpu, ("user", 9 * TICK), working_set=1) for cpu in range(5) if cpu != caller]
+    tasks = on(caller, *call, compute(3 * TICK)), *others
+    return program(
+        *tasks, topology=Topology(packages=2, cores=3, cpus=5),
+        shootdown=Shootdown(LATR), latr=LatrCosts(save=1, scan=scan, sweep=1, tick=TICK, ring=2),
+        delivery=(0, 0, 4, 9, 23), line=(0, 0, 2, 1, 4), invlpg=4, flush_all=6, walk=1, **more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("caller", "more"),
+    [
+        (0, {}), (2, {}), (4, {}), (2, {"fanout": 2}), (1, {"fanout": 5, "send": 12}),
+        (2, {"scan": 0}), (3, {"entry": 1, "exit": 0}), (2, {"entry": 9}), (2, {"queue": 1}),
+        (2, {"queue": 7, "pages": 0}), (2, {"pages": 40}), (1, {"pages": 40, "entry": 9}),
+    ],
+)  # fmt: skip
+def test_a_tick_may_come_at_every_moment_of_a_call(caller: int, more: dict[str, Any]) -> None:
+    met = 0
+    for offset in range(LENGTH):
+        one = met_at(offset, caller, **more)
+        assert_nobody_can_tell(one)
+        met += machine_of(one).fabric.state[layout.QUIET_MET] == 3 * TICK
+    assert more.get("pages", 1) > 33 or met > 10
