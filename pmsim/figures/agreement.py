@@ -136,10 +136,10 @@ def _name(found: pd.DataFrame, ax: Axes) -> float:
     worst = outside.sort_values("off", ascending=False).drop_duplicates("experiment")
     named = worst.head(_MOST_NAMES)
     above = named["raw_ps"] > named["measured_ps"]
-    # Names climb above the diagonal, and sink below it: each is begun with the nearest to it.
+    # Names climb above the diagonal, and sink below it, from the right on: so no line crosses one.
     points = found[["measured_ps", "raw_ps"]].to_numpy(float)
     places = _stack(ax, named[above].sort_values("raw_ps"), _ROOM, points)
-    below = named[~above].sort_values("raw_ps", ascending=False)
+    below = named[~above].sort_values("measured_ps", ascending=False)
     places += _stack(ax, below, 1 / _ROOM, points)
     return min(places, default=math.inf)
 
