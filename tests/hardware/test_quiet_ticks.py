@@ -20,7 +20,7 @@ from pmsim.hardware.proposals import LatrCosts
 from pmsim.hardware.shootdown.latr import LATR
 from pmsim.hardware.shootdown.protocol import Shootdown
 from pmsim.hardware.topology import Topology
-from tests.hardware.adapters import kept_of, machine_of
+from tests.hardware.adapters import kept_of, machine_of, run_fabric, run_unwatched
 from tests.hardware.machines import compute, flush_kernel, on, program
 from tests.hardware.strategies import Drawn, cuts
 from tests.hardware.test_quiet import assert_nobody_can_tell, on_a_steady_machine, plainly
@@ -167,6 +167,29 @@ def test_many_ticks_are_quiet_and_many_meet_a_call() -> None:
             states.append(machine_of(program).fabric.state)
     assert sum(state[layout.QUIET_TICKED] > 0 for state in states) > 20
     assert sum(state[layout.QUIET_MET] >= 0 for state in states) > 8
+
+
+def for_long(program: Program) -> Program:
+    """Return a program whose tasks do eight times what they did."""
+
+    def eight_times(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        (operation, argument), *more = steps
+        return steps * 8 if more or not isinstance(argument, int) else ((operation, argument * 8),)
+
+    tasks = tuple(replace(task, steps=eight_times(task.steps)) for task in program.tasks)
+    return replace(program, tasks=tasks)
+
+
+def test_nobody_can_tell_where_cpus_are_many_flushes_behind() -> None:
+    # The reference would take minutes. Where somebody asks for acknowledgements, and looks at all
+    # CPUs after each call, it has been compared above.
+    for number in range(100):
+        program = for_long(flushing_program(Seeded([9, number]), max_cpus=7))
+        watched = outcome(run_fabric, program)
+        if isinstance(watched, Result):
+            blind = tuple(replace(call, acks={}) for call in watched.calls)
+            watched = replace(watched, calls=blind)
+        assert outcome(run_unwatched, program) == watched
 
 
 def test_calls_that_ticks_met_are_kept_the_same_where_nobody_looks() -> None:
