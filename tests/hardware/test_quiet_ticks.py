@@ -109,12 +109,14 @@ def flushing_program(source: Source, max_cpus: int = 5) -> Program:
     assert costs.latr is not None
     ipi = replace(costs.ipi, line=(0,) * 5)
     ipi = replace(ipi, queue=length_of_a_call(replace(costs, ipi=ipi), n_cpus) // n_cpus)
+    if source.chance(50):  # a tick takes the call along on many CPUs
+        ipi = replace(ipi, entry=ipi.entry + 2 * ipi.queue)
     told = length_of_a_call(replace(costs, ipi=ipi), n_cpus)
     ipi = replace(ipi, line=(10 * told // n_cpus,) * 5)
     call = 11 * told
-    handler = costs.ipi.entry + costs.ipi.exit + n_cpus * costs.latr.scan
+    handler = ipi.entry + ipi.exit + n_cpus * costs.latr.scan
     latr = replace(costs.latr, tick=handler + told // 2 + source.integer(1, 2 * told))
-    tlb = replace(costs.tlb, walk=source.integer(call // 2, 2 * call), entries=1, kernel_entries=1)
+    tlb = replace(costs.tlb, walk=source.integer(call // 2, 6 * call), entries=1, kernel_entries=1)
     pauses = [source.integer(0, call) for _ in range(source.integer(1, 3))]
     steps = [
         step
