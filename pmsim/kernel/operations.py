@@ -132,6 +132,11 @@ class OperationLog:
         current[task] = operation = Operation(number, current.get(task), kind, task, pages)
         return operation
 
+    @property
+    def next_id(self) -> int:
+        """The id of the operation that begins next."""
+        return self._begun
+
     def end(self, operation: Operation) -> None:
         """Note that an operation ends now; it must be the innermost one of its task.
 

@@ -136,7 +136,7 @@ class Areas:
         page = search.take(task.cpu, where, pages, 1)
         if page is None:
             return None
-        self._safety.reused(task, page, pages)
+        self._safety.reused(task, page, pages, self._operations.next_id)
         time = own + locks.fetch(task, lock) + self._cold.walk(search.steps)
         if self._alloc_stays:
             time += locks.fetch(task, search.busy_lock(page))

@@ -96,9 +96,10 @@ class ChangePageAttr:
             yield from self._operations.compute(task, entries * self._costs.set_memory_page)
             if self._others_join:  # who joins leaves again does not hold cpa_lock
                 yield from self._split_all(task, span, change)
+            before = self._pagetable.stale.generation
             counts.append(self._pagetable.protect(span.address, span.pages, *change))
             self._touched.entries_changed(span.address, span.pages)
-            self._safety.revoked(task, span.address, span.pages)
+            self._safety.revoked(task, span.address, span.pages, before)
             self.cpa_lock.unlock(task)
         return counts[0] if counts else 0
 
@@ -202,9 +203,10 @@ class QuietChanges:
             entries = self._pagetable.leaves(span.address, span.pages)
             work = entries * self._costs.set_memory_page + self._barriers.time(entries)
             yield from self._operations.compute(task, work)
+            before = self._pagetable.stale.generation
             counts.append(self._pagetable.protect(span.address, span.pages, *change))
             self._touched.entries_changed(span.address, span.pages)
-            self._safety.revoked(task, span.address, span.pages)
+            self._safety.revoked(task, span.address, span.pages, before)
         if self._lock is not None:
             self._lock.unlock(task)
         return counts[0] if counts else 0

@@ -80,7 +80,7 @@ class StaleTime:
     def count(self, size: Bytes, one: Revocation, gone: Picoseconds) -> None:
         """Count an area of so many bytes more, whose old translation was gone at an instant."""
         stale = gone - one.written_ps
-        closed = gone if one.closed_ps is None else one.closed_ps
+        closed = gone if one.closed_ps is None else min(one.closed_ps, gone)
         self.longest_ps = max(self.longest_ps, stale)
         self.total_ps += stale
         self.byte_ps += size * stale
@@ -94,9 +94,9 @@ class Staleness:
     _known: StaleTime = field(default_factory=StaleTime)
     _open: list[tuple[Bytes, Revocation]] = field(default_factory=list)
 
-    def add(self, size: Bytes, revocation: Revocation) -> None:
-        """Note that ``size`` bytes were revoked."""
-        if revocation.gone_ps is None:
+    def add(self, size: Bytes, revocation: Revocation, now: Picoseconds) -> None:
+        """Note that ``size`` bytes were revoked, which may be gone by now, or only later."""
+        if revocation.gone_ps is None or revocation.gone_ps > now:
             self._open.append((size, revocation))
         else:
             self._known.count(size, revocation, revocation.gone_ps)
@@ -105,5 +105,6 @@ class Staleness:
         """Return what there was of it up to ``now``."""
         found = replace(self._known)
         for size, revocation in self._open:
-            found.count(size, revocation, now if revocation.gone_ps is None else revocation.gone_ps)
+            gone = now if revocation.gone_ps is None else min(revocation.gone_ps, now)
+            found.count(size, revocation, gone)
         return found

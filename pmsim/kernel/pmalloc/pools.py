@@ -309,7 +309,7 @@ class Pool:
         self.exposure.change(now, -area.requested)
         self.writable.change(revocation.written_ps if revocation else now, -area.requested)
         if revocation is not None and area.requested:
-            self.staleness.add(area.requested, revocation)
+            self.staleness.add(area.requested, revocation, now)
 
     def expose(self, now: Picoseconds, size: Bytes) -> None:
         """Note that ``size`` bytes of the newest area are handed out, if they can be written."""

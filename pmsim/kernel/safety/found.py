@@ -52,9 +52,13 @@ class Found:
         pages: Pages,
         cpus: Iterable[CpuId],
         until: Picoseconds | None = None,
+        operation: int | None = None,
     ) -> list[Violation]:
-        """Note a violation on each of some CPUs, from now on; return those that are new."""
-        number = self.operation(task)
+        """Note a violation on each of some CPUs, from now on; return those that are new.
+
+        By default it is of the operation that the task is in.
+        """
+        number = self.operation(task) if operation is None else operation
         news = self.news(hazard, number, cpus)
         found = [Violation(hazard, number, page, pages, cpu, task.now, until) for cpu in news]
         for one in found:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.steps import act
+from pmsim.kernel.dropped import Dropped
 from pmsim.kernel.safety.violations import Violation
-from pmsim.units import CpuId, Picoseconds
+from pmsim.units import CpuId, Pages, Picoseconds
 
 if TYPE_CHECKING:
     from pmsim.hardware.machine import Machine
@@ -33,23 +34,28 @@ class Promised:
     def __init__(self, machine: Machine, keep: Callable[[Violation], None]) -> None:
         self._machine = machine
         self._keep = keep
-        self._owing: set[CpuId] = set()
+        self._owing: dict[CpuId, Dropped] = {}
         self._watched: dict[CpuId, Violation] = {}
 
-    def left_out(self, cpus: Iterable[CpuId]) -> None:
-        """Note that a shootdown is over, and has left CPUs out, if any."""
+    def left_out(self, cpus: Iterable[CpuId], what: Dropped) -> None:
+        """Note that a shootdown of some pages is over, and has left CPUs out, if any."""
         words = self._machine.fabric.words
         for cpu in [one for one in self._watched if not words[_row(one) + layout.IN_USER]]:
             if self._owes(cpu):
                 self._look(cpu)
-        self._owing.update(cpus)
+        for cpu in cpus:
+            before = self._owing.get(cpu, what)
+            self._owing[cpu] = Dropped(min(before.first, what.first), max(before.end, what.end))
 
-    def relied_on(self, given_out: Callable[[CpuId], Violation]) -> None:
+    def relied_on(self, page: int, pages: Pages, given_out: Callable[[CpuId], Violation]) -> None:
         """Note that addresses are given out; what it is for a CPU that uses what was there."""
-        for cpu in self._owing - self._watched.keys():
+        for cpu in self._owing.keys() - self._watched.keys():
             if not self._owes(cpu):
-                self._owing.discard(cpu)
+                del self._owing[cpu]
                 continue
+            owed = self._owing[cpu]
+            if page + pages <= owed.first or owed.end <= page:
+                continue  # nothing was there before
             self._watched[cpu] = given_out(cpu)
             self._look(cpu)
 
@@ -84,7 +90,7 @@ class Promised:
             lost = mode == layout.IN_KERNEL and not enters
         if lost:
             self._keep(self._watched.pop(cpu))
-            self._owing.discard(cpu)
+            self._owing.pop(cpu, None)
 
 
 def _row(cpu: CpuId) -> int:

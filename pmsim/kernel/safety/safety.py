@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pmsim.hardware.own_task import OwnTask
@@ -24,11 +24,13 @@ from pmsim.hardware.passes import layout
 from pmsim.kernel.dropped import Dropped
 from pmsim.kernel.safety.found import Found
 from pmsim.kernel.safety.held_back import HeldBack
+from pmsim.kernel.safety.meeting import Drops, drops_of, first_of
 from pmsim.kernel.safety.processes import Processes
 from pmsim.kernel.safety.promised import Promised
 from pmsim.kernel.safety.stale import StalePages
 from pmsim.kernel.safety.tellings import Telling, late_of, still_at_it
 from pmsim.kernel.safety.violations import Hazard, Revocation, Violation
+from pmsim.kernel.safety.waiting import Waits
 from pmsim.units import CpuId, Pages, Picoseconds
 
 if TYPE_CHECKING:
@@ -56,17 +58,6 @@ class Trusted:
 
     areas: int = 0
     pages: Pages = 0
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """A violation, or a revocation, that waits until a CPU that was left out drops everything."""
-
-    cpu: CpuId
-    since: Picoseconds
-    violation: Violation | None = None
-    revocation: Revocation | None = None
-    left: list[int] = field(default_factory=list)
 
 
 class Safety:
@@ -110,10 +101,10 @@ class Safety:
         self._partial: dict[Task, deque[Telling]] = {}  # those that did not tell all at once
         self._unlinked: dict[Task, int] = {}
         self._pending: dict[Task, list[Revocation]] = {}
-        self._full: deque[tuple[int, Picoseconds]] = deque(maxlen=_REMEMBERED)
-        self._waiting: list[_Waiting] = []
         self._unwaited: list[Telling] = []  # that not all have run
+        self._entries: list[tuple[CpuId, Picoseconds]] = []  # since one that is under way began
         self.held_back = HeldBack(self.found.keep)
+        self._waits = Waits(machine, self.found)
         self._promised = Promised(machine, self.found.keep)
         operations.watcher = self
         machine.on_drops = self.entered
@@ -123,6 +114,8 @@ class Safety:
     def begins(self, task: Task, what: Dropped) -> None:
         """Note that a shootdown begins, of pages of the kernel or of a process."""
         if what.process is None:
+            if not self._under_way:
+                self._entries.clear()
             what = what if what.is_everything else self._widened(what)
             self._under_way[task] = Telling(task, what, self.stale.generation, task.now)
         else:
@@ -191,14 +184,20 @@ class Safety:
 
     def _told(self, telling: Telling) -> None:
         what, stale, task = telling.what, self.stale, telling.task
-        if pending := self._pending.get(task):
-            self._note_gone(telling, pending)
+        self._waits.told(telling)
+        for entry in self._entries if telling.left_out else ():
+            telling.note_entry(*entry)
+        pending = self._pending.get(task)
+        drops = self._note_gone(telling, pending) if pending else None
+        if len(self._pending) > (pending is not None):
+            self._meet(telling, drops)
         self._newest[task] = telling
         told = telling.told
         if telling.late:
             self._partial.setdefault(task, deque(maxlen=_REMEMBERED)).append(telling)
         if in_turn := self._machine.in_turn:
-            self._promised.left_out(cpu for cpu in telling.left_out if cpu in in_turn)
+            left_out = (cpu for cpu in telling.left_out if cpu in in_turn)
+            self._promised.left_out(left_out, what)
         if telling.unwaited:
             self._going_on(telling)
         elif telling.left_out or told is not None:
@@ -211,8 +210,6 @@ class Safety:
                 stale.dropped(what.first, what.end, telling.up_to)
         elif what.is_everything:
             stale.dropped_everything(telling.up_to)
-            if not self._full or telling.up_to > self._full[-1][0]:  # else an earlier one told more
-                self._full.append((telling.up_to, telling.gone_ps))
         else:
             stale.dropped(what.first, what.end, telling.up_to)
 
@@ -239,8 +236,6 @@ class Safety:
         dropped = [cpu for cpu in told if cpu not in left_out]
         if what.is_everything and telling.tells_all and not left_out:
             stale.dropped_everything(telling.up_to)
-            if not self._full or telling.up_to > self._full[-1][0]:
-                self._full.append((telling.up_to, telling.gone_ps))
         elif what.is_everything:
             stale.dropped_everything(telling.up_to, dropped, asked=telling.tells_all)
         elif telling.tells_all:
@@ -259,18 +254,47 @@ class Safety:
         start, last = self.leaf_of(first), self.leaf_of(end - 1)
         return Dropped(start[0] if start else first, last[1] if last else end)
 
-    def _note_gone(self, telling: Telling, pending: list[Revocation]) -> None:
-        """Note when what a task has revoked is gone, as far as its own shootdown says so."""
-        closed = None
+    def _note_gone(self, telling: Telling, pending: list[Revocation]) -> Drops | None:
+        """Note when what a task has revoked is gone, as far as its own shootdown says so.
+
+        Returns when each CPU has dropped it, where that was asked for.
+        """
+        closed = own = None
+        known: dict[Telling, Drops] = {}
         for one in pending:
             if one.gone_ps is None and telling.covers(one.page, one.pages, one.generation):
-                if closed is None:
-                    closed = telling.closed_ps()
                 one.left_out_by = telling if telling.left_out else None
                 if telling.unwaited:
                     telling.revoked.append(one)
+                elif met := self._met_by(one, known):
+                    own = own or drops_of(telling, is_over=True)
+                    one.is_dropped([own, *met])
                 else:
+                    if closed is None:
+                        closed = telling.closed_ps()
                     one.gone_ps, one.closed_ps = telling.gone_ps, closed
+        return own
+
+    def _meet(self, telling: Telling, drops: Drops | None) -> None:
+        """Note what a shootdown that is over has dropped of what others have revoked and tell."""
+        for task, some in self._pending.items():
+            about = (one for one in some if telling.covers(one.page, one.pages, one.generation))
+            for one in about if task is not telling.task else ():
+                drops = drops or drops_of(telling, is_over=True)
+                one.met.append(drops)
+
+    def _met_by(self, one: Revocation, known: dict[Telling, Drops]) -> list[Drops]:
+        """Return what others have dropped of a revocation, those that are under way included.
+
+        What these have dropped by now is ``known``, if it was asked for.
+        """
+        met = list(one.met)
+        for told in self._under_way.values():
+            if told.covers(one.page, one.pages, one.generation):
+                if told not in known:
+                    known[told] = drops_of(told, is_over=False)
+                met.append(known[told])
+        return met
 
     # --- what was taken away, and who relies on that it is gone ----------------------------------
 
@@ -278,12 +302,13 @@ class Safety:
         """Return the number of an address's page, as the tree counts them."""
         return address >> self._page_shift & self._mask
 
-    def revoked(self, task: Task, address: int, pages: Pages) -> None:
-        """Note that a task has just taken rights of pages away, and will rely on that."""
-        page = self.page_of(address)
-        generation = self.stale.newest(page, pages)
-        if generation == self.stale.generation and pages:
-            one = Revocation(page, pages, generation, task.now)
+    def revoked(self, task: Task, address: int, pages: Pages, before: int) -> None:
+        """Note that a task has just changed pages, and relies on it if it took rights away.
+
+        Then there has been a generation since the one ``before`` the change.
+        """
+        if self.stale.generation > before:
+            one = Revocation(self.page_of(address), pages, self.stale.generation, task.now)
             self._pending.setdefault(task, []).append(one)
 
     def returned(self, task: Task) -> list[Revocation]:
@@ -294,19 +319,12 @@ class Safety:
         self._settle_calls()
         partial = self._partial.pop(task, ())
         for one in pending:
-            self._gone_before(one)
+            if one.gone_ps is None and one.left_out_by is None and (met := self._met_by(one, {})):
+                waited_for = any(one in telling.revoked for telling in self._unwaited)
+                if not waited_for or not first_of(met).missing():
+                    one.is_dropped(met)
             self._relied_on(task, one, Hazard.WRITE_AFTER_PROTECT, partial)
         return pending
-
-    def _gone_before(self, one: Revocation) -> None:
-        """Take an earlier shootdown of everything by somebody else into account."""
-        first = None
-        for up_to, gone in reversed(self._full):
-            if up_to < one.generation:
-                break
-            first = gone
-        if first is not None and (one.gone_ps is None or first < one.gone_ps):
-            one.gone_ps, one.closed_ps, one.left_out_by = first, first, None
 
     def holds(self, cpu: CpuId, address: int) -> bool:
         """Return whether a CPU, whose task takes a step now, may hold an old translation."""
@@ -339,8 +357,11 @@ class Safety:
         for one in [*pending, own]:
             self._relied_on(task, one, Hazard.USE_AFTER_FREE, partial)
 
-    def reused(self, task: Task, page: int, pages: Pages) -> None:
-        """Look at addresses that are given out: every CPU has forgotten them, or will in time."""
+    def reused(self, task: Task, page: int, pages: Pages, operation: int | None = None) -> None:
+        """Look at addresses that are given out: every CPU has forgotten them, or will in time.
+
+        By an operation of that number, where it is not the one that the task is in.
+        """
         page &= self._mask
         self._settle_calls()
         generation = self.stale.newest(page, pages)
@@ -349,15 +370,20 @@ class Safety:
             for telling in self._unwaited:
                 if telling.covers(page, pages, generation):
                     cpus = [cpu for cpu in cpus if not telling.has_been_run_on(cpu)]
-            self.found.on(task, Hazard.USE_AFTER_FREE, page, pages, cpus)
+            for telling in (one for some in self._partial.values() for one in some if cpus):
+                if telling.covers(page, pages, generation) and not telling.unwaited:
+                    cpus = [cpu for cpu in cpus if not telling.tells(cpu)]
+            self.found.on(task, Hazard.USE_AFTER_FREE, page, pages, cpus, operation=operation)
         if self._machine.in_turn:
-            self._rely_on_promises(task, page, pages)
+            self._rely_on_promises(task, page, pages, operation)
 
-    def _rely_on_promises(self, task: Task, page: int, pages: Pages) -> None:
+    def _rely_on_promises(self, task: Task, page: int, pages: Pages, operation: int | None) -> None:
         """Note that a task gives out addresses that CPUs in user mode may hold translations of."""
-        number, now = self.found.operation(task), task.now
-        hazard = Hazard.USE_AFTER_FREE
-        self._promised.relied_on(lambda cpu: Violation(hazard, number, page, pages, cpu, now))
+        number = self.found.operation(task) if operation is None else operation
+        hazard, now = Hazard.USE_AFTER_FREE, task.now
+        self._promised.relied_on(
+            page, pages, lambda cpu: Violation(hazard, number, page, pages, cpu, now)
+        )
 
     def table_unlinked(self, task: Task) -> None:
         """Note that a task has just taken a page table out of the tree."""
@@ -382,12 +408,16 @@ class Safety:
             self.found.on(task, Hazard.TABLE_REUSE, page, pages, missing)
         self.found.still_late(task, Hazard.TABLE_REUSE, page, pages, telling.late)
         if telling.left_out:
-            self._left_out(task, Hazard.TABLE_REUSE, page, pages, telling)
+            table = Revocation(page, pages, unlinked, task.now)
+            self._waits.left_out(task, Hazard.TABLE_REUSE, table, telling, telling.left_out)
 
     def _relied_on(
         self, task: Task, one: Revocation, hazard: Hazard, partial: Sequence[Telling]
     ) -> None:
         """Look whether every CPU has forgotten what a task took away."""
+        if one.first is not None:
+            self._relied_on_first(task, one, one.first, hazard)
+            return
         is_stale = 0 < one.generation <= self.stale.newest(one.page, one.pages)
         if not is_stale and not partial:
             return  # every CPU was told
@@ -396,32 +426,27 @@ class Safety:
             known = {cpu for told in about if told.told for cpu in told.told}
             cpus = [c for c in self.stale.stale_on(one.generation) if c not in known]
             left = {cpu for told in about for cpu in told.left_out}
-            found = [cpu for cpu in cpus if cpu not in left]
-            self.found.on(task, hazard, one.page, one.pages, found)
+            never = [cpu for cpu in cpus if cpu not in left]
+            self._waits.not_told(task, hazard, one, never)
         for told in about:
             self.found.still_late(task, hazard, one.page, one.pages, told.late)
         if one.left_out_by is not None:
-            self._left_out(task, hazard, one.page, one.pages, one.left_out_by, one)
+            self._waits.left_out(task, hazard, one, one.left_out_by, one.left_out_by.left_out)
 
-    # --- CPUs that were left out, and drop everything when they enter the kernel ------------------
-
-    def _left_out(
-        self,
-        task: Task,
-        hazard: Hazard,
-        page: int,
-        pages: Pages,
-        telling: Telling,
-        revocation: Revocation | None = None,
-    ) -> None:
-        """Note who was left out of a shootdown, until it is known when they entered the kernel."""
-        number, left = self.found.operation(task), [len(telling.left_out)]
-        news = set(self.found.news(hazard, number, telling.left_out))
-        for cpu in telling.left_out:
-            one = Violation(hazard, number, page, pages, cpu, task.now) if cpu in news else None
-            self._waiting.append(_Waiting(cpu, telling.began_ps, one, revocation, left))
-        if revocation is not None:
-            revocation.gone_ps = None
+    def _relied_on_first(self, task: Task, one: Revocation, first: Drops, hazard: Hazard) -> None:
+        """Look at the same where it is known of each CPU when it has."""
+        if first.are_over(task.now):
+            return
+        missing, late = first.missing(), first.late(task.now)
+        told = one.left_out_by
+        left = [] if told is None else [c for c in told.left_out if c in missing or c in late]
+        never = [cpu for cpu in missing if cpu not in left]
+        still = {cpu: at for cpu, at in late.items() if cpu not in left}
+        self.found.still_late(task, hazard, one.page, one.pages, still)
+        one.gone_ps, one.closed_ps = first.without(left).over()
+        self._waits.not_told(task, hazard, one, never)
+        if told is not None:
+            self._waits.left_out(task, hazard, one, told, left)
 
     def entered(self, drops: npt.NDArray[np.int64]) -> None:
         """Note that CPUs have dropped everything on entry: rows of the machine's buffer."""
@@ -431,27 +456,15 @@ class Safety:
             return
         for cpu, _, _, at, _ in drops[drops[:, layout.D_CPU] >= 0].tolist():
             self._promised.dropped(cpu, at)
-            found = [one for one in self._waiting if one.cpu == cpu and one.since < at]
-            for one in found:
-                self._waiting.remove(one)
-                self._settle(one, at)
-
-    def _settle(self, one: _Waiting, at: Picoseconds) -> None:
-        violation, revocation = one.violation, one.revocation
-        if violation is not None and at > violation.from_ps:
-            violation.to_ps = at
-            self.found.keep(violation)
-        one.left[0] -= 1
-        if revocation is not None:
-            revocation.late_ps = max(revocation.late_ps, at)
-            if not one.left[0]:
-                revocation.gone_ps = revocation.late_ps
+            if self._under_way or self._pending:
+                self._entries.append((cpu, at))
+            for task in self._pending:
+                for telling in self._partial.get(task, ()):
+                    telling.note_entry(cpu, at)
+            self._waits.entered(cpu, at)
 
     def finish(self) -> None:
         """Note that the run is over: who has not entered the kernel by now does not in it."""
-        for one in self._waiting:
-            if one.violation is not None:
-                self.found.keep(one.violation)
-        self._waiting.clear()
+        self._waits.finish()
         self._promised.finish()
         self.held_back.finish(self._machine.fabric.words, self._machine.now)

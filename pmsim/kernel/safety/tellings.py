@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from pmsim.hardware.call_data import Unwaited
 from pmsim.hardware.own_task import OwnTask
 from pmsim.hardware.passes import layout
@@ -28,8 +30,8 @@ class Revoked(Protocol):
 
     gone_ps: Picoseconds | None
     closed_ps: Picoseconds | None
-    left_out_by: Telling | None
     late_ps: Picoseconds
+    open_on: int
 
 
 @dataclass(slots=True, eq=False)
@@ -63,6 +65,8 @@ class Telling:
         Whether all CPUs were told, where there are such.
     revoked
         What it is to make known that has been revoked, when they have run them.
+    entered
+        When those that were left out have entered the kernel first, of those that have.
     """
 
     task: Task
@@ -77,6 +81,7 @@ class Telling:
     unwaited: list[Unwaited] = field(default_factory=list)
     tells_all: bool = False
     revoked: list[Revoked] = field(default_factory=list)
+    entered: dict[CpuId, Picoseconds] = field(default_factory=dict)
 
     def covers(self, page: int, pages: int, generation: int) -> bool:
         """Return whether it is about all of some pages, and about a change of them."""
@@ -88,6 +93,10 @@ class Telling:
         """Return whether it is about any of some pages, and came after a change of them."""
         first, end = self.what.first, self.what.end
         return generation <= self.up_to and first < page + pages and page < end
+
+    def tells(self, cpu: CpuId) -> bool:
+        """Return whether it told a CPU, and did not leave it out."""
+        return (self.told is None or cpu in self.told) and cpu not in self.left_out
 
     def note_call(self, targets: Sequence[CpuId] | None) -> None:
         """Note what became of a cross-call, as its initiator goes on."""
@@ -105,6 +114,8 @@ class Telling:
         if last >= layout.INF:
             last = max(task.machine.fabric.acknowledgements(task.cpu).values(), default=0)
         self.gone_ps = max(own, last + words[row + layout.C_RUNS_ON])
+        if task.machine.turns is not None and words[row + layout.C_RUNS_ON]:
+            self.gone_ps = max(own, max(function_ends(task).values(), default=0))
         if self.gone_ps > task.now:
             self.late = dict(still_at_it(task))
 
@@ -122,6 +133,11 @@ class Telling:
         self.gone_ps = max(told.dropped.values(), default=now)
         self.late = late_of(told, now)
         self.known_closed_ps = max(self.began_ps, told.closed_ps)
+
+    def note_entry(self, cpu: CpuId, at: Picoseconds) -> None:
+        """Note that a CPU has entered the kernel, and dropped everything."""
+        if cpu in self.left_out and at > self.began_ps:
+            self.entered.setdefault(cpu, at)
 
     def has_been_run_on(self, cpu: CpuId) -> bool:
         """Return whether it was told a CPU that has dropped it, where others have not run it yet.
@@ -144,10 +160,10 @@ class Telling:
             closed = max(closed, one.start_ps)
         self.known_closed_ps = closed
         for revoked in self.revoked:
-            if revoked.left_out_by is not None:
+            if revoked.open_on or revoked.late_ps:
                 revoked.closed_ps = closed
                 revoked.late_ps = max(revoked.late_ps, self.gone_ps)
-                if revoked.gone_ps is not None:
+                if not revoked.open_on:
                     revoked.gone_ps = revoked.late_ps
             elif revoked.gone_ps is None or self.gone_ps < revoked.gone_ps:
                 revoked.gone_ps, revoked.closed_ps = self.gone_ps, closed
@@ -217,12 +233,20 @@ def still_at_it(task: Task) -> dict[CpuId, Picoseconds]:
 
     They have acknowledged it at the start of their functions.
     """
-    fabric = task.machine.fabric
-    runs_on = fabric.words[task.row + layout.C_RUNS_ON]
-    if not runs_on:
+    if not task.machine.fabric.words[task.row + layout.C_RUNS_ON]:
         return {}
-    acks = fabric.acknowledgements(task.cpu)
-    return {cpu: ack + runs_on for cpu, ack in acks.items() if ack + runs_on > task.now}
+    return {cpu: end for cpu, end in function_ends(task).items() if end > task.now}
+
+
+def function_ends(task: Task) -> dict[CpuId, Picoseconds]:
+    """Return when the targets of a task's last call have run its function, as far as is known."""
+    fabric, turns = task.machine.fabric, task.machine.turns
+    acks, runs_on = fabric.acknowledgements(task.cpu), fabric.words[task.row + layout.C_RUNS_ON]
+    if turns is None:
+        return {cpu: ack + runs_on for cpu, ack in acks.items()}
+    cpus, at = np.fromiter(acks, np.int64), np.fromiter(acks.values(), np.int64)
+    ends = turns.run_from(cpus, at, np.full(len(at), runs_on))
+    return dict(zip(acks, ends.tolist(), strict=True))
 
 
 _TELLING = (layout.M_CALL, layout.M_FENCE, layout.M_STEP)

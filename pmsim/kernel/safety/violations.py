@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from pmsim.kernel.safety.meeting import Drops, first_of
 from pmsim.units import CpuId, Pages, Picoseconds
 
 if TYPE_CHECKING:
@@ -70,6 +72,12 @@ class Revocation:
         The shootdown that was to make it known, if that has left CPUs out.
     late_ps
         When the last of those that have entered the kernel since did so.
+    open_on
+        How many CPUs have still to drop it, where some were left out or not told.
+    met
+        What shootdowns of other tasks have dropped of it meanwhile.
+    first
+        When each CPU had dropped it, where there were such.
     """
 
     page: int
@@ -80,3 +88,11 @@ class Revocation:
     closed_ps: Picoseconds | None = None
     left_out_by: Telling | None = None
     late_ps: Picoseconds = 0
+    open_on: int = 0
+    met: list[Drops] = field(default_factory=list)
+    first: Drops | None = None
+
+    def is_dropped(self, drops: Sequence[Drops]) -> None:
+        """Note when it is gone that several shootdowns were about, on those whom one has told."""
+        self.first = first_of(drops)
+        self.gone_ps, self.closed_ps = self.first.over()

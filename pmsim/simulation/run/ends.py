@@ -18,8 +18,11 @@ from pmsim.workloads.failure import Failure
 Row = dict[str, Any]
 
 
-def final_rows(simulation: Simulation) -> Mapping[str, Sequence[Row]]:
-    """Return the rows of the short tables that are known when a run has ended."""
+def final_rows(simulation: Simulation, *, is_cut: bool) -> Mapping[str, Sequence[Row]]:
+    """Return the rows of the short tables that are known when a run has ended.
+
+    One that is cut does not come to what is over at its end or later.
+    """
     machine = simulation.machine
     stolen = machine.accounts()["stolen_ps"].tolist()
     safety = simulation.kernel.safety
@@ -38,7 +41,10 @@ def final_rows(simulation: Simulation) -> Mapping[str, Sequence[Row]]:
         "overwrites": [
             _overwrite_row(one, page_size) for one in simulation.kernel.writes.overwrites
         ],
-        "violations": [_violation_row(one) for one in safety.found.violations],
+        "violations": [
+            _violation_row(one, machine.now if is_cut else machine.now + 1)
+            for one in safety.found.violations
+        ],
         "safety": [_safety_row(safety, page_size)],
         "locks": [_lock_row(name, use) for name, use in machine.contention.uses.items()],
     }
@@ -119,7 +125,8 @@ def _pool_row(pool: Pool, now: int) -> Row:
     }
 
 
-def _violation_row(one: Violation) -> Row:
+def _violation_row(one: Violation, end: int) -> Row:
+    is_over = one.to_ps is not None and one.to_ps < end
     return {
         "kind": one.hazard.name.lower(),
         "operation": None if one.operation < 0 else one.operation,
@@ -127,7 +134,7 @@ def _violation_row(one: Violation) -> Row:
         "pages": one.pages,
         "cpu": one.cpu,
         "from_ps": one.from_ps,
-        "to_ps": one.to_ps,
+        "to_ps": one.to_ps if is_over else None,
     }
 
 

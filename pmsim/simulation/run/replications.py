@@ -270,7 +270,7 @@ def run_once(
     recorder.anatomy(machine)
     if machine.detail is not None:
         recorder.detail(machine.detail)
-    for table, rows in final_rows(simulation).items():
+    for table, rows in final_rows(simulation, is_cut=scenario.duration is not None).items():
         recorder.rows(table, rows)
     report()
     if asked is not None:

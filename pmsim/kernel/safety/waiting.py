@@ -1,0 +1,155 @@
+"""CPUs that have still to drop something: those that a shootdown left out, or did not tell.
+
+The former do so when they next enter the kernel; all of them at the next shootdown that tells them
+of the same pages. Until then it is not known how long they could have used them. No time passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pmsim.hardware.passes import layout
+from pmsim.kernel.safety.meeting import drops_of
+from pmsim.kernel.safety.violations import Hazard, Revocation, Violation
+from pmsim.units import CpuId, Pages, Picoseconds
+
+if TYPE_CHECKING:
+    from pmsim.hardware.machine import Machine
+    from pmsim.hardware.task import Task
+    from pmsim.kernel.safety.found import Found
+    from pmsim.kernel.safety.tellings import Telling
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Waiting:
+    """What one CPU has still to drop.
+
+    Attributes
+    ----------
+    cpu
+        Which.
+    since
+        It drops it with the first entry into the kernel after that.
+    page, pages, generation
+        What was changed, and by which change.
+    violation
+        What it is where somebody has relied on it; None where that is noted already.
+    is_kept
+        Whether that has happened for certain, whenever the CPU drops it.
+    revocation
+        What is not gone before.
+    """
+
+    cpu: CpuId
+    since: Picoseconds
+    page: int
+    pages: Pages
+    generation: int
+    violation: Violation | None
+    is_kept: bool
+    revocation: Revocation
+
+    def is_over(self, at: Picoseconds, keep: Callable[[Violation], None]) -> None:
+        """Note that the CPU has dropped it."""
+        violation, revocation = self.violation, self.revocation
+        if violation is not None and at > violation.from_ps:
+            violation.to_ps = at
+            if not self.is_kept:
+                keep(violation)
+        revocation.open_on -= 1
+        revocation.late_ps = max(revocation.late_ps, at)
+        if not revocation.open_on:
+            revocation.gone_ps = revocation.late_ps
+
+
+class Waits:
+    """All that CPUs have still to drop, as far as anybody is to know when.
+
+    Parameters
+    ----------
+    machine
+        Whose CPUs they are.
+    found
+        Takes the violations.
+    """
+
+    def __init__(self, machine: Machine, found: Found) -> None:
+        self._machine = machine
+        self._found = found
+        self._keep = found.keep
+        self._by_cpu: dict[CpuId, list[Waiting]] = {}
+
+    def not_told(self, task: Task, hazard: Hazard, one: Revocation, cpus: Sequence[CpuId]) -> None:
+        """Note who was not told, until somebody else tells them, or they enter the kernel."""
+        page, pages, number = one.page, one.pages, one.generation
+        new = {found.cpu: found for found in self._found.on(task, hazard, page, pages, cpus)}
+        self._add(
+            [Waiting(cpu, task.now, page, pages, number, new.get(cpu), True, one) for cpu in cpus]
+        )
+        if cpus:
+            one.closed_ps = None
+
+    def left_out(
+        self,
+        task: Task,
+        hazard: Hazard,
+        one: Revocation,
+        telling: Telling,
+        cpus: Sequence[CpuId],
+    ) -> None:
+        """Note who was left out of a shootdown, until it is known when they entered the kernel."""
+        page, pages, number = one.page, one.pages, self._found.operation(task)
+        news, began = set(self._found.news(hazard, number, cpus)), telling.began_ps
+        waits = []
+        for cpu in cpus:
+            new = Violation(hazard, number, page, pages, cpu, task.now) if cpu in news else None
+            waits.append(Waiting(cpu, began, page, pages, one.generation, new, False, one))
+        self._add(waits)
+        for cpu, at in telling.entered.items():
+            self.entered(cpu, at)
+
+    def entered(self, cpu: CpuId, at: Picoseconds) -> None:
+        """Note that a CPU has dropped everything as it entered the kernel."""
+        self._are_over(cpu, at, lambda one: one.since < at)
+
+    def told(self, telling: Telling) -> None:
+        """Note that a shootdown is over: who was told has dropped what it is about."""
+        told = [cpu for cpu in self._by_cpu if telling.tells(cpu)]
+        if not told:
+            return
+        drops = drops_of(telling, is_over=True)
+        self._machine.flush_log()  # who has entered the kernel before
+        for cpu in told:
+            at = int(drops.gone_ps[cpu])
+            if at < layout.INF and cpu in self._by_cpu:
+                self._are_over(
+                    cpu, at, lambda one: telling.covers(one.page, one.pages, one.generation)
+                )
+
+    def finish(self) -> None:
+        """Note that the run is over: who has not dropped it by now does not in it."""
+        for some in self._by_cpu.values():
+            for one in some:
+                if one.violation is not None and not one.is_kept:
+                    self._keep(one.violation)
+        self._by_cpu.clear()
+
+    def _add(self, some: Sequence[Waiting]) -> None:
+        """Wait for some CPUs; when the others have dropped what was revoked is known by now."""
+        for one in some:
+            self._by_cpu.setdefault(one.cpu, []).append(one)
+            one.revocation.open_on += 1
+            one.revocation.late_ps = max(one.revocation.late_ps, one.revocation.gone_ps or 0)
+        for one in some:
+            one.revocation.gone_ps = None
+
+    def _are_over(self, cpu: CpuId, at: Picoseconds, which: Callable[[Waiting], bool]) -> None:
+        waiting = self._by_cpu.pop(cpu, [])
+        over = [one for one in waiting if which(one)]
+        left = [one for one in waiting if not which(one)] if over else waiting
+        if left:
+            self._by_cpu[cpu] = left
+        for one in over:
+            one.is_over(at, self._keep)
