@@ -206,9 +206,9 @@ QUIET_PLAIN, QUIET_SERVED, QUIET_DROPPING = 0, 4, 8
 LEAVES_OUT = 2
 # of the calls of one CPU, a plane each, for each CPU: how long after their beginning its interrupt
 # arrives; the latest that does on it or a lower CPU, and the largest of a - prefix there and where;
-# the same of it and the higher ones
-R_ARRIVES, R_LATE, R_LARGEST, R_WHERE, R_LATE_ON, R_LARGEST_ON, R_WHERE_ON = range(7)
-REACH_ROW = 7
+# the same of it and the higher ones; where the stretch ends on which it arrives ever later
+R_ARRIVES, R_LATE, R_LARGEST, R_WHERE, R_LATE_ON, R_LARGEST_ON, R_WHERE_ON, R_RUN_END = range(8)
+REACH_ROW = 8
 TICKS = 1 << 32  # what a tick counts for among quiet events: above all other ones
 # a record of one that is no tick: when it was, what had been stolen before; a service's own
 # numbers; of a call, how many events there had been with it, and when a tick met it (`NONE`: none)

@@ -177,7 +177,6 @@ def _count_shared(S: State, i: int, first: int, taken: int) -> None:
     until the first interrupt has arrived, none once the last one has.
     """
     n = S[N_CPUS]
-    at = S[REACH_AT]
     begin = _target(i, 0)
     end = _target(i, first - 1) + 1 if first > 0 else begin
     since = S[NOW] - S[QUIET_AT] - S[ENTRY]
@@ -188,16 +187,26 @@ def _count_shared(S: State, i: int, first: int, taken: int) -> None:
     if since <= S[TRAP] + (n - 1) * S[QUEUE]:  # nothing is sent before all is queued
         count_between(S, S[TALLY_AT], begin, end)
         return
-    since_when = NONE
-    for c in range(begin, end):
-        waits = c != i and S[at + c] >= since
-        if waits and since_when < 0:
-            since_when = c
-        elif not waits and since_when >= 0:
-            count_between(S, S[TALLY_AT], since_when, c)
-            since_when = NONE
-    if since_when >= 0:
-        count_between(S, S[TALLY_AT], since_when, end)
+    while begin < end:
+        run_end = min(end, _reach(S, R_RUN_END, begin))
+        count_between(S, S[TALLY_AT], _first_from(S, since, begin, run_end), run_end)
+        begin = run_end
+
+
+@compiled
+def _first_from(S: State, since: int, begin: int, end: int) -> int:
+    """Return the first CPU of a stretch at which a quiet call arrives so long after it begins.
+
+    Or later; ``end`` if there is none. On none of the stretch does it arrive before it does on the
+    one below.
+    """
+    while begin < end:
+        middle = (begin + end) >> 1
+        if S[S[REACH_AT] + middle] < since:
+            begin = middle + 1
+        else:
+            end = middle
+    return begin
 
 
 @compiled
@@ -220,7 +229,15 @@ def _get_to_know_reach(S: State, i: int) -> None:
                     largest = value
                     where = c
                 S[at] = arrives
+            elif on == 0:  # it breaks no stretch
+                S[at] = S[at - 1] if c > 0 else 0
             at += R_LATE * S[N_CPUS] if on == 0 else R_LATE_ON * S[N_CPUS]
             S[at] = late
             S[at + S[N_CPUS]] = largest
             S[at + 2 * S[N_CPUS]] = where
+    end = S[N_CPUS]
+    for k in range(S[N_CPUS]):
+        at = S[REACH_AT] + S[N_CPUS] - 1 - k
+        if k > 0 and S[at + 1] < S[at]:
+            end = S[N_CPUS] - k
+        S[at + R_RUN_END * S[N_CPUS]] = end
