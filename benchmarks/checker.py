@@ -94,6 +94,7 @@ def cases() -> dict[str, Callable[[], None]]:
         "module_burst, 500 ms": _scenario("module-burst", duration="500ms"),
         "vmalloc and vfree, alone": lambda: void(operations.run_vmalloc()),
         "pools of a page, protected": lambda: void(operations.run_protect()),
+        "the same by 8 tasks that meet": lambda: void(operations.run_protect_together()),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from rich.console import Console
 from rich.table import Table
@@ -22,13 +23,15 @@ VMALLOCS = 20_000
 PMALLOCS = 50_000
 MANY = 100_000_000
 PROTECTS = 5_000
+TOGETHER = 8
 
 
-def _rate(body: Body, operations: int) -> float:
-    """Run one task on a quiet 64-CPU machine; return operations per CPU-second."""
+def _rate(body: Body, operations: int, tasks: int = 1) -> float:
+    """Run tasks on CPUs of a quiet 64-CPU machine; return operations of all per CPU-second."""
     machine = Machine(SMALL, COSTS)
     kernel = Kernel(machine, load_profile("linux-6.1-x86_64"), sink=lambda rows: None)
-    machine.spawn(0, lambda task: body(kernel, task))
+    for cpu in range(tasks):
+        machine.spawn(cpu, lambda task: body(kernel, task))
     started = time.process_time()
     machine.run()
     return operations / (time.process_time() - started)
@@ -51,9 +54,9 @@ def _alloc_many(kernel: Kernel, task: Task) -> Steps:
     yield from kernel.pmalloc.alloc_many(task, pool, MANY, 24)
 
 
-def _protect(kernel: Kernel, task: Task) -> Steps:
+def _protect(kernel: Kernel, task: Task, times: int = PROTECTS) -> Steps:
     pool = yield from kernel.pmalloc.pmalloc_create_pool(task, 4096, 3)
-    for _ in range(PROTECTS):
+    for _ in range(times):
         yield from kernel.pmalloc.pmalloc(task, pool, 24)
         yield from kernel.pmalloc.pmalloc_protect_pool(task, pool)
 
@@ -81,6 +84,13 @@ def run_vmalloc() -> float:
 def run_protect() -> float:
     """Return how many pools of a page are protected per CPU-second."""
     return _rate(_protect, PROTECTS)
+
+
+def run_protect_together() -> float:
+    """Return the same where the shootdowns of many tasks meet."""
+    each = PROTECTS // TOGETHER
+    body = partial(_protect, times=each)
+    return _rate(body, TOGETHER * each, TOGETHER)
 
 
 CASES: tuple[tuple[str, Callable[[], float]], ...] = (

@@ -57,6 +57,8 @@ ENTRIES = (
     "steps.call",
     "replay.replay",
     "accounts.accounts",
+    "firsts.drops_by_call",
+    "firsts.first_drops",
 )
 
 

@@ -11,6 +11,8 @@ from dataclasses import fields
 from functools import partial
 from typing import Any
 
+import pytest
+
 from pmsim.hardware.costs import IdleState, IpiCosts, MachineCosts, SchedCosts, TlbCosts
 from pmsim.hardware.host import BARE_METAL, Host
 from pmsim.hardware.machine import Machine
@@ -22,8 +24,10 @@ from pmsim.hardware.topology import Topology
 from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.kernel import Kernel
+from pmsim.kernel.pmalloc import exposure
 from pmsim.kernel.pmalloc.exposure import StaleTime
 from pmsim.kernel.profiles import load_profile
+from pmsim.kernel.safety import meetings
 from pmsim.kernel.safety.violations import Hazard
 from pmsim.units import PAGE_SIZE
 from tests.hardware.machines import same_everywhere
@@ -115,6 +119,34 @@ def test_what_two_tasks_flush_at_once_each_cpu_has_dropped_with_the_first_of_bot
     assert (first.longest_ps, first.closed_ps) == (37, 37 - 12)
     assert (second.longest_ps, second.closed_ps) == (57, 57 - 22)
     assert found(kernel) == []
+
+
+@pytest.mark.parametrize("delay", [0, 3, 11])
+def test_when_it_is_gone_does_not_depend_on_how_often_that_is_looked_up(
+    delay: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def often(after: int) -> Program:
+        def body(kernel: KernelHandle) -> Steps:
+            yield from kernel.task.compute(after)
+            pool = yield from kernel.pmalloc_create_pool(PAGE_SIZE, 3)
+            for _ in range(20):
+                yield from kernel.pmalloc(pool, 8)
+                yield from kernel.pmalloc_protect_pool(pool)
+
+        return body
+
+    def gone() -> list[StaleTime]:
+        kernel = ran(often(0), often(delay), often(2 * delay), computes(5000))
+        assert found(kernel) == []
+        return [stale(kernel, pool) for pool in range(3)]
+
+    at_the_end = gone()
+    # On each CPU the first of three calls counts, so that not all of them are the last.
+    assert len({one.total_ps for one in at_the_end}) > 1
+    for kept in (1, 2, 5):
+        monkeypatch.setattr(meetings, "_KEPT", kept)
+        monkeypatch.setattr(exposure, "_FEW", kept)
+        assert gone() == at_the_end
 
 
 def test_what_another_call_has_dropped_is_no_violation_though_ones_own_is_late() -> None:

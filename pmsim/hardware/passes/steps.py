@@ -12,6 +12,7 @@ from pmsim.hardware.passes.calendar import file_at, file_step
 from pmsim.hardware.passes.calls import begin_call, last_start
 from pmsim.hardware.passes.catching_up import catch_up, catch_up_all, retire
 from pmsim.hardware.passes.deferral import mode_of, put_off_by_code
+from pmsim.hardware.passes.firsts import drops_by_call
 from pmsim.hardware.passes.instants import advance
 from pmsim.hardware.passes.invalidations import tell_by_hardware
 from pmsim.hardware.passes.jit import compiled, entry_point
@@ -254,7 +255,7 @@ def prepare(*, apart: bool = False) -> None:
     """
     if not cache.is_complete():
         cache.forget_others()
-    for entry in (act, call, accounts):
+    for entry in (act, call, accounts, drops_by_call):
         jit.compile_entry(entry, backwards=apart)
     if apart and not jit.is_disabled():
         cache.note_apart()

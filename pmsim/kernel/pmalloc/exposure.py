@@ -10,12 +10,16 @@ stands for anything in the kernel.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pmsim.units import Bytes, Picoseconds
 
 if TYPE_CHECKING:
     from pmsim.kernel.safety.violations import Revocation
+
+
+_FEW: Final = 256
+"""Areas of a pool of which it is not known when they are gone before it is looked at again."""
 
 
 @dataclass(slots=True)
@@ -93,13 +97,24 @@ class Staleness:
 
     _known: StaleTime = field(default_factory=StaleTime)
     _open: list[tuple[Bytes, Revocation]] = field(default_factory=list)
+    _many: int = 0
 
     def add(self, size: Bytes, revocation: Revocation, now: Picoseconds) -> None:
         """Note that ``size`` bytes were revoked, which may be gone by now, or only later."""
         if revocation.gone_ps is None or revocation.gone_ps > now:
             self._open.append((size, revocation))
+            if len(self._open) > max(_FEW, self._many):
+                self._look_again(now)
         else:
             self._known.count(size, revocation, revocation.gone_ps)
+
+    def _look_again(self, now: Picoseconds) -> None:
+        """Count those that are gone by now: where shootdowns meet that is found out later."""
+        still_open, self._open = self._open, []
+        self._many = len(still_open)
+        for size, revocation in still_open:
+            self.add(size, revocation, now)
+        self._many = 2 * len(self._open)
 
     def at(self, now: Picoseconds) -> StaleTime:
         """Return what there was of it up to ``now``."""

@@ -7,7 +7,7 @@ where shootdowns of several tasks are under way it is looked at CPU by CPU. No t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from pmsim.hardware.own_task import OwnTask
 from pmsim.hardware.passes import layout
+from pmsim.hardware.passes.firsts import drops_by_call
 from pmsim.hardware.passes.steps import act
 from pmsim.units import CpuId, Picoseconds
 
@@ -70,40 +71,45 @@ class Drops(NamedTuple):
         return bool(self.gone_ps.max() <= now)
 
 
-def first_of(all_of_them: Iterable[Drops]) -> Drops:
-    """Return the first drop of each CPU, of several shootdowns."""
-    one, *others = all_of_them
-    for other in others:
-        closed = np.where(other.gone_ps < one.gone_ps, other.closed_ps, one.closed_ps)
-        one = Drops(np.minimum(one.gone_ps, other.gone_ps), closed)
-    return one
-
-
 def drops_of(telling: Telling, *, is_over: bool) -> Drops:
     """Return when CPUs have dropped what a shootdown is about that is over just now, or under way.
 
     Of one that is under way what is known by now is final: handlers that have begun.
     """
     task = telling.task
-    gone = np.full(task.machine.n_cpus, layout.INF, np.int64)
-    closed = gone.copy()
     if isinstance(task, OwnTask):
-        now = task.machine.now
-        for cpu, at in task.told.dropped.items():
-            if is_over or at <= now:
-                gone[cpu], closed[cpu] = at, max(telling.began_ps, min(at, task.told.closed_ps))
-        if not is_over and _calls(telling):
-            _note_functions(task, telling.began_ps, gone, closed)
-    elif not is_over and not _has_begun(telling):
-        pass
-    elif not task.machine.shootdown.protocol.by_calls:
+        return _drops_by_code(telling, task, is_over=is_over)
+    if not is_over and not _has_begun(telling):
+        return _on_nobody(task)
+    if not task.machine.shootdown.protocol.by_calls:
         last = task.machine.fabric.words[task.row + layout.C_LAST_ACK]
-        gone[:], closed[:] = last, last
-    elif is_over and telling.told is not None and len(telling.told) == 1:  # on its own CPU alone
-        gone[task.cpu], closed[task.cpu] = telling.gone_ps, telling.began_ps
-    else:
-        _note_functions(task, telling.began_ps, gone, closed, is_over=is_over)
-    return Drops(gone, closed)
+        everywhere = np.full(task.machine.n_cpus, last, np.int64)
+        return Drops(everywhere, everywhere)
+    if is_over and telling.told is not None and len(telling.told) == 1:  # on its own CPU alone
+        drops = _on_nobody(task)
+        drops.gone_ps[task.cpu], drops.closed_ps[task.cpu] = telling.gone_ps, telling.began_ps
+        return drops
+    return _drops_by_call(telling, is_over=is_over)
+
+
+def _on_nobody(task: Task) -> Drops:
+    gone = np.full(task.machine.n_cpus, layout.INF, np.int64)
+    return Drops(gone, gone.copy())
+
+
+def _drops_by_code(telling: Telling, task: OwnTask, *, is_over: bool) -> Drops:
+    """Return when CPUs have dropped what the code of a protocol told them of."""
+    drops, now = _on_nobody(task), task.machine.now
+    for cpu, at in task.told.dropped.items():
+        if is_over or at <= now:
+            drops.gone_ps[cpu] = at
+            drops.closed_ps[cpu] = max(telling.began_ps, min(at, task.told.closed_ps))
+    if not is_over and _calls(telling):
+        called = _drops_by_call(telling, is_over=False)
+        earlier = called.gone_ps < drops.gone_ps
+        drops.gone_ps[earlier] = called.gone_ps[earlier]
+        drops.closed_ps[earlier] = called.closed_ps[earlier]
+    return drops
 
 
 def _has_begun(telling: Telling) -> bool:
@@ -119,35 +125,20 @@ def _calls(telling: Telling) -> bool:
     return _has_begun(telling) and words[row + layout.MODE] == layout.M_CALL
 
 
-def _note_functions(
-    task: Task, began: Picoseconds, gone: Ints, closed: Ints, *, is_over: bool = False
-) -> None:
-    """Note when the functions of a task's call end, where nothing came before."""
-    cpus, starts, ends = _functions(task)
-    words = task.machine.fabric.words
-    at, shut = np.full_like(gone, layout.INF), closed.copy()
-    at[cpus], shut[cpus] = ends, starts
-    shut[task.cpu] = began
-    # In the serial order its own function comes last.
-    if is_over or not words[layout.SERIAL] or words[task.row + layout.C_PHASE] == 1:
-        at[task.cpu] = task.machine.fabric.own_function_end(task.cpu, len(cpus))
-    earlier = at < gone
-    gone[earlier], closed[earlier] = at[earlier], shut[earlier]
-
-
-def _functions(task: Task) -> tuple[Ints, Ints, Ints]:
-    """Return the targets of a task's call, when their handlers began, and their functions end."""
-    machine, state, row = task.machine, task.machine.fabric.state, task.row
+def _drops_by_call(telling: Telling, *, is_over: bool) -> Drops:
+    """Return when the functions of a task's call end, its own included."""
+    task = telling.task
+    machine, row = task.machine, task.row
+    state, words = machine.fabric.state, machine.fabric.words
     act(state, layout.DO_CATCH_UP, 0, 0)
-    everyone = task.cpu * machine.n_cpus + np.arange(machine.n_cpus)
-    entries = state[layout.ENTRIES_AT] + everyone * layout.ENTRY_ROW
-    # An entry of an earlier call: it is not among the targets.
-    called = state[entries + layout.E_QUEUED] > state[row + layout.C_START]
-    called[task.cpu] = False
-    cpus, at = np.flatnonzero(called), entries[called]
-    acks, more = state[at + layout.E_ACK], state[row + layout.C_RUNS_ON]
-    if more and machine.turns is not None:
-        ends = machine.turns.run_from(cpus, acks, np.full(len(cpus), more))
-    else:
-        ends = acks + more
-    return cpus, state[at + layout.E_START], ends
+    drops = np.empty((2, machine.n_cpus), np.int64)
+    gone, closed = drops
+    told = drops_by_call(state, task.cpu, drops)
+    if machine.turns is not None and (more := words[row + layout.C_RUNS_ON]):
+        cpus = np.flatnonzero(gone < layout.INF)  # they may be frozen meanwhile
+        gone[cpus] = machine.turns.run_from(cpus, gone[cpus] - more, np.full(len(cpus), more))
+    # In the serial order its own function comes last.
+    if is_over or not words[layout.SERIAL] or words[row + layout.C_PHASE] == 1:
+        gone[task.cpu] = machine.fabric.own_function_end(task.cpu, told)
+    closed[task.cpu] = telling.began_ps
+    return Drops(gone, closed)

@@ -24,7 +24,8 @@ from pmsim.hardware.passes import layout
 from pmsim.kernel.dropped import Dropped
 from pmsim.kernel.safety.found import Found
 from pmsim.kernel.safety.held_back import HeldBack
-from pmsim.kernel.safety.meeting import Drops, drops_of, first_of
+from pmsim.kernel.safety.meeting import Drops
+from pmsim.kernel.safety.meetings import Meetings
 from pmsim.kernel.safety.processes import Processes
 from pmsim.kernel.safety.promised import Promised
 from pmsim.kernel.safety.stale import StalePages
@@ -104,6 +105,7 @@ class Safety:
         self._unwaited: list[Telling] = []  # that not all have run
         self._entries: list[tuple[CpuId, Picoseconds]] = []  # since one that is under way began
         self.held_back = HeldBack(self.found.keep)
+        self._meetings = Meetings(machine, self._under_way, self._pending)
         self._waits = Waits(machine, self.found)
         self._promised = Promised(machine, self.found.keep)
         operations.watcher = self
@@ -117,7 +119,8 @@ class Safety:
             if not self._under_way:
                 self._entries.clear()
             what = what if what.is_everything else self._widened(what)
-            self._under_way[task] = Telling(task, what, self.stale.generation, task.now)
+            number, generation = self._meetings.begins(), self.stale.generation
+            self._under_way[task] = Telling(task, what, generation, task.now, number)
         else:
             self.processes.begins(task, what.process)
 
@@ -187,10 +190,7 @@ class Safety:
         self._waits.told(telling)
         for entry in self._entries if telling.left_out else ():
             telling.note_entry(*entry)
-        pending = self._pending.get(task)
-        drops = self._note_gone(telling, pending) if pending else None
-        if len(self._pending) > (pending is not None):
-            self._meet(telling, drops)
+        self._meetings.over(telling)
         self._newest[task] = telling
         told = telling.told
         if telling.late:
@@ -254,48 +254,6 @@ class Safety:
         start, last = self.leaf_of(first), self.leaf_of(end - 1)
         return Dropped(start[0] if start else first, last[1] if last else end)
 
-    def _note_gone(self, telling: Telling, pending: list[Revocation]) -> Drops | None:
-        """Note when what a task has revoked is gone, as far as its own shootdown says so.
-
-        Returns when each CPU has dropped it, where that was asked for.
-        """
-        closed = own = None
-        known: dict[Telling, Drops] = {}
-        for one in pending:
-            if one.gone_ps is None and telling.covers(one.page, one.pages, one.generation):
-                one.left_out_by = telling if telling.left_out else None
-                if telling.unwaited:
-                    telling.revoked.append(one)
-                elif met := self._met_by(one, known):
-                    own = own or drops_of(telling, is_over=True)
-                    one.is_dropped([own, *met])
-                else:
-                    if closed is None:
-                        closed = telling.closed_ps()
-                    one.gone_ps, one.closed_ps = telling.gone_ps, closed
-        return own
-
-    def _meet(self, telling: Telling, drops: Drops | None) -> None:
-        """Note what a shootdown that is over has dropped of what others have revoked and tell."""
-        for task, some in self._pending.items():
-            about = (one for one in some if telling.covers(one.page, one.pages, one.generation))
-            for one in about if task is not telling.task else ():
-                drops = drops or drops_of(telling, is_over=True)
-                one.met.append(drops)
-
-    def _met_by(self, one: Revocation, known: dict[Telling, Drops]) -> list[Drops]:
-        """Return what others have dropped of a revocation, those that are under way included.
-
-        What these have dropped by now is ``known``, if it was asked for.
-        """
-        met = list(one.met)
-        for told in self._under_way.values():
-            if told.covers(one.page, one.pages, one.generation):
-                if told not in known:
-                    known[told] = drops_of(told, is_over=False)
-                met.append(known[told])
-        return met
-
     # --- what was taken away, and who relies on that it is gone ----------------------------------
 
     def page_of(self, address: int) -> int:
@@ -319,10 +277,11 @@ class Safety:
         self._settle_calls()
         partial = self._partial.pop(task, ())
         for one in pending:
-            if one.gone_ps is None and one.left_out_by is None and (met := self._met_by(one, {})):
+            if not one.is_known and one.left_out_by is None:
+                first = self._meetings.first_of(one)
                 waited_for = any(one in telling.revoked for telling in self._unwaited)
-                if not waited_for or not first_of(met).missing():
-                    one.is_dropped(met)
+                if first is not None and not (waited_for and first.missing()):
+                    one.is_dropped(first)
             self._relied_on(task, one, Hazard.WRITE_AFTER_PROTECT, partial)
         return pending
 
@@ -415,6 +374,8 @@ class Safety:
         self, task: Task, one: Revocation, hazard: Hazard, partial: Sequence[Telling]
     ) -> None:
         """Look whether every CPU has forgotten what a task took away."""
+        if one.by_ps is not None:
+            return  # every CPU has: none later than with its own shootdown
         if one.first is not None:
             self._relied_on_first(task, one, one.first, hazard)
             return
@@ -465,6 +426,7 @@ class Safety:
 
     def finish(self) -> None:
         """Note that the run is over: who has not entered the kernel by now does not in it."""
+        self._meetings.settle()
         self._waits.finish()
         self._promised.finish()
         self.held_back.finish(self._machine.fabric.words, self._machine.now)

@@ -48,6 +48,8 @@ class Telling:
         The generation of the last change before it began.
     began_ps
         When that was.
+    number
+        How many had begun before it.
     told
         The CPUs that were told, the initiator among them; None: all.
     left_out
@@ -73,6 +75,7 @@ class Telling:
     what: Dropped
     up_to: int
     began_ps: Picoseconds
+    number: int
     told: frozenset[CpuId] | None = None
     left_out: tuple[CpuId, ...] = ()
     gone_ps: Picoseconds = 0

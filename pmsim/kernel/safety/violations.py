@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from pmsim.kernel.safety.meeting import Drops, first_of
 from pmsim.units import CpuId, Pages, Picoseconds
 
 if TYPE_CHECKING:
+    from pmsim.kernel.safety.meeting import Drops
     from pmsim.kernel.safety.tellings import Telling
 
 
@@ -74,10 +73,11 @@ class Revocation:
         When the last of those that have entered the kernel since did so.
     open_on
         How many CPUs have still to drop it, where some were left out or not told.
-    met
-        What shootdowns of other tasks have dropped of it meanwhile.
+    by_ps
+        By when it is gone at the latest, where other shootdowns may have been earlier, and when
+        it is gone is looked up later.
     first
-        When each CPU had dropped it, where there were such.
+        When each CPU had dropped it, where shootdowns met and not all CPUs have by now.
     """
 
     page: int
@@ -89,10 +89,15 @@ class Revocation:
     left_out_by: Telling | None = None
     late_ps: Picoseconds = 0
     open_on: int = 0
-    met: list[Drops] = field(default_factory=list)
+    by_ps: Picoseconds | None = None
     first: Drops | None = None
 
-    def is_dropped(self, drops: Sequence[Drops]) -> None:
+    @property
+    def is_known(self) -> bool:
+        """Whether its own shootdown has made it known when it is gone, or by when."""
+        return self.gone_ps is not None or self.by_ps is not None
+
+    def is_dropped(self, first: Drops) -> None:
         """Note when it is gone that several shootdowns were about, on those whom one has told."""
-        self.first = first_of(drops)
-        self.gone_ps, self.closed_ps = self.first.over()
+        self.first = first
+        self.gone_ps, self.closed_ps = first.over()

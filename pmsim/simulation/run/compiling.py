@@ -60,9 +60,10 @@ def compile_machine(compiled_one: Callable[[], None], *, apart: bool = False) ->
     apart
         Whether also what machines need for which all is compiled apart.
     """
-    from pmsim.hardware.passes import jit, replay, steps
+    from pmsim.hardware.passes import firsts, jit, replay, steps
 
     with jit.watched(compiled_one):
         for backwards in [False, True][: 1 + apart]:
             steps.prepare(apart=backwards)
             jit.compile_entry(replay.replay, backwards=backwards)
+        jit.compile_entry(firsts.first_drops)
