@@ -138,14 +138,14 @@ def _meet(S: State, i: int) -> None:
 
 @compiled
 def _note_meeting(S: State, o: int) -> None:
-    """Write down when the tick met the last call; handlers of that start earlier for it.
+    """Write down when the tick met the last call; clocks show less for it as that is handled.
 
-    By no more than its interrupts take to arrive, or than the tick has stolen before.
+    By no more than the interrupt arrives after the tick (`shared.pushed_back`), which comes after
+    the call has begun.
     """
     number = S[QUIET_CALLED] - 1
     S[record_of(S, number) + RECORD_MET] = S[NOW]
-    earlier = max(S[o + Q_LATE], S[ENTRY] + sweep_length(S, 0) + S[EXIT])
-    S[LEAST_GAP] = min(S[LEAST_GAP], gap_before(S, number) - earlier)
+    S[LEAST_GAP] = min(S[LEAST_GAP], gap_before(S, number) - S[o + Q_LATE])
 
 
 @compiled
