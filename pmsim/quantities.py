@@ -169,15 +169,17 @@ class QuantityKey:
         return {name: self.write(end) for name, end in ends.items() if end is not None}
 
 
-def refused(code: str, message: str, hint: str = "") -> PydanticCustomError:
+def refused(code: str, message: str, hint: str = "", key: str = "") -> PydanticCustomError:
     """Return what a validator raises to refuse a key, for reasons of its own.
 
     Parameters
     ----------
     code, message, hint
         As in `pmsim.errors.Fault`, which it becomes when its line is known.
+    key
+        Of a validator of several keys, which of them is at fault.
     """
-    context = {"code": code, "message": message, "hint": hint}
+    context = {"code": code, "message": message, "hint": hint, "key": key}
     return PydanticCustomError("refused", "{message}", context)
 
 

@@ -29,6 +29,7 @@ class What(StrEnum):
     SCENARIOS = "scenarios"
     PROTOCOLS = "protocols"
     EXPERIMENTS = "experiments"
+    METRICS = "metrics"
 
 
 class Definition(NamedTuple):
@@ -277,6 +278,35 @@ def _experiment(console: Console, name: str, details: bool) -> None:
         _rows(console, ("point", experiment.axis, "may be used to"), figures)
 
 
+def _metrics() -> Iterable[str]:
+    from pmsim.simulation.answer.metrics import METRICS
+
+    return METRICS
+
+
+def _metric(console: Console, name: str, details: bool) -> None:
+    from pmsim.simulation.answer.metrics import METRICS, column
+
+    metric = METRICS[name]
+    _entry(console, name, metric.sentence)
+    if details:
+        of_each = f"one {metric.dimension}, as {column(name, 'NAME')}"
+        facts = [
+            ("unit", metric.unit),
+            ("kind", metric.kind),
+            ("axis of a figure", metric.label),
+            *([("is that of", of_each)] if metric.dimension else []),
+        ]
+        _rows(console, ("what", "is"), facts)
+
+
+def _metric_line(name: str) -> tuple[str, str]:
+    """Return the unit of a metric, and what it means."""
+    from pmsim.simulation.answer.metrics import METRICS
+
+    return METRICS[name].unit, METRICS[name].sentence
+
+
 def _scenario_line(name: str) -> tuple[str, str]:
     """Return the machine that a scenario is about, and what it asks."""
     from pmsim.scenario.scenario import load
@@ -301,6 +331,7 @@ def _first(text: str) -> str:
 _LINES: Mapping[What, Callable[[str], tuple[str, str]]] = {
     What.SCENARIOS: _scenario_line,
     What.WORKLOADS: _workload_line,
+    What.METRICS: _metric_line,
 }
 """Of long lists, what an index says of each on one line: what it needs, and a sentence."""
 
@@ -311,6 +342,7 @@ _LISTS: Mapping[What, tuple[Callable[[], Iterable[str]], Callable[[Console, str,
     What.SCENARIOS: (_scenarios, _scenario),
     What.PROTOCOLS: (_protocols, _protocol),
     What.EXPERIMENTS: (_experiments, _experiment),
+    What.METRICS: (_metrics, _metric),
 }
 """Of each kind of thing its names, and how one is printed."""
 

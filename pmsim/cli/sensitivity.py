@@ -77,18 +77,20 @@ def sensitivity(
         scenario = scenario.with_(**changes)
     place = out or RESULTS / f"{scenario.name}-sensitivity"
     check_memory()
+    from pmsim.experiments.constants.sensitivity import Effort, check_asked
+
+    effort = Effort(trajectories, points)
+    check_asked(metric, effort)
     if not quiet:
         from pmsim.cli.compiling import compile_passes
         from pmsim.simulation.run.compiling import compiles_apart
 
         compile_passes(apart=compiles_apart(scenario.resolve()))
-    from pmsim.experiments.constants.sensitivity import Effort
-
     found = _run(
         place,
         scenario=scenario,
         metric=metric,
-        effort=Effort(trajectories, points),
+        effort=effort,
         workers=workers,
         force=force,
         progress=None if quiet else "auto",

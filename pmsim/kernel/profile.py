@@ -62,6 +62,7 @@ class KernelProfile(CodeKeys, PermissionKeys, AreaKeys, PlaceKeys, TellingKeys):
                 "impossible",
                 "pmalloc modern needs reset_perms: its areas are freed with VM_FLUSH_RESET_PERMS",
                 "leave reset_perms true, or take v21, v23 or prmem",
+                "pmalloc",
             )
         return self
 

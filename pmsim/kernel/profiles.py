@@ -174,7 +174,7 @@ def load_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Kerne
         raise ScenarioError(faults)
     values |= _implied(name, changed) | changed
     try:
-        profile = KernelProfile.model_validate(values, context=FROM_FILE)
+        profile = KernelProfile.model_validate(values, strict=True, context=FROM_FILE)
     except ValidationError as error:
         raise ScenarioError([_as_fault(dict(found)) for found in error.errors()]) from None
     return profile if "vmalloc_start" in changed else _behind_lowmem(profile)
@@ -297,14 +297,16 @@ def _unknown_key(key: str) -> Fault:
 
 def _as_fault(found: dict[str, Any]) -> Fault:
     context = found.get("ctx", {})
-    place = ".".join(["kernel", *map(str, found["loc"])])
+    at_fault = found["loc"] or tuple(filter(None, [context.get("key")]))
+    place = ".".join(["kernel", *map(str, at_fault)])
+    given = _shown(found["input"])
     if "code" in context:
-        message, hint = str(context["message"]), str(context.get("hint", ""))
-        return Fault(place, 0, 0, str(context["code"]), message, hint)
-    given = as_written(found["input"])
-    given = f"'{given}'" if len(given) <= MOST_SHOWN else f"'{given[:MOST_SHOWN]}...'"
+        message = str(context["message"])
+        if isinstance(found["input"], bool | list | dict | None):
+            message = message.replace(repr(found["input"]), given, 1)  # in words, not in Python's
+        return Fault(place, 0, 0, str(context["code"]), message, str(context.get("hint", "")))
     if found["type"] == "literal_error":
-        words = re.findall(r"'([^']*)'", context["expected"])
+        words = [word.strip("'") for word in re.split(", | or ", context["expected"])]
         near = get_close_matches(str(found["input"]), words, n=1)
         hint = f"did you mean {near[0]}?" if near else ""
         message = f"{given} is not one of: {', '.join(words)}"
@@ -314,9 +316,21 @@ def _as_fault(found: dict[str, Any]) -> Fault:
         return Fault(place, 0, 0, "bad-value", f"{given} must be {side} {context[key]}")
     kind = next((word for start, word in _TYPES.items() if found["type"].startswith(start)), "")
     if kind:
-        return Fault(place, 0, 0, "bad-value", f"{given} is no {kind}")
+        return Fault(place, 0, 0, "bad-value", f"{given} is {kind}")
     said = found["msg"].removeprefix("Value error, ")
     return Fault(place, 0, 0, "bad-value", f"{given}: {said[:1].lower()}{said[1:]}")
+
+
+def _shown(value: Any) -> str:
+    """Say what was given, in words where it is no text or number."""
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if value is None:
+        return "nothing"
+    given = as_written(value)
+    return f"'{given}'" if len(given) <= MOST_SHOWN else f"'{given[:MOST_SHOWN]}...'"
 
 
 MOST_SHOWN: Final = 40
@@ -329,7 +343,7 @@ _LIMITS: Final = {
     "less_than_equal": ("at most", "le"),
 }
 _TYPES: Final = {
-    "int": "whole number", "bool": "true or false", "string": "text", "float": "number",
-    "finite": "finite number",
+    "int": "no whole number", "bool": "neither true nor false", "string": "no text",
+    "float": "no number", "finite": "no finite number",
 }  # fmt: skip
 """What the kinds of pydantic's errors about types begin with."""

@@ -111,7 +111,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if not near:
         # Names that differ in case, dashes or length alone are near, too.
         bare = {_bare(known_name): known_name for known_name in alike}
-        near = [bare[key] for key in get_close_matches(_bare(name), list(bare), n=1, cutoff=0.5)]
+        near = [bare[key] for key in get_close_matches(_bare(name), list(bare), n=1, cutoff=0.6)]
     if near:
         return f"did you mean {' or '.join(near)}?"
     return f"known: {', '.join(names)}" if names else ""
@@ -201,7 +201,7 @@ def _said(kind: str, found: Mapping[str, Any], place: Node) -> tuple[str, str, s
         hint = _PATTERNS.get(context["pattern"], f"pattern: {context['pattern']}")
         return "bad-value", f"{_shown(place)} cannot stand here", hint
     if kind in _TYPES:
-        return "wrong-type", f"{_shown(place)} is no {_TYPES[kind]}", ""
+        return "wrong-type", f"{_shown(place)} is {_TYPES[kind]}", ""
     if kind == "string_too_short":
         return "bad-value", f"{_shown(place)} is too short to be a name", ""
     said = found["msg"].removeprefix("Value error, ")
@@ -224,19 +224,19 @@ _PATTERNS: Final = {
     DIRECTORY_NAME: "it names a directory: 1 to 100 characters, no slash or control, no dot first",
 }
 
-_MAPPING: Final = "mapping of keys"
+_MAPPING: Final = "no mapping of keys"
 _TYPES: Final = {
-    "int_type": "whole number",
-    "int_from_float": "whole number",
-    "int_parsing": "whole number",
-    "float_type": "number",
-    "float_parsing": "number",
-    "finite_number": "finite number",
-    "string_type": "text",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "list_type": "list",
-    "tuple_type": "list",
+    "int_type": "no whole number",
+    "int_from_float": "no whole number",
+    "int_parsing": "no whole number",
+    "float_type": "no number",
+    "float_parsing": "no number",
+    "finite_number": "no finite number",
+    "string_type": "no text",
+    "bool_type": "neither true nor false",
+    "bool_parsing": "neither true nor false",
+    "list_type": "no list",
+    "tuple_type": "no list",
     "dict_type": _MAPPING,
     "model_type": _MAPPING,
     "model_attributes_type": _MAPPING,

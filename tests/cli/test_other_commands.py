@@ -139,6 +139,7 @@ def test_check_reports_every_fault_of_every_file(
         ("workloads", list(workload_kinds())),
         ("scenarios", ["policy-load", "one-broadcast"]),
         ("protocols", ["ipi"]),
+        ("metrics", ["lost_share", "latency_p99_ps", "violations"]),
     ],
 )
 def test_list_names_everything_there_is(inside: Pmsim, what: str, entries: list[str]) -> None:
@@ -217,6 +218,7 @@ def test_names_with_other_numbers_are_not_near(inside: Pmsim) -> None:
         ("workloads", "pool_churn", "allocations"),
         ("scenarios", "pool-churn", "kind"),
         ("protocols", "ipi", "acknowledges"),
+        ("metrics", "operation_p99_ps", "operation_p99_ps[NAME]"),
     ],
 )
 def test_list_shows_one_thing_alone_with_its_details(

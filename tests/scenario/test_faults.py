@@ -82,7 +82,7 @@ def test_a_missing_key_stands_at_its_table() -> None:
         ("many: {a: 1}", "wrong-type", "a mapping is no list"),
         ("many: [{}, {}, {}, {}]", "bad-value", "a list must have at most 3 entries"),
         ("text: 5", "wrong-type", "'5' is no text"),
-        ("yes: maybe", "wrong-type", "'maybe' is no true or false"),
+        ("yes: maybe", "wrong-type", "'maybe' is neither true nor false"),
         ("table: 5", "wrong-type", "'5' is no mapping of keys"),
         ("word: edn", "bad-value", "'edn' is not one of: end, never"),
         (f"one: {{depth: {'x' * 50}}}", "wrong-type", f"'{'x' * 40}...' is no whole number"),

@@ -92,8 +92,14 @@ BASE: dict[str, Any] = {
         {"kernel": "linux-9"},
         {"kernel": {"ceiling": "3 pages"}},
         {"kernel": {"profile": "linux-6.1-x86_64", "celing": "3 pages"}},
-        {"kernel": {"vmalloc_start": 4096}},
-        {"kernel": {"vmalloc_start": "4KiB"}},
+        {"kernel": {"profile": "linux-6.1-x86_64", "vmalloc_start": 4096}},
+        {"kernel": {"profile": "linux-6.1-x86_64", "vmalloc_start": "4KiB"}},
+        {"kernel": {"profile": "linux-6.1-x86_64", "page_offset": "ffff888000000000"}},
+        {"kernel": {"profile": "linux-6.1-x86_64", "page_offset": "0xffff_8880_0000_0000"}},
+        {"kernel": {"profile": "linux-6.1-x86_64", "modules_start": "0x10000000"}},
+        {"kernel": {"profile": "linux-6.1-x86_64", "modules_start": "0x1ffffffffc0000000"}},
+        {"kernel": {"profile": "linux-6.1-x86_64", "lazy_merges": 1}},
+        {"kernel": {"profile": "linux-6.1-x86_64", "area_free_stays": "5"}},
         {"measure": {"warmup": "never"}},
         {"sweep": {"seed": []}},
     ],
@@ -105,7 +111,9 @@ def test_what_one_key_alone_gets_wrong_both_refuse(changes: dict[str, Any]) -> N
     assert not complaints(BASE)
 
 
-@pytest.mark.parametrize("address", [0xFFFFC90000000000, "0xffffc90000000000"])
+@pytest.mark.parametrize(
+    "address", [0xFFFFC90000000000, "0xffffc90000000000", "0XFFFFC90000000000"]
+)
 def test_an_address_may_be_quoted(address: int | str) -> None:
     data = BASE | {"kernel": {"profile": "linux-6.1-x86_64", "vmalloc_start": address}}
     assert Scenario.from_dict(data).resolve().as_dict()["kernel"]

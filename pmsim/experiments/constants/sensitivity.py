@@ -72,6 +72,17 @@ class Effort:
             raise _fault("points", f"{self.points} points", "a power of two, 8 to 65,536")
 
 
+def check_asked(metric: str | None, effort: Effort) -> None:
+    """Raise `ScenarioError` if there is no such metric, or the numbers of runs make no sense."""
+    effort.check()
+    if metric is not None and not is_metric(metric):
+        hint = did_you_mean(metric, metrics.METRICS)
+        few = f"for example {', '.join(METRICS)}; pmsim list metrics: all of them"
+        near = hint if hint.endswith("?") else few
+        message = f"no metric is called '{metric}'"
+        raise ScenarioError([Fault("metric", 0, 0, "unknown-metric", message, near)])
+
+
 def sensitivity(
     scenario: Scenario | str | Path,
     out: str | Path | None = None,
@@ -117,15 +128,9 @@ def sensitivity(
         If it cannot be written, or something else is at ``out``.
     """
     effort = effort or Effort()
-    effort.check()
+    check_asked(metric, effort)
     base = scenario if isinstance(scenario, Scenario) else load(scenario)
     base = base.without_sweep().with_(replications=1)
-    if metric is not None and not is_metric(metric):
-        hint = did_you_mean(metric, metrics.METRICS)
-        few = f"for example {', '.join(METRICS)}; the reference lists all"
-        near = hint if hint.endswith("?") else few
-        message = f"no metric is called '{metric}'"
-        raise ScenarioError([Fault("metric", 0, 0, "unknown-metric", message, near)])
     if out is not None and Path(out).exists() and not Path(out).is_dir():
         raise OutputError(f"{out} is a file, and this wants a directory (--out DIR: elsewhere)")
     with ExitStack() as undo:

@@ -96,6 +96,7 @@ class PlaceKeys(Named):
                 f"bad-{key}",
                 f"{key} is no multiple of direct_map_leaf",
                 "round it to whole leaves, for example 64GiB",
+                key,
             )
         return self
 
@@ -108,8 +109,10 @@ class PlaceKeys(Named):
         }
         for key, (start, size) in ranges.items():
             if start % self.page_size:
-                raise refused("bad-range", f"{key} is not at the start of a page")
+                before = f"for example {start - start % self.page_size:#x}"
+                raise refused("bad-range", f"{key} is not at the start of a page", before, key)
             if start + size > 1 << 8 * self.word_bytes:
                 message = f"what begins at {key} ends beyond the address space"
-                raise refused("bad-range", message, f"{format_size(size)} have to fit behind it")
+                hint = f"{format_size(size)} have to fit behind it"
+                raise refused("bad-range", message, hint, key)
         return self

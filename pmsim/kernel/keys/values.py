@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
@@ -31,6 +32,12 @@ Arch = Literal["x86_64", "x86_32", "arm64", "arm32", "riscv64"]
 NARROW: Final = ("x86_32", "arm32")
 """Those whose words have 32 bits."""
 
+_HEXADECIMAL: Final = "^0[xX][0-9a-fA-F]+$"
+_IN_THE_KERNEL: Final = (
+    "^0[xX]0*(3[fF][0-9a-fA-F]{6}|[4-9a-fA-F][0-9a-fA-F]{7}|[1-9a-fA-F][0-9a-fA-F]{8,15})$"
+)
+"""What of it lies no lower, for JSON Schema, which compares numbers only."""
+
 
 def _pages_from_number(value: Any) -> Any:
     """Let a bare number stand where only a number of pages can be meant."""
@@ -38,13 +45,18 @@ def _pages_from_number(value: Any) -> Any:
     return f"{value} pages" if is_number else value
 
 
-def _address_from_text(value: Any) -> Any:
+def _address(value: Any, info: ValidationInfo) -> int:
     """Read ``"0xffff..."``; YAML makes a number of it only where it is not quoted."""
-    if isinstance(value, str):
-        try:
-            return int(value, 16)
-        except ValueError:
-            return value
+    bits = 32 if info.data.get("arch") in NARROW else 64
+    example = f"for example {0xFFFFC90000000000 >> 64 - bits:#x}"  # the upper half of a long one
+    if isinstance(value, str) and re.fullmatch(_HEXADECIMAL, value):
+        value = int(value, 16)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise refused("bad-address", f"{value!r} is no address", example)
+    if value < LOWEST_ADDRESS:
+        raise refused("bad-address", f"{value:#x} lies below all kernels", example)
+    if value >> bits:
+        raise refused("bad-address", f"{value:#x} has more than {bits} bits", example)
     return value
 
 
@@ -109,15 +121,14 @@ TableLevels = Annotated[Literal[2, 3, 4, 5], AfterValidator(_levels)]
 PageSize = Annotated[Size, AfterValidator(_page)]
 Address = Annotated[
     int,
-    Field(ge=LOWEST_ADDRESS, lt=1 << 64, strict=True),
-    BeforeValidator(_address_from_text),
+    BeforeValidator(_address),
     WithJsonSchema(
         {
             "format": "address",
             "type": ["integer", "string"],
             "minimum": LOWEST_ADDRESS,
             "exclusiveMaximum": 1 << 64,
-            "pattern": "^0[xX][0-9a-fA-F]{8,16}$",
+            "pattern": _IN_THE_KERNEL,
         }
     ),
 ]

@@ -245,8 +245,8 @@ _DECLARED = (
         lambda m: m.summary.broadcasts.total,
     ),
     Metric(
-        "broadcasts_per_s", "1/s", "rate", "shootdowns per second", "The same per second.",
-        lambda m: m.summary.broadcasts.per_s, headline=True,
+        "broadcasts_per_s", "1/s", "rate", "shootdowns per second",
+        "Shootdowns that ended, per second.", lambda m: m.summary.broadcasts.per_s, headline=True,
     ),
     Metric(
         "broadcasts_by_cause", "1", "count", "shootdowns", "Shootdowns by their cause.",

@@ -151,7 +151,13 @@ def test_what_makes_no_sense_is_refused(
 
 @pytest.mark.parametrize(
     ("metric", "hint"),
-    [("latency_p99", "did you mean latency_p99_ps?"), ("foo", "for example lost_share, ")],
+    [
+        ("latency_p99", "did you mean latency_p99_ps?"),
+        (
+            "foo",
+            "for example lost_share, latency_mean_ps, duration_ps; pmsim list metrics: all of them",
+        ),
+    ],
 )
 def test_a_metric_that_there_is_not_is_an_unknown_name(
     tmp_path: Path, metric: str, hint: str
