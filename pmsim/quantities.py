@@ -183,6 +183,32 @@ def refused(code: str, message: str, hint: str = "", key: str = "") -> PydanticC
     return PydanticCustomError("refused", "{message}", context)
 
 
+def without_quotes(kind: str, given: Any) -> str:
+    """Return a hint where text was given that says a number or a truth value; else nothing.
+
+    Parameters
+    ----------
+    kind
+        Why pydantic refused it (``"int_type"``, ``"bool_type"``).
+    given
+        What was given.
+    """
+    if not isinstance(given, str):
+        return ""
+    if kind.startswith("bool_"):
+        meant = _TRUTHS.get(given.casefold(), "")
+    else:
+        is_number = kind.startswith(("int_", "float_")) and given.isascii() and given.isdecimal()
+        meant = given if is_number else ""
+    return f"write {meant}, without quotes" if meant else ""
+
+
+_TRUTHS: Final = {"true": "true", "yes": "true", "on": "true"} | dict.fromkeys(
+    ("false", "no", "off"), "false"
+)
+"""What YAML 1.1, or quotes, make of truth values."""
+
+
 def _mapping_or_other(value: object) -> str:
     return "mapping" if isinstance(value, dict | BaseModel) else "other"
 

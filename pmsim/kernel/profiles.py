@@ -23,7 +23,7 @@ from ruamel.yaml import YAML
 from pmsim.errors import Fault, ScenarioError, UnitError
 from pmsim.kernel.keys.values import LOWEST_ADDRESS, Arch
 from pmsim.kernel.profile import KernelProfile
-from pmsim.quantities import FROM_FILE
+from pmsim.quantities import FROM_FILE, without_quotes
 from pmsim.units import MIB, parse_size
 
 
@@ -205,6 +205,9 @@ def _place_in_list(name: str) -> tuple[int, list[int]]:
     return get_args(Arch).index(arch), parts
 
 
+MOST_LONGER: Final = 3
+"""How many names are offered that begin as a wrong one does."""
+
 _VERSION: Final = re.compile(r"\d+\.\d+")
 
 
@@ -218,9 +221,10 @@ def _file(name: str) -> dict[str, Any]:
     if name not in names:
         # Another version is another kernel: 6.2 is not 6.12.
         alike = [one for one in names if _VERSION.findall(one) == _VERSION.findall(name)]
-        near = get_close_matches(name, alike, n=1, cutoff=0.3)
-        known = ", ".join(names)
-        hint = f"did you mean {near[0]}? known: {known}" if near else f"known: {known}"
+        longer = [one for one in alike if one.startswith(name)][:MOST_LONGER]
+        near = longer or get_close_matches(name, alike, n=1, cutoff=0.3)
+        known = f"known: {', '.join(names)}"
+        hint = f"did you mean {' or '.join(near)}? {known}" if near else known
         raise ScenarioError(
             [Fault("kernel", 0, 0, "unknown-kernel", f"there is no kernel profile '{name}'", hint)]
         )
@@ -316,7 +320,8 @@ def _as_fault(found: dict[str, Any]) -> Fault:
         return Fault(place, 0, 0, "bad-value", f"{given} must be {side} {context[key]}")
     kind = next((word for start, word in _TYPES.items() if found["type"].startswith(start)), "")
     if kind:
-        return Fault(place, 0, 0, "bad-value", f"{given} is {kind}")
+        hint = without_quotes(found["type"], found["input"])
+        return Fault(place, 0, 0, "bad-value", f"{given} is {kind}", hint)
     said = found["msg"].removeprefix("Value error, ")
     return Fault(place, 0, 0, "bad-value", f"{given}: {said[:1].lower()}{said[1:]}")
 

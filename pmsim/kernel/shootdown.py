@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Final, Literal
 
@@ -9,6 +10,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from pmsim.constants import declarations
 from pmsim.hardware.shootdown.protocol import Count, Option, Protocol, Shootdown, with_options
 from pmsim.hardware.shootdown.protocols import PROTOCOLS
 from pmsim.quantities import refused
@@ -123,9 +125,19 @@ def _with_options(protocol: Protocol, options: Any) -> Shootdown:
     for name, value in options.items():
         if name not in known:
             message = f"{protocol.name} has no option '{name}'"
-            raise refused("unknown-key", message, _near(str(name), known))
+            raise refused("unknown-key", message, _elsewhere(protocol, str(name), known))
         words[name] = _word(protocol, known[name], value)
     return with_options(protocol, words)
+
+
+def _elsewhere(protocol: Protocol, name: str, known: Mapping[str, Any]) -> str:
+    """Say where a word belongs that is no option, or which option is near."""
+    declared: type = protocol.costs
+    if name in {one.key for one in declarations(declared)}:
+        return f"it is a cost of the machine: costs: {{{protocol.name}: {{{name}: ...}}}}"
+    if name == "order":
+        return "it is a key of the kernel: crosscall_order: serial"
+    return _near(name, known)
 
 
 def _word(protocol: Protocol, option: Option | Count, value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from pmsim.errors import Fault, ScenarioError, UnitError
-from pmsim.quantities import FROM_FILE
+from pmsim.quantities import FROM_FILE, without_quotes
 from pmsim.scenario.nodes import Leaf, Node, Step, Table, child, find
 from pmsim.units import parse_time
 
@@ -180,32 +180,34 @@ def _said(kind: str, found: Mapping[str, Any], place: Node) -> tuple[str, str, s
     if "code" in context:
         message, given = context["message"], found["input"]
         if isinstance(given, bool | list | dict | None):
-            message = message.replace(repr(given), _shown(place), 1)  # in words, not in Python's
+            message = message.replace(repr(given), shown(place), 1)  # in words, not in Python's
         return context["code"], message, context.get("hint", "")
     if kind in _LIMITS:
         side, key = _LIMITS[kind]
         limit = context[key]
         limit = int(limit) if isinstance(limit, float) and limit.is_integer() else limit
-        return "out-of-range", f"{_shown(place)} must be {side} {limit}", ""
+        return "out-of-range", f"{shown(place)} must be {side} {limit}", ""
     if kind in ("literal_error", "enum"):
         words = [word.strip("' ") for word in context["expected"].replace(" or ", ", ").split(",")]
-        hint = did_you_mean(str(found["input"]), words)
+        near = did_you_mean(str(found["input"]), words)
+        hint = near if near.endswith("?") else ""  # the message names all
         if found["loc"] == ("until",) and _is_time(str(found["input"])):
             hint = f"duration: {found['input']} ends a run after a time"
-        return "bad-value", f"{_shown(place)} is not one of: {', '.join(words)}", hint
+        return "bad-value", f"{shown(place)} is not one of: {', '.join(words)}", hint
     if kind in _LENGTHS:
         side, limit = _LENGTHS[kind]
         entries = "entry" if context[limit] == 1 else "entries"
-        return "bad-value", f"{_shown(place)} must have {side} {context[limit]} {entries}", ""
+        return "bad-value", f"{shown(place)} must have {side} {context[limit]} {entries}", ""
     if kind == "string_pattern_mismatch":
         hint = _PATTERNS.get(context["pattern"], f"pattern: {context['pattern']}")
-        return "bad-value", f"{_shown(place)} cannot stand here", hint
+        return "bad-value", f"{shown(place)} cannot stand here", hint
     if kind in _TYPES:
-        return "wrong-type", f"{_shown(place)} is {_TYPES[kind]}", ""
+        hint = without_quotes(kind, found["input"])
+        return "wrong-type", f"{shown(place)} is {_TYPES[kind]}", hint
     if kind == "string_too_short":
-        return "bad-value", f"{_shown(place)} is too short to be a name", ""
+        return "bad-value", f"{shown(place)} is too short to be a name", ""
     said = found["msg"].removeprefix("Value error, ")
-    return "bad-value", f"{_shown(place)}: {said[:1].lower()}{said[1:]}", ""
+    return "bad-value", f"{shown(place)}: {said[:1].lower()}{said[1:]}", ""
 
 
 _LIMITS: Final = {
@@ -243,7 +245,7 @@ _TYPES: Final = {
 }
 
 
-def _shown(node: Node) -> str:
+def shown(node: Node) -> str:
     """Say what stands somewhere, in few words."""
     if isinstance(node, Table):
         return "a mapping"

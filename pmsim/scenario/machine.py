@@ -199,7 +199,8 @@ class PhasesError(ValueError):
     """A host says the phases of another number of CPUs than there are."""
 
     def __init__(self, given: int, n_cpus: int) -> None:
-        super().__init__(f"{given:,} phases are given for {n_cpus:,} CPUs")
+        phases = "1 phase is" if given == 1 else f"{given:,} phases are"
+        super().__init__(f"{phases} given for {n_cpus:,} CPUs")
         self.hint = f"a list of {n_cpus:,} times, one for each CPU, or random"
 
 

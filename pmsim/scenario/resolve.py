@@ -10,7 +10,7 @@ from typing import Any
 from pmsim.errors import Fault, ScenarioError
 from pmsim.kernel.profile import KernelProfile
 from pmsim.kernel.profiles import load_profile
-from pmsim.scenario.faults import NO_MERGE_KEYS, FaultList, did_you_mean, validated
+from pmsim.scenario.faults import NO_MERGE_KEYS, FaultList, did_you_mean, shown, validated
 from pmsim.scenario.fit import misfit
 from pmsim.scenario.machine import MachineDescription
 from pmsim.scenario.model import DEFAULT_KERNEL, MeasureKeys, ScenarioKeys
@@ -271,7 +271,7 @@ def _workload(node: Node, faults: FaultList, context: Mapping[str, Any]) -> Work
         return None
     name = kind.value()
     if not isinstance(name, str) or name not in kinds:
-        message = f"there is no kind of workload '{name}'"
+        message = f"{shown(kind)} is no kind of workload"
         faults.at(kind, "unknown-workload", message, did_you_mean(str(name), kinds))
         return None
     return validated(kinds[name], node, faults, context)

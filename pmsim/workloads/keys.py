@@ -83,8 +83,16 @@ class Every(Keys):
     every: PositiveCount = Field(description="After how many allocations.")
 
 
+def _end_or_never(value: Any) -> Any:
+    if value not in ("end", "never"):
+        hint = "end, never, or {every: 8} for every so many allocations"
+        raise refused("bad-value", f"{value!r} is no time to protect a pool", hint)
+    return value
+
+
 ProtectCadence = Annotated[
-    Annotated[Literal["end", "never"], Tag("other")] | Annotated[Every, Tag("mapping")],
+    Annotated[Literal["end", "never"], BeforeValidator(_end_or_never), Tag("other")]
+    | Annotated[Every, Tag("mapping")],
     MAPPING_OR_OTHER,
 ]
 """When a pool is protected: ``end``, ``never`` or ``{every: n}``."""

@@ -197,6 +197,13 @@ def test_an_unknown_profile_is_met_with_the_nearest_one(name: str) -> None:
     assert LINUX_6_1 in fault.hint
 
 
+def test_a_version_alone_is_met_with_its_architectures() -> None:
+    with pytest.raises(ScenarioError) as error:
+        load_profile("linux-6.1")
+    assert error.value.faults[0].hint.startswith("did you mean linux-6.1-x86_64 or linux-6.1-arm")
+    assert "linux-6.12" not in error.value.faults[0].hint.partition("?")[0]
+
+
 def test_a_name_near_to_none_is_met_with_all_of_them() -> None:
     with pytest.raises(ScenarioError) as error:
         profile_summary("??")
@@ -265,6 +272,8 @@ def test_another_split_of_32_bits_moves_modules_and_the_direct_map(
          "did you mean 4?"),
         ("area_free_stays", 1.5, "'1.5' is no whole number", ""),
         ("lazy_merges", "maybe", "'maybe' is neither true nor false", ""),
+        ("area_free_stays", "5", "'5' is no whole number", "write 5, without quotes"),
+        ("unsafe", "yes", "'yes' is neither true nor false", "write true, without quotes"),
         ("area_free_stays", [1], "a list is no whole number", ""),
         ("area_free_stays", None, "nothing is no whole number", ""),
         ("memory", {"GiB": 4}, "a mapping is not a size",

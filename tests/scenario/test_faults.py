@@ -98,8 +98,20 @@ def test_a_list_is_too_short_where_entries_are_missing_and_not_where_they_are_wr
     assert only("some: [{depth: 0}]").message == "'0' must be more than 0"
 
 
-def test_a_word_that_is_not_allowed_is_answered_with_the_nearest() -> None:
-    assert only("word: nevr").hint == "did you mean never?"
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("word: nevr", "did you mean never?"),
+        ("word: sometimes", ""),  # the message names all that are
+        ("one: {depth: '4'}", "write 4, without quotes"),
+        ("one: {depth: four}", ""),
+        ("yes: 'true'", "write true, without quotes"),
+        ("yes: off", "write false, without quotes"),
+        ("yes: 1", ""),
+    ],
+)
+def test_a_word_that_is_not_allowed_is_answered_with_what_was_meant(text: str, hint: str) -> None:
+    assert only(text).hint == hint
 
 
 def test_each_branch_of_a_union_that_was_not_told_apart_speaks_at_the_same_place() -> None:

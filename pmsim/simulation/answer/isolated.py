@@ -56,11 +56,14 @@ def isolated_cpus(
     tally.add(found.length)
     per_s = tally.count * S / (n * duration) if duration else 0.0
     who, of_whom = _interrupters(files, found, names, n * duration)
+    on_each = _on_each(found, isolation.cpus, len(lengths))
     longest = int(found.length.argmax()) if tally.count else None
     interrupted = tally.total
     return Isolated(
         cpus=n,
         interrupts=tally.count,
+        fewest=int(on_each.min(initial=tally.count)),
+        most=int(on_each.max(initial=0)),
         per_s=per_s,
         per_day=per_s * DAY / S,
         length_ps=_lengths(tally),
@@ -73,6 +76,14 @@ def isolated_cpus(
         by=tuple(sorted(who, key=lambda one: -one.interrupts)),
         violations=tuple(_violations(found, isolation, lengths, who, of_whom)),
     )
+
+
+def _on_each(found: _Handlers, cpus: Sequence[int], runs: int) -> Ints:
+    """Count the interruptions of each CPU in each run."""
+    numbers = np.array(sorted(cpus), dtype=np.int64)
+    _, run = np.unique(found.replication, return_inverse=True)
+    place = run * len(numbers) + np.searchsorted(numbers, found.cpu)
+    return np.bincount(place, minlength=runs * len(numbers))
 
 
 def _lengths(tally: Tally) -> Lengths:

@@ -86,7 +86,9 @@ class Isolated(Record):
 
     cpus: Annotated[int, "How many."]
     interrupts: Annotated[int, "Interruptions of all of them: handlers that ran there."]
-    per_s: Annotated[float, "The same per second, of each."]
+    fewest: Annotated[int, "Interruptions of the one that had fewest, in any run."]
+    most: Annotated[int, "Interruptions of the one that had most, in any run."]
+    per_s: Annotated[float, "Interruptions of each per second, on average."]
     per_day: Annotated[float, "The same per day: what each is to expect at this rate."]
     length_ps: Annotated[Lengths, "How long interruptions were."]
     longest_cpu: Annotated[int | None, "Where the longest was; none without one."]

@@ -291,6 +291,7 @@ def _user_work(tasks: Mapping[str, Ints], cpus: Mapping[str, Ints]) -> tuple[Use
         work = int(of["work_ps"].sum())
         elapsed = int((of["end_ps"] - of["start_ps"]).sum())
         places = set(zip(of["replication"].tolist(), of["cpu"].tolist(), strict=True))
+        interrupts = [handlers[place] for place in places]
         rows.append(
             UserWork(
                 workload=name,
@@ -299,7 +300,9 @@ def _user_work(tasks: Mapping[str, Ints], cpus: Mapping[str, Ints]) -> tuple[Use
                 elapsed_ps=elapsed,
                 slowdown=elapsed / work - 1 if work else None,
                 cpus=len(places),
-                interrupts=sum(handlers[place] for place in places),
+                interrupts=sum(interrupts),
+                fewest=min(interrupts),
+                most=max(interrupts),
             )
         )
     return tuple(rows)

@@ -177,6 +177,8 @@ class UserWork(Record):
     slowdown: Annotated[float | None, "How much longer it took, as a share; none for no work."]
     cpus: Annotated[int, "CPUs that they ran on, counted in each replication."]
     interrupts: Annotated[int, "Interrupt handlers that ran on those CPUs."]
+    fewest: Annotated[int, "Those on the one that had fewest, in any run."]
+    most: Annotated[int, "Those on the one that had most, in any run."]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pmsim.formatting import counted, number, share, time, times_a_second
 from pmsim.simulation.answer.isolation import Isolated
 from pmsim.simulation.answer.summary import Summary, UserWork
@@ -26,9 +28,7 @@ def isolated_words(summary: Summary) -> list[str]:
 
 def _interruptions(one: Isolated, summary: Summary) -> str:
     """Say how often they were interrupted, by what, and how long."""
-    cpus = (
-        f"{'An' if one.cpus == 1 else f'Each of {one.cpus:,}'} isolated CPU{'s' * (one.cpus > 1)}"
-    )
+    cpus = "An isolated CPU" if one.cpus == 1 else f"Each of {one.cpus:,} isolated CPUs"
     length = one.length_ps
     if length.max is None:
         text = f"{cpus} was never interrupted"
@@ -36,15 +36,17 @@ def _interruptions(one: Isolated, summary: Summary) -> str:
         most = one.by[0]
         by = f", {share(most.interrupts / one.interrupts)} of it by {most}"
         over = is_over(summary)
-        each = number(one.interrupts / one.cpus / summary.replications)
-        often = f"{each} times" if over else times_a_second(one.per_s)
+        mean = one.interrupts / one.cpus / summary.replications
+        often = _on_one(mean, summary) + _unlike(one.fewest, one.most, mean, summary)
         text = f"{cpus} was interrupted {often}{by}: half within {time(length.p50 or length.max)}"
         if length.p99_99 is not None:
             text += f", 99.99 % within {time(length.p99_99)}"
         text += f", the longest {time(length.max)} ({one.longest_by})"
-        mean = one.interrupted_ps / one.interrupts
+        length_ps = one.interrupted_ps / one.interrupts
         if not over:
-            text += f"; in a day {number(one.per_day)} times, {time(mean * one.per_day)} in all"
+            text += (
+                f"; in a day {number(one.per_day)} times, {time(length_ps * one.per_day)} in all"
+            )
     if one.stalled_ps:
         text += f"; stalls by TLB broadcasts took {time(one.stalled_ps)} of all of them"
     return f"{text}."
@@ -75,11 +77,26 @@ def _interrupted(work: UserWork, summary: Summary) -> str:
     count = work.interrupts
     if not count:
         return "its CPUs were never interrupted"
-    often = times(count, summary.replications)
+    often, mean = times(count, summary.replications), count / work.cpus
+    unlike = _unlike(work.fewest, work.most, mean, summary)
+    return f"its CPUs were interrupted {often}, each {_on_one(mean, summary)}{unlike}"
+
+
+UNLIKE: Final = 2
+"""How many times the mean what one CPU has must be, or the reverse, for the mean to mislead."""
+
+
+def _unlike(fewest: int, most: int, mean: float, summary: Summary) -> str:
+    """Say how differently CPUs fared, where their mean misleads."""
+    if most <= UNLIKE * mean and UNLIKE * fewest >= mean:
+        return ""
+    least = _on_one(fewest, summary) if fewest else "never"
+    return f" on average (one {least}, another {_on_one(most, summary)})"
+
+
+def _on_one(interrupts: float, summary: Summary) -> str:
+    """Say how often a CPU was interrupted in a run; as a rate, where it goes on."""
     if is_over(summary):
-        each = number(count / work.cpus)  # no rate: none of it goes on
-        return (
-            f"its CPUs were interrupted {often}, each {'once' if each == '1' else f'{each} times'}"
-        )
-    run = summary.duration_ps / summary.replications
-    return f"its CPUs were interrupted {often}, each {times_a_second(count / work.cpus * S / run)}"
+        each = number(interrupts)
+        return "once" if each == "1" else f"{each} times"
+    return times_a_second(interrupts * S * summary.replications / summary.duration_ps)

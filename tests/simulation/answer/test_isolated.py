@@ -38,6 +38,7 @@ def test_each_flush_interrupts_each_isolated_cpu_for_one_handler(flushed: pmsim.
     found = flushed.summary.isolated
     assert found is not None
     assert (found.cpus, found.interrupts) == (2, 20)
+    assert (found.fewest, found.most) == (10, 10)
     assert found.per_s == pytest.approx(10 / 0.020)
     assert found.per_day == pytest.approx(500 * 86_400)
     assert found.length_ps.p50 == found.length_ps.max == found.length_ps.mean == 600_000
@@ -132,6 +133,21 @@ def test_interruptions_that_stop_for_good_are_counted_and_no_day_is_made_of_them
     goes_on = told_of(summary, transient(0))
     assert "was interrupted 500 times a second" in isolated_sentence(goes_on)
     assert "in a day 43,200,000 times, 25.9 s in all" in isolated_sentence(goes_on)
+
+
+def test_where_one_cpu_is_spared_the_mean_of_all_is_not_told_as_what_each_had() -> None:
+    calls = {"kind": "cross_call", "calls": 10, "targets": [3], "arrival": {"every": "1ms"}}
+    result = run(calls, WORK, replications=2)
+    summary = result.summary
+    found = summary.isolated
+    assert found is not None
+    assert result.cpus["handlers"][result.cpus["cpu"].isin([2, 3])].tolist() == [0, 10, 0, 10]
+    assert (found.interrupts, found.fewest, found.most) == (20, 0, 10)
+    stopped = told_of(summary, *[transient(10 * MS, broadcasts_after=0)] * 2)
+    assert "was interrupted 5 times on average (one never, another 10 times), 100 % of it" in (
+        isolated_sentence(stopped)
+    )
+    assert "on average" not in isolated_sentence(run(EVERY, WORK).summary)
 
 
 def test_each_replication_measures_it_by_itself() -> None:

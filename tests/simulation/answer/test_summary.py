@@ -264,8 +264,12 @@ def test_user_work_is_told_with_the_interrupts_of_its_cpus_alone(tmp_path: Path)
     summary = made(tmp_path, calls([5]), cpus=cpus, tasks=tasks)
     (work,) = summary["user_work"]
     assert (work["cpus"], work["interrupts"]) == (2, 5)
-    # Five in 1,000 ps on two CPUs.
-    said = "its CPUs were interrupted 5 times, each 2,500,000,000 times a second."
+    assert (work["fewest"], work["most"]) == (1, 4)
+    # Five in 1,000 ps on two CPUs: one in 400 ps on average, of which one CPU has but one in 1,000.
+    said = (
+        "its CPUs were interrupted 5 times, each 2,500,000,000 times a second on average"
+        " (one 1,000,000,000 times a second, another 4,000,000,000 times a second)."
+    )
     assert any(sentence.endswith(said) for sentence in sentences(summary))
 
 
