@@ -289,9 +289,10 @@ def _name_lanes(call: Call, ax: Axes, place: dict[int, float], top: float) -> No
     """Name the initiator and as many targets as there is room for; bold: who took longest."""
     decided, blamed = int(critical(call)["cpu"]), _blamed(call) if call.waited else -1
     step = -(-len(place) // (_FEW_NAMES if current().narrow else _MOST_NAMES))
-    taken = [top - 0.5, *([place[decided]] if decided in place else [])]
+    lanes = {cpu: lane for lane, cpu in enumerate(place)}
+    taken = [-1, *([lanes[decided]] if decided in place else [])]  # the initiator's is above all
     named = [cpu for cpu in list(place)[::step]
-             if all(abs(place[cpu] - other) >= step for other in taken)]  # fmt: skip
+             if all(abs(lanes[cpu] - other) >= step for other in taken)]  # fmt: skip
     named += [decided] if decided in place else []
     ax.set_yticks(
         [top, *(place[cpu] + 0.5 for cpu in named)],

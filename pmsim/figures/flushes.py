@@ -32,6 +32,9 @@ HARDWARE: Final = {
 }  # fmt: skip
 """Parts that mean something else where the hardware told the others."""
 
+_OWN: Final = {"queue_ps", "send_ps", "local_ps", "frozen_ps", "resume_ps"}
+"""Those that an initiator has who waits for nobody."""
+
 STACKED: Final = (*HARDWARE.values(), *PARTS)
 """Everything that is drawn, in the order of stacking."""
 
@@ -204,9 +207,12 @@ def _mark(part: str) -> Mark:
 
 def _detail(causes: pd.DataFrame, shown: int) -> str:
     left_out = len(causes) - shown
-    answering = (~causes["protocol"].isin(SILENT)).any()
-    waits = (
-        "Waits are those of the CPU that answered last." if answering else "Nobody has to answer."
-    )
+    answering = causes[~causes["protocol"].isin(SILENT)]
+    if answering.empty:
+        waits = "Nobody has to answer."
+    elif answering[list(set(PARTS) - _OWN)].to_numpy().any():
+        waits = "Waits are those of the CPU that answered last."
+    else:
+        waits = "Nobody waits for answers."
     cheaper = f" {formatting.counted(left_out, 'cheaper row')} not shown." if left_out > 0 else ""
     return f"Rows: cause · kind. {waits}{cheaper}"

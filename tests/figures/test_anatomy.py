@@ -165,6 +165,13 @@ def test_the_cpu_that_the_message_names_is_bold_and_no_other(waited: int, named:
     assert f"of it {named.removesuffix(' calls')} " in " ".join(ax.get_title(loc="left").split())
 
 
+@pytest.mark.parametrize("slowest", range(1, 7))
+def test_where_there_is_room_every_lane_has_its_name(slowest: int) -> None:
+    ax = call_anatomy(MadeUp(anatomy=one_call("slowest", {slowest: ("irqs_off", 9000)}, 7)))
+    named = {label.get_text() for label in ax.get_yticklabels()}
+    assert named == {"CPU 0 calls", *(f"CPU {cpu}" for cpu in range(1, 7))}
+
+
 def test_the_dot_of_the_cpu_that_was_waited_for_is_the_large_one() -> None:
     ax = call_anatomy(MadeUp(anatomy=one_call("slowest", {2: ("irqs_off", 9000)}, 4)))
     others, decided = ax.lines

@@ -54,6 +54,20 @@ def test_bars_stack_the_parts_and_end_at_the_mean_latency():
     assert [bar.get_x() + bar.get_width() for bar in last] == [1000, 800]
 
 
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"queue_ps": [100], "visit_ps": [300]}, "Waits are those of the CPU that answered last."),
+        ({"queue_ps": [100], "send_ps": [80], "local_ps": [360]}, "Nobody waits for answers."),
+    ],
+)
+def test_whose_waits_are_drawn_is_said_where_anybody_waits(
+    parts: dict[str, list[int]], said: str
+) -> None:
+    ax = flush_cost(MadeUp(crosscalls=crosscalls(["full"], ["attributes"], **parts)))
+    assert said in str(ax.get_label())
+
+
 def test_each_row_says_how_many_and_how_long():
     ax = flush_cost(MadeUp(crosscalls=THREE))
     assert [text.get_text() for text in ax.texts[:2]] == ["2 × 1 ns", "1 × 800 ps"]
