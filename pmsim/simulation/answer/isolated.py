@@ -34,6 +34,8 @@ def isolated_cpus(
     lengths: Mapping[int, int],
     stolen_ps: int,
     names: Mapping[tuple[int, int], str],
+    *,
+    stalls: bool,
 ) -> Isolated:
     """Return what became of isolated CPUs.
 
@@ -49,6 +51,9 @@ def isolated_cpus(
         What was stolen from them altogether.
     names
         The workload of each task, by CPU and number.
+    stalls
+        Whether the hardware told CPUs of anything. Where it did not, what was stolen beside known
+        interruptions are handlers of calls that had not ended with the run.
     """
     n, duration = len(isolation.cpus), sum(lengths.values())
     found = _handlers(files)
@@ -71,7 +76,7 @@ def isolated_cpus(
         longest_at_ps=None if longest is None else int(found.start[longest]),
         longest_by="" if longest is None else str(who[of_whom[longest]]),
         interrupted_ps=interrupted,
-        stalled_ps=max(0, stolen_ps - interrupted),
+        stalled_ps=max(0, stolen_ps - interrupted) if stalls else 0,
         own_share=1 - stolen_ps / (n * duration) if duration else 1.0,
         by=tuple(sorted(who, key=lambda one: -one.interrupts)),
         violations=tuple(_violations(found, isolation, lengths, who, of_whom)),

@@ -33,6 +33,7 @@ from pmsim.simulation.answer.summary import (
 )  # fmt: skip
 from pmsim.simulation.tables.arrays import coded, filled, numbers
 from pmsim.simulation.tables.columns import DETAIL
+from pmsim.simulation.tables.protocols import SILENT
 from pmsim.simulation.tables.source import TableSource, whole
 from pmsim.simulation.tables.tally import Tally
 from pmsim.units import S
@@ -96,7 +97,7 @@ def summarize(
         safety=safe(files),
         exposure=exposed(files),
         overwritten=overwritten(files),
-        isolated=_isolated(files, isolation, lengths, cpus, names),
+        isolated=_isolated(files, isolation, lengths, cpus, names, calls),
         frozen=_frozen(calls, cpus, sum(durations)),
     )
 
@@ -119,11 +120,13 @@ def _isolated(
     lengths: Mapping[int, int],
     cpus: Mapping[str, Ints],
     names: Mapping[tuple[int, int], str],
+    calls: _Calls,
 ) -> Isolated | None:
     if isolation is None:
         return None
     stolen = int(cpus["stolen_ps"][np.isin(cpus["cpu"], isolation.cpus)].sum())
-    return isolated_cpus(files, isolation, lengths, stolen, names)
+    stalls = not SILENT.isdisjoint(calls.protocols)
+    return isolated_cpus(files, isolation, lengths, stolen, names, stalls=stalls)
 
 
 _CPU_COLUMNS = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pmsim.formatting import share, time
+from pmsim.simulation.words.mean_run import time_of, times
 
 if TYPE_CHECKING:
     from pmsim.simulation.answer.summary import Summary
@@ -26,12 +27,12 @@ def frozen_words(summary: Summary) -> list[str]:
     if one.latency_ps > NOTABLE * waited:
         said[0] = said[0].removesuffix(".") + (
             f", and {share(one.latency_ps / waited)} of what initiators waited for shootdowns,"
-            f" {time(one.latency_ps / runs)} of {time(waited / runs)}, was waiting for one of them."
+            f" {time_of(one.latency_ps, waited, runs)}, was waiting for one of them."
         )
     if one.left_out:
         said.append(
-            f"Flushes of user space left frozen CPUs out {one.left_out / runs:,.0f} times; they"
-            " dropped everything when they next ran."
+            f"Flushes of user space left frozen CPUs out {times(one.left_out, runs)}; they dropped"
+            " everything when they next ran."
         )
     if one.held_up_ps:
         said.append(

@@ -7,7 +7,7 @@ from typing import Final
 from pmsim.formatting import counted, from_to, share, time, written
 from pmsim.simulation.answer.summary import Summary, UsedConstant
 from pmsim.simulation.tables.protocols import SILENT
-from pmsim.simulation.words.mean_run import duration, times
+from pmsim.simulation.words.mean_run import duration, time_of, times
 
 MOST_CONSTANTS: Final = 3
 """Constants that the lost time is said to hang on, those with the largest parts of it."""
@@ -88,8 +88,8 @@ def woken_words(summary: Summary) -> list[str]:
     if waking >= NOTABLE_WAKING:
         said.append(
             f"{share(waking)} of what initiators waited for shootdowns,"
-            f" {time(cost.waking_ps / runs)} of {time(cost.initiators_ps / runs)}, is waking the"
-            " slowest target, not flushing."
+            f" {time_of(cost.waking_ps, cost.initiators_ps, runs)}, is waking the slowest target,"
+            " not flushing."
         )
     return said
 

@@ -24,6 +24,12 @@ def times(count: int, runs: int) -> str:
     return ("once" if text == "1" else f"{text} times") + (" a run" if runs > 1 else "")
 
 
+def time_of(part_ps: int, whole_ps: int, runs: int) -> str:
+    """Write how much of a time something is in the mean run; the whole where both read alike."""
+    part, whole = time(part_ps / runs), time(whole_ps / runs)
+    return whole if part == whole else f"{part} of {whole}"
+
+
 def shootdowns_made(shootdowns: int, runs: int = 1) -> str:
     """Write how many shootdowns something made in the mean run."""
     number = how_many(shootdowns, runs) if shootdowns else "no"

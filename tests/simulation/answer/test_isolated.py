@@ -112,6 +112,19 @@ def test_a_limit_that_is_not_kept_is_named(limits: dict[str, str], broken: list[
     assert Summary.from_dict(summary.as_dict()) == summary
 
 
+def test_handlers_of_a_call_that_had_not_ended_are_no_stalls_by_broadcasts() -> None:
+    # CPU 1 answers after the run's end: its window with interrupts off is longer than the run.
+    window = {"kind": "irq_off_noise", "cpus": [1], "rate": "100/ms", "length": "50ms"}
+    once = {**DAEMON, "flushes": 1, "arrival": {"times": ["1ms"]}}
+    result = run(once, WORK, window)
+    found = result.summary.isolated
+    assert found is not None
+    assert result.cpus["handlers"].tolist() == [0, 0, 1, 1]
+    assert result.cpus["stolen_ps"].tolist() == [0, 0, 600_000, 600_000]
+    assert (len(result.crosscalls), found.interrupts, found.stalled_ps) == (0, 0, 0)
+    assert not any("stalls" in one for one in sentences(result.summary))
+
+
 def test_cpus_that_nothing_reaches_are_never_interrupted() -> None:
     summary = run(WORK, measure=budget(interrupts="0/s")).summary
     assert summary.isolated is not None
