@@ -16,7 +16,7 @@ from pmsim.figures.form import current
 from pmsim.figures.given import drawn_from
 from pmsim.figures.look import Mark
 from pmsim.figures.parts import MARKS
-from pmsim.figures.source import Tables
+from pmsim.figures.source import Tables, batches
 
 Which = Literal["median", "p99", "slowest"]
 """The calls of a run that are kept whole."""
@@ -52,8 +52,9 @@ _SPOKEN: Final = {
     "function": "CPU {cpu} ran the function",
     "visit": "CPU {initiator} went from csd lock to csd lock",
     "resume": "CPU {initiator} was interrupted",
+    "own_frozen": "CPU {initiator} did not run (frozen)",
 }
-_OF_INITIATOR: Final = ("queue", "send", "local", "visit", "resume")
+_OF_INITIATOR: Final = ("queue", "send", "local", "visit", "resume", "own_frozen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ class Call:
         The initiator's stretches: part, from, to.
     waited
         Whether the initiator waited for the others.
+    frozen
+        How long of it one of the two that decided did not run, the last target or the initiator.
     targets
         A row per target, ascending: the instants of table ``anatomy``.
     stretches
@@ -83,6 +86,7 @@ class Call:
     latency: int
     own: list[tuple[str, int, int]]
     waited: bool
+    frozen: int
     targets: pd.DataFrame
     stretches: pd.DataFrame
 
@@ -150,8 +154,21 @@ def the_call(result: Tables, which: Which) -> Call | None:
     return Call(
         which, str(first["cause"]), str(first["kind"]), int(first["initiator"]),
         int(first["end_ps"] - first["start_ps"]), _own(targets.iloc[0]),
-        bool(targets["seen_ps"].notna().all()), targets, _stretches(targets),
+        bool(targets["seen_ps"].notna().all()), _frozen(result, first), targets,
+        _stretches(targets),
     )  # fmt: skip
+
+
+def _frozen(result: Tables, call: pd.Series) -> int:
+    """Return how long of a call was spent on virtual CPUs that did not run."""
+    if result.summary.frozen is None:
+        return 0
+    keys = {"replication": "replication", "cpu": "initiator", "start_ps": "start_ps"}
+    for frame in batches(result, "crosscalls", [*keys, "frozen_ps"]):
+        same = np.logical_and.reduce([frame[name] == call[of] for name, of in keys.items()])
+        if same.any():
+            return int(frame["frozen_ps"][same].iloc[0])
+    return 0
 
 
 def _own(call: pd.Series) -> list[tuple[str, int, int]]:
@@ -237,6 +254,12 @@ def critical(call: Call) -> dict[str, float]:
         own = [stretch for stretch in own if stretch[1] >= row["visited_ps"]]
     for name, begin, finish in own:
         parts[name] = parts.get(name, 0.0) + finish - begin
+    own_frozen = call.frozen - parts.get("frozen", 0.0)
+    if own_frozen > 0:
+        # The initiator's: where it froze is not known, but longest in its longest part.
+        longest = max(_OF_INITIATOR, key=lambda name: parts.get(name, 0.0))
+        parts["own_frozen"] = min(own_frozen, parts.get(longest, 0.0))
+        parts[longest] = parts.get(longest, 0.0) - parts["own_frozen"]
     return parts
 
 

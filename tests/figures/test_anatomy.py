@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection, PolyCollection
@@ -8,7 +10,9 @@ from matplotlib.colors import to_hex
 import pmsim
 from pmsim.figures import call_anatomy
 from pmsim.figures.anatomy import PARTS, Call, critical, message, shown_targets, the_call
+from pmsim.simulation.answer.summary import Frozen
 from tests.figures.made_up import MadeUp, one_call
+from tests.summaries import EMPTY
 
 
 def call(waits: dict[int, tuple[str, int]], n_cpus: int = 4) -> Call:
@@ -50,6 +54,33 @@ def test_of_a_wait_it_is_told_how_long_the_cpu_did_not_run(
     assert legend is not None
     labels = [text.get_text() for text in legend.get_texts()]
     assert {"frozen", label} <= set(labels)
+
+
+@pytest.mark.parametrize(
+    ("frozen", "said"),
+    [
+        (9_000, "for 20 ns of it CPU 0 went from csd lock to csd lock"),
+        (17_000, "for 17 ns of it CPU 0 did not run (frozen)"),
+    ],
+)
+def test_an_initiator_that_did_not_run_visited_no_csd_locks_meanwhile(
+    frozen: int, said: str
+) -> None:
+    # CPU 0 sees the last answer so much later than it is there, and did not run for a part of that.
+    visit = 20_000 + frozen if frozen == 9_000 else 20_000
+    rows = one_call("slowest", {}, 4)
+    for name in ("visited_ps", "end_ps"):
+        rows[name] += visit
+    rows.loc[rows["cpu"] == 3, "seen_ps"] += visit
+    call = {"replication": 0, "cpu": 0, "start_ps": rows["start_ps"].iloc[0], "frozen_ps": frozen}
+    summary = replace(EMPTY, frozen=Frozen(0.5, frozen, 0, 0))
+    result = MadeUp(anatomy=rows, crosscalls=pd.DataFrame([call]), summary=summary)
+    found = the_call(result, "slowest")
+    assert found is not None
+    assert said in message(found)
+    parts = critical(found)
+    del parts["cpu"]
+    assert sum(parts.values()) == found.latency
 
 
 def unwaited(waits: dict[int, tuple[str, int]], n_cpus: int = 4) -> pd.DataFrame:
