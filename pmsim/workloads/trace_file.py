@@ -150,6 +150,10 @@ def _unreadable(path: Path, error: OSError) -> Fault:
 def _header(file: str, cells: Sequence[str]) -> dict[str, int]:
     """Return where each column is; raise `ScenarioError` with all that is wrong with the header."""
     names = [cell.strip() for cell in cells]
+    wanted = f"in the first line, parted by commas: {','.join(_REQUIRED)} and optionally task"
+    if not set(names) & set(_COLUMNS):
+        message = "the columns have no names"
+        raise ScenarioError([Fault(file, 1, 1, "missing-column", message, wanted)])
     faults = []
     for name in sorted(set(names) - set(_COLUMNS), key=names.index):
         near = get_close_matches(name, _COLUMNS, n=1)
@@ -157,8 +161,7 @@ def _header(file: str, cells: Sequence[str]) -> dict[str, int]:
         faults.append(Fault(file, 1, 1, "unknown-column", f"there is no column '{name}'", hint))
     for name in _REQUIRED:
         if name not in names:
-            hint = f"the first line names the columns: {','.join(_REQUIRED)} and optionally task"
-            faults.append(Fault(file, 1, 1, "missing-column", f"no column '{name}'", hint))
+            faults.append(Fault(file, 1, 1, "missing-column", f"no column '{name}'", wanted))
     for name in _COLUMNS:
         if names.count(name) > 1:
             faults.append(Fault(file, 1, 1, "duplicate-column", f"column '{name}' stands twice"))

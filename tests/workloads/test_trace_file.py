@@ -162,8 +162,13 @@ def test_a_bad_header_is_a_fault_of_line_1(
     assert hint in {fault.code: fault.hint for fault in found}[code]
 
 
-def test_a_file_without_any_line_lacks_its_columns(tmp_path: Path) -> None:
-    assert [fault.code for fault in faults(tmp_path, "")] == ["missing-column"] * 3
+@pytest.mark.parametrize(
+    "header", ["", "cpu;op;arg\n0;compute;1\n", "cpu\top\targ\n", "0,compute,1\n"]
+)
+def test_where_no_column_has_a_name_that_is_one_fault(tmp_path: Path, header: str) -> None:
+    (fault,) = faults(tmp_path, header)
+    assert (fault.line, fault.code) == (1, "missing-column")
+    assert "parted by commas: cpu,op,arg" in fault.hint
 
 
 def test_a_file_with_a_header_alone_has_no_tasks(tmp_path: Path) -> None:
