@@ -166,7 +166,8 @@ def message(found: Curves) -> str:
     start = found.x.in_words(means.index[0])
     first, last = say(means.iloc[0]), say(means.iloc[-1])
     if first == last:
-        return f"{title}{by}: {last} at {start} as at {along}"
+        both = "and" if last[0] in "<>" else "as"  # values below what is written may differ
+        return f"{title}{by}: {last} at {start} {both} at {along}"
     return f"{title}{by}: from {first} at {start} to {last} at {along}"
 
 

@@ -222,6 +222,17 @@ def test_numbers_go_from_left_to_right_even_where_there_are_more_words():
     assert heat_map(sweep).get_xlabel() == curves(sweep).get_xlabel() == "CPUs"
 
 
+@pytest.mark.parametrize(
+    ("per_cpu", "said"),
+    [
+        (0.0, "CPU time lost: 0 % at 2 CPUs as at 56 CPUs"),
+        (1e-8, "CPU time lost: < 0.001 % at 2 CPUs and at 56 CPUs"),  # 28 times as much
+    ],
+)
+def test_what_is_too_little_to_be_written_is_not_told_as_equal(per_cpu: float, said: str):
+    assert title(curves(MadeUpSweep(LINE.axes, lambda cpus: cpus * per_cpu))) == said
+
+
 def test_p99_stays_a_symbol_where_a_sentence_begins_with_it():
     assert measure_of("latency_p99_ps").title.startswith("p99 of the latency")
     assert measure_of("latency_mean_ps").title.startswith("Mean latency")
