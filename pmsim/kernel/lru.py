@@ -1,12 +1,14 @@
-"""Pages on their way to the lists of pages in use, and off them: one lock that all CPUs meet at.
+"""Pages on their way to the lists of pages in use, and off them: a lock that a node's CPUs meet at.
 
 Stands for ``folio_add_lru``, ``lru_add_drain`` and ``folios_put_refs`` (mm/swap.c), and the
-``lru_lock`` of a node's list. A page that is touched for the first time waits in a batch of its CPU
-until that is full, or drained. The batch holds on to it: a page that is freed while it waits comes
-to the list with the others, and is taken off it, and off the counters of its group, behind that.
-Nobody else has the CPU as its batch is filled and emptied (``get_cpu_var``, later ``local_lock``).
-Left out: a lock for each node and each memory cgroup; the order in the lists, which reclaim looks
-at.
+``lru_lock`` of each node's lists (``struct lruvec``; before 5.11 ``struct pglist_data``). A package
+is a node, and has the pages that its CPUs touch and free. A page that is touched for the first time
+waits in a batch of its CPU until that is full, or drained. The batch holds on to it: a page that is
+freed while it waits comes to the list with the others, and is taken off it, and off the counters of
+its group, behind that. Nobody else has the CPU as its batch is filled and emptied (``get_cpu_var``,
+later ``local_lock``).
+Left out: pages of another node, and a lock for each memory cgroup (all processes are in one); the
+order in the lists, which reclaim looks at.
 """
 
 from __future__ import annotations
@@ -44,7 +46,12 @@ class LruLists:
         self._operations = context.operations
         self._batch = context.profile.lru_batch
         self._counters = context.part(PageCounters)
-        self._lock = context.spinlock("the lru_lock", guards=GUARDED)
+        topology = context.machine.topology
+        self._cpus_per_node = topology.cpus_per_package
+        self._locks = [
+            context.spinlock(f"the lru_lock of node {node}", guards=GUARDED)
+            for node in range(topology.n_packages)
+        ]
         self._waiting: defaultdict[CpuId, Pages] = defaultdict(int)
         self._freed: defaultdict[CpuId, Pages] = defaultdict(int)
 
@@ -91,6 +98,7 @@ class LruLists:
             pages -= self._batch
 
     def _locked(self, task: Task, pages: Pages) -> Steps:
-        yield from self._operations.lock(task, self._lock)
+        lock = self._locks[task.cpu // self._cpus_per_node]
+        yield from self._operations.lock(task, lock)
         yield from self._operations.compute(task, pages * self._costs.lru_page)
-        self._lock.unlock(task)
+        lock.unlock(task)

@@ -111,6 +111,7 @@ def small_machine(
     tlbi: TlbiCosts | None = None,
     quantum: int = 3 * MS,
     memory: MemoryCosts = CACHED,
+    topology: Topology | None = None,
 ) -> Machine:
     """A machine whose costs are all alike, for the architecture and the order of a kernel."""
     by_ipi = IpiCosts(
@@ -124,13 +125,14 @@ def small_machine(
     )
     tlb = TlbCosts(100 * NS, 400 * NS, 15 * NS, 1536, 100 * NS)
     sched = SchedCosts(quantum, US, 2 * US)
+    topology = topology or Topology(cores=cpus)
     if profile is None:
-        return Machine(Topology(cores=cpus), MachineCosts(by_ipi, tlb, sched))
+        return Machine(topology, MachineCosts(by_ipi, tlb, sched))
     if profile.invalidate_by == "tlbi":
         tlbi = tlbi or TLBI
     costs = MachineCosts(by_ipi, tlb, sched, tlbi=tlbi, sbi=SBI, memory=memory)
     shootdown = profile.shootdown_on(costs)
-    return Machine(Topology(cores=cpus), costs, profile.crosscall_order, shootdown=shootdown)
+    return Machine(topology, costs, profile.crosscall_order, shootdown=shootdown)
 
 
 class Booted:
@@ -149,6 +151,8 @@ class Booted:
         needs it, and not at all elsewhere.
     caches
         What they keep, and costs of what is in none.
+    topology
+        Where they are; cores of one die where not given.
     overrides
         Keys of the profile.
     """
@@ -161,10 +165,11 @@ class Booted:
         profile: str = PROFILE,
         tlbi: TlbiCosts | None = None,
         caches: MemoryCosts = CACHED,
+        topology: Topology | None = None,
         **overrides: Any,
     ) -> None:
         loaded = load_profile(profile, overrides)
-        self.machine = small_machine(cpus, loaded, tlbi, memory=caches)
+        self.machine = small_machine(cpus, loaded, tlbi, memory=caches, topology=topology)
         self.operations: list[dict[str, Any]] = []
         self.calls: list[dict[str, int]] = []
         self.machine.on_crosscalls = self._note_calls

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pmsim.errors import ProgramError
+from pmsim.hardware.topology import Topology
 from pmsim.kernel.costs import KernelCosts
 from pmsim.kernel.handle import KernelHandle
 from pmsim.kernel.locks import READER_WRITES
@@ -225,3 +226,22 @@ def test_pages_are_taken_off_the_counters_of_their_group_together() -> None:
         guarded,
         guarded + LEVELS * line(booted),
     ]
+
+
+@pytest.mark.parametrize(("packages", "nodes_met"), [(1, True), (2, False)])
+def test_pages_of_two_nodes_come_to_lists_of_their_own(packages: int, nodes_met: bool) -> None:
+    topology = Topology(packages=packages, cores=2 // packages)
+    booted = Booted(2, COSTS, profile="linux-6.12-x86_64", topology=topology)
+
+    def once(kernel: KernelHandle) -> Calls:
+        yield from kernel.task.sleep(kernel.task.cpu * MS)
+        yield from kernel.use_mm(kernel.kernel.user.create())
+        yield from kernel.touch(10)
+        yield from kernel.madvise_dontneed(10)
+
+    booted.spawn(once, 1)
+    booted.run(once)
+    first, second = (row["run_ps"] for row in booted.of_kind("madvise"))
+    # The second CPU has fetched the counters as it filled its stock: what is left are the lock of
+    # the list and what it guards, which the first CPU has written to if it is of the same node.
+    assert second - first == (1 + GUARDED if nodes_met else 0) * line(booted)
