@@ -47,6 +47,14 @@ def test_a_forked_child_is_gone_when_its_parent_goes_on() -> None:
     assert changed == 1  # the parent's other thread is told again
 
 
+def test_a_page_of_a_file_that_is_changed_given_back_and_read_makes_two_flushes() -> None:
+    acts = {"does": ["write", "madvise", "read"], "changes": 2, "threads": [1]}
+    rows = run(**acts).operations.sort_values("start_ps")
+    rows = rows[rows["kind"] != "exit_mm"]
+    assert rows["kind"].tolist() == ["wp_page_copy", "madvise", "read_fault"] * 2
+    assert rows["crosscalls"].tolist() == [1, 1, 0] * 2
+
+
 def children(**keys: Any) -> dict[str, Any]:
     return {"does": ["fork", "write"], "resident": 100, "pages": 5, "children": keys}
 

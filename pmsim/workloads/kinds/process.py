@@ -21,7 +21,7 @@ from pmsim.workloads.validation import KeyFault
 if TYPE_CHECKING:
     from pmsim.kernel.handle import KernelHandle
 
-Act = Literal["mmap", "touch", "mprotect", "madvise", "munmap", "fork", "vfork", "write"]
+Act = Literal["mmap", "touch", "read", "mprotect", "madvise", "munmap", "fork", "vfork", "write"]
 
 
 @workload("process")
@@ -42,8 +42,9 @@ class Process(UserMapping):
         default=("mmap", "touch", "mprotect", "madvise", "touch", "munmap"),
         description="What a change consists of, in order, each with `pages`. fork: the child runs"
         " another program and ends; vfork: the same without a copy of the address space"
-        " (posix_spawn); write: pages are written to that a child still shares, each is"
-        " copied.",
+        " (posix_spawn); write: pages are written to that a child still shares, or that are of a"
+        " file which others are to see unchanged, each is copied; read: pages are read that are not"
+        " there, a fault for each, which maps the page of zeros, or a file's.",
     )
     children: Children | None = Field(
         default=None,
@@ -129,7 +130,7 @@ class Process(UserMapping):
         if act == "vfork":
             return self._vfork(kernel)
         calls = {"mmap": kernel.mmap, "mprotect": kernel.mprotect, "munmap": kernel.munmap}
-        return (calls | {"write": kernel.wp_page_copy})[act](self.pages)
+        return (calls | {"write": kernel.wp_page_copy, "read": kernel.read})[act](self.pages)
 
     def _fork(self, kernel: KernelHandle, nth: int) -> Steps:
         """Fork a child, and wait for its end unless it is not to be waited for."""
