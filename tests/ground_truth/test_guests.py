@@ -155,9 +155,9 @@ def test_what_paravirtual_flushes_gain_ebizzy_has_the_sign_and_order_that_were_m
     assert measured == pytest.approx([1.04, 1.78, 2.32], abs=0.005)
     assert one == 1  # nobody is frozen: they are the same run
     assert 1 < two < three
-    # Too much, because of the fixed turns, but by no more than a factor of two.
+    # Too much, because of the fixed turns, by what guests lack that wait for frozen CPUs.
     for predicted, truth in zip((two, three), measured[1:], strict=True):
-        assert 1.3 * truth < predicted < 2 * truth
+        assert 2 * truth < predicted < 3 * truth
 
 
 def test_ebizzy_misses_by_what_the_page_on_validity_says_and_where_it_says() -> None:
@@ -168,5 +168,5 @@ def test_ebizzy_misses_by_what_the_page_on_validity_says_and_where_it_says() -> 
         # Guests that wait for frozen CPUs: all of their share, and with fixed turns a third of it.
         assert measured[0] * guests / MEASURED[1][0] == pytest.approx(1.03, abs=0.015)
         assert predicted[0] * guests / alone == pytest.approx(1 / 3, abs=0.03)
-        # Guests that do not: within two fifths of each other.
-        assert 0.6 * measured[1] < predicted[1] < measured[1]
+        # Guests that do not: what was measured.
+        assert predicted[1] == pytest.approx(measured[1], rel=0.03)
