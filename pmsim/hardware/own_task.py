@@ -289,13 +289,13 @@ class TaskInitiator(Initiator):
         assert data is not None
         told.has_dropped({task.cpu: self._fabric.own_function_end(task.cpu, len(targets))})
         made = data.begin(task.cpu, targets)
-        data.keep(told.rows[-1], made)
         told.unwaited += made
         for one in made:
             one.then(told.has_run)
             if machine.interruptions is not None and machine.interruptions.watches(one.cpu):
                 told_of = (task.cpu, task.number, *self._what[:3])
                 one.note = told_of, began, number_of(machine.shootdown.protocol)
+        data.keep(told.rows[-1], made)  # which may look at once who has run it
 
     def _call(self, targets: Sequence[int], *, at_entry: bool, waits: bool) -> Steps:
         assert self._flush is not None

@@ -66,6 +66,18 @@ def test_the_initiator_goes_on_when_all_are_sent_to_and_it_has_run_the_function(
     assert (result.cpus[1].handlers, result.cpus[1].stolen) == (1, 50 + 20 + 50)
 
 
+def test_whoever_has_run_it_before_the_initiator_goes_on_counts_in_each_of_many_calls(run):
+    steps = [step for _ in range(40) for step in (compute(10_000), flush_on(1, 2))]
+    busy = compute(10**6)
+    result = run(program(goes_on, on(0, *steps), on(1, busy), on(2, busy), send=1000, delivery=0))
+    # Both have it queued by 200; CPU 1 is sent to by 1200, CPU 2 by 2200; CPU 0 is done at 2220.
+    starts = [10_000 + k * (10_000 + 2220) for k in range(40)]
+    assert [one.start for one in result.calls] == starts
+    assert [one.acks for one in result.calls] == [
+        {1: t + 1200 + 50, 2: t + 2200 + 50} for t in starts
+    ]
+
+
 def test_in_the_serial_order_too(run):
     tasks = (on(0, compute(1), flush_kernel(2)), on(1, BUSY))
     (one,) = run(program(goes_on, *tasks, order="serial")).calls
