@@ -354,14 +354,14 @@ class Fabric:
     def acknowledgements(self, initiator: int) -> dict[int, int]:
         """Return when each target of the initiator's last call acknowledged, in ps."""
         act(self.state, layout.DO_CATCH_UP, 0, 0)
-        row = layout.HEADER + initiator * layout.CPU_WORDS
-        base = int(self.state[layout.ENTRIES_AT]) + initiator * self.n_cpus * layout.ENTRY_ROW
+        words, row = self.words, layout.HEADER + initiator * layout.CPU_WORDS
+        base = words[layout.ENTRIES_AT] + initiator * self.n_cpus * layout.ENTRY_ROW
         found = {}
-        target = int(self.state[row + layout.C_FIRST])
+        target = words[row + layout.C_FIRST]
         while target >= 0:
             at = base + target * layout.ENTRY_ROW
-            found[target] = int(self.state[at + layout.E_ACK])
-            target = (int(self.state[at + layout.E_META]) & 0xFFFF) - 1
+            found[target] = words[at + layout.E_ACK]
+            target = (words[at + layout.E_META] & 0xFFFF) - 1
         return found
 
     def owes(self, cpu: int) -> bool:

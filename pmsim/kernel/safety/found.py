@@ -77,15 +77,20 @@ class Found:
 
         One that nobody waits for may do so at a time that is not known yet.
         """
+        if not late:
+            return
         if self._machine.call_data is not None:
             self._machine.call_data.settle(task.now)
-        for cpu, gone in late.items():
+        now, number = task.now, self.operation(task)
+        cpus = [cpu for cpu, gone in late.items() if _is_later(gone, now)]
+        for cpu in self.news(hazard, number, cpus) if cpus else ():
+            gone = late[cpu]
             if isinstance(gone, Unwaited):
-                if gone.gone_ps is None:
-                    for one in self.on(task, hazard, page, pages, (cpu,)):
-                        gone.then(partial(_ends, one))
-            elif gone > task.now:
-                self.on(task, hazard, page, pages, (cpu,), gone)
+                one = Violation(hazard, number, page, pages, cpu, now)
+                gone.then(partial(_ends, one))
+            else:
+                one = Violation(hazard, number, page, pages, cpu, now, gone)
+            self.keep(one)
 
     def operation(self, task: Task) -> int:
         """Return the id of the operation that a task is in; -1: none."""
@@ -109,6 +114,11 @@ class Found:
         self.counts[one.hazard] += 1
         if len(self.violations) < MOST_KEPT:
             self.violations.append(one)
+
+
+def _is_later(gone: Picoseconds | Unwaited, now: Picoseconds) -> bool:
+    """Return whether a CPU has not dropped something by an instant, as far as is known."""
+    return gone.gone_ps is None if isinstance(gone, Unwaited) else gone > now
 
 
 def _ends(violation: Violation, call: Unwaited) -> None:

@@ -20,7 +20,6 @@ from pmsim.hardware.passes.steps import act
 from pmsim.units import CpuId, Picoseconds
 
 if TYPE_CHECKING:
-    from pmsim.hardware.task import Task
     from pmsim.kernel.safety.tellings import Telling
 
 Ints = npt.NDArray[np.int64]
@@ -71,45 +70,65 @@ class Drops(NamedTuple):
         return bool(self.gone_ps.max() <= now)
 
 
-def drops_of(telling: Telling, *, is_over: bool) -> Drops:
-    """Return when CPUs have dropped what a shootdown is about that is over just now, or under way.
+def drops_of(telling: Telling) -> Drops:
+    """Return when CPUs have dropped what a shootdown is about that is over just now."""
+    drops = np.empty((1, 2, telling.task.machine.n_cpus), np.int64)
+    write_drops(telling, drops, 0, is_over=True)
+    return Drops(*drops[0])
 
-    Of one that is under way what is known by now is final: handlers that have begun.
+
+def write_drops(telling: Telling, drops: Ints, row: int, *, is_over: bool) -> None:
+    """Write into a row when CPUs have dropped what a shootdown is about.
+
+    It is over just now, or under way. Of one that is under way what is known by now is final:
+    handlers that have begun.
     """
     task = telling.task
+    machine = task.machine
     if isinstance(task, OwnTask):
-        return _drops_by_code(telling, task, is_over=is_over)
-    if not is_over and not _has_begun(telling):
-        return _on_nobody(task)
-    if not task.machine.shootdown.protocol.by_calls:
-        last = task.machine.fabric.words[task.row + layout.C_LAST_ACK]
-        everywhere = np.full(task.machine.n_cpus, last, np.int64)
-        return Drops(everywhere, everywhere)
-    if is_over and telling.told is not None and len(telling.told) == 1:  # on its own CPU alone
-        drops = _on_nobody(task)
-        drops.gone_ps[task.cpu], drops.closed_ps[task.cpu] = telling.gone_ps, telling.began_ps
-        return drops
-    return _drops_by_call(telling, is_over=is_over)
+        _write_by_code(telling, task, drops, row, is_over=is_over)
+    elif not is_over and not _has_begun(telling):
+        drops[row] = layout.INF
+    elif not machine.shootdown.protocol.by_calls:
+        drops[row] = machine.fabric.words[task.row + layout.C_LAST_ACK]
+    elif is_over and telling.told is not None and len(telling.told) == 1:  # its own CPU alone
+        drops[row] = layout.INF
+        drops[row, :, task.cpu] = telling.gone_ps, telling.began_ps
+    else:
+        _write_by_call(telling, drops, row, is_over=is_over)
 
 
-def _on_nobody(task: Task) -> Drops:
-    gone = np.full(task.machine.n_cpus, layout.INF, np.int64)
-    return Drops(gone, gone.copy())
+def _write_by_code(
+    telling: Telling, task: OwnTask, drops: Ints, row: int, *, is_over: bool
+) -> None:
+    """Write when CPUs have dropped what the code of a protocol told them of."""
+    calls = not is_over and _calls(telling)
+    if calls:
+        _write_by_call(telling, drops, row, is_over=False)
+    else:
+        drops[row] = layout.INF
+    dropped = task.told.dropped
+    if not dropped:
+        return
+    cpus = np.fromiter(dropped, np.int64, len(dropped))
+    at = np.fromiter(dropped.values(), np.int64, len(dropped))
+    if not is_over:
+        known = at <= task.machine.now
+        cpus, at = cpus[known], at[known]
+    gone, closed = drops[row]
+    if calls:  # which counts where it is earlier
+        not_later = at <= gone[cpus]
+        cpus, at = cpus[not_later], at[not_later]
+    gone[cpus] = at
+    closed[cpus] = np.maximum(telling.began_ps, np.minimum(at, task.told.closed_ps))
 
 
-def _drops_by_code(telling: Telling, task: OwnTask, *, is_over: bool) -> Drops:
-    """Return when CPUs have dropped what the code of a protocol told them of."""
-    drops, now = _on_nobody(task), task.machine.now
-    for cpu, at in task.told.dropped.items():
-        if is_over or at <= now:
-            drops.gone_ps[cpu] = at
-            drops.closed_ps[cpu] = max(telling.began_ps, min(at, task.told.closed_ps))
-    if not is_over and _calls(telling):
-        called = _drops_by_call(telling, is_over=False)
-        earlier = called.gone_ps < drops.gone_ps
-        drops.gone_ps[earlier] = called.gone_ps[earlier]
-        drops.closed_ps[earlier] = called.closed_ps[earlier]
-    return drops
+def _write_by_call(telling: Telling, drops: Ints, row: int, *, is_over: bool) -> None:
+    """Write when the functions of a task's call end, its own included."""
+    task = telling.task
+    state = task.machine.fabric.state
+    act(state, layout.DO_CATCH_UP, 0, 0)
+    drops_by_call(state, task.cpu, telling.began_ps, int(is_over), drops, row)
 
 
 def _has_begun(telling: Telling) -> bool:
@@ -123,22 +142,3 @@ def _calls(telling: Telling) -> bool:
     """Return whether the code of a protocol waits for a call of this shootdown now."""
     words, row = telling.task.machine.fabric.words, telling.task.row
     return _has_begun(telling) and words[row + layout.MODE] == layout.M_CALL
-
-
-def _drops_by_call(telling: Telling, *, is_over: bool) -> Drops:
-    """Return when the functions of a task's call end, its own included."""
-    task = telling.task
-    machine, row = task.machine, task.row
-    state, words = machine.fabric.state, machine.fabric.words
-    act(state, layout.DO_CATCH_UP, 0, 0)
-    drops = np.empty((2, machine.n_cpus), np.int64)
-    gone, closed = drops
-    told = drops_by_call(state, task.cpu, drops)
-    if machine.turns is not None and (more := words[row + layout.C_RUNS_ON]):
-        cpus = np.flatnonzero(gone < layout.INF)  # they may be frozen meanwhile
-        gone[cpus] = machine.turns.run_from(cpus, gone[cpus] - more, np.full(len(cpus), more))
-    # In the serial order its own function comes last.
-    if is_over or not words[layout.SERIAL] or words[row + layout.C_PHASE] == 1:
-        gone[task.cpu] = machine.fabric.own_function_end(task.cpu, told)
-    closed[task.cpu] = telling.began_ps
-    return Drops(gone, closed)

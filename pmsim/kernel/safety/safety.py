@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 _REMEMBERED: Final = 64
 """Shootdowns of everything of which is remembered when they were over."""
 
+_ENTRIES: Final = 256
+"""Entries into the kernel that are kept before those are looked for that nobody needs any more."""
+
 
 @dataclass(slots=True)
 class Trusted:
@@ -104,6 +107,7 @@ class Safety:
         self._pending: dict[Task, list[Revocation]] = {}
         self._unwaited: list[Telling] = []  # that not all have run
         self._entries: list[tuple[CpuId, Picoseconds]] = []  # since one that is under way began
+        self._most_entries = _ENTRIES
         self.held_back = HeldBack(self.found.keep)
         self._meetings = Meetings(machine, self._under_way, self._pending)
         self._waits = Waits(machine, self.found)
@@ -119,8 +123,11 @@ class Safety:
             if not self._under_way:
                 self._entries.clear()
             what = what if what.is_everything else self._widened(what)
-            number, generation = self._meetings.begins(), self.stale.generation
-            self._under_way[task] = Telling(task, what, generation, task.now, number)
+            meetings = self._meetings
+            self._under_way[task] = Telling(
+                task, what, self.stale.generation, task.now, meetings.begun
+            )
+            meetings.begun += 1
         else:
             self.processes.begins(task, what.process)
 
@@ -187,9 +194,11 @@ class Safety:
 
     def _told(self, telling: Telling) -> None:
         what, stale, task = telling.what, self.stale, telling.task
-        self._waits.told(telling)
-        for entry in self._entries if telling.left_out else ():
-            telling.note_entry(*entry)
+        if self._waits.by_cpu:
+            self._waits.told(telling)
+        for cpu, at in self._entries if telling.left_out else ():
+            if at > telling.began_ps:
+                telling.note_entry(cpu, at)
         self._meetings.over(telling)
         self._newest[task] = telling
         told = telling.told
@@ -265,8 +274,10 @@ class Safety:
 
         Then there has been a generation since the one ``before`` the change.
         """
-        if self.stale.generation > before:
-            one = Revocation(self.page_of(address), pages, self.stale.generation, task.now)
+        generation = self.stale.generation
+        if generation > before:
+            page = address >> self._page_shift & self._mask
+            one = Revocation(page, pages, generation, task.now)
             self._pending.setdefault(task, []).append(one)
 
     def returned(self, task: Task) -> list[Revocation]:
@@ -275,8 +286,10 @@ class Safety:
         if pending is None:
             return []
         self._settle_calls()
-        partial = self._partial.pop(task, ())
+        partial, everywhere = self._partial.pop(task, ()), self.stale.everywhere
         for one in pending:
+            if one.generation <= everywhere and one.first is None and one.is_known and not partial:
+                continue  # every CPU has dropped everything since, and was told to
             if not one.is_known and one.left_out_by is None:
                 first = self._meetings.first_of(one)
                 waited_for = any(one in telling.revoked for telling in self._unwaited)
@@ -399,10 +412,11 @@ class Safety:
         if first.are_over(task.now):
             return
         missing, late = first.missing(), first.late(task.now)
-        told = one.left_out_by
-        left = [] if told is None else [c for c in told.left_out if c in missing or c in late]
-        never = [cpu for cpu in missing if cpu not in left]
-        still = {cpu: at for cpu, at in late.items() if cpu not in left}
+        told, still_open = one.left_out_by, {*missing, *late}
+        left = [] if told is None else [cpu for cpu in told.left_out if cpu in still_open]
+        others = still_open.difference(left)
+        never = [cpu for cpu in missing if cpu in others]
+        still = {cpu: at for cpu, at in late.items() if cpu in others}
         self.found.still_late(task, hazard, one.page, one.pages, still)
         one.gone_ps, one.closed_ps = first.without(left).over()
         self._waits.not_told(task, hazard, one, never)
@@ -417,12 +431,20 @@ class Safety:
             return
         for cpu, _, _, at, _ in drops[drops[:, layout.D_CPU] >= 0].tolist():
             self._promised.dropped(cpu, at)
-            if self._under_way or self._pending:
-                self._entries.append((cpu, at))
+            if self._under_way:
+                self._note_entry(cpu, at)
             for task in self._pending:
                 for telling in self._partial.get(task, ()):
                     telling.note_entry(cpu, at)
             self._waits.entered(cpu, at)
+
+    def _note_entry(self, cpu: CpuId, at: Picoseconds) -> None:
+        """Keep that a CPU has entered the kernel, for shootdowns that have begun before."""
+        self._entries.append((cpu, at))
+        if len(self._entries) > self._most_entries:
+            oldest = min(telling.began_ps for telling in self._under_way.values())
+            self._entries = [entry for entry in self._entries if entry[1] > oldest]
+            self._most_entries = max(_ENTRIES, 2 * len(self._entries))
 
     def finish(self) -> None:
         """Note that the run is over: who has not entered the kernel by now does not in it."""

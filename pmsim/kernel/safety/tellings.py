@@ -6,23 +6,26 @@ the last handler began. Not what a protocol promises, but what happened.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from pmsim.hardware.call_data import Unwaited
 from pmsim.hardware.own_task import OwnTask
 from pmsim.hardware.passes import layout
+from pmsim.hardware.passes.firsts import drops_by_call
 from pmsim.hardware.passes.steps import act
 from pmsim.units import CpuId, Picoseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pmsim.hardware.task import Task
     from pmsim.hardware.told import Told
     from pmsim.kernel.dropped import Dropped
+
+Ints = npt.NDArray[np.int64]
 
 
 class Revoked(Protocol):
@@ -34,11 +37,10 @@ class Revoked(Protocol):
     open_on: int
 
 
-@dataclass(slots=True, eq=False)
 class Telling:
-    """A shootdown of the kernel's pages, or of a process, that has begun.
+    """A shootdown of the kernel's pages that has begun.
 
-    Attributes
+    Parameters
     ----------
     task
         Who tells.
@@ -50,6 +52,9 @@ class Telling:
         When that was.
     number
         How many had begun before it.
+
+    Attributes
+    ----------
     told
         The CPUs that were told, the initiator among them; None: all.
     left_out
@@ -71,20 +76,25 @@ class Telling:
         When those that were left out have entered the kernel first, of those that have.
     """
 
-    task: Task
-    what: Dropped
-    up_to: int
-    began_ps: Picoseconds
-    number: int
+    # Most shootdowns tell all CPUs, and are over on all of them: nothing else is noted of these.
     told: frozenset[CpuId] | None = None
     left_out: tuple[CpuId, ...] = ()
     gone_ps: Picoseconds = 0
-    late: dict[CpuId, Picoseconds | Unwaited] = field(default_factory=dict)
+    late: Mapping[CpuId, Picoseconds | Unwaited] = MappingProxyType({})
     known_closed_ps: Picoseconds | None = None
-    unwaited: list[Unwaited] = field(default_factory=list)
+    unwaited: Sequence[Unwaited] = ()
     tells_all: bool = False
-    revoked: list[Revoked] = field(default_factory=list)
-    entered: dict[CpuId, Picoseconds] = field(default_factory=dict)
+    revoked: tuple[Revoked, ...] = ()
+
+    def __init__(
+        self, task: Task, what: Dropped, up_to: int, began_ps: Picoseconds, number: int
+    ) -> None:
+        self.task = task
+        self.what = what
+        self.up_to = up_to
+        self.began_ps = began_ps
+        self.number = number
+        self.entered: dict[CpuId, Picoseconds] = {}
 
     def covers(self, page: int, pages: int, generation: int) -> bool:
         """Return whether it is about all of some pages, and about a change of them."""
@@ -104,23 +114,25 @@ class Telling:
     def note_call(self, targets: Sequence[CpuId] | None) -> None:
         """Note what became of a cross-call, as its initiator goes on."""
         task, row = self.task, self.task.row
-        words = task.machine.fabric.words
-        if targets is not None and len(set(targets) - {task.cpu}) < task.machine.n_cpus - 1:
+        machine = task.machine
+        words = machine.fabric.words
+        if targets is not None and len(set(targets) - {task.cpu}) < machine.n_cpus - 1:
             self.told = frozenset((*targets, task.cpu))
+        told, last = words[row + layout.C_TARGETS], words[row + layout.C_LAST_ACK]
         if words[row + layout.C_LEFT_OUT] > 0:
-            called = task.machine.fabric.acknowledgements(task.cpu)
-            asked = task.machine.in_turn if self.told is None else self.told
-            self.left_out = tuple(sorted(asked & task.machine.in_turn - {task.cpu} - set(called)))
-        told = words[row + layout.C_TARGETS] + len(self.left_out)
-        own = task.machine.fabric.own_function_end(task.cpu, told)
-        last = words[row + layout.C_LAST_ACK]
-        if last >= layout.INF:
-            last = max(task.machine.fabric.acknowledgements(task.cpu).values(), default=0)
-        self.gone_ps = max(own, last + words[row + layout.C_RUNS_ON])
-        if task.machine.turns is not None and words[row + layout.C_RUNS_ON]:
-            self.gone_ps = max(own, max(function_ends(task).values(), default=0))
+            ends = function_ends(task)
+            asked = machine.in_turn if self.told is None else self.told & machine.in_turn
+            self.left_out = tuple(
+                sorted(cpu for cpu in asked if ends[cpu] >= layout.INF and cpu != task.cpu)
+            )
+            told += len(self.left_out)
+        self.gone_ps = machine.fabric.own_function_end(task.cpu, told)
+        if words[row + layout.C_RUNS_ON] or last >= layout.INF:
+            ends = function_ends(task)
+            last = int(ends[ends < layout.INF].max(initial=0))
+        self.gone_ps = max(self.gone_ps, last)
         if self.gone_ps > task.now:
-            self.late = dict(still_at_it(task))
+            self.late = still_at_it(task)
 
     def note_code(self, told: Told) -> None:
         """Note what became of it where the code of a protocol that is not pmsim's own made it."""
@@ -238,18 +250,23 @@ def still_at_it(task: Task) -> dict[CpuId, Picoseconds]:
     """
     if not task.machine.fabric.words[task.row + layout.C_RUNS_ON]:
         return {}
-    return {cpu: end for cpu, end in function_ends(task).items() if end > task.now}
+    ends = function_ends(task)
+    late = np.flatnonzero((ends > task.now) & (ends < layout.INF))
+    return dict(zip(late.tolist(), ends[late].tolist(), strict=True))
 
 
-def function_ends(task: Task) -> dict[CpuId, Picoseconds]:
-    """Return when the targets of a task's last call have run its function, as far as is known."""
-    fabric, turns = task.machine.fabric, task.machine.turns
-    acks, runs_on = fabric.acknowledgements(task.cpu), fabric.words[task.row + layout.C_RUNS_ON]
-    if turns is None:
-        return {cpu: ack + runs_on for cpu, ack in acks.items()}
-    cpus, at = np.fromiter(acks, np.int64), np.fromiter(acks.values(), np.int64)
-    ends = turns.run_from(cpus, at, np.full(len(at), runs_on))
-    return dict(zip(acks, ends.tolist(), strict=True))
+def function_ends(task: Task) -> Ints:
+    """Return when the targets of a task's last call have run its function, as far as is known.
+
+    Of every other CPU it is `layout.INF`.
+    """
+    state = task.machine.fabric.state
+    act(state, layout.DO_CATCH_UP, 0, 0)
+    drops = np.empty((1, 2, task.machine.n_cpus), np.int64)
+    drops_by_call(state, task.cpu, 0, 1, drops, 0)
+    ends: Ints = drops[0, 0]
+    ends[task.cpu] = layout.INF
+    return ends
 
 
 _TELLING = (layout.M_CALL, layout.M_FENCE, layout.M_STEP)

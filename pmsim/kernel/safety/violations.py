@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -52,9 +52,11 @@ class Violation:
     to_ps: Picoseconds | None = None
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Revocation:
     """A change that took rights away.
+
+    It has no slots: what is not known at first, or never, is then no work when it is made.
 
     Attributes
     ----------
@@ -84,13 +86,13 @@ class Revocation:
     pages: Pages
     generation: int
     written_ps: Picoseconds
-    gone_ps: Picoseconds | None = None
-    closed_ps: Picoseconds | None = None
-    left_out_by: Telling | None = None
-    late_ps: Picoseconds = 0
-    open_on: int = 0
-    by_ps: Picoseconds | None = None
-    first: Drops | None = None
+    gone_ps: Picoseconds | None = field(default=None, init=False)
+    closed_ps: Picoseconds | None = field(default=None, init=False)
+    left_out_by: Telling | None = field(default=None, init=False)
+    late_ps: Picoseconds = field(default=0, init=False)
+    open_on: int = field(default=0, init=False)
+    by_ps: Picoseconds | None = field(default=None, init=False)
+    first: Drops | None = field(default=None, init=False)
 
     @property
     def is_known(self) -> bool:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pmsim.kernel.safety.tellings import Telling
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Waiting:
     """What one CPU has still to drop.
 
@@ -73,13 +73,18 @@ class Waits:
         Whose CPUs they are.
     found
         Takes the violations.
+
+    Attributes
+    ----------
+    by_cpu
+        It, by CPUs; those that have nothing left are not among them.
     """
 
     def __init__(self, machine: Machine, found: Found) -> None:
         self._machine = machine
         self._found = found
         self._keep = found.keep
-        self._by_cpu: dict[CpuId, list[Waiting]] = {}
+        self.by_cpu: dict[CpuId, list[Waiting]] = {}
 
     def not_told(self, task: Task, hazard: Hazard, one: Revocation, cpus: Sequence[CpuId]) -> None:
         """Note who was not told, until somebody else tells them, or they enter the kernel."""
@@ -116,40 +121,41 @@ class Waits:
 
     def told(self, telling: Telling) -> None:
         """Note that a shootdown is over: who was told has dropped what it is about."""
-        told = [cpu for cpu in self._by_cpu if telling.tells(cpu)]
+        told = [cpu for cpu in self.by_cpu if telling.tells(cpu)]
         if not told:
             return
-        drops = drops_of(telling, is_over=True)
+        drops = drops_of(telling)
         self._machine.flush_log()  # who has entered the kernel before
         for cpu in told:
             at = int(drops.gone_ps[cpu])
-            if at < layout.INF and cpu in self._by_cpu:
+            if at < layout.INF and cpu in self.by_cpu:
                 self._are_over(
                     cpu, at, lambda one: telling.covers(one.page, one.pages, one.generation)
                 )
 
     def finish(self) -> None:
         """Note that the run is over: who has not dropped it by now does not in it."""
-        for some in self._by_cpu.values():
+        for some in self.by_cpu.values():
             for one in some:
                 if one.violation is not None and not one.is_kept:
                     self._keep(one.violation)
-        self._by_cpu.clear()
+        self.by_cpu.clear()
 
     def _add(self, some: Sequence[Waiting]) -> None:
         """Wait for some CPUs; when the others have dropped what was revoked is known by now."""
         for one in some:
-            self._by_cpu.setdefault(one.cpu, []).append(one)
+            self.by_cpu.setdefault(one.cpu, []).append(one)
             one.revocation.open_on += 1
             one.revocation.late_ps = max(one.revocation.late_ps, one.revocation.gone_ps or 0)
         for one in some:
             one.revocation.gone_ps = None
 
     def _are_over(self, cpu: CpuId, at: Picoseconds, which: Callable[[Waiting], bool]) -> None:
-        waiting = self._by_cpu.pop(cpu, [])
-        over = [one for one in waiting if which(one)]
-        left = [one for one in waiting if not which(one)] if over else waiting
+        waiting = self.by_cpu.pop(cpu, [])
+        over, left = list[Waiting](), list[Waiting]()
+        for one in waiting:
+            (over if which(one) else left).append(one)
         if left:
-            self._by_cpu[cpu] = left
+            self.by_cpu[cpu] = left
         for one in over:
             one.is_over(at, self._keep)
