@@ -95,6 +95,7 @@ class Telling:
         self.began_ps = began_ps
         self.number = number
         self.entered: dict[CpuId, Picoseconds] = {}
+        self._out: frozenset[CpuId] = frozenset()
 
     def covers(self, page: int, pages: int, generation: int) -> bool:
         """Return whether it is about all of some pages, and about a change of them."""
@@ -151,8 +152,12 @@ class Telling:
 
     def note_entry(self, cpu: CpuId, at: Picoseconds) -> None:
         """Note that a CPU has entered the kernel, and dropped everything."""
-        if cpu in self.left_out and at > self.began_ps:
-            self.entered.setdefault(cpu, at)
+        if at <= self.began_ps or cpu in self.entered:
+            return
+        if len(self._out) < len(self.left_out):
+            self._out = frozenset(self.left_out)  # there may be thousands
+        if cpu in self._out:
+            self.entered[cpu] = at
 
     def has_been_run_on(self, cpu: CpuId) -> bool:
         """Return whether it was told a CPU that has dropped it, where others have not run it yet.
