@@ -19,6 +19,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+import numpy.typing as npt
+
 from pmsim.hardware.own_task import OwnTask
 from pmsim.hardware.passes import layout
 from pmsim.kernel.dropped import Dropped
@@ -32,12 +35,9 @@ from pmsim.kernel.safety.stale import StalePages
 from pmsim.kernel.safety.tellings import Telling, late_of, still_at_it
 from pmsim.kernel.safety.violations import Hazard, Revocation, Violation
 from pmsim.kernel.safety.waiting import Waits
-from pmsim.units import CpuId, Pages, Picoseconds
+from pmsim.units import CpuId, Pages
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from pmsim.hardware.machine import Machine
     from pmsim.hardware.task import Task
     from pmsim.kernel.geometry import Geometry
@@ -48,6 +48,8 @@ _REMEMBERED: Final = 64
 
 _ENTRIES: Final = 256
 """Entries into the kernel that are kept before those are looked for that nobody needs any more."""
+
+_NO_ENTRIES: Final = np.empty((0, 2), np.int64)
 
 
 @dataclass(slots=True)
@@ -106,7 +108,7 @@ class Safety:
         self._unlinked: dict[Task, int] = {}
         self._pending: dict[Task, list[Revocation]] = {}
         self._unwaited: list[Telling] = []  # that not all have run
-        self._entries: list[tuple[CpuId, Picoseconds]] = []  # since one that is under way began
+        self._entries = _NO_ENTRIES  # since one that is under way began
         self._most_entries = _ENTRIES
         self.held_back = HeldBack(self.found.keep)
         self._meetings = Meetings(machine, self._under_way, self._pending)
@@ -121,7 +123,7 @@ class Safety:
         """Note that a shootdown begins, of pages of the kernel or of a process."""
         if what.process is None:
             if not self._under_way:
-                self._entries.clear()
+                self._entries = _NO_ENTRIES
             what = what if what.is_everything else self._widened(what)
             meetings = self._meetings
             self._under_way[task] = Telling(
@@ -196,9 +198,8 @@ class Safety:
         what, stale, task = telling.what, self.stale, telling.task
         if self._waits.by_cpu:
             self._waits.told(telling)
-        for cpu, at in self._entries if telling.left_out else ():
-            if at > telling.began_ps:
-                telling.note_entry(cpu, at)
+        if telling.left_out:
+            telling.note_entries(*self._entries.T)
         self._meetings.over(telling)
         self._newest[task] = telling
         told = telling.told
@@ -211,9 +212,8 @@ class Safety:
             self._going_on(telling)
         elif telling.left_out or told is not None:
             self._partial.setdefault(task, deque(maxlen=_REMEMBERED)).append(telling)
-            everyone = range(self._machine.n_cpus) if told is None else sorted(told)
-            told_now = [cpu for cpu in everyone if cpu not in telling.left_out]
             if what.is_everything:
+                told_now = telling.told_of(self._machine.n_cpus)
                 stale.dropped_everything(telling.up_to, told_now, asked=told is None)
             elif told is None:
                 stale.dropped(what.first, what.end, telling.up_to)
@@ -226,8 +226,8 @@ class Safety:
         """Note a shootdown of which some have still to run a call that nobody waits for."""
         assert telling.told is not None
         if telling.what.is_everything:
-            told_now = [cpu for cpu in sorted(telling.told) if telling.has_been_run_on(cpu)]
-            told_now = [cpu for cpu in told_now if cpu not in telling.left_out]
+            told = telling.told_of(self._machine.n_cpus)
+            told_now = [cpu for cpu in told if telling.has_been_run_on(cpu)]
             self.stale.dropped_everything(telling.up_to, told_now)
         self._unwaited.append(telling)
         for one in telling.unwaited:
@@ -240,13 +240,11 @@ class Safety:
         what, stale = telling.what, self.stale
         telling.note_all_have_run()
         self._unwaited.remove(telling)
-        left_out, everyone = set(telling.left_out), range(self._machine.n_cpus)
-        told = everyone if telling.tells_all else sorted(telling.told or ())
-        dropped = [cpu for cpu in told if cpu not in left_out]
-        if what.is_everything and telling.tells_all and not left_out:
+        if what.is_everything and telling.tells_all and not telling.left_out:
             stale.dropped_everything(telling.up_to)
         elif what.is_everything:
-            stale.dropped_everything(telling.up_to, dropped, asked=telling.tells_all)
+            told = telling.told_of(self._machine.n_cpus)
+            stale.dropped_everything(telling.up_to, told, asked=telling.tells_all)
         elif telling.tells_all:
             stale.dropped(what.first, what.end, telling.up_to)
 
@@ -429,21 +427,23 @@ class Safety:
             for cpu, idle_since, _, at, order in drops[drops[:, layout.D_CPU] >= 0].tolist():
                 self.held_back.swept(cpu, idle_since, at, order)
             return
-        for cpu, _, _, at, _ in drops[drops[:, layout.D_CPU] >= 0].tolist():
+        entries = drops[drops[:, layout.D_CPU] >= 0][:, [layout.D_CPU, layout.D_AT]]
+        if self._under_way:
+            self._note_entries(entries)
+        for task in self._pending:
+            for telling in self._partial.get(task, ()):
+                telling.note_entries(*entries.T)
+        for cpu, at in entries.tolist():
             self._promised.dropped(cpu, at)
-            if self._under_way:
-                self._note_entry(cpu, at)
-            for task in self._pending:
-                for telling in self._partial.get(task, ()):
-                    telling.note_entry(cpu, at)
-            self._waits.entered(cpu, at)
+            if cpu in self._waits.by_cpu:
+                self._waits.entered(cpu, at)
 
-    def _note_entry(self, cpu: CpuId, at: Picoseconds) -> None:
-        """Keep that a CPU has entered the kernel, for shootdowns that have begun before."""
-        self._entries.append((cpu, at))
+    def _note_entries(self, entries: npt.NDArray[np.int64]) -> None:
+        """Keep that CPUs have entered the kernel, for shootdowns that have begun before."""
+        self._entries = np.concatenate([self._entries, entries])
         if len(self._entries) > self._most_entries:
             oldest = min(telling.began_ps for telling in self._under_way.values())
-            self._entries = [entry for entry in self._entries if entry[1] > oldest]
+            self._entries = self._entries[self._entries[:, 1] > oldest]
             self._most_entries = max(_ENTRIES, 2 * len(self._entries))
 
     def finish(self) -> None:

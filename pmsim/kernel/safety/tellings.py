@@ -6,7 +6,7 @@ the last handler began. Not what a protocol promises, but what happened.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
@@ -84,6 +84,7 @@ class Telling:
     known_closed_ps: Picoseconds | None = None
     unwaited: Sequence[Unwaited] = ()
     tells_all: bool = False
+    _out: frozenset[CpuId] = frozenset()  # the same as in `left_out`: there may be thousands
     revoked: tuple[Revoked, ...] = ()
 
     def __init__(
@@ -95,7 +96,6 @@ class Telling:
         self.began_ps = began_ps
         self.number = number
         self.entered: dict[CpuId, Picoseconds] = {}
-        self._out: frozenset[CpuId] = frozenset()
 
     def covers(self, page: int, pages: int, generation: int) -> bool:
         """Return whether it is about all of some pages, and about a change of them."""
@@ -110,7 +110,12 @@ class Telling:
 
     def tells(self, cpu: CpuId) -> bool:
         """Return whether it told a CPU, and did not leave it out."""
-        return (self.told is None or cpu in self.told) and cpu not in self.left_out
+        return (self.told is None or cpu in self.told) and cpu not in self._out
+
+    def told_of(self, n_cpus: int) -> list[CpuId]:
+        """Return the CPUs that it told, and did not leave out, of so many."""
+        told = range(n_cpus) if self.told is None else sorted(self.told)
+        return [cpu for cpu in told if cpu not in self._out]
 
     def note_call(self, targets: Sequence[CpuId] | None) -> None:
         """Note what became of a cross-call, as its initiator goes on."""
@@ -123,9 +128,7 @@ class Telling:
         if words[row + layout.C_LEFT_OUT] > 0:
             ends = function_ends(task)
             asked = machine.in_turn if self.told is None else self.told & machine.in_turn
-            self.left_out = tuple(
-                sorted(cpu for cpu in asked if ends[cpu] >= layout.INF and cpu != task.cpu)
-            )
+            self._leave_out(cpu for cpu in asked if ends[cpu] >= layout.INF and cpu != task.cpu)
             told += len(self.left_out)
         self.gone_ps = machine.fabric.own_function_end(task.cpu, told)
         if words[row + layout.C_RUNS_ON] or last >= layout.INF:
@@ -140,7 +143,7 @@ class Telling:
         now, n_cpus = self.task.machine.now, self.task.machine.n_cpus
         # Until a tick a CPU runs kernel code with what it has been left out of.
         until_tick = self.task.machine.rings is not None
-        self.left_out = () if until_tick else tuple(sorted(told.deferred))
+        self._leave_out(() if until_tick else told.deferred)
         self.unwaited = told.not_run(now)
         called = {one.cpu: one for one in self.unwaited}
         known = frozenset((*told.dropped, *self.left_out, *called))
@@ -150,14 +153,21 @@ class Telling:
         self.late = late_of(told, now)
         self.known_closed_ps = max(self.began_ps, told.closed_ps)
 
-    def note_entry(self, cpu: CpuId, at: Picoseconds) -> None:
-        """Note that a CPU has entered the kernel, and dropped everything."""
-        if at <= self.began_ps or cpu in self.entered:
+    def note_entries(self, cpus: Ints, at: Ints) -> None:
+        """Note that CPUs have entered the kernel, one after another, and dropped everything."""
+        if len(self.entered) == len(self.left_out):
             return
-        if len(self._out) < len(self.left_out):
-            self._out = frozenset(self.left_out)  # there may be thousands
-        if cpu in self._out:
-            self.entered[cpu] = at
+        first = np.full(self.task.machine.n_cpus, -1)
+        since = np.flatnonzero(at > self.began_ps)[::-1]
+        first[cpus[since]] = since  # of the entries of a CPU the last is written that stands here
+        rows = np.sort(first[first >= 0])
+        for cpu, when in zip(cpus[rows].tolist(), at[rows].tolist(), strict=True):
+            if cpu in self._out:
+                self.entered.setdefault(cpu, when)
+
+    def _leave_out(self, cpus: Iterable[CpuId]) -> None:
+        self.left_out = tuple(sorted(cpus))
+        self._out = frozenset(self.left_out)
 
     def has_been_run_on(self, cpu: CpuId) -> bool:
         """Return whether it was told a CPU that has dropped it, where others have not run it yet.
