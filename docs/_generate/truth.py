@@ -35,8 +35,10 @@ Published measurements, predicted by the model as it ships. A raw prediction rea
 test gives other figures to all of them, and sees that no prediction changes. A scaled one has one
 free factor, fitted at one point that the publication gives (or one key, where that is said). Which
 point may be fitted and which is predicted stands with the measurements (`pmsim/data/measurements`),
-and was fixed before the first fit. `pmsim reproduce NAME` runs one of these experiments,
-`make reproduce` all of them.
+and was fixed before the first fit; where something was chosen after figures had been seen, the
+experiment says what, and none of its points counts. Model and experiments have been mended since
+the first of these comparisons; the changelog says what was, and what it moved.
+`pmsim reproduce NAME` runs one of these experiments, `make reproduce` all of them.
 """
 
 ABSENT: Final = """\

@@ -135,6 +135,7 @@ def _curve(
         assumes=("Medians are compared with what the model says, which has no noise.",),
         missing=_MISSING,
         stands_in=False,
+        seen="",
         scenario=scenario_of(first, setup),
         observe=observable(first),
         unit="ns",

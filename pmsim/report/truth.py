@@ -78,6 +78,7 @@ def experiment_facts(one: Experiment) -> dict[str, str]:
         "source": one.source,
         "machine": one.machine,
         "assumed": " ".join(one.assumes),
+        "chosen after seeing": one.seen,
         "what the model lacks": one.missing,
     }
     return {name: text for name, text in facts.items() if text}

@@ -52,6 +52,13 @@ def truth_words(found: Reproduction) -> list[str]:
     if found.signs:
         right = sum(one.right for one in found.signs)
         said.append(f"Questions of yes or no: {right} of {len(found.signs)} answered as measured.")
+    seen = [one for one in found.experiments if one.seen]
+    if seen:
+        points = formatting.counted(sum(len(one.points) for one in seen), "point")
+        said.append(
+            f"Set up after their figures had been seen, and in none of these numbers: {points} of"
+            f" {', '.join(one.name for one in seen)}."
+        )
     return said
 
 
@@ -97,7 +104,8 @@ def _unit_note(experiment: Experiment) -> str:
     shape = "" if experiment.absolute else (
         "No platform stands for the machine: raw predictions do not count."
     )  # fmt: skip
-    return " ".join(filter(None, (unit, shape)))
+    seen = "Set up after these figures had been seen: none counts." if experiment.seen else ""
+    return " ".join(filter(None, (unit, shape, seen)))
 
 
 def _row(experiment: Experiment, one: Score, fitted: bool) -> tuple[Cell, ...]:

@@ -87,6 +87,9 @@ class Experiment:
         As its file says them.
     stands_in
         Whether the platform stands for another machine.
+    seen
+        What was chosen after its figures had been seen, so that none counts as predicted; empty
+        where nothing was.
     scenario
         What is run.
     observe, unit, clock
@@ -111,6 +114,7 @@ class Experiment:
     assumes: tuple[str, ...]
     missing: str
     stands_in: bool
+    seen: str
     scenario: Scenario = field(repr=False)
     observe: Observable
     unit: str
@@ -127,7 +131,10 @@ class Experiment:
         """The one point that a scaled prediction is fitted to: the last that may be.
 
         Points stand in the order of their axis, so it is the one nearest to what is predicted.
+        Where something was chosen after all had been seen, nothing is left to be predicted.
         """
+        if self.seen:
+            return None
         fitted = [point for point in self.points if point.use == "calibrate"]
         return fitted[-1] if fitted else None
 
@@ -240,6 +247,7 @@ class _Reader:
             assumes=tuple(map(_line, keys.assumes)),
             missing=_line(keys.missing),
             stands_in=keys.stands_in,
+            seen=_line(keys.seen),
             scenario=scenario,
             observe=keys.observe,
             unit=keys.unit,
@@ -286,7 +294,7 @@ class _Reader:
         return Point(
             name=keys.name or str(keys.measured),
             measured=str(keys.measured),
-            use=self._use(keys, node, measurements),
+            use=self._use(keys, node, measurements, whole.seen),
             at=keys.at,
             runs=changes,
             observed=self._observed(keys, node),
@@ -314,8 +322,11 @@ class _Reader:
                     found[name] = read
         return found
 
-    def _use(self, keys: PointKeys, node: Node, measurements: Measurements) -> Use:
-        """Return what a figure may be used for: its table says it, or the point itself."""
+    def _use(self, keys: PointKeys, node: Node, measurements: Measurements, seen: str) -> Use:
+        """Return what a figure may be used for: its table says it, or the point itself.
+
+        Where something was chosen after figures had been seen, they were used for that.
+        """
         place = find(node, ("measured",))
         try:
             use = measurements.use(str(keys.measured))
@@ -329,7 +340,7 @@ class _Reader:
             message = f"the table says that {keys.measured} is for '{use}'"
             hint = "leave 'use' out: the split stands with the measurements"
             self._faults.at(find(node, ("use",)), "conflict", message, hint)
-        return use or keys.use or "predict"
+        return "calibrate" if seen else use or keys.use or "predict"
 
     def _check_sum(self, text: str, known: Sequence[str], place: Node) -> None:
         try:

@@ -101,6 +101,11 @@ class ExperimentKeys(Keys):
         description="The table of measurements: one that pmsim ships (published, host_kvm_milan),"
         " or a CSV file beside this one.",
     )
+    seen: str = Field(
+        default="",
+        description="What was chosen after its figures had been seen, and what else would have"
+        " given. None of its points and questions counts as predicted then.",
+    )
     scenario: Any = Field(description="What is run.")
     observe: Observable = Field(description="What is read off a run.")
     unit: Unit = Field(description="What figures are told in.")

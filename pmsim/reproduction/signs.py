@@ -36,9 +36,11 @@ class Sign:
 
 
 def signs(experiments: Iterable[Experiment], predicted: Mapping[str, Predicted]) -> list[Sign]:
-    """Return the answers to all questions of experiments."""
+    """Return the answers to all questions of experiments that were not set up after seeing them."""
     found = []
     for experiment in experiments:
+        if experiment.seen:
+            continue
         raw = predicted[experiment.name].raw
         found += [
             Sign(

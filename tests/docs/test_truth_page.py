@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 import pmsim
+from docs._generate.truth import sentences
 from pmsim.report.truth_markdown import truth_markdown
 from pmsim.report.truth_tables import truth_words
+from tests.docs.prose import Prose
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "truth.md").read_text(encoding="utf-8")
@@ -29,6 +31,27 @@ def test_quick_experiments_are_predicted_as_the_page_says(name: str) -> None:
     rows = points(truth_markdown(pmsim.reproduce(name, workers=1)), name)
     assert len(rows) > 2
     assert points(PAGE, name) == rows
+
+
+def test_the_readme_begins_with_the_sentences_of_the_page() -> None:
+    said = sentences(PAGE)
+    assert len(said.splitlines()) == 6
+    assert said in README
+
+
+def test_the_changelog_says_what_the_page_comes_to() -> None:
+    raw = re.search(
+        r"Nothing fitted, (\d+) points: mean error (\S+ %), median (\S+ %);.* (\S+ %) too fast\.",
+        PAGE,
+    )
+    held = re.search(r"lie in theirs \((\S+ %)\)", PAGE)
+    assert raw is not None
+    assert held is not None
+    Prose("CHANGELOG.md").says(
+        f"All together, nothing fitted, the mean error of {raw[1]} points is {raw[2]} and the"
+        f" median {raw[3]}; {raw[4]} of times and rates are too fast, and {held[1]} of intervals"
+        " at 80 % hold."
+    )
 
 
 @pytest.mark.slow

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pmsim.report.truth_markdown import truth_markdown
+from pmsim.report.truth_tables import truth_words
 from pmsim.reproduction.reproduce import reproduce
 from pmsim.reproduction.reproduction import Reproduction
 from pmsim.reproduction.scores import error, sides
@@ -50,6 +52,27 @@ def test_what_raw_predictions_come_to_leaves_out_what_may_be_fitted(found: Repro
     assert raw.points == 2
     assert raw.mean_error == raw.median_error == pytest.approx((0.65 + 0.775) / 2)
     assert (raw.near, raw.within_factor, raw.too_fast) == (0, 0, 1)
+
+
+def test_nothing_counts_of_an_experiment_that_was_set_up_after_its_figures_had_been_seen(
+    tmp_path: Path,
+) -> None:
+    asked = "axis: CPUs\nsigns: [{says: more take longer, larger: A3, than: A2}]"
+    plain = EXPERIMENT.replace("axis: CPUs", asked)
+    known = reproduce(written(tmp_path, plain), workers=1)
+    assert known.raw is not None
+    assert len(known.signs) == 1
+    seen = reproduce(written(tmp_path, plain + "seen: 1 µs of delivery.\n"), workers=1)
+    assert seen.points["raw"].tolist() == known.points["raw"].tolist() == [5, 7, 9]
+    assert (seen.raw, seen.calibrated, seen.signs, seen.sides) == (None, None, [], [])
+    assert truth_words(seen) == [
+        "Set up after their figures had been seen, and in none of these numbers: 3 points of"
+        " one-by-one."
+    ]
+    page = truth_markdown(seen)
+    assert "- **chosen after seeing**: 1 µs of delivery." in page
+    assert "In µs. Set up after these figures had been seen: none counts." in page
+    assert "| one-by-one | 3 | 0 | - | - | - | - | - |" in page
 
 
 def test_an_experiment_is_better_only_if_it_beats_both_guesses(found: Reproduction) -> None:

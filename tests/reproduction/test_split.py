@@ -17,7 +17,7 @@ from pmsim.reproduction.predict import Predicted, predict
 from tests.reproduction.experiments import EXPERIMENT, written
 
 DATA = Path(pmsim.__file__).parent / "data"
-ROW = re.compile(r"\bM\d{4}\b")
+ROW = re.compile(r"\b[MP]\d{4}\b")
 
 
 def scrambled(experiment: Experiment, which: Callable[[Measured], bool]) -> Experiment:
