@@ -39,15 +39,14 @@ class Drops(NamedTuple):
     gone_ps: Ints
     closed_ps: Ints
 
-    def missing(self) -> list[CpuId]:
-        """Return the CPUs that do not drop it, as far as is known."""
-        found: list[CpuId] = np.flatnonzero(self.gone_ps >= layout.INF).tolist()
-        return found
+    def missing(self) -> bool:
+        """Return whether some CPUs do not drop it, as far as is known."""
+        return bool(self.gone_ps.max() >= layout.INF)
 
-    def late(self, now: Picoseconds) -> dict[CpuId, Picoseconds]:
-        """Return when those drop it that have not by an instant, but do."""
-        late = np.flatnonzero((self.gone_ps > now) & (self.gone_ps < layout.INF)).tolist()
-        return {cpu: int(self.gone_ps[cpu]) for cpu in late}
+    def still_open(self, now: Picoseconds) -> dict[CpuId, Picoseconds]:
+        """Return when those drop it that have not by an instant."""
+        cpus = np.flatnonzero(self.gone_ps > now)
+        return dict(zip(cpus.tolist(), self.gone_ps[cpus].tolist(), strict=True))
 
     def without(self, cpus: Sequence[CpuId]) -> Drops:
         """Return the same of all other CPUs."""
@@ -64,10 +63,6 @@ class Drops(NamedTuple):
         if not do.any():
             return 0, 0
         return int(self.gone_ps[do].max()), int(self.closed_ps[do].max())
-
-    def are_over(self, now: Picoseconds) -> bool:
-        """Return whether every CPU has dropped it by an instant."""
-        return bool(self.gone_ps.max() <= now)
 
 
 def drops_of(telling: Telling) -> Drops:

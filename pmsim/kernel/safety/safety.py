@@ -407,14 +407,15 @@ class Safety:
 
     def _relied_on_first(self, task: Task, one: Revocation, first: Drops, hazard: Hazard) -> None:
         """Look at the same where it is known of each CPU when it has."""
-        if first.are_over(task.now):
+        others = first.still_open(task.now)
+        if not others:
             return
-        missing, late = first.missing(), first.late(task.now)
-        told, still_open = one.left_out_by, {*missing, *late}
-        left = [] if told is None else [cpu for cpu in told.left_out if cpu in still_open]
-        others = still_open.difference(left)
-        never = [cpu for cpu in missing if cpu in others]
-        still = {cpu: at for cpu, at in late.items() if cpu in others}
+        told = one.left_out_by
+        left = [] if told is None else [cpu for cpu in told.left_out if cpu in others]
+        for cpu in left:
+            del others[cpu]
+        never = [cpu for cpu, at in others.items() if at >= layout.INF]
+        still = {cpu: at for cpu, at in others.items() if at < layout.INF}
         self.found.still_late(task, hazard, one.page, one.pages, still)
         one.gone_ps, one.closed_ps = first.without(left).over()
         self._waits.not_told(task, hazard, one, never)

@@ -6,7 +6,7 @@ of the same pages. Until then it is not known how long they could have used them
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,36 +24,33 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """What one CPU has still to drop.
+    """What some CPUs have still to drop.
 
     Attributes
     ----------
-    cpu
-        Which.
     since
-        It drops it with the first entry into the kernel after that.
+        Each drops it with its first entry into the kernel after that.
     page, pages, generation
         What was changed, and by which change.
-    violation
-        What it is where somebody has relied on it; None where that is noted already.
+    violations
+        What it is on each CPU where somebody has relied on it, and that is not noted already.
     is_kept
-        Whether that has happened for certain, whenever the CPU drops it.
+        Whether that has happened for certain, whenever a CPU drops it.
     revocation
         What is not gone before.
     """
 
-    cpu: CpuId
     since: Picoseconds
     page: int
     pages: Pages
     generation: int
-    violation: Violation | None
+    violations: Mapping[CpuId, Violation]
     is_kept: bool
     revocation: Revocation
 
-    def is_over(self, at: Picoseconds, keep: Callable[[Violation], None]) -> None:
-        """Note that the CPU has dropped it."""
-        violation, revocation = self.violation, self.revocation
+    def is_over(self, cpu: CpuId, at: Picoseconds, keep: Callable[[Violation], None]) -> None:
+        """Note that a CPU has dropped it."""
+        violation, revocation = self.violations.get(cpu), self.revocation
         if violation is not None and at > violation.from_ps:
             violation.to_ps = at
             if not self.is_kept:
@@ -88,13 +85,12 @@ class Waits:
 
     def not_told(self, task: Task, hazard: Hazard, one: Revocation, cpus: Sequence[CpuId]) -> None:
         """Note who was not told, until somebody else tells them, or they enter the kernel."""
-        page, pages, number = one.page, one.pages, one.generation
+        if not cpus:
+            return
+        page, pages = one.page, one.pages
         new = {found.cpu: found for found in self._found.on(task, hazard, page, pages, cpus)}
-        self._add(
-            [Waiting(cpu, task.now, page, pages, number, new.get(cpu), True, one) for cpu in cpus]
-        )
-        if cpus:
-            one.closed_ps = None
+        self._add(Waiting(task.now, page, pages, one.generation, new, True, one), cpus)
+        one.closed_ps = None
 
     def left_out(
         self,
@@ -106,12 +102,9 @@ class Waits:
     ) -> None:
         """Note who was left out of a shootdown, until it is known when they entered the kernel."""
         page, pages, number = one.page, one.pages, self._found.operation(task)
-        news, began = set(self._found.news(hazard, number, cpus)), telling.began_ps
-        waits = []
-        for cpu in cpus:
-            new = Violation(hazard, number, page, pages, cpu, task.now) if cpu in news else None
-            waits.append(Waiting(cpu, began, page, pages, one.generation, new, False, one))
-        self._add(waits)
+        news, now = self._found.news(hazard, number, cpus), task.now
+        new = {cpu: Violation(hazard, number, page, pages, cpu, now) for cpu in news}
+        self._add(Waiting(telling.began_ps, page, pages, one.generation, new, False, one), cpus)
         for cpu, at in telling.entered.items():
             self.entered(cpu, at)
 
@@ -135,20 +128,22 @@ class Waits:
 
     def finish(self) -> None:
         """Note that the run is over: who has not dropped it by now does not in it."""
-        for some in self.by_cpu.values():
+        for cpu, some in self.by_cpu.items():
             for one in some:
-                if one.violation is not None and not one.is_kept:
-                    self._keep(one.violation)
+                if cpu in one.violations and not one.is_kept:
+                    self._keep(one.violations[cpu])
         self.by_cpu.clear()
 
-    def _add(self, some: Sequence[Waiting]) -> None:
+    def _add(self, one: Waiting, cpus: Sequence[CpuId]) -> None:
         """Wait for some CPUs; when the others have dropped what was revoked is known by now."""
-        for one in some:
-            self.by_cpu.setdefault(one.cpu, []).append(one)
-            one.revocation.open_on += 1
-            one.revocation.late_ps = max(one.revocation.late_ps, one.revocation.gone_ps or 0)
-        for one in some:
-            one.revocation.gone_ps = None
+        if not cpus:
+            return
+        for cpu in cpus:
+            self.by_cpu.setdefault(cpu, []).append(one)
+        revocation = one.revocation
+        revocation.open_on += len(cpus)
+        revocation.late_ps = max(revocation.late_ps, revocation.gone_ps or 0)
+        revocation.gone_ps = None
 
     def _are_over(self, cpu: CpuId, at: Picoseconds, which: Callable[[Waiting], bool]) -> None:
         waiting = self.by_cpu.pop(cpu, [])
@@ -158,4 +153,4 @@ class Waits:
         if left:
             self.by_cpu[cpu] = left
         for one in over:
-            one.is_over(at, self._keep)
+            one.is_over(cpu, at, self._keep)
