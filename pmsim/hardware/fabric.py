@@ -200,8 +200,6 @@ class Fabric:
             header[layout.SEND] += host.exit
             header[layout.KICK] = host.kick
             header[layout.ENTRY] += host.inject
-        alike = ticks is not None and not isolated and header[layout.DEFERS] == layout.NONE
-        header[layout.TICKS_ALIKE] = int(alike)
         for index, value in header.items():
             self.state[index] = value
         self._clear_rows()
@@ -237,9 +235,11 @@ class Fabric:
             **dict.fromkeys((layout.USERS_AT, layout.LEFT_OUT_AT, layout.OWING_AT), in_a_set),
             layout.UNSETTLED_AT: 2 * n + 2,
             layout.LAZY_AT: n * n if notes else 0,
-            layout.CALLING_AT: in_a_set if notes else 0,
+            **dict.fromkeys((layout.CALLING_AT, layout.TICKING_AT), in_a_set if notes else 0),
             layout.TALLY_AT: n + 1 if notes else 0,
             layout.REACH_AT: layout.REACH_ROW * n if notes else 0,
+            layout.SEEN_AT: n,
+            layout.LOOKS_AT: n if notes else 0,
             layout.LOG_AT: (1 + layout.LOG_COLUMN) * layout.LOG_ROW,
             layout.DROPS_AT: (layout.DROPS_BUFFERED + layout.MOST_LOOKS + 6 * n) * layout.DROP_ROW,
             layout.RECORDS_AT: layout.RECORDS * layout.RECORD_ROW,

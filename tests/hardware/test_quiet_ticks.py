@@ -89,7 +89,7 @@ def ticking_program(source: Source, max_cpus: int = 8) -> Program:
         return (*steps, (source.choice(("compute", "user", "kernel")), 30 * tick))
 
     callers = [source.integer(0, n_cpus - 1) for _ in range(source.choice((1, 1, 1, 2)))]
-    idle = source.integer(0, n_cpus - 1) if source.chance(10) else None
+    idle = source.integer(0, n_cpus - 1) if source.chance(25) else None
     tasks = tuple(
         TaskSpec(
             cpu, cpu, source.choice((0, 0, 1, 4)), (calls if cpu in callers else computes)(cpu)
@@ -97,7 +97,10 @@ def ticking_program(source: Source, max_cpus: int = 8) -> Program:
         for cpu in range(n_cpus)
         if cpu != idle
     )
-    isolated = (n_cpus - 1,) if source.chance(10) else ()
+    some = source.chance(35)
+    isolated = tuple(
+        cpu for cpu in range(n_cpus) if some and cpu not in callers and source.chance(60)
+    )
     program = replace(program, costs=costs, tasks=tasks, isolated=isolated)
     return replace(program, shootdown=Shootdown(LATR), repeat_sync="none")
 
@@ -308,6 +311,36 @@ def met_at(offset: int, caller: int, **changes: Any) -> Program:
         shootdown=Shootdown(LATR), latr=LatrCosts(save=1, scan=scan, sweep=1, tick=TICK, ring=2),
         invlpg=4, flush_all=6, walk=1, **more,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("isolated", [(), (0,), (1, 3), (0, 1, 3, 4)])
+@pytest.mark.parametrize("pages", [1, 40])
+def test_a_tick_leaves_out_who_is_isolated_at_every_moment_of_a_call(
+    isolated: tuple[int, ...], pages: int
+) -> None:
+    met = 0
+    for offset in range(0, LENGTH, 2 if pages == 1 else 3):
+        one = replace(met_at(offset, 2, pages=pages, entry=9), isolated=isolated)
+        result = assert_nobody_can_tell(one)
+        assert isinstance(result, Result)
+        assert [result.cpus[cpu].handlers for cpu in isolated] == [1] * len(isolated)  # the call's
+        met += machine_of(one).fabric.state[layout.QUIET_MET] == 3 * TICK
+    assert pages > 33 or met > 5
+
+
+def test_an_isolated_cpu_has_had_no_ticks_when_another_task_comes() -> None:
+    # Two ticks come while one program has CPU 1, a third as another one waits for it. Each takes
+    # 3 + 2 * 1 + 2 = 7, and comes to CPU 0, which computes.
+    waits = on(1, ("sleep", 2 * TICK + 50), compute(10))
+    one = program(
+        waits, on(1, ("user", 3 * TICK + TICK // 2)), on(0, compute(3 * TICK + 40)),
+        topology=Topology(packages=1, cores=2), shootdown=Shootdown(LATR),
+        latr=LatrCosts(save=1, scan=1, sweep=1, tick=TICK, ring=2), entry=3, exit=2,
+        isolated=(1,),
+    )  # fmt: skip
+    busy, shared = run_unwatched(one).cpus
+    assert (busy.stolen, busy.handlers) == (3 * 7, 3)
+    assert (shared.stolen, shared.handlers) == (7, 1)
 
 
 @pytest.mark.parametrize(

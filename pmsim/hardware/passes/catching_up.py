@@ -12,7 +12,15 @@ from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.losses import charge, take_from
 from pmsim.hardware.passes.refill import empty_tlb, flush_again, flush_tlb, refill_of
 from pmsim.hardware.passes.rows import entry_of, from_user, row_of, still_runs
-from pmsim.hardware.passes.shared import is_shared, place_tick, place_ticks, pushed_back, tally
+from pmsim.hardware.passes.sets import has
+from pmsim.hardware.passes.shared import (
+    is_shared,
+    length_of_tick,
+    place_tick,
+    place_ticks,
+    pushed_back,
+    tally,
+)
 from pmsim.hardware.passes.turns import goes_on, in_turns
 
 
@@ -23,14 +31,70 @@ def record_of(S: State, number: int) -> int:
 
 
 @compiled
+def note_seen(S: State, c: int) -> None:
+    """CPU ``c`` has caught up with all quiet events so far."""
+    r = row_of(c)
+    S[S[SEEN_AT] + c] = S[QUIET_CALLS]
+    S[r + SEEN_STOLEN] = S[QUIET_STOLEN]
+    S[r + SEEN_SHARED] = tally(S, S[TALLY_AT], c)
+
+
+@compiled
+def _seen_stolen(S: State, c: int, seen: int) -> int:
+    """Return what those quiet events had stolen by now that ``c`` has caught up with."""
+    ticks = seen - S[QUIET_BEGAN]
+    return S[row_of(c) + SEEN_STOLEN] if ticks % TICKS else ticks // TICKS * length_of_tick(S)
+
+
+@compiled
+def _seen_shared(S: State, c: int) -> int:
+    """Return how many handlers had been shared on ``c`` by those."""
+    has_calls = (S[S[SEEN_AT] + c] - S[QUIET_BEGAN]) % TICKS
+    return S[row_of(c) + SEEN_SHARED] if has_calls else 0
+
+
+@compiled
 def catch_up(S: State, c: int) -> None:
     """Take the quiet events into account that there were since ``c`` was last looked at."""
+    seen = S[S[SEEN_AT] + c]
+    if seen != S[QUIET_CALLS]:
+        catch_up_for_good(S, c, seen)
+        note_seen(S, c)
+
+
+@compiled
+def only_ticks(S: State) -> bool:
+    """Return whether all quiet events that CPUs may not know of are ticks that met nothing.
+
+    Their handlers have begun, and nothing can be taken with them.
+    """
+    has_called = S[QUIET_CALLED] > S[QUIET_BEGAN]
+    return S[QUIET_TICKED] > S[QUIET_BEGAN] and not has_called and S[QUIET_TICK] + S[ENTRY] < S[NOW]
+
+
+@compiled
+def catch_up_with_ticks_alone(S: State, c: int, seen: int) -> None:
+    """Let a CPU catch up where that is so; that it has is for the caller to note."""
+    if has(S, S[TICKING_AT], c):
+        retire_known(S, c, S[QUIET_TICK] - 1)
+        place_ticks(S, c, (S[QUIET_CALLS] - seen) // TICKS)
+        S[S[LOOKS_AT] + c] = S[QUIET_LOOKED]
+
+
+@compiled
+def catch_up_for_good(S: State, c: int, seen: int) -> None:
+    """Do the same for a CPU that has seen so many of them; that it has is for the caller to note.
+
+    Where all others catch up, too, ``SEEN_AT`` is enough for that: the next quiet event is the
+    first then that anybody does not know of.
+    """
     r = row_of(c)
-    behind = S[QUIET_CALLS] - S[r + SEEN]
-    if behind == 0:
-        return
-    if not in_turns(S) and not goes_on(S) and S[r + SEEN] < S[QUIET_TICKED]:
-        _catch_up_with_ticks(S, c)
+    behind = S[QUIET_CALLS] - seen
+    if not in_turns(S) and not goes_on(S) and seen < S[QUIET_TICKED]:
+        if has(S, S[TICKING_AT], c):
+            _catch_up_with_ticks(S, c)
+        else:
+            _catch_up_without_ticks(S, c, seen)
         return
     retire_known(S, c, S[QUIET_AT])
     kind = S[QUIET_KIND]
@@ -39,19 +103,28 @@ def catch_up(S: State, c: int) -> None:
         at_first = max(first, S[QUIET_AT_FIRST])
         owe(S, c, first, S[QUIET_NUMBER], S[QUIET_AT], at_first)
     elif kind & ~1 == QUIET_SERVED:
-        _catch_up_with_services(S, r, kind - QUIET_SERVED)
+        _catch_up_with_services(S, c, kind - QUIET_SERVED)
     else:
-        _catch_up_with_calls(S, c, behind, 0, 0, S[QUIET_STOLEN] - S[r + SEEN_STOLEN])
-    S[r + SEEN] = S[QUIET_CALLS]
-    S[r + SEEN_STOLEN] = S[QUIET_STOLEN]
+        _catch_up_with_calls(S, c, behind, 0, 0, S[QUIET_STOLEN] - _seen_stolen(S, c, seen))
 
 
 @compiled
 def catch_up_all(S: State) -> None:
     """Let every CPU know of all quiet events so far."""
     if S[BEHIND]:
+        ticks_alone = only_ticks(S)
         for c in range(S[N_CPUS]):
-            catch_up(S, c)
+            at = S[SEEN_AT] + c
+            if at < 0 or at > FAR:
+                break  # never happens, as in `calls.send`
+            seen = S[at]
+            if seen == S[QUIET_CALLS]:
+                continue
+            if ticks_alone:
+                catch_up_with_ticks_alone(S, c, seen)
+            else:
+                catch_up_for_good(S, c, seen)
+            S[at] = S[QUIET_CALLS]
         S[BEHIND] = 0
 
 
@@ -61,31 +134,38 @@ def _catch_up_with_ticks(S: State, c: int) -> None:
 
     Of those before the call the sums are enough, less what CPUs save where a handler is shared.
     """
-    r = row_of(c)
-    if S[QUIET_KIND] >= QUIET_DROPPING and S[r + SEEN] < S[QUIET_CALLED]:
+    at = S[SEEN_AT] + c
+    if S[QUIET_KIND] >= QUIET_DROPPING and S[at] < S[QUIET_CALLED]:
         _catch_up_with_missed_tick(S, c)
-    behind = S[QUIET_CALLED] - S[r + SEEN]
-    ticks = (S[QUIET_CALLS] - max(S[QUIET_CALLED], S[r + SEEN])) // TICKS
-    shared = tally(S, S[TALLY_AT], c)
+    behind = S[QUIET_CALLED] - S[at]
+    ticks = (S[QUIET_CALLS] - max(S[QUIET_CALLED], S[at])) // TICKS
     met = behind >= 0 and S[QUIET_MET] >= 0
     if behind > 0:
         retire_known(S, c, S[QUIET_AT])
-        before = shared - S[r + SEEN_SHARED]
+        before = tally(S, S[TALLY_AT], c) - _seen_shared(S, c)
         if met:
             before -= is_shared(S, c, S[QUIET_MET] - S[QUIET_AT])
-        stolen = S[CALLED_STOLEN] - S[r + SEEN_STOLEN] - before * (S[ENTRY] + S[EXIT])
+        stolen = S[CALLED_STOLEN] - _seen_stolen(S, c, S[at]) - before * (S[ENTRY] + S[EXIT])
         _catch_up_with_calls(S, c, behind % TICKS, behind // TICKS, before, stolen)
     if met:
         retire_known(S, c, S[QUIET_MET] - 1)
-        place_tick(S, c, S[QUIET_MET])
+        place_tick(S, c, S[QUIET_MET], S[N_CPUS] * S[SCAN], NONE)
         ticks -= 1
     if ticks > 0:
         retire_known(S, c, S[QUIET_TICK] - 1)
         place_ticks(S, c, ticks)
-    S[r + LOOKED_AT] = S[QUIET_LOOKED]
-    S[r + SEEN] = S[QUIET_CALLS]
-    S[r + SEEN_STOLEN] = S[QUIET_STOLEN]
-    S[r + SEEN_SHARED] = shared
+    S[S[LOOKS_AT] + c] = S[QUIET_LOOKED]
+
+
+@compiled
+def _catch_up_without_ticks(S: State, c: int, seen: int) -> None:
+    """Take quiet events into account on a CPU to which the ticks among them did not come."""
+    calls = (S[QUIET_CALLS] - seen) % TICKS
+    if calls > 0:
+        retire_known(S, c, S[QUIET_AT])
+        stolen = S[CALLED_STOLEN] - _seen_stolen(S, c, seen)
+        stolen -= (S[QUIET_CALLED] - seen) // TICKS * length_of_tick(S)
+        _catch_up_with_calls(S, c, calls, 0, 0, stolen)
 
 
 @compiled
@@ -95,16 +175,17 @@ def _catch_up_with_missed_tick(S: State, c: int) -> None:
     It may have changed when the CPU's TLB was emptied.
     """
     r = row_of(c)
-    if S[r + SEEN] % TICKS == S[QUIET_BEGAN] % TICKS:
+    seen = S[S[SEEN_AT] + c]
+    if seen % TICKS == S[QUIET_BEGAN] % TICKS:
         return
-    at = record_of(S, S[r + SEEN] - 1)
+    at = record_of(S, seen - 1)
     tick = S[at + RECORD_MET]
-    if S[at + RECORD_NUMBER] != S[r + SEEN] or tick < 0:
+    if S[at + RECORD_NUMBER] != seen or tick < 0:
         return
     retire_known(S, c, tick - 1)
-    place_tick(S, c, tick)
-    S[r + SEEN] += TICKS
-    S[r + SEEN_STOLEN] += S[ENTRY] + S[N_CPUS] * S[SCAN] + S[EXIT]
+    place_tick(S, c, tick, S[N_CPUS] * S[SCAN], NONE)
+    S[S[SEEN_AT] + c] = seen + TICKS
+    S[r + SEEN_STOLEN] += length_of_tick(S)
     S[r + SEEN_SHARED] += is_shared(S, c, tick - S[at + RECORD_TIME])
 
 
@@ -164,7 +245,7 @@ def _drop_behind(S: State, c: int, count: int, arrives: int, shared: int) -> Non
     user = from_user(S, r)
     entry = S[ENTRY_FLUSH] if user else 0
     full = FULL if user else S[QUIET_COST] & FULL
-    first = S[r + SEEN]
+    first = S[S[SEEN_AT] + c]
     at = record_of(S, first)
     if user:
         drop_all(S, c, S[at + RECORD_TIME] + arrives + S[ENTRY] + entry)
@@ -186,9 +267,9 @@ def _drop_behind(S: State, c: int, count: int, arrives: int, shared: int) -> Non
 
 
 @compiled
-def _since(S: State, at: int) -> int:
-    """Return how long after the call of a record a tick met it; `NONE` if none has."""
-    if S[at + RECORD_MET] < 0:
+def _since(S: State, c: int, at: int) -> int:
+    """Return how long after the call of a record a tick met it on ``c``; `NONE` if none has."""
+    if S[at + RECORD_MET] < 0 or has(S, S[TICKING_AT], c) == 0:
         return NONE
     return S[at + RECORD_MET] - S[at + RECORD_TIME]
 
@@ -196,24 +277,27 @@ def _since(S: State, at: int) -> int:
 @compiled
 def _is_met(S: State, c: int, at: int) -> int:
     """Return 1 if the call of a record shared a handler with a tick on ``c``."""
-    return is_shared(S, c, _since(S, at))
+    return is_shared(S, c, _since(S, c, at))
 
 
 @compiled
 def _clock_at(S: State, c: int, at: int, arrives: int) -> int:
     """Return what the clock of ``c`` shows as the handler of a call starts, were none shared."""
-    r = row_of(c)
-    stolen = S[r + PLAN_STOLEN] + S[at + RECORD_STOLEN] - S[r + SEEN_STOLEN]
-    return S[at + RECORD_TIME] + arrives - stolen + pushed_back(S, c, _since(S, at))
+    seen = S[S[SEEN_AT] + c]
+    stolen = S[row_of(c) + PLAN_STOLEN] + S[at + RECORD_STOLEN] - _seen_stolen(S, c, seen)
+    if S[QUIET_TICKED] > 0 and has(S, S[TICKING_AT], c) == 0:
+        stolen -= (S[at + RECORD_NUMBER] - seen) // TICKS * length_of_tick(S)
+    return S[at + RECORD_TIME] + arrives - stolen + pushed_back(S, c, _since(S, c, at))
 
 
 @compiled
-def _catch_up_with_services(S: State, r: int, empties: int) -> None:
+def _catch_up_with_services(S: State, c: int, empties: int) -> None:
     """Charge a CPU for services of invalidations, one by one or, where they are alike, at once.
 
     They are once the CPU neither stands still nor has just begun: then each takes the whole loss.
     """
-    first = S[r + SEEN]
+    r = row_of(c)
+    first = S[S[SEEN_AT] + c]
     count = S[QUIET_CALLS] - first
     if S[r + MODE] != M_COMPUTE:
         if empties:

@@ -233,7 +233,7 @@ def plan(S: State, c: int) -> None:
             S[e + E_META] = (S[e + E_META] & 0xFFFFFFFF) | (user << 35 | reason << 32)
             reason = R_RIDE
             if k == S[N_CPUS]:  # a tick of its own
-                if S[r + TICK_SEES] >= 0:
+                if S[e + E_SEES] >= 0:
                     full |= SWEEPS
                 S[e + E_ACK] = done
             elif last == 0:

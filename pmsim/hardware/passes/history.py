@@ -78,9 +78,9 @@ def note_drop(S: State, c: int, first: int, last: int, at: int, order: int) -> N
 @compiled
 def _tick_is_over(S: State, c: int, at: int) -> None:
     """The function of a tick's handler ends at an instant: what the tick saw is dropped then."""
-    r = row_of(c)
-    if S[r + TICK_SEES] >= 0:
-        note_drop(S, c, max(0, S[r + WAS_IDLE] - 1), NONE, at, S[r + TICK_SEES])
+    sees = S[entry_of(S, S[N_CPUS], c) + E_SEES]
+    if sees >= 0:
+        note_drop(S, c, max(0, S[row_of(c) + WAS_IDLE] - 1), NONE, at, sees)
 
 
 @compiled

@@ -90,19 +90,23 @@ USERS_AT, LEFT_OUT_AT, OWING_AT = 99, 100, 101
 # of calls that nobody waits for (`unwaited`): whether there may be any; of the next call whether it
 # is one, which part of it is made (0: all, or the last), how many targets have it queued already
 GOES_ON, UNWAITED, PART, READY = range(102, 106)
-# quiet ticks (`quiet_ticks`): whether there may be any; among quiet events the numbers, from 1 on,
-# of the last call and of the last tick; what had been stolen by that call, its own share included;
-# when the tick was, and how many notes there had been before; and when a tick met the call (`NONE`:
-# none has)
-TICKS_ALIKE, QUIET_CALLED, QUIET_TICKED, CALLED_STOLEN, QUIET_TICK, QUIET_LOOKED, QUIET_MET = range(
-    106, 113
-)
+# quiet ticks (`quiet_ticks`): among quiet events the numbers, from 1 on, of the last call and of
+# the last tick; what had been stolen by that call, its own share included; when the tick was, and
+# how many notes there had been before; and when a tick met the call (`NONE`: none has)
+QUIET_CALLED, QUIET_TICKED, CALLED_STOLEN, QUIET_TICK, QUIET_LOOKED, QUIET_MET = range(106, 112)
+# a set of CPUs (`sets`): those to which ticks come; and how many others there are
+TICKING_AT, UNTICKED = 112, 120
 # what tells whether a tick is one: whether no handler has been planned one by one since the last
-# quiet call, how many notes wait for CPUs, and how many CPUs are in a switch that drops some
+# quiet call, how many notes wait for CPUs to which ticks come, and how many CPUs are in a switch
+# that drops some
 UNDISTURBED, NOTES_WAITING, SWITCHES_SEE = 113, 114, 115
 # a set of CPUs (`sets`): those that have a call in flight, on a machine that ticks; how often each
-# shared a handler (`shared.tally`); what a tick has to know of one CPU's calls, and whose (plus 1)
-CALLING_AT, TALLY_AT, REACH_AT, REACH_OF = range(116, 120)
+# shared a handler (`shared.tally`), and whether any did; what a tick has to know of one CPU's
+# calls, and whose (plus 1)
+CALLING_AT, TALLY_AT, REACH_AT, REACH_OF, TALLIED = 116, 117, 118, 119, 121
+# for each CPU, one behind the other: how many quiet events it has caught up with, and how many
+# notes there had been in all when it last looked
+SEEN_AT, LOOKS_AT = 122, 123
 HEADER = 128  # a row begins where a pair of lines of the cache does
 
 # --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---
@@ -138,13 +142,11 @@ C_LOCAL, C_PHASE, C_KIND, C_CAUSE, C_OPERATION, C_PAGES, C_VISITED, C_INVALIDATI
 I_SERVED, I_SERVICE, I_EMPTIES = C_LOCAL_END, C_LOCAL, C_FIRST
 I_TRIP, I_REPEAT, I_BEFORE = C_LINE, C_VISITED, C_MAX
 REPEATED = -2
-# plane 3: accounts; how many lower CPUs quiet calls leave out, and those that this CPU has caught
-# up with (in one line of the cache, as all do that at a time); and what its own are like
+# plane 3: accounts; how many lower CPUs quiet calls leave out; what had been stolen, and how many
+# handlers shared, by those that this CPU has caught up with, if there are calls among them; and
+# what its own are like
 BUSY, SPIN, IRQS_OFF, IDLE, REFILL = range(3 * PLANE, 3 * PLANE + 5)
-LEFT_OUT_BELOW, SEEN, SEEN_STOLEN = range(3 * PLANE + 5, 3 * PLANE + 8)
-SEEN_SHARED = (
-    LEFT_OUT_BELOW  # where ticks are quiet, of its shared handlers; nobody is left out there
-)
+LEFT_OUT_BELOW, SEEN_STOLEN, SEEN_SHARED = range(3 * PLANE + 5, 3 * PLANE + 8)
 Q_KNOWN, Q_SENT, Q_LAST, Q_LINE, Q_MAX, Q_SLOWEST = range(3 * PLANE + 8, 3 * PLANE + 14)
 # of idleness that is over: what was stolen from it, and by how many handlers; while it lasts, the
 # handlers before it are taken off
@@ -177,12 +179,9 @@ I_FARTHEST = (
     5 * PLANE + 14
 )  # plus 1, the longest round trip of this CPU's invalidations; 0: unknown
 # plane 6, of frees: how many notes wait for the CPU, how many of these are of the latest instant,
-# and which that is; how many notes there had been in all when it last looked, when its waiting tick
-# came, and when the switch under way began (`NONE`: it has nothing to drop), and when the CPU had
-# gone idle before that (0: it had not)
-NOTES, NEW_NOTES, NOTED_AT, LOOKED_AT, TICK_SEES, SWITCH_SEES, IDLE_FROM = range(
-    6 * PLANE, 6 * PLANE + 7
-)
+# and which that is; how many notes there had been in all when the switch under way began (`NONE`:
+# it has nothing to drop), and when the CPU had gone idle before that (0: it had not)
+NOTES, NEW_NOTES, NOTED_AT, SWITCH_SEES, IDLE_FROM = range(6 * PLANE, 6 * PLANE + 5)
 Q_FIRST = 6 * PLANE + 7  # of the CPU's quiet calls, the first target
 SENT = 6 * PLANE + 8  # an account: the CPU's calls
 KERNEL_DEBT = 6 * PLANE + 9  # what is left of a debt for the kernel's entries that was paid in part
@@ -226,6 +225,7 @@ TASK_ROW = 11
 
 # --- an entry: one call at one target -------------------------------------------------------------
 E_QUEUED, E_ARRIVES, E_COST, E_ACK, E_START, E_META, E_PREFIX, E_NEXT = range(8)
+E_SEES = E_PREFIX  # of a tick: how many notes there had been (`NONE`: it has nothing to drop)
 ENTRY_ROW = 8
 # `E_COST` is eight times the function's cost, plus 2 where it is acknowledged at its start, plus
 # what it empties (below). `E_META` holds, from bit 32 on, why the handler started when it did; from

@@ -10,6 +10,7 @@ from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.refill import kernel_debt
 from pmsim.hardware.passes.rows import row_of
+from pmsim.hardware.passes.ticks import begin_ticks, end_ticks
 from pmsim.hardware.passes.turns import in_turns, run_by, run_from
 
 
@@ -33,6 +34,7 @@ def begin_idleness(S: State, c: int, stolen: int) -> None:
     S[r + IDLE_SINCE] = S[NOW]
     if S[TICK] > 0:
         S[r + WAS_IDLE] = S[NOW] + 1
+        end_ticks(S, c)
     S[IDLE_CPUS] += 1
     S[r + WOKEN] -= begun_by(S, c, S[NOW])
 
@@ -42,6 +44,8 @@ def end_idleness(S: State, c: int) -> None:
     """A task is there again; what handlers took of ``c`` meanwhile, they took from nobody."""
     r = row_of(c)
     S[r + IDLE_SINCE] = NONE
+    if S[TICK] > 0:
+        begin_ticks(S, c)
     S[IDLE_CPUS] -= 1
     S[r + AWAKE] += stolen_by(S, c, S[NOW]) - S[r + SINCE_STOLEN]
     S[r + WOKEN] += begun_by(S, c, S[NOW])
@@ -90,6 +94,8 @@ def begin_compute(S: State, c: int, work: int, kind: int) -> int:
         return 0
     occupy(S, c, M_COMPUTE, debt + work)
     S[r + COMPUTES] = kind
+    if S[TICK] > 0 and kind == DO_USER and S[r + ISOLATED] and S[r + READY_HEAD] < 0:
+        end_ticks(S, c)
     S[r + DEBT] = debt
     S[r + DEBT_AT] = 0
     need = S[r + NEED]

@@ -16,7 +16,7 @@ No quiet call has jitter, which differs from target to target.
 
 from __future__ import annotations
 
-from pmsim.hardware.passes.catching_up import catch_up_all, record_of, retire
+from pmsim.hardware.passes.catching_up import catch_up_all, note_seen, record_of, retire
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.losses import share_of
@@ -28,6 +28,7 @@ from pmsim.hardware.passes.rows import (
     row_of,
     still_runs,
 )
+from pmsim.hardware.passes.shared import forget_tallies
 from pmsim.hardware.passes.turns import in_turns
 
 
@@ -55,6 +56,8 @@ def join(S: State, kind: int) -> None:
         S[BEHIND] = 1
         S[QUIET_KIND] = kind
         S[QUIET_BEGAN] = S[QUIET_CALLS]
+        S[QUIET_STOLEN] = 0
+        forget_tallies(S)
         S[LEAST_GAP] = INF
         S[LEAST_SLACK] = INF
 
@@ -101,7 +104,7 @@ def put_off_quietly(S: State, i: int) -> None:
     S[QUIET_CALLS] += 1
     S[QUIET_FROM] = NONE
     S[QUIET_AT] = S[NOW]
-    S[row_of(i) + SEEN] = S[QUIET_CALLS]
+    note_seen(S, i)
 
 
 @compiled
@@ -153,8 +156,7 @@ def send_quietly(S: State, D: Codes, i: int, left_out: int, cost: int, flags: in
     S[QUIET_MET] = NONE
     S[UNDISTURBED] = 1
     S[LATEST_END] = S[NOW] + S[o + Q_LATE] + stolen
-    S[o + SEEN] = S[QUIET_CALLS]
-    S[o + SEEN_STOLEN] = S[QUIET_STOLEN]
+    note_seen(S, i)
     S[o + C_FIRST] = S[o + Q_FIRST]
     S[o + C_LOCAL_END] = S[NOW] + S[o + Q_SENT]
     S[o + C_LINE] = S[o + Q_LINE]

@@ -1,28 +1,30 @@
 """Ticks that meet nothing, or one quiet call: known whole, without a look at any CPU.
 
-A tick comes to all CPUs at one instant. It is quiet if all of them are busy and have interrupts on,
-nobody has been left a note, and all handlers are over or belong to one quiet call. CPUs catch up
-with it as with quiet calls (`catching_up.catch_up`, `shared`). Those that have a call in flight
-themselves, and interrupts off, perhaps, are planned one by one.
+A tick comes at one instant to all CPUs but those that are idle, or isolated while one program has
+them. It is quiet if all of these have interrupts on, nobody has been left a note, and all handlers
+are over or belong to one quiet call. CPUs catch up with it as with quiet calls
+(`catching_up.catch_up`, `shared`), and those to which none comes leave it out. Those that have a
+call in flight themselves, and interrupts off, perhaps, are planned one by one.
 
 The call that it meets is queued at one CPU after the other, ``queue`` apart. Where it was queued by
 then it is acknowledged as ever. On the others the tick comes first: those on which it takes the
 call along acknowledge at the same instant, the rest when the tick's handler is over, or the
 interrupt has arrived after that. So the end of the call is known from the first CPU of either part
-and from the largest of a - prefix of the second, whatever the number of CPUs.
+and from the largest of a - prefix of the second, whatever the number of CPUs; of those to which no
+tick comes, only the few are looked at that stand where the others' takes the call along.
 """
 
 from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_step
-from pmsim.hardware.passes.catching_up import record_of, retire
+from pmsim.hardware.passes.catching_up import note_seen, record_of, retire
 from pmsim.hardware.passes.handlers import visited_at
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.quiet import gap_before, join
 from pmsim.hardware.passes.rows import entry_of, row_of, still_runs
-from pmsim.hardware.passes.sets import first_of
-from pmsim.hardware.passes.shared import count_between, tally, tick_is_first
+from pmsim.hardware.passes.sets import first_of, has
+from pmsim.hardware.passes.shared import count_between, length_of_tick, tick_is_first
 from pmsim.hardware.passes.ticks import notes_before, sweep_length, tick_on, tick_one_by_one
 from pmsim.hardware.passes.turns import goes_on, in_turns
 
@@ -40,9 +42,7 @@ def tick(S: State) -> None:
 @compiled
 def _is_quiet(S: State) -> bool:
     """Return whether a tick now meets nothing, or nothing but the last quiet call."""
-    if not S[TICKS_ALIKE] or S[IDLE_CPUS] > 0 or S[LATEST_FLOOR] > S[NOW]:
-        return False
-    if S[NOTES_WAITING] > 0 or S[SWITCHES_SEE] > 0:
+    if S[LATEST_FLOOR] > S[NOW] or S[NOTES_WAITING] > 0 or S[SWITCHES_SEE] > 0:
         return False
     if S[BEHIND] and QUIET_PLAIN < S[QUIET_KIND] < QUIET_DROPPING:
         return False
@@ -63,7 +63,7 @@ def _meets_one_call(S: State) -> bool:
 @compiled
 def _tick_quietly(S: State) -> None:
     """Tell all CPUs of the tick: those that have a call in flight now, the others later."""
-    stolen = S[ENTRY] + sweep_length(S, 0) + S[EXIT]
+    stolen = length_of_tick(S)
     if S[BEHIND] == 0:  # else it goes with calls of any kind
         join(S, QUIET_PLAIN)
     if S[LATEST_END] < S[NOW]:
@@ -75,13 +75,13 @@ def _tick_quietly(S: State) -> None:
         c = first_of(S, S[CALLING_AT], c + 1, S[N_CPUS])
         retire(S, c, S[NOW] - 1)
         tick_on(S, c)
-        r = row_of(c)
-        S[r + SEEN] = S[QUIET_CALLS] + TICKS
-        S[r + SEEN_STOLEN] = S[QUIET_STOLEN] + stolen
-        S[r + SEEN_SHARED] = tally(S, S[TALLY_AT], c)
     S[QUIET_CALLS] += TICKS
     S[QUIET_STOLEN] += stolen
     S[QUIET_TICKED] = S[QUIET_CALLS]
+    c = NONE
+    for _ in range(S[IN_FLIGHT]):
+        c = first_of(S, S[CALLING_AT], c + 1, S[N_CPUS])
+        note_seen(S, c)
     S[QUIET_TICK] = S[NOW]
     S[QUIET_LOOKED] = notes_before(S)
 
@@ -110,6 +110,7 @@ def _meet(S: State, i: int) -> None:
     swept = now + S[ENTRY] + sweep_length(S, 0)
     free = swept + S[EXIT]
     S[o + C_MAX] = -INF
+    S[o + C_SLOWEST] = NONE
     S[o + C_LAST_ACK] = 0
     if first > 0:
         c = _target(i, first - 1)
@@ -117,12 +118,14 @@ def _meet(S: State, i: int) -> None:
         largest = S[QUIET_AT] + _reach(S, R_LARGEST, c)
         _acknowledge(S, o, _reach(S, R_WHERE, c), late + to_ack, largest + to_ack)
     if first < taken:
-        c = _target(i, first)
-        ack = swept + until_ack
-        _acknowledge(S, o, c, ack, ack - S[entry_of(S, i, c) + E_PREFIX])
+        _acknowledge_at_first(S, i, first, taken, swept + until_ack)
+        for k in range(first, taken if S[UNTICKED] > 0 else first):
+            c = _target(i, k)
+            if has(S, S[TICKING_AT], c) == 0:
+                _acknowledge_at(S, i, c, S[QUIET_AT] + _reach(S, R_ARRIVES, c) + to_ack)
     if taken < n:
+        _acknowledge_at_first(S, i, taken, n, free + to_ack)
         c = _target(i, taken)
-        _acknowledge(S, o, c, free + to_ack, free + to_ack - S[entry_of(S, i, c) + E_PREFIX])
         late = S[QUIET_AT] + _reach(S, R_LATE_ON, c)
         largest = S[QUIET_AT] + _reach(S, R_LARGEST_ON, c)
         _acknowledge(S, o, _reach(S, R_WHERE_ON, c), late + to_ack, largest + to_ack)
@@ -161,10 +164,29 @@ def _reach(S: State, plane: int, c: int) -> int:
 
 
 @compiled
+def _acknowledge_at_first(S: State, i: int, k: int, end: int, ack: int) -> None:
+    """Targets of ``i`` from number ``k`` on acknowledge at one instant, if the tick comes to them.
+
+    The slowest of them is the first, from which the most lines are left.
+    """
+    c = first_of(S, S[TICKING_AT], _target(i, k), S[N_CPUS])
+    if c == i:
+        c = first_of(S, S[TICKING_AT], c + 1, S[N_CPUS])
+    if c <= _target(i, end - 1):
+        _acknowledge_at(S, i, c, ack)
+
+
+@compiled
+def _acknowledge_at(S: State, i: int, c: int, ack: int) -> None:
+    """CPU ``c`` acknowledges the call of ``i`` at an instant."""
+    _acknowledge(S, row_of(i), c, ack, ack - S[entry_of(S, i, c) + E_PREFIX])
+
+
+@compiled
 def _acknowledge(S: State, o: int, c: int, last: int, value: int) -> None:
     """Some targets, of which ``c`` is the slowest, acknowledge: the last, and a - prefix."""
     S[o + C_LAST_ACK] = max(S[o + C_LAST_ACK], last)
-    if value > S[o + C_MAX]:
+    if value > S[o + C_MAX] or (value == S[o + C_MAX] and c < S[o + C_SLOWEST]):
         S[o + C_MAX] = value
         S[o + C_SLOWEST] = c
 

@@ -28,7 +28,7 @@ def _has_looked(S: State, c: int, number: int) -> bool:
     r = row_of(c)
     if S[BEHIND]:
         catch_up(S, c)
-    if S[r + LOOKED_AT] > number:
+    if S[S[LOOKS_AT] + c] > number:
         return True
     if S[r + MODE] != M_READY and S[r + MODE] != M_WAKE:
         return False

@@ -18,8 +18,14 @@ from pmsim.hardware.passes.occupation import (
     own_time,
 )
 from pmsim.hardware.passes.refill import empty_tlb
-from pmsim.hardware.passes.rows import entry_of, row_of
-from pmsim.hardware.passes.ticks import has_swept, look_at_notes, sweep_length, tick_waits
+from pmsim.hardware.passes.rows import cpu_of, entry_of, row_of
+from pmsim.hardware.passes.ticks import (
+    begin_ticks,
+    has_swept,
+    look_at_notes,
+    sweep_length,
+    tick_waits,
+)
 from pmsim.hardware.passes.turns import idle_from, next_run, run_by, run_from
 
 
@@ -30,6 +36,8 @@ def enqueue(S: State, r: int, task: int) -> None:
     S[t + T_NEXT] = NONE
     if S[r + READY_HEAD] < 0:
         S[r + READY_HEAD] = task
+        if S[TICK] > 0 and S[r + MODE] == M_COMPUTE:
+            begin_ticks(S, cpu_of(r))
     else:
         S[S[TASKS_AT] + S[r + READY_TAIL] * TASK_ROW + T_NEXT] = task
     S[r + READY_TAIL] = task
@@ -85,9 +93,9 @@ def _sweep(S: State, c: int, is_other: int) -> int:
         return 0
     S[r + IDLE_FROM] = max(0, S[r + WAS_IDLE] - 1)
     S[r + WAS_IDLE] = 0
-    notes = look_at_notes(S, r)
+    notes = look_at_notes(S, c)
     if notes > 0 or tick_waits(S, c):
-        S[r + SWITCH_SEES] = S[r + LOOKED_AT]
+        S[r + SWITCH_SEES] = S[S[LOOKS_AT] + c]
         S[SWITCHES_SEE] += 1
     return sweep_length(S, notes)
 
@@ -308,6 +316,8 @@ def look_compute(S: State, c: int) -> int:
     served = own_time(S, r)
     left = S[r + NEED] - served
     if left <= 0:
+        if S[TICK] > 0:
+            begin_ticks(S, c)
         S[r + REFILL] += S[r + DEBT]
         S[r + USED] += S[r + NEED]
         S[r + BUSY] += S[r + NEED]

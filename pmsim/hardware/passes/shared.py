@@ -15,8 +15,16 @@ from pmsim.hardware.passes.rows import entry_of, row_of, still_runs
 
 
 @compiled
+def length_of_tick(S: State) -> int:
+    """Return how long the handler of a tick takes that drops nothing, and has it to itself."""
+    return S[ENTRY] + S[N_CPUS] * S[SCAN] + S[EXIT]
+
+
+@compiled
 def tally(S: State, at: int, c: int) -> int:
     """Return how often CPU ``c`` has been counted in the tree that begins at a place."""
+    if S[TALLIED] == 0:
+        return 0
     count = 0
     k = c + 1
     while k > 0:
@@ -26,10 +34,20 @@ def tally(S: State, at: int, c: int) -> int:
 
 
 @compiled
+def forget_tallies(S: State) -> None:
+    """Let no CPU have been counted."""
+    if S[TALLIED]:
+        S[TALLIED] = 0
+        for k in range(S[TALLY_AT], S[TALLY_AT] + S[N_CPUS] + 1):
+            S[k] = 0
+
+
+@compiled
 def count_between(S: State, at: int, first: int, end: int) -> None:
     """Count every CPU from ``first`` on that is below ``end`` once more."""
     if first >= end:
         return
+    S[TALLIED] = 1
     k = first + 1
     while k <= S[N_CPUS]:
         S[at + k] += 1
@@ -81,22 +99,24 @@ def pushed_back(S: State, c: int, since: int) -> int:
         return 0
     if queued <= since + S[ENTRY]:
         return since - arrives
-    stolen = S[ENTRY] + S[N_CPUS] * S[SCAN] + S[EXIT]
+    stolen = length_of_tick(S)
     return max(0, since + stolen - arrives) - stolen
 
 
 @compiled
-def _write_tick(S: State, c: int, now: int, start: int, reason: int, done: int) -> int:
+def _write_tick(
+    S: State, c: int, now: int, start: int, reason: int, done: int, length: int, sees: int
+) -> int:
     """Write the entry of a tick, and return where it is."""
     e = entry_of(S, S[N_CPUS], c)
     S[e + E_QUEUED] = now
     S[e + E_ARRIVES] = now
-    S[e + E_COST] = 8 * S[N_CPUS] * S[SCAN]
+    S[e + E_COST] = 8 * length
     S[e + E_META] = reason << 32
     S[e + E_START] = start
     S[e + E_ACK] = done
+    S[e + E_SEES] = sees
     S[e + E_NEXT] = NONE
-    S[row_of(c) + TICK_SEES] = NONE
     return e
 
 
@@ -109,24 +129,26 @@ def _write_start(S: State, e: int, start: int, reason: int, ack: int) -> None:
 
 
 @compiled
-def place_tick(S: State, c: int, tick: int) -> None:
-    """Plan the tick that met a quiet call on a CPU that knows of the call, but not of more.
+def place_tick(S: State, c: int, tick: int, length: int, sees: int) -> None:
+    """Plan a tick on a CPU with one open call at most, and no window or handler of another.
 
     The handlers that had begun by then are history. The same as `handlers.plan` does, but that the
-    initiator is not told: it knows (`quiet_ticks`), and may have begun something else.
+    initiator is not told. The tick's function takes ``length``, and it drops what ``sees`` says
+    (`layout.E_SEES`).
     """
     r = row_of(c)
-    length = S[N_CPUS] * S[SCAN]
     if S[r + HEAD] < 0:
-        _place_behind(S, c, tick, length)
+        place_behind(S, c, tick, length, sees)
         return
+    if sees >= 0:
+        S[r + PLAN_FULL] |= SWEEPS
     i = S[r + HEAD]
     e = entry_of(S, i, c)
     cost = S[e + E_COST] >> 3
     until_ack = cost - still_runs(S[e + E_COST])
     if not tick_is_first(S, c, i, S[e + E_QUEUED], tick):
         done = S[r + PLAN_END] - S[EXIT] + length
-        _write_tick(S, c, tick, S[e + E_START], R_RIDE, done)
+        _write_tick(S, c, tick, S[e + E_START], R_RIDE, done, length, sees)
         S[e + E_NEXT] = S[N_CPUS]
         S[r + TAIL] = S[N_CPUS]
         S[r + PLAN_END] += length
@@ -134,7 +156,7 @@ def place_tick(S: State, c: int, tick: int) -> None:
         return
     take = tick + S[ENTRY]
     swept = take + length
-    S[_write_tick(S, c, tick, tick, R_DISTANCE, swept) + E_NEXT] = i
+    S[_write_tick(S, c, tick, tick, R_DISTANCE, swept, length, sees) + E_NEXT] = i
     S[r + HEAD] = S[N_CPUS]
     S[r + PLAN_STOLEN] += length
     if S[e + E_QUEUED] <= take:
@@ -155,26 +177,27 @@ def place_tick(S: State, c: int, tick: int) -> None:
 def place_ticks(S: State, c: int, count: int) -> None:
     """Take so many ticks into account that met nothing: all but the last one are over."""
     r = row_of(c)
-    length = S[N_CPUS] * S[SCAN]
-    each = S[ENTRY] + length + S[EXIT]
-    S[r + PLAN_STOLEN] += (count - 1) * each
-    S[r + PLAN_HANDLERS] += count - 1
-    if S[QUIET_TICK] + S[ENTRY] >= S[NOW]:
-        _place_behind(S, c, S[QUIET_TICK], length)
-        return
-    S[r + PLAN_STOLEN] += each
-    S[r + PLAN_HANDLERS] += 1
-    S[r + PLAN_END] = S[QUIET_TICK] + each
+    each = length_of_tick(S)
+    over = count if S[QUIET_TICK] + S[ENTRY] < S[NOW] else count - 1
+    S[r + PLAN_STOLEN] += over * each
+    S[r + PLAN_HANDLERS] += over
+    if over == count:
+        S[r + PLAN_END] = S[QUIET_TICK] + each
+    else:
+        place_behind(S, c, S[QUIET_TICK], S[N_CPUS] * S[SCAN], NONE)
 
 
 @compiled
-def _place_behind(S: State, c: int, tick: int, length: int) -> None:
-    """Plan a tick on a CPU without open calls, in a handler of its own."""
+def place_behind(S: State, c: int, tick: int, length: int, sees: int) -> None:
+    """Plan a tick on a CPU without open calls, in a handler of its own.
+
+    Its function takes ``length``, and it drops what ``sees`` says (`layout.E_SEES`).
+    """
     r = row_of(c)
     start = max(tick, S[r + PLAN_END])
     take = start + S[ENTRY]
     reason = R_BUSY_HANDLER if start > tick else R_DISTANCE
-    _write_tick(S, c, tick, start, reason, take + length)
+    _write_tick(S, c, tick, start, reason, take + length, length, sees)
     S[r + BASE_END] = S[r + PLAN_END]
     S[r + BASE_STOLEN] = S[r + PLAN_STOLEN]
     S[r + BASE_HANDLERS] = S[r + PLAN_HANDLERS]
@@ -182,6 +205,6 @@ def _place_behind(S: State, c: int, tick: int, length: int) -> None:
     S[r + PLAN_END] = take + length + S[EXIT]
     S[r + PLAN_STOLEN] += S[ENTRY] + length + S[EXIT]
     S[r + PLAN_HANDLERS] += 1
-    S[r + PLAN_FULL] = 0
+    S[r + PLAN_FULL] = SWEEPS if sees >= 0 else 0
     S[r + HEAD] = S[N_CPUS]
     S[r + TAIL] = S[N_CPUS]

@@ -32,6 +32,7 @@ from pmsim.hardware.passes.runqueue import (
     runs,
     sleep_until,
 )
+from pmsim.hardware.passes.sets import put_in
 from pmsim.hardware.passes.turns import goes_on, in_turns, next_run
 from pmsim.hardware.passes.unwaited import await_data, queue_some
 
@@ -52,6 +53,8 @@ def _begin(S: State) -> None:
     """Time 0: every CPU with a task takes the first one when it runs, the others are idle."""
     for c in range(S[N_CPUS]):
         r = row_of(c)
+        if S[TICK] > 0:
+            put_in(S, S[TICKING_AT], c)
         if S[r + READY_HEAD] >= 0 and next_run(S, r, 0) > 0:
             S[r + MODE] = M_READY
             file_step(S, c, 0)
