@@ -232,7 +232,9 @@ class Fabric:
             layout.TASKS_AT: max_tasks * layout.TASK_ROW,
             layout.TREE_AT: 2 * leaves,
             layout.DIRTY_AT: n,
-            **dict.fromkeys((layout.USERS_AT, layout.LEFT_OUT_AT, layout.OWING_AT), in_a_set),
+            **dict.fromkeys(
+                (layout.USERS_AT, layout.LEFT_OUT_AT, layout.OWING_AT, layout.IDLING_AT), in_a_set
+            ),
             layout.UNSETTLED_AT: 2 * n + 2,
             layout.LAZY_AT: n * n if notes else 0,
             **dict.fromkeys((layout.CALLING_AT, layout.TICKING_AT), in_a_set if notes else 0),

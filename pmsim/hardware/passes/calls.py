@@ -320,7 +320,7 @@ def last_start(S: State, i: int) -> int:
     o = row_of(i)
     quiet = S[QUIET_CALLS] > 0 and S[QUIET_FROM] == i and S[QUIET_AT] == S[o + C_START]
     if quiet and S[QUIET_MET] < 0 and S[UNDISTURBED]:
-        return S[QUIET_AT] + S[o + Q_LAST]
+        return S[QUIET_STARTS]
     return latest(S, i, E_START)
 
 

@@ -206,30 +206,48 @@ def _catch_up_with_calls(
     user = from_user(S, r)
     entry = S[ENTRY_FLUSH] if user else 0
     left_out = S[r + LEFT_OUT_BELOW] if S[QUIET_KIND] & LEAVES_OUT else 0
-    called = c - (c > i) + 1 - left_out  # up to c
     e = entry_of(S, i, c)
-    q = S[QUIET_AT] + S[TRAP] + called * S[QUEUE] + left_out * S[CHECK]
+    q = queued_at(S, i, c, left_out, S[QUIET_AT])
     arrives = q + S[e + E_ARRIVES] - S[e + E_QUEUED]
-    done = arrives + S[ENTRY] + entry + (cost >> 3)
-    end = done + S[EXIT]
     if behind > 1 and (user or cost & FULL):
         _drop_behind(S, c, behind - 1, arrives - S[QUIET_AT], shared)
     stolen += behind * entry
-    S[e + E_QUEUED] = q
+    open_call(S, c, i, q, arrives, arrives, R_DISTANCE, cost, user)
+    S[r + BASE_STOLEN] = S[r + PLAN_STOLEN] + stolen - (S[r + PLAN_END] - arrives)
+    S[r + BASE_HANDLERS] = S[r + PLAN_HANDLERS] + behind + ticks - shared - 1
+    S[r + PLAN_STOLEN] += stolen
+    S[r + PLAN_HANDLERS] += behind + ticks - shared
+
+
+@compiled
+def queued_at(S: State, i: int, c: int, left_out: int, begins: int) -> int:
+    """Return when a quiet call of ``i`` is queued at ``c`` that leaves out so many CPUs below."""
+    called = c - (c > i) + 1 - left_out  # up to c
+    return begins + S[TRAP] + called * S[QUEUE] + left_out * S[CHECK]
+
+
+@compiled
+def open_call(
+    S: State, c: int, i: int, queued: int, arrives: int, start: int, reason: int, cost: int, user: int
+) -> None:
+    """Plan a quiet call on a CPU without open calls; not what it steals, and how many handlers."""
+    r = row_of(c)
+    e = entry_of(S, i, c)
+    take = start + S[ENTRY]
+    if user:
+        take += S[ENTRY_FLUSH]
+    done = take + (cost >> 3)
+    S[e + E_QUEUED] = queued
     S[e + E_ARRIVES] = arrives
     S[e + E_COST] = cost
     S[e + E_ACK] = done - still_runs(cost)
-    S[e + E_START] = arrives
-    S[e + E_META] = user << 35 | R_DISTANCE << 32 | S[e + E_META] & 0xFFFFFFFF
+    S[e + E_START] = start
+    S[e + E_META] = user << 35 | reason << 32 | S[e + E_META] & 0xFFFFFFFF
     S[e + E_NEXT] = NONE
     S[r + BASE_END] = S[r + PLAN_END]
-    S[r + BASE_STOLEN] = S[r + PLAN_STOLEN] + stolen - (end - arrives)
-    S[r + BASE_HANDLERS] = S[r + PLAN_HANDLERS] + behind + ticks - shared - 1
-    S[r + PLAN_END] = end
-    S[r + PLAN_STOLEN] += stolen
-    S[r + PLAN_HANDLERS] += behind + ticks - shared
+    S[r + PLAN_END] = done + S[EXIT]
     S[r + PLAN_FULL] = FULL | FROM_USER if user else cost & FULL
-    S[r + LAST_TAKE] = arrives + S[ENTRY] + entry
+    S[r + LAST_TAKE] = take
     S[r + HEAD] = i
     S[r + TAIL] = i
 

@@ -107,7 +107,10 @@ CALLING_AT, TALLY_AT, REACH_AT, REACH_OF, TALLIED = 116, 117, 118, 119, 121
 # for each CPU, one behind the other: how many quiet events it has caught up with, and how many
 # notes there had been in all when it last looked
 SEEN_AT, LOOKS_AT = 122, 123
-HEADER = 128  # a row begins where a pair of lines of the cache does
+# a set of CPUs (`sets`): those that are idle. What they make of the last quiet call: the largest of
+# a - prefix and where, and the last acknowledgement; and when the last handler of the call starts
+IDLING_AT, IDLE_MAX, IDLE_SLOWEST, IDLE_ACK, QUIET_STARTS = range(124, 129)
+HEADER = 144  # a row begins where a pair of lines of the cache does
 
 # --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---
 CPU_WORDS = 16

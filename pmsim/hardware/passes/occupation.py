@@ -10,6 +10,7 @@ from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.refill import kernel_debt
 from pmsim.hardware.passes.rows import row_of
+from pmsim.hardware.passes.sets import put_in, take_out
 from pmsim.hardware.passes.ticks import begin_ticks, end_ticks
 from pmsim.hardware.passes.turns import in_turns, run_by, run_from
 
@@ -36,6 +37,7 @@ def begin_idleness(S: State, c: int, stolen: int) -> None:
         S[r + WAS_IDLE] = S[NOW] + 1
         end_ticks(S, c)
     S[IDLE_CPUS] += 1
+    put_in(S, S[IDLING_AT], c)
     S[r + WOKEN] -= begun_by(S, c, S[NOW])
 
 
@@ -47,6 +49,7 @@ def end_idleness(S: State, c: int) -> None:
     if S[TICK] > 0:
         begin_ticks(S, c)
     S[IDLE_CPUS] -= 1
+    take_out(S, S[IDLING_AT], c)
     S[r + AWAKE] += stolen_by(S, c, S[NOW]) - S[r + SINCE_STOLEN]
     S[r + WOKEN] += begun_by(S, c, S[NOW])
 

@@ -1,11 +1,14 @@
 """What happens to everybody while nothing else goes on: known whole, without a look at any CPU.
 
-A call is quiet if it is about all other CPUs, no CPU is idle, holds interrupts off or has a handler
-that is not over, and no other call is in flight. Then those in user mode are left out where calls
-leave CPUs out, and each target's handler starts as its interrupt arrives: the call is the same as
-any other quiet call of this initiator, but for the time. Its end is known from the first one, as
-long as the same CPUs are in user mode. So is the service of an invalidation while no handler is
-planned.
+A call is quiet if it is about all other CPUs, none holds interrupts off or has a handler that is not
+over, and no other call is in flight. Then those in user mode are left out where calls leave CPUs
+out, and each target's handler starts as its interrupt arrives: the call is the same as any other
+quiet call of this initiator, but for the time. Its end is known from the first one, as long as the
+same CPUs are in user mode. So is the service of an invalidation while no handler is planned.
+
+On CPUs that are idle the handler starts later, or at that instant: they are looked at one by one.
+Where one that was not idle would answer last, one that is does so, too, or is later still: the end
+is the latest of both, and what is known of all need not tell them apart.
 
 CPUs catch up when something else happens to them, or when somebody asks (`catching_up`). All that
 one of them may not know of is of one kind, but for ticks (`quiet_ticks`), which go with calls.
@@ -16,7 +19,16 @@ No quiet call has jitter, which differs from target to target.
 
 from __future__ import annotations
 
-from pmsim.hardware.passes.catching_up import catch_up_all, note_seen, record_of, retire
+from pmsim.hardware.passes.catching_up import (
+    catch_up_all,
+    note_seen,
+    open_call,
+    queued_at,
+    record_of,
+    retire,
+)
+from pmsim.hardware.passes.handlers import start_of
+from pmsim.hardware.passes.history import retire_known
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.losses import share_of
@@ -28,8 +40,9 @@ from pmsim.hardware.passes.rows import (
     row_of,
     still_runs,
 )
+from pmsim.hardware.passes.sets import first_of
 from pmsim.hardware.passes.shared import forget_tallies
-from pmsim.hardware.passes.turns import in_turns
+from pmsim.hardware.passes.turns import goes_on, in_turns
 
 
 @compiled
@@ -40,7 +53,7 @@ def is_quiet(S: State, targets: State, jitter: State) -> bool:
         and not in_turns(S)
         and jitter.size == 0
         and S[IN_FLIGHT] == 0
-        and S[IDLE_CPUS] == 0
+        and (S[IDLE_CPUS] == 0 or not goes_on(S))
         and S[LATEST_FLOOR] <= S[NOW]
         and S[LATEST_END] <= S[NOW]
     )
@@ -146,25 +159,86 @@ def send_quietly(S: State, D: Codes, i: int, left_out: int, cost: int, flags: in
     if left_out:
         _put_off(S)
     stolen = S[ENTRY] + cost + S[EXIT]
+    word = cost_word(S, cost, flags)
+    S[LATEST_END] = S[NOW] + S[o + Q_LATE] + stolen
+    S[QUIET_STARTS] = S[NOW] + S[o + Q_LAST]
+    S[IDLE_SLOWEST] = NONE
+    if S[IDLE_CPUS] > 0:
+        _call_idle_cpus(S, i, word, kind & LEAVES_OUT)
     S[QUIET_CALLS] += 1
     S[QUIET_STOLEN] += stolen
     S[QUIET_FROM] = i
     S[QUIET_AT] = S[NOW]
-    S[QUIET_COST] = cost_word(S, cost, flags)
+    S[QUIET_COST] = word
     S[QUIET_CALLED] = S[QUIET_CALLS]
     S[CALLED_STOLEN] = S[QUIET_STOLEN]
     S[QUIET_MET] = NONE
     S[UNDISTURBED] = 1
-    S[LATEST_END] = S[NOW] + S[o + Q_LATE] + stolen
     note_seen(S, i)
     S[o + C_FIRST] = S[o + Q_FIRST]
     S[o + C_LOCAL_END] = S[NOW] + S[o + Q_SENT]
     S[o + C_LINE] = S[o + Q_LINE]
-    runs_on = still_runs(S[QUIET_COST])
+    runs_on = still_runs(word)
     S[o + C_MAX] = S[NOW] + S[o + Q_MAX] + S[ENTRY] + cost - runs_on
     S[o + C_LAST_ACK] = S[NOW] + S[o + Q_LATE] + S[ENTRY] + cost - runs_on
     S[o + C_RUNS_ON] = runs_on
     S[o + C_SLOWEST] = S[o + Q_SLOWEST]
+    idle_cpus_acknowledge(S, o)
+
+
+@compiled
+def _call_idle_cpus(S: State, i: int, word: int, leaves_out: int) -> None:
+    """Plan a quiet call of ``i`` on the CPUs that are idle; they have seen it then.
+
+    The same as `calls.send` does, but from what is known of the call.
+    """
+    cost = word >> 3
+    stolen = S[ENTRY] + cost + S[EXIT]
+    S[IDLE_MAX] = -INF
+    S[IDLE_ACK] = 0
+    c = first_of(S, S[IDLING_AT], 0, S[N_CPUS])
+    while c < S[N_CPUS]:
+        r = row_of(c)
+        e = entry_of(S, i, c)
+        retire_known(S, c, S[NOW])  # it has seen all calls; and ticks do not come to it
+        left_out = S[r + LEFT_OUT_BELOW] if leaves_out else 0
+        queued = queued_at(S, i, c, left_out, S[NOW])
+        arrives = queued + S[e + E_ARRIVES] - S[e + E_QUEUED]
+        packed = start_of(S, r, arrives, S[r + PLAN_END])
+        start = packed >> 3
+        reason = packed & 7
+        open_call(S, c, i, queued, arrives, start, reason, word, 0)
+        begins = arrives if reason == R_IDLE_EXIT else start
+        S[r + BASE_STOLEN] = S[r + PLAN_STOLEN]
+        S[r + BASE_HANDLERS] = S[r + PLAN_HANDLERS]
+        S[r + PLAN_STOLEN] += start - begins + stolen
+        S[r + PLAN_HANDLERS] += 1
+        S[S[SEEN_AT] + c] = S[QUIET_CALLS] + 1
+        S[r + SEEN_STOLEN] = S[QUIET_STOLEN] + stolen
+        S[LATEST_END] = max(S[LATEST_END], S[r + PLAN_END])
+        S[QUIET_STARTS] = max(S[QUIET_STARTS], start)
+        S[IDLE_ACK] = max(S[IDLE_ACK], S[e + E_ACK])
+        shown = S[e + E_ACK] - S[e + E_PREFIX]
+        if shown > S[IDLE_MAX]:
+            S[IDLE_MAX] = shown
+            S[IDLE_SLOWEST] = c
+        c = first_of(S, S[IDLING_AT], c + 1, S[N_CPUS])
+
+
+@compiled
+def idle_cpus_acknowledge(S: State, o: int) -> None:
+    """CPUs that were idle acknowledge the last quiet call, made by the CPU of a row."""
+    if S[IDLE_SLOWEST] >= 0:
+        acknowledge_together(S, o, S[IDLE_SLOWEST], S[IDLE_ACK], S[IDLE_MAX])
+
+
+@compiled
+def acknowledge_together(S: State, o: int, c: int, last: int, value: int) -> None:
+    """Some targets, of which ``c`` is the slowest, acknowledge: the last, and a - prefix."""
+    S[o + C_LAST_ACK] = max(S[o + C_LAST_ACK], last)
+    if value > S[o + C_MAX] or (value == S[o + C_MAX] and c < S[o + C_SLOWEST]):
+        S[o + C_MAX] = value
+        S[o + C_SLOWEST] = c
 
 
 @compiled

@@ -21,7 +21,12 @@ from pmsim.hardware.passes.catching_up import note_seen, record_of, retire
 from pmsim.hardware.passes.handlers import visited_at
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
-from pmsim.hardware.passes.quiet import gap_before, join
+from pmsim.hardware.passes.quiet import (
+    acknowledge_together,
+    gap_before,
+    idle_cpus_acknowledge,
+    join,
+)
 from pmsim.hardware.passes.rows import entry_of, row_of, still_runs
 from pmsim.hardware.passes.sets import first_of, has
 from pmsim.hardware.passes.shared import count_between, length_of_tick, tick_is_first
@@ -116,7 +121,7 @@ def _meet(S: State, i: int) -> None:
         c = _target(i, first - 1)
         late = S[QUIET_AT] + _reach(S, R_LATE, c)
         largest = S[QUIET_AT] + _reach(S, R_LARGEST, c)
-        _acknowledge(S, o, _reach(S, R_WHERE, c), late + to_ack, largest + to_ack)
+        acknowledge_together(S, o, _reach(S, R_WHERE, c), late + to_ack, largest + to_ack)
     if first < taken:
         _acknowledge_at_first(S, i, first, taken, swept + until_ack)
         for k in range(first, taken if S[UNTICKED] > 0 else first):
@@ -128,13 +133,15 @@ def _meet(S: State, i: int) -> None:
         c = _target(i, taken)
         late = S[QUIET_AT] + _reach(S, R_LATE_ON, c)
         largest = S[QUIET_AT] + _reach(S, R_LARGEST_ON, c)
-        _acknowledge(S, o, _reach(S, R_WHERE_ON, c), late + to_ack, largest + to_ack)
+        acknowledge_together(S, o, _reach(S, R_WHERE_ON, c), late + to_ack, largest + to_ack)
+    idle_cpus_acknowledge(S, o)
     _count_shared(S, i, first, taken)
     S[QUIET_MET] = now
     if S[QUIET_KIND] >= QUIET_DROPPING:
         _note_meeting(S, o)
     latest = max(now, S[QUIET_AT] + S[o + Q_LATE])
-    S[LATEST_END] = latest + 2 * (S[ENTRY] + S[EXIT]) + sweep_length(S, 0) + cost
+    latest += 2 * (S[ENTRY] + S[EXIT]) + sweep_length(S, 0) + cost
+    S[LATEST_END] = max(S[LATEST_END], latest)
     if S[o + C_PHASE] == 0:
         file_step(S, i, visited_at(S, o))
 
@@ -179,16 +186,7 @@ def _acknowledge_at_first(S: State, i: int, k: int, end: int, ack: int) -> None:
 @compiled
 def _acknowledge_at(S: State, i: int, c: int, ack: int) -> None:
     """CPU ``c`` acknowledges the call of ``i`` at an instant."""
-    _acknowledge(S, row_of(i), c, ack, ack - S[entry_of(S, i, c) + E_PREFIX])
-
-
-@compiled
-def _acknowledge(S: State, o: int, c: int, last: int, value: int) -> None:
-    """Some targets, of which ``c`` is the slowest, acknowledge: the last, and a - prefix."""
-    S[o + C_LAST_ACK] = max(S[o + C_LAST_ACK], last)
-    if value > S[o + C_MAX] or (value == S[o + C_MAX] and c < S[o + C_SLOWEST]):
-        S[o + C_MAX] = value
-        S[o + C_SLOWEST] = c
+    acknowledge_together(S, row_of(i), c, ack, ack - S[entry_of(S, i, c) + E_PREFIX])
 
 
 @compiled

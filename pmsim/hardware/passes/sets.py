@@ -29,10 +29,26 @@ def first_of(words: State, at: int, c: int, n: int) -> int:
     """Return the first CPU from ``c`` on that is in a set of CPUs below ``n``; ``n`` if none is."""
     while c < n:
         left = words[at + (c >> SET_SHIFT)] >> (c & SET_BITS - 1)
-        if left == 0:
-            c = ((c >> SET_SHIFT) + 1) * SET_BITS
-        elif left & 1:
-            return c
-        else:
-            c += 1
+        if left:
+            return c + _lowest(left)
+        c = ((c >> SET_SHIFT) + 1) * SET_BITS
     return n
+
+
+@compiled
+def _lowest(word: int) -> int:
+    """Return which is the lowest bit of a word of a set that is 1; there is one."""
+    at = 0
+    if word & 0xFFFF == 0:
+        word >>= 16
+        at = 16
+    if word & 0xFF == 0:
+        word >>= 8
+        at += 8
+    if word & 0xF == 0:
+        word >>= 4
+        at += 4
+    if word & 3 == 0:
+        word >>= 2
+        at += 2
+    return at + (word & 1 ^ 1)

@@ -9,7 +9,12 @@ dropped when the function of its handler ends.
 
 from __future__ import annotations
 
-from pmsim.hardware.passes.catching_up import catch_up, catch_up_for_good, retire
+from pmsim.hardware.passes.catching_up import (
+    catch_up,
+    catch_up_for_good,
+    note_seen,
+    retire,
+)
 from pmsim.hardware.passes.handlers import acknowledge, insert_sorted, plan, settle_maxima
 from pmsim.hardware.passes.history import close_plan, is_plain, note_drop
 from pmsim.hardware.passes.jit import compiled
@@ -32,6 +37,7 @@ def begin_ticks(S: State, c: int) -> None:
     if has(S, S[TICKING_AT], c) == 0:
         if S[BEHIND]:
             catch_up(S, c)
+            note_seen(S, c)  # what others have shared meanwhile says nothing of it
         put_in(S, S[TICKING_AT], c)
         S[UNTICKED] -= 1
         S[NOTES_WAITING] += S[row_of(c) + NOTES]
