@@ -175,6 +175,7 @@ class Fabric:
             layout.LAST_SERVED: -layout.INF,
             layout.NEXT_TICK: layout.INF if ticks is None else 2 * ticks.tick,
             layout.QUIET_MET: layout.NONE,
+            layout.IF_FULL: layout.NONE,
             layout.DETAIL_FROM: layout.INF,
             layout.DETAIL_CUT: layout.NONE,
             layout.KERNEL_REFILL: refill_debt(costs.tlb, costs.tlb.kernel_entries),
@@ -236,7 +237,7 @@ class Fabric:
                 (layout.USERS_AT, layout.LEFT_OUT_AT, layout.OWING_AT, layout.IDLING_AT), in_a_set
             ),
             layout.UNSETTLED_AT: 2 * n + 2,
-            layout.LAZY_AT: n * n if notes else 0,
+            layout.LAZY_AT: n * in_a_set if notes else 0,
             **dict.fromkeys((layout.CALLING_AT, layout.TICKING_AT), in_a_set if notes else 0),
             layout.TALLY_AT: n + 1 if notes else 0,
             layout.REACH_AT: layout.REACH_ROW * n if notes else 0,

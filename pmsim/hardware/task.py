@@ -130,10 +130,12 @@ class Task(Thread):
             Whether the others drop it later.
         """
         yield from self.boundary()
-        machine = self.machine
+        machine, words = self.machine, self._words
         chosen, rings = self._checked(targets), machine.rings
         n = len(chosen)
         if rings is not None and n:
+            began = words[layout.NOW]
+            words[layout.IF_FULL] = layout.NONE if self._jitter else int(if_full)
             cost, flags, kind = function.arguments
             task = call(
                 self._state,
@@ -150,13 +152,20 @@ class Task(Thread):
                 pages,
             )
             if task != layout.NO_ROOM:
+                is_noted = words[self.row + layout.C_TARGETS] == 0
                 if task != self.index and task != layout.OVER:
                     yield task
                 if machine.keep_acks:
-                    machine.acks.append({})
+                    if is_noted:
+                        machine.acks.append({})
+                    else:
+                        machine.note_acks(self.cpu)
+                if machine.interruptions is not None and not is_noted:
+                    told = (self.cpu, self.number, kind, int(if_full), operation)
+                    machine.interruptions.note(told, began)
                 if task == layout.OVER:
                     machine.flush_log()
-                return True
+                return is_noted
             cause = if_full
         yield from self.cross_call(
             function, cause=cause, operation=operation, pages=pages, targets=chosen

@@ -359,3 +359,17 @@ def test_a_tick_may_come_at_every_moment_of_a_call(caller: int, more: dict[str, 
         assert_nobody_can_tell(one)
         met += machine_of(one).fabric.state[layout.QUIET_MET] == 3 * TICK
     assert more.get("pages", 1) > 33 or met > 10
+
+
+@pytest.mark.parametrize("apart", [0, 3, 12, 25])
+@pytest.mark.parametrize("more", [{}, {"scan": 0, "queue": 7}, {"entry": 9, "pages": 40}])
+def test_a_tick_may_come_at_every_moment_of_two_calls(apart: int, more: dict[str, Any]) -> None:
+    for offset in range(-2, LENGTH + apart, 3):
+        one = met_at(offset, 1, **more)
+        (caller,) = (task for task in one.tasks if task.cpu == 1)
+        (_, pause), *rest = caller.steps
+        assert isinstance(pause, int)
+        steps = compute(pause + apart), *rest
+        second = replace(caller, cpu=3, number=len(one.tasks), steps=steps)
+        others = tuple(task for task in one.tasks if task.cpu != 3)
+        assert_nobody_can_tell(replace(one, tasks=(*others, second)))

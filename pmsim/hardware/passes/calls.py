@@ -9,7 +9,12 @@ time, and only one that was the maximum and becomes earlier needs a look at all 
 from __future__ import annotations
 
 from pmsim.hardware.passes.calendar import file_step
-from pmsim.hardware.passes.catching_up import catch_up, catch_up_all, retire
+from pmsim.hardware.passes.catching_up import catch_up, retire
+from pmsim.hardware.passes.catching_up_all import (
+    catch_up_all,
+    catch_up_with_ticks_alone,
+    only_ticks,
+)
 from pmsim.hardware.passes.deferral import leave_out
 from pmsim.hardware.passes.handlers import (
     insert_sorted,
@@ -19,7 +24,7 @@ from pmsim.hardware.passes.handlers import (
     visited,
     visited_at,
 )
-from pmsim.hardware.passes.history import close_plan, is_plain
+from pmsim.hardware.passes.history import close_plan, is_plain, is_to_come
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.log import latest, log_call
@@ -34,7 +39,7 @@ from pmsim.hardware.passes.rows import (
     still_runs,
     told,
 )
-from pmsim.hardware.passes.sets import first_of, put_in, take_out
+from pmsim.hardware.passes.sets import first_of, has, put_in, take_out
 from pmsim.hardware.passes.turns import compiled_apart, goes_on, in_turns, run_by, run_from
 from pmsim.hardware.passes.unwaited import (
     know_ends_again,
@@ -102,7 +107,7 @@ def _queue_behind(S: State, c: int, i: int) -> None:
 @compiled
 def _catch_up_with_quiet_calls(S: State, targets: State) -> None:
     """Let the targets of a call know of the quiet calls before it."""
-    if targets.size == 0:
+    if 2 * targets.size > S[N_CPUS] or targets.size == 0:
         catch_up_all(S)
     else:
         for c in targets:
@@ -150,8 +155,8 @@ def send(
     q = t + trap
     sent = q + (n - ready) * queue + left_out * S[CHECK]
     step_by_step = in_turns(S) or goes_on(S)
-    # the next ones that are left out, or (from the present target on) in user mode
-    out = first_of(S, S[LEFT_OUT_AT], 0, S[N_CPUS]) if left_out else NONE
+    left_out_at = S[LEFT_OUT_AT]
+    # the next one, from the present target on, that is in user mode
     user = first_of(S, S[USERS_AT], 0, S[N_CPUS]) if S[USERS] > 0 else S[N_CPUS]
     groups = 0
     group_end = 0
@@ -162,14 +167,14 @@ def send(
     last_ack = 0
     latest = S[LATEST_END]
     k = 0
-    if S[BEHIND]:
+    ticks_alone = S[BEHIND] > 0 and only_ticks(S)
+    if S[BEHIND] and not ticks_alone:
         _catch_up_with_quiet_calls(S, targets)
     for j in range(count):
         c = j if everyone else targets[j]
         if c == i:
             continue
-        if c == out:
-            out = first_of(S, S[LEFT_OUT_AT], c + 1, S[N_CPUS])
+        if left_out and has(S, left_out_at, c):
             q += S[CHECK]
             k += 1  # its jitter has been drawn
             continue
@@ -200,8 +205,10 @@ def send(
             # before the entry of this initiator's previous call is overwritten
             if is_plain(S, r, t):
                 close_plan(S, r)
-            else:
+            elif not is_to_come(S, r, t):
                 retire(S, c, t)
+        if ticks_alone:
+            catch_up_with_ticks_alone(S, c)
         if compiled_apart(S) and k <= ready:
             S[e + E_ARRIVES] = arrives + run_from(S, o, t, sent - t) - sent
             awaited = NONE if unwaited else prefix
@@ -261,6 +268,8 @@ def send(
             best = shown
             slowest = c
         prefix += S[line_at + code]
+    if everyone:  # who was left out has been looked at for that
+        S[BEHIND] = 0
     S[LATEST_END] = max(S[LATEST_END], latest)
     S[UNDISTURBED] = 0
     if not everyone or jitter.size or left_out or S[o + Q_KNOWN] & 1:

@@ -40,7 +40,7 @@ def note_seen(S: State, c: int) -> None:
 
 
 @compiled
-def _seen_stolen(S: State, c: int, seen: int) -> int:
+def seen_stolen(S: State, c: int, seen: int) -> int:
     """Return what those quiet events had stolen by now that ``c`` has caught up with."""
     ticks = seen - S[QUIET_BEGAN]
     return S[row_of(c) + SEEN_STOLEN] if ticks % TICKS else ticks // TICKS * length_of_tick(S)
@@ -60,25 +60,6 @@ def catch_up(S: State, c: int) -> None:
     if seen != S[QUIET_CALLS]:
         catch_up_for_good(S, c, seen)
         note_seen(S, c)
-
-
-@compiled
-def only_ticks(S: State) -> bool:
-    """Return whether all quiet events that CPUs may not know of are ticks that met nothing.
-
-    Their handlers have begun, and nothing can be taken with them.
-    """
-    has_called = S[QUIET_CALLED] > S[QUIET_BEGAN]
-    return S[QUIET_TICKED] > S[QUIET_BEGAN] and not has_called and S[QUIET_TICK] + S[ENTRY] < S[NOW]
-
-
-@compiled
-def catch_up_with_ticks_alone(S: State, c: int, seen: int) -> None:
-    """Let a CPU catch up where that is so; that it has is for the caller to note."""
-    if has(S, S[TICKING_AT], c):
-        retire_known(S, c, S[QUIET_TICK] - 1)
-        place_ticks(S, c, (S[QUIET_CALLS] - seen) // TICKS)
-        S[S[LOOKS_AT] + c] = S[QUIET_LOOKED]
 
 
 @compiled
@@ -105,27 +86,7 @@ def catch_up_for_good(S: State, c: int, seen: int) -> None:
     elif kind & ~1 == QUIET_SERVED:
         _catch_up_with_services(S, c, kind - QUIET_SERVED)
     else:
-        _catch_up_with_calls(S, c, behind, 0, 0, S[QUIET_STOLEN] - _seen_stolen(S, c, seen))
-
-
-@compiled
-def catch_up_all(S: State) -> None:
-    """Let every CPU know of all quiet events so far."""
-    if S[BEHIND]:
-        ticks_alone = only_ticks(S)
-        for c in range(S[N_CPUS]):
-            at = S[SEEN_AT] + c
-            if at < 0 or at > FAR:
-                break  # never happens, as in `calls.send`
-            seen = S[at]
-            if seen == S[QUIET_CALLS]:
-                continue
-            if ticks_alone:
-                catch_up_with_ticks_alone(S, c, seen)
-            else:
-                catch_up_for_good(S, c, seen)
-            S[at] = S[QUIET_CALLS]
-        S[BEHIND] = 0
+        _catch_up_with_calls(S, c, behind, 0, 0, S[QUIET_STOLEN] - seen_stolen(S, c, seen))
 
 
 @compiled
@@ -145,7 +106,7 @@ def _catch_up_with_ticks(S: State, c: int) -> None:
         before = tally(S, S[TALLY_AT], c) - _seen_shared(S, c)
         if met:
             before -= is_shared(S, c, S[QUIET_MET] - S[QUIET_AT])
-        stolen = S[CALLED_STOLEN] - _seen_stolen(S, c, S[at]) - before * (S[ENTRY] + S[EXIT])
+        stolen = S[CALLED_STOLEN] - seen_stolen(S, c, S[at]) - before * (S[ENTRY] + S[EXIT])
         _catch_up_with_calls(S, c, behind % TICKS, behind // TICKS, before, stolen)
     if met:
         retire_known(S, c, S[QUIET_MET] - 1)
@@ -163,7 +124,7 @@ def _catch_up_without_ticks(S: State, c: int, seen: int) -> None:
     calls = (S[QUIET_CALLS] - seen) % TICKS
     if calls > 0:
         retire_known(S, c, S[QUIET_AT])
-        stolen = S[CALLED_STOLEN] - _seen_stolen(S, c, seen)
+        stolen = S[CALLED_STOLEN] - seen_stolen(S, c, seen)
         stolen -= (S[QUIET_CALLED] - seen) // TICKS * length_of_tick(S)
         _catch_up_with_calls(S, c, calls, 0, 0, stolen)
 
@@ -228,7 +189,15 @@ def queued_at(S: State, i: int, c: int, left_out: int, begins: int) -> int:
 
 @compiled
 def open_call(
-    S: State, c: int, i: int, queued: int, arrives: int, start: int, reason: int, cost: int, user: int
+    S: State,
+    c: int,
+    i: int,
+    queued: int,
+    arrives: int,
+    start: int,
+    reason: int,
+    cost: int,
+    user: int,
 ) -> None:
     """Plan a quiet call on a CPU without open calls; not what it steals, and how many handlers."""
     r = row_of(c)
@@ -302,7 +271,7 @@ def _is_met(S: State, c: int, at: int) -> int:
 def _clock_at(S: State, c: int, at: int, arrives: int) -> int:
     """Return what the clock of ``c`` shows as the handler of a call starts, were none shared."""
     seen = S[S[SEEN_AT] + c]
-    stolen = S[row_of(c) + PLAN_STOLEN] + S[at + RECORD_STOLEN] - _seen_stolen(S, c, seen)
+    stolen = S[row_of(c) + PLAN_STOLEN] + S[at + RECORD_STOLEN] - seen_stolen(S, c, seen)
     if S[QUIET_TICKED] > 0 and has(S, S[TICKING_AT], c) == 0:
         stolen -= (S[at + RECORD_NUMBER] - seen) // TICKS * length_of_tick(S)
     return S[at + RECORD_TIME] + arrives - stolen + pushed_back(S, c, _since(S, c, at))

@@ -8,6 +8,7 @@ time come from user mode, or none do, and are planned again when that changes.
 from __future__ import annotations
 
 from pmsim.hardware.passes.catching_up import retire
+from pmsim.hardware.passes.catching_up_all import catch_up_all
 from pmsim.hardware.passes.drops import is_frozen, owe_drop
 from pmsim.hardware.passes.handlers import busy_until, revise
 from pmsim.hardware.passes.history import note_drop, owe
@@ -39,6 +40,8 @@ def set_user(S: State, c: int, stays: int) -> None:
 def _handles(S: State, c: int, now: int) -> bool:
     """Return whether a handler runs on CPU ``c``, or it is dropping everything."""
     r = row_of(c)
+    if not in_turns(S) and S[BEHIND] == 0 and S[r + HEAD] < 0:
+        return S[r + PLAN_END] > now
     retire(S, c, now)
     if S[r + DROP_END] >= 0 and now < S[r + DROP_FROM] and S[r + DROP_ALONE]:
         return False
@@ -68,41 +71,44 @@ def leave_out(S: State, targets: State, i: int, flags: int, quiet: bool) -> int:
         return S[USERS]
     for k in range(S[LEFT_OUT_AT], S[LEFT_OUT_AT] + -(-S[N_CPUS] // SET_BITS)):
         S[k] = 0
+    number = S[DEFERRALS] if everyone else -2 - S[SOME_DEFERRALS]
     if everyone and not paravirtual:
-        left_out = _leave_out_users(S, i)
+        left_out = _leave_out_users(S, i, number)
     else:
-        left_out = _leave_out_some(S, targets, i, deferrable, paravirtual)
+        left_out = _leave_out_some(S, targets, i, deferrable, paravirtual, number)
     if left_out == 0:
         return 0
-    if everyone:
-        S[o + C_DEFERRAL] = S[DEFERRALS]
-        S[DEFERRALS] += 1
-    else:
-        S[o + C_DEFERRAL] = -2 - S[SOME_DEFERRALS]
-        S[SOME_DEFERRALS] += 1
-    c = first_of(S, S[LEFT_OUT_AT], 0, S[N_CPUS])
-    while c < S[N_CPUS]:
-        put_off(S, c, S[o + C_DEFERRAL])
-        c = first_of(S, S[LEFT_OUT_AT], c + 1, S[N_CPUS])
+    S[o + C_DEFERRAL] = number
+    S[DEFERRALS if everyone else SOME_DEFERRALS] += 1
     return left_out
 
 
 @compiled
-def _leave_out_users(S: State, i: int) -> int:
-    """Mark all CPUs in user mode but ``i`` that run no handler; return how many."""
+def _leave_out_users(S: State, i: int, number: int) -> int:
+    """Mark all CPUs in user mode but ``i`` that run no handler; return how many.
+
+    They owe what the call is about, by a number.
+    """
     left_out = 0
+    catch_up_all(S)  # as all are looked at, here or as they are told
     c = first_of(S, S[USERS_AT], 0, S[N_CPUS])
     while c < S[N_CPUS]:
         if c != i and not _handles(S, c, S[NOW]):
             put_in(S, S[LEFT_OUT_AT], c)
+            put_off(S, c, number)
             left_out += 1
         c = first_of(S, S[USERS_AT], c + 1, S[N_CPUS])
     return left_out
 
 
 @compiled
-def _leave_out_some(S: State, targets: State, i: int, deferrable: bool, paravirtual: bool) -> int:
-    """Mark targets in user mode that run no handler, and virtual ones that are frozen."""
+def _leave_out_some(
+    S: State, targets: State, i: int, deferrable: bool, paravirtual: bool, number: int
+) -> int:
+    """Mark targets in user mode that run no handler, and virtual ones that are frozen.
+
+    They owe what the call is about, by a number; return how many.
+    """
     left_out = 0
     everyone = targets.size == 0
     for j in range(S[N_CPUS] if everyone else targets.size):
@@ -114,6 +120,7 @@ def _leave_out_some(S: State, targets: State, i: int, deferrable: bool, paravirt
         elif not deferrable or not has(S, S[USERS_AT], c) or _handles(S, c, S[NOW]):
             continue
         put_in(S, S[LEFT_OUT_AT], c)
+        put_off(S, c, number)
         left_out += 1
     return left_out
 

@@ -149,8 +149,17 @@ def close_plan(S: State, r: int) -> None:
 
 
 @compiled
+def is_to_come(S: State, r: int, now: int) -> bool:
+    """Return whether no handler of a plan is history, there being but one."""
+    return S[r + LAST_TAKE] > now and S[r + PLAN_HANDLERS] == S[r + BASE_HANDLERS] + 1
+
+
+@compiled
 def retire_known(S: State, c: int, now: int) -> None:
-    """Make history of handlers that ``c`` knows of."""
+    """Make history of handlers that ``c`` knows of.
+
+    Passes over many CPUs ask first whether this is all of them (`is_plain`) or none (`is_to_come`).
+    """
     r = row_of(c)
     if S[r + HEAD] < 0:
         return

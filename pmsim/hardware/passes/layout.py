@@ -70,9 +70,9 @@ DEFERS, CHECK, ENTRY_FLUSH, DEFERRALS, SOME_DEFERRALS, DROPS_AT, DROPS = range(6
 # and whether flushes of user space leave out those that do not run
 SLICE, PERIOD, PV_FLUSH = range(75, 78)
 # frees that others take note of at their ticks (`shootdown.latr`): when the next tick is, as a key
-# of the calendar, and their period; costs; where the targets of each CPU's present one stand, how
-# many there have been in all, how many up to an instant, which that is, and whether ticks go on
-# where nothing else will ever happen
+# of the calendar, and their period; costs; for each CPU the set of those whom its present one is
+# for, how many there have been in all, how many up to an instant, which that is, and whether ticks
+# go on where nothing else will ever happen
 NEXT_TICK, TICK, SAVE, SCAN, SWEEP, LAZY_AT, SAVES, SAVES_BEFORE, SAVED_AT, TICKS_GO_ON = range(
     78, 88
 )
@@ -110,6 +110,8 @@ SEEN_AT, LOOKS_AT = 122, 123
 # a set of CPUs (`sets`): those that are idle. What they make of the last quiet call: the largest of
 # a - prefix and where, and the last acknowledgement; and when the last handler of the call starts
 IDLING_AT, IDLE_MAX, IDLE_SLOWEST, IDLE_ACK, QUIET_STARTS = range(124, 129)
+# the cause of a call that is made where a ring has no room for the next note; `NONE`: none is
+IF_FULL = 129
 HEADER = 144  # a row begins where a pair of lines of the cache does
 
 # --- a CPU's row: 16 words in each of four planes; a pass over all CPUs streams one of them ---

@@ -1,14 +1,14 @@
 """What happens to everybody while nothing else goes on: known whole, without a look at any CPU.
 
-A call is quiet if it is about all other CPUs, none holds interrupts off or has a handler that is not
-over, and no other call is in flight. Then those in user mode are left out where calls leave CPUs
-out, and each target's handler starts as its interrupt arrives: the call is the same as any other
-quiet call of this initiator, but for the time. Its end is known from the first one, as long as the
-same CPUs are in user mode. So is the service of an invalidation while no handler is planned.
+A call is quiet if it is about all other CPUs, none holds interrupts off or has a handler that is
+not over, and no other call is in flight. Then those in user mode are left out where calls leave
+CPUs out, and each target's handler starts as its interrupt arrives: the call is the same as any
+other quiet call of this initiator, but for the time. Its end is known from the first one, as long
+as the same CPUs are in user mode. So is the service of an invalidation while no handler is planned.
 
-On CPUs that are idle the handler starts later, or at that instant: they are looked at one by one.
-Where one that was not idle would answer last, one that is does so, too, or is later still: the end
-is the latest of both, and what is known of all need not tell them apart.
+CPUs that are idle may have to wake up first. These are looked at one by one. None answers before it
+would if it were busy: so what is known of all as if none were idle is no later than the end, which
+is the later one of that and of what these few answer.
 
 CPUs catch up when something else happens to them, or when somebody asks (`catching_up`). All that
 one of them may not know of is of one kind, but for ticks (`quiet_ticks`), which go with calls.
@@ -20,13 +20,13 @@ No quiet call has jitter, which differs from target to target.
 from __future__ import annotations
 
 from pmsim.hardware.passes.catching_up import (
-    catch_up_all,
     note_seen,
     open_call,
     queued_at,
     record_of,
     retire,
 )
+from pmsim.hardware.passes.catching_up_all import catch_up_all
 from pmsim.hardware.passes.handlers import start_of
 from pmsim.hardware.passes.history import retire_known
 from pmsim.hardware.passes.jit import compiled

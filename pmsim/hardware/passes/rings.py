@@ -14,7 +14,7 @@ from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.rows import row_of
 from pmsim.hardware.passes.runqueue import runs
-from pmsim.hardware.passes.sets import first_of, put_in
+from pmsim.hardware.passes.sets import first_of
 from pmsim.hardware.passes.ticks import notes_before
 
 
@@ -68,11 +68,16 @@ def write_down(S: State, ring: State, targets: State, i: int) -> bool:
     at = written % entries * width
     if written >= entries and not _is_free(S, ring, i, at):
         return False
-    ring[at : at + width] = 0
-    for k in range(targets.size):
-        c = targets[k]
-        put_in(ring, at + 1, c)
-        S[S[LAZY_AT] + i * S[N_CPUS] + k] = c
+    lazy = S[LAZY_AT] + i * (width - 1)
+    k = 0
+    for place in range(width - 1):
+        word = 0
+        end = (place + 1) * SET_BITS
+        while k < targets.size and targets[k] < end:
+            word |= 1 << (targets[k] & SET_BITS - 1)
+            k += 1
+        ring[at + 1 + place] = word
+        S[lazy + place] = word
     S[o + C_LAZY] = targets.size
     S[o + WRITTEN] = written + 1
     return True

@@ -29,6 +29,8 @@ def first_of(words: State, at: int, c: int, n: int) -> int:
     """Return the first CPU from ``c`` on that is in a set of CPUs below ``n``; ``n`` if none is."""
     while c < n:
         left = words[at + (c >> SET_SHIFT)] >> (c & SET_BITS - 1)
+        if left & 1:
+            return c
         if left:
             return c + _lowest(left)
         c = ((c >> SET_SHIFT) + 1) * SET_BITS

@@ -104,7 +104,7 @@ def pushed_back(S: State, c: int, since: int) -> int:
 
 
 @compiled
-def _write_tick(
+def write_tick(
     S: State, c: int, now: int, start: int, reason: int, done: int, length: int, sees: int
 ) -> int:
     """Write the entry of a tick, and return where it is."""
@@ -148,7 +148,7 @@ def place_tick(S: State, c: int, tick: int, length: int, sees: int) -> None:
     until_ack = cost - still_runs(S[e + E_COST])
     if not tick_is_first(S, c, i, S[e + E_QUEUED], tick):
         done = S[r + PLAN_END] - S[EXIT] + length
-        _write_tick(S, c, tick, S[e + E_START], R_RIDE, done, length, sees)
+        write_tick(S, c, tick, S[e + E_START], R_RIDE, done, length, sees)
         S[e + E_NEXT] = S[N_CPUS]
         S[r + TAIL] = S[N_CPUS]
         S[r + PLAN_END] += length
@@ -156,10 +156,10 @@ def place_tick(S: State, c: int, tick: int, length: int, sees: int) -> None:
         return
     take = tick + S[ENTRY]
     swept = take + length
-    S[_write_tick(S, c, tick, tick, R_DISTANCE, swept, length, sees) + E_NEXT] = i
-    S[r + HEAD] = S[N_CPUS]
-    S[r + PLAN_STOLEN] += length
     if S[e + E_QUEUED] <= take:
+        S[write_tick(S, c, tick, tick, R_DISTANCE, swept, length, sees) + E_NEXT] = i
+        S[r + HEAD] = S[N_CPUS]
+        S[r + PLAN_STOLEN] += length
         _write_start(S, e, tick, R_RIDE, swept + until_ack)
         S[r + LAST_TAKE] = take
         S[r + PLAN_END] = swept + cost + S[EXIT]
@@ -169,8 +169,21 @@ def place_tick(S: State, c: int, tick: int, length: int, sees: int) -> None:
     S[r + LAST_TAKE] = start + S[ENTRY]
     _write_start(S, e, start, reason, S[r + LAST_TAKE] + until_ack)
     S[r + PLAN_END] = S[r + LAST_TAKE] + cost + S[EXIT]
-    S[r + PLAN_STOLEN] += S[ENTRY] + S[EXIT]
+    place_first(S, c, tick, length, sees)
+
+
+@compiled
+def place_first(S: State, c: int, tick: int, length: int, sees: int) -> None:
+    """Plan a tick before all open calls, in a handler of its own that starts at once."""
+    r = row_of(c)
+    done = tick + S[ENTRY] + length
+    e = write_tick(S, c, tick, tick, R_DISTANCE, done, length, sees)
+    S[e + E_NEXT] = S[r + HEAD]
+    S[r + HEAD] = S[N_CPUS]
+    S[r + PLAN_STOLEN] += S[ENTRY] + length + S[EXIT]
     S[r + PLAN_HANDLERS] += 1
+    if sees >= 0:
+        S[r + PLAN_FULL] |= SWEEPS
 
 
 @compiled
@@ -197,7 +210,7 @@ def place_behind(S: State, c: int, tick: int, length: int, sees: int) -> None:
     start = max(tick, S[r + PLAN_END])
     take = start + S[ENTRY]
     reason = R_BUSY_HANDLER if start > tick else R_DISTANCE
-    _write_tick(S, c, tick, start, reason, take + length, length, sees)
+    write_tick(S, c, tick, start, reason, take + length, length, sees)
     S[r + BASE_END] = S[r + PLAN_END]
     S[r + BASE_STOLEN] = S[r + PLAN_STOLEN]
     S[r + BASE_HANDLERS] = S[r + PLAN_HANDLERS]

@@ -10,7 +10,8 @@ from pmsim.hardware.passes import cache, jit
 from pmsim.hardware.passes.accounts import accounts
 from pmsim.hardware.passes.calendar import file_at, file_step
 from pmsim.hardware.passes.calls import begin_call, last_start
-from pmsim.hardware.passes.catching_up import catch_up, catch_up_all, retire
+from pmsim.hardware.passes.catching_up import catch_up, retire
+from pmsim.hardware.passes.catching_up_all import catch_up_all
 from pmsim.hardware.passes.deferral import mode_of, put_off_by_code
 from pmsim.hardware.passes.firsts import drops_by_call
 from pmsim.hardware.passes.instants import advance
@@ -210,7 +211,8 @@ def call(
 ) -> int:
     """The current task of ``i`` tells ``n`` others; return the task that steps next, or `OVER`.
 
-    `NO_ROOM`, and nothing is done, where they are to be left a note and its CPU's ring is full.
+    Where they are to be left a note, and its CPU's ring is full, they are called with the cause
+    that `layout.IF_FULL` says; or `NO_ROOM` is returned, and nothing is done.
 
     They run a function that costs so much: ``targets`` is empty for every other CPU (unless they
     are left a note), ``more`` the jitter, empty where the platform has none, or the ring of the
@@ -224,10 +226,15 @@ def call(
     Where there are calls that nobody waits for, `layout.PART` says which part of a call it is.
     """
     if flags >= 0 and flags & IS_LAZY:
-        if not write_down(S, more, targets, i):
+        if write_down(S, more, targets, i):
+            n = 0
+            cost += S[SAVE]
+        elif S[IF_FULL] < 0:
             return NO_ROOM
-        n = 0
-        cost += S[SAVE]
+        else:
+            cause = S[IF_FULL]
+            flags &= ~IS_LAZY
+        more = more[:0]
     o = row_of(i)
     S[o + C_KIND] = kind
     S[o + C_CAUSE] = cause

@@ -16,12 +16,24 @@ from pmsim.hardware.passes.catching_up import (
     retire,
 )
 from pmsim.hardware.passes.handlers import acknowledge, insert_sorted, plan, settle_maxima
-from pmsim.hardware.passes.history import close_plan, is_plain, note_drop
+from pmsim.hardware.passes.history import (
+    close_plan,
+    is_plain,
+    is_to_come,
+    note_drop,
+    retire_known,
+)
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
-from pmsim.hardware.passes.rows import entry_of, row_of
-from pmsim.hardware.passes.sets import has, put_in, take_out
-from pmsim.hardware.passes.shared import place_tick
+from pmsim.hardware.passes.rows import caller, entry_of, row_of, still_runs
+from pmsim.hardware.passes.sets import first_of, has, put_in, take_out
+from pmsim.hardware.passes.shared import (
+    place_behind,
+    place_first,
+    place_tick,
+    tick_is_first,
+    write_tick,
+)
 from pmsim.hardware.passes.turns import goes_on, in_turns
 
 
@@ -101,10 +113,13 @@ def tick_one_by_one(S: State) -> None:
             break  # never happens, as in `calls.send`
         if has(S, S[TICKING_AT], c) == 0:
             continue
-        if not in_turns(S) and S[r + HEAD] >= 0 and is_plain(S, r, now - 1):
-            close_plan(S, r)
-        else:
+        if in_turns(S):
             retire(S, c, now - 1)
+        elif S[r + HEAD] >= 0:
+            if is_plain(S, r, now - 1):
+                close_plan(S, r)
+            elif not is_to_come(S, r, now - 1):
+                retire_known(S, c, now - 1)
         tick_on(S, c)
     S[BEHIND] = 0
     settle_maxima(S)
@@ -113,34 +128,97 @@ def tick_one_by_one(S: State) -> None:
 @compiled
 def tick_on(S: State, c: int) -> None:
     """Queue the tick of a CPU, unless the last one still waits; its history is up to date."""
-    r = row_of(c)
-    i = S[r + HEAD]
-    if i >= 0 and tick_waits(S, c):
+    before = _last_before(S, c)
+    if before == S[N_CPUS]:
         return
+    r = row_of(c)
     notes = look_at_notes(S, c)
     has_some = notes > 0 or (S[SWITCHES_SEE] > 0 and S[r + SWITCH_SEES] >= 0)
     sees = S[S[LOOKS_AT] + c] if has_some else NONE
     length = sweep_length(S, notes)
-    if in_turns(S) or goes_on(S) or not _is_simple(S, r):
+    if in_turns(S) or goes_on(S) or not _place(S, c, before, length, sees):
         _plan_tick(S, c, length, sees)
         return
-    e = entry_of(S, max(0, i), c)
-    before = S[e + E_ACK]
-    place_tick(S, c, S[NOW], length, sees)
     S[LATEST_END] = max(S[LATEST_END], S[r + PLAN_END])
     S[UNDISTURBED] = 0
-    if i >= 0:
-        ack = S[e + E_ACK]
-        S[e + E_ACK] = before  # as far as the initiator knows
-        acknowledge(S, i, c, ack)
 
 
 @compiled
-def _is_simple(S: State, r: int) -> bool:
-    """Return whether a CPU has one open call at most, and neither window nor handler before it."""
+def _last_before(S: State, c: int) -> int:
+    """Return the last call that stands before a tick now in the queue of a CPU; `NONE` without any.
+
+    A tick of its own that is still there does.
+    """
+    before = NONE
+    k = S[row_of(c) + HEAD]
+    while k >= 0:
+        e = entry_of(S, k, c)
+        if tick_is_first(S, c, caller(S, k, c), S[e + E_QUEUED], S[NOW]):
+            break
+        before = k
+        if k == S[N_CPUS]:
+            break
+        k = S[e + E_NEXT]
+    return before
+
+
+@compiled
+def _place(S: State, c: int, before: int, length: int, sees: int) -> bool:
+    """Plan a tick where little changes by it; return False, and do nothing, where more may.
+
+    Calls before it are in one handler, which takes it along; or none is, and it has a handler of
+    its own that is over before the next one begins, or that there is at most one call for.
+    """
+    r = row_of(c)
+    now = S[NOW]
+    if before >= 0:
+        if S[r + PLAN_HANDLERS] != S[r + BASE_HANDLERS] + 1:
+            return False
+        _place_into(S, c, before, length, sees)
+        return True
     if S[r + HEAD] < 0:
-        return S[r + FLOOR] <= max(S[NOW], S[r + PLAN_END])
-    return S[r + HEAD] == S[r + TAIL] and max(S[r + FLOOR], S[r + BASE_END]) <= S[NOW]
+        if S[r + FLOOR] > max(now, S[r + PLAN_END]):
+            return False
+        place_behind(S, c, now, length, sees)
+        return True
+    if max(S[r + FLOOR], S[r + BASE_END]) > now:
+        return False
+    i = S[r + HEAD]
+    e = entry_of(S, i, c)
+    end = now + S[ENTRY] + length + S[EXIT]
+    ack = S[e + E_ACK]
+    if S[e + E_QUEUED] > now + S[ENTRY] and S[e + E_START] == S[e + E_ARRIVES] >= end:
+        place_first(S, c, now, length, sees)
+    elif i == S[r + TAIL]:
+        place_tick(S, c, now, length, sees)
+        later = S[e + E_ACK]
+        S[e + E_ACK] = ack  # as far as the initiator knows
+        acknowledge(S, i, c, later)
+    else:
+        return False
+    return True
+
+
+@compiled
+def _place_into(S: State, c: int, before: int, length: int, sees: int) -> None:
+    """Plan a tick behind a call in the one handler that is planned."""
+    r = row_of(c)
+    e = entry_of(S, before, c)
+    done = S[e + E_ACK] + still_runs(S[e + E_COST]) + length
+    tick = write_tick(S, c, S[NOW], S[e + E_START], R_RIDE, done, length, sees)
+    k = S[e + E_NEXT]
+    S[tick + E_NEXT] = k
+    S[e + E_NEXT] = S[N_CPUS]
+    if k < 0:
+        S[r + TAIL] = S[N_CPUS]
+    if sees >= 0:
+        S[r + PLAN_FULL] |= SWEEPS
+    S[r + PLAN_END] += length
+    S[r + PLAN_STOLEN] += length
+    while k >= 0:
+        e = entry_of(S, k, c)
+        acknowledge(S, k, c, S[e + E_ACK] + length)
+        k = S[e + E_NEXT]
 
 
 @compiled
@@ -167,8 +245,9 @@ def leave_notes(S: State, i: int, number: int) -> None:
     if S[SAVED_AT] != S[NOW]:
         S[SAVED_AT] = S[NOW]
         S[SAVES_BEFORE] = S[SAVES]
-    for k in range(S[row_of(i) + C_LAZY]):
-        c = S[S[LAZY_AT] + i * S[N_CPUS] + k]
+    lazy = S[LAZY_AT] + i * (S[RING_ROW] - 1)
+    c = first_of(S, lazy, 0, S[N_CPUS])
+    while c < S[N_CPUS]:
         r = row_of(c)
         if S[r + NOTED_AT] != S[NOW]:
             S[r + NOTED_AT] = S[NOW]
@@ -177,6 +256,7 @@ def leave_notes(S: State, i: int, number: int) -> None:
         S[r + NOTES] += 1
         S[NOTES_WAITING] += has(S, S[TICKING_AT], c)
         note_drop(S, -1 - c, number, number, S[NOW], S[SAVES])
+        c = first_of(S, lazy, c + 1, S[N_CPUS])
     S[row_of(i) + LATEST_NOTE] = S[SAVES]
     S[SAVES] += 1
 
