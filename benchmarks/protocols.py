@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -30,7 +31,7 @@ from pmsim.hardware.task import Task
 from pmsim.hardware.tlb import flush
 from pmsim.hardware.topology import Topology
 from pmsim.steps import Steps
-from pmsim.units import NS
+from pmsim.units import NS, S
 
 ONE, ALL = 1, CEILING + 1
 """Pages that a shootdown is about: one, or so many that everything is dropped."""
@@ -45,6 +46,7 @@ LONG, ROUNDS = 0.3, 5
 NOISE = 0.1
 """By so much ratios of the same thing differ on a machine that others use too."""
 
+TICKS = LatrCosts(save=130 * NS, scan=2 * NS, sweep=160 * NS)
 EVERY_COST = replace(
     COSTS,
     tlbi=TlbiCosts(
@@ -62,9 +64,11 @@ EVERY_COST = replace(
         action=400 * NS, line=COSTS.ipi.line,
     ),
     deferred=DeferredCosts(check=10 * NS, entry_flush=400 * NS),
-    latr=LatrCosts(save=130 * NS, scan=2 * NS, sweep=160 * NS),
+    latr=TICKS,
 )  # fmt: skip
 """The machine that is timed, with costs of every protocol; what is timed hangs on none of them."""
+FULL_RINGS = replace(EVERY_COST, latr=replace(TICKS, ring=1, tick=1 * S))
+"""The same, but that a CPU has no room for any note but its first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,61 +103,107 @@ WAYS = {name: Way(Shootdown(one)) for name, one in PROTOCOLS.items() if one is n
     "one in 16": Way(LEAVES_OUT, 16),
 }
 """All ways that are compared with the first, by their names."""
-WAYS_TO_FREE = {one.name: Way(Shootdown(one)) for one in (IPI, LATR)}
-WAYS_TO_CALL = {"ipi": Way(Shootdown(IPI)), "on CPUs that tick (latr)": Way(Shootdown(LATR))}
+WITHOUT_TICKS, WITH_TICKS = Way(Shootdown(IPI)), Way(Shootdown(LATR))
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is timed.
+
+    Attributes
+    ----------
+    initiators
+        How many CPUs make shootdowns; the others compute.
+    pages
+        What each is about.
+    frees
+        Whether it is about pages of a process on all CPUs, that are freed.
+    chosen
+        Whether all others are told one by one, as CPUs that somebody has chosen.
+    idle, isolated
+        Every so many of the others are; 0: none.
+    is_full
+        Whether there is no room in a ring for what is freed.
+    """
+
+    initiators: int = 1
+    pages: int = ONE
+    frees: bool = False
+    chosen: bool = False
+    idle: int = 0
+    isolated: int = 0
+    is_full: bool = False
+
+
+TICKING = {
+    "one CPU calls all": Load(),
+    "the same, about everything": Load(pages=ALL),
+    "the same, every 16th of them isolated": Load(isolated=16),
+    "the same, every 16th of them idle": Load(idle=16),
+    "two CPUs call all": Load(2),
+    "two CPUs call all, chosen one by one": Load(2, chosen=True),
+    "one CPU frees a page of a process on all": Load(frees=True),
+    "the same, every 16th of them idle, too": Load(frees=True, idle=16),
+    "the same, without room in its ring": Load(frees=True, is_full=True),
+}
+"""What is compared on CPUs that tick for `latr`, and on others."""
 
 
 def compare(console: Console) -> None:
     """Print the table."""
     console.print(
-        _table("four CPUs tell all, of a page", 4, ONE),
-        _table("two CPUs tell all, of a page", 2, ONE),
-        _table("two CPUs tell all, of everything", 2, ALL),
-        _table("one CPU tells all, of everything", 1, ALL),
-        _table("one CPU tells all, of a page", 1, ONE),
+        _table("four CPUs tell all, of a page", Load(4)),
+        _table("two CPUs tell all, of a page", Load(2)),
+        _table("two CPUs tell all, of everything", Load(2, ALL)),
+        _table("one CPU tells all, of everything", Load(1, ALL)),
+        _table("one CPU tells all, of a page", Load()),
         "The last two are of shootdowns while nothing else goes on: known without a look at any"
         " CPU, whatever the protocol, so that it does not matter how many CPUs there are.",
-        _table("one CPU frees a page of a process on all", 1, ONE, ways=WAYS_TO_FREE, frees=True),
-        _table("one CPU calls all", 1, ONE, ways=WAYS_TO_CALL),
-        _table("one CPU calls all, about everything", 1, ALL, ways=WAYS_TO_CALL),
-        _table("two CPUs call all", 2, ONE, ways=WAYS_TO_CALL),
+        _table_of_ticks(),
         "Where frees wait for ticks (latr) calls are those of ipi, on CPUs that have ticks besides:"
         " on 4,096 CPUs a call of one of them is met by every other tick.",
         sep="\n",
     )
 
 
-def _table(
-    title: str,
-    initiators: int,
-    pages: int,
-    *,
-    ways: dict[str, Way] = WAYS,
-    frees: bool = False,
-) -> Table:
+def _table(title: str, load: Load) -> Table:
+    table = _columns(title)
+    times = [_measured(list(WAYS.values()), size, load) for size in SIZES]
+    for place, name in enumerate(WAYS):
+        table.add_row(name, *(_cell(rounds, place) for rounds in times))
+    return table
+
+
+def _table_of_ticks() -> Table:
+    """Return a table of calls and frees on CPUs that tick, as ratios to those on others."""
+    table = _columns("latr")
+    for name, load in TICKING.items():
+        times = (_measured([WITHOUT_TICKS, WITH_TICKS], size, load) for size in SIZES)
+        table.add_row(name, *(_cell(rounds, 1) for rounds in times))
+    return table
+
+
+def _columns(title: str) -> Table:
     table = Table(title, title="Protocols: µs of this computer for a shootdown, and times `ipi`",
                   title_justify="left")  # fmt: skip
     for size in SIZES:
         table.add_column(f"{size.topology.n_cpus:,} CPUs", justify="right")
-    times = [_measured(list(ways.values()), size, initiators, pages, frees) for size in SIZES]
-    for place, name in enumerate(ways):
-        cells = []
-        for rounds in times:
-            ratio = median([one[place] / one[0] for one in rounds])
-            each = median([one[place] for one in rounds]) * 1e6
-            cells.append(f"{each:,.2f}  {ratio:.2f} x {met(ratio <= MOST + NOISE)}")
-        table.add_row(name, *cells)
     return table
 
 
-def _measured(
-    ways: list[Way], size: Machines, initiators: int, pages: int, frees: bool
-) -> list[list[float]]:
+def _cell(rounds: list[list[float]], place: int) -> str:
+    """Return what one way takes, and as a ratio to the first."""
+    ratio = median([one[place] / one[0] for one in rounds])
+    each = median([one[place] for one in rounds]) * 1e6
+    return f"{each:,.2f}  {ratio:.2f} x {met(ratio <= MOST + NOISE)}"
+
+
+def _measured(ways: list[Way], size: Machines, load: Load) -> list[list[float]]:
     """Return the seconds that a shootdown takes, a list of all protocols for each round."""
-    initiators = min(initiators, size.topology.n_cpus)
+    load = replace(load, initiators=min(load.initiators, size.topology.n_cpus))
 
     def spent(way: Way, calls: int) -> float:
-        return seconds(way, size.topology, initiators, calls, pages, frees=frees)
+        return seconds(way, size.topology, load, calls)
 
     def enough(way: Way) -> int:
         """Return how many calls take long enough to be timed."""
@@ -161,7 +211,7 @@ def _measured(
         return round(size.calls * max(1.0, LONG / spent(way, size.calls)))
 
     def timed(way: Way, calls: int) -> float:
-        return spent(way, calls) / (calls * initiators)
+        return spent(way, calls) / (calls * load.initiators)
 
     counts = [enough(way) for way in ways]
     columns = in_turn(
@@ -174,44 +224,40 @@ def _measured(
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def seconds(
-    way: Way,
-    topology: Topology,
-    initiators: int,
-    calls: int,
-    pages: int,
-    *,
-    frees: bool = False,
-) -> float:
+def seconds(way: Way, topology: Topology, load: Load, calls: int) -> float:
     """Return the CPU time of so many shootdowns of some CPUs, while all others compute.
 
     It is taken by the tasks that make them, so that a run's beginning and its end count for
     nothing: on 4,096 CPUs they take longer than thousands of shootdowns.
     """
-    shootdown = way.shootdown
-    leaves_out = shootdown.protocol.name == "deferred"
-    isolated = range(initiators, topology.n_cpus, way.isolated) if leaves_out else ()
-    machine = Machine(topology, EVERY_COST, shootdown=shootdown, isolated=isolated)
-    body = _frees if frees else _shootdowns
+    n_cpus, others = topology.n_cpus, range(load.initiators, topology.n_cpus)
+    idle = others[load.idle // 2 :: load.idle] if load.idle else ()
+    isolated = others[load.isolated // 2 :: load.isolated] if load.isolated else ()
+    if way.shootdown.protocol.name == "deferred":
+        isolated = others[:: way.isolated]
+    costs = FULL_RINGS if load.is_full else EVERY_COST
+    machine = Machine(topology, costs, shootdown=way.shootdown, isolated=isolated)
+    body = _frees if load.frees else _shootdowns
     begun: list[float] = []
     ended: list[float] = []
 
     def timed(task: Task) -> Steps:
-        yield from body(task, shootdown, BEFORE, pages)
+        yield from body(task, way.shootdown, BEFORE, load)
         begun.append(time.process_time())
-        yield from body(task, shootdown, calls, pages)
+        yield from body(task, way.shootdown, calls, load)
         ended.append(time.process_time())
 
-    for cpu in range(machine.n_cpus):
-        if cpu < initiators:
+    for cpu in range(n_cpus):
+        if cpu < load.initiators:
             machine.spawn(cpu, timed)
-        else:
+        elif cpu not in idle:
             machine.spawn(cpu, _other, role="background")
     machine.run()
     return max(ended) - min(begun)
 
 
-def _shootdowns(task: Task, way: Shootdown, calls: int, pages: int) -> Steps:
+def _shootdowns(task: Task, way: Shootdown, calls: int, load: Load) -> Steps:
+    pages = load.pages
     function = flush(EVERY_COST.tlb, pages, CEILING)
     if way.value("defers") == "all":
         function = replace(function, purges=True)
@@ -219,21 +265,24 @@ def _shootdowns(task: Task, way: Shootdown, calls: int, pages: int) -> Steps:
     assert tlbi is not None
     invalidation = invalidate_pages(tlbi, pages) if pages == ONE else invalidate_all()
     by_holders = way.protocol.name in (COHERENT.name, DIRECTORY.name)
+    cpus = np.arange(task.machine.n_cpus)
+    targets = np.delete(cpus, task.cpu) if load.chosen else None
     for _ in range(calls):
         yield from task.compute(BETWEEN)
         if way.protocol.by_calls:
-            yield from task.cross_call(function, pages=pages)
+            yield from task.cross_call(function, pages=pages, targets=targets)
         elif by_holders:
             yield from task.wait_for_holders(way.protocol, pages=pages)
         else:
             yield from task.invalidate(invalidation, pages=pages)
 
 
-def _frees(task: Task, way: Shootdown, calls: int, pages: int) -> Steps:
+def _frees(task: Task, way: Shootdown, calls: int, load: Load) -> Steps:
+    pages = load.pages
     function = flush(EVERY_COST.tlb, pages, CEILING)
     others = range(1, task.machine.n_cpus)
     for _ in range(calls):
-        yield from task.compute(SELDOM)
+        yield from task.compute(BETWEEN if load.is_full else SELDOM)
         if way.protocol is LATR:
             yield from task.free_lazily(function, pages=pages, targets=others)
         else:
