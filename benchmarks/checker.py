@@ -14,12 +14,19 @@ from rich.table import Table
 import pmsim
 from benchmarks import kernel as operations
 from benchmarks.clock import cpu_seconds, met
+from benchmarks.machines import SERVER
 from benchmarks.memory import LARGE_RUNS, peak_of
 from pmsim.kernel.safety.safety import Safety
 from pmsim.kernel.safety.stale import StalePages
 
 WANTED = 0.3
 """The largest part of a run that may be the checker's."""
+
+FULL_OF_VIOLATIONS = "a violation on each of 56 CPUs"
+WANTED_THERE = 0.45
+"""Of a run whose every call returns while each CPU that it left out may still use what it revokes,
+which no kernel does. With one such CPU it is hardly less: what a call costs is to note who was left
+out and to look whom another may have told, 40 us; one more CPU costs 50 ns (`docs/safety.md`)."""
 
 MOST_GIB = 2
 """What a run on 4,096 CPUs with the checker may take at most."""
@@ -83,6 +90,11 @@ def _scenario(name: str, **keys: Any) -> Callable[[], None]:
     return lambda: void(pmsim.run(scenario))
 
 
+def _together(times: int = operations.PROTECTS, **on: Any) -> Callable[[], None]:
+    """Pools of a page, protected by 8 tasks whose shootdowns meet, so often, on some machine."""
+    return lambda: void(operations.run_protect_together(times, **on))
+
+
 def void(_: object) -> None:
     """Drop something."""
 
@@ -95,7 +107,10 @@ def cases() -> dict[str, Callable[[], None]]:
         "module_burst, 500 ms": _scenario("module-burst", duration="500ms"),
         "vmalloc and vfree, alone": lambda: void(operations.run_vmalloc()),
         "pools of a page, protected": lambda: void(operations.run_protect()),
-        "the same by 8 tasks that meet": lambda: void(operations.run_protect_together()),
+        "the same by 8 tasks that meet": _together(),
+        "the same on 448 CPUs": _together(topology=SERVER),
+        "acknowledged before the flush": _together(keys=operations.AT_ENTRY),
+        FULL_OF_VIOLATIONS: _together(keys=operations.ALL_DEFERRED, stay=operations.STAY),
     }
 
 
@@ -133,16 +148,27 @@ def share(pairs: list[tuple[float, float]]) -> float:
     return 1 - min(without for without, _ in pairs) / min(watched for _, watched in pairs)
 
 
+def wanted(name: str) -> float:
+    """Return what part of a case may be the checker's."""
+    return WANTED_THERE if name == FULL_OF_VIOLATIONS else WANTED
+
+
 def compare(console: Console) -> None:
     """Print what part of each case is the checker's, and what memory the largest machine takes."""
     table = Table(title="the checker, on in every run", title_justify="left")
-    for column in ("case", "without", "with", "its part of the run", f"at most {WANTED:.0%}"):
+    for column in ("case", "without", "with", "its part of the run", "at most", ""):
         table.add_column(column, justify="left" if column == "case" else "right")
     for name, pairs in shares().items():
         without, watched = (min(times) for times in zip(*pairs, strict=True))
         part = share(pairs)
+        most = wanted(name)
         table.add_row(
-            name, f"{without:.2f} s", f"{watched:.2f} s", f"{part:.1%}", met(part < WANTED)
+            name,
+            f"{without:.2f} s",
+            f"{watched:.2f} s",
+            f"{part:.1%}",
+            f"{most:.0%}",
+            met(part < most),
         )
     console.print(table)
     table = Table(title="its memory, with all else, on 4,096 CPUs", title_justify="left")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -12,10 +14,13 @@ from rich.table import Table
 import pmsim
 from benchmarks.machines import COSTS, SMALL
 from pmsim.hardware.machine import Machine
+from pmsim.hardware.proposals import DeferredCosts
 from pmsim.hardware.task import Task
+from pmsim.hardware.topology import Topology
 from pmsim.kernel.kernel import Kernel
 from pmsim.kernel.profiles import load_profile
 from pmsim.steps import Steps
+from pmsim.units import NS, US
 
 Body = Callable[[Kernel, Task], Steps]
 
@@ -24,14 +29,57 @@ PMALLOCS = 50_000
 MANY = 100_000_000
 PROTECTS = 5_000
 TOGETHER = 8
+STAY = 50 * US
+"""What a task on an isolated CPU computes in user mode between two system calls."""
+
+AT_ENTRY = {"shootdown": {"ipi": {"ack": "entry"}}, "unsafe": True}
+"""Targets acknowledge before they flush, so that calls return before what they revoke is gone."""
+ALL_DEFERRED = {"shootdown": {"deferred": {"defers": "all"}}, "unsafe": True}
+"""Calls return while CPUs that they left out hold what they revoke: a violation on each of them."""
+DEFERS = replace(COSTS, deferred=DeferredCosts(check=10 * NS, entry_flush=400 * NS))
 
 
-def _rate(body: Body, operations: int, tasks: int = 1) -> float:
-    """Run tasks on CPUs of a quiet 64-CPU machine; return operations of all per CPU-second."""
-    machine = Machine(SMALL, COSTS)
-    kernel = Kernel(machine, load_profile("linux-6.1-x86_64"), sink=lambda rows: None)
+def _rate(
+    body: Body,
+    operations: int,
+    tasks: int = 1,
+    *,
+    topology: Topology = SMALL,
+    keys: Mapping[str, Any] | None = None,
+    stay: int = 0,
+) -> float:
+    """Run tasks on CPUs of a quiet machine; return operations of all per CPU-second.
+
+    Parameters
+    ----------
+    body, operations, tasks
+        What each task does, how many operations all of them make, and how many tasks there are.
+    topology, keys
+        The machine, and keys of the kernel's profile.
+    stay
+        How long, in picoseconds, tasks of all other CPUs, which are isolated then, stay in user
+        mode at a time; 0: the others are idle.
+    """
+    profile = load_profile("linux-6.1-x86_64", keys)
+    others = range(tasks, topology.n_cpus if stay else tasks)
+    machine = Machine(topology, DEFERS, shootdown=profile.shootdown_on(DEFERS), isolated=[*others])
+    kernel = Kernel(machine, profile, sink=lambda rows: None)
+    left = tasks
+
+    def works(task: Task) -> Steps:
+        nonlocal left
+        yield from body(kernel, task)
+        left -= 1
+
+    def stays(task: Task) -> Steps:
+        while left:
+            yield from task.user_compute(stay)
+            yield from task.enter_kernel()
+
     for cpu in range(tasks):
-        machine.spawn(cpu, lambda task: body(kernel, task))
+        machine.spawn(cpu, works)
+    for cpu in others:
+        machine.spawn(cpu, stays)
     started = time.process_time()
     machine.run()
     return operations / (time.process_time() - started)
@@ -86,11 +134,10 @@ def run_protect() -> float:
     return _rate(_protect, PROTECTS)
 
 
-def run_protect_together() -> float:
-    """Return the same where the shootdowns of many tasks meet."""
-    each = PROTECTS // TOGETHER
-    body = partial(_protect, times=each)
-    return _rate(body, TOGETHER * each, TOGETHER)
+def run_protect_together(times: int = PROTECTS, **on: Any) -> float:
+    """Return the same where the shootdowns of many tasks meet; ``on`` says on what (`_rate`)."""
+    each = times // TOGETHER
+    return _rate(partial(_protect, times=each), TOGETHER * each, TOGETHER, **on)
 
 
 CASES: tuple[tuple[str, Callable[[], float]], ...] = (

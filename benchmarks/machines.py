@@ -28,6 +28,7 @@ CEILING = 33
 
 SMALL = Topology(packages=2, cores=16, threads=2)
 MIDDLE = Topology(packages=2, dies=2, cores=32, threads=2)
+SERVER = Topology(packages=8, cores=28, threads=2)
 LARGE = Topology(packages=4, dies=4, cores=32, threads=2)
 HUGE = Topology(packages=8, dies=8, cores=32, threads=2)
 

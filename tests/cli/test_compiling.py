@@ -58,7 +58,18 @@ ENTRIES = (
     "replay.replay",
     "accounts.accounts",
     "firsts.drops_by_call",
+    "firsts.drops_under_way",
     "firsts.first_drops",
+    "waits.note_violations",
+    "waits.begin_waits",
+    "waits.end_on_entry",
+    "waits.end_by_telling",
+    "waits.end_with_the_run",
+    "waits.who_waits",
+    "left_out.who_is_left",
+    "left_out.owe",
+    "left_out.who_owes",
+    "left_out.split",
 )
 
 

@@ -27,7 +27,8 @@ from pmsim.kernel.kernel import Kernel
 from pmsim.kernel.pmalloc import exposure
 from pmsim.kernel.pmalloc.exposure import StaleTime
 from pmsim.kernel.profiles import load_profile
-from pmsim.kernel.safety import meetings
+from pmsim.kernel.safety import meetings, waiting
+from pmsim.kernel.safety import stale as stale_pages
 from pmsim.kernel.safety.violations import Hazard
 from pmsim.units import PAGE_SIZE
 from tests.hardware.machines import same_everywhere
@@ -183,6 +184,46 @@ def test_where_functions_are_acknowledged_early_a_frozen_cpu_is_later_still() ->
     # the call at 1 and runs its own function for 20 more: to 20, and from 40 to 41.
     assert found(kernel) == [(Hazard.WRITE_AFTER_PROTECT, 1, 41, 56)]
     assert stale(kernel).longest_ps == 56
+
+
+def test_a_cpu_that_is_left_out_could_use_it_until_it_has_entered_the_kernel() -> None:
+    kernel = ran(protects(after=1), user(100), isolated=[1],
+                 shootdown={"deferred": {"defers": "all"}})  # fmt: skip
+    # CPU 0 begins at 1, checks CPU 1, and flushes by itself: 1 + 1 + 20. CPU 1 has dropped
+    # everything 3 after 100. The area and its aliases are two changes, and one violation.
+    assert found(kernel) == [(Hazard.WRITE_AFTER_PROTECT, 1, 22, 103)]
+    assert (stale(kernel).longest_ps, stale(kernel).closed_ps) == (102, 102)
+
+
+@pytest.mark.parametrize("longest", [170, 700])
+def test_when_cpus_that_are_left_out_have_dropped_it_does_not_depend_on_how_many_are_noted_at_once(
+    longest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def often(kernel: KernelHandle) -> Steps:
+        pool = yield from kernel.pmalloc_create_pool(PAGE_SIZE, 3)
+        for _ in range(20):
+            yield from kernel.pmalloc(pool, 8)
+            yield from kernel.pmalloc_protect_pool(pool)
+            yield from kernel.task.compute(10)
+
+    def stays(time: int) -> Program:
+        def body(kernel: KernelHandle) -> Steps:
+            for _ in range(3000 // time):
+                yield from user(time)(kernel)
+
+        return body
+
+    def all_found() -> tuple[Any, ...]:
+        kernel = ran(often, often, stays(longest), stays(150), computes(3000), isolated=[2, 3],
+                     shootdown={"deferred": {"defers": "all"}})  # fmt: skip
+        return found(kernel), stale(kernel, 0), stale(kernel, 1)
+
+    expected = all_found()
+    assert {cpu for _, cpu, *_ in expected[0]} == {2, 3}
+    for rows in (1, 2, 5):
+        monkeypatch.setattr(waiting, "_ROWS", rows)
+        monkeypatch.setattr(stale_pages, "_AT_ONCE", rows)
+        assert all_found() == expected
 
 
 def test_permissions_that_are_given_revoke_nothing_though_the_addresses_are_stale() -> None:

@@ -9,6 +9,7 @@ With ``NUMBA_DISABLE_JIT=1`` the same functions run as plain Python, for a debug
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Iterator
@@ -106,7 +107,7 @@ def compile_entry(entry: Any, *, backwards: bool = False) -> None:
     """
     if is_disabled():
         return
-    arguments, returned = normalize_signature(entry.signature)
+    arguments, returned = _types(entry.signature)
     if backwards:
         arguments = (types.Array(types.int64, 1, "A"), *arguments[1:])
     if arguments in entry.signatures:
@@ -114,6 +115,12 @@ def compile_entry(entry: Any, *, backwards: bool = False) -> None:
     entry.disable_compile(False)
     entry.compile(returned(*arguments))
     entry.disable_compile()
+
+
+@functools.cache
+def _types(signature: str) -> Any:
+    """Return the types of a signature, which takes a while: each machine asks again."""
+    return normalize_signature(signature)
 
 
 def only_backwards(function: F) -> F:

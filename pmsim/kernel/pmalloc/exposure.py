@@ -110,11 +110,14 @@ class Staleness:
 
     def _look_again(self, now: Picoseconds) -> None:
         """Count those that are gone by now: where shootdowns meet that is found out later."""
-        still_open, self._open = self._open, []
-        self._many = len(still_open)
-        for size, revocation in still_open:
-            self.add(size, revocation, now)
-        self._many = 2 * len(self._open)
+        still_open = []
+        for size, revocation in self._open:
+            gone = revocation.gone_ps
+            if gone is None or gone > now:
+                still_open.append((size, revocation))
+            else:
+                self._known.count(size, revocation, gone)
+        self._open, self._many = still_open, 2 * len(still_open)
 
     def at(self, now: Picoseconds) -> StaleTime:
         """Return what there was of it up to ``now``."""

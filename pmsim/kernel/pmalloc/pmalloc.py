@@ -363,7 +363,10 @@ class Pmalloc:
     def _revocation_of(self, area: PoolArea) -> Revocation | None:
         """Return how the `set_memory_ro` that has just returned revoked an area; None if not."""
         page = self._safety.page_of(area.mapped.address)
-        return next((one for one in self._set_memory.revoked if one.page == page), None)
+        for one in self._set_memory.revoked:
+            if one.page == page:
+                return one
+        return None
 
     def _take_run(
         self, task: Task, pool: Pool, wanted: int, size: Bytes

@@ -7,8 +7,7 @@ where shootdowns of several tasks are under way it is looked at CPU by CPU. No t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,59 +16,11 @@ from pmsim.hardware.own_task import OwnTask
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.firsts import drops_by_call
 from pmsim.hardware.passes.steps import act
-from pmsim.units import CpuId, Picoseconds
 
 if TYPE_CHECKING:
     from pmsim.kernel.safety.tellings import Telling
 
 Ints = npt.NDArray[np.int64]
-
-
-class Drops(NamedTuple):
-    """When each CPU has dropped something; far in the future where that is not known.
-
-    Attributes
-    ----------
-    gone_ps
-        When, one instant for each CPU.
-    closed_ps
-        From when on it ran no code that could have used it.
-    """
-
-    gone_ps: Ints
-    closed_ps: Ints
-
-    def missing(self) -> bool:
-        """Return whether some CPUs do not drop it, as far as is known."""
-        return bool(self.gone_ps.max() >= layout.INF)
-
-    def still_open(self, now: Picoseconds) -> dict[CpuId, Picoseconds]:
-        """Return when those drop it that have not by an instant."""
-        cpus = np.flatnonzero(self.gone_ps > now)
-        return dict(zip(cpus.tolist(), self.gone_ps[cpus].tolist(), strict=True))
-
-    def without(self, cpus: Sequence[CpuId]) -> Drops:
-        """Return the same of all other CPUs."""
-        gone = self.gone_ps.copy()
-        gone[cpus] = layout.INF
-        return Drops(gone, self.closed_ps)
-
-    def over(self) -> tuple[Picoseconds, Picoseconds]:
-        """Return when the last CPU drops it of those that do, and from when on all were closed."""
-        last = int(self.gone_ps.max())
-        if last < layout.INF:
-            return last, int(self.closed_ps.max())
-        do = self.gone_ps < layout.INF
-        if not do.any():
-            return 0, 0
-        return int(self.gone_ps[do].max()), int(self.closed_ps[do].max())
-
-
-def drops_of(telling: Telling) -> Drops:
-    """Return when CPUs have dropped what a shootdown is about that is over just now."""
-    drops = np.empty((1, 2, telling.task.machine.n_cpus), np.int64)
-    write_drops(telling, drops, 0, is_over=True)
-    return Drops(*drops[0])
 
 
 def write_drops(telling: Telling, drops: Ints, row: int, *, is_over: bool) -> None:
@@ -86,7 +37,7 @@ def write_drops(telling: Telling, drops: Ints, row: int, *, is_over: bool) -> No
         drops[row] = layout.INF
     elif not machine.shootdown.protocol.by_calls:
         drops[row] = machine.fabric.words[task.row + layout.C_LAST_ACK]
-    elif is_over and telling.told is not None and len(telling.told) == 1:  # its own CPU alone
+    elif is_over and telling.told is not None and telling.told.sum() == 1:  # its own CPU alone
         drops[row] = layout.INF
         drops[row, :, task.cpu] = telling.gone_ps, telling.began_ps
     else:

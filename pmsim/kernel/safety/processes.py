@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pmsim.hardware.call_data import Unwaited
 from pmsim.kernel.dropped import Dropped, Process
 from pmsim.kernel.safety.violations import Hazard
@@ -103,7 +105,7 @@ class Processes:
             self._found.still_late(task, hazard, -1, pages, space.late)
             return
         cpus = space.missing or self._running(process)
-        self._found.on(task, hazard, -1, pages, sorted(cpus))
+        self._found.on(task, hazard, -1, pages, np.array(sorted(cpus), np.int64))
 
     def gone(self, process: Process) -> None:
         """Note that the address space of a process has ended."""

@@ -7,17 +7,24 @@ kernel code is seen when addresses are given out, at later shootdowns, and at th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from pmsim.hardware.passes import layout
+from pmsim.hardware.passes.jit import compile_entry
+from pmsim.hardware.passes.left_out import owe, who_owes
 from pmsim.hardware.passes.steps import act
 from pmsim.kernel.dropped import Dropped
 from pmsim.kernel.safety.violations import Violation
-from pmsim.units import CpuId, Pages, Picoseconds
+from pmsim.units import CpuId, Pages
 
 if TYPE_CHECKING:
     from pmsim.hardware.machine import Machine
+
+Ints = npt.NDArray[np.int64]
 
 
 class Promised:
@@ -34,52 +41,69 @@ class Promised:
     def __init__(self, machine: Machine, keep: Callable[[Violation], None]) -> None:
         self._machine = machine
         self._keep = keep
-        self._owing: dict[CpuId, Dropped] = {}
+        # The pages that each CPU owes, from the first up to the end; none: from far on up to 0.
+        self._owed: Ints = np.array([[layout.INF], [0]]) + np.zeros(machine.n_cpus, np.int64)
         self._watched: dict[CpuId, Violation] = {}
+        self._watches = np.zeros(machine.n_cpus, np.uint8)
+        self._cpus: Ints = np.empty(machine.n_cpus, np.int64)
+        at, words = _row(0) + layout.IN_USER, layout.CPU_WORDS
+        self._in_user = machine.fabric.state[at : at + machine.n_cpus * words : words]
+        if machine.in_turn:
+            for entry in (owe, who_owes):
+                compile_entry(entry)
 
-    def left_out(self, cpus: Iterable[CpuId], what: Dropped) -> None:
+    def left_out(self, cpus: Ints, what: Dropped) -> None:
         """Note that a shootdown of some pages is over, and has left CPUs out, if any."""
-        words = self._machine.fabric.words
-        for cpu in [one for one in self._watched if not words[_row(one) + layout.IN_USER]]:
-            if self._owes(cpu):
-                self._look(cpu)
-        for cpu in cpus:
-            before = self._owing.get(cpu, what)
-            self._owing[cpu] = Dropped(min(before.first, what.first), max(before.end, what.end))
+        if not self._watched and not len(cpus):
+            return
+        owed, first, end, fabric = self._owed, what.first, what.end, self._machine.fabric
+        if owe(owed, cpus, first, end, self._watches, self._in_user):
+            may_be_lost = self._watches > self._in_user
+            for cpu in [one for one in self._watched if may_be_lost[one]]:
+                mode = self._mode(cpu)
+                if fabric.owes(cpu):
+                    self._look(cpu, mode)
+            owe(owed, cpus, first, end, self._watches[:0], self._in_user[:0])
 
     def relied_on(self, page: int, pages: Pages, given_out: Callable[[CpuId], Violation]) -> None:
         """Note that addresses are given out; what it is for a CPU that uses what was there."""
-        for cpu in self._owing.keys() - self._watched.keys():
-            if not self._owes(cpu):
-                del self._owing[cpu]
+        fabric = self._machine.fabric
+        n = who_owes(self._owed, self._watches, self._cpus)
+        for cpu in self._cpus[:n].tolist() if n else ():
+            mode = self._mode(cpu)
+            if not fabric.owes(cpu):
+                self._owed[:, cpu] = layout.INF, 0
                 continue
-            owed = self._owing[cpu]
-            if page + pages <= owed.first or owed.end <= page:
+            first, end = self._owed[:, cpu].tolist()
+            if page + pages <= first or end <= page:
                 continue  # nothing was there before
             self._watched[cpu] = given_out(cpu)
-            self._look(cpu)
+            self._watches[cpu] = 1
+            self._look(cpu, mode)
 
-    def dropped(self, cpu: CpuId, at: Picoseconds) -> None:
-        """Note that a CPU has dropped everything at an instant; it may owe again since then."""
-        one = self._watched.get(cpu)
-        if one is not None and at > one.from_ps:
-            del self._watched[cpu]
+    def dropped(self, entries: Ints) -> None:
+        """Note that CPUs have dropped everything, in rows of `layout.D_CPU`; they may owe again."""
+        pairs = entries[:, [layout.D_CPU, layout.D_AT]] if self._watched else entries[:0, :2]
+        for cpu, at in pairs.tolist():
+            one = self._watched.get(cpu)
+            if one is not None and at > one.from_ps:
+                self._unwatch(cpu)
 
     def finish(self) -> None:
         """Look at those who have not dropped what they owe by the end of the run."""
         for cpu in list(self._watched):
-            if self._owes(cpu):
-                self._look(cpu)
+            mode = self._mode(cpu)
+            if self._machine.fabric.owes(cpu):
+                self._look(cpu, mode)
 
-    def _owes(self, cpu: CpuId) -> bool:
-        fabric = self._machine.fabric
-        act(fabric.state, layout.DO_ASK_MODE, cpu, 0)  # which takes note of what is over
-        return fabric.owes(cpu)
+    def _mode(self, cpu: CpuId) -> int:
+        """Return what a CPU does now, and have the machine take note of what is over there."""
+        mode: int = act(self._machine.fabric.state, layout.DO_ASK_MODE, cpu, 0)
+        return mode
 
-    def _look(self, cpu: CpuId) -> None:
+    def _look(self, cpu: CpuId, mode: int) -> None:
         """Note a violation if a CPU that owes a flush runs kernel code, beyond its entry."""
         words, row = self._machine.fabric.words, _row(cpu)
-        mode = act(self._machine.fabric.state, layout.DO_ASK_MODE, cpu, 0)
         if mode == layout.IN_HANDLER:
             # One that has taken its queue has dropped everything before, if it came from user mode.
             is_history = words[row + layout.HEAD] < 0
@@ -89,8 +113,12 @@ class Promised:
             enters = words[row + layout.MODE] == layout.M_ENTRY
             lost = mode == layout.IN_KERNEL and not enters
         if lost:
-            self._keep(self._watched.pop(cpu))
-            self._owing.pop(cpu, None)
+            self._keep(self._unwatch(cpu))
+            self._owed[:, cpu] = layout.INF, 0
+
+    def _unwatch(self, cpu: CpuId) -> Violation:
+        self._watches[cpu] = 0
+        return self._watched.pop(cpu)
 
 
 def _row(cpu: CpuId) -> int:

@@ -14,7 +14,6 @@ CPUs only borrow, which of them still walk its tables.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -27,12 +26,17 @@ from pmsim.hardware.passes import layout
 from pmsim.kernel.dropped import Dropped
 from pmsim.kernel.safety.found import Found
 from pmsim.kernel.safety.held_back import HeldBack
-from pmsim.kernel.safety.meeting import Drops
 from pmsim.kernel.safety.meetings import Meetings
 from pmsim.kernel.safety.processes import Processes
 from pmsim.kernel.safety.promised import Promised
+from pmsim.kernel.safety.relied import Relied
 from pmsim.kernel.safety.stale import StalePages
-from pmsim.kernel.safety.tellings import Telling, late_of, still_at_it
+from pmsim.kernel.safety.tellings import (
+    Telling,
+    function_ends,
+    late_of,
+    still_at_it,
+)
 from pmsim.kernel.safety.violations import Hazard, Revocation, Violation
 from pmsim.kernel.safety.waiting import Waits
 from pmsim.units import CpuId, Pages
@@ -49,7 +53,9 @@ _REMEMBERED: Final = 64
 _ENTRIES: Final = 256
 """Entries into the kernel that are kept before those are looked for that nobody needs any more."""
 
-_NO_ENTRIES: Final = np.empty((0, 2), np.int64)
+Ints = npt.NDArray[np.int64]
+
+_NO_ENTRIES: Final = np.empty((0, layout.DROP_ROW), np.int64)
 
 
 @dataclass(slots=True)
@@ -104,7 +110,7 @@ class Safety:
         self._page_shift = geometry.page_shift
         self._under_way: dict[Task, Telling] = {}
         self._newest: dict[Task, Telling] = {}
-        self._partial: dict[Task, deque[Telling]] = {}  # those that did not tell all at once
+        self._partial: dict[Task, list[Telling]] = {}  # those that did not tell all at once
         self._unlinked: dict[Task, int] = {}
         self._pending: dict[Task, list[Revocation]] = {}
         self._unwaited: list[Telling] = []  # that not all have run
@@ -112,7 +118,12 @@ class Safety:
         self._most_entries = _ENTRIES
         self.held_back = HeldBack(self.found.keep)
         self._meetings = Meetings(machine, self._under_way, self._pending)
+        by_calls = machine.shootdown.protocol.by_calls
+        self._ends = self._meetings.drops if by_calls else lambda one: function_ends(one.task)
+        self._in_turn = np.zeros(machine.n_cpus, np.uint8)
+        self._in_turn[[*machine.in_turn]] = 1
         self._waits = Waits(machine, self.found)
+        self._relied = Relied(machine, self.stale, self.found, self._waits)
         self._promised = Promised(machine, self.found.keep)
         operations.watcher = self
         machine.on_drops = self.entered
@@ -147,7 +158,7 @@ class Safety:
             told = None if targets is None else frozenset(targets)
             self.processes.told(task, told, still_at_it(task))
         else:
-            telling.note_call(targets)
+            telling.note_call(targets, self._in_turn, self._waits.states, self._ends)
             self._told(telling)
 
     def _made_by_code(self, task: OwnTask, telling: Telling | None) -> None:
@@ -196,25 +207,24 @@ class Safety:
 
     def _told(self, telling: Telling) -> None:
         what, stale, task = telling.what, self.stale, telling.task
-        if self._waits.by_cpu:
-            self._waits.told(telling)
-        if telling.left_out:
-            telling.note_entries(*self._entries.T)
+        if self._waits.open and telling.tells_waiting:
+            self._waits.told(telling, self._meetings.drops)
+        if len(self._entries):
+            telling.note_entries(self._entries)
         self._meetings.over(telling)
         self._newest[task] = telling
-        told = telling.told
+        told, is_partial = telling.told, len(telling.left_out) > 0
         if telling.late:
-            self._partial.setdefault(task, deque(maxlen=_REMEMBERED)).append(telling)
-        if in_turn := self._machine.in_turn:
-            left_out = (cpu for cpu in telling.left_out if cpu in in_turn)
-            self._promised.left_out(left_out, what)
+            self._remember(telling)
+        if self._machine.in_turn:
+            self._promised.left_out(telling.left_out, what)
         if telling.unwaited:
             self._going_on(telling)
-        elif telling.left_out or told is not None:
-            self._partial.setdefault(task, deque(maxlen=_REMEMBERED)).append(telling)
+        elif is_partial or told is not None:
+            self._remember(telling)
             if what.is_everything:
-                told_now = telling.told_of(self._machine.n_cpus)
-                stale.dropped_everything(telling.up_to, told_now, asked=told is None)
+                missing = telling.out if told is None else 1 - telling.tells_whom()
+                stale.dropped_everything(telling.up_to, missing, asked=told is None)
             elif told is None:
                 stale.dropped(what.first, what.end, telling.up_to)
         elif what.is_everything:
@@ -222,13 +232,23 @@ class Safety:
         else:
             stale.dropped(what.first, what.end, telling.up_to)
 
+    def _remember(self, telling: Telling) -> None:
+        """Keep a shootdown that has not told all CPUs at once, for its task to rely on."""
+        some = self._partial.get(telling.task)
+        if some is None:
+            self._partial[telling.task] = [telling]
+        else:
+            some.append(telling)
+            del some[:-_REMEMBERED]
+
     def _going_on(self, telling: Telling) -> None:
         """Note a shootdown of which some have still to run a call that nobody waits for."""
         assert telling.told is not None
         if telling.what.is_everything:
-            told = telling.told_of(self._machine.n_cpus)
-            told_now = [cpu for cpu in told if telling.has_been_run_on(cpu)]
-            self.stale.dropped_everything(telling.up_to, told_now)
+            told_now = telling.tells_whom()
+            for cpu in np.flatnonzero(told_now).tolist():
+                told_now[cpu] = telling.has_been_run_on(cpu)
+            self.stale.dropped_everything(telling.up_to, 1 - told_now)
         self._unwaited.append(telling)
         for one in telling.unwaited:
             one.then(lambda _ended: self._has_run(telling))
@@ -240,11 +260,11 @@ class Safety:
         what, stale = telling.what, self.stale
         telling.note_all_have_run()
         self._unwaited.remove(telling)
-        if what.is_everything and telling.tells_all and not telling.left_out:
+        if what.is_everything and telling.tells_all and not len(telling.left_out):
             stale.dropped_everything(telling.up_to)
         elif what.is_everything:
-            told = telling.told_of(self._machine.n_cpus)
-            stale.dropped_everything(telling.up_to, told, asked=telling.tells_all)
+            missing = 1 - telling.tells_whom()
+            stale.dropped_everything(telling.up_to, missing, asked=telling.tells_all)
         elif telling.tells_all:
             stale.dropped(what.first, what.end, telling.up_to)
 
@@ -285,15 +305,18 @@ class Safety:
             return []
         self._settle_calls()
         partial, everywhere = self._partial.pop(task, ()), self.stale.everywhere
+        if partial and self._relied.are_alike(pending, partial):
+            self._relied.relied_on_alike(task, pending, Hazard.WRITE_AFTER_PROTECT)
+            return pending
         for one in pending:
             if one.generation <= everywhere and one.first is None and one.is_known and not partial:
                 continue  # every CPU has dropped everything since, and was told to
             if not one.is_known and one.left_out_by is None:
                 first = self._meetings.first_of(one)
                 waited_for = any(one in telling.revoked for telling in self._unwaited)
-                if first is not None and not (waited_for and first.missing()):
+                if first is not None and not (waited_for and first[0].max() >= layout.INF):
                     one.is_dropped(first)
-            self._relied_on(task, one, Hazard.WRITE_AFTER_PROTECT, partial)
+            self._relied.relied_on(task, one, Hazard.WRITE_AFTER_PROTECT, partial)
         return pending
 
     def holds(self, cpu: CpuId, address: int) -> bool:
@@ -325,7 +348,7 @@ class Safety:
         self._settle_calls()
         own = Revocation(page, pages, self.stale.newest(page, pages), task.now)
         for one in [*pending, own]:
-            self._relied_on(task, one, Hazard.USE_AFTER_FREE, partial)
+            self._relied.relied_on(task, one, Hazard.USE_AFTER_FREE, partial)
 
     def reused(self, task: Task, page: int, pages: Pages, operation: int | None = None) -> None:
         """Look at addresses that are given out: every CPU has forgotten them, or will in time.
@@ -339,21 +362,23 @@ class Safety:
             cpus = self.stale.stale_on(generation)
             for telling in self._unwaited:
                 if telling.covers(page, pages, generation):
-                    cpus = [cpu for cpu in cpus if not telling.has_been_run_on(cpu)]
-            for telling in (one for some in self._partial.values() for one in some if cpus):
+                    for cpu in np.flatnonzero(cpus).tolist():
+                        cpus[cpu] = not telling.has_been_run_on(cpu)
+            for telling in (one for some in self._partial.values() for one in some):
                 if telling.covers(page, pages, generation) and not telling.unwaited:
-                    cpus = [cpu for cpu in cpus if not telling.tells(cpu)]
-            self.found.on(task, Hazard.USE_AFTER_FREE, page, pages, cpus, operation=operation)
+                    cpus &= telling.tells_whom() == 0
+            self.found.on(task, Hazard.USE_AFTER_FREE, page, pages, np.flatnonzero(cpus), operation)
         if self._machine.in_turn:
             self._rely_on_promises(task, page, pages, operation)
 
     def _rely_on_promises(self, task: Task, page: int, pages: Pages, operation: int | None) -> None:
         """Note that a task gives out addresses that CPUs in user mode may hold translations of."""
-        number = self.found.operation(task) if operation is None else operation
-        hazard, now = Hazard.USE_AFTER_FREE, task.now
-        self._promised.relied_on(
-            page, pages, lambda cpu: Violation(hazard, number, page, pages, cpu, now)
-        )
+
+        def violation(cpu: CpuId) -> Violation:
+            number = self.found.operation(task) if operation is None else operation
+            return Violation(Hazard.USE_AFTER_FREE, number, page, pages, cpu, task.now)
+
+        self._promised.relied_on(page, pages, violation)
 
     def table_unlinked(self, task: Task) -> None:
         """Note that a task has just taken a page table out of the tree."""
@@ -369,82 +394,39 @@ class Safety:
         if task not in self._pending:
             self._partial.pop(task, None)
         telling = self._newest.get(task)
-        everyone = range(self._machine.n_cpus)
         if telling is None or not telling.touches(page, pages, unlinked):
+            everyone = np.arange(self._machine.n_cpus)
             self.found.on(task, Hazard.TABLE_REUSE, page, pages, everyone)
             return
         if telling.told is not None:
-            missing = [cpu for cpu in everyone if cpu not in telling.told]
+            missing = np.flatnonzero(telling.told == 0)
             self.found.on(task, Hazard.TABLE_REUSE, page, pages, missing)
         self.found.still_late(task, Hazard.TABLE_REUSE, page, pages, telling.late)
-        if telling.left_out:
+        if len(telling.left_out):
             table = Revocation(page, pages, unlinked, task.now)
-            self._waits.left_out(task, Hazard.TABLE_REUSE, table, telling, telling.left_out)
-
-    def _relied_on(
-        self, task: Task, one: Revocation, hazard: Hazard, partial: Sequence[Telling]
-    ) -> None:
-        """Look whether every CPU has forgotten what a task took away."""
-        if one.by_ps is not None:
-            return  # every CPU has: none later than with its own shootdown
-        if one.first is not None:
-            self._relied_on_first(task, one, one.first, hazard)
-            return
-        is_stale = 0 < one.generation <= self.stale.newest(one.page, one.pages)
-        if not is_stale and not partial:
-            return  # every CPU was told
-        about = [told for told in partial if told.covers(one.page, one.pages, one.generation)]
-        if is_stale:
-            known = {cpu for told in about if told.told for cpu in told.told}
-            cpus = [c for c in self.stale.stale_on(one.generation) if c not in known]
-            left = {cpu for told in about for cpu in told.left_out}
-            never = [cpu for cpu in cpus if cpu not in left]
-            self._waits.not_told(task, hazard, one, never)
-        for told in about:
-            self.found.still_late(task, hazard, one.page, one.pages, told.late)
-        if one.left_out_by is not None:
-            self._waits.left_out(task, hazard, one, one.left_out_by, one.left_out_by.left_out)
-
-    def _relied_on_first(self, task: Task, one: Revocation, first: Drops, hazard: Hazard) -> None:
-        """Look at the same where it is known of each CPU when it has."""
-        others = first.still_open(task.now)
-        if not others:
-            return
-        told = one.left_out_by
-        left = [] if told is None else [cpu for cpu in told.left_out if cpu in others]
-        for cpu in left:
-            del others[cpu]
-        never = [cpu for cpu, at in others.items() if at >= layout.INF]
-        still = {cpu: at for cpu, at in others.items() if at < layout.INF}
-        self.found.still_late(task, hazard, one.page, one.pages, still)
-        one.gone_ps, one.closed_ps = first.without(left).over()
-        self._waits.not_told(task, hazard, one, never)
-        if told is not None:
-            self._waits.left_out(task, hazard, one, told, left)
+            self._waits.left_out(task, Hazard.TABLE_REUSE, [table], telling, telling.left_out)
 
     def entered(self, drops: npt.NDArray[np.int64]) -> None:
         """Note that CPUs have dropped everything on entry: rows of the machine's buffer."""
+        entries = drops[drops[:, layout.D_CPU] >= 0]
         if self._machine.rings is not None:
-            for cpu, idle_since, _, at, order in drops[drops[:, layout.D_CPU] >= 0].tolist():
+            for cpu, idle_since, _, at, order in entries.tolist():
                 self.held_back.swept(cpu, idle_since, at, order)
             return
-        entries = drops[drops[:, layout.D_CPU] >= 0][:, [layout.D_CPU, layout.D_AT]]
         if self._under_way:
             self._note_entries(entries)
         for task in self._pending:
             for telling in self._partial.get(task, ()):
-                telling.note_entries(*entries.T)
-        for cpu, at in entries.tolist():
-            self._promised.dropped(cpu, at)
-            if cpu in self._waits.by_cpu:
-                self._waits.entered(cpu, at)
+                telling.note_entries(entries)
+        self._promised.dropped(entries)
+        self._waits.entered(entries)
 
     def _note_entries(self, entries: npt.NDArray[np.int64]) -> None:
         """Keep that CPUs have entered the kernel, for shootdowns that have begun before."""
         self._entries = np.concatenate([self._entries, entries])
         if len(self._entries) > self._most_entries:
             oldest = min(telling.began_ps for telling in self._under_way.values())
-            self._entries = self._entries[self._entries[:, 1] > oldest]
+            self._entries = self._entries[self._entries[:, layout.D_AT] > oldest]
             self._most_entries = max(_ENTRIES, 2 * len(self._entries))
 
     def finish(self) -> None:

@@ -18,11 +18,14 @@ import numpy.typing as npt
 from pmsim.units import CpuId, Pages
 
 Generations = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.uint8]
 
 _BITS: Final = 9
 _GROUP: Final = 1 << _BITS
 _FEW: Final = 8
 """Pages up to which word by word is faster than NumPy; as in `pagetables.entries.FEW`."""
+_AT_ONCE: Final = 64
+"""Shootdowns of some CPUs that are looked at together (a buffer; no result depends on it)."""
 
 
 class StalePages:
@@ -43,13 +46,24 @@ class StalePages:
         The one up to which all CPUs have dropped everything, or will as they enter the kernel.
     """
 
-    __slots__ = ("_arrays", "_cpus", "_words", "asked", "everywhere", "generation")
+    __slots__ = (
+        "_arrays",
+        "_cpus",
+        "_missing",
+        "_up_to",
+        "_words",
+        "asked",
+        "everywhere",
+        "generation",
+    )
 
     def __init__(self, n_cpus: int = 1) -> None:
         self.generation = 0
         self.everywhere = 0
         self.asked = 0
         self._cpus: Generations = np.zeros(n_cpus, np.int64)
+        self._up_to: list[int] = []
+        self._missing: Flags = np.empty((0, n_cpus), np.uint8)
         # Groups of pages are found as arrays, and for a few pages as words, which Python reads and
         # writes three times as fast.
         self._arrays: dict[int, Generations] = {}
@@ -64,7 +78,8 @@ class StalePages:
             if words is None:
                 self._group(first >> _BITS)
                 words = self._words[first >> _BITS]
-            for at in range(index, index + pages):
+            words[index] = generation  # of most changes that is all
+            for at in range(index + 1, index + pages):
                 words[at] = generation
             return generation
         for part in self._parts(first, pages, make=True):
@@ -91,13 +106,14 @@ class StalePages:
             newest = max((int(part.max()) for part in self._parts(first, pages)), default=0)
         return newest if newest > self.everywhere else 0
 
-    def stale_on(self, generation: int) -> list[CpuId]:
-        """Return the CPUs that have not dropped everything since a change."""
-        found: list[int] = np.flatnonzero(self._cpus < generation).tolist()
-        return found if generation > self.everywhere else []
+    def stale_on(self, generation: int) -> npt.NDArray[np.bool_]:
+        """Return of each CPU whether it has not dropped everything since a change."""
+        self._settle()
+        return (self._cpus < generation) & (generation > self.everywhere)
 
     def current_on(self, cpu: CpuId) -> int:
         """Return the generation up to which a CPU has dropped everything."""
+        self._settle()
         return max(self.everywhere, int(self._cpus[cpu]))
 
     def dropped(self, first: int, end: int, up_to: int) -> None:
@@ -115,16 +131,32 @@ class StalePages:
             part[part <= up_to] = 0
 
     def dropped_everything(
-        self, up_to: int, cpus: Sequence[CpuId] | None = None, *, asked: bool = False
+        self, up_to: int, missing: Flags | None = None, *, asked: bool = False
     ) -> None:
-        """Note that all CPUs, or some, have dropped everything; all others maybe will."""
-        if cpus is None or asked:
+        """Note that all CPUs have dropped everything, or all but some; these maybe will.
+
+        They are marked with 1.
+        """
+        if missing is None or asked:
             self.asked = max(self.asked, up_to)
-        if cpus is None:
+        if missing is None:
             self.everywhere = max(self.everywhere, up_to)
-        else:
-            told = np.asarray(cpus, dtype=np.int64)
-            self._cpus[told] = np.maximum(self._cpus[told], up_to)
+            return
+        at = len(self._up_to)
+        if at == len(self._missing):
+            self._missing = np.empty((_AT_ONCE, len(self._cpus)), np.uint8)
+        self._missing[at] = missing
+        self._up_to.append(up_to)
+        if at + 1 == _AT_ONCE:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Note up to where each CPU has dropped everything, which is seldom asked."""
+        if self._up_to:
+            missing = self._missing[: len(self._up_to)]
+            dropped = np.where(missing, 0, np.array(self._up_to)[:, np.newaxis])
+            np.maximum(self._cpus, dropped.max(axis=0), out=self._cpus)
+            self._up_to.clear()
 
     def _parts(self, first: int, pages: Pages, *, make: bool = False) -> Iterator[Generations]:
         """Yield the parts of the groups' arrays that hold some pages; those that there are."""

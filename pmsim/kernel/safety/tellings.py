@@ -6,9 +6,9 @@ the last handler began. Not what a protocol promises, but what happened.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from pmsim.hardware.call_data import Unwaited
 from pmsim.hardware.own_task import OwnTask
 from pmsim.hardware.passes import layout
 from pmsim.hardware.passes.firsts import drops_by_call
+from pmsim.hardware.passes.left_out import ENDS, who_is_left
 from pmsim.hardware.passes.steps import act
 from pmsim.units import CpuId, Picoseconds
 
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from pmsim.kernel.dropped import Dropped
 
 Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.uint8]
+
+_NOBODY: Final = np.empty(0, np.int64)
+NO_FLAGS: Final = np.empty(0, np.uint8)
+"""For no CPU at all."""
 
 
 class Revoked(Protocol):
@@ -34,7 +40,7 @@ class Revoked(Protocol):
     gone_ps: Picoseconds | None
     closed_ps: Picoseconds | None
     late_ps: Picoseconds
-    open_on: int
+    waits: int
 
 
 class Telling:
@@ -56,9 +62,9 @@ class Telling:
     Attributes
     ----------
     told
-        The CPUs that were told, the initiator among them; None: all.
-    left_out
-        Those that have it still before them.
+        1 for each CPU that was told, the initiator among them; None: all were.
+    left_out, out
+        Those that have it still before them; and 1 for each of them, empty where there are none.
     gone_ps
         When all that were told had dropped it.
     late
@@ -72,19 +78,23 @@ class Telling:
         Whether all CPUs were told, where there are such.
     revoked
         What it is to make known that has been revoked, when they have run them.
+    tells_waiting
+        Whether it may have told CPUs that have anything to drop (`waiting`).
     entered
-        When those that were left out have entered the kernel first, of those that have.
+        Which CPUs have entered the kernel since, and when, where some were left out.
     """
 
     # Most shootdowns tell all CPUs, and are over on all of them: nothing else is noted of these.
-    told: frozenset[CpuId] | None = None
-    left_out: tuple[CpuId, ...] = ()
+    told: Flags | None = None
+    left_out: Ints = _NOBODY
+    out: Flags = NO_FLAGS
     gone_ps: Picoseconds = 0
     late: Mapping[CpuId, Picoseconds | Unwaited] = MappingProxyType({})
     known_closed_ps: Picoseconds | None = None
     unwaited: Sequence[Unwaited] = ()
     tells_all: bool = False
-    _out: frozenset[CpuId] = frozenset()  # the same as in `left_out`: there may be thousands
+    entered: Sequence[Ints] = ()
+    tells_waiting: bool = True
     revoked: tuple[Revoked, ...] = ()
 
     def __init__(
@@ -95,7 +105,6 @@ class Telling:
         self.up_to = up_to
         self.began_ps = began_ps
         self.number = number
-        self.entered: dict[CpuId, Picoseconds] = {}
 
     def covers(self, page: int, pages: int, generation: int) -> bool:
         """Return whether it is about all of some pages, and about a change of them."""
@@ -110,71 +119,95 @@ class Telling:
 
     def tells(self, cpu: CpuId) -> bool:
         """Return whether it told a CPU, and did not leave it out."""
-        return (self.told is None or cpu in self.told) and cpu not in self._out
+        is_out = len(self.out) > 0 and self.out[cpu] > 0
+        return (self.told is None or self.told[cpu] > 0) and not is_out
 
-    def told_of(self, n_cpus: int) -> list[CpuId]:
-        """Return the CPUs that it told, and did not leave out, of so many."""
-        told = range(n_cpus) if self.told is None else sorted(self.told)
-        return [cpu for cpu in told if cpu not in self._out]
+    def tells_whom(self) -> Flags:
+        """Return 1 for each CPU that it told, and did not leave out."""
+        told = 1 - self.out if len(self.out) else np.ones(self.task.machine.n_cpus, np.uint8)
+        return told if self.told is None else told & self.told
 
-    def note_call(self, targets: Sequence[CpuId] | None) -> None:
-        """Note what became of a cross-call, as its initiator goes on."""
+    def note_call(
+        self,
+        targets: Sequence[CpuId] | None,
+        in_turn: Flags,
+        states: Ints,
+        drops: Callable[[Telling], Ints],
+    ) -> None:
+        """Note what became of a cross-call, as its initiator goes on.
+
+        Parameters
+        ----------
+        targets
+            Whom it was to; None: all others.
+        in_turn
+            1 for each CPU to which it may have been left until that enters the kernel.
+        states
+            What each CPU has to drop (`waiting.Waits`).
+        drops
+            Returns when each CPU has dropped it, where a look at each is needed.
+        """
         task, row = self.task, self.task.row
         machine = task.machine
         words = machine.fabric.words
         if targets is not None and len(set(targets) - {task.cpu}) < machine.n_cpus - 1:
-            self.told = frozenset((*targets, task.cpu))
+            self.told = self._flags((*targets, task.cpu))
         told, last = words[row + layout.C_TARGETS], words[row + layout.C_LAST_ACK]
-        if words[row + layout.C_LEFT_OUT] > 0:
-            ends = function_ends(task)
-            asked = machine.in_turn if self.told is None else self.told & machine.in_turn
-            self._leave_out(cpu for cpu in asked if ends[cpu] >= layout.INF and cpu != task.cpu)
-            told += len(self.left_out)
-        self.gone_ps = machine.fabric.own_function_end(task.cpu, told)
-        if words[row + layout.C_RUNS_ON] or last >= layout.INF:
-            ends = function_ends(task)
-            last = int(ends[ends < layout.INF].max(initial=0))
-        self.gone_ps = max(self.gone_ps, last)
+        left_out = words[row + layout.C_LEFT_OUT] > 0
+        if left_out or words[row + layout.C_RUNS_ON] or last >= layout.INF:
+            n_cpus = machine.n_cpus
+            out, found = np.empty(n_cpus, np.uint8), np.empty(n_cpus + ENDS, np.int64)
+            flags = NO_FLAGS if self.told is None else self.told
+            number = who_is_left(drops(self), task.cpu, flags, in_turn, states, out, found)
+            latest, waiting = found[n_cpus:].tolist()
+            self.tells_waiting = waiting > 0
+            if left_out and number:
+                self.left_out, self.out = found[:number], out
+                told += number
+            if words[row + layout.C_RUNS_ON] or last >= layout.INF:
+                last = latest
+        self.gone_ps = max(machine.fabric.own_function_end(task.cpu, told), last)
         if self.gone_ps > task.now:
             self.late = still_at_it(task)
 
     def note_code(self, told: Told) -> None:
         """Note what became of it where the code of a protocol that is not pmsim's own made it."""
-        now, n_cpus = self.task.machine.now, self.task.machine.n_cpus
+        now = self.task.machine.now
         # Until a tick a CPU runs kernel code with what it has been left out of.
         until_tick = self.task.machine.rings is not None
-        self._leave_out(() if until_tick else told.deferred)
+        deferred = () if until_tick else sorted(set(told.deferred))
+        self._leave_out(np.array(deferred, np.int64))
         self.unwaited = told.not_run(now)
         called = {one.cpu: one for one in self.unwaited}
-        known = frozenset((*told.dropped, *self.left_out, *called))
-        self.tells_all = len(known) == n_cpus
+        known = self._flags((*told.dropped, *deferred, *called))
+        self.tells_all = bool(known.all())
         self.told = None if self.tells_all and not called else known
         self.gone_ps = max(told.dropped.values(), default=now)
         self.late = late_of(told, now)
         self.known_closed_ps = max(self.began_ps, told.closed_ps)
 
-    def note_entries(self, cpus: Ints, at: Ints) -> None:
-        """Note that CPUs have entered the kernel, one after another, and dropped everything."""
-        if len(self.entered) == len(self.left_out):
-            return
-        first = np.full(self.task.machine.n_cpus, -1)
-        since = np.flatnonzero(at > self.began_ps)[::-1]
-        first[cpus[since]] = since  # of the entries of a CPU the last is written that stands here
-        rows = np.sort(first[first >= 0])
-        for cpu, when in zip(cpus[rows].tolist(), at[rows].tolist(), strict=True):
-            if cpu in self._out:
-                self.entered.setdefault(cpu, when)
+    def note_entries(self, entries: Ints) -> None:
+        """Note that CPUs have entered the kernel, and dropped everything: which, and when."""
+        if len(self.left_out) and len(entries):
+            self.entered = (*self.entered, entries)
 
-    def _leave_out(self, cpus: Iterable[CpuId]) -> None:
-        self.left_out = tuple(sorted(cpus))
-        self._out = frozenset(self.left_out)
+    def _leave_out(self, cpus: Ints) -> None:
+        if len(cpus):
+            self.left_out, self.out = cpus, self._flags(cpus)
+
+    def _flags(self, cpus: Sequence[CpuId] | Ints) -> Flags:
+        """Return 1 for each of some CPUs."""
+        flags = np.zeros(self.task.machine.n_cpus, np.uint8)
+        flags[np.asarray(cpus, np.int64)] = 1
+        return flags
 
     def has_been_run_on(self, cpu: CpuId) -> bool:
         """Return whether it was told a CPU that has dropped it, where others have not run it yet.
 
         One that was left out has done so if its task takes a step now.
         """
-        return self.told is not None and cpu in self.told and not _goes_on(self.late.get(cpu))
+        told = self.told is not None and self.told[cpu] > 0
+        return told and not _goes_on(self.late.get(cpu))
 
     @property
     def all_have_run(self) -> bool:
@@ -190,17 +223,17 @@ class Telling:
             closed = max(closed, one.start_ps)
         self.known_closed_ps = closed
         for revoked in self.revoked:
-            if revoked.open_on or revoked.late_ps:
+            if revoked.waits or revoked.late_ps:
                 revoked.closed_ps = closed
                 revoked.late_ps = max(revoked.late_ps, self.gone_ps)
-                if not revoked.open_on:
+                if not revoked.waits:
                     revoked.gone_ps = revoked.late_ps
             elif revoked.gone_ps is None or self.gone_ps < revoked.gone_ps:
                 revoked.gone_ps, revoked.closed_ps = self.gone_ps, closed
 
     def note_own(self) -> None:
         """Note that the task's own CPU alone has dropped it."""
-        self.told = frozenset((self.task.cpu,))
+        self.told = self._flags((self.task.cpu,))
         self.gone_ps = self.task.now
         self.known_closed_ps = self.began_ps
 
@@ -265,7 +298,7 @@ def still_at_it(task: Task) -> dict[CpuId, Picoseconds]:
     """
     if not task.machine.fabric.words[task.row + layout.C_RUNS_ON]:
         return {}
-    ends = function_ends(task)
+    ends = function_ends(task)[0]
     late = np.flatnonzero((ends > task.now) & (ends < layout.INF))
     return dict(zip(late.tolist(), ends[late].tolist(), strict=True))
 
@@ -273,14 +306,14 @@ def still_at_it(task: Task) -> dict[CpuId, Picoseconds]:
 def function_ends(task: Task) -> Ints:
     """Return when the targets of a task's last call have run its function, as far as is known.
 
-    Of every other CPU it is `layout.INF`.
+    And when their handlers began; of every other CPU it is `layout.INF`. Shape ``(2, n_cpus)``.
     """
     state = task.machine.fabric.state
     act(state, layout.DO_CATCH_UP, 0, 0)
     drops = np.empty((1, 2, task.machine.n_cpus), np.int64)
     drops_by_call(state, task.cpu, 0, 1, drops, 0)
-    ends: Ints = drops[0, 0]
-    ends[task.cpu] = layout.INF
+    ends: Ints = drops[0]
+    ends[:, task.cpu] = layout.INF
     return ends
 
 

@@ -6,11 +6,16 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
+from pmsim.hardware.passes import layout
 from pmsim.units import CpuId, Pages, Picoseconds
 
 if TYPE_CHECKING:
-    from pmsim.kernel.safety.meeting import Drops
     from pmsim.kernel.safety.tellings import Telling
+
+Ints = npt.NDArray[np.int64]
 
 
 class Hazard(IntEnum):
@@ -72,14 +77,16 @@ class Revocation:
     left_out_by
         The shootdown that was to make it known, if that has left CPUs out.
     late_ps
-        When the last of those that have entered the kernel since did so.
-    open_on
-        How many CPUs have still to drop it, where some were left out or not told.
+        When the last CPU of such a row had dropped it, once all have.
+    waits
+        In how many rows of what CPUs have still to drop it stands (`waiting`), where some were left
+        out or not told.
     by_ps
         By when it is gone at the latest, where other shootdowns may have been earlier, and when
         it is gone is looked up later.
     first
-        When each CPU had dropped it, where shootdowns met and not all CPUs have by now.
+        When each CPU had dropped it, and from when on it was closed there (shape ``(2, n_cpus)``),
+        where shootdowns met and not all CPUs have by now.
     """
 
     page: int
@@ -90,16 +97,17 @@ class Revocation:
     closed_ps: Picoseconds | None = field(default=None, init=False)
     left_out_by: Telling | None = field(default=None, init=False)
     late_ps: Picoseconds = field(default=0, init=False)
-    open_on: int = field(default=0, init=False)
+    waits: int = field(default=0, init=False)
     by_ps: Picoseconds | None = field(default=None, init=False)
-    first: Drops | None = field(default=None, init=False)
+    first: Ints | None = field(default=None, init=False)
 
     @property
     def is_known(self) -> bool:
         """Whether its own shootdown has made it known when it is gone, or by when."""
         return self.gone_ps is not None or self.by_ps is not None
 
-    def is_dropped(self, first: Drops) -> None:
+    def is_dropped(self, first: Ints) -> None:
         """Note when it is gone that several shootdowns were about, on those whom one has told."""
         self.first = first
-        self.gone_ps, self.closed_ps = first.over()
+        do = first[0] < layout.INF
+        self.gone_ps, self.closed_ps = first.max(axis=1, initial=0, where=do).tolist()

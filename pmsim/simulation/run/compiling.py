@@ -60,10 +60,12 @@ def compile_machine(compiled_one: Callable[[], None], *, apart: bool = False) ->
     apart
         Whether also what machines need for which all is compiled apart.
     """
-    from pmsim.hardware.passes import firsts, jit, replay, steps
+    from pmsim.hardware.passes import firsts, jit, left_out, replay, steps, waits
 
     with jit.watched(compiled_one):
         for backwards in [False, True][: 1 + apart]:
             steps.prepare(apart=backwards)
             jit.compile_entry(replay.replay, backwards=backwards)
-        jit.compile_entry(firsts.first_drops)
+            jit.compile_entry(firsts.drops_under_way, backwards=backwards)
+        for entry in (firsts.first_drops, *waits.ENTRIES, *left_out.ENTRIES):
+            jit.compile_entry(entry)
