@@ -53,6 +53,7 @@ def answer_tables(result: Result) -> list[Table]:
         left_open(summary),
         costs(summary),
         locks(summary),
+        holders(summary),
         shootdowns(summary),
         isolated(summary),
         operations(summary),
@@ -136,30 +137,43 @@ _LOST_TO: Final = {
 
 
 def locks(summary: Summary) -> Table:
-    """Return which locks were waited for, and who held them."""
+    """Return which locks were waited for."""
     in_turns = any(one.frozen_ps for one in summary.locks)
     frozen = ("holders frozen",) if in_turns else ()
-    head = ("lock", "waits", "waited", "longest", "most by", *frozen, "held up to", "by", "in")
     rows = [
         (
-            word(one.lock), count(one.waits), time(one.waited_ps), time(one.longest_wait_ps),
-            word(f"{one.waiter}, CPU {one.waiter_cpu}"),
+            word(one.lock), count(one.waits), time(one.waited_ps),
             *((time(one.frozen_ps),) if in_turns else ()),
+            time(one.longest_wait_ps), word(f"{one.waiter}, CPU {one.waiter_cpu}"),
+        )
+        for one in summary.locks[:MOST_LOCKS]
+    ]  # fmt: skip
+    more = len(summary.locks) - len(rows)
+    notes = (
+        "Frozen: the time in which a holder's CPU did not run meanwhile." if in_turns else "",
+        f"The first {len(rows):,} of {len(summary.locks):,} locks." if more else "",
+    )
+    return Table(
+        "locks that were waited for",
+        ("lock", "waits", "waited", *frozen, "longest", "most by"),
+        tuple(rows),
+        " ".join(filter(None, notes)),
+    )
+
+
+def holders(summary: Summary) -> Table:
+    """Return who held locks that others waited for."""
+    rows = [
+        (
+            word(one.lock),
             time(one.held_ps),
             word("" if one.holder is None else f"{one.holder}, CPU {one.holder_cpu}"),
             word(one.doing or ""),
         )
         for one in summary.locks[:MOST_LOCKS]
-    ]  # fmt: skip
-    more = len(summary.locks) - len(rows)
-    return Table(
-        "locks that were waited for",
-        head,
-        tuple(rows),
-        "Held: the longest while others waited."
-        + (" Frozen: the time in which a holder's CPU did not run meanwhile." if in_turns else "")
-        + (f" The first {len(rows):,} of {len(summary.locks):,} locks." if more else ""),
-    )
+    ]
+    head = ("lock", "longest", "by", "in")
+    return Table("who held locks while others waited", head, tuple(rows))
 
 
 def shootdowns(summary: Summary) -> Table:
