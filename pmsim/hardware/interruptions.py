@@ -33,12 +33,13 @@ class InterruptionSink(Protocol):
     def interruptions(self, rows: Rows) -> None:
         """Take interruptions, shape ``(rows, len(COLUMNS))``, in the order of their calls' ends.
 
-        Those of calls that nobody waits for come when their CPUs are looked at again.
+        Those of calls that nobody waits for come when their CPUs are looked at again, those of
+        calls that have not ended with the run last.
         """
 
 
 class Interruptions:
-    """Notes what every ended cross-call did on some CPUs.
+    """Notes what every cross-call did on some CPUs, when it has ended, or with the run.
 
     A CPU that a call left out, or did not have to reach, has no row. Calls that one handler served
     have the same CPU and start; the one whose interrupt started it has ``opened``.
@@ -68,11 +69,13 @@ class Interruptions:
         call: tuple[int, int, int, int, int],
         began: int,
         unwaited: tuple[int, int] | None = None,
+        before: int = layout.INF,
     ) -> None:
         """Note a call that has just ended: its `CALL_COLUMNS`, and when it began.
 
         One that nobody waits for is noted when a CPU runs it: which, and by what number its
-        protocol goes.
+        protocol goes. Of one that has not ended CPUs are noted that were taken away ``before`` an
+        instant.
         """
         state = self._fabric.state
         of = self._cpus if unwaited is None else np.array(unwaited[:1], dtype=np.int64)
@@ -86,19 +89,20 @@ class Interruptions:
         cpus, at = of[reached], at[reached]
         start, cost = state[at + layout.E_START], state[at + layout.E_COST]
         reason = state[at + layout.E_META] >> 32 & 7
-        woke = reason == SlowestReason.IDLE_EXIT
+        since = np.where(reason == SlowestReason.IDLE_EXIT, state[at + layout.E_ARRIVES], start)
         still_runs = (cost >> 3) * (cost >> 1 & 1)
         turns, ack = Turns(self._fabric), state[at + layout.E_ACK]
         columns = (
             *call,
             cpus,
-            np.where(woke, state[at + layout.E_ARRIVES], start),
+            since,
             start,
             turns.run_from(cpus, ack, still_runs + state[layout.EXIT]),
             reason != SlowestReason.RIDE,
             protocol if unwaited is None else unwaited[1],
         )
-        self._waiting.append(np.stack(np.broadcast_arrays(*columns), axis=1))
+        rows = np.stack(np.broadcast_arrays(*columns), axis=1)
+        self._waiting.append(rows[since < before])
         if len(self._waiting) >= WAITING:
             self.hand_over()
 

@@ -209,6 +209,25 @@ class Machine(Silicon):
         self.flush_log(end + 1 if duration is None else end)
         return self.now
 
+    def note_open_calls(self) -> None:
+        """Note the interruptions by calls that have not ended; nothing may run after it."""
+        if self.interruptions is None:
+            return
+        words = self.fabric.words
+        for cpu in range(self.n_cpus):
+            row = layout.HEADER + cpu * layout.CPU_WORDS
+            task = self.tasks.get(words[row + layout.CURRENT])
+            if task is None or words[row + layout.MODE] != layout.M_CALL:
+                continue
+            if words[row + layout.C_UNWAITED]:
+                continue  # noted when its targets run it
+            self.interruptions.note(
+                (cpu, task.number, words[row + layout.C_KIND], words[row + layout.C_CAUSE],
+                 words[row + layout.C_OPERATION]),
+                words[row + layout.C_START], before=self.now,
+            )  # fmt: skip
+        self.interruptions.hand_over()
+
     def running(self, cpu: int) -> Task | None:
         """Return the task that a CPU runs or is switching to, None where it is idle.
 

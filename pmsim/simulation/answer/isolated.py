@@ -53,7 +53,7 @@ def isolated_cpus(
         The workload of each task, by CPU and number.
     stalls
         Whether the hardware told CPUs of anything. Where it did not, what was stolen beside known
-        interruptions are handlers of calls that had not ended with the run.
+        interruptions are handlers of calls that nobody waits for, under way as the run ended.
     """
     n, duration = len(isolation.cpus), sum(lengths.values())
     found = _handlers(files)

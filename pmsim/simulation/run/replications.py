@@ -265,6 +265,7 @@ def run_once(
     report()
     machine.clock.process(observe(machine, recorder, report))
     end = machine.run(scenario.duration)
+    machine.note_open_calls()
     kernel.operations.flush()
     recorder.cpus(machine)
     recorder.anatomy(machine)

@@ -518,7 +518,8 @@ STRETCHES = Table(
 
 INTERRUPTIONS = Table(
     "interruptions",
-    "One row per isolated CPU and shootdown that interrupted it, in order of the shootdowns' ends.",
+    "One row per isolated CPU and shootdown that interrupted it, in order of the shootdowns' ends;"
+    " those that have not ended with the run come last.",
     (
         REPLICATION,
         _count("cpu", "The isolated CPU."),

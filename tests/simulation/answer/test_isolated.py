@@ -112,17 +112,39 @@ def test_a_limit_that_is_not_kept_is_named(limits: dict[str, str], broken: list[
     assert Summary.from_dict(summary.as_dict()) == summary
 
 
-def test_handlers_of_a_call_that_had_not_ended_are_no_stalls_by_broadcasts() -> None:
+def test_handlers_of_a_call_that_has_not_ended_with_the_run_are_interruptions() -> None:
     # CPU 1 answers after the run's end: its window with interrupts off is longer than the run.
     window = {"kind": "irq_off_noise", "cpus": [1], "rate": "100/ms", "length": "50ms"}
     once = {**DAEMON, "flushes": 1, "arrival": {"times": ["1ms"]}}
-    result = run(once, WORK, window)
+    result = run(once, WORK, window, measure=budget(interrupts="0/s"))
     found = result.summary.isolated
     assert found is not None
     assert result.cpus["handlers"].tolist() == [0, 0, 1, 1]
     assert result.cpus["stolen_ps"].tolist() == [0, 0, 600_000, 600_000]
-    assert (len(result.crosscalls), found.interrupts, found.stalled_ps) == (0, 0, 0)
+    assert (len(result.crosscalls), found.interrupts, found.stalled_ps) == (0, 2, 0)
+    assert (found.fewest, found.most, found.interrupted_ps) == (1, 1, 2 * 600_000)
+    (over,) = found.violations
+    assert (over.limit, over.cpus, over.by) == ("interrupts", 2, "daemon (request)")
+    rows = result.interruptions
+    assert rows["cpu"].tolist() == [2, 3]
+    assert rows["initiator"].tolist() == [0, 0]
+    assert (rows["end_ps"] - rows["from_ps"]).tolist() == [600_000, 600_000]
     assert not any("stalls" in one for one in sentences(result.summary))
+
+
+@pytest.mark.parametrize(
+    ("ends", "interrupted"), [(570, []), (571, [2]), (590, [2]), (591, [2, 3])]
+)
+def test_a_handler_that_has_not_begun_by_the_end_of_the_run_interrupts_nobody(
+    ends: int, interrupted: list[int]
+) -> None:
+    # Three CPUs are queued by 30 ns after 1 ms. What is sent to CPU 2 by 70, and to CPU 3 by 90,
+    # arrives 500 later.
+    once = {**DAEMON, "flushes": 1, "arrival": {"times": ["1ms"]}}
+    result = run(once, WORK, duration=f"{1_000_000 + ends}ns")
+    assert result.interruptions["cpu"].tolist() == interrupted
+    assert result.summary.isolated is not None
+    assert result.summary.isolated.interrupts == len(interrupted)
 
 
 def test_cpus_that_nothing_reaches_are_never_interrupted() -> None:
