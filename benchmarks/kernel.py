@@ -33,7 +33,7 @@ STAY = 50 * US
 """What a task on an isolated CPU computes in user mode between two system calls."""
 
 AT_ENTRY = {"shootdown": {"ipi": {"ack": "entry"}}, "unsafe": True}
-"""Targets acknowledge before they flush, so that calls return before what they revoke is gone."""
+"""Targets acknowledge before they flush, so that calls may return before all is gone."""
 ALL_DEFERRED = {"shootdown": {"deferred": {"defers": "all"}}, "unsafe": True}
 """Calls return while CPUs that they left out hold what they revoke: a violation on each of them."""
 DEFERS = replace(COSTS, deferred=DeferredCosts(check=10 * NS, entry_flush=400 * NS))

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from benchmarks.clock import in_turn, median, met
 from benchmarks.fabric import BETWEEN, FOREVER
-from benchmarks.machines import CEILING, COSTS, HUGE
+from benchmarks.machines import CEILING, COSTS, HUGE, SERVER
 from pmsim.hardware.costs import SbiCosts, TlbiCosts
 from pmsim.hardware.machine import Machine
 from pmsim.hardware.proposals import (
@@ -91,7 +91,7 @@ TWO = Topology(packages=1, cores=2)
 SIZES = (
     Machines(TWO, 10_000),
     Machines(Topology(packages=2, cores=14, threads=2), 10_000),
-    Machines(Topology(packages=8, cores=28, threads=2), 3_000),
+    Machines(SERVER, 3_000),
     Machines(HUGE, 3_000),
 )
 
