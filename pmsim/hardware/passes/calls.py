@@ -270,6 +270,8 @@ def send(
         prefix += S[line_at + code]
     if everyone:  # who was left out has been looked at for that
         S[BEHIND] = 0
+    elif ticks_alone and 2 * count > S[N_CPUS]:
+        catch_up_all(S)  # so that the next call need not ask each
     S[LATEST_END] = max(S[LATEST_END], latest)
     S[UNDISTURBED] = 0
     if not everyone or jitter.size or left_out or S[o + Q_KNOWN] & 1:

@@ -142,12 +142,18 @@ def only_ticks(S: State) -> bool:
 def catch_up_with_ticks_alone(S: State, c: int) -> None:
     """Let a CPU catch up where that is so; what it knew of is history by now."""
     at = S[SEEN_AT] + c
+    looks = S[LOOKS_AT] + c
+    if at < 0 or at > FAR or looks < 0 or looks > FAR:
+        return  # never happens, as in `calls.send`
     ticks = (S[QUIET_CALLS] - S[at]) // TICKS
+    if ticks == 0:
+        return
     S[at] = S[QUIET_CALLS]
-    if ticks > 0 and has(S, S[TICKING_AT], c):
-        r = row_of(c)
-        each = length_of_tick(S)
-        S[r + PLAN_STOLEN] += ticks * each
-        S[r + PLAN_HANDLERS] += ticks
-        S[r + PLAN_END] = S[QUIET_TICK] + each
-        S[S[LOOKS_AT] + c] = S[QUIET_LOOKED]
+    if S[UNTICKED] > 0 and has(S, S[TICKING_AT], c) == 0:
+        return
+    r = row_of(c)
+    each = length_of_tick(S)
+    S[r + PLAN_STOLEN] += ticks * each
+    S[r + PLAN_HANDLERS] += ticks
+    S[r + PLAN_END] = S[QUIET_TICK] + each
+    S[looks] = S[QUIET_LOOKED]

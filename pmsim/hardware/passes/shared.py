@@ -109,6 +109,8 @@ def write_tick(
 ) -> int:
     """Write the entry of a tick, and return where it is."""
     e = entry_of(S, S[N_CPUS], c)
+    if e < 0 or e > FAR:
+        return e  # never happens, as in `calls.send`
     S[e + E_QUEUED] = now
     S[e + E_ARRIVES] = now
     S[e + E_COST] = 8 * length

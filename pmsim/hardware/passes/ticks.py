@@ -153,6 +153,8 @@ def _last_before(S: State, c: int) -> int:
     k = S[row_of(c) + HEAD]
     while k >= 0:
         e = entry_of(S, k, c)
+        if e < 0 or e > FAR:
+            break  # never happens, as in `calls.send`
         if tick_is_first(S, c, caller(S, k, c), S[e + E_QUEUED], S[NOW]):
             break
         before = k
@@ -171,6 +173,8 @@ def _place(S: State, c: int, before: int, length: int, sees: int) -> bool:
     """
     r = row_of(c)
     now = S[NOW]
+    if r < 0 or r > FAR:
+        return True  # never happens, as in `calls.send`
     if before >= 0:
         if S[r + PLAN_HANDLERS] != S[r + BASE_HANDLERS] + 1:
             return False
@@ -204,6 +208,8 @@ def _place_into(S: State, c: int, before: int, length: int, sees: int) -> None:
     """Plan a tick behind a call in the one handler that is planned."""
     r = row_of(c)
     e = entry_of(S, before, c)
+    if r < 0 or r > FAR or e < 0 or e > FAR:
+        return  # never happens, as in `calls.send`
     done = S[e + E_ACK] + still_runs(S[e + E_COST]) + length
     tick = write_tick(S, c, S[NOW], S[e + E_START], R_RIDE, done, length, sees)
     k = S[e + E_NEXT]
