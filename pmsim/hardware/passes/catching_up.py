@@ -173,7 +173,7 @@ def _catch_up_with_calls(
     if behind > 1 and (user or cost & FULL):
         _drop_behind(S, c, behind - 1, arrives - S[QUIET_AT], shared)
     stolen += behind * entry
-    open_call(S, c, i, q, arrives, arrives, R_DISTANCE, cost, user)
+    open_call(S, r, e, i, q, arrives, arrives, R_DISTANCE, cost, user)
     S[r + BASE_STOLEN] = S[r + PLAN_STOLEN] + stolen - (S[r + PLAN_END] - arrives)
     S[r + BASE_HANDLERS] = S[r + PLAN_HANDLERS] + behind + ticks - shared - 1
     S[r + PLAN_STOLEN] += stolen
@@ -190,7 +190,8 @@ def queued_at(S: State, i: int, c: int, left_out: int, begins: int) -> int:
 @compiled
 def open_call(
     S: State,
-    c: int,
+    r: int,
+    e: int,
     i: int,
     queued: int,
     arrives: int,
@@ -199,9 +200,10 @@ def open_call(
     cost: int,
     user: int,
 ) -> None:
-    """Plan a quiet call on a CPU without open calls; not what it steals, and how many handlers."""
-    r = row_of(c)
-    e = entry_of(S, i, c)
+    """Plan a quiet call on a CPU without open calls, whose row and entry are given.
+
+    Not what it steals, and how many handlers.
+    """
     take = start + S[ENTRY]
     if user:
         take += S[ENTRY_FLUSH]

@@ -28,7 +28,7 @@ from pmsim.hardware.passes.catching_up import (
 )
 from pmsim.hardware.passes.catching_up_all import catch_up_all
 from pmsim.hardware.passes.handlers import start_of
-from pmsim.hardware.passes.history import retire_known
+from pmsim.hardware.passes.history import close_plan, is_plain, retire_known
 from pmsim.hardware.passes.jit import compiled
 from pmsim.hardware.passes.layout import *
 from pmsim.hardware.passes.losses import share_of
@@ -192,37 +192,52 @@ def _call_idle_cpus(S: State, i: int, word: int, leaves_out: int) -> None:
 
     The same as `calls.send` does, but from what is known of the call.
     """
-    cost = word >> 3
-    stolen = S[ENTRY] + cost + S[EXIT]
-    S[IDLE_MAX] = -INF
-    S[IDLE_ACK] = 0
+    now = S[NOW]
+    stolen = S[ENTRY] + (word >> 3) + S[EXIT]
+    seen = S[QUIET_CALLS] + 1
+    all_stolen = S[QUIET_STOLEN] + stolen
+    seen_at = S[SEEN_AT]
+    latest = S[LATEST_END]
+    starts = S[QUIET_STARTS]
+    largest = -INF
+    last_ack = 0
     c = first_of(S, S[IDLING_AT], 0, S[N_CPUS])
     while c < S[N_CPUS]:
         r = row_of(c)
         e = entry_of(S, i, c)
-        retire_known(S, c, S[NOW])  # it has seen all calls; and ticks do not come to it
+        if r < 0 or r > FAR or e < 0 or e > FAR:
+            break  # never happens, as in `calls.send`
+        if S[r + HEAD] >= 0:  # it has seen all calls; and ticks do not come to it
+            if is_plain(S, r, now):
+                close_plan(S, r)
+            else:
+                retire_known(S, c, now)
         left_out = S[r + LEFT_OUT_BELOW] if leaves_out else 0
-        queued = queued_at(S, i, c, left_out, S[NOW])
+        queued = queued_at(S, i, c, left_out, now)
         arrives = queued + S[e + E_ARRIVES] - S[e + E_QUEUED]
         packed = start_of(S, r, arrives, S[r + PLAN_END])
         start = packed >> 3
         reason = packed & 7
-        open_call(S, c, i, queued, arrives, start, reason, word, 0)
-        begins = arrives if reason == R_IDLE_EXIT else start
+        open_call(S, r, e, i, queued, arrives, start, reason, word, 0)
+        wakes = start - arrives if reason == R_IDLE_EXIT else 0
         S[r + BASE_STOLEN] = S[r + PLAN_STOLEN]
         S[r + BASE_HANDLERS] = S[r + PLAN_HANDLERS]
-        S[r + PLAN_STOLEN] += start - begins + stolen
+        S[r + PLAN_STOLEN] += wakes + stolen
         S[r + PLAN_HANDLERS] += 1
-        S[S[SEEN_AT] + c] = S[QUIET_CALLS] + 1
-        S[r + SEEN_STOLEN] = S[QUIET_STOLEN] + stolen
-        S[LATEST_END] = max(S[LATEST_END], S[r + PLAN_END])
-        S[QUIET_STARTS] = max(S[QUIET_STARTS], start)
-        S[IDLE_ACK] = max(S[IDLE_ACK], S[e + E_ACK])
-        shown = S[e + E_ACK] - S[e + E_PREFIX]
-        if shown > S[IDLE_MAX]:
-            S[IDLE_MAX] = shown
+        S[seen_at + c] = seen
+        S[r + SEEN_STOLEN] = all_stolen
+        latest = max(latest, S[r + PLAN_END])
+        starts = max(starts, start)
+        ack = S[e + E_ACK]
+        last_ack = max(last_ack, ack)
+        if ack - S[e + E_PREFIX] > largest:
+            largest = ack - S[e + E_PREFIX]
             S[IDLE_SLOWEST] = c
         c = first_of(S, S[IDLING_AT], c + 1, S[N_CPUS])
+    S[LATEST_END] = latest
+    S[QUIET_STARTS] = starts
+    S[IDLE_ACK] = last_ack
+    S[IDLE_MAX] = largest
 
 
 @compiled
