@@ -29,7 +29,7 @@ from pmsim.kernel.pmalloc.exposure import StaleTime
 from pmsim.kernel.profiles import load_profile
 from pmsim.kernel.safety import meetings, waiting
 from pmsim.kernel.safety import stale as stale_pages
-from pmsim.kernel.safety.violations import Hazard
+from pmsim.kernel.safety.violations import Hazard, Violation
 from pmsim.units import PAGE_SIZE
 from tests.hardware.machines import same_everywhere
 
@@ -296,3 +296,10 @@ def test_of_pages_that_some_were_told_of_only_the_others_are_named() -> None:
     assert [(hazard, cpu) for hazard, cpu, *_ in found(kernel)] == [(Hazard.USE_AFTER_FREE, 2)]
     # The operations: vmalloc, vfree, vm_unmap_aliases, the purge in it, vmalloc.
     assert rows == [4]
+
+
+def test_violations_stand_by_when_each_began_whenever_it_was_noticed() -> None:
+    found = ran(computes(1), computes(1)).safety.found
+    for cpu, begins in ((1, 20), (0, 20), (0, 10)):
+        found.keep(Violation(Hazard.USE_AFTER_FREE, 1, 7, 1, cpu, begins, None))
+    assert [(one.from_ps, one.cpu) for one in found.violations] == [(10, 0), (20, 0), (20, 1)]

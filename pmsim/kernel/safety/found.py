@@ -22,6 +22,12 @@ from pmsim.hardware.passes.waits import (
     T_COUNTS,
     T_INSTANT,
     T_KEPT,
+    V_CPU,
+    V_FROM,
+    V_HAZARD,
+    V_OPERATION,
+    V_PAGE,
+    V_PAGES,
     V_TO,
     note_violations,
 )
@@ -37,6 +43,9 @@ Ints = npt.NDArray[np.int64]
 
 MOST_KEPT: Final = 10_000
 """Violations that are kept as rows; beyond them they are counted."""
+
+_IN_ORDER: Final = (V_FROM, V_OPERATION, V_HAZARD, V_PAGE, V_CPU, V_PAGES, V_TO)
+"""Columns by which rows are sorted, the first one first."""
 
 _UNKNOWN: Final = np.empty(0, np.int64)
 
@@ -68,8 +77,9 @@ class Found:
 
     @property
     def violations(self) -> list[Violation]:
-        """What was found, as far as it is kept."""
-        kept = self.rows[: self.tally[T_KEPT]].tolist()
+        """What was found, as far as it is kept, by when each began: not by when it was noticed."""
+        kept = self.rows[: self.tally[T_KEPT]]
+        kept = kept[np.lexsort([kept[:, column] for column in reversed(_IN_ORDER)])].tolist()
         return [
             Violation(Hazard(hazard), of, page, pages, cpu, since, None if until < 0 else until)
             for hazard, of, page, pages, cpu, since, until in kept

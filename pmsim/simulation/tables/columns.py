@@ -366,7 +366,7 @@ OVERWRITES = Table(
 VIOLATIONS = Table(
     "violations",
     "One row per CPU that could still use an old translation when the kernel relied on that it"
-    " cannot; the first 10,000 of a run.",
+    " cannot, by when that began; 10,000 of a run at most.",
     (
         REPLICATION,
         _text(
