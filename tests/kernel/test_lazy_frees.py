@@ -66,6 +66,14 @@ def test_a_full_ring_is_counted_as_a_cause() -> None:
     assert causes == ["user"] * 64 + ["ring_full"] * 36
 
 
+def test_who_is_called_for_want_of_room_is_told_of_with_that_cause() -> None:
+    isolated = {"machine": {"isolated": "3"}, "kernel": {"unsafe": True}}
+    told = run("user_munmap", changes=70, **isolated).interruptions
+    assert told.cpu.tolist() == [3] * 6
+    assert set(told.cause) == {"ring_full"}
+    assert set(told.protocol) == {"ipi"}
+
+
 def test_kernel_addresses_are_told_at_once() -> None:
     workload = {"kind": "kernel_flush", "name": "flushes", "cpus": [0], "flushes": 3}
     described = {**scenario("user_munmap"), "workloads": [workload]}
