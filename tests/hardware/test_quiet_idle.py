@@ -12,6 +12,7 @@ import pytest
 
 from pmsim.hardware.costs import IdleState
 from pmsim.hardware.passes import layout
+from pmsim.hardware.passes.steps import act
 from pmsim.hardware.proposals import LatrCosts
 from pmsim.hardware.shootdown.latr import LATR
 from pmsim.hardware.shootdown.protocol import Shootdown
@@ -139,6 +140,11 @@ def test_the_slowest_is_who_is_idle_where_waking_up_takes_longer_than_what_is_re
     assert_nobody_can_tell(one)
     (row,) = unwatched_rows_of(one)
     assert (row["end_ps"], row["slowest_cpu"]) == (end, slowest)
+
+
+def test_the_last_handler_of_such_a_call_starts_where_its_cpu_is_awake() -> None:
+    state = machine_of(program(CALLS_THRICE, *OTHERS, idle=STATES, cpus=4)).fabric.state
+    assert act(state, layout.DO_ASK_LAST_START, 0, 0) == 7500 + 400
 
 
 @EITHER
