@@ -597,6 +597,20 @@ def test_services_that_follow_fast_take_less_of_what_has_just_begun(run: Run) ->
 
 
 @EITHER
+def test_a_long_service_takes_no_more_than_a_compute_has_done_before_it_ends(run: Run) -> None:
+    # Services of 300 end at 1300 and 2600, with a recovery of 1000 each: CPU 1 has begun at 1290,
+    # and loses 10 + 1000 and 300 + 1000. One of 9900 ends at 12,500: by then it has done
+    # 12,500 - 1290 - 2310, and loses that. Of three more, far apart, each takes all of 1300.
+    steps = [compute(1000), invalidate(1), compute(1000), invalidate(1), invalidate(97)]
+    costs = tlbi(share=1_000_000, recovery=1000, round_trip=0)
+    caller = on(0, *steps, *[compute(20_000), invalidate(1)] * 3)
+    result = run(program(caller, on(1, irqs_off(1290), compute(100_000)), tlbi=costs))
+    lost = 1010 + 1300 + 8900 + 3 * 1300
+    assert result.cpus[1].stolen == lost
+    assert result.task_ends[1] == 1290 + 100_000 + lost
+
+
+@EITHER
 def test_what_is_left_to_a_cpu_as_it_drops_everything_waits_for_its_next_entry(run: Run) -> None:
     # Calls at 1000, and twice at 2000, when CPU 1 enters after CPU 0's step: no call takes time.
     calls = on(0, compute(1000), flush_kernel(0), compute(1000), *[flush_kernel(0)] * 2)

@@ -283,7 +283,8 @@ def _clock_at(S: State, c: int, at: int, arrives: int) -> int:
 def _catch_up_with_services(S: State, c: int, empties: int) -> None:
     """Charge a CPU for services of invalidations, one by one or, where they are alike, at once.
 
-    They are once the CPU neither stands still nor has just begun: then each takes the whole loss.
+    They are once the CPU neither stands still nor has computed for less than a service takes: then
+    each takes the whole loss.
     """
     r = row_of(c)
     first = S[S[SEEN_AT] + c]
@@ -292,14 +293,14 @@ def _catch_up_with_services(S: State, c: int, empties: int) -> None:
         if empties:
             empty_tlb(S, r, FULL)
         return
-    alike = S[LEAST_SLACK] >= 0 and (empties == 0 or refill_of(S, r, FULL) <= S[LEAST_GAP])
+    alike = S[LEAST_GAP] >= 0 and (empties == 0 or refill_of(S, r, FULL) <= S[LEAST_GAP])
     k = 0
     while k < count:
         at = record_of(S, first + k)
         clock = S[at + RECORD_TIME] - S[r + PLAN_STOLEN]
         charge(S, r, clock, S[at + RECORD_SERVICE], S[at + RECORD_AFTER], empties)
         k += 1
-        if k == 2 and count > 3 and alike and S[r + REACHED] <= clock:
+        if k == 2 and count > 3 and alike and _computes_on(S, r, clock):
             k = count - 1
             last = S[record_of(S, first + k) + RECORD_STOLEN]
             before = record_of(S, first + k - 1)
@@ -309,6 +310,16 @@ def _catch_up_with_services(S: State, c: int, empties: int) -> None:
                 flush_again(S, r, count - 3, reached, FULL)
             S[r + REACHED] = reached
             take_from(S, r, last - S[before + RECORD_STOLEN])
+
+
+@compiled
+def _computes_on(S: State, r: int, clock: int) -> bool:
+    """Return whether the compute of a CPU goes on at a time on its clock, and has for long enough.
+
+    For as long as the longest service takes: so each may hold it up as a whole.
+    """
+    served = clock - (S[r + SINCE] - S[r + SINCE_STOLEN])
+    return S[r + REACHED] <= clock and served >= S[MOST_SERVICE]
 
 
 @compiled

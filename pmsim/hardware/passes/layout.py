@@ -77,10 +77,10 @@ NEXT_TICK, TICK, SAVE, SCAN, SWEEP, LAZY_AT, SAVES, SAVES_BEFORE, SAVED_AT, TICK
     78, 88
 )
 # quiet events that somebody has not caught up with: of which kind all are, how many there had been
-# before, their records, the least time from one to the next in which a debt may be paid, and by how
-# much that is longer at least than the service that ends it; what all services would have taken of
-# a CPU that computes; of deferrals the last one's number and the first of its instant
-QUIET_KIND, QUIET_BEGAN, RECORDS_AT, LEAST_GAP, LEAST_SLACK, QUIET_LOSSES = range(88, 94)
+# before, their records, the least time from one to the next in which a debt may be paid, and the
+# longest service; what all services would have taken of a CPU that computes; of deferrals the last
+# one's number and the first of its instant
+QUIET_KIND, QUIET_BEGAN, RECORDS_AT, LEAST_GAP, MOST_SERVICE, QUIET_LOSSES = range(88, 94)
 QUIET_NUMBER, QUIET_AT_FIRST = 94, 95
 USERS, USER_CHANGES = 96, 97  # isolated CPUs in a stay in user mode, and how often that changed
 RING_ROW = 98  # words of an entry of a ring (`rings`): the note's number, then a set of CPUs

@@ -72,21 +72,20 @@ def join(S: State, kind: int) -> None:
         S[QUIET_STOLEN] = 0
         forget_tallies(S)
         S[LEAST_GAP] = INF
-        S[LEAST_SLACK] = INF
+        S[MOST_SERVICE] = 0
 
 
 @compiled
-def _record(S: State, stolen: int) -> int:
-    """Write down an event, before which so much had been stolen; return the time since the last.
+def _record(S: State, stolen: int) -> None:
+    """Write down an event, before which so much had been stolen.
 
-    Less what that one stole: so long a target may have paid what it owed.
+    And how long it is since the last one, less what that one stole: so long a target may have paid
+    what it owed.
     """
     at = record_of(S, S[QUIET_CALLS])
     S[at + RECORD_TIME] = S[NOW]
     S[at + RECORD_STOLEN] = stolen
-    gap = gap_before(S, S[QUIET_CALLS])
-    S[LEAST_GAP] = min(S[LEAST_GAP], gap)
-    return gap
+    S[LEAST_GAP] = min(S[LEAST_GAP], gap_before(S, S[QUIET_CALLS]))
 
 
 @compiled
@@ -124,8 +123,8 @@ def put_off_quietly(S: State, i: int) -> None:
 def serve_quietly(S: State, service: int, after: int, empties: int) -> None:
     """A service ends now, while no handler is planned or running: CPUs are charged for it later."""
     join(S, QUIET_SERVED + empties)
-    gap = _record(S, S[QUIET_LOSSES])
-    S[LEAST_SLACK] = min(S[LEAST_SLACK], gap - service)
+    _record(S, S[QUIET_LOSSES])
+    S[MOST_SERVICE] = max(S[MOST_SERVICE], service)
     at = record_of(S, S[QUIET_CALLS])
     S[at + RECORD_SERVICE] = service
     S[at + RECORD_AFTER] = after
